@@ -1,0 +1,35 @@
+# What a change must pass is in .ci/run; these are the steps by name.
+
+.PHONY: help check test race lint bench fuzz conformance api
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+check: ## everything that CI checks, as CI does
+	.ci/run
+
+test: ## the tests, with the servers that can be had
+	go test ./...
+
+race: ## the tests under the race detector, with one set of servers for all
+	.ci/run race
+
+lint: ## format, vet and golangci-lint
+	.ci/run tools format vet lint
+
+bench: ## the benchmarks, for measuring
+	go run ./internal/testserver/withservers -optional go test -run '^$$' -bench . -benchmem ./...
+
+FUZZTIME ?= 10s
+fuzz: ## each fuzz target for FUZZTIME (10s)
+	@set -e; for p in $$(go list ./...); do \
+		for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+			echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p; \
+		done; \
+	done
+
+conformance: ## docs/conformance.md anew, from real runs
+	go run ./internal/conformance/cmd/conformance -write
+
+api: ## api/sluice.txt anew, after a wanted change of exported names
+	go test ./internal/archtest -run TestExportedNames -update

@@ -1,0 +1,12 @@
+// Command sluice sends, handles, inspects and repairs queues on AWS SQS, Google
+// Cloud Pub/Sub and the embedded queue. Run it with --help.
+package main
+
+import (
+	"os"
+
+	"github.com/sluice-go/sluice/drivers/all"
+	"github.com/sluice-go/sluice/internal/cli"
+)
+
+func main() { os.Exit(cli.Main(cli.Program{Mux: all.Mux()})) }

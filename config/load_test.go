@@ -1,0 +1,347 @@
+package config_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/config"
+	"github.com/sluice-go/sluice/drivers"
+)
+
+// write makes the files in a directory of their own and returns their paths in
+// the order of the arguments.
+func write(t *testing.T, contents ...string) []string {
+	t.Helper()
+	dir := t.TempDir()
+	var paths []string
+	for i, c := range contents {
+		p := filepath.Join(dir, fmt.Sprintf("%c.yaml", 'a'+i))
+		require.NoError(t, os.WriteFile(p, []byte(c), 0o600))
+		paths = append(paths, p)
+	}
+	return paths
+}
+
+func load(t *testing.T, environ []string, contents ...string) (*config.Config, error) {
+	t.Helper()
+	if environ == nil {
+		environ = []string{}
+	}
+	return config.Load(&config.Options{Files: write(t, contents...), Environ: environ})
+}
+
+// faults returns the faults of a configuration without the directory of the
+// files.
+func faults(t *testing.T, environ []string, contents ...string) []string {
+	t.Helper()
+	_, err := load(t, environ, contents...)
+	require.Error(t, err)
+	var e *config.Error
+	require.ErrorAs(t, err, &e)
+	var lines []string
+	for _, f := range e.Faults {
+		if f.Origin.File != "" {
+			f.Origin.File = filepath.Base(f.Origin.File)
+		}
+		lines = append(lines, f.Error())
+	}
+	return lines
+}
+
+const full = `
+queues:
+  orders:
+    url: awssqs:///orders?region=us-east-1
+    visibility_timeout: 60s
+    retention: 4d
+    dead_letter: {max_attempts: 7, name: orders-dlq, retention: 14d}
+    retry: {min: 2s, max: 5m}
+    fifo: false
+    exactly_once: true
+    retain_acked: true
+    kms_key: alias/jobs
+    tags: {team: shop, cost: 12}
+    alarms: {dead_letters: 1, oldest_age: 10m, notify: arn:aws:sns:us-east-1:1:ops}
+  events:
+    source: gcppubsub://projects/p/subscriptions/events
+    sink: gcppubsub://projects/p/topics/events
+`
+
+func TestEveryKeyIsRead(t *testing.T) {
+	c, err := load(t, nil, full)
+	require.NoError(t, err)
+	require.Equal(t, []string{"events", "orders"}, c.Names())
+
+	q, err := c.Queue("orders")
+	require.NoError(t, err)
+	const u = "awssqs:///orders?region=us-east-1"
+	require.Equal(t, &config.Queue{Name: "orders", Source: u, Sink: u, Configured: true, Spec: drivers.QueueSpec{
+		Name: "orders", VisibilityTimeout: time.Minute, Retention: 96 * time.Hour, ExactlyOnce: true, RetainAcked: true,
+		KMSKey: "alias/jobs", Tags: map[string]string{"team": "shop", "cost": "12"},
+		DeadLetter: &drivers.DeadLetterSpec{Name: "orders-dlq", MaxAttempts: 7, Retention: 336 * time.Hour},
+		Retry:      &drivers.RetrySpec{Min: 2 * time.Second, Max: 5 * time.Minute},
+		Alarms:     &drivers.AlarmSpec{DeadLetters: 1, OldestAge: 10 * time.Minute, Notify: "arn:aws:sns:us-east-1:1:ops"},
+	}}, q)
+	require.Equal(t, u, q.URL())
+
+	q, err = c.Queue("events")
+	require.NoError(t, err)
+	require.Equal(t, "gcppubsub://projects/p/subscriptions/events", q.Source)
+	require.Equal(t, "gcppubsub://projects/p/topics/events", q.Sink)
+	require.Equal(t, q.Source, q.URL())
+	require.Nil(t, q.Spec.DeadLetter)
+}
+
+func TestQueueByNameOrURL(t *testing.T) {
+	c, err := load(t, nil, full)
+	require.NoError(t, err)
+
+	q, err := c.Queue("sqlite:jobs.db?queue=orders")
+	require.NoError(t, err)
+	require.Equal(t, &config.Queue{Name: "sqlite:jobs.db?queue=orders", Source: "sqlite:jobs.db?queue=orders", Sink: "sqlite:jobs.db?queue=orders"}, q)
+
+	_, err = c.Queue("oders")
+	var unknown *config.UnknownQueueError
+	require.ErrorAs(t, err, &unknown)
+	require.Equal(t, "orders", unknown.Nearest)
+	require.EqualError(t, err, `unknown queue "oders": did you mean "orders"? (known: events, orders)`)
+
+	_, err = c.Queue("something-else-entirely")
+	require.EqualError(t, err, `unknown queue "something-else-entirely" (known: events, orders; or give the queue as a URL, such as sqlite://jobs.db?queue=something-else-entirely)`)
+
+	_, err = new(config.Config).Queue("jobs")
+	require.EqualError(t, err, `unknown queue "jobs": no queue is configured (write a sluice.yaml, or give the queue as a URL, such as sqlite://jobs.db?queue=jobs)`)
+}
+
+func TestDefaultFile(t *testing.T) {
+	t.Chdir(t.TempDir())
+	c, err := config.Load(&config.Options{Environ: []string{}})
+	require.NoError(t, err, "no file is no fault")
+	require.Empty(t, c.Names())
+	require.Empty(t, c.Files())
+
+	require.NoError(t, os.WriteFile(config.DefaultFile, []byte("queues: {jobs: {url: 'mem://jobs'}}"), 0o600))
+	c, err = config.Load(&config.Options{Environ: []string{}})
+	require.NoError(t, err)
+	require.Equal(t, []string{"jobs"}, c.Names())
+	require.Equal(t, []string{"sluice.yaml"}, c.Files())
+
+	_, err = config.Load(&config.Options{Files: []string{"other.yaml"}, Environ: []string{}})
+	require.EqualError(t, err, "other.yaml: cannot be read: no such file or directory")
+}
+
+func TestOverlays(t *testing.T) {
+	c, err := load(t, nil, `
+queues:
+  orders:
+    url: awssqs:///orders?region=us-east-1
+    visibility_timeout: 60s
+    tags: {team: shop, stage: test}
+    dead_letter: {max_attempts: 7, name: letters}
+    retry: {min: 2s}
+  gone: {url: "mem://gone"}
+`, `
+queues:
+  orders:
+    url: gcppubsub://projects/p/subscriptions/orders
+    tags: {stage: live}
+    dead_letter: {max_attempts: 9}
+    retry: null
+  gone: null
+`)
+	require.NoError(t, err)
+	require.Equal(t, []string{"orders"}, c.Names())
+	q, err := c.Queue("orders")
+	require.NoError(t, err)
+	require.Equal(t, "gcppubsub://projects/p/subscriptions/orders", q.Source)
+	require.Equal(t, time.Minute, q.Spec.VisibilityTimeout, "what the overlay does not name stays")
+	require.Equal(t, &drivers.DeadLetterSpec{Name: "letters", MaxAttempts: 9}, q.Spec.DeadLetter, "sections are merged")
+	require.Equal(t, map[string]string{"stage": "live"}, q.Spec.Tags, "tables are replaced")
+	require.Nil(t, q.Spec.Retry, "null takes away")
+}
+
+func TestAnEmptyKeyTakesNothingAway(t *testing.T) {
+	c, err := load(t, nil, "queues: {a: {url: 'mem://a'}}", "queues:\n  # a:\n  #   url: x\n", "", "# nothing\n")
+	require.NoError(t, err)
+	require.Equal(t, []string{"a"}, c.Names())
+}
+
+func TestStandardValues(t *testing.T) {
+	c, err := load(t, nil, "queues: {a: {url: 'mem://a', dead_letter: {}, retry: {}}}")
+	require.NoError(t, err)
+	q, err := c.Queue("a")
+	require.NoError(t, err)
+	require.Equal(t, &drivers.DeadLetterSpec{MaxAttempts: 5}, q.Spec.DeadLetter)
+	require.Equal(t, &drivers.RetrySpec{Min: time.Second, Max: 10 * time.Minute}, q.Spec.Retry)
+}
+
+func TestVariablesInValues(t *testing.T) {
+	c, err := load(t, []string{"REGION=eu-west-1", "EMPTY=", "N=3"}, `
+queues:
+  orders:
+    url: awssqs:///${NAME:-orders}?region=${REGION}
+    kms_key: a$$b$c${EMPTY}
+    visibility_timeout: ${EMPTY:-45s}
+    dead_letter: {max_attempts: "${N}"}
+`)
+	require.NoError(t, err)
+	q, err := c.Queue("orders")
+	require.NoError(t, err)
+	require.Equal(t, "awssqs:///orders?region=eu-west-1", q.Source)
+	require.Equal(t, "a$b$c", q.Spec.KMSKey)
+	require.Equal(t, 45*time.Second, q.Spec.VisibilityTimeout)
+	require.Equal(t, 3, q.Spec.DeadLetter.MaxAttempts)
+
+	require.Equal(t, []string{
+		`a.yaml:3:13: queues.a.url: the environment variable NOT_SET is not set; ${NOT_SET:-default} gives a default`,
+		`a.yaml:4:13: queues.b.url: ${NOT is not closed by }`,
+		`a.yaml:5:13: queues.c.url: ${1X} names no variable; write $$ for a dollar sign`,
+		`a.yaml:6:44: queues.d.visibility_timeout: "soon" is no duration such as 500ms, 30s, 5m, 12h, 4d or 2w`,
+	}, faults(t, []string{"WAIT=soon"}, `
+queues:
+  a: { url: "${NOT_SET}" }
+  b: { url: "x:${NOT" }
+  c: { url: "x:${1X}" }
+  d: { url: "mem://d", visibility_timeout: "${WAIT}" }
+`))
+}
+
+func TestAVariableCannotChangeTheStructure(t *testing.T) {
+	c, err := load(t, []string{"EVIL=x\n    fifo: true"}, "queues:\n  a:\n    url: mem://a\n    kms_key: ${EVIL}\n")
+	require.NoError(t, err)
+	q, err := c.Queue("a")
+	require.NoError(t, err)
+	require.False(t, q.Spec.FIFO)
+	require.Equal(t, "x\n    fifo: true", q.Spec.KMSKey)
+}
+
+func TestAnchorsAndMergeKeys(t *testing.T) {
+	c, err := load(t, nil, `
+queues:
+  base: &base
+    url: mem://base
+    visibility_timeout: &long 90s
+    dead_letter: &letters {max_attempts: 3}
+  orders:
+    <<: *base
+    url: mem://orders
+  events:
+    url: !!str mem://events
+    retention: *long
+    dead_letter: *letters
+  both:
+    <<: [*letters2, *base]
+  unused: &letters2 {url: mem://first}
+`)
+	require.NoError(t, err)
+	q, err := c.Queue("orders")
+	require.NoError(t, err)
+	require.Equal(t, "mem://orders", q.Source, "the mapping's own key wins")
+	require.Equal(t, 90*time.Second, q.Spec.VisibilityTimeout)
+	require.Equal(t, 3, q.Spec.DeadLetter.MaxAttempts)
+	q, err = c.Queue("events")
+	require.NoError(t, err)
+	require.Equal(t, 90*time.Second, q.Spec.Retention)
+	require.Equal(t, 3, q.Spec.DeadLetter.MaxAttempts)
+	q, err = c.Queue("both")
+	require.NoError(t, err)
+	require.Equal(t, "mem://first", q.Source, "the first of several wins")
+}
+
+func TestFaults(t *testing.T) {
+	for _, c := range []struct {
+		name, file string
+		want       []string
+	}{
+		{"unknown key", "queues:\n  orders:\n    url: mem://orders\n    visiblity_timeout: 5s\n",
+			[]string{`a.yaml:4:5: queues.orders: unknown key "visiblity_timeout" (did you mean "visibility_timeout"?)`}},
+		{"unknown key at the top", "queue: {}\n", []string{`a.yaml:1:1: unknown key "queue" (did you mean "queues"?)`}},
+		{"unknown key in a section", "queues: {a: {url: 'mem://a', dead_letter: {max_atempts: 3}}}\n",
+			[]string{`a.yaml:1:44: queues.a.dead_letter: unknown key "max_atempts" (did you mean "max_attempts"?)`}},
+		{"several at once", "queues:\n  a:\n    url: mem://a\n    x_long_unlike: 1\n    retention: 60\n    fifo: perhaps\n    dead_letter: {max_attempts: 0}\n",
+			[]string{
+				`a.yaml:4:5: queues.a: unknown key "x_long_unlike" (known: url, source, sink, visibility_timeout, retention, fifo, exactly_once, retain_acked, kms_key, tags, dead_letter, retry, alarms)`,
+				`a.yaml:5:16: queues.a.retention: "60" has no unit: write 60s, 60m, 60h or 60d`,
+				`a.yaml:6:11: queues.a.fifo: "perhaps" is neither true nor false`,
+				`a.yaml:7:33: queues.a.dead_letter.max_attempts: 0 is below 1`,
+			}},
+		{"wrong kinds", "queues:\n  a: [1]\n  b: {url: {x: 1}, tags: [y], dead_letter: 5, retention: [1s]}\n",
+			[]string{
+				`a.yaml:2:6: queues.a: this is a list, and a mapping is needed`,
+				`a.yaml:3:12: queues.b.url: this is a mapping, and a string is needed`,
+				`a.yaml:3:26: queues.b.tags: this is a list, and a mapping of strings is needed`,
+				`a.yaml:3:44: queues.b.dead_letter: this is a value, and a mapping is needed`,
+				`a.yaml:3:58: queues.b.retention: this is a list, and a duration such as 30s or 4d is needed`,
+			}},
+		{"no mapping at all", "just text\n", []string{`a.yaml:1:1: this is a value, and a mapping is needed`}},
+		{"no value", "queues:\n  a:\n    url:\n", []string{`a.yaml:3:5: queues.a.url: the key has no value (write null to take away what an earlier file says)`}},
+		{"bad name", "queues: {'a:b': {url: 'mem://a'}}\n", []string{`a.yaml:1:10: queues: "a:b" cannot be a name: letters, digits, and . _ - after the first`}},
+		{"duplicate key", "queues:\n  a: {url: 'mem://a'}\n  a: {url: 'mem://b'}\n", []string{`a.yaml:3:3: mapping key "a" already defined at [2:3]`}},
+		{"no YAML", "queues: {a: \n", nil},
+		{"two documents", "queues: {}\n---\nqueues: {}\n", []string{`a.yaml:3:1: a second YAML document begins here (use a file for each, and --config several times)`}},
+		{"no anchor", "queues: {a: {url: *nowhere}}\n", []string{`a.yaml:1:19: queues.a.url: there is no anchor &nowhere`}},
+		{"no URL", "queues:\n  a: {fifo: true}\n", []string{`a.yaml:2:3: queues.a: the queue has no URL (set url, or source and sink)`}},
+		{"not a URL", "queues:\n  a: {url: orders}\n", []string{`a.yaml:2:12: queues.a.url: "orders" is no queue URL: it has no scheme (such as awssqs:///a?region=us-east-1 or sqlite://jobs.db?queue=a)`}},
+		{"malformed URL", "queues:\n  a: {url: 'mem://u:secret@[x'}\n", []string{`a.yaml:2:12: queues.a.url: the queue URL is malformed`}},
+		{"retry turned round", "queues:\n  a:\n    url: mem://a\n    retry: {min: 11m}\n", []string{`a.yaml:4:18: queues.a.retry.min: 11m is more than retry.max, which is 10m`}},
+		{"no pause", "queues:\n  a:\n    url: mem://a\n    retry: {min: 0}\n", []string{`a.yaml:4:18: queues.a.retry.min: 0 would retry without a pause (give at least 1ms)`}},
+		{"letters expire early", "queues:\n  a:\n    url: mem://a\n    retention: 4d\n    dead_letter: {retention: 3d}\n",
+			[]string{`a.yaml:5:30: queues.a.dead_letter.retention: 3d is less than the queue's own retention, 4d: letters would expire early (make it longer)`}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := faults(t, nil, c.file)
+			if c.want == nil {
+				require.Len(t, got, 1)
+				require.Regexp(t, `^a\.yaml:\d+:\d+: `, got[0])
+				return
+			}
+			require.Equal(t, c.want, got)
+		})
+	}
+}
+
+func TestFaultsOfAllFilesAreTold(t *testing.T) {
+	require.Equal(t, []string{
+		`a.yaml:1:14: queues.x: unknown key "urll" (did you mean "url"?)`,
+		`b.yaml:1:1: unknown key "quues" (did you mean "queues"?)`,
+	}, faults(t, nil, "queues: {x: {urll: 'mem://x'}}", "quues: 1"))
+}
+
+func TestAliasesThatContainThemselves(t *testing.T) {
+	for _, file := range []string{
+		"queues: &a\n  x: *a\n",
+		"queues: &a\n  <<: *a\n  y: {url: 'mem://y'}\n",
+		"queues:\n  x: &x *x\n",
+	} {
+		_, err := load(t, nil, file)
+		require.Error(t, err, file)
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	for _, s := range []string{full, "queues: {a: {url: 'mem://a', dead_letter: {}}}", "a: &a [*a]", "queues: &q {<<: *q}", "? x\n: y", "- 1", "queues:\n\tx: 1", "%YAML 1.2\n---\n", "queues: {a: {url: \"${X:-mem://x}\"}}", "\x00", "queues: {a: !!binary aGk=}"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, content string) {
+		p := filepath.Join(t.TempDir(), "f.yaml")
+		require.NoError(t, os.WriteFile(p, []byte(content), 0o600))
+		c, err := config.Load(&config.Options{Files: []string{p}, Environ: []string{}})
+		if err != nil {
+			require.NotEmpty(t, err.Error())
+			return
+		}
+		for _, name := range c.Names() {
+			q, err := c.Queue(name)
+			require.NoError(t, err)
+			require.True(t, q.Source != "" || q.Sink != "", "a queue without a URL was let through")
+		}
+		for _, v := range c.Values() {
+			require.NotEmpty(t, v.Origin.String(), v.Path)
+		}
+	})
+}

@@ -1,0 +1,171 @@
+package config
+
+import (
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A kind is what a key holds.
+type kind uint8
+
+const (
+	section   kind = iota // a mapping with fixed keys
+	byName                // a mapping from names of the user's to sections
+	text                  // a string
+	queueURL              // a string that is a URL, with secrets perhaps
+	truth                 // a boolean
+	count                 // an integer of at least min
+	span                  // a duration of at least 0
+	textTable             // a mapping from strings to strings
+)
+
+// A node is one key of the configuration and all that may be under it. It is the
+// one place that knows the keys: reading, the environment, the effective values
+// and the JSON Schema go by it.
+type node struct {
+	key  string
+	kind kind
+	doc  string
+	min  int
+	// standard is the value where the key's section is given and the key is
+	// not; nil is none.
+	standard any
+	children []*node // of a section
+	of       *node   // of byName: each entry's section
+}
+
+// schema returns the tree of all keys.
+func schema() *node {
+	return &node{kind: section, children: []*node{
+		{key: "queues", kind: byName, doc: "The queues, by the name that commands and programs use.",
+			of: &node{kind: section, doc: "One queue.", children: queueKeys()}},
+	}}
+}
+
+func queueKeys() []*node {
+	return []*node{
+		{key: "url", kind: queueURL, doc: "The queue's URL, for receiving and for sending. A Pub/Sub subscription's URL sends to its topic."},
+		{key: "source", kind: queueURL, doc: "The URL for receiving, where it is not url."},
+		{key: "sink", kind: queueURL, doc: "The URL for sending, where it is not url."},
+		{key: "visibility_timeout", kind: span, doc: "How long a received message is leased. SQS: visibility timeout; Pub/Sub: ack deadline (10s to 600s)."},
+		{key: "retention", kind: span, doc: "How long messages are kept. SQS: 60s to 14d; Pub/Sub: 10m to 31d."},
+		{key: "fifo", kind: truth, doc: "Messages of one group are delivered in order. SQS: a FIFO queue; Pub/Sub: message ordering."},
+		{key: "exactly_once", kind: truth, doc: "Pub/Sub's exactly-once delivery. An error on SQS."},
+		{key: "retain_acked", kind: truth, doc: "Keep acknowledged messages for a replay. Pub/Sub only; an error on SQS."},
+		{key: "kms_key", kind: text, doc: "The key that encrypts messages. Without it the provider's own encryption is used."},
+		{key: "tags", kind: textTable, doc: "Tags (SQS) or labels (Pub/Sub). Those that exist and are not named are left alone."},
+		{key: "dead_letter", kind: section, doc: "The dead-letter queue. Without it, none is made.", children: []*node{
+			{key: "name", kind: text, doc: "The dead-letter queue's name, on Pub/Sub the topic's. Default: the queue's own with -dlq behind it."},
+			{key: "max_attempts", kind: count, min: 1, standard: 5, doc: "After how many deliveries a message goes there. Pub/Sub: 5 to 100."},
+			{key: "retention", kind: span, doc: "How long letters are kept. Default: as long as the provider can."},
+		}},
+		{key: "retry", kind: section, doc: "The delay between deliveries. Pub/Sub: the subscription's retry policy; everywhere the backoff of consumers.", children: []*node{
+			{key: "min", kind: span, standard: time.Second, doc: "The delay after the first attempt."},
+			{key: "max", kind: span, standard: 10 * time.Minute, doc: "The longest delay."},
+		}},
+		{key: "alarms", kind: section, doc: "Alarms that apply makes.", children: []*node{
+			{key: "dead_letters", kind: count, min: 0, doc: "Alarm at this many dead letters. 0 leaves it out."},
+			{key: "oldest_age", kind: span, doc: "Alarm when the oldest message is older. 0 leaves it out."},
+			{key: "notify", kind: text, doc: "Where the alarm goes. SQS: an SNS topic's ARN; Pub/Sub: a notification channel."},
+		}},
+	}
+}
+
+func (n *node) child(key string) *node {
+	for _, c := range n.children {
+		if c.key == key {
+			return c
+		}
+	}
+	return nil
+}
+
+func (n *node) keys() []string {
+	ks := make([]string, len(n.children))
+	for i, c := range n.children {
+		ks[i] = c.key
+	}
+	return ks
+}
+
+// leaf is true for a key that holds a value, not keys of its own.
+func (n *node) leaf() bool { return n.kind != section && n.kind != byName }
+
+// parse turns the text of a scalar into the value that the key holds.
+func (n *node) parse(s string) (any, error) {
+	switch n.kind {
+	case text, queueURL:
+		return s, nil
+	case truth:
+		switch strings.ToLower(s) {
+		case "true":
+			return true, nil
+		case "false":
+			return false, nil
+		}
+		return nil, fmt.Errorf("%q is neither true nor false", s)
+	case count:
+		i, err := strconv.Atoi(s)
+		if err != nil {
+			return nil, fmt.Errorf("%q is no whole number", s)
+		}
+		if i < n.min {
+			return nil, fmt.Errorf("%d is below %d", i, n.min)
+		}
+		return i, nil
+	case span:
+		d, err := ParseDuration(s)
+		if err != nil {
+			return nil, err
+		}
+		if d < 0 {
+			return nil, fmt.Errorf("%q is below zero", s)
+		}
+		return d, nil
+	default:
+		return nil, fmt.Errorf("%q cannot stand here", s)
+	}
+}
+
+// format writes a value as parse reads it, without secrets.
+func (n *node) format(v any) string {
+	switch v := v.(type) {
+	case time.Duration:
+		return FormatDuration(v)
+	case string:
+		if n.kind == queueURL {
+			return Redact(v)
+		}
+		return v
+	case map[string]any:
+		pairs := make([]string, 0, len(v))
+		for k, s := range v {
+			pairs = append(pairs, fmt.Sprintf("%s=%v", k, s))
+		}
+		sort.Strings(pairs)
+		return strings.Join(pairs, ",")
+	default:
+		return fmt.Sprint(v)
+	}
+}
+
+// what names the kind for a person.
+func (n *node) what() string {
+	switch n.kind {
+	case truth:
+		return "true or false"
+	case count:
+		return "a whole number"
+	case span:
+		return "a duration such as 30s or 4d"
+	case text, queueURL:
+		return "a string"
+	case textTable:
+		return "a mapping of strings"
+	default:
+		return "a mapping"
+	}
+}

@@ -1,0 +1,116 @@
+package drivertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/sluice-go/sluice/drivers"
+)
+
+// A check is one run of one rule. It is a testify TestingT that gathers
+// failures instead of failing a test, since an excepted rule may fail.
+type check struct {
+	ctx  context.Context
+	h    *Harness
+	rule Rule
+
+	mu           sync.Mutex
+	failures     []string
+	inapplicable string
+	cleanups     []func()
+}
+
+// Errorf records a failure. It is safe for concurrent use.
+func (c *check) Errorf(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if at := where(); at != "" {
+		text = at + ": " + text
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failures = append(c.failures, text)
+}
+
+// FailNow ends the check. Only the check's own goroutine may call it.
+func (c *check) FailNow() { runtime.Goexit() }
+
+// fatalf records a failure and ends the check.
+func (c *check) fatalf(format string, args ...any) {
+	c.Errorf(format, args...)
+	c.FailNow()
+}
+
+// notApplicable ends the check: the queue has nothing that the rule is about.
+func (c *check) notApplicable(format string, args ...any) {
+	c.inapplicable = fmt.Sprintf(format, args...)
+	runtime.Goexit()
+}
+
+// needs ends the check as not applicable unless ok is true.
+func (c *check) needs(ok bool, otherwise string) {
+	if !ok {
+		c.notApplicable("%s", otherwise)
+	}
+}
+
+func (c *check) atEnd(f func()) { c.cleanups = append(c.cleanups, f) }
+
+func (c *check) cleanup() {
+	for i := len(c.cleanups) - 1; i >= 0; i-- {
+		c.cleanups[i]()
+	}
+}
+
+// brief is a lease that a rule waits for, with nothing to do before it ends.
+func (c *check) brief() time.Duration { return max(2*time.Second, c.h.minLease()) }
+
+// short is a lease that a rule can wait for, and that lasts for a step or two
+// before it ends, on a machine that is busy.
+func (c *check) short() time.Duration { return max(5*time.Second, c.h.minLease()) }
+
+// long is a lease that does not end while a rule runs, however busy the machine.
+func (c *check) long() time.Duration { return 10 * time.Minute }
+
+// attempts is a native number of deliveries for rules on dead-lettering.
+func (c *check) attempts() int { return max(2, c.h.minAttempts()) }
+
+// telling makes a queue that tells a receipt that is no good, or ends the check:
+// on SQS that is a FIFO queue only.
+func (c *check) telling() *bench {
+	b := c.queue(QueueOptions{})
+	if !b.caps.StaleReceiptFails {
+		b = c.queue(QueueOptions{Ordered: true})
+	}
+	c.needs(b.caps.StaleReceiptFails, "the provider does not tell a receipt that is no good")
+	return b
+}
+
+// queue makes a queue and opens a source and a sink on it.
+func (c *check) queue(o QueueOptions) *bench {
+	if o.Lease == 0 {
+		o.Lease = c.long()
+	}
+	q, err := c.h.NewQueue(c.ctx, o)
+	if errors.Is(err, drivers.ErrUnsupported) {
+		c.notApplicable("%v", err)
+	}
+	if err != nil {
+		c.fatalf("the harness could not make the queue: %v", err)
+	}
+	if q.Close != nil {
+		c.atEnd(func() {
+			if err := q.Close(); err != nil {
+				c.Errorf("the harness could not close the queue: %v", err)
+			}
+		})
+	}
+	b := &bench{check: c, q: q, o: o}
+	b.src = b.source()
+	b.sink = b.openSink()
+	b.caps = b.src.Capabilities()
+	return b
+}

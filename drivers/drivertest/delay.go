@@ -1,0 +1,75 @@
+package drivertest
+
+import (
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/handler"
+)
+
+func delayRules() []Rule {
+	return []Rule{
+		{"DELAY-1", "A retry with a delay comes back after the delay, and not before, though its lease would last longer.", retryDelayIsKept},
+		{"DELAY-2", "A retry whose delay is longer than the lease does not come back when the lease would have ended.", retryDelayBeyondTheLease},
+		{"DELAY-3", "A retry's delay is never shortened: what a provider counts in whole seconds is rounded up.", retryDelayIsRoundedUp},
+		{"DELAY-4", "A message that was sent with a delay is not delivered before the delay has passed.", sendDelayIsKept},
+		{"DELAY-5", "A delayed message does not hold up others of its batch.", sendDelayIsItsOwn},
+		{"DELAY-6", "A queue that cannot delay messages refuses one with a delay, and does not send it at once instead.", sendDelayIsRefused},
+	}
+}
+
+func retryDelayIsKept(c *check) { retryAfterDelay(c, c.long(), 3*time.Second) }
+
+func retryDelayBeyondTheLease(c *check) { retryAfterDelay(c, c.short(), c.short()+time.Second) }
+
+func retryDelayIsRoundedUp(c *check) { retryAfterDelay(c, c.long(), 1300*time.Millisecond) }
+
+func retryAfterDelay(c *check, lease, delay time.Duration) {
+	b := c.queue(QueueOptions{Lease: lease})
+	b.send(text("later"))
+	d := b.receiveOne()
+	begin := b.now()
+	b.settle(retry(d, delay))
+	b.returns(delay)
+	require.GreaterOrEqual(c, b.since(begin), delay, "the message came back too early")
+}
+
+// delaying makes a queue that delays single messages, or ends the check.
+func (c *check) delaying() *bench {
+	b := c.queue(QueueOptions{})
+	c.needs(b.sink.Capabilities().MaxSendDelay >= 0, "messages cannot be sent with a delay")
+	return b
+}
+
+func sendDelayIsKept(c *check) {
+	b := c.delaying()
+	m := text("later")
+	m.Delay = 2500 * time.Millisecond
+	begin := b.now()
+	b.send(m)
+	b.returns(m.Delay)
+	require.GreaterOrEqual(c, b.since(begin), m.Delay, "the message came too early")
+}
+
+func sendDelayIsItsOwn(c *check) {
+	b := c.delaying()
+	later, now := text("later"), text("now")
+	later.Delay = 3 * time.Second
+	begin := b.now()
+	b.send(later, now)
+	require.Equal(c, "now", string(b.receiveOne().Message.Body))
+	require.Equal(c, "later", string(b.returns(later.Delay).Message.Body))
+	require.GreaterOrEqual(c, b.since(begin), later.Delay)
+}
+
+func sendDelayIsRefused(c *check) {
+	b := c.queue(QueueOptions{})
+	c.needs(b.sink.Capabilities().MaxSendDelay < 0, "messages can be sent with a delay")
+	m := text("later")
+	m.Delay = time.Minute
+	errs := b.answers("send", 1, b.sink.Send(c.ctx, []*handler.Message{m}))
+	c.refused(errs[0], "sending with a delay", drivers.Unsupported, drivers.Invalid)
+	b.nothing(time.Second, "the message was refused")
+}

@@ -1,0 +1,138 @@
+package drivertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sluice-go/sluice/drivers"
+)
+
+// A Harness is what a driver's conformance test gives to [Run].
+type Harness struct {
+	// Server names the driver and what it is run against, such as "mem" or
+	// "sqs on LocalStack". It is the column of the conformance table. Required.
+	Server string
+
+	// NewQueue makes an empty queue as o says, under a name that no other has,
+	// with its dead-letter queue where one is wanted. It returns an error whose
+	// code is [drivers.Unsupported] where the provider has no such queue, as
+	// opposed to this driver not having got round to it: the rule is then
+	// reported as not applicable, with that error as the reason. It is called
+	// concurrently and not on the test's goroutine, so that it must not call
+	// t.FailNow. Required.
+	NewQueue func(ctx context.Context, o QueueOptions) (*Queue, error)
+
+	// Missing returns a queue that does not exist, for the rules on errors. Its
+	// functions may fail, or what they open at its first use. Nil says that
+	// queues are made when they are opened.
+	Missing func(ctx context.Context) (*Queue, error)
+
+	// MinLease is the shortest lease that the server gives to a queue. Zero
+	// means a second. Pub/Sub: 10 s.
+	MinLease time.Duration
+
+	// MinAttempts is the least number of deliveries after which the server
+	// dead-letters. Zero means 1. Pub/Sub: 5.
+	MinAttempts int
+
+	// Exceptions are the rules, by ID, that this server is known not to keep.
+	Exceptions map[string]Exception
+
+	// Parallel is how many rules run at once. Zero means 16.
+	Parallel int
+}
+
+// An Exception says why a server does not keep a rule.
+type Exception struct {
+	// Reason is printed in the conformance table. Required.
+	Reason string
+	// Flaky is true where the rule sometimes passes. Otherwise a rule that
+	// passes in spite of its exception fails the test.
+	Flaky bool
+}
+
+// QueueOptions say which queue a rule needs.
+type QueueOptions struct {
+	// Lease is the length of the lease that a receive gives. It is never zero,
+	// a whole number of seconds, and at least Harness.MinLease.
+	Lease time.Duration
+	// DeadLetter asks for a dead-letter queue.
+	DeadLetter bool
+	// MaxAttempts is the native number of deliveries after which a message is
+	// dead-lettered. Zero with DeadLetter set means one so high that it does
+	// not matter, at least 50. It is never set without DeadLetter.
+	MaxAttempts int
+	// Ordered asks for groups to be delivered in order.
+	Ordered bool
+	// Dedupe asks for the queue to drop a message whose dedupe ID it has seen.
+	Dedupe bool
+}
+
+// A Queue is a queue that a harness has made. The functions may be called more
+// than once; each call opens anew, as another process would.
+type Queue struct {
+	OpenSource func(ctx context.Context) (drivers.Source, error)
+	OpenSink   func(ctx context.Context) (drivers.Sink, error)
+	// OpenDeadLetters opens the dead-letter queue for receiving. Nil where the
+	// queue has none.
+	OpenDeadLetters func(ctx context.Context) (drivers.Source, error)
+
+	// Remove deletes the queue behind the driver's back. Nil where there is no
+	// such thing.
+	Remove func(ctx context.Context) error
+	// Close is called when the rule is done. Nil does nothing.
+	Close func() error
+
+	// Advance moves the clock by which this queue, and no other, counts leases
+	// and delays; what has become due is due when it returns. Nil says that
+	// the queue's clock is the real one.
+	Advance func(d time.Duration)
+}
+
+// ByURL returns a queue whose functions open URLs with mux. deadLetters may be
+// empty.
+func ByURL(mux *drivers.Mux, source, sink, deadLetters string) *Queue {
+	open := func(u string) func(context.Context) (drivers.Source, error) {
+		return func(ctx context.Context) (drivers.Source, error) { return mux.OpenSource(ctx, u, nil) }
+	}
+	q := &Queue{
+		OpenSource: open(source),
+		OpenSink:   func(ctx context.Context) (drivers.Sink, error) { return mux.OpenSink(ctx, sink, nil) },
+	}
+	if deadLetters != "" {
+		q.OpenDeadLetters = open(deadLetters)
+	}
+	return q
+}
+
+// validate returns what is wrong with the harness, all of it.
+func (h *Harness) validate(known map[string]bool) error {
+	var errs []error
+	if h.Server == "" {
+		errs = append(errs, errors.New("drivertest: Harness.Server is empty"))
+	}
+	if h.NewQueue == nil {
+		errs = append(errs, errors.New("drivertest: Harness.NewQueue is nil"))
+	}
+	for id, e := range h.Exceptions {
+		if !known[id] {
+			errs = append(errs, fmt.Errorf("drivertest: the exception %q names no rule", id))
+		}
+		if e.Reason == "" {
+			errs = append(errs, fmt.Errorf("drivertest: the exception %q has no reason", id))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (h *Harness) minLease() time.Duration { return max(h.MinLease, time.Second) }
+func (h *Harness) minAttempts() int        { return max(h.MinAttempts, 1) }
+
+func (h *Harness) parallel() int {
+	if h.Parallel > 0 {
+		return h.Parallel
+	}
+	return 16
+}

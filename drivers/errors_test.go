@@ -1,0 +1,67 @@
+package drivers_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/drivers"
+)
+
+func TestErrorNamesEverything(t *testing.T) {
+	err := &drivers.Error{
+		Code: drivers.NotFound, Queue: "orders", Op: "receive",
+		Err: errors.New("QueueDoesNotExist"), Remedy: "create it with sluice apply",
+	}
+	require.EqualError(t, err, `queue "orders": receive: not found: QueueDoesNotExist (create it with sluice apply)`)
+}
+
+func TestErrorIsItsCodeAndItsCause(t *testing.T) {
+	cause := errors.New("cause")
+	err := fmt.Errorf("around: %w", &drivers.Error{Code: drivers.Throttled, Err: cause})
+	require.ErrorIs(t, err, drivers.ErrThrottled)
+	require.ErrorIs(t, err, cause)
+	require.NotErrorIs(t, err, drivers.ErrTransient)
+	require.Equal(t, drivers.Throttled, drivers.CodeOf(err))
+}
+
+func TestCodeOf(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		err  error
+		want drivers.Code
+	}{
+		{"nil", nil, drivers.Unclassified},
+		{"plain", errors.New("x"), drivers.Unclassified},
+		{"context", context.Canceled, drivers.Unclassified},
+		{"bare sentinel", drivers.ErrClosed, drivers.Closed},
+		{"wrapped sentinel", fmt.Errorf("x: %w", drivers.ErrDenied), drivers.Denied},
+		{"outermost wins", &drivers.Error{Code: drivers.Invalid, Err: &drivers.Error{Code: drivers.Denied}}, drivers.Invalid},
+	} {
+		require.Equal(t, c.want, drivers.CodeOf(c.err), c.name)
+	}
+}
+
+func TestOnlySomeCodesAreRetryable(t *testing.T) {
+	retryable := map[drivers.Code]bool{drivers.Unclassified: true, drivers.Transient: true, drivers.Throttled: true}
+	for c := drivers.Unclassified; c <= drivers.Closed; c++ {
+		require.Equal(t, retryable[c], c.Retryable(), c.Error())
+	}
+	require.Equal(t, "code(99)", drivers.Code(99).Error())
+}
+
+func TestWrapOnceAndNeverTheCallersOwnEnd(t *testing.T) {
+	ctx := context.Background()
+	require.NoError(t, drivers.Wrap(ctx, drivers.Denied, "q", "op", nil, ""))
+
+	once := drivers.Wrap(ctx, drivers.Denied, "q", "op", errors.New("x"), "")
+	require.Same(t, once, drivers.Wrap(ctx, drivers.Invalid, "q", "op", once, ""))
+
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	err := drivers.Wrap(ended, drivers.Transient, "q", "receive", errors.New("connection closed"), "")
+	require.Equal(t, context.Canceled, err)
+}

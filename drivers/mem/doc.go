@@ -1,0 +1,61 @@
+// Package mem is the driver for an embedded queue in memory: for tests, for
+// trying out, and for work that need not survive the process. Package sqlite is
+// the same queue in a file.
+//
+//	mem://orders
+//	mem://orders?visibility_timeout=2m&max_attempts=3
+//
+// A queue is made when it is opened first, together with its dead-letter queue.
+// The queues of one [Opener] are its own, and end with it. The parameters are
+//
+//	visibility_timeout  the lease that a receive gives, such as 90s (30s)
+//	retention           how long messages are kept, such as 4d (14d); letters
+//	                    are kept twice as long
+//	max_attempts        how often a message is delivered before it is
+//	                    dead-lettered; 0 is no limit (5)
+//	dead_letter         the dead-letter queue, or none (the queue's name and -dlq)
+//	ordered             whether groups are kept in order (true)
+//	dedupe_window       how long a second message with the same dedupe ID is
+//	                    dropped; 0 is not at all (0)
+//	delay               the delay of messages sent with none of their own (0)
+//
+// What is not given is as it was when the queue was opened before, or else the
+// default in parentheses. What is given changes the queue, for those who have it
+// open as well, though their Capabilities still tell what it was.
+//
+// # Delivery
+//
+// At least once, the messages that became visible first before others. On an
+// ordered queue the messages of one group are delivered in the order in which
+// they were sent; while one of them is in flight or waits for its retry, the
+// later ones wait as well. Messages without a group are not ordered. Attempts
+// are counted, also those of deliveries that no handler saw.
+//
+// # Limits
+//
+// Memory. Delays, leases and sizes are not limited.
+//
+// # Verdict mapping
+//
+//	ack, discard        the message is deleted
+//	retry with a delay  it is hidden until then
+//	retry without       it is hidden until its lease ends
+//	reject              it is moved to the dead-letter queue with failure
+//	                    attributes, in one step
+//
+// An ack after the end of the lease counts as long as the message was not
+// delivered again; after that it fails as lease lost.
+//
+// # Attribute escaping
+//
+// None: names and values may hold any bytes, in any number.
+//
+// # Permissions
+//
+// None.
+//
+// # Testing
+//
+// This is what to test a handler's program with. The clock is the real one, or
+// that of a testing/synctest bubble if the Opener is made in one.
+package mem

@@ -1,0 +1,44 @@
+package drivers
+
+import (
+	"context"
+	"time"
+
+	"github.com/sluice-go/sluice/handler"
+)
+
+// The optional interfaces of a Source are found once, by type assertion, where
+// they are needed.
+
+// An Inspector tells about a queue without taking part in it.
+type Inspector interface {
+	// Depth counts the queue's messages, as exactly as the provider can.
+	Depth(ctx context.Context) (Depth, error)
+	// Peek returns up to max messages of the queue, or of its dead-letter
+	// queue where dead is true, and gives them back at once. On a provider
+	// with no read-only access it counts as a delivery attempt.
+	Peek(ctx context.Context, max int, dead bool) ([]*handler.Message, error)
+}
+
+// Unknown is the value of a [Depth] count that the provider does not tell.
+const Unknown = -1
+
+// Depth is how many messages a queue has. A count that the provider does not
+// tell is [Unknown].
+type Depth struct {
+	// Visible messages can be received now; InFlight ones are leased; Delayed
+	// ones were sent with a delay that has not ended.
+	Visible, InFlight, Delayed int64
+	// DeadLetters are the messages in the dead-letter queue, Unknown where
+	// there is none.
+	DeadLetters int64
+	// OldestAge is the age of the oldest message, negative where unknown.
+	OldestAge time.Duration
+}
+
+// A Purger removes all messages.
+type Purger interface {
+	// Purge removes every message of the queue, or of its dead-letter queue
+	// where dead is true. The provider may take a minute (SQS).
+	Purge(ctx context.Context, dead bool) error
+}

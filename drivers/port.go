@@ -1,0 +1,161 @@
+package drivers
+
+import (
+	"context"
+	"time"
+
+	"github.com/sluice-go/sluice/handler"
+)
+
+// A Source receives from one queue. All methods but Close may be called
+// concurrently. After Close every method returns an error whose code is
+// [Closed].
+type Source interface {
+	// Receive waits up to wait for messages and returns 1 to max of them, or
+	// none and no error where none came. Zero wait asks once and returns. wait
+	// is at most [MaxWait]. When ctx is done it returns ctx's error promptly;
+	// what the provider had already granted then comes back when its lease
+	// ends. It does not retry. max is at most Capabilities.MaxReceive. The
+	// caller owns the slice and the messages.
+	Receive(ctx context.Context, max int, wait time.Duration) ([]Delivery, error)
+
+	// Settle carries out up to Capabilities.MaxSettle settlements, which may be
+	// of different actions, and returns an error an item, at the item's index.
+	// A nil slice means that all of them were carried out. It keeps neither the
+	// slice nor what it points to. The same receipt settled twice is no fault of
+	// the caller: the second reports [LeaseLost] or nil, as the provider tells.
+	Settle(ctx context.Context, ss []Settlement) []error
+
+	// Extend sets the leases of up to Capabilities.MaxExtend receipts and
+	// returns an error an item as Settle does; one whose lease is gone reports
+	// [LeaseLost], as far as the provider tells.
+	Extend(ctx context.Context, es []Extension) []error
+
+	// Capabilities says what the queue behind this source can do. It does no IO
+	// and returns the same each time.
+	Capabilities() Capabilities
+
+	// Close frees what the source holds. It does not settle anything. A second
+	// call returns nil.
+	Close() error
+}
+
+// MaxWait is the longest that [Source.Receive] waits: SQS's longest long poll.
+const MaxWait = 20 * time.Second
+
+// A Delivery is a received message and the means to settle it.
+type Delivery struct {
+	Message *handler.Message
+	// Receipt identifies this delivery, never the message: the same message can
+	// be in flight twice. SQS: receipt handle; Pub/Sub: ack ID.
+	Receipt string
+	// Deadline is when the lease ends, by this machine's clock, counted from
+	// before the request was sent, so that it is never later than the
+	// provider's.
+	Deadline time.Time
+}
+
+// A Settlement says what is to be done with a delivery.
+type Settlement struct {
+	Receipt string
+	// Message is the delivered message. A driver that dead-letters by sending a
+	// copy takes it from here.
+	Message *handler.Message
+	// Action is what is to be done. The zero Action is a retry.
+	Action handler.Action
+	// Delay is how long a retried message stays invisible; zero gives it back
+	// at once. It counts only where Delayed is true, and is at most what
+	// Capabilities allow. Where Delayed is false a retry is left to the queue's
+	// own policy (SQS: the visibility timeout runs down; Pub/Sub: nack).
+	Delay   time.Duration
+	Delayed bool
+	// Failure says why a message is dead-lettered. Nil is no reason.
+	Failure *Failure
+}
+
+// A Failure is why a message is dead-lettered. It becomes the letter's failure
+// attributes.
+type Failure struct {
+	// Reason is the error's text. Drivers cut it to 1 KiB.
+	Reason string
+	// First and Last are when the message failed first, as far as that is
+	// known, and last.
+	First, Last time.Time
+	// Consumer names the process that rejected it.
+	Consumer string
+}
+
+// An Extension sets a delivery's lease.
+type Extension struct {
+	Receipt string
+	// By is the new length of the lease, counted from now. It is at most
+	// Capabilities.MaxExtension.
+	By time.Duration
+}
+
+// A Sink sends to one queue. Its methods but Close may be called concurrently.
+// After Close every method returns an error whose code is [Closed].
+type Sink interface {
+	// Send sends up to Capabilities.MaxSend messages in one request and returns
+	// an error a message, at the message's index; a nil slice means that all of
+	// them were taken. It sets the ID of each message that was taken. It keeps
+	// neither the slice nor the messages. Messages of one group that fail are
+	// not overtaken by later ones of it: those fail as well.
+	Send(ctx context.Context, ms []*handler.Message) []error
+
+	// Capabilities says what the queue behind this sink can do.
+	Capabilities() Capabilities
+
+	// Close frees what the sink holds. A second call returns nil.
+	Close() error
+}
+
+// Capabilities say what a queue can do. A number that is zero means that there
+// is no limit, unless its comment says otherwise.
+type Capabilities struct {
+	// Queue is the queue's name as an operator knows it.
+	Queue string
+	// System is OpenTelemetry's messaging.system.
+	System string
+	// Server is the host name of the provider's endpoint.
+	Server string
+
+	// MaxReceive, MaxSettle, MaxExtend and MaxSend are the largest batches.
+	// They are never zero.
+	MaxReceive, MaxSettle, MaxExtend, MaxSend int
+	// MaxMessageBytes bounds a message's body and attributes together;
+	// MaxBatchBytes the messages of one Send together.
+	MaxMessageBytes, MaxBatchBytes int
+	// MaxAttributes is how many attributes a message may have.
+	MaxAttributes int
+
+	// Lease is the length of the lease that a receive gives. Zero where this
+	// cannot be known (a sink).
+	Lease time.Duration
+	// MaxDelay bounds the delay of one retry's settlement; MaxSendDelay that of
+	// a sent message, negative where a message cannot be delayed.
+	MaxDelay, MaxSendDelay time.Duration
+	// MaxExtension bounds one extension, counted from its moment; MaxLease the
+	// whole lease, counted from the receive.
+	MaxExtension, MaxLease time.Duration
+
+	// Ordered is true where messages of one group are delivered in order.
+	Ordered bool
+	// DeadLetter is true where the queue has a dead-letter queue, so that
+	// messages can be rejected. DeadLetterQueue names it, and MaxAttempts is
+	// the native number of deliveries after which a message goes there.
+	DeadLetter      bool
+	DeadLetterQueue string
+	MaxAttempts     int
+	// AttemptKnown is true where deliveries carry their attempt number.
+	AttemptKnown bool
+	// NativeRedrive is true where the provider itself moves letters back.
+	NativeRedrive bool
+	// ExactlyOnce is true where an ack that succeeds is final, and one that
+	// fails says so.
+	ExactlyOnce bool
+	// StaleReceiptFails is true where settling or extending an expired receipt
+	// is reported as LeaseLost. A standard SQS queue accepts a delete by a
+	// stale receipt in silence.
+	StaleReceiptFails bool
+}

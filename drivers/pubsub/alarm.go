@@ -1,0 +1,149 @@
+package pubsub
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+
+	monitoring "cloud.google.com/go/monitoring/apiv3/v2"
+	"cloud.google.com/go/monitoring/apiv3/v2/monitoringpb"
+	"google.golang.org/api/iterator"
+	"google.golang.org/api/option"
+
+	"github.com/sluice-go/sluice/drivers"
+)
+
+var _ drivers.Alerter = (*Opener)(nil)
+
+// AlertPolicies returns the alert policies of Cloud Monitoring that watch the
+// dead letters and the oldest message, as gcloud alpha monitoring policies create
+// --policy-from-file takes them. See [drivers.Alerter].
+func (o *Opener) AlertPolicies(ctx context.Context, u *url.URL, spec drivers.QueueSpec) ([]json.RawMessage, error) {
+	a := spec.Alarms
+	if a == nil || a.DeadLetters <= 0 && a.OldestAge <= 0 {
+		return nil, nil
+	}
+	p, err := o.provision(ctx, u, &spec) // which finds the subscription of the dead letters
+	if err != nil {
+		return nil, err
+	}
+	p.release()
+	w := p.wish
+	var out []json.RawMessage
+	if a.DeadLetters > 0 && !w.dead.zero() {
+		// The comparison is "more than": there is no "at least".
+		j, err := alertPolicy("sluice-"+w.sub.id+"-dead-letters", w.deadSub, metricBacklog, float64(a.DeadLetters)-1, "0s", a.Notify,
+			fmt.Sprintf("Messages of %s became dead letters. Look at them with: sluice peek --dead, and bring them back with: sluice redrive.", w.sub.id))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, j)
+	}
+	if a.OldestAge > 0 {
+		j, err := alertPolicy("sluice-"+w.sub.id+"-oldest-age", w.sub, metricOldest, a.OldestAge.Seconds(), "300s", a.Notify,
+			fmt.Sprintf("The oldest message of %s waits for more than %v.", w.sub.id, a.OldestAge))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, j)
+	}
+	return out, nil
+}
+
+// The parts of an alert policy of Cloud Monitoring that are needed, as
+// https://cloud.google.com/monitoring/api/ref_v3/rest/v3/projects.alertPolicies
+// describes them.
+type (
+	policyJSON struct {
+		DisplayName   string            `json:"displayName"`
+		Documentation map[string]string `json:"documentation"`
+		Combiner      string            `json:"combiner"`
+		Conditions    []conditionJSON   `json:"conditions"`
+		Channels      []string          `json:"notificationChannels,omitempty"`
+	}
+	conditionJSON struct {
+		DisplayName string        `json:"displayName"`
+		Threshold   thresholdJSON `json:"conditionThreshold"`
+	}
+	thresholdJSON struct {
+		Filter       string              `json:"filter"`
+		Aggregations []map[string]string `json:"aggregations"`
+		Comparison   string              `json:"comparison"`
+		Value        float64             `json:"thresholdValue"`
+		Duration     string              `json:"duration"`
+	}
+)
+
+func alertPolicy(title string, sub name, metric string, above float64, lasting, channel, text string) (json.RawMessage, error) {
+	p := policyJSON{
+		DisplayName: title, Documentation: map[string]string{"content": text, "mimeType": "text/markdown"}, Combiner: "OR",
+		Conditions: []conditionJSON{{
+			DisplayName: metric[strings.LastIndexByte(metric, '/')+1:] + " of " + sub.id + " above " + strconv.FormatFloat(above, 'f', -1, 64),
+			Threshold: thresholdJSON{
+				Filter:       fmt.Sprintf("%s AND metric.type = %q", watchFilter(sub), metric),
+				Aggregations: []map[string]string{{"alignmentPeriod": "60s", "perSeriesAligner": "ALIGN_MAX"}},
+				Comparison:   "COMPARISON_GT", Value: above, Duration: lasting,
+			},
+		}},
+	}
+	if channel != "" {
+		p.Channels = []string{channel}
+	}
+	return json.MarshalIndent(p, "", "  ")
+}
+
+// watchFilter finds a subscription's time series.
+func watchFilter(sub name) string {
+	return fmt.Sprintf(`resource.type = "pubsub_subscription" AND resource.labels.subscription_id = %q`, sub.id)
+}
+
+// watched tells whether any alert policy that is on watches the backlog of a
+// subscription.
+func (c *clients) watched(ctx context.Context, sub name) (bool, error) {
+	opts := c.options
+	if emulatorHost() != "" {
+		opts = []option.ClientOption{option.WithGRPCConn(c.connection())}
+	}
+	client, err := monitoring.NewAlertPolicyClient(ctx, opts...)
+	if err != nil {
+		return false, err
+	}
+	if emulatorHost() == "" {
+		defer func() { _ = client.Close() }() // it has only read
+	}
+	it := client.ListAlertPolicies(ctx, &monitoringpb.ListAlertPoliciesRequest{Name: "projects/" + sub.project}, once)
+	for {
+		p, err := it.Next()
+		if errors.Is(err, iterator.Done) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		if p.GetEnabled() != nil && !p.GetEnabled().GetValue() {
+			continue
+		}
+		for _, cond := range p.Conditions {
+			if watches(cond, sub) {
+				return true, nil
+			}
+		}
+	}
+}
+
+// promBacklog is how PromQL writes metricBacklog.
+const promBacklog = "pubsub_googleapis_com:subscription_num_undelivered_messages"
+
+// watches tells whether a condition is about a subscription's backlog: by name, or
+// about that of all.
+func watches(cond *monitoringpb.AlertPolicy_Condition, sub name) bool {
+	text := cond.GetConditionThreshold().GetFilter() + cond.GetConditionMonitoringQueryLanguage().GetQuery() + cond.GetConditionPrometheusQueryLanguage().GetQuery()
+	if !strings.Contains(text, metricBacklog) && !strings.Contains(text, promBacklog) {
+		return false
+	}
+	return !strings.Contains(text, "subscription_id") || strings.Contains(text, `"`+sub.id+`"`) || strings.Contains(text, "'"+sub.id+"'")
+}

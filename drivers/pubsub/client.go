@@ -1,0 +1,162 @@
+package pubsub
+
+import (
+	"context"
+	"math"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	monitoring "cloud.google.com/go/monitoring/apiv3/v2"
+	apiv1 "cloud.google.com/go/pubsub/v2/apiv1"
+	"github.com/googleapis/gax-go/v2"
+	"google.golang.org/api/option"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/sluice-go/sluice/drivers"
+)
+
+// System is OpenTelemetry's messaging.system for Pub/Sub.
+const System = "gcp_pubsub"
+
+// once turns off the SDK's own retries, which would go on unseen for up to a
+// minute: the runtime retries, backs off and reports.
+var once = gax.WithRetry(nil)
+
+// Clients are the SDK's clients that a source or a sink works with. They remain
+// the caller's, who closes them last.
+type Clients struct {
+	// Subscriptions receives, acknowledges and extends. A sink on a topic does
+	// not need it.
+	Subscriptions *apiv1.SubscriptionAdminClient
+	// Topics publishes. Required.
+	Topics *apiv1.TopicAdminClient
+	// Metrics reads the backlog from Cloud Monitoring, for Depth. Nil means that
+	// one is made when it is first needed, with the Application Default
+	// Credentials.
+	Metrics *monitoring.MetricClient
+}
+
+// clients are the clients behind a source or a sink, and behind what was opened
+// from it.
+type clients struct {
+	subscriptions *apiv1.SubscriptionAdminClient
+	topics        *apiv1.TopicAdminClient
+	options       []option.ClientOption // for the metric client
+
+	// emulated is true where PUBSUB_EMULATOR_HOST names who answers.
+	emulated bool
+
+	users atomic.Int32
+	conn  *grpc.ClientConn // the one connection; nil where the caller owns the clients
+
+	metricsMu  sync.Mutex
+	metrics    *monitoring.MetricClient
+	ownMetrics bool
+	noMetrics  atomic.Bool // the emulator has none
+}
+
+func emulatorHost() string {
+	host := os.Getenv("PUBSUB_EMULATOR_HOST")
+	host = strings.TrimPrefix(host, "http://")
+	return strings.TrimSuffix(host, "/")
+}
+
+// keepAlive has a dead connection found out: on Linux the timeout also bounds how
+// long sent data may stay unacknowledged.
+var keepAlive = keepalive.ClientParameters{Time: 5 * time.Minute, Timeout: 20 * time.Second}
+
+// dial makes clients with one connection. Without it, a Pull that waits could
+// not tell an idle queue from a lost connection; and one HTTP/2 connection carries
+// a hundred calls at once.
+func dial(ctx context.Context, on name, endpoint string, opts []option.ClientOption) (*clients, error) {
+	var err error
+	c := &clients{options: opts}
+	if host := emulatorHost(); host != "" {
+		c.emulated = true
+		conn, err := grpc.NewClient("passthrough:///"+host,
+			grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithNoProxy(),
+			grpc.WithKeepaliveParams(keepAlive),
+			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32)))
+		if err != nil {
+			return nil, invalid(on, "open", err)
+		}
+		opts = []option.ClientOption{option.WithGRPCConn(conn), option.WithoutAuthentication(), option.WithTelemetryDisabled()}
+	} else {
+		opts = append(opts[:len(opts):len(opts)], option.WithGRPCConnectionPool(1),
+			option.WithGRPCDialOption(grpc.WithKeepaliveParams(keepAlive)))
+		if endpoint != "" {
+			opts = append(opts, option.WithEndpoint(endpoint))
+		}
+	}
+	if c.subscriptions, err = apiv1.NewSubscriptionAdminClient(ctx, opts...); err == nil {
+		c.topics, err = apiv1.NewTopicAdminClient(ctx, option.WithGRPCConn(c.connection()))
+	}
+	if err != nil {
+		// Nothing was sent yet: what fails here are the credentials.
+		return nil, drivers.Wrap(ctx, drivers.Denied, on.String(), "open", err,
+			"run gcloud auth application-default login, set GOOGLE_APPLICATION_CREDENTIALS, or set PUBSUB_EMULATOR_HOST for an emulator")
+	}
+	c.conn = c.connection()
+	c.users.Store(1)
+	return c, nil
+}
+
+// borrow wraps the caller's own clients.
+func (c Clients) borrow() *clients {
+	b := &clients{subscriptions: c.Subscriptions, topics: c.Topics, metrics: c.Metrics, emulated: emulatorHost() != ""}
+	b.users.Store(1)
+	return b
+}
+
+func (c *clients) share() *clients {
+	c.users.Add(1)
+	return c
+}
+
+// release closes the connection when its last user is done.
+func (c *clients) release() error {
+	if c.users.Add(-1) > 0 {
+		return nil
+	}
+	c.metricsMu.Lock()
+	defer c.metricsMu.Unlock()
+	if c.ownMetrics {
+		_ = c.metrics.Close() // it has only read
+	}
+	if c.conn != nil {
+		return c.conn.Close()
+	}
+	return nil
+}
+
+// connection is the connection to Pub/Sub, or one of several where the clients
+// are the caller's.
+func (c *clients) connection() *grpc.ClientConn {
+	if c.subscriptions != nil {
+		return c.subscriptions.Connection() //nolint:staticcheck // deprecated since a pool may have several; ours has one
+	}
+	return c.topics.Connection() //nolint:staticcheck // as above; for its address, all are the same
+}
+
+// server is the host name of the endpoint.
+func (c *clients) server() string {
+	conn := c.connection()
+	if conn == nil {
+		return ""
+	}
+	target := conn.Target()
+	if i := strings.LastIndex(target, "/"); i >= 0 { // dns:///host:port
+		target = target[i+1:]
+	}
+	if host, _, err := net.SplitHostPort(target); err == nil {
+		return host
+	}
+	return target
+}

@@ -1,0 +1,130 @@
+// Package pubsub is the driver for Google Cloud Pub/Sub.
+//
+// A queue is a topic and one subscription of it: a source receives from
+//
+//	gcppubsub://projects/PROJECT/subscriptions/SUBSCRIPTION
+//
+// and a sink sends to
+//
+//	gcppubsub://projects/PROJECT/topics/TOPIC
+//
+// A sink opened with a subscription's URL sends to that subscription's topic.
+// The parameters of the URL:
+//
+//	ack_deadline              lease given to each received message, 1s to 600s, by
+//	                          one more request a receive; default: the
+//	                          subscription's own ack deadline, at no cost
+//	dead_letter               topic for rejected messages, a full name or an ID
+//	                          in the same project; default: that of the
+//	                          subscription's dead-letter policy
+//	dead_letter_subscription  subscription by which dead letters are counted and
+//	                          read; default: the only one of the dead-letter
+//	                          topic, or the one with the topic's ID
+//	endpoint                  host:port of the service, for a regional endpoint
+//	topic                     for plan, apply and doctor only: the subscription's
+//	                          topic, a full name or an ID in the same project;
+//	                          default: the one that the subscription is on, or else
+//	                          the one with its ID
+//	project_number            for plan, apply and doctor only: the number of the
+//	                          project, which is part of the name of Pub/Sub's
+//	                          service agent; default: Resource Manager is asked
+//
+// With PUBSUB_EMULATOR_HOST set every queue is opened there, in plain text and
+// without credentials; it wins over endpoint. Otherwise the credentials are the
+// Application Default Credentials, unless the [Opener] has others.
+//
+// # Delivery
+//
+// At least once. Messages are received by unary Pulls that wait like long
+// polls: several may be outstanding, nothing is prefetched, and a parked retry
+// uses up no stream's flow control. Acknowledgements are best effort, and one
+// that comes late passes in silence, unless exactly-once delivery is on: then a
+// late one reports a lost lease. The attempt number is known only where the
+// subscription has a dead-letter policy; elsewhere it is 0.
+//
+// A message waits for its turn on the server, so that its lease begins somewhere
+// between the request and the response of a Pull. A delivery's deadline is
+// counted from the request, but not from earlier than a quarter of the lease
+// before the response: a response is not taken to have travelled for longer.
+//
+// Messages of one ordering key come in order where the subscription has message
+// ordering; when one of them is retried, the service delivers the later ones of
+// its key again as well.
+//
+// A message that a redrive aimed at another subscription (see
+// [AttributeRedriveTarget]) is acknowledged and skipped.
+//
+// # Limits
+//
+// 1,000 messages and 10 MB a publish request; 10 MB a message; 100 attributes
+// with names of at most 256 and values of at most 1,024 bytes; ordering keys of
+// at most 1,024 bytes. A message beyond them is refused before anything is sent.
+// A message cannot be sent with a delay: that is refused as well. A lease, and
+// the delay of a retry, is at most 600 seconds at a time, in whole seconds
+// (fractions are rounded up); there is no limit to how often a lease is extended.
+//
+// # Verdict mapping
+//
+//	ack, drop             Acknowledge
+//	retry                 ModifyAckDeadline(0): a nack, after which the
+//	                      subscription's retry policy decides
+//	retry with a delay    ModifyAckDeadline(delay); the delay of a retry policy
+//	                      comes on top of it
+//	dead-letter           Publish to the dead-letter topic, then Acknowledge
+//
+// A letter keeps body, attributes, ordering key and dedupe ID, and gets both the
+// failure attributes of package drivers and those that the service's own
+// forwarding sets (CloudPubSubDeadLetterSource…), so that either kind of letter
+// reads the same. A nack and an ended lease count as delivery attempts, and so
+// does a retry with a delay.
+//
+// # Attribute escaping
+//
+// Any UTF-8 goes through. An attribute whose name Pub/Sub refuses (the empty
+// name and names that begin with "goog", other than "googclient_") or that this
+// driver uses itself is sent with "sluice-esc-" before its name, which the
+// source takes off. The dedupe ID travels as [AttributeDedupeID]. A message with
+// neither body nor attributes, which Pub/Sub refuses, carries [AttributeEmpty].
+// Values and bodies are never changed, so that a foreign client reads what
+// Sluice wrote.
+//
+// # Permissions
+//
+// A source needs roles/pubsub.subscriber and roles/pubsub.viewer on the
+// subscription (it reads the ack deadline and the dead-letter policy), and to
+// reject messages roles/pubsub.publisher on the dead-letter topic. A sink needs
+// roles/pubsub.publisher on the topic. Depth needs roles/monitoring.viewer on
+// the project, and roles/pubsub.viewer on the dead-letter topic to find its
+// subscription. The service itself needs, for native dead-lettering, publisher on
+// the dead-letter topic and subscriber on the subscription.
+//
+// # Depth
+//
+// Pub/Sub tells the size of a backlog through Cloud Monitoring only, some
+// minutes late. Its number counts what is not acknowledged, messages in flight
+// included; how many of them are in flight it does not tell. An emulator without
+// Cloud Monitoring is asked by pulling its messages and giving them back, which
+// counts as a delivery attempt of each.
+//
+// # Provisioning
+//
+// Apply makes the topic, the subscription, the dead-letter topic and the
+// subscription on it, neither of which expires, and grants to Pub/Sub's service
+// agent what it needs to forward letters: publisher on the dead-letter topic and
+// subscriber on the subscription. Whoever runs it needs roles/pubsub.admin, and
+// resourcemanager.projects.get or the project's number in the URL. An emulator
+// needs no grants: there they are looked at only where the number is told. A
+// letter's age begins anew when it is dead-lettered.
+//
+// Each subscription gets a filter that keeps out what is redriven for another one
+// (see [AttributeRedriveTarget]), unless its full name is so long that the filter
+// would have more than the 256 bytes that Pub/Sub takes: its consumers then skip
+// such messages themselves. A filter, message ordering and the topic cannot be
+// changed once a subscription exists. Alarms are printed, as alert policies of
+// Cloud Monitoring, and not made: see [Opener.AlertPolicies].
+//
+// # Testing
+//
+// The driver runs against Google's in-process fake (package pstest), started by
+// internal/pubsubfake, and against anything that PUBSUB_EMULATOR_HOST names.
+package pubsub

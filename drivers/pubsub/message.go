@@ -1,0 +1,178 @@
+package pubsub
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"unicode/utf8"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/handler"
+)
+
+// Attributes that this driver adds to a message. A client that does not know
+// them may ignore them.
+const (
+	// AttributeDedupeID carries the message's dedupe ID, for which Pub/Sub has
+	// no field.
+	AttributeDedupeID = "sluice-dedupe-id"
+	// AttributeEmpty marks a message with neither body nor attributes. Pub/Sub
+	// refuses one with nothing in it.
+	AttributeEmpty = "sluice-empty"
+	// AttributeRedriveTarget names, in full, the one subscription that a
+	// redriven message is meant for. Bringing a letter back means to publish it
+	// again, and the topic delivers it to all of its subscriptions: the others
+	// filter it out, or a source on them acknowledges and skips it.
+	AttributeRedriveTarget = "sluice-redrive-target"
+	// AttributeRedriveTopic names, in full, the topic over which that message
+	// was published. A source skips a message only where it came by that topic:
+	// a redriven message that fails again reaches the dead-letter topic with the
+	// attributes it has, and must not be skipped there.
+	AttributeRedriveTopic = "sluice-redrive-topic"
+)
+
+// escapePrefix comes before the name of an attribute that Pub/Sub or this driver
+// would take for something else.
+const escapePrefix = "sluice-esc-"
+
+// The service's limits of a message and of a publish request.
+const (
+	maxAttributes   = 100
+	maxKeyBytes     = 256
+	maxValueBytes   = 1024
+	maxGroupBytes   = 1024
+	maxRequestBytes = 10_000_000
+	// framing is what names, tags and lengths may take up in a request beside
+	// the bodies and attributes that [drivers.Capabilities] count.
+	framing         = 4096
+	maxMessageBytes = maxRequestBytes - framing
+)
+
+// encode makes the message that is published for m. It shares m's body, and its
+// attributes where none of them has to change.
+func encode(m *handler.Message) (*pubsubpb.PubsubMessage, error) {
+	if err := check(m); err != nil {
+		return nil, err
+	}
+	pm := &pubsubpb.PubsubMessage{Data: m.Body, OrderingKey: m.Group, Attributes: m.Attributes}
+	changed := m.DedupeID != "" || len(m.Body)+len(m.Attributes) == 0
+	for k := range m.Attributes {
+		changed = changed || mustEscape(k)
+	}
+	if !changed {
+		return pm, nil
+	}
+	pm.Attributes = make(map[string]string, len(m.Attributes)+1)
+	for k, v := range m.Attributes {
+		pm.Attributes[escape(k)] = v
+	}
+	if m.DedupeID != "" {
+		pm.Attributes[AttributeDedupeID] = m.DedupeID
+	}
+	if len(m.Body)+len(pm.Attributes) == 0 {
+		pm.Attributes[AttributeEmpty] = "1"
+	}
+	return pm, nil
+}
+
+// check refuses what Pub/Sub would refuse, together with the rest of its
+// request.
+func check(m *handler.Message) error {
+	n := len(m.Attributes)
+	size := len(m.Body) + len(m.Group) + len(m.DedupeID)
+	if m.DedupeID != "" {
+		n++
+		if len(m.DedupeID) > maxValueBytes || !utf8.ValidString(m.DedupeID) {
+			return fmt.Errorf("the dedupe ID must be UTF-8 of at most %d bytes and has %d", maxValueBytes, len(m.DedupeID))
+		}
+	}
+	if n > maxAttributes {
+		return fmt.Errorf("the message has %d attributes, with the dedupe ID if it has one, and Pub/Sub carries %d", n, maxAttributes)
+	}
+	if len(m.Group) > maxGroupBytes || !utf8.ValidString(m.Group) {
+		return fmt.Errorf("the group must be UTF-8 of at most %d bytes and has %d", maxGroupBytes, len(m.Group))
+	}
+	for k, v := range m.Attributes {
+		switch {
+		case !utf8.ValidString(k) || !utf8.ValidString(v):
+			return fmt.Errorf("attribute %q is not UTF-8; Pub/Sub carries other bytes in the body only", k)
+		case len(escape(k)) > maxKeyBytes:
+			return fmt.Errorf("the name of attribute %.40q… has %d bytes as it is sent, and Pub/Sub carries %d", k, len(escape(k)), maxKeyBytes)
+		case len(v) > maxValueBytes:
+			return fmt.Errorf("the value of attribute %q has %d bytes, and Pub/Sub carries %d", k, len(v), maxValueBytes)
+		}
+		size += len(k) + len(v)
+	}
+	if size > maxMessageBytes {
+		return fmt.Errorf("body and attributes have %d bytes together, and Pub/Sub carries %d", size, maxMessageBytes)
+	}
+	return nil
+}
+
+func mustEscape(k string) bool {
+	switch k {
+	case "", AttributeDedupeID, AttributeEmpty:
+		return true
+	}
+	return strings.HasPrefix(k, escapePrefix) ||
+		// googclient_ is the client libraries' own, as in googclient_traceparent.
+		strings.HasPrefix(k, "goog") && !strings.HasPrefix(k, "googclient_")
+}
+
+func escape(k string) string {
+	if mustEscape(k) {
+		return escapePrefix + k
+	}
+	return k
+}
+
+// decode reads a received message. It takes the message's body and attributes
+// over.
+func decode(rm *pubsubpb.ReceivedMessage) *handler.Message {
+	pm := rm.GetMessage()
+	m := &handler.Message{
+		ID:         pm.GetMessageId(),
+		Body:       pm.GetData(),
+		Attributes: pm.GetAttributes(),
+		Group:      pm.GetOrderingKey(),
+		Attempt:    int(rm.GetDeliveryAttempt()),
+	}
+	if at := pm.GetPublishTime(); at != nil {
+		m.EnqueuedAt = at.AsTime()
+	}
+	if id, ok := m.Attributes[AttributeDedupeID]; ok {
+		m.DedupeID = id
+		delete(m.Attributes, AttributeDedupeID)
+	}
+	if _, ok := m.Attributes[AttributeEmpty]; ok && len(m.Body) == 0 {
+		delete(m.Attributes, AttributeEmpty)
+	}
+	unescape(m.Attributes)
+	drivers.UnpackFailure(m.Attributes)
+	if len(m.Attributes) == 0 {
+		m.Attributes = nil
+	}
+	return m
+}
+
+// unescape takes the prefix off the names that have one, once.
+func unescape(attrs map[string]string) {
+	escaped := false
+	for k := range attrs {
+		escaped = escaped || strings.HasPrefix(k, escapePrefix)
+	}
+	if !escaped {
+		return
+	}
+	was := maps.Clone(attrs)
+	clear(attrs)
+	for k, v := range was {
+		attrs[strings.TrimPrefix(k, escapePrefix)] = v
+	}
+}
+
+// errDelay is why a message with a delay is refused.
+var errDelay = errors.New("Pub/Sub cannot delay a message that is sent; send it when it is due, or to a queue that can")

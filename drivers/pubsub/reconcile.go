@@ -1,0 +1,219 @@
+package pubsub
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
+
+	"github.com/sluice-go/sluice/drivers"
+)
+
+// reconcileSubscription plans what makes the queue's subscription as it is wished.
+func (p *provision) reconcileSubscription(sub *pubsubpb.Subscription) {
+	w := p.wish
+	if w.filter != "" && sub.Filter != w.filter {
+		p.add(drivers.Change{
+			Resource: resource(w.sub), Kind: drivers.ChangeReplace, Field: "filter", From: sub.Filter, To: w.filter,
+			Remedy: "a subscription's filter cannot be changed: name a new subscription in the URL (with the topic parameter), apply, " +
+				"move the consumers there and drain this one. Without the filter the letters of other subscriptions come here, and consumers skip them",
+		}, nil)
+	}
+	if w.ordered && !sub.EnableMessageOrdering {
+		p.add(drivers.Change{
+			Resource: resource(w.sub), Kind: drivers.ChangeReplace, Field: "fifo", From: "false", To: "true",
+			Remedy: "a subscription's ordering cannot be changed: name a new subscription in the URL (with the topic parameter), apply, " +
+				"move the consumers there and drain this one",
+		}, nil)
+	}
+	if now := deadlineOf(sub); w.deadline > 0 && now != w.deadline {
+		p.update(w.sub, drivers.Change{Field: "visibility_timeout", From: now.String(), To: w.deadline.String()},
+			"ack_deadline_seconds", &pubsubpb.Subscription{AckDeadlineSeconds: seconds(w.deadline)})
+	}
+	p.reconcileRetention(w.sub, sub, w.retention)
+	p.reconcileExpiration(w.sub, sub)
+	if w.exactlyOnce && !sub.EnableExactlyOnceDelivery {
+		p.update(w.sub, drivers.Change{Field: "exactly_once", From: "false", To: "true"},
+			"enable_exactly_once_delivery", &pubsubpb.Subscription{EnableExactlyOnceDelivery: true})
+	}
+	if w.keepsAcked && !sub.RetainAckedMessages {
+		p.update(w.sub, drivers.Change{Field: "retain_acked", From: "false", To: "true"},
+			"retain_acked_messages", &pubsubpb.Subscription{RetainAckedMessages: true})
+	}
+	if now, to := retryText(sub.RetryPolicy), retryText(w.retry); w.retry != nil && now != to {
+		p.update(w.sub, drivers.Change{Field: "retry", From: now, To: to}, "retry_policy", &pubsubpb.Subscription{RetryPolicy: w.retry})
+	}
+	p.reconcilePolicy(sub)
+	p.reconcileLabels(w.sub, sub.Labels)
+}
+
+// reconcilePolicy plans the dead-letter policy.
+func (p *provision) reconcilePolicy(sub *pubsubpb.Subscription) {
+	w := p.wish
+	now, to := policyText(sub.DeadLetterPolicy), policyText(w.policy())
+	if now == to {
+		return
+	}
+	old := sub.GetDeadLetterPolicy().GetDeadLetterTopic()
+	c := drivers.Change{Field: "dead_letter", From: now, To: to,
+		// Letters on the old topic are then nobody's.
+		Destructive: old != "" && old != deletedTopic && old != w.dead.String()}
+	if w.dead.zero() {
+		c.Destructive = true
+		c.Remedy = "without a dead-letter topic a poison message is retried until it expires: name it in the configuration rather"
+	}
+	p.update(w.sub, c, "dead_letter_policy", &pubsubpb.Subscription{DeadLetterPolicy: w.policy()})
+}
+
+// reconcileLetters plans what makes the subscription of the dead letters as it is
+// wished.
+func (p *provision) reconcileLetters(sub *pubsubpb.Subscription) {
+	w := p.wish
+	if w.ordered && !sub.EnableMessageOrdering {
+		p.add(drivers.Change{
+			Resource: resource(w.deadSub), Kind: drivers.ChangeReplace, Field: "fifo", From: "false", To: "true",
+			Remedy: fmt.Sprintf("a subscription's ordering cannot be changed: when it is empty, gcloud pubsub subscriptions delete %s --project=%s, and apply again at once",
+				w.deadSub.id, w.deadSub.project),
+		}, nil)
+	}
+	p.reconcileRetention(w.deadSub, sub, w.deadRetention)
+	p.reconcileExpiration(w.deadSub, sub)
+	p.reconcileLabels(w.deadSub, sub.Labels)
+}
+
+func (p *provision) reconcileRetention(n name, sub *pubsubpb.Subscription, wanted time.Duration) {
+	now := retentionOf(sub)
+	if wanted == 0 || now == wanted {
+		return
+	}
+	p.update(n, drivers.Change{Field: "retention", From: now.String(), To: wanted.String(), Destructive: wanted < now},
+		"message_retention_duration", &pubsubpb.Subscription{MessageRetentionDuration: durationpb.New(wanted)})
+}
+
+func (p *provision) reconcileExpiration(n name, sub *pubsubpb.Subscription) {
+	if ttl := expirationOf(sub); ttl > 0 {
+		p.update(n, drivers.Change{Field: "expiration", From: ttl.String(), To: "never"}, "expiration_policy", &pubsubpb.Subscription{ExpirationPolicy: never()})
+	}
+}
+
+// update plans to set one field of a subscription.
+func (p *provision) update(n name, c drivers.Change, mask string, to *pubsubpb.Subscription) {
+	c.Resource, c.Kind = resource(n), drivers.ChangeUpdate
+	to.Name = n.String()
+	p.add(c, func(ctx context.Context) error {
+		_, err := p.subscriptions.UpdateSubscription(ctx, &pubsubpb.UpdateSubscriptionRequest{
+			Subscription: to, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{mask}},
+		}, once)
+		return wrap(ctx, n, "apply", err)
+	})
+}
+
+// reconcileTopic plans what makes a topic, which is t now, as it is wished.
+func (p *provision) reconcileTopic(n name, t *pubsubpb.Topic) {
+	if key := p.wish.kmsKey; key != "" && t.KmsKeyName != key {
+		p.add(drivers.Change{Resource: resource(n), Kind: drivers.ChangeUpdate, Field: "kms_key", From: t.KmsKeyName, To: key,
+			Remedy: remedyKey + "; messages that are there keep the old one"},
+			func(ctx context.Context) error {
+				return p.updateTopic(ctx, n, "kms_key_name", &pubsubpb.Topic{KmsKeyName: key})
+			})
+	}
+	p.reconcileLabels(n, t.Labels)
+}
+
+func (p *provision) updateTopic(ctx context.Context, n name, mask string, t *pubsubpb.Topic) error {
+	t.Name = n.String()
+	_, err := p.topics.UpdateTopic(ctx, &pubsubpb.UpdateTopicRequest{Topic: t, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{mask}}}, once)
+	return wrap(ctx, n, "apply", err)
+}
+
+// reconcileLabels plans each label that is missing or another. A request sets all
+// labels at once, so that the first of the changes carries the others along, and
+// they are told one by one.
+func (p *provision) reconcileLabels(n name, now map[string]string) {
+	all := maps.Clone(now)
+	if all == nil {
+		all = make(map[string]string)
+	}
+	for _, k := range slices.Sorted(maps.Keys(p.wish.labels)) {
+		v := p.wish.labels[k]
+		if old, ok := now[k]; ok && old == v {
+			continue
+		}
+		all[k] = v
+		merged := maps.Clone(all)
+		c := drivers.Change{Resource: resource(n), Kind: drivers.ChangeUpdate, Field: "tags." + k, From: now[k], To: v}
+		if n.kind == kindTopic {
+			p.add(c, func(ctx context.Context) error {
+				return p.updateTopic(ctx, n, "labels", &pubsubpb.Topic{Labels: merged})
+			})
+			continue
+		}
+		p.update(n, c, "labels", &pubsubpb.Subscription{Labels: merged})
+	}
+}
+
+// policy is the dead-letter policy that is wished for, nil for none.
+func (w *wish) policy() *pubsubpb.DeadLetterPolicy {
+	if w.dead.zero() {
+		return nil
+	}
+	return &pubsubpb.DeadLetterPolicy{DeadLetterTopic: w.dead.String(), MaxDeliveryAttempts: w.attempts}
+}
+
+func policyText(p *pubsubpb.DeadLetterPolicy) string {
+	if p.GetDeadLetterTopic() == "" {
+		return ""
+	}
+	attempts := p.MaxDeliveryAttempts
+	if attempts == 0 {
+		attempts = defaultMaxAttempts
+	}
+	return fmt.Sprintf("%s after %d", p.DeadLetterTopic, attempts)
+}
+
+func retryText(r *pubsubpb.RetryPolicy) string {
+	if r == nil {
+		return ""
+	}
+	least, most := defaultMinRetry, maxRetryDelay
+	if r.MinimumBackoff != nil {
+		least = r.MinimumBackoff.AsDuration()
+	}
+	if r.MaximumBackoff != nil {
+		most = r.MaximumBackoff.AsDuration()
+	}
+	return fmt.Sprintf("%v..%v", least, most)
+}
+
+func deadlineOf(sub *pubsubpb.Subscription) time.Duration {
+	if sub.AckDeadlineSeconds == 0 {
+		return defaultDeadline
+	}
+	return time.Duration(sub.AckDeadlineSeconds) * time.Second
+}
+
+func retentionOf(sub *pubsubpb.Subscription) time.Duration {
+	if sub.MessageRetentionDuration == nil {
+		return defaultRetention
+	}
+	return sub.MessageRetentionDuration.AsDuration()
+}
+
+// never is the policy of a subscription that does not expire. Without a policy it
+// expires when it was not used for 31 days.
+func never() *pubsubpb.ExpirationPolicy { return &pubsubpb.ExpirationPolicy{} }
+
+// expirationOf is after how long without use a subscription is deleted, zero for
+// never.
+func expirationOf(sub *pubsubpb.Subscription) time.Duration {
+	if sub.ExpirationPolicy == nil {
+		const standard = 31 * 24 * time.Hour
+		return standard
+	}
+	return sub.ExpirationPolicy.GetTtl().AsDuration()
+}

@@ -1,0 +1,74 @@
+package drivers
+
+import (
+	"context"
+	"time"
+)
+
+// AttributeRedriveCount and AttributeRedriveHistory are set on a message that a
+// selective redrive brought back: how often that was done, and the failure
+// attributes that it had as a dead letter, as a JSON array with the newest last.
+const (
+	AttributeRedriveCount   = "sluice-redrive-count"
+	AttributeRedriveHistory = "sluice-redrive-history"
+)
+
+// A Redriver moves dead letters back by the provider's own means, which take
+// all of them. It is an optional interface of a [Source].
+type Redriver interface {
+	// StartRedrive starts moving every letter of this queue's dead-letter queue
+	// back to this queue. rate is messages a second; zero leaves it to the
+	// provider. Where a task is already running for it, the error's code is
+	// Invalid and Redrives tells the task.
+	StartRedrive(ctx context.Context, rate int) (RedriveTask, error)
+	// Redrives lists the latest tasks on this queue's dead-letter queue, newest
+	// first.
+	Redrives(ctx context.Context) ([]RedriveTask, error)
+	// CancelRedrive stops a running task. What it has moved stays moved.
+	CancelRedrive(ctx context.Context, id string) error
+}
+
+// RedriveStatus is the state of a [RedriveTask].
+type RedriveStatus string
+
+// The states of a task.
+const (
+	RedriveRunning   RedriveStatus = "running"
+	RedriveCompleted RedriveStatus = "completed"
+	RedriveCancelled RedriveStatus = "cancelled"
+	RedriveFailed    RedriveStatus = "failed"
+)
+
+// A RedriveTask is a provider's own task that moves letters.
+type RedriveTask struct {
+	// ID identifies a running task. SQS gives an ended task none.
+	ID     string
+	Status RedriveStatus
+	// Moved and Total count messages; Total is Unknown where the provider does
+	// not tell.
+	Moved, Total int64
+	Started      time.Time
+	// Failure is why a failed task failed.
+	Failure string
+}
+
+// DeadLetters opens a queue's dead-letter queue, for redriving letters one by
+// one. It is an optional interface of a [Source]. The letters' messages are as
+// they were sent, failure attributes included.
+type DeadLetters interface {
+	// OpenDeadLetters opens the dead-letter queue for receiving. Where there is
+	// none, or none that can be read, the error says how to get one.
+	OpenDeadLetters(ctx context.Context) (Source, error)
+	// OpenRedrive opens the queue itself for sending letters back to it, and to
+	// it alone: on Pub/Sub each message is aimed at this source's subscription.
+	OpenRedrive(ctx context.Context) (Sink, error)
+}
+
+// A Replayer goes back to messages that were acked already. It is an optional
+// interface of a [Source] (Pub/Sub: Seek, where the subscription retains acked
+// messages).
+type Replayer interface {
+	// Replay has every retained message that was published since t delivered
+	// again, whether it was acked or not.
+	Replay(ctx context.Context, t time.Time) error
+}

@@ -1,0 +1,93 @@
+package redrive
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/sluice-go/sluice/drivers"
+)
+
+// What fails for the moment is tried again, this often, with pauses that double
+// from the first on: drivers do not.
+const (
+	tries      = 5
+	firstPause = 100 * time.Millisecond
+)
+
+// again waits, and is true where what failed with err is to be tried once more.
+func again(ctx context.Context, try int, err error) bool {
+	if try >= tries || !drivers.CodeOf(err).Retryable() || ctx.Err() != nil {
+		return false
+	}
+	longest := firstPause << (try - 1)
+	return pause(ctx, longest/2+rand.N(longest/2)) //nolint:gosec // jitter is no secret
+}
+
+// ended returns why ctx ended, or err where it has not.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// pause waits for d, and is false where ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// An order says whether what failed for the moment may be tried again after what
+// failed for good: with inOrder it may not, since it may have to come after it.
+type order bool
+
+const (
+	anyOrder order = false
+	inOrder  order = true
+)
+
+// each calls do with the items, at most so many at a time, and again with those
+// that failed for the moment. It returns an error an item.
+func each[T any](ctx context.Context, items []T, most int, o order, do func(context.Context, []T) []error) []error {
+	errs := make([]error, len(items))
+	todo := make([]int, len(items))
+	for i := range todo {
+		todo[i] = i
+	}
+	for try := 1; len(todo) > 0; try++ {
+		var failed []int
+		final := false
+		for part := range slices.Chunk(todo, max(most, 1)) {
+			batch := make([]T, len(part))
+			for i, at := range part {
+				batch[i] = items[at]
+			}
+			got := do(ctx, batch)
+			for i, at := range part {
+				errs[at] = nil
+				if got == nil || got[i] == nil {
+					continue
+				}
+				errs[at] = got[i]
+				if drivers.CodeOf(got[i]).Retryable() {
+					failed = append(failed, at)
+				} else {
+					final = true
+				}
+			}
+		}
+		if len(failed) == 0 || final && o == inOrder || !again(ctx, try, errs[failed[0]]) {
+			break
+		}
+		todo = failed
+	}
+	return errs
+}

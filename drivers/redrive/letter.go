@@ -1,0 +1,76 @@
+package redrive
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/handler"
+)
+
+// past is an entry of drivers.AttributeRedriveHistory.
+type past struct {
+	Reason   string    `json:"reason,omitempty"`
+	Attempt  int       `json:"attempt,omitempty"`
+	First    time.Time `json:"first_failed,omitzero"`
+	Last     time.Time `json:"last_failed,omitzero"`
+	Consumer string    `json:"consumer,omitempty"`
+}
+
+const (
+	// maxPast entries are kept, the newest, each with maxReason bytes of its
+	// reason: a history must not make a message too large to send.
+	maxPast   = 5
+	maxReason = 200
+	// maxHistory is less than the 1,024 bytes of an attribute's value on Pub/Sub.
+	maxHistory = 1000
+)
+
+// redrives is how often a letter was brought back. What is no number is none.
+func redrives(m *handler.Message) int {
+	n, err := strconv.Atoi(m.Attributes[drivers.AttributeRedriveCount])
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
+}
+
+// restore returns the message that a letter was, with its history.
+func restore(letter *handler.Message) (*handler.Message, error) {
+	m := &handler.Message{
+		Body: letter.Body, Group: letter.Group, DedupeID: letter.DedupeID,
+		Attributes: drivers.WithoutFailure(letter.Attributes),
+	}
+	m.Attributes[drivers.AttributeRedriveCount] = strconv.Itoa(redrives(letter) + 1)
+
+	var history []past
+	if old := m.Attributes[drivers.AttributeRedriveHistory]; old != "" {
+		if err := json.Unmarshal([]byte(old), &history); err != nil {
+			history = nil // somebody else's; it cannot be carried on
+		}
+	}
+	if f, ok := drivers.ParseFailure(letter.Attributes); ok {
+		reason := f.Reason
+		if len(reason) > maxReason {
+			reason = strings.ToValidUTF8(reason[:maxReason], "") + "…"
+		}
+		history = append(history, past{Reason: reason, Attempt: f.Attempt, First: f.First, Last: f.Last, Consumer: f.Consumer})
+	}
+	if len(history) > maxPast {
+		history = history[len(history)-maxPast:]
+	}
+	for ; len(history) > 0; history = history[1:] {
+		text, err := json.Marshal(history)
+		if err != nil {
+			return nil, fmt.Errorf("letter %s: history: %w", letter.ID, err)
+		}
+		if len(text) <= maxHistory {
+			m.Attributes[drivers.AttributeRedriveHistory] = string(text)
+			break
+		}
+	}
+	return m, nil
+}

@@ -1,0 +1,140 @@
+package redrive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sluice-go/sluice/drivers"
+)
+
+// Run brings dead letters of the queue behind source back to it. A nil o is the
+// zero [Options]. When ctx ends, it stops, gives back what it holds, cancels a
+// native task (unless Detach), and returns what was done so far with ctx's
+// error. An error with the code drivers.Unsupported means that the queue has no
+// dead letters to bring back, or no means for it.
+func Run(ctx context.Context, source drivers.Source, o *Options) (Result, error) {
+	opts, err := o.withDefaults()
+	if err != nil {
+		return Result{}, err
+	}
+	queue := source.Capabilities().Queue
+	redriver, native := source.(drivers.Redriver)
+	if native && source.Capabilities().NativeRedrive && !opts.selective() {
+		return runNative(ctx, redriver, queue, opts)
+	}
+	letters, ok := source.(drivers.DeadLetters)
+	if !ok {
+		return Result{}, &drivers.Error{Code: drivers.Unsupported, Queue: queue, Op: "redrive",
+			Err: errors.New("the driver cannot read this queue's dead letters")}
+	}
+	return runSelective(ctx, letters, opts)
+}
+
+// settleTime bounds what is still to be done when ctx has ended: cancelling a
+// task, or giving letters back.
+const settleTime = 10 * time.Second
+
+// The pause between two looks at a native task grows from first to most.
+const (
+	firstLook = 100 * time.Millisecond
+	mostLook  = 2 * time.Second
+)
+
+func runNative(ctx context.Context, r drivers.Redriver, queue string, o Options) (Result, error) {
+	result := Result{Mode: Native, Total: drivers.Unknown}
+	task, err := r.StartRedrive(ctx, o.Rate)
+	if drivers.CodeOf(err) == drivers.Invalid {
+		// One may be running already, started by somebody or by us before a
+		// crash: it is watched instead.
+		running, listErr := runningTask(ctx, r)
+		if listErr != nil || running == nil {
+			return result, err
+		}
+		task, err = *running, nil
+	}
+	if err != nil {
+		return result, err
+	}
+	result.Task, result.Moved, result.Total = task, task.Moved, task.Total
+	if o.Detach {
+		return result, nil
+	}
+	wait := firstLook
+	for task.Status == drivers.RedriveRunning {
+		o.Progress(result)
+		if !pause(ctx, wait) {
+			return cancelNative(ctx, r, result)
+		}
+		wait = min(2*wait, mostLook)
+		now, err := latest(ctx, r, task)
+		if err != nil {
+			if ctx.Err() != nil {
+				return cancelNative(ctx, r, result)
+			}
+			if !drivers.CodeOf(err).Retryable() {
+				return result, err
+			}
+			continue
+		}
+		task = now
+		result.Task, result.Moved, result.Total = task, task.Moved, task.Total
+	}
+	o.Progress(result)
+	switch task.Status {
+	case drivers.RedriveCompleted:
+		return result, nil
+	case drivers.RedriveCancelled:
+		return result, fmt.Errorf("redrive of queue %q: the task was cancelled; %d letters were moved", queue, task.Moved)
+	default:
+		return result, fmt.Errorf("redrive of queue %q: the task failed: %s", queue, task.Failure)
+	}
+}
+
+func cancelNative(ctx context.Context, r drivers.Redriver, result Result) (Result, error) {
+	cause := context.Cause(ctx)
+	fresh, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
+	if err := r.CancelRedrive(fresh, result.Task.ID); err != nil {
+		return result, errors.Join(cause, fmt.Errorf("the task goes on, it could not be cancelled: %w", err))
+	}
+	if task, err := latest(fresh, r, result.Task); err == nil {
+		result.Task, result.Moved = task, task.Moved
+	}
+	return result, cause
+}
+
+func runningTask(ctx context.Context, r drivers.Redriver) (*drivers.RedriveTask, error) {
+	tasks, err := r.Redrives(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range tasks {
+		if t.Status == drivers.RedriveRunning {
+			return &t, nil
+		}
+	}
+	return nil, nil
+}
+
+// latest finds a task among the latest. SQS lists a task that has ended without
+// its ID, so it is known by when it was started.
+func latest(ctx context.Context, r drivers.Redriver, task drivers.RedriveTask) (drivers.RedriveTask, error) {
+	tasks, err := r.Redrives(ctx)
+	if err != nil {
+		return task, err
+	}
+	for _, t := range tasks {
+		if t.ID != "" && t.ID == task.ID {
+			return t, nil
+		}
+	}
+	for _, t := range tasks { // newest first
+		if t.ID == "" && (task.Started.IsZero() || !t.Started.Before(task.Started.Truncate(time.Millisecond))) {
+			t.ID = task.ID
+			return t, nil
+		}
+	}
+	return task, &drivers.Error{Code: drivers.Transient, Op: "list redrives", Err: errors.New("the task is not listed yet")}
+}

@@ -1,0 +1,33 @@
+package sqlite_test
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/drivertest"
+	"github.com/sluice-go/sluice/drivers/sqlite"
+)
+
+func TestConformance(t *testing.T) {
+	mux := drivers.NewMux(new(sqlite.Opener))
+	file := "sqlite://" + filepath.Join(t.TempDir(), "queues.db") + "?queue="
+	drivertest.Run(t, &drivertest.Harness{
+		Server: "sqlite",
+		NewQueue: func(_ context.Context, o drivertest.QueueOptions) (*drivertest.Queue, error) {
+			name := "conf-" + rand.Text()
+			u := fmt.Sprintf("%s%s&visibility_timeout=%v&ordered=%t&max_attempts=%d", file, name, o.Lease, o.Ordered, o.MaxAttempts)
+			letters := file + name + "-dlq"
+			if !o.DeadLetter {
+				u, letters = u+"&dead_letter="+sqlite.NoDeadLetter, ""
+			}
+			if o.Dedupe {
+				u += "&dedupe_window=5m"
+			}
+			return drivertest.ByURL(mux, u, u, letters), nil
+		},
+	})
+}

@@ -1,0 +1,103 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"sync"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/internal/queue"
+)
+
+// files are the files that an opener has open.
+type files struct {
+	mu   sync.Mutex
+	open map[fileKey]*file
+}
+
+// fileKey tells files apart. One that is opened in both modes is open twice.
+type fileKey struct {
+	path string
+	sync bool
+}
+
+// file is an open file, as long as anyone uses it.
+type file struct {
+	files  *files
+	key    fileKey
+	engine *queue.SQLite
+	users  int
+}
+
+// get opens the file, or shares it if it is open already. The caller releases
+// it.
+func (fs *files) get(ctx context.Context, p place) (*file, error) {
+	path, err := filepath.Abs(p.path)
+	if err != nil {
+		return nil, err
+	}
+	// By another name it is the same file. One that is yet to be made has no
+	// other name.
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	key := fileKey{path, p.sync}
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	f := fs.open[key]
+	if f == nil {
+		engine, err := queue.OpenSQLite(ctx, p.path, &queue.Options{Sync: p.sync})
+		if err != nil {
+			return nil, err
+		}
+		f = &file{files: fs, key: key, engine: engine}
+		if fs.open == nil {
+			fs.open = map[fileKey]*file{}
+		}
+		fs.open[key] = f
+	}
+	f.users++
+	return f, nil
+}
+
+// release closes the file if nobody else uses it.
+func (f *file) release() error {
+	f.files.mu.Lock()
+	defer f.files.mu.Unlock()
+	if f.users--; f.users > 0 {
+		return nil
+	}
+	delete(f.files.open, f.key)
+	return f.engine.Close()
+}
+
+// classify says of what kind an error of a file's is.
+func classify(err error) (drivers.Code, string) {
+	if errors.Is(err, queue.ErrForeign) {
+		return drivers.Invalid, "name another file"
+	}
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return drivers.Transient, ""
+	}
+	switch e.Code() & 0xff {
+	case sqlite3.SQLITE_CANTOPEN:
+		return drivers.Denied, "its directory must exist, and this user must be allowed to write there"
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH:
+		return drivers.Denied, "this user must be allowed to write the file, and into its directory"
+	case sqlite3.SQLITE_NOTADB:
+		return drivers.Invalid, "the file is no SQLite file; name another"
+	case sqlite3.SQLITE_CORRUPT:
+		return drivers.Invalid, "the file is damaged; sqlite3's .recover may get the messages out of it"
+	case sqlite3.SQLITE_TOOBIG:
+		return drivers.Invalid, "a message can be a gigabyte at most"
+	case sqlite3.SQLITE_FULL:
+		return drivers.Transient, "the disk is full"
+	default:
+		return drivers.Transient, ""
+	}
+}

@@ -1,0 +1,83 @@
+package sqlite
+
+import (
+	"net/url"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/drivers"
+)
+
+func TestParse(t *testing.T) {
+	for _, c := range []struct {
+		url  string
+		want place
+	}{
+		{"sqlite:///var/lib/q.db?queue=orders", place{"/var/lib/q.db", "orders", false}},
+		{"sqlite://./q.db", place{"./q.db", DefaultQueue, false}},
+		{"sqlite://../up/q.db", place{"../up/q.db", DefaultQueue, false}},
+		{"sqlite://q.db?queue=orders", place{"q.db", "orders", false}},
+		{"sqlite://rel/or/q.db?max_attempts=3", place{"rel/or/q.db", DefaultQueue, false}},
+		{"sqlite:q.db?queue=orders", place{"q.db", "orders", false}},
+		{"sqlite:rel/q.db", place{"rel/q.db", DefaultQueue, false}},
+		{"sqlite:./q.db", place{"./q.db", DefaultQueue, false}},
+		{"sqlite:/var/q.db", place{"/var/q.db", DefaultQueue, false}},
+		{"sqlite:my%20queues.db", place{"my queues.db", DefaultQueue, false}},
+		{"sqlite:///a%3Fb%23c.db", place{"/a?b#c.db", DefaultQueue, false}},
+		{"sqlite:q.db?synchronous=full", place{"q.db", DefaultQueue, true}},
+		{"sqlite:q.db?synchronous=normal", place{"q.db", DefaultQueue, false}},
+	} {
+		u, err := url.Parse(c.url)
+		require.NoError(t, err)
+		got, _, err := new(Opener).parse(u, nil)
+		require.NoError(t, err, c.url)
+		require.Equal(t, c.want, got, c.url)
+	}
+	u, err := url.Parse("sqlite:q.db")
+	require.NoError(t, err)
+	got, _, err := (&Opener{Synchronous: true}).parse(u, nil)
+	require.NoError(t, err)
+	require.True(t, got.sync)
+}
+
+func TestParseRefuses(t *testing.T) {
+	for _, c := range []struct{ url, want string }{
+		{"sqlite:", "no file"},
+		{"sqlite://", "no file"},
+		{"sqlite:///", "no file"},
+		{"sqlite:?queue=orders", "no file"},
+		{"sqlite:q.db?queue=", "no name"},
+		{"sqlite:q.db?synchronus=full", `did you mean "synchronous"`},
+		{"sqlite:q.db?synchronous=off", "normal or full"},
+		{"sqlite://me@host/q.db", "%40"},
+		{"sqlite:q.db#orders", "%23"},
+		{"sqlite:q.db?visibility_timeout=soon", "duration"},
+	} {
+		u, err := url.Parse(c.url)
+		require.NoError(t, err)
+		_, _, err = new(Opener).parse(u, nil)
+		require.ErrorIs(t, err, drivers.ErrInvalid, c.url)
+		require.ErrorContains(t, err, c.want, c.url)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, s := range []string{"sqlite:///var/lib/q.db?queue=orders", "sqlite://./q.db", "sqlite:q%20.db?synchronous=full", "sqlite:%zz"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		u, err := url.Parse(s)
+		if err != nil {
+			return
+		}
+		p, c, err := new(Opener).parse(u, nil)
+		if err != nil {
+			require.ErrorIs(t, err, drivers.ErrInvalid)
+			return
+		}
+		require.NotEmpty(t, p.path)
+		require.NotEmpty(t, p.queue)
+		require.NotNil(t, c)
+	})
+}

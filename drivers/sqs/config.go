@@ -1,0 +1,55 @@
+package sqs
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/sluice-go/sluice/drivers"
+)
+
+// SQS's limits.
+const (
+	maxBatch     = 10
+	maxLease     = 12 * time.Hour
+	maxSendDelay = 15 * time.Minute
+	maxNames     = 10 // message attributes
+
+	// maxRequestBytes bounds a request's messages together. Older regions, and
+	// servers that are not AWS's, refuse more than oldRequestBytes; a queue that
+	// takes larger messages is none of theirs.
+	maxRequestBytes = 1 << 20
+	oldRequestBytes = 256 << 10
+)
+
+// Config says how a queue is used. The zero Config uses it as it is.
+type Config struct {
+	// VisibilityTimeout is the lease that receives ask for, in whole seconds up
+	// to 12 hours. Zero means the queue's own.
+	VisibilityTimeout time.Duration
+	// DeadLetter is the dead-letter queue: a name, a URL or an ARN, in the
+	// queue's account and region. Empty means the target of the queue's redrive
+	// policy; where there is none, messages cannot be rejected.
+	DeadLetter string
+	// Logger is told what is odd about the queue when it is opened. Nil discards.
+	Logger *slog.Logger
+}
+
+func (c *Config) withDefaults() Config {
+	var d Config
+	if c != nil {
+		d = *c
+	}
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	return d
+}
+
+func (c *Config) validate(queue string) error {
+	if v := c.VisibilityTimeout; v < 0 || v > maxLease || v%time.Second != 0 {
+		return &drivers.Error{Code: drivers.Invalid, Queue: queue, Op: "open",
+			Err: fmt.Errorf("visibility timeout %v: it must be whole seconds, 12h at most", v)}
+	}
+	return nil
+}

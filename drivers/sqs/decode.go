@@ -1,0 +1,192 @@
+package sqs
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/handler"
+)
+
+// The system attributes that a receive asks for.
+const (
+	sysReceives = string(types.MessageSystemAttributeNameApproximateReceiveCount)
+	sysSent     = string(types.MessageSystemAttributeNameSentTimestamp)
+	sysGroup    = string(types.MessageSystemAttributeNameMessageGroupId)
+	sysDedupe   = string(types.MessageSystemAttributeNameMessageDeduplicationId)
+	sysOrigin   = string(types.MessageSystemAttributeNameDeadLetterQueueSourceArn)
+)
+
+func systemAttributes(fifo bool) []types.MessageSystemAttributeName {
+	names := []types.MessageSystemAttributeName{
+		types.MessageSystemAttributeNameApproximateReceiveCount,
+		types.MessageSystemAttributeNameSentTimestamp,
+		types.MessageSystemAttributeNameMessageGroupId,
+		types.MessageSystemAttributeNameAWSTraceHeader,
+		types.MessageSystemAttributeNameDeadLetterQueueSourceArn,
+	}
+	if fifo {
+		names = append(names, types.MessageSystemAttributeNameMessageDeduplicationId)
+	}
+	return names
+}
+
+// decode is the reverse of encode. It takes whatever a foreign sender may have
+// sent: what does not look like the driver's own encoding stays as it is.
+func (q *queue) decode(from *types.Message, m *handler.Message) { q.decodeIn(nil, from, m) }
+
+// decodeIn is decode with the body's bytes taken from a slab.
+func (q *queue) decodeIn(bodies *slab, from *types.Message, m *handler.Message) {
+	m.ID = aws.ToString(from.MessageId)
+	if len(from.MessageAttributes) > 0 {
+		m.Attributes = make(map[string]string, len(from.MessageAttributes))
+		for name, value := range from.MessageAttributes {
+			m.Attributes[name] = text(value)
+		}
+	}
+	decodeBody(bodies, aws.ToString(from.Body), m)
+	q.decodeSystem(from.Attributes, m)
+	take(m, attributeGroup, func(s string) { m.Group = s })
+	take(m, attributeDedupe, func(s string) { m.DedupeID = s })
+	if s, ok := m.Attributes[attributeMore]; ok {
+		// Taken out first: what it holds may be called the same.
+		delete(m.Attributes, attributeMore)
+		if parseMore(s, m.Attributes) != nil {
+			m.Attributes[attributeMore] = s
+		}
+	}
+	drivers.UnpackFailure(m.Attributes)
+	if origin := from.Attributes[sysOrigin]; origin != "" && origin != q.arn {
+		decodeOrigin(origin, m)
+	}
+	if len(m.Attributes) == 0 {
+		m.Attributes = nil
+	}
+}
+
+// text is the value of an attribute of any type.
+func text(v types.MessageAttributeValue) string {
+	if strings.HasPrefix(aws.ToString(v.DataType), "Binary") {
+		return base64.StdEncoding.EncodeToString(v.BinaryValue)
+	}
+	return aws.ToString(v.StringValue)
+}
+
+func decodeBody(bodies *slab, body string, m *handler.Message) {
+	switch m.Attributes[attributeBody] {
+	case bodyBase64:
+		if b, err := base64.StdEncoding.DecodeString(body); err == nil {
+			m.Body = b
+			delete(m.Attributes, attributeBody)
+			return
+		}
+	case bodyEmpty:
+		if body == emptyBody {
+			m.Body = []byte{}
+			delete(m.Attributes, attributeBody)
+			return
+		}
+	}
+	m.Body = bodies.copy(body)
+}
+
+// A slab holds the small bodies of one receive: one allocation for ten. The zero
+// slab and a nil one give each body its own.
+type slab []byte
+
+// maxSlab bounds what one message that is held for long keeps of the others it
+// came with.
+const maxSlab = 16 << 10
+
+func newSlab(from []types.Message) *slab {
+	size := 0
+	for i := range from {
+		if from[i].Body != nil {
+			size += len(*from[i].Body)
+		}
+	}
+	var s slab
+	if size <= maxSlab {
+		s = make(slab, 0, size)
+	}
+	return &s
+}
+
+// copy returns the bytes of body, which share nothing with any other's: to
+// append to them allocates.
+func (s *slab) copy(body string) []byte {
+	if s == nil || cap(*s)-len(*s) < len(body) {
+		return []byte(body)
+	}
+	begin := len(*s)
+	*s = append(*s, body...)
+	return (*s)[begin:len(*s):len(*s)]
+}
+
+func (q *queue) decodeSystem(system map[string]string, m *handler.Message) {
+	if n, err := strconv.ParseUint(system[sysReceives], 10, 31); err == nil {
+		m.Attempt = int(n)
+	}
+	if ms, err := strconv.ParseInt(system[sysSent], 10, 64); err == nil {
+		m.EnqueuedAt = time.UnixMilli(ms)
+	}
+	m.Group = system[sysGroup]
+	if id := system[sysDedupe]; !q.madeUp(id, m.Body) {
+		m.DedupeID = id
+	}
+	if header := system[traceHeader]; header != "" {
+		m.SetAttribute(traceHeader, header)
+	}
+}
+
+// madeUp is true for a deduplication ID that no sender gave: this driver's own,
+// or the hash of the body, which two messages may share that are not duplicates.
+func (q *queue) madeUp(id string, body []byte) bool {
+	if strings.HasPrefix(id, ownDedupe) {
+		return true
+	}
+	if !q.contentDedupe || len(id) != 2*sha256.Size {
+		return false
+	}
+	sum := sha256.Sum256(body)
+	return id == hex.EncodeToString(sum[:])
+}
+
+// decodeOrigin tells a letter that SQS itself has dead-lettered where it came
+// from, by the attribute that explicit dead letters have.
+func decodeOrigin(origin string, m *handler.Message) {
+	a, err := arn.Parse(origin)
+	if err != nil {
+		return
+	}
+	if _, known := m.Attributes[drivers.AttributeDeadLetterQueue]; !known {
+		m.SetAttribute(drivers.AttributeDeadLetterQueue, a.Resource)
+	}
+}
+
+// take removes one of the driver's own attributes from the message and hands its
+// value on, unwrapped.
+func take(m *handler.Message, name string, use func(string)) {
+	s, ok := m.Attributes[name]
+	if !ok {
+		return
+	}
+	delete(m.Attributes, name)
+	if strings.HasPrefix(s, wrapped) {
+		one := make(map[string]string, 1)
+		if parseMore(s, one) == nil && len(one) == 1 {
+			for _, s = range one {
+				break
+			}
+		}
+	}
+	use(s)
+}

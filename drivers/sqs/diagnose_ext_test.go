@@ -1,0 +1,262 @@
+package sqs_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/smithy-go/encoding/cbor"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/sqs"
+	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
+	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/testserver"
+)
+
+func findings(t *testing.T, endpoint, name string, s *drivers.QueueSpec) []string {
+	t.Helper()
+	fs, err := (&sqs.Opener{}).Diagnose(t.Context(), mustURL(t, endpoint, name), s)
+	require.NoError(t, err)
+	out := []string{}
+	for _, f := range fs {
+		require.NotEmpty(t, f.Fact, f.ID)
+		require.NotEmpty(t, f.Why, f.ID)
+		require.Contains(t, f.Command, "sluice ", f.ID)
+		out = append(out, string(f.Severity)+" "+f.ID)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func TestASoundQueueGivesNoFinding(t *testing.T) {
+	onServers(t, func(t *testing.T, endpoint string) {
+		for _, suffix := range []string{"", ".fifo"} {
+			name := testserver.Name(t) + suffix
+			s := spec()
+			s.FIFO = suffix != ""
+			if strings.Contains(t.Name(), "LocalStack") {
+				s.Alarms = &drivers.AlarmSpec{DeadLetters: 1}
+			}
+			_, err := (&sqs.Opener{}).Apply(t.Context(), mustURL(t, endpoint, name), s, false)
+			require.NoError(t, err)
+			require.Empty(t, findings(t, endpoint, name, &s))
+			require.Empty(t, findings(t, endpoint, name, nil))
+		}
+	})
+}
+
+// rejected sends n messages to the queue and rejects them.
+func rejected(t *testing.T, endpoint, name string, n int) {
+	t.Helper()
+	o := &sqs.Opener{}
+	sink, err := o.OpenSink(t.Context(), mustURL(t, endpoint, name), nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, sink.Close()) }()
+	src, err := o.OpenSource(t.Context(), mustURL(t, endpoint, name), nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, src.Close()) }()
+	for range n {
+		require.NoError(t, errors.Join(sink.Send(t.Context(), []*handler.Message{{Body: []byte("poison")}})...))
+		var ds []drivers.Delivery
+		require.Eventually(t, func() bool {
+			ds, err = src.Receive(t.Context(), 1, time.Second)
+			return err == nil && len(ds) == 1
+		}, 10*time.Second, time.Millisecond)
+		require.NoError(t, errors.Join(src.Settle(t.Context(), []drivers.Settlement{{
+			Receipt: ds[0].Receipt, Message: ds[0].Message, Action: handler.DeadLetter, Failure: &drivers.Failure{Reason: "poison"},
+		}})...))
+	}
+}
+
+func TestFindings(t *testing.T) {
+	type built struct {
+		endpoint, name string
+		spec           *drivers.QueueSpec
+		server         *sqstest.Server // nil on LocalStack
+		clock          *sqstest.ManualClock
+	}
+	for _, c := range []struct {
+		name  string
+		build func(t *testing.T, b *built)
+		want  []string
+		// only is the server that the fault can be built on, "" for both.
+		only string
+	}{
+		{"no redrive policy", func(t *testing.T, b *built) {
+			setAttribute(t, b.endpoint, b.name, "RedrivePolicy", "")
+		}, []string{"major no-dead-letter"}, ""},
+		{"one attempt", func(t *testing.T, b *built) {
+			b.spec.DeadLetter.MaxAttempts = 1
+			_, err := (&sqs.Opener{}).Apply(t.Context(), mustURL(t, b.endpoint, b.name), *b.spec, false)
+			require.NoError(t, err)
+		}, []string{"major attempts-one"}, ""},
+		{"a thousand attempts", func(t *testing.T, b *built) {
+			b.spec.DeadLetter.MaxAttempts = 1000
+			_, err := (&sqs.Opener{}).Apply(t.Context(), mustURL(t, b.endpoint, b.name), *b.spec, false)
+			require.NoError(t, err)
+		}, []string{"major attempts-many"}, ""},
+		{"letters live no longer than messages", func(t *testing.T, b *built) {
+			setAttribute(t, b.endpoint, b.name+"-dlq", "MessageRetentionPeriod", "345600")
+		}, []string{"critical dlq-retention"}, ""},
+		{"the dead-letter queue is gone", func(t *testing.T, b *built) {
+			api := client(t, b.endpoint)
+			dlq := b.name + "-dlq"
+			at, err := api.GetQueueUrl(t.Context(), &awssqs.GetQueueUrlInput{QueueName: &dlq})
+			require.NoError(t, err)
+			_, err = api.DeleteQueue(t.Context(), &awssqs.DeleteQueueInput{QueueUrl: at.QueueUrl})
+			require.NoError(t, err)
+		}, []string{"critical dlq-missing"}, ""},
+		{"letters", func(t *testing.T, b *built) { rejected(t, b.endpoint, b.name, 3) }, []string{"major letters-present"}, ""},
+		{"letters near their end", func(t *testing.T, b *built) {
+			setAttribute(t, b.endpoint, b.name, "MessageRetentionPeriod", "60")
+			setAttribute(t, b.endpoint, b.name+"-dlq", "MessageRetentionPeriod", "3600")
+			rejected(t, b.endpoint, b.name, 1)
+			b.clock.Advance(50 * time.Minute)
+		}, []string{"critical letters-expire", "major letters-present"}, "sqstest"},
+		{"short polling", func(t *testing.T, b *built) {
+			setAttribute(t, b.endpoint, b.name, "ReceiveMessageWaitTimeSeconds", "0")
+		}, []string{"minor short-polling"}, ""},
+		{"anyone may use the dead-letter queue", func(t *testing.T, b *built) {
+			setAttribute(t, b.endpoint, b.name+"-dlq", "RedriveAllowPolicy", `{"redrivePermission":"allowAll"}`)
+		}, []string{"minor no-allow-policy"}, ""},
+		{"the queue may not use the dead-letter queue", func(t *testing.T, b *built) {
+			setAttribute(t, b.endpoint, b.name+"-dlq", "RedriveAllowPolicy", `{"redrivePermission":"denyAll"}`)
+		}, []string{"minor no-allow-policy"}, ""},
+		{"no encryption", func(t *testing.T, b *built) {
+			setAttribute(t, b.endpoint, b.name, "SqsManagedSseEnabled", "false")
+		}, []string{"minor encryption-off"}, ""},
+		{"handlers outlast the lease", func(_ *testing.T, b *built) {
+			b.spec.HandlerP99 = 2 * time.Minute
+		}, []string{"critical visibility-short"}, ""},
+		{"handlers outlast the lease with a heartbeat", func(_ *testing.T, b *built) {
+			b.spec.HandlerP99, b.spec.Heartbeat = 2*time.Minute, true
+		}, []string{}, ""},
+		{"no alarm", func(t *testing.T, b *built) {
+			b.name = queue(t, b.endpoint) // one that apply did not make
+			dlq := queue(t, b.endpoint)
+			setAttribute(t, b.endpoint, b.name, "ReceiveMessageWaitTimeSeconds", "20")
+			setAttribute(t, b.endpoint, dlq, "MessageRetentionPeriod", "1209600")
+			setAttribute(t, b.endpoint, dlq, "RedriveAllowPolicy", `{"redrivePermission":"byQueue","sourceQueueArns":["`+attributesOf(t, b.endpoint, b.name)["QueueArn"]+`"]}`)
+			setAttribute(t, b.endpoint, b.name, "RedrivePolicy", `{"deadLetterTargetArn":"`+attributesOf(t, b.endpoint, dlq)["QueueArn"]+`","maxReceiveCount":"5"}`)
+		}, []string{"minor no-alarm"}, "LocalStack"},
+		{"drift", func(_ *testing.T, b *built) { b.spec.VisibilityTimeout = 5 * time.Minute }, []string{"minor drift"}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			run := func(t *testing.T, b *built) {
+				b.name = testserver.Name(t)
+				s := spec()
+				if b.server == nil {
+					s.Alarms = &drivers.AlarmSpec{DeadLetters: 1}
+				}
+				b.spec = &s
+				_, err := (&sqs.Opener{}).Apply(t.Context(), mustURL(t, b.endpoint, b.name), s, false)
+				require.NoError(t, err)
+				c.build(t, b)
+				got := findings(t, b.endpoint, b.name, nil)
+				if slices.Contains(c.want, "minor drift") || b.spec.HandlerP99 > 0 {
+					got = findings(t, b.endpoint, b.name, b.spec)
+				}
+				require.Equal(t, c.want, got)
+			}
+			if c.only != "LocalStack" {
+				t.Run("sqstest", func(t *testing.T) {
+					testserver.Credentials(t)
+					// Behind, so that a test can make what it has sent old.
+					clock := sqstest.NewManualClock(time.Now().Add(-50 * time.Minute))
+					server, err := sqstest.NewServer(&sqstest.Config{Clock: clock})
+					require.NoError(t, err)
+					t.Cleanup(func() { require.NoError(t, server.Close()) })
+					keepMoving(t, clock)
+					run(t, &built{endpoint: server.URL(), server: server, clock: clock})
+				})
+			}
+			if c.only != "sqstest" {
+				t.Run("LocalStack", func(t *testing.T) { run(t, &built{endpoint: testserver.LocalStack(t).URL}) })
+			}
+		})
+	}
+}
+
+// keepMoving moves the clock on whenever something waits for it, such as a long
+// poll.
+func keepMoving(t *testing.T, clock *sqstest.ManualClock) {
+	t.Helper()
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	t.Cleanup(func() { close(stop); <-stopped })
+	go func() {
+		defer close(stopped)
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				if clock.Waiting() > 0 {
+					clock.Advance(time.Second)
+				}
+			}
+		}
+	}()
+}
+
+// TestTheOldestMessage has a CloudWatch that knows one thing: SQS itself tells
+// the age of a queue's oldest message to nobody else.
+func TestTheOldestMessage(t *testing.T) {
+	testserver.Credentials(t)
+	server, err := sqstest.NewServer(nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Close()) })
+	for _, c := range []struct {
+		age  time.Duration
+		want []string
+	}{{47 * time.Hour, []string{}}, {49 * time.Hour, []string{"major oldest-message"}}} {
+		watch := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !strings.HasSuffix(r.URL.Path, "/GetMetricStatistics") {
+				w.WriteHeader(http.StatusNotFound)
+				return
+			}
+			w.Header().Set("Smithy-Protocol", "rpc-v2-cbor")
+			w.Header().Set("Content-Type", "application/cbor")
+			_, _ = w.Write(cbor.Encode(cbor.Map{"Datapoints": cbor.List{
+				cbor.Map{"Timestamp": timestamp(time.Now().Add(-5 * time.Minute)), "Maximum": cbor.Float64(1)},
+				cbor.Map{"Timestamp": timestamp(time.Now().Add(-time.Minute)), "Maximum": cbor.Float64(c.age.Seconds())},
+			}}))
+		}))
+		t.Cleanup(watch.Close)
+		t.Setenv("AWS_ENDPOINT_URL_CLOUDWATCH", watch.URL)
+		t.Setenv("AWS_ENDPOINT_URL_SQS", server.URL())
+		s := spec() // which keeps messages for four days
+		u, err := url.Parse("awssqs:///" + testserver.Name(t))
+		require.NoError(t, err)
+		_, err = (&sqs.Opener{}).Apply(t.Context(), u, s, false)
+		require.NoError(t, err)
+		fs, err := (&sqs.Opener{}).Diagnose(t.Context(), u, nil)
+		require.NoError(t, err)
+		got := []string{}
+		for _, f := range fs {
+			got = append(got, string(f.Severity)+" "+f.ID)
+		}
+		require.Equal(t, c.want, got)
+	}
+}
+
+func timestamp(at time.Time) cbor.Value {
+	return &cbor.Tag{ID: 1, Value: cbor.Float64(float64(at.UnixMilli()) / 1000)}
+}
+
+func TestADiagnosisOfNoQueue(t *testing.T) {
+	onServers(t, func(t *testing.T, endpoint string) {
+		_, err := (&sqs.Opener{}).Diagnose(t.Context(), mustURL(t, endpoint, "nobody"), nil)
+		require.ErrorIs(t, err, drivers.ErrNotFound)
+		require.ErrorContains(t, err, "sluice apply")
+	})
+}

@@ -1,0 +1,87 @@
+// Package sqs is the driver for Amazon SQS, and for what speaks its protocol
+// (LocalStack, ElasticMQ, package sqstest).
+//
+//	awssqs:///orders?region=us-east-1
+//	awssqs:///123456789012/orders
+//	awssqs://sqs.us-east-1.amazonaws.com/123456789012/orders
+//
+// The first two are resolved by name, in the caller's account or in the one that
+// is given. The third is the queue's URL; where its host is not AWS's own, it is
+// also the endpoint, by HTTP on a loopback address and by HTTPS elsewhere. The
+// parameters are
+//
+//	region              the region, where the environment and the host do not say
+//	profile             the profile of the shared configuration files
+//	endpoint            the endpoint, before AWS_ENDPOINT_URL_SQS and AWS_ENDPOINT_URL
+//	visibility_timeout  the lease that receives ask for, such as 90s; without it,
+//	                    the queue's own
+//	dead_letter         the dead-letter queue (name, URL or ARN), where it is not
+//	                    the target of the queue's redrive policy
+//
+// Credentials come from the AWS SDK's default chain, and only from there: with a
+// local endpoint, too, some have to be exported. A program that has a client of
+// the SDK uses [NewSource] and [NewSink].
+//
+// # Delivery
+//
+// At least once. A standard queue keeps no order; a message's group is then a
+// fair-queue tenant. A FIFO queue delivers the messages of a group in order and
+// blocks the group while one of them is in flight or waits for its retry.
+// Attempts are ApproximateReceiveCount, which also counts deliveries that no
+// handler saw. A receive that is cancelled, or whose answer is lost, leaves what
+// SQS had granted invisible for one visibility timeout; on a FIFO queue the next
+// receive of the same source gets it, by its receive request attempt ID. A
+// receive that waits for less than a second is a short poll, which asks only a
+// part of SQS's servers: nothing received does not mean that the queue is empty.
+//
+// # Limits
+//
+// Ten messages a request; a message is at most the queue's MaximumMessageSize
+// (up to 1 MiB), a request 1 MiB, or 256 KiB where the queue takes no more than
+// that in one message. A message is delayed by up to 15 minutes when it is sent,
+// not at all on a FIFO queue, by up to 12 hours when it is retried. All times are
+// whole seconds, rounded up. A lease lasts 12 hours at most, counted from the
+// receive. A queue has at most 120,000 messages in flight.
+//
+// # Verdict mapping
+//
+//	ack, discard        DeleteMessageBatch
+//	retry with a delay  ChangeMessageVisibilityBatch
+//	retry without       no request: the visibility timeout runs down
+//	reject              SendMessageBatch to the dead-letter queue with failure
+//	                    attributes, then DeleteMessageBatch
+//
+// A settlement of several kinds makes their requests at the same time. A standard
+// queue accepts a delete by a stale receipt in silence, and may have delivered
+// the message again.
+//
+// # Attribute escaping
+//
+// An attribute is a message attribute of type String, as it is, so that any
+// client can read it. What SQS cannot carry goes into one more attribute,
+// sluice-more, as JSON: names and values with characters that SQS refuses, empty
+// values, and those beyond the ten that a message may have. An attribute called
+// AWSTraceHeader is the system attribute of that name, in both directions.
+//
+// A body is sent as it is where it is text. One that is not is base64 with the
+// attribute sluice-body=base64; an empty one is "-" with sluice-body=empty. The
+// dedupe ID of a message on a standard queue is the attribute sluice-dedupe-id;
+// a group or dedupe ID that SQS would refuse is sent as its hash with the
+// original in sluice-group or sluice-dedupe-id.
+//
+// Of messages from other senders, attributes of type Number are their text and
+// those of type Binary are base64.
+//
+// # Permissions
+//
+// To receive: sqs:GetQueueAttributes, sqs:ReceiveMessage, sqs:DeleteMessage and
+// sqs:ChangeMessageVisibility on the queue, sqs:SendMessage and
+// sqs:GetQueueAttributes on its dead-letter queue. To send: sqs:GetQueueAttributes
+// and sqs:SendMessage. By name: sqs:GetQueueUrl. To purge: sqs:PurgeQueue. With a
+// customer's KMS key: kms:Decrypt, and kms:GenerateDataKey to send.
+//
+// # Testing
+//
+// Package sqstest is an SQS in the test's own process. The driver is held to the
+// rules of package drivertest on it, on LocalStack and on ElasticMQ.
+package sqs

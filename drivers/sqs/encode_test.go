@@ -1,0 +1,215 @@
+package sqs
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/sluice-go/sluice/handler"
+)
+
+// carried is what SQS would deliver of an entry. It fails unless SQS would take
+// the entry.
+func carried(t require.TestingT, q *queue, e *entry) *types.Message {
+	m := &types.Message{Body: e.MessageBody, MessageAttributes: e.MessageAttributes, Attributes: map[string]string{}}
+	size := len(*e.MessageBody)
+	require.True(t, sendable(*e.MessageBody), "body %q", *e.MessageBody)
+	require.LessOrEqual(t, len(e.MessageAttributes), 10)
+	for name, v := range e.MessageAttributes {
+		require.True(t, nameable(name), "name %q", name)
+		require.True(t, sendable(*v.StringValue), "value of %q: %q", name, *v.StringValue)
+		require.Equal(t, "String", *v.DataType)
+		size += len(name) + len(*v.DataType) + len(*v.StringValue)
+	}
+	require.Equal(t, size, e.size)
+	for name, v := range e.MessageSystemAttributes {
+		require.Equal(t, "AWSTraceHeader", name)
+		require.True(t, sendable(*v.StringValue))
+		m.Attributes[name] = *v.StringValue
+	}
+	for name, v := range map[string]*string{sysGroup: e.MessageGroupId, sysDedupe: e.MessageDeduplicationId} {
+		if v != nil {
+			require.Regexp(t, `^[!-~]{1,128}$`, *v)
+			m.Attributes[name] = *v
+		}
+	}
+	if q.fifo {
+		require.NotNil(t, e.MessageGroupId)
+		require.Zero(t, e.DelaySeconds)
+		require.True(t, q.contentDedupe || e.MessageDeduplicationId != nil)
+	} else {
+		require.Nil(t, e.MessageDeduplicationId, "SQS refuses it on a standard queue")
+	}
+	return m
+}
+
+// names are attributes' names that are likely to be trouble.
+var names = []string{
+	"plain", "AWSTraceHeader", "awstraceheader", "AWS.x", "amazon.x", "a..b", ".a", "a.", "", "ключ", "\x00", "\xff", "\ufffe", "traceparent",
+	"sluice-body", "sluice-dedupe-id", "sluice-group", "sluice-more", strings.Repeat("n", 257),
+}
+
+var values = []string{
+	"", "x", "base64", "empty", "-", `{"text":{"a":"b"}}`, `{"raw":{"!":"x"}}`, "{}", "null", "\x00", "\xff", "\uffff", "<&>", "значение",
+}
+
+func drawString(t *rapid.T, label string, likely []string) string {
+	return rapid.OneOf(rapid.SampledFrom(likely), rapid.String(), rapid.Custom(func(t *rapid.T) string {
+		return string(rapid.SliceOfN(rapid.Byte(), 0, 40).Draw(t, "bytes"))
+	})).Draw(t, label)
+}
+
+func TestAnyMessageIsCarriedAndComesBack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		q := &queue{name: "q", fifo: rapid.Bool().Draw(t, "fifo"), contentDedupe: rapid.Bool().Draw(t, "content-based")}
+		m := &handler.Message{
+			Body:     []byte(drawString(t, "body", values)),
+			Group:    drawString(t, "group", append([]string{"g"}, values...)),
+			DedupeID: drawString(t, "dedupe ID", append([]string{strings.Repeat("d", 200)}, values...)),
+		}
+		for range rapid.IntRange(0, 14).Draw(t, "attributes") {
+			m.SetAttribute(drawString(t, "name", names), drawString(t, "value", values))
+		}
+		if q.fifo && m.Group == "" {
+			m.Group = "g"
+		}
+		if strings.HasPrefix(m.DedupeID, ownDedupe) {
+			m.DedupeID = "" // the driver's own
+		}
+		e, err := q.encode(m, "")
+		require.NoError(t, err)
+		var got handler.Message
+		q.decode(carried(t, q, e), &got)
+		require.Equal(t, string(m.Body), string(got.Body))
+		require.Equal(t, m.Group, got.Group)
+		require.Equal(t, m.DedupeID, got.DedupeID)
+		require.Equal(t, m.Attributes, got.Attributes)
+	})
+}
+
+func TestTextIsSentAsItIs(t *testing.T) {
+	q := &queue{name: "q"}
+	m := &handler.Message{Body: []byte(`{"id":"é"}`), Attributes: map[string]string{"a.b-c_1": "v", "tenant": "t"}, DedupeID: "d", Group: "tenant-1"}
+	e, err := q.encode(m, "")
+	require.NoError(t, err)
+	require.JSONEq(t, `{"id":"é"}`, *e.MessageBody)
+	require.Equal(t, "tenant-1", *e.MessageGroupId)
+	require.Len(t, e.MessageAttributes, 3)
+	require.Equal(t, "v", *e.MessageAttributes["a.b-c_1"].StringValue)
+	require.Equal(t, "d", *e.MessageAttributes[attributeDedupe].StringValue)
+}
+
+func TestOverflowKeepsTracingReadable(t *testing.T) {
+	q := &queue{name: "q"}
+	m := &handler.Message{Body: []byte("x")}
+	for _, c := range "abcdefghijkl" {
+		m.SetAttribute(string(c), "v")
+	}
+	m.SetAttribute("traceparent", "tp")
+	m.SetAttribute("sluice-dead-letter-reason", "r")
+	e, err := q.encode(m, "")
+	require.NoError(t, err)
+	require.Len(t, e.MessageAttributes, 10)
+	require.Contains(t, e.MessageAttributes, "traceparent")
+	require.Contains(t, e.MessageAttributes, "a")
+	require.NotContains(t, e.MessageAttributes, "sluice-dead-letter-reason")
+	require.JSONEq(t, `{"text":{"i":"v","j":"v","k":"v","l":"v","sluice-dead-letter-reason":"r"}}`, *e.MessageAttributes[attributeMore].StringValue)
+}
+
+func TestForeignMessagesAreReadAsTheyAre(t *testing.T) {
+	q := &queue{name: "q"}
+	text := func(s string) types.MessageAttributeValue {
+		return types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &s}
+	}
+	var m handler.Message
+	q.decode(&types.Message{
+		MessageId: aws.String("id"), Body: aws.String("not base64!"),
+		MessageAttributes: map[string]types.MessageAttributeValue{
+			"number":      {DataType: aws.String("Number.int"), StringValue: aws.String("42")},
+			"binary":      {DataType: aws.String("Binary.png"), BinaryValue: []byte{0, 255}},
+			"sluice-body": text("base64"), "sluice-more": text("no JSON"), "sluice-dead-letter": text("no JSON"),
+		},
+		Attributes: map[string]string{"ApproximateReceiveCount": "many", "SentTimestamp": "yesterday"},
+	}, &m)
+	require.Equal(t, "not base64!", string(m.Body))
+	require.Equal(t, map[string]string{
+		"number": "42", "binary": "AP8=", "sluice-body": "base64", "sluice-more": "no JSON", "sluice-dead-letter": "no JSON",
+	}, m.Attributes)
+	require.Zero(t, m.Attempt)
+	require.True(t, m.EnqueuedAt.IsZero())
+
+	var bare handler.Message
+	q.decode(&types.Message{}, &bare)
+	require.Empty(t, bare.Body)
+	require.Nil(t, bare.Attributes)
+}
+
+// A queue that makes deduplication IDs of bodies must not have the idempotency
+// middleware take two messages with the same body for one.
+func TestDeduplicationIDsThatNoSenderGaveAreNotShown(t *testing.T) {
+	q := &queue{name: "q.fifo", fifo: true, contentDedupe: true}
+	decode := func(id string) string {
+		var m handler.Message
+		q.decode(&types.Message{Body: aws.String("hello"), Attributes: map[string]string{sysDedupe: id}}, &m)
+		return m.DedupeID
+	}
+	require.Empty(t, decode("2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"), "the hash of the body")
+	require.Empty(t, decode(ownDedupe+"X"))
+	require.Equal(t, "order-1", decode("order-1"))
+
+	q.contentDedupe = false
+	a, err := q.encode(&handler.Message{Body: []byte("hello"), Group: "g"}, "")
+	require.NoError(t, err)
+	b, err := q.encode(&handler.Message{Body: []byte("hello"), Group: "g"}, "")
+	require.NoError(t, err)
+	require.NotEqual(t, *a.MessageDeduplicationId, *b.MessageDeduplicationId)
+	require.Empty(t, decode(*a.MessageDeduplicationId))
+}
+
+func TestDeadLettersTellTheirOrigin(t *testing.T) {
+	q := &queue{name: "orders-dlq", arn: "arn:aws:sqs:us-east-1:1:orders-dlq"}
+	origin := func(sent, origin string) string {
+		m := types.Message{Attributes: map[string]string{sysOrigin: origin}}
+		if sent != "" {
+			m.MessageAttributes = map[string]types.MessageAttributeValue{
+				"sluice-dead-letter-queue": {DataType: aws.String("String"), StringValue: &sent},
+			}
+		}
+		var got handler.Message
+		q.decode(&m, &got)
+		return got.Attributes["sluice-dead-letter-queue"]
+	}
+	require.Equal(t, "orders", origin("", "arn:aws:sqs:us-east-1:1:orders"))
+	require.Equal(t, "said", origin("said", "arn:aws:sqs:us-east-1:1:orders"))
+	require.Empty(t, origin("", q.arn))
+	require.Empty(t, origin("", "nonsense"))
+}
+
+func BenchmarkEncode(b *testing.B) {
+	q := &queue{name: "q"}
+	m := &handler.Message{Body: []byte(strings.Repeat("x", 256)), Attributes: map[string]string{"traceparent": "00-a-b-01", "tenant": "t"}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := q.encode(m, ""); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	q := &queue{name: "q"}
+	from := &types.Message{
+		MessageId: aws.String("id"), Body: aws.String(strings.Repeat("x", 256)),
+		MessageAttributes: map[string]types.MessageAttributeValue{"tenant": {DataType: aws.String("String"), StringValue: aws.String("t")}},
+		Attributes:        map[string]string{sysReceives: "1", sysSent: "1795492055285"},
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		var m handler.Message
+		q.decode(from, &m)
+	}
+}

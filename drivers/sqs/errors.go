@@ -1,0 +1,157 @@
+package sqs
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+
+	smithy "github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/sluice-go/sluice/drivers"
+)
+
+// bare returns an error code without what protocols and servers put around it,
+// as in com.amazonaws.sqs#QueueDoesNotExist, AWS.SimpleQueueService.OverLimit and
+// AccessDeniedException.
+func bare(code string) string {
+	code = code[strings.LastIndexByte(code, '#')+1:]
+	return strings.TrimSuffix(strings.TrimPrefix(code, "AWS.SimpleQueueService."), "Exception")
+}
+
+// codeOf maps SQS's error codes, those of whole requests and those of batch
+// entries, to the drivers' codes. It is Unclassified for one that it does not
+// know.
+func codeOf(code string) drivers.Code {
+	switch bare(code) {
+	case "QueueDoesNotExist", "NonExistentQueue", "ResourceNotFound":
+		return drivers.NotFound
+	case "AccessDenied", "AuthFailure", "ExpiredToken", "IncompleteSignature", "InvalidAccessKeyId", "InvalidClientTokenId",
+		"InvalidSecurity", "InvalidSignature", "MissingAuthenticationToken", "NotAuthorized", "OptInRequired",
+		"SignatureDoesNotMatch", "UnrecognizedClient",
+		"KmsAccessDenied", "KmsDisabled", "KmsInvalidKeyUsage", "KmsInvalidState", "KmsNotFound", "KmsOptInRequired",
+		"KMS.AccessDenied", "KMS.Disabled", "KMS.InvalidKeyUsage", "KMS.InvalidState", "KMS.NotFound", "KMS.OptInRequired":
+		return drivers.Denied
+	case "BandwidthLimitExceeded", "KmsThrottled", "KMS.Throttling", "OverLimit", "PurgeQueueInProgress", "RequestLimitExceeded",
+		"RequestThrottled", "SlowDown", "Throttled", "Throttling", "TooManyRequests":
+		return drivers.Throttled
+	case "InvalidIdFormat", "MessageNotInflight", "ReceiptHandleIsInvalid":
+		return drivers.LeaseLost
+	case "UnsupportedOperation":
+		return drivers.Unsupported
+	case "BatchEntryIdsNotDistinct", "BatchRequestTooLong", "EmptyBatchRequest", "InvalidAction", "InvalidAddress",
+		"InvalidAttributeName", "InvalidAttributeValue", "InvalidBatchEntryId", "InvalidMessageContents",
+		"InvalidParameterCombination", "InvalidParameterValue", "InvalidQueryParameter", "MalformedQueryString",
+		"MissingParameter", "TooManyEntriesInBatchRequest", "UnknownOperation", "ValidationError", "Validation":
+		return drivers.Invalid
+	case "InternalError", "InternalFailure", "InternalServer", "InternalServerError", "InternalService", "RequestExpired",
+		"RequestInTheFuture", "RequestTimeout", "RequestTimeTooSkewed", "ServiceUnavailable", "QueueDeletedRecently":
+		return drivers.Transient
+	}
+	return drivers.Unclassified
+}
+
+// classify gives an SQS error its code, and the way out where there is one to
+// name.
+func classify(code, message string, serverFault bool, status int) (drivers.Code, string) {
+	c := codeOf(code)
+	switch {
+	case c == drivers.Invalid && isReceiptFault(message):
+		// What SQS says of receipts that have expired, or whose message is gone,
+		// comes as a parameter's invalid value.
+		return drivers.LeaseLost, ""
+	case c == drivers.Denied && strings.Contains(strings.ToLower(message), "signature") && strings.Contains(message, "expired"):
+		return drivers.Transient, "this machine's clock seems wrong"
+	case c == drivers.Unclassified && (serverFault || status >= http.StatusInternalServerError):
+		c = drivers.Transient
+	case c == drivers.Unclassified && status == http.StatusTooManyRequests:
+		c = drivers.Throttled
+	case c == drivers.Unclassified && (status == http.StatusForbidden || status == http.StatusUnauthorized):
+		c = drivers.Denied
+	case c == drivers.Unclassified && status >= http.StatusBadRequest:
+		c = drivers.Invalid
+	case c == drivers.Unclassified:
+		c = drivers.Transient
+	}
+	return c, remedy(c, code)
+}
+
+// isReceiptFault is true for SQS's messages on receipts that are good no more:
+// "Value … for parameter ReceiptHandle is invalid. Reason: …".
+func isReceiptFault(message string) bool {
+	m := strings.ToLower(message)
+	return strings.Contains(m, "parameter receipthandle is invalid") || strings.Contains(m, "receipt handle has expired") ||
+		strings.Contains(m, "not available for visibility timeout change")
+}
+
+func remedy(c drivers.Code, code string) string {
+	switch c {
+	case drivers.NotFound:
+		return "check the name, the account and the region, or create it with: sluice apply"
+	case drivers.Denied:
+		if strings.HasPrefix(strings.ToUpper(bare(code)), "KMS") {
+			return "grant kms:Decrypt, and kms:GenerateDataKey to senders, on the queue's key, and see that the key is enabled"
+		}
+		if strings.Contains(code, "AccessDenied") {
+			return "grant this identity the permissions that package sqs lists; aws sts get-caller-identity tells which identity it is"
+		}
+		return "check the credentials: aws sts get-caller-identity must succeed with the same environment"
+	case drivers.Throttled:
+		switch bare(code) {
+		case "OverLimit":
+			return "too many messages are in flight: settle or give back some, or shorten the visibility timeout"
+		case "PurgeQueueInProgress":
+			return "SQS purges a queue once a minute"
+		}
+	case drivers.Invalid:
+		if bare(code) == "BatchRequestTooLong" {
+			return "send less at once"
+		}
+	}
+	return ""
+}
+
+// fail wraps an error of the SDK, once. op is the driver's operation.
+func (q *queue) fail(ctx context.Context, op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	code, way := classifyError(err)
+	return drivers.Wrap(ctx, code, q.name, op, err, way)
+}
+
+// refused is the error of one entry of a batch.
+func (q *queue) refused(op, code, message string, senderFault bool) error {
+	c, way := classify(code, message, !senderFault, 0)
+	return &drivers.Error{Code: c, Queue: q.name, Op: op, Err: &smithy.GenericAPIError{Code: code, Message: message}, Remedy: way}
+}
+
+func (q *queue) invalid(op string, err error, way string) error {
+	return &drivers.Error{Code: drivers.Invalid, Queue: q.name, Op: op, Err: err, Remedy: way}
+}
+
+func (q *queue) closedError(op string) error {
+	return &drivers.Error{Code: drivers.Closed, Queue: q.name, Op: op}
+}
+
+func classifyError(err error) (drivers.Code, string) {
+	status := 0
+	if re := (*smithyhttp.ResponseError)(nil); errors.As(err, &re) && re.Response != nil {
+		status = re.HTTPStatusCode()
+	}
+	if ae := smithy.APIError(nil); errors.As(err, &ae) {
+		return classify(ae.ErrorCode(), ae.ErrorMessage(), ae.ErrorFault() == smithy.FaultServer, status)
+	}
+	if status != 0 {
+		return classify("", "", false, status)
+	}
+	if dns := (*net.DNSError)(nil); errors.As(err, &dns) && dns.IsNotFound {
+		return drivers.Transient, "check the region and the endpoint: the host " + dns.Name + " is not known"
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return drivers.Transient, "the endpoint did not answer in time"
+	}
+	return drivers.Transient, ""
+}

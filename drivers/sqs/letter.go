@@ -1,0 +1,126 @@
+package sqs
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+
+	"github.com/sluice-go/sluice/drivers"
+)
+
+// reject sends copies of messages to the dead-letter queue and then deletes the
+// messages. One whose copy was sent but that could not be deleted is only
+// deleted when it is rejected again.
+func (s *Source) reject(ctx context.Context, op string, which []int, ss []drivers.Settlement, errs []error) {
+	if s.dlq == nil {
+		err := &drivers.Error{Code: drivers.Unsupported, Queue: s.name, Op: op, Err: errors.New("the queue has no dead-letter queue"),
+			Remedy: "give it a redrive policy (sluice apply), or name one with dead_letter"}
+		for _, i := range which {
+			errs[i] = err
+		}
+		return
+	}
+	var es []*entry
+	var at []int
+	for _, i := range which {
+		if s.letters.has(ss[i].Receipt) {
+			continue
+		}
+		e, err := s.letter(&ss[i])
+		if err != nil {
+			errs[i] = err
+			continue
+		}
+		es, at = append(es, e), append(at, i)
+	}
+	s.dlq.send(ctx, op, es, nil, func(n int, _ *string, err error) { errs[at[n]] = err })
+	done := make([]int, 0, len(which))
+	for _, i := range which {
+		if errs[i] == nil {
+			done = append(done, i)
+		}
+	}
+	s.delete(ctx, op, done, func(i int) *string { return &ss[i].Receipt }, errs)
+	for _, i := range done {
+		if errs[i] != nil && drivers.CodeOf(errs[i]) != drivers.LeaseLost {
+			s.letters.add(ss[i].Receipt)
+		} else {
+			s.letters.remove(ss[i].Receipt)
+		}
+	}
+}
+
+// letter is the copy of a message that goes to the dead-letter queue. On a FIFO
+// queue its deduplication ID is derived from the message, so that it comes there
+// once however often it is sent within five minutes.
+func (s *Source) letter(r *drivers.Settlement) (*entry, error) {
+	if r.Message == nil {
+		return nil, s.invalid("settle", errors.New("a rejection without its message"), "")
+	}
+	m := *r.Message
+	m.Delay = 0
+	dedupe := ""
+	if s.dlq.fifo {
+		dedupe = token(ownDedupe + "letter-" + m.ID)
+	}
+	// A letter that is too long with all that is known of the failure is sent
+	// with less, and at last with nothing: it must not be stuck for that.
+	const shortReason = 64
+	for _, f := range []*drivers.Failure{r.Failure, cut(r.Failure, shortReason), nil} {
+		// The failure is packed where it does not fit in beside the message's own
+		// attributes, whatever their number: the encoding sees to theirs.
+		m.Attributes = drivers.FailureAttributes(f, r.Message, s.name, max(maxNames, len(r.Message.Attributes)+1))
+		e, err := s.dlq.encode(&m, dedupe)
+		if err != nil {
+			return nil, err
+		}
+		if e.size <= s.dlq.maxBytes {
+			return e, nil
+		}
+	}
+	m.Attributes = r.Message.Attributes
+	return s.dlq.encode(&m, dedupe)
+}
+
+func cut(f *drivers.Failure, n int) *drivers.Failure {
+	if f == nil || len(f.Reason) <= n {
+		return f
+	}
+	short := *f
+	short.Reason = strings.ToValidUTF8(f.Reason[:n], "")
+	return &short
+}
+
+// sentLetters are the receipts of messages whose copy is in the dead-letter
+// queue and that could not be deleted yet.
+type sentLetters struct {
+	mu   sync.Mutex
+	sent map[string]struct{}
+}
+
+// maxLetters bounds what is remembered of messages that never come to be
+// deleted: a copy too many is better than a leak.
+const maxLetters = 10_000
+
+func (l *sentLetters) has(receipt string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, ok := l.sent[receipt]
+	return ok
+}
+
+func (l *sentLetters) add(receipt string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.sent == nil || len(l.sent) >= maxLetters {
+		l.sent = make(map[string]struct{})
+	}
+	l.sent[receipt] = struct{}{}
+}
+
+func (l *sentLetters) remove(receipt string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.sent, receipt)
+}

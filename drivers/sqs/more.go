@@ -1,0 +1,79 @@
+package sqs
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// more is the attribute sluice-more: attributes that SQS cannot carry as they
+// are. Raw ones are not UTF-8, which JSON cannot carry either: their names and
+// values are base64.
+type more struct {
+	Text map[string]string `json:"text,omitempty"`
+	Raw  map[string]string `json:"raw,omitempty"`
+}
+
+func (m *more) add(name, value string) {
+	if utf8.ValidString(name) && utf8.ValidString(value) {
+		if m.Text == nil {
+			m.Text = make(map[string]string)
+		}
+		m.Text[name] = value
+		return
+	}
+	if m.Raw == nil {
+		m.Raw = make(map[string]string)
+	}
+	m.Raw[base64.StdEncoding.EncodeToString([]byte(name))] = base64.StdEncoding.EncodeToString([]byte(value))
+}
+
+func (m *more) empty() bool { return len(m.Text) == 0 && len(m.Raw) == 0 }
+
+// escaper escapes the characters that JSON leaves as they are and SQS refuses.
+var escaper = strings.NewReplacer("\ufffe", `\ufffe`, "\uffff", `\uffff`)
+
+func (m *more) String() string {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(m); err != nil {
+		return "{}" // two maps of strings: it cannot fail
+	}
+	return escaper.Replace(strings.TrimSuffix(b.String(), "\n"))
+}
+
+// parseMore adds the attributes in s to attributes. An s that is none of ours
+// is an error, and attributes is left alone.
+func parseMore(s string, attributes map[string]string) error {
+	var m more
+	d := json.NewDecoder(strings.NewReader(s))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&m); err != nil {
+		return err
+	}
+	if d.More() {
+		return fmt.Errorf("something follows the object")
+	}
+	raw := make(map[string]string, len(m.Raw))
+	for k, v := range m.Raw {
+		name, err := base64.StdEncoding.DecodeString(k)
+		if err != nil {
+			return err
+		}
+		value, err := base64.StdEncoding.DecodeString(v)
+		if err != nil {
+			return err
+		}
+		raw[string(name)] = string(value)
+	}
+	for k, v := range m.Text {
+		attributes[k] = v
+	}
+	for k, v := range raw {
+		attributes[k] = v
+	}
+	return nil
+}

@@ -1,0 +1,392 @@
+package sqs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/sluice-go/sluice/drivers"
+)
+
+var _ drivers.Provisioner = (*Opener)(nil)
+
+// Plan tells what would make the queue, and its dead-letter queue, what spec
+// says. See [drivers.Provisioner].
+func (o *Opener) Plan(ctx context.Context, u *url.URL, spec drivers.QueueSpec) ([]drivers.Change, error) {
+	p, err := o.provision(ctx, u, &spec)
+	if err != nil {
+		return nil, err
+	}
+	defer p.release()
+	return p.changes(), nil
+}
+
+// Apply makes the queue, and its dead-letter queue, what spec says: the
+// dead-letter queue first. See [drivers.Provisioner].
+func (o *Opener) Apply(ctx context.Context, u *url.URL, spec drivers.QueueSpec, allowDestructive bool) ([]drivers.Change, error) {
+	p, err := o.provision(ctx, u, &spec)
+	if err != nil {
+		return nil, err
+	}
+	defer p.release()
+	for i := range p.steps {
+		s := &p.steps[i]
+		if s.do == nil || s.change.Destructive && !allowDestructive {
+			continue
+		}
+		if err := s.do(ctx); err != nil {
+			return p.changes(), err
+		}
+		s.change.Applied = true
+	}
+	return p.changes(), nil
+}
+
+// A provision is the way from queues as they are to what is wished.
+type provision struct {
+	client  *awssqs.Client
+	spec    *drivers.QueueSpec
+	release func()
+	steps   []step
+	// cloudWatch makes the client for alarms, where there are any.
+	cloudWatch func(ctx context.Context) (*cloudwatch.Client, error)
+}
+
+// A step is a change and how to make it; do is nil where Sluice does not.
+type step struct {
+	change drivers.Change
+	do     func(ctx context.Context) error
+}
+
+// A found queue is one that exists.
+type found struct {
+	url        string
+	attributes map[string]string
+	tags       map[string]string
+}
+
+func (o *Opener) provision(ctx context.Context, u *url.URL, spec *drivers.QueueSpec) (*provision, error) {
+	t, err := parse(u)
+	if err != nil {
+		return nil, err
+	}
+	main, dead, err := wishes(t, spec)
+	if err != nil {
+		return nil, err
+	}
+	client, release, err := o.client(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	p := &provision{client: client, spec: spec, release: release, cloudWatch: func(ctx context.Context) (*cloudwatch.Client, error) {
+		return o.cloudWatch(ctx, t)
+	}}
+	if err := p.plan(ctx, t, main, dead); err != nil {
+		release()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *provision) plan(ctx context.Context, t *target, main wish, dead *wish) error {
+	mainFound, err := p.find(ctx, t, main.name)
+	if err != nil {
+		return err
+	}
+	if dead != nil {
+		deadFound, err := p.find(ctx, t, dead.name)
+		if err != nil {
+			return err
+		}
+		p.queue(dead, deadFound, nil)
+		p.allow(t, dead, deadFound)
+		deadName := dead.name
+		p.queue(&main, mainFound, func(ctx context.Context) (string, error) { return p.arnOf(ctx, t, deadName) })
+	} else {
+		p.queue(&main, mainFound, nil)
+		p.unwantedPolicy(&main, mainFound)
+	}
+	return p.planAlarms(ctx, main.name, dead)
+}
+
+// find returns the named queue beside the target, or nil where there is none.
+func (p *provision) find(ctx context.Context, t *target, name string) (*found, error) {
+	q := &queue{api: p.client, name: name}
+	in := &awssqs.GetQueueUrlInput{QueueName: &name}
+	if t.account != "" {
+		in.QueueOwnerAWSAccountId = &t.account
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	at, err := p.client.GetQueueUrl(ctx, in)
+	if err != nil {
+		if err = q.fail(ctx, "plan", err); errors.Is(err, drivers.ErrNotFound) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	f := &found{url: aws.ToString(at.QueueUrl)}
+	q.url = f.url
+	if f.attributes, err = q.attributes(ctx, "plan", types.QueueAttributeNameAll); err != nil {
+		return nil, err
+	}
+	tags, err := p.client.ListQueueTags(ctx, &awssqs.ListQueueTagsInput{QueueUrl: &f.url})
+	if err == nil {
+		f.tags = tags.Tags
+	} else if err = q.fail(ctx, "plan", err); drivers.CodeOf(err) != drivers.Denied && drivers.CodeOf(err) != drivers.Unsupported {
+		return nil, err
+	}
+	return f, nil
+}
+
+// arnOf returns the ARN of a queue that exists by now.
+func (p *provision) arnOf(ctx context.Context, t *target, name string) (string, error) {
+	f, err := p.find(ctx, t, name)
+	if err != nil {
+		return "", err
+	}
+	if f == nil {
+		return "", &drivers.Error{Code: drivers.NotFound, Queue: name, Op: "apply", Err: errors.New("the dead-letter queue was not made")}
+	}
+	return f.attributes[attrARN], nil
+}
+
+func (p *provision) add(c drivers.Change, do func(ctx context.Context) error) {
+	c.Queue = p.spec.Name
+	p.steps = append(p.steps, step{c, do})
+}
+
+func (p *provision) changes() []drivers.Change {
+	cs := make([]drivers.Change, len(p.steps))
+	for i, s := range p.steps {
+		cs[i] = s.change
+	}
+	return cs
+}
+
+// queue plans one queue. deadLetter finds the ARN of its dead-letter queue.
+func (p *provision) queue(w *wish, f *found, deadLetter func(ctx context.Context) (string, error)) {
+	resource := "sqs queue " + w.name
+	if f == nil {
+		to := []string{}
+		for name, value := range w.attributes("…/" + w.deadLetter) {
+			to = append(to, name+"="+value)
+		}
+		slices.Sort(to)
+		p.add(drivers.Change{Resource: resource, Kind: drivers.ChangeCreate, To: strings.Join(to, " ")}, func(ctx context.Context) error {
+			return p.create(ctx, w, deadLetter)
+		})
+		return
+	}
+	if isFIFO := f.attributes[attrFIFO] == "true"; isFIFO != w.fifo {
+		p.add(drivers.Change{
+			Resource: resource, Kind: drivers.ChangeReplace, Field: "fifo", From: fmt.Sprint(isFIFO), To: fmt.Sprint(w.fifo),
+			Remedy: "a queue's kind cannot be changed: make one of another name, let the producers send to it, and drain this one",
+		}, nil)
+		return
+	}
+	current := f.attributes
+	wanted := w.attributes("")
+	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+		value := wanted[name]
+		if name == attrRedrive || current[name] == value {
+			continue
+		}
+		if name == attrSSE && current[attrKMS] != "" {
+			continue // encrypted, and better
+		}
+		if from, ok := current[name]; name == attrSSE && !ok && from == "" {
+			continue // a server that knows nothing of it
+		}
+		p.set(f, w.name, drivers.Change{
+			Resource: resource, Kind: drivers.ChangeUpdate, Field: fieldName(name), From: shown(name, current[name]), To: shown(name, value),
+			Destructive: name == attrRetention && number(value) < number(current[name]),
+		}, map[string]string{name: value})
+	}
+	p.redrivePolicy(w, f, resource, deadLetter)
+	missing := make(map[string]string)
+	for k, v := range w.tags {
+		if f.tags[k] != v {
+			missing[k] = v
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(missing)) {
+		p.add(drivers.Change{Resource: resource, Kind: drivers.ChangeUpdate, Field: "tags." + k, From: f.tags[k], To: missing[k]},
+			func(ctx context.Context) error {
+				_, err := p.client.TagQueue(ctx, &awssqs.TagQueueInput{QueueUrl: &f.url, Tags: map[string]string{k: missing[k]}})
+				return p.failure(ctx, w.name, err)
+			})
+	}
+}
+
+func (p *provision) create(ctx context.Context, w *wish, deadLetter func(ctx context.Context) (string, error)) error {
+	arn := ""
+	if deadLetter != nil {
+		var err error
+		if arn, err = deadLetter(ctx); err != nil {
+			return err
+		}
+	}
+	attributes := w.attributes(arn)
+	if w.fifo {
+		attributes[attrFIFO] = "true"
+	}
+	_, err := p.client.CreateQueue(ctx, &awssqs.CreateQueueInput{QueueName: &w.name, Attributes: attributes, Tags: w.tags})
+	return p.failure(ctx, w.name, err)
+}
+
+// redrivePolicy plans a queue's redrive policy.
+func (p *provision) redrivePolicy(w *wish, f *found, resource string, deadLetter func(ctx context.Context) (string, error)) {
+	if w.deadLetter == "" {
+		return
+	}
+	now, err := parseRedrivePolicy(orEmptyObject(f.attributes[attrRedrive]))
+	from := ""
+	if err == nil && now.target != "" {
+		from = fmt.Sprintf("%s after %d", lastColon(now.target), now.maxReceives)
+		if lastColon(now.target) == w.deadLetter && now.maxReceives == w.maxReceives {
+			return
+		}
+	}
+	p.add(drivers.Change{
+		Resource: resource, Kind: drivers.ChangeUpdate, Field: "dead_letter", From: from,
+		To: fmt.Sprintf("%s after %d", w.deadLetter, w.maxReceives),
+		// Letters in the old dead-letter queue are then nobody's.
+		Destructive: now.target != "" && lastColon(now.target) != w.deadLetter,
+	}, func(ctx context.Context) error {
+		arn, err := deadLetter(ctx)
+		if err != nil {
+			return err
+		}
+		return p.setAttributes(ctx, w.name, f.url, map[string]string{attrRedrive: redriveText(arn, w.maxReceives)})
+	})
+}
+
+// unwantedPolicy plans the removal of a redrive policy that the configuration
+// does not have.
+func (p *provision) unwantedPolicy(w *wish, f *found) {
+	if f == nil || f.attributes[attrRedrive] == "" {
+		return
+	}
+	now, err := parseRedrivePolicy(f.attributes[attrRedrive])
+	if err != nil || now.target == "" {
+		return
+	}
+	p.add(drivers.Change{
+		Resource: "sqs queue " + w.name, Kind: drivers.ChangeUpdate, Field: "dead_letter",
+		From: fmt.Sprintf("%s after %d", lastColon(now.target), now.maxReceives), Destructive: true,
+		Remedy: "without a dead-letter queue a poison message is retried until it expires: name it in the configuration rather",
+	}, func(ctx context.Context) error {
+		return p.setAttributes(ctx, w.name, f.url, map[string]string{attrRedrive: ""})
+	})
+}
+
+// allow plans the dead-letter queue's allow policy. It comes before the queue's
+// own redrive policy, which SQS refuses while the allow policy names others
+// only. The queue may not exist yet: its ARN is that of the dead-letter queue
+// with its own name.
+func (p *provision) allow(t *target, dead *wish, deadFound *found) {
+	change := drivers.Change{Resource: "sqs queue " + dead.name, Kind: drivers.ChangeUpdate, Field: "redrive_allow_policy", To: "byQueue " + dead.serves}
+	if deadFound != nil {
+		old := deadFound.attributes[attrAllow]
+		_, changed, err := allow(old, besideARN(deadFound.attributes[attrARN], dead.serves))
+		if err != nil {
+			change.Kind, change.Remedy = drivers.ChangeNote, err.Error()
+			p.add(change, nil)
+			return
+		}
+		if !changed {
+			return
+		}
+		change.From = old
+	}
+	p.add(change, func(ctx context.Context) error {
+		d, err := p.find(ctx, t, dead.name)
+		if err != nil {
+			return err
+		}
+		if d == nil {
+			return &drivers.Error{Code: drivers.NotFound, Queue: dead.name, Op: "apply", Err: errors.New("the dead-letter queue was not made")}
+		}
+		policy, changed, err := allow(d.attributes[attrAllow], besideARN(d.attributes[attrARN], dead.serves))
+		if err != nil || !changed {
+			return err
+		}
+		return p.setAttributes(ctx, dead.name, d.url, map[string]string{attrAllow: policy.String()})
+	})
+}
+
+// besideARN is the ARN of the named queue in the account and region of another.
+func besideARN(other, name string) string { return other[:strings.LastIndexByte(other, ':')+1] + name }
+
+func (p *provision) set(f *found, name string, c drivers.Change, attributes map[string]string) {
+	p.add(c, func(ctx context.Context) error { return p.setAttributes(ctx, name, f.url, attributes) })
+}
+
+func (p *provision) setAttributes(ctx context.Context, name, queueURL string, attributes map[string]string) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	_, err := p.client.SetQueueAttributes(ctx, &awssqs.SetQueueAttributesInput{QueueUrl: &queueURL, Attributes: attributes})
+	return p.failure(ctx, name, err)
+}
+
+func (p *provision) failure(ctx context.Context, name string, err error) error {
+	return (&queue{name: name}).fail(ctx, "apply", err)
+}
+
+// fieldName is an attribute's name in the configuration.
+func fieldName(attribute string) string {
+	switch attribute {
+	case attrVisibility:
+		return "visibility_timeout"
+	case attrRetention:
+		return "retention"
+	case attrWait:
+		return "receive_wait"
+	case attrKMS:
+		return "kms_key"
+	case attrSSE:
+		return "encryption"
+	default:
+		return attribute
+	}
+}
+
+// shown is an attribute's value as people read it.
+func shown(attribute, value string) string {
+	switch attribute {
+	case attrVisibility, attrRetention, attrWait:
+		return number(value).String()
+	default:
+		return value
+	}
+}
+
+func number(s string) time.Duration {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(n) * time.Second
+}
+
+func orEmptyObject(s string) string {
+	if s == "" {
+		return "{}"
+	}
+	return s
+}
+
+// lastColon is the resource of an ARN.
+func lastColon(arn string) string { return arn[strings.LastIndexByte(arn, ':')+1:] }

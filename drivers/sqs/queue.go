@@ -1,0 +1,210 @@
+package sqs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/sluice-go/sluice/drivers"
+)
+
+const system = "aws_sqs"
+
+// A queue is what source and sink share: a queue and what is known of it.
+type queue struct {
+	api    API
+	url    string
+	name   string
+	server string
+	closed atomic.Bool
+
+	arn           string
+	fifo          bool
+	contentDedupe bool
+	lease         time.Duration
+	maxBytes      int
+	deadLetterARN string
+	maxReceives   int
+}
+
+// describe opens the queue: it asks for its attributes, and so finds out whether
+// it exists and may be used.
+func describe(ctx context.Context, api API, queueURL string) (*queue, error) {
+	q := &queue{api: api, url: queueURL, name: lastSegment(queueURL)}
+	if u, err := url.Parse(queueURL); err == nil {
+		q.server = u.Hostname()
+	}
+	attributes, err := q.attributes(ctx, "open", types.QueueAttributeNameAll)
+	if err != nil {
+		return nil, err
+	}
+	if err := q.read(attributes); err != nil {
+		return nil, q.invalid("open", err, "")
+	}
+	return q, nil
+}
+
+func (q *queue) attributes(ctx context.Context, op string, names ...types.QueueAttributeName) (map[string]string, error) {
+	rctx, cancel := within(ctx, answerTime)
+	defer cancel()
+	out, err := q.api.GetQueueAttributes(rctx, &awssqs.GetQueueAttributesInput{QueueUrl: &q.url, AttributeNames: names})
+	if err != nil {
+		return nil, q.fail(ctx, op, err)
+	}
+	return out.Attributes, nil
+}
+
+// read takes over the queue's attributes.
+func (q *queue) read(a map[string]string) error {
+	number := func(name types.QueueAttributeName, otherwise int) (int, error) {
+		s, ok := a[string(name)]
+		if !ok {
+			return otherwise, nil // servers that are not AWS's leave some out
+		}
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			return 0, fmt.Errorf("queue attribute %s: %w", name, err)
+		}
+		return n, nil
+	}
+	seconds, err1 := number(types.QueueAttributeNameVisibilityTimeout, 30)
+	size, err2 := number(types.QueueAttributeNameMaximumMessageSize, oldRequestBytes)
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	q.lease = time.Duration(seconds) * time.Second
+	q.maxBytes = size
+	q.arn = a[string(types.QueueAttributeNameQueueArn)]
+	q.fifo = a[string(types.QueueAttributeNameFifoQueue)] == "true" || strings.HasSuffix(q.name, ".fifo")
+	q.contentDedupe = a[string(types.QueueAttributeNameContentBasedDeduplication)] == "true"
+	if policy := a[string(types.QueueAttributeNameRedrivePolicy)]; policy != "" {
+		p, err := parseRedrivePolicy(policy)
+		if err != nil {
+			return err
+		}
+		q.deadLetterARN, q.maxReceives = p.target, p.maxReceives
+	}
+	return nil
+}
+
+type redrivePolicy struct {
+	target      string
+	maxReceives int
+}
+
+// parseRedrivePolicy reads a RedrivePolicy. SQS gives the number back as it was
+// set: as a number or as a string.
+func parseRedrivePolicy(s string) (redrivePolicy, error) {
+	var raw struct {
+		DeadLetterTargetARN string          `json:"deadLetterTargetArn"`
+		MaxReceiveCount     json.RawMessage `json:"maxReceiveCount"`
+	}
+	if err := json.Unmarshal([]byte(s), &raw); err != nil {
+		return redrivePolicy{}, fmt.Errorf("redrive policy %q: %w", s, err)
+	}
+	n, err := strconv.Atoi(strings.Trim(string(raw.MaxReceiveCount), `"`))
+	if err != nil && len(raw.MaxReceiveCount) > 0 {
+		return redrivePolicy{}, fmt.Errorf("redrive policy %q: maxReceiveCount: %w", s, err)
+	}
+	return redrivePolicy{target: raw.DeadLetterTargetARN, maxReceives: n}, nil
+}
+
+// deadLetter opens the dead-letter queue: the one that c names, or that of the
+// redrive policy. It returns nil where there is none.
+func (q *queue) deadLetter(ctx context.Context, c Config) (*queue, error) {
+	name := c.DeadLetter
+	if name == "" {
+		name = q.deadLetterARN
+	}
+	if name == "" {
+		return nil, nil
+	}
+	where, err := q.sibling(name)
+	if err != nil {
+		return nil, q.invalid("open", err, "")
+	}
+	d, err := describe(ctx, q.api, where)
+	switch {
+	case err == nil:
+	case c.DeadLetter != "":
+		return nil, fmt.Errorf("the dead-letter queue of %q: %w", q.name, err)
+	case errors.Is(err, drivers.ErrNotFound):
+		c.Logger.WarnContext(ctx, "the queue's redrive policy names a dead-letter queue that does not exist: messages cannot be rejected",
+			"queue", q.name, "dead_letter_queue", lastSegment(where))
+		return nil, nil
+	case errors.Is(err, drivers.ErrDenied):
+		// It may be allowed to send to it, which is all that is needed.
+		c.Logger.WarnContext(ctx, "no permission to look at the dead-letter queue", "queue", q.name, "error", err)
+		d = &queue{api: q.api, url: where, name: lastSegment(where), server: q.server, fifo: q.fifo, maxBytes: oldRequestBytes}
+	default:
+		return nil, err
+	}
+	if d.fifo != q.fifo {
+		err := fmt.Errorf("the dead-letter queue %q is not of the queue's own kind: of a FIFO queue it is a FIFO queue, of a standard queue a standard one", d.name)
+		return nil, q.invalid("open", err, "")
+	}
+	return d, nil
+}
+
+// sibling returns the URL of a queue beside this one, given its name, its URL
+// or its ARN: in the same account and region, as a dead-letter queue has to be.
+func (q *queue) sibling(name string) (string, error) {
+	if strings.Contains(name, "://") {
+		return name, nil
+	}
+	if arn.IsARN(name) {
+		theirs, err := arn.Parse(name)
+		if err != nil {
+			return "", err
+		}
+		if ours, err := arn.Parse(q.arn); err == nil && (ours.Region != theirs.Region || ours.AccountID != theirs.AccountID) {
+			return "", fmt.Errorf("the dead-letter queue %s is not in the queue's account and region (%s)", name, q.arn)
+		}
+		name = theirs.Resource
+	}
+	if name == "" || strings.ContainsAny(name, "/:") {
+		return "", fmt.Errorf("%q is no queue's name, URL or ARN", name)
+	}
+	return q.url[:strings.LastIndexByte(q.url, '/')+1] + name, nil
+}
+
+// capabilities are those of a source or sink on the queue.
+func (q *queue) capabilities() drivers.Capabilities {
+	c := drivers.Capabilities{
+		Queue: q.name, System: system, Server: q.server,
+		MaxReceive: maxBatch, MaxSettle: maxBatch, MaxExtend: maxBatch, MaxSend: maxBatch,
+		MaxMessageBytes: q.maxBytes, MaxBatchBytes: q.maxRequest(),
+		MaxDelay: maxLease, MaxSendDelay: maxSendDelay, MaxExtension: maxLease, MaxLease: maxLease,
+		Ordered: q.fifo, AttemptKnown: true, StaleReceiptFails: q.fifo,
+	}
+	if q.fifo {
+		c.MaxSendDelay = -1
+	}
+	return c
+}
+
+func (q *queue) maxRequest() int {
+	if q.maxBytes > oldRequestBytes {
+		return maxRequestBytes
+	}
+	return oldRequestBytes
+}
+
+func lastSegment(queueURL string) string {
+	return queueURL[strings.LastIndexByte(queueURL, '/')+1:]
+}
+
+// seconds rounds up to whole seconds.
+func seconds(d time.Duration) int32 {
+	return int32(min((d+time.Second-1)/time.Second, maxLease/time.Second)) // at most 43200
+}

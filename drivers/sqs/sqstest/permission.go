@@ -1,0 +1,118 @@
+package sqstest
+
+import (
+	"encoding/json"
+	"slices"
+)
+
+// maxActions is how many actions a statement of AddPermission may name.
+const maxActions = 7
+
+// A policyDocument is a Policy attribute as AddPermission and RemovePermission
+// edit it. What else stands in it is kept as it is.
+type policyDocument map[string]json.RawMessage
+
+func (p policyDocument) statements() []json.RawMessage {
+	raw, ok := p["Statement"]
+	if !ok {
+		return nil
+	}
+	var list []json.RawMessage
+	if json.Unmarshal(raw, &list) != nil {
+		return []json.RawMessage{raw} // one statement may stand there without an array
+	}
+	return list
+}
+
+func labelOf(statement json.RawMessage) string {
+	var head struct{ Sid string }
+	if json.Unmarshal(statement, &head) != nil {
+		return ""
+	}
+	return head.Sid
+}
+
+func (s *Server) addPermission(c *call, q *permissionRequest) *apiError {
+	switch {
+	case q.label == "":
+		return missing("Label")
+	case len(q.accounts) == 0:
+		return missing("AWSAccountIds")
+	case len(q.actions) == 0:
+		return missing("Actions")
+	case len(q.actions) > maxActions:
+		return fault(CodeOverLimit, "%d Actions were found, maximum allowed is %d.", len(q.actions), maxActions)
+	}
+	for _, action := range q.actions {
+		if _, ok := s.operations[action]; !ok && action != "*" {
+			return invalidParameter("Value SQS:%s for parameter ActionName is invalid. Reason: Please refer to the appropriate WSDL for a list of valid actions.", action)
+		}
+	}
+	return s.editPolicy(c, q.url, func(name string, list []json.RawMessage) ([]json.RawMessage, *apiError) {
+		if slices.ContainsFunc(list, func(st json.RawMessage) bool { return labelOf(st) == q.label }) {
+			return nil, invalidParameter("Value %s for parameter Label is invalid. Reason: Already exists.", q.label)
+		}
+		principals := make([]string, len(q.accounts))
+		for i, id := range q.accounts {
+			principals[i] = "arn:aws:iam::" + id + ":root"
+		}
+		actions := make([]string, len(q.actions))
+		for i, a := range q.actions {
+			actions[i] = "SQS:" + a
+		}
+		statement, err := json.Marshal(map[string]any{
+			"Sid": q.label, "Effect": "Allow", "Principal": map[string]any{"AWS": principals},
+			"Action": actions, "Resource": s.QueueARN(name),
+		})
+		if err != nil {
+			return nil, fault(CodeInternalFailure, "%v", err)
+		}
+		return append(list, statement), nil
+	})
+}
+
+func (s *Server) removePermission(c *call, q *permissionRequest) *apiError {
+	if q.label == "" {
+		return missing("Label")
+	}
+	return s.editPolicy(c, q.url, func(_ string, list []json.RawMessage) ([]json.RawMessage, *apiError) {
+		n := len(list)
+		list = slices.DeleteFunc(list, func(st json.RawMessage) bool { return labelOf(st) == q.label })
+		if len(list) == n {
+			return nil, invalidParameter("Value %s for parameter Label is invalid. Reason: can't find label.", q.label)
+		}
+		return list, nil
+	})
+}
+
+// editPolicy replaces the statements of a queue's policy; with none left, the
+// policy goes.
+func (s *Server) editPolicy(c *call, url string, edit func(name string, list []json.RawMessage) ([]json.RawMessage, *apiError)) *apiError {
+	return s.change(c, url, func(old *settings) (*settings, *apiError) {
+		document := policyDocument{}
+		if text := old.attributes[attrPolicy]; text != "" {
+			if err := json.Unmarshal([]byte(text), &document); err != nil {
+				return nil, fault(CodeInternalFailure, "the policy of %s cannot be read: %v", old.name, err)
+			}
+		} else {
+			document["Version"] = json.RawMessage(`"2008-10-17"`)
+			document["Id"] = json.RawMessage(`"` + s.QueueARN(old.name) + `/SQSDefaultPolicy"`)
+		}
+		list, bad := edit(old.name, document.statements())
+		if bad != nil {
+			return nil, bad
+		}
+		var text []byte
+		if len(list) > 0 {
+			raw, err := json.Marshal(list)
+			if err != nil {
+				return nil, fault(CodeInternalFailure, "%v", err)
+			}
+			document["Statement"] = raw
+			if text, err = json.Marshal(document); err != nil {
+				return nil, fault(CodeInternalFailure, "%v", err)
+			}
+		}
+		return old.with(map[string]string{attrPolicy: string(text)}, s.cfg.Clock.Now())
+	})
+}

@@ -1,0 +1,374 @@
+package sqstest
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluice-go/sluice/internal/queue"
+)
+
+// maxListed is how many queues a list gives when it is asked for no number, and
+// the greatest number that it can be asked for.
+const maxListed = 1000
+
+// queue finds the queue of a URL.
+func (s *Server) queue(ctx context.Context, url string) (*settings, *apiError) {
+	if url == "" {
+		return nil, missing("QueueUrl")
+	}
+	name := queueName(url)
+	if name == "" {
+		return nil, fault(CodeInvalidAddress, "The address %s is not valid for this endpoint.", url)
+	}
+	if s.cfg.AccountID != "" {
+		rest := strings.TrimSuffix(strings.TrimSuffix(url, "/"), "/"+name)
+		if rest != url && queueName(rest) != s.account {
+			return nil, plain(CodeQueueDoesNotExist)
+		}
+	}
+	return s.settings(ctx, name)
+}
+
+// settings finds a queue by its name.
+func (s *Server) settings(ctx context.Context, name string) (*settings, *apiError) {
+	if v, ok := s.known.Load(name); ok {
+		if q, ok := v.(*settings); ok {
+			return q, nil
+		}
+	}
+	c, created, err := s.engine.Config(ctx, name)
+	if err != nil {
+		return nil, engineError(err)
+	}
+	q, bad := settingsOf(name, c, created, s.QueueARN)
+	if bad != nil {
+		return nil, fault(CodeInternalFailure, "The configuration of %s cannot be read: %s", name, bad.message)
+	}
+	return q, nil
+}
+
+// learned keeps settings, unless another user of the engine may change them.
+// changing is held.
+func (s *Server) learned(q *settings) {
+	if s.ownsEngine {
+		s.known.Store(q.name, q)
+	}
+}
+
+// gone turns the engine's error of a call on a queue into the client's, and
+// forgets a queue that another has deleted.
+func (s *Server) gone(name string, err error) *apiError {
+	if errors.Is(err, queue.ErrNotFound) {
+		s.known.Delete(name)
+	}
+	return engineError(err)
+}
+
+func (s *Server) createQueue(c *call, q *createQueueRequest) *apiError {
+	if q.name == "" {
+		return missing("QueueName")
+	}
+	fifo := strings.EqualFold(q.attributes[attrFifo], yes)
+	if err := checkName(q.name, fifo); err != nil {
+		return err
+	}
+	attributes, err := normalize(q.attributes, fifo, true)
+	if err != nil {
+		return err
+	}
+	if err := checkTags(q.tags, nil); err != nil {
+		return err
+	}
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	switch old, err := s.settings(c.ctx, q.name); {
+	case err == nil:
+		if name, differs := old.differs(attributes); differs {
+			return fault(CodeQueueNameExists, "A queue already exists with the same name and a different value for attribute %s", name)
+		}
+		s.writeURL(c, q.name)
+		return nil
+	case err.code != CodeQueueDoesNotExist:
+		return err
+	}
+	now := s.cfg.Clock.Now()
+	if at, ok := s.deleted[q.name]; ok && now.Sub(at) < s.cfg.RecreateDelay {
+		return plain(CodeQueueDeletedRecently)
+	}
+	made, err := newSettings(q.name, attributes, q.tags, now, now)
+	if err != nil {
+		return err
+	}
+	if err := s.checkTarget(c.ctx, made); err != nil {
+		return err
+	}
+	if err := s.engine.Create(c.ctx, q.name, made.config()); err != nil {
+		if errors.Is(err, queue.ErrExists) {
+			return plain(CodeQueueNameExists)
+		}
+		return engineError(err)
+	}
+	delete(s.deleted, q.name)
+	s.learned(made)
+	s.writeURL(c, q.name)
+	return nil
+}
+
+func (s *Server) writeURL(c *call, name string) {
+	c.out.open('{')
+	c.out.member("QueueUrl", s.queueURL(c.origin, name))
+	c.out.close('}')
+}
+
+// checkTarget checks that the dead-letter queue that a queue names exists, is of
+// its kind, and allows it.
+func (s *Server) checkTarget(ctx context.Context, q *settings) *apiError {
+	if q.redrive.target == "" {
+		return nil
+	}
+	refuse := func(reason string) *apiError {
+		return invalidParameter("Value %s for parameter RedrivePolicy is invalid. Reason: %s.", q.attributes[attrRedrive], reason)
+	}
+	name := queueName(q.redrive.target)
+	if q.redrive.target != s.QueueARN(name) {
+		return refuse("Dead letter target does not exist")
+	}
+	if name == q.name {
+		return refuse("Dead letter target cannot be the queue itself")
+	}
+	target, err := s.settings(ctx, name)
+	switch {
+	case err != nil && err.code == CodeQueueDoesNotExist:
+		return refuse("Dead letter target does not exist")
+	case err != nil:
+		return err
+	case target.fifo != q.fifo:
+		return refuse("Dead-letter queue must be same type of queue as the source")
+	}
+	if document := target.attributes[attrRedriveAllow]; document != "" {
+		if allow, err := parseAllow(document); err != nil || !allow.allows(s.QueueARN(q.name)) {
+			return refuse("The redrive allow policy of the dead-letter queue does not allow this source queue")
+		}
+	}
+	return nil
+}
+
+func (s *Server) deleteQueue(c *call, q *queueRequest) *apiError {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	found, err := s.queue(c.ctx, q.url)
+	if err != nil {
+		return err
+	}
+	if err := s.engine.Remove(c.ctx, found.name); err != nil {
+		return s.gone(found.name, err)
+	}
+	s.known.Delete(found.name)
+	s.inFlight.Delete(found.name)
+	delete(s.purged, found.name)
+	if s.cfg.RecreateDelay > 0 {
+		s.deleted[found.name] = s.cfg.Clock.Now()
+	}
+	return nil
+}
+
+func (s *Server) purgeQueue(c *call, q *queueRequest) *apiError {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	found, err := s.queue(c.ctx, q.url)
+	if err != nil {
+		return err
+	}
+	now := s.cfg.Clock.Now()
+	if at, ok := s.purged[found.name]; ok && now.Sub(at) < s.cfg.PurgeInterval {
+		return fault(CodePurgeQueueInProgress, "Only one PurgeQueue operation on %s is allowed every %d seconds.", found.name, s.cfg.PurgeInterval/time.Second)
+	}
+	if err := s.engine.Purge(c.ctx, found.name); err != nil {
+		return s.gone(found.name, err)
+	}
+	s.purged[found.name] = now
+	return nil
+}
+
+func (s *Server) getQueueURL(c *call, q *getQueueURLRequest) *apiError {
+	if q.name == "" {
+		return missing("QueueName")
+	}
+	if q.owner != "" && s.cfg.AccountID != "" && q.owner != s.account {
+		return plain(CodeQueueDoesNotExist)
+	}
+	if _, err := s.settings(c.ctx, q.name); err != nil {
+		return err
+	}
+	s.writeURL(c, q.name)
+	return nil
+}
+
+func (s *Server) listQueues(c *call, q *listRequest) *apiError {
+	names, err := s.engine.List(c.ctx)
+	if err != nil {
+		return engineError(err)
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, q.prefix) })
+	return s.writeList(c, q, "QueueUrls", names)
+}
+
+func (s *Server) listDeadLetterSourceQueues(c *call, q *listRequest) *apiError {
+	found, err := s.queue(c.ctx, q.url)
+	if err != nil {
+		return err
+	}
+	names, err := s.sourcesOf(c.ctx, found.name)
+	if err != nil {
+		return err
+	}
+	return s.writeList(c, q, "queueUrls", names)
+}
+
+// sourcesOf lists the queues whose dead-letter queue is the named one.
+func (s *Server) sourcesOf(ctx context.Context, name string) ([]string, *apiError) {
+	names, err := s.engine.List(ctx)
+	if err != nil {
+		return nil, engineError(err)
+	}
+	arn := s.QueueARN(name)
+	var sources []string
+	for _, n := range names {
+		// One that goes away while the list is read is no source.
+		if q, err := s.settings(ctx, n); err == nil && q.redrive.target == arn {
+			sources = append(sources, n)
+		}
+	}
+	return sources, nil
+}
+
+// writeList writes one page of the names, which are sorted. The token is the
+// last name of the page before.
+func (s *Server) writeList(c *call, q *listRequest, member string, names []string) *apiError {
+	limit := maxListed
+	if q.max != nil {
+		if limit = *q.max; limit < 1 || limit > maxListed {
+			return invalidParameter("Value %d for parameter MaxResults is invalid. Reason: Must be between 1 and %d, if provided.", limit, maxListed)
+		}
+	}
+	if q.token != "" {
+		last, err := base64.URLEncoding.DecodeString(q.token)
+		if err != nil {
+			return invalidParameter("Invalid or expired next token.")
+		}
+		i, found := slices.BinarySearch(names, string(last))
+		if found {
+			i++
+		}
+		names = names[i:]
+	}
+	more := len(names) > limit
+	if more {
+		names = names[:limit]
+	}
+	c.out.open('{')
+	if len(names) > 0 || member == "queueUrls" { // which is a required member
+		c.out.key(member)
+		c.out.open('[')
+		for _, name := range names {
+			c.out.str(s.queueURL(c.origin, name))
+		}
+		c.out.close(']')
+	}
+	if more && q.max != nil {
+		c.out.member("NextToken", base64.URLEncoding.EncodeToString([]byte(names[limit-1])))
+	}
+	c.out.close('}')
+	return nil
+}
+
+func (s *Server) getQueueAttributes(c *call, q *queueRequest) *apiError {
+	found, err := s.queue(c.ctx, q.url)
+	if err != nil {
+		return err
+	}
+	if len(q.names) == 0 {
+		return nil
+	}
+	all, counts := false, false
+	for _, name := range q.names {
+		if _, ok := ruleOf(name); !ok && name != attrAll {
+			return unknownAttribute(name)
+		}
+		all = all || name == attrAll
+		counts = counts || all || name == attrVisible || name == attrInFlight || name == attrDelayed
+	}
+	var stats queue.Stats
+	if counts {
+		var err error
+		if stats, err = s.engine.Stats(c.ctx, found.name); err != nil {
+			return s.gone(found.name, err)
+		}
+	}
+	c.out.open('{')
+	c.out.key("Attributes")
+	c.out.open('{')
+	write := func(name, value string) {
+		if value != "" && (all || slices.Contains(q.names, name)) {
+			c.out.member(name, value)
+		}
+	}
+	write(attrArn, s.QueueARN(found.name))
+	write(attrVisible, strconv.FormatInt(stats.Visible, 10))
+	write(attrInFlight, strconv.FormatInt(stats.InFlight, 10))
+	write(attrDelayed, strconv.FormatInt(stats.Delayed, 10))
+	write(attrCreated, strconv.FormatInt(found.created.Unix(), 10))
+	write(attrModified, strconv.FormatInt(found.modified.Unix(), 10))
+	for _, name := range settable() {
+		write(name, found.attribute(name))
+	}
+	c.out.close('}')
+	c.out.close('}')
+	return nil
+}
+
+func (s *Server) setQueueAttributes(c *call, q *queueRequest) *apiError {
+	if q.attributes == nil {
+		return missing("Attributes")
+	}
+	return s.change(c, q.url, func(old *settings) (*settings, *apiError) {
+		attributes, err := normalize(q.attributes, old.fifo, false)
+		if err != nil {
+			return nil, err
+		}
+		changed, err := old.with(attributes, s.cfg.Clock.Now())
+		if err != nil {
+			return nil, err
+		}
+		if attributes[attrRedrive] != "" {
+			if err := s.checkTarget(c.ctx, changed); err != nil {
+				return nil, err
+			}
+		}
+		return changed, nil
+	})
+}
+
+// change replaces a queue's settings by what f makes of them.
+func (s *Server) change(c *call, url string, f func(*settings) (*settings, *apiError)) *apiError {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	old, err := s.queue(c.ctx, url)
+	if err != nil {
+		return err
+	}
+	changed, err := f(old)
+	if err != nil {
+		return err
+	}
+	if err := s.engine.Configure(c.ctx, old.name, changed.config()); err != nil {
+		return s.gone(old.name, err)
+	}
+	s.learned(changed)
+	return nil
+}

@@ -1,0 +1,174 @@
+package sqstest
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/sluice-go/sluice/internal/queue"
+)
+
+// sequenceDigits is the length of a FIFO queue's sequence numbers.
+const sequenceDigits = 20
+
+func (s *Server) sendMessage(c *call, q *sendRequest) *apiError {
+	found, err := s.queue(c.ctx, q.url)
+	if err != nil {
+		return err
+	}
+	m := &q.message
+	if err := checkSize(m, found); err != nil {
+		return err
+	}
+	ready, err := s.prepare(c, found, m)
+	if err != nil {
+		return err
+	}
+	sent, bad := s.engine.Send(c.ctx, found.name, []queue.Message{ready})
+	if bad != nil {
+		return s.gone(found.name, bad)
+	}
+	c.out.open('{')
+	c.writeSent(found, m, &sent[0])
+	c.out.close('}')
+	return nil
+}
+
+func (s *Server) sendMessageBatch(c *call, q *sendBatchRequest) *apiError {
+	found, err := s.queue(c.ctx, q.url)
+	if err != nil {
+		return err
+	}
+	n := len(q.entries)
+	id := func(i int) string { return q.entries[i].id }
+	if err := checkEntries(n, id); err != nil {
+		return err
+	}
+	total := 0
+	for i := range q.entries {
+		m := &q.entries[i]
+		total += sizeOf(m.body, m.attributes)
+		if found.fifo && (m.group == nil || *m.group == "") {
+			return missing("MessageGroupId")
+		}
+	}
+	if total > maxMessageSize {
+		return fault(CodeBatchRequestTooLong, "Batch requests cannot be longer than %d bytes. You have sent %d bytes.", maxMessageSize, total)
+	}
+	errs := make([]*apiError, n)
+	ready := make([]queue.Message, 0, n)
+	place := make([]int, n) // of an entry in ready
+	for i := range q.entries {
+		m := &q.entries[i]
+		if errs[i] = c.effects.entryError(m.id); errs[i] != nil {
+			continue
+		}
+		if errs[i] = checkSize(m, found); errs[i] != nil {
+			continue
+		}
+		var message queue.Message
+		if message, errs[i] = s.prepare(c, found, m); errs[i] == nil {
+			place[i] = len(ready)
+			ready = append(ready, message)
+		}
+	}
+	var sent []queue.Message
+	if len(ready) > 0 {
+		var bad error
+		if sent, bad = s.engine.Send(c.ctx, found.name, ready); bad != nil {
+			return s.gone(found.name, bad)
+		}
+	}
+	c.writeBatch(n, id, errs, func(i int) { c.writeSent(found, &q.entries[i], &sent[place[i]]) })
+	return nil
+}
+
+func checkSize(m *outgoing, q *settings) *apiError {
+	if sizeOf(m.body, m.attributes) > q.maxSize {
+		return invalidParameter("One or more parameters are invalid. Reason: Message must be shorter than %d bytes.", q.maxSize)
+	}
+	return nil
+}
+
+// prepare checks a message and makes the engine's of it.
+func (s *Server) prepare(c *call, q *settings, m *outgoing) (queue.Message, *apiError) {
+	var none queue.Message
+	if err := checkBody(m.body); err != nil {
+		return none, err
+	}
+	if err := checkAttributes(m.attributes); err != nil {
+		return none, err
+	}
+	trace, err := checkSystemAttributes(m.system)
+	if err != nil {
+		return none, err
+	}
+	if trace == "" {
+		trace = c.trace
+	}
+	out := queue.Message{Body: m.body, Delay: -1}
+	if m.delay != nil {
+		switch d := *m.delay; {
+		case d < 0 || d > maxDelaySeconds:
+			return none, invalidParameter("Value %d for parameter DelaySeconds is invalid. Reason: DelaySeconds must be >= 0 and <= %d.", d, maxDelaySeconds)
+		case q.fifo && d > 0:
+			return none, wrongForType(d, "DelaySeconds")
+		case !q.fifo:
+			out.Delay = time.Duration(d) * time.Second
+		}
+	}
+	if m.group != nil && (q.fifo || *m.group != "") {
+		if err := checkID(*m.group, "MessageGroupId"); err != nil {
+			return none, err
+		}
+		out.Group = *m.group
+	}
+	if q.fifo && out.Group == "" {
+		return none, missing("MessageGroupId")
+	}
+	if m.dedupe != nil && *m.dedupe != "" {
+		if !q.fifo {
+			return none, wrongForType(*m.dedupe, "MessageDeduplicationId")
+		}
+		if err := checkID(*m.dedupe, "MessageDeduplicationId"); err != nil {
+			return none, err
+		}
+		out.DedupeID = *m.dedupe
+	}
+	if q.fifo && out.DedupeID == "" {
+		if !q.contentDedupe {
+			return none, invalidParameter("The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly")
+		}
+		out.DedupeID = contentID(m.body)
+	}
+	e := extra{sender: c.sender, trace: trace, attributes: m.attributes}
+	out.Extra = e.encode()
+	return out, nil
+}
+
+// writeSent writes what a client learns of a message that it sent.
+func (c *call) writeSent(q *settings, m *outgoing, sent *queue.Message) {
+	w := &c.out
+	w.member("MessageId", sent.ID)
+	w.member("MD5OfMessageBody", md5Of(m.body))
+	if sum := md5OfAttributes(m.attributes); sum != "" {
+		w.member("MD5OfMessageAttributes", sum)
+	}
+	if sum := md5OfAttributes(m.system); sum != "" {
+		w.member("MD5OfMessageSystemAttributes", sum)
+	}
+	if q.fifo {
+		w.member("SequenceNumber", sequenceNumber(sent.Sequence))
+	}
+}
+
+// sequenceNumber makes the engine's sequence as long as SQS's, so that the order
+// of the texts is that of the numbers.
+func sequenceNumber(n int64) string {
+	digits := strconv.FormatInt(n, 10)
+	const prefix = "188"
+	out := append(make([]byte, 0, sequenceDigits), prefix...)
+	for range sequenceDigits - len(prefix) - len(digits) {
+		out = append(out, '0')
+	}
+	return string(append(out, digits...))
+}

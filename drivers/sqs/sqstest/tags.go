@@ -1,0 +1,74 @@
+package sqstest
+
+import (
+	"maps"
+	"unicode/utf8"
+)
+
+// The limits of tags.
+const (
+	maxTags     = 50
+	maxTagKey   = 128
+	maxTagValue = 256
+)
+
+// checkTags checks new tags that are added to those there are.
+func checkTags(tags, present map[string]string) *apiError {
+	total := len(present)
+	for k, v := range tags {
+		if k == "" || utf8.RuneCountInString(k) > maxTagKey {
+			return invalidParameter("Tag keys must be between 1 and %d characters in length.", maxTagKey)
+		}
+		if utf8.RuneCountInString(v) > maxTagValue {
+			return invalidParameter("Tag values must be between 0 and %d characters in length.", maxTagValue)
+		}
+		if _, ok := present[k]; !ok {
+			total++
+		}
+	}
+	if total > maxTags {
+		return invalidParameter("Too many tags added for queue: %d, and %d is the limit.", total, maxTags)
+	}
+	return nil
+}
+
+func (s *Server) tagQueue(c *call, q *queueRequest) *apiError {
+	if len(q.tags) == 0 {
+		return missing("Tags")
+	}
+	return s.change(c, q.url, func(old *settings) (*settings, *apiError) {
+		if err := checkTags(q.tags, old.tags); err != nil {
+			return nil, err
+		}
+		tags := map[string]string{}
+		maps.Copy(tags, old.tags)
+		maps.Copy(tags, q.tags)
+		return old.tagged(tags), nil
+	})
+}
+
+func (s *Server) untagQueue(c *call, q *queueRequest) *apiError {
+	if len(q.names) == 0 {
+		return missing("TagKeys")
+	}
+	return s.change(c, q.url, func(old *settings) (*settings, *apiError) {
+		tags := maps.Clone(old.tags)
+		for _, k := range q.names {
+			delete(tags, k)
+		}
+		return old.tagged(tags), nil
+	})
+}
+
+func (s *Server) listQueueTags(c *call, q *queueRequest) *apiError {
+	found, err := s.queue(c.ctx, q.url)
+	if err != nil {
+		return err
+	}
+	c.out.open('{')
+	if len(found.tags) > 0 {
+		c.out.stringMap("Tags", found.tags)
+	}
+	c.out.close('}')
+	return nil
+}

@@ -1,0 +1,126 @@
+package sqs
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/sluice-go/sluice/drivers"
+)
+
+// parameters are those that a queue's URL may have.
+func parameters() []string {
+	return []string{"region", "profile", "endpoint", "visibility_timeout", "dead_letter"}
+}
+
+// A target is what a queue's URL says.
+type target struct {
+	name    string
+	account string // of a short URL; empty is the caller's own
+	// queueURL is empty where the queue is to be found by its name.
+	queueURL string
+	// hostEndpoint is the endpoint that the host of a full URL stands for; empty
+	// where it is AWS's own, which the SDK knows.
+	hostEndpoint string
+
+	region, profile, endpoint string
+	visibility                time.Duration
+	deadLetter                string
+
+	log *slog.Logger // of the SDK's client; nil discards
+}
+
+// awsHost is a host of AWS's own, and the region that it names.
+var awsHost = regexp.MustCompile(`^(?:sqs(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|api\.aws|api\.amazonwebservices\.com\.cn)|(?:([a-z0-9-]+)\.)?queue\.amazonaws\.com)$`)
+
+func parse(u *url.URL) (*target, error) {
+	t, err := parseURL(u)
+	if err == nil {
+		return t, nil
+	}
+	if drivers.CodeOf(err) != drivers.Unclassified {
+		return nil, err
+	}
+	return nil, &drivers.Error{Code: drivers.Invalid, Op: "open", Queue: lastSegment(u.Path), Err: err,
+		Remedy: "as in awssqs:///orders?region=us-east-1 or awssqs://sqs.us-east-1.amazonaws.com/123456789012/orders"}
+}
+
+func parseURL(u *url.URL) (*target, error) {
+	if err := drivers.CheckParams(u, parameters()...); err != nil {
+		return nil, err
+	}
+	if u.Opaque != "" || u.Fragment != "" || u.RawFragment != "" {
+		return nil, errors.New("malformed queue URL")
+	}
+	if u.User != nil {
+		return nil, errors.New("a queue URL has no user and password: credentials come from the AWS SDK's default chain")
+	}
+	q := u.Query()
+	t := &target{region: q.Get("region"), profile: q.Get("profile"), endpoint: q.Get("endpoint"), deadLetter: q.Get("dead_letter")}
+	if err := t.place(u); err != nil {
+		return nil, err
+	}
+	if s := q.Get("visibility_timeout"); s != "" {
+		d, err := time.ParseDuration(s)
+		if err != nil || d <= 0 || d > maxLease || d%time.Second != 0 {
+			return nil, fmt.Errorf("visibility_timeout=%s: it must be whole seconds up to 12h, such as 90s", s)
+		}
+		t.visibility = d
+	}
+	if t.endpoint != "" {
+		e, err := url.Parse(t.endpoint)
+		if err != nil || e.Host == "" || e.Scheme != "http" && e.Scheme != "https" {
+			return nil, fmt.Errorf("endpoint=%s: it must be a URL, such as http://127.0.0.1:4566", t.endpoint)
+		}
+	}
+	for _, k := range parameters() {
+		if v, ok := q[k]; ok && v[0] == "" {
+			return nil, fmt.Errorf("the parameter %s is empty", k)
+		}
+	}
+	return t, nil
+}
+
+// place reads host and path.
+func (t *target) place(u *url.URL) error {
+	segments := strings.Split(strings.TrimPrefix(u.Path, "/"), "/")
+	t.name = segments[len(segments)-1]
+	if t.name == "" {
+		if u.Host != "" && len(segments) == 1 {
+			return fmt.Errorf("the queue URL names no queue, only the host %q: a queue of that name is %s:///%s", u.Host, Scheme, u.Host)
+		}
+		return errors.New("the queue URL names no queue")
+	}
+	if u.Host == "" {
+		if len(segments) > 2 || len(segments) == 2 && segments[0] == "" {
+			return errors.New("a queue URL without a host is a queue's name, or an account's number and a name")
+		}
+		if len(segments) == 2 {
+			t.account = segments[0]
+		}
+		return nil
+	}
+	scheme := "https"
+	if localHost(u.Hostname()) {
+		scheme = "http"
+	}
+	t.queueURL = scheme + "://" + u.Host + u.EscapedPath()
+	found := awsHost.FindStringSubmatch(strings.ToLower(u.Hostname()))
+	if found == nil {
+		t.hostEndpoint = scheme + "://" + u.Host
+		return nil
+	}
+	region := found[1] + found[2]
+	if region == "" {
+		region = "us-east-1" // queue.amazonaws.com
+	}
+	if t.region != "" && t.region != region {
+		return fmt.Errorf("the host is in the region %s, and the parameter says %s", region, t.region)
+	}
+	t.region = region
+	return nil
+}

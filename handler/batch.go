@@ -1,0 +1,236 @@
+package handler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+// The defaults of [BatchConfig].
+const (
+	DefaultBatchCount = 100
+	DefaultBatchWait  = 50 * time.Millisecond
+)
+
+// BatchConfig says when [Batch] closes a batch: as soon as one of the limits is
+// reached. The zero BatchConfig has the defaults.
+type BatchConfig struct {
+	// MaxCount is the most messages in a batch. Zero means [DefaultBatchCount].
+	// A batch can never be larger than the number of messages that the runtime
+	// handles at once; with a MaxCount above that, every batch waits for
+	// MaxWait.
+	MaxCount int
+
+	// MaxBytes is the most bytes of bodies in a batch. A message that would
+	// exceed it begins the next batch, and a single larger one makes a batch of
+	// its own. Zero means no limit.
+	MaxBytes int
+
+	// MaxWait is how long the first message of a batch waits for the others.
+	// Zero means [DefaultBatchWait]. It is part of the time that each message is
+	// held, so it must be short beside the lease.
+	MaxWait time.Duration
+}
+
+func (c *BatchConfig) withDefaults() BatchConfig {
+	var d BatchConfig
+	if c != nil {
+		d = *c
+	}
+	if d.MaxCount == 0 {
+		d.MaxCount = DefaultBatchCount
+	}
+	if d.MaxWait == 0 {
+		d.MaxWait = DefaultBatchWait
+	}
+	return d
+}
+
+func (c *BatchConfig) validate() error {
+	var faults []error
+	if c.MaxCount < 0 {
+		faults = append(faults, fmt.Errorf("MaxCount is %d, below zero", c.MaxCount))
+	}
+	if c.MaxBytes < 0 {
+		faults = append(faults, fmt.Errorf("MaxBytes is %d, below zero", c.MaxBytes))
+	}
+	if c.MaxWait < 0 {
+		faults = append(faults, fmt.Errorf("MaxWait is %v, below zero", c.MaxWait))
+	}
+	return errors.Join(faults...)
+}
+
+// Batch returns a handler that gathers concurrent calls into batches for h and
+// gives each call its own message's verdict. It works under any runtime that
+// handles several messages at once, and the handler can be wrapped in middleware
+// like any other: the middleware sees single messages, and its times include
+// the gathering. A nil config has the defaults.
+//
+// A call returns when its batch is done, never before, since h may hold its
+// message until then. If a call's context ends while the batch is still
+// gathering, the call leaves the batch and returns the context's cause. Once h
+// runs, h's context is cancelled when those of all messages in the batch have
+// ended, with the last one's cause: one lost lease does not undo the work on
+// the others. That context has the values of the batch's first message's, and
+// no deadline.
+//
+// If h returns a slice of the wrong length, every message of the batch is
+// retried. If h panics, every call returns a [*PanicError]; nothing is raised
+// again, so that one fault is not logged once a message.
+//
+// On an ordered queue a batch has at most one message of each group.
+func Batch(h BatchHandler, config *BatchConfig) (Handler, error) {
+	if h == nil {
+		return nil, errors.New("batch: the handler is nil")
+	}
+	c := config.withDefaults()
+	if err := c.validate(); err != nil {
+		return nil, fmt.Errorf("batch: %w", err)
+	}
+	return &batcher{h: h, config: c}, nil
+}
+
+// batcher has at most one batch that gathers; those that run are on their own.
+type batcher struct {
+	h      BatchHandler
+	config BatchConfig
+
+	mu        sync.Mutex
+	gathering *batch
+}
+
+type batch struct {
+	calls []*batchCall
+	bytes int
+	timer *time.Timer
+
+	// Set when the batch starts, guarded by the batcher's mutex.
+	started bool
+	live    int
+	cancel  context.CancelCauseFunc
+}
+
+type batchCall struct {
+	ctx  context.Context
+	m    *Message
+	done chan error
+}
+
+func (b *batcher) Handle(ctx context.Context, m *Message) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	call := &batchCall{ctx: ctx, m: m, done: make(chan error, 1)}
+	in := b.join(call)
+	select {
+	case err := <-call.done:
+		return err
+	case <-ctx.Done():
+		if b.leave(in, call) {
+			return context.Cause(ctx)
+		}
+		return <-call.done
+	}
+}
+
+// join puts the call into the gathering batch, beginning one where there is
+// none, and starts the batches that are full.
+func (b *batcher) join(call *batchCall) *batch {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	size := len(call.m.Body)
+	if g := b.gathering; g != nil && b.config.MaxBytes > 0 && g.bytes+size > b.config.MaxBytes {
+		b.start(g)
+	}
+	g := b.gathering
+	if g == nil {
+		g = &batch{}
+		g.timer = time.AfterFunc(b.config.MaxWait, func() {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.start(g)
+		})
+		b.gathering = g
+	}
+	g.calls = append(g.calls, call)
+	g.bytes += size
+	if len(g.calls) >= b.config.MaxCount || (b.config.MaxBytes > 0 && g.bytes >= b.config.MaxBytes) {
+		b.start(g)
+	}
+	return g
+}
+
+// leave takes the call out of its batch, or says that it is too late: then the
+// batch's context ends once all of its calls have wanted to leave.
+func (b *batcher) leave(g *batch, call *batchCall) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if g.started {
+		if g.live--; g.live == 0 {
+			g.cancel(context.Cause(call.ctx))
+		}
+		return false
+	}
+	for i, other := range g.calls {
+		if other == call {
+			g.calls = append(g.calls[:i], g.calls[i+1:]...)
+			break
+		}
+	}
+	g.bytes -= len(call.m.Body)
+	if len(g.calls) == 0 {
+		g.timer.Stop()
+		b.gathering = nil
+	}
+	return true
+}
+
+// start runs the batch on a goroutine of its own. The timer and a full batch
+// can both ask for it, and the timer can be late for a batch that all have left.
+func (b *batcher) start(g *batch) {
+	if g.started || b.gathering != g {
+		return
+	}
+	g.timer.Stop()
+	b.gathering = nil
+	g.started = true
+	g.live = len(g.calls)
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(g.calls[0].ctx))
+	g.cancel = cancel
+	go g.run(ctx, b.h)
+}
+
+func (g *batch) run(ctx context.Context, h BatchHandler) {
+	defer g.cancel(nil)
+	ms := make([]*Message, len(g.calls))
+	for i, call := range g.calls {
+		ms[i] = call.m
+	}
+	var errs []error
+	fault := errors.New("the batch handler ended its goroutine (runtime.Goexit): every message is retried")
+	// Deferred, because the calls must be answered even if h panics or calls
+	// runtime.Goexit.
+	defer func() {
+		if v := recover(); v != nil {
+			fault = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+		for i, call := range g.calls {
+			switch {
+			case fault != nil:
+				call.done <- fault
+			case errs != nil:
+				call.done <- errs[i]
+			default:
+				call.done <- nil
+			}
+		}
+	}()
+	errs = h.HandleBatch(ctx, ms)
+	fault = nil
+	if errs != nil && len(errs) != len(g.calls) {
+		fault = fmt.Errorf("the batch handler returned %d verdicts for %d messages: every message is retried", len(errs), len(g.calls))
+	}
+}

@@ -1,0 +1,128 @@
+package consumer
+
+import (
+	"sync"
+	"time"
+)
+
+// gateRetry is when a gate is asked again that gave no channel to wait for.
+const gateRetry = time.Second
+
+// gateGrace is what a handler that was started under a restricting gate gets to
+// reach the middleware that the gate belongs to, before the gate is asked again:
+// a gate learns of a message only there.
+const gateGrace = 5 * time.Millisecond
+
+// admit asks the gates how many of n messages may be received. Slots that are
+// not to be used are given back. Where the gates restrict, the calling poller
+// holds the turn: it alone receives until its messages have reached the gates'
+// middleware, so that several pollers do not each take what was meant once. ok
+// is false when the consumer stops.
+func (c *Consumer) admit(l *lane, n int) (admitted int, restricted, ok bool) {
+	if len(c.cfg.Gates) == 0 {
+		return n, false, true
+	}
+	select {
+	case c.turn <- struct{}{}:
+	case <-c.stop:
+		c.giveBack(l, n)
+		return 0, false, false
+	}
+	admitted = n
+	for _, g := range c.cfg.Gates {
+		m, reopened := g.Admit(admitted)
+		if m > 0 {
+			admitted = min(admitted, m)
+			continue
+		}
+		c.giveBack(l, n)
+		l.paused.Store(true)
+		ok = c.awaitGate(reopened)
+		l.paused.Store(false)
+		<-c.turn
+		return 0, false, ok
+	}
+	if admitted == n {
+		<-c.turn
+		return n, false, true
+	}
+	c.giveBack(l, n-admitted)
+	return admitted, true, true
+}
+
+func (c *Consumer) awaitGate(reopened <-chan struct{}) bool {
+	if reopened == nil {
+		return c.sleep(gateRetry)
+	}
+	select {
+	case <-reopened:
+		return true
+	case <-c.stop:
+		return false
+	}
+}
+
+// probe follows the messages of a receive that a gate restricted. A nil probe
+// follows nothing.
+type probe struct {
+	mu      sync.Mutex
+	waiting int // not started
+	open    int // not finished
+	change  chan struct{}
+}
+
+func newProbe() *probe { return &probe{change: make(chan struct{}, 1)} }
+
+func (p *probe) add(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waiting += n
+	p.open += n
+}
+
+// started notes that a message reached its handler; finished that it left it.
+func (p *probe) started()  { p.note(1, 0) }
+func (p *probe) finished() { p.note(0, 1) }
+
+func (p *probe) note(started, finished int) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	p.waiting -= started
+	p.open -= finished
+	p.mu.Unlock()
+	select {
+	case p.change <- struct{}{}:
+	default:
+	}
+}
+
+func (p *probe) left() (waiting, open int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.waiting, p.open
+}
+
+// await waits until the gates know of every message of the probe.
+func (c *Consumer) await(p *probe) {
+	var grace <-chan time.Time
+	for {
+		waiting, open := p.left()
+		if open <= 0 {
+			return
+		}
+		if waiting <= 0 && grace == nil {
+			t := time.NewTimer(gateGrace)
+			defer t.Stop()
+			grace = t.C
+		}
+		select {
+		case <-p.change:
+		case <-grace:
+			return
+		case <-c.stop:
+			return
+		}
+	}
+}

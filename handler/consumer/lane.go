@@ -1,0 +1,96 @@
+package consumer
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/batch"
+)
+
+// lane is one source and what the runtime keeps for it.
+type lane struct {
+	c         *Consumer
+	source    drivers.Source
+	inspector drivers.Inspector // nil where the source is none
+	caps      drivers.Capabilities
+	origin    *handler.Origin
+	weight    int
+
+	// Settlements of one kind share a request, so each kind has its batches: a
+	// mixed batch would cost a request a kind.
+	acks, retries, letters *batch.Batcher[*flight]
+	extensions             *batch.Batcher[*flight]
+
+	outage  outage
+	noDLQ   oncePer
+	refuse  oncePer // extensions refused
+	empty   emptiness
+	paused  atomic.Bool // a gate is closed
+	trouble atomic.Bool // the latest settlements failed
+
+	// What follows is guarded by c.mu.
+	pollers int
+	used    int           // handler slots that this lane has
+	busy    bool          // the latest receive brought all it asked for
+	quiet   bool          // the latest receive brought nothing
+	took    time.Duration // how long handlers take, smoothed
+	groups  map[string]*group
+	blocked map[string]blockade
+}
+
+// flushes is how many requests of one kind may be on their way, a lane.
+const flushes = 32
+
+func newLane(c *Consumer, s Weighted) *lane {
+	l := &lane{c: c, source: s.Source, caps: s.Source.Capabilities(), weight: max(s.Weight, 1), quiet: true}
+	l.inspector, _ = s.Source.(drivers.Inspector)
+	l.origin = &handler.Origin{
+		Queue: l.caps.Queue, System: l.caps.System, MaxDelay: l.caps.MaxDelay, Server: l.caps.Server,
+	}
+	// A driver that leaves a batch size out is a faulty one; it gets ones.
+	settle := batch.Config[*flight]{Max: max(l.caps.MaxSettle, 1), Parallel: flushes, Flush: l.flushSettlements}
+	l.acks, l.retries, l.letters = batch.New(settle), batch.New(settle), batch.New(settle)
+	l.extensions = batch.New(batch.Config[*flight]{
+		Max: max(l.caps.MaxExtend, 1), Parallel: flushes, Flush: l.flushExtensions,
+	})
+	if l.caps.Ordered {
+		l.groups = make(map[string]*group)
+		l.blocked = make(map[string]blockade)
+	}
+	return l
+}
+
+// batchers lists the lane's batchers.
+func (l *lane) batchers() [4]*batch.Batcher[*flight] {
+	return [4]*batch.Batcher[*flight]{l.acks, l.retries, l.letters, l.extensions}
+}
+
+// flushSettled sends the verdicts that wait for company.
+func (l *lane) flushSettled() {
+	l.acks.Flush()
+	l.retries.Flush()
+	l.letters.Flush()
+}
+
+// oncePer lets something through once in a period and counts the rest.
+type oncePer struct {
+	mu     sync.Mutex
+	next   time.Time
+	missed int
+}
+
+// allow reports whether now is the time, and how many were held back since.
+func (o *oncePer) allow(now time.Time, period time.Duration) (missed int, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if now.Before(o.next) {
+		o.missed++
+		return 0, false
+	}
+	missed, o.missed = o.missed, 0
+	o.next = now.Add(period)
+	return missed, true
+}

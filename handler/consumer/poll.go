@@ -1,0 +1,227 @@
+package consumer
+
+import (
+	"context"
+	"time"
+
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/handler"
+)
+
+// receiveGrace is how long a receive may take beyond the wait that it was asked
+// for before it is taken to hang.
+const receiveGrace = 30 * time.Second
+
+// maxSpare is how many receives in a row may bring less than they asked for
+// before their poller is one too many.
+const maxSpare = 3
+
+// poll receives for a lane until it is not needed any more. The lane's last
+// one ends with the consumer only.
+func (l *lane) poll() {
+	c := l.c
+	w := newWaiter(l)
+	early := 0 // receives in a row that came back empty long before their wait
+	spare := 0 // receives in a row that brought less than was asked for
+	defer func() {
+		c.mu.Lock()
+		c.changed()
+		c.mu.Unlock()
+	}()
+	for {
+		n := c.acquire(w)
+		if n == 0 {
+			l.quit(true)
+			return
+		}
+		n, restricted, ok := c.admit(l, n)
+		if !ok {
+			l.quit(true)
+			return
+		}
+		if n == 0 {
+			continue
+		}
+		var p *probe
+		if restricted {
+			p = newProbe()
+		}
+		began, wait := time.Now(), l.wait()
+		ds, err := l.receive(n, wait)
+		if err == nil {
+			l.recovered()
+			l.deliver(ds, n, p, time.Since(began))
+			if restricted {
+				c.await(p)
+			}
+		} else {
+			c.giveBack(l, n)
+		}
+		if restricted {
+			<-c.turn
+		}
+		switch {
+		case c.isStopping():
+			l.quit(true)
+			return
+		case err != nil:
+			if l.failed(err) {
+				l.quit(true)
+				return
+			}
+			if l.quit(false) {
+				return
+			}
+			c.sleep(l.outage.delay()) // a stop is found at the next acquire
+		case len(ds) > 0:
+			early = 0
+			l.empty.reset()
+			if spare++; len(ds) >= n {
+				spare = 0
+			}
+			if spare >= maxSpare && l.quit(false) {
+				return
+			}
+		default:
+			if l.quit(false) {
+				return
+			}
+			if c.cfg.UntilEmpty && c.checkEmpty(l) {
+				<-c.stop
+				continue
+			}
+			if early = l.pace(early, wait, began); early > 0 {
+				c.sleep(backoffDelay(early, 50*time.Millisecond, time.Second))
+			}
+		}
+	}
+}
+
+// receive asks the source for up to n messages.
+func (l *lane) receive(n int, wait time.Duration) ([]drivers.Delivery, error) {
+	ctx, cancel := context.WithTimeout(l.c.polls, wait+receiveGrace)
+	defer cancel()
+	return l.source.Receive(ctx, n, wait)
+}
+
+// afterOutage is how long the receives of an outage wait, so that its end is
+// known soon.
+const afterOutage = time.Second
+
+// wait is how long the next receive may wait for a message.
+func (l *lane) wait() time.Duration {
+	switch wait := l.c.cfg.ReceiveWait; {
+	case l.outage.is():
+		return min(wait, afterOutage)
+	case l.c.cfg.UntilEmpty:
+		return min(wait, l.empty.wait(l.c.idleNow()))
+	default:
+		return wait
+	}
+}
+
+// pace counts receives in a row that came back empty at once though they were
+// asked to wait: a provider that does so must not be asked in a hot loop.
+func (l *lane) pace(early int, wait time.Duration, began time.Time) int {
+	if time.Since(began) < min(wait/2, time.Second) {
+		return early + 1
+	}
+	return 0
+}
+
+// quit ends the calling poller if the lane can do without it, or must.
+func (l *lane) quit(must bool) bool {
+	l.c.mu.Lock()
+	defer l.c.mu.Unlock()
+	if !must && l.pollers == 1 {
+		return false
+	}
+	l.pollers--
+	return true
+}
+
+// deliver takes in what a receive for n slots has brought, and how long it took.
+func (l *lane) deliver(ds []drivers.Delivery, n int, p *probe, took time.Duration) {
+	c := l.c
+	now := time.Now()
+	fs := l.newFlights(ds, now, p)
+	if len(fs) > 0 {
+		c.counts.received.Add(uint64(len(fs)))
+		c.observe(handler.Event{Kind: handler.EventReceived, Origin: l.origin, N: len(fs), Duration: took})
+		l.noteBack(fs)
+		if p != nil {
+			p.add(len(fs))
+		}
+	} else if c.idleNow() {
+		c.progressed(now)
+	}
+	for _, f := range fs {
+		f.reschedule(now) // no one else knows f yet, so its lock is not needed
+	}
+	var back []*flight
+	var delays []time.Duration
+	c.mu.Lock()
+	c.give(l, n)
+	l.busy = len(ds) >= n
+	l.quiet = len(ds) == 0
+	for _, f := range fs {
+		c.link(f)
+		if c.stopping {
+			back, delays = append(back, f), append(delays, 0)
+			continue
+		}
+		if d := l.blockedFor(f, now); d > 0 {
+			back, delays = append(back, f), append(delays, d)
+			continue
+		}
+		if l.queue(f) {
+			l.used++
+			c.free--
+			c.ready.push(f)
+		}
+	}
+	c.wake()
+	if l.busy && !c.stopping && l.pollers < l.mostPollers() && !l.outage.is() {
+		_, full := c.target(l)
+		if c.available() >= full && l.used+full <= c.share(l) && len(c.waiters) == 0 {
+			l.pollers++
+			go l.poll()
+		}
+	}
+	c.grant()
+	c.mu.Unlock()
+	for i, f := range back {
+		f.giveBack(delays[i], now)
+	}
+	if len(back) > 0 {
+		l.retries.Flush()
+	}
+}
+
+func (c *Consumer) isStopping() bool {
+	select {
+	case <-c.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// idleNow reports whether nothing is held here.
+func (c *Consumer) idleNow() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.alive == 0
+}
+
+// sleep waits, and reports false if the consumer stops meanwhile.
+func (c *Consumer) sleep(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-c.stop:
+		return false
+	}
+}

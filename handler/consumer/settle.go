@@ -1,0 +1,306 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/batch"
+)
+
+// finish takes a flight whose handler has returned to its settlement.
+func (f *flight) finish(v handler.Verdict, now time.Time, o *outcome) {
+	c, l := f.lane.c, f.lane
+	f.msg.Body, f.msg.Attributes = f.body, f.attrs
+
+	f.mu.Lock()
+	if f.leased() && !now.Before(f.deadline) {
+		f.lost = true // the timer was late
+	}
+	if k := f.keep; k != nil {
+		k.on, k.hooks = false, nil
+		f.answerAll(handler.ErrLeaseLost)
+	}
+	if f.lost {
+		f.state = done
+		f.mu.Unlock()
+		c.heap.Remove(&f.timer)
+		c.late(f, v.Action, handler.ErrLeaseLost)
+		o.gone, o.group = true, groupFails
+		return
+	}
+	f.verdict = verdict{action: handler.Retry}
+	o.group = groupFails
+	switch v.Action {
+	case handler.Ack, handler.Drop:
+		f.verdict.action = v.Action
+		o.group = groupGoesOn
+	case handler.DeadLetter:
+		if l.caps.DeadLetter {
+			f.verdict.action = handler.DeadLetter
+			f.verdict.failure = &drivers.Failure{Reason: reason(v.Err), Last: now, Consumer: c.cfg.Name}
+			if f.msg.Attempt == 1 {
+				f.verdict.failure.First = now // of later attempts it is not known
+			}
+			o.group = groupWaits
+		}
+	case handler.Retry:
+		f.verdict.delayed, f.verdict.delay = v.Delayed, v.Delay
+		if f.stopped && !v.Delayed {
+			// It failed because it was cancelled, not for a reason of its own.
+			f.verdict.delayed = true
+		}
+	default:
+		// An action that this runtime does not know: never lose the message.
+	}
+	noDLQ := v.Action == handler.DeadLetter && f.verdict.action != handler.DeadLetter
+	if f.verdict.delayed {
+		f.verdict.delay = f.capDelay(f.verdict.delay, now)
+		o.delay = f.verdict.delay
+	}
+	if m := l.caps.MaxDelay; f.verdict.delayed && m > 0 && f.verdict.delay > m {
+		if f.park(now) {
+			f.mu.Unlock()
+			o.park = true
+			return
+		}
+		f.verdict.delay = m
+	}
+	f.state = settling
+	if k := f.keep; k != nil && k.sent {
+		// The extension that is on its way must not overwrite the verdict's
+		// delay; its answer sends the verdict.
+		f.verdict.waits = true
+	}
+	waits := f.verdict.waits
+	f.mu.Unlock()
+
+	if noDLQ {
+		c.noDeadLetter(f, v.Err, now)
+	}
+	if v.Action == handler.Drop {
+		c.log.Info("message discarded", "queue", l.caps.Queue, "message", f.msg.ID, "attempt", f.msg.Attempt, "reason", v.Err)
+	}
+	if !waits {
+		c.heap.Remove(&f.timer)
+		f.submit(now)
+	}
+}
+
+func reason(err error) string {
+	if err == nil {
+		return "rejected with no reason given"
+	}
+	return err.Error()
+}
+
+// capDelay bounds a retry's delay by what is left of the provider's longest
+// lease.
+func (f *flight) capDelay(d time.Duration, now time.Time) time.Duration {
+	return max(f.capLease(d, now), 0)
+}
+
+// late reports a verdict that was not carried out.
+func (c *Consumer) late(f *flight, a handler.Action, err error) {
+	c.counts.late.Add(1)
+	c.log.Warn("verdict not carried out: the lease was lost before", "queue", f.lane.caps.Queue,
+		"message", f.msg.ID, "attempt", f.msg.Attempt, "verdict", a.String())
+	c.observe(handler.Event{Kind: handler.EventLateVerdict, Origin: f.lane.origin, Message: f.msg, Action: a, Err: err})
+}
+
+// noDeadLetter reports a rejection that has nowhere to go.
+func (c *Consumer) noDeadLetter(f *flight, err error, now time.Time) {
+	if missed, ok := f.lane.noDLQ.allow(now, time.Minute); ok {
+		c.log.Error("message rejected, but the queue has no dead-letter queue: it is retried; give the queue one (sluice apply)",
+			"queue", f.lane.caps.Queue, "message", f.msg.ID, "reason", err, "not_logged", missed)
+	}
+	c.observe(handler.Event{Kind: handler.EventNoDeadLetter, Origin: f.lane.origin, Message: f.msg, Action: handler.DeadLetter, Err: err})
+}
+
+// linger is how long a request may wait for others to share it.
+func (c *Consumer) linger() time.Duration { return max(c.cfg.SettleDelay, 0) }
+
+// submit hands a settlement to its batch.
+func (f *flight) submit(now time.Time) {
+	l := f.lane
+	// Near the lease's end there is no time to wait.
+	due := now.Add(l.c.linger())
+	if f.leased() {
+		if limit := f.deadline.Add(-time.Second); due.After(limit) {
+			due = now
+		}
+	}
+	f.batcher().Add(f, due)
+	if l.c.cfg.SettleDelay < 0 {
+		f.batcher().Flush()
+	}
+}
+
+func (f *flight) batcher() *batch.Batcher[*flight] {
+	switch f.verdict.action {
+	case handler.Ack, handler.Drop:
+		return f.lane.acks
+	case handler.DeadLetter:
+		return f.lane.letters
+	default:
+		return f.lane.retries
+	}
+}
+
+// flushSettlements carries out a batch of verdicts.
+func (l *lane) flushSettlements(fs []*flight) {
+	ss := make([]drivers.Settlement, len(fs))
+	for i, f := range fs {
+		v := &f.verdict
+		ss[i] = drivers.Settlement{
+			Receipt: f.receipt, Message: f.msg, Action: v.action, Delay: v.delay, Delayed: v.delayed, Failure: v.failure,
+		}
+	}
+	// A request that hangs must leave time for another.
+	ctx, cancel := context.WithTimeout(l.c.ops, min(max(l.caps.Lease/2, 5*time.Second), 30*time.Second))
+	var errs []error
+	if ctx.Err() == nil {
+		errs = l.source.Settle(ctx, ss)
+	} else {
+		errs = l.overErrors(len(ss))
+	}
+	cancel()
+	now := time.Now()
+	if fatal := l.refusal(fs, errs); fatal != nil {
+		l.c.fail(fatal)
+	}
+	ended := fs[:0]
+	l.noteTrouble(errs, len(ss))
+	for i, f := range fs {
+		if l.settled(f, now, itemError(errs, i, len(ss))) {
+			ended = append(ended, f)
+		}
+	}
+	l.c.finished(ended)
+}
+
+// refusal returns the error with which the provider refused a whole batch, where
+// it is one that no other attempt mends: the queue is gone or forbidden. A
+// rejection's may be the dead-letter queue's alone.
+func (l *lane) refusal(fs []*flight, errs []error) error {
+	if len(errs) != len(fs) || fs[0].verdict.action == handler.DeadLetter {
+		return nil
+	}
+	for _, err := range errs {
+		if !errors.Is(err, drivers.ErrDenied) && !errors.Is(err, drivers.ErrNotFound) {
+			return nil
+		}
+	}
+	return errs[0]
+}
+
+// overErrors answers requests that come after Run has returned, of handlers that
+// it did not wait for.
+func (l *lane) overErrors(n int) []error {
+	errs := make([]error, n)
+	for i := range errs {
+		errs[i] = &drivers.Error{Code: drivers.Closed, Queue: l.caps.Queue, Op: "answer", Err: errOver}
+	}
+	return errs
+}
+
+var errOver = errors.New("the consumer has ended")
+
+// noteTrouble logs when settling begins to fail and when it works again.
+func (l *lane) noteTrouble(errs []error, n int) {
+	var trouble error
+	for i := range n {
+		if err := itemError(errs, i, n); err != nil && !errors.Is(err, drivers.ErrLeaseLost) {
+			trouble = err
+			break
+		}
+	}
+	if l.trouble.Swap(trouble != nil) == (trouble != nil) {
+		return
+	}
+	if trouble != nil {
+		l.c.log.Warn("verdicts are not taken: they are tried again while leases last", "queue", l.caps.Queue, "error", trouble)
+	} else {
+		l.c.log.Info("verdicts are taken again", "queue", l.caps.Queue)
+	}
+}
+
+// settled takes the answer to one settlement. It reports whether the flight has
+// ended; otherwise it is tried again.
+func (l *lane) settled(f *flight, now time.Time, err error) bool {
+	c, v := l.c, &f.verdict
+	if err == nil {
+		c.counts.settled(v)
+		if len(c.cfg.Observers) > 0 {
+			kind := handler.EventSettled
+			if v.released {
+				kind = handler.EventReleased
+			}
+			c.observe(handler.Event{Kind: kind, Origin: l.origin, Message: f.msg, Action: v.action, Duration: v.delay})
+		}
+		l.noteRetry(f, now)
+		return l.close(f, true)
+	}
+	if errors.Is(err, drivers.ErrLeaseLost) {
+		if v.released {
+			return l.close(f, false)
+		}
+		c.late(f, v.action, err)
+		return l.close(f, false)
+	}
+	code := drivers.CodeOf(err)
+	// A rejection is tried as long as there is time: the dead-letter queue may
+	// come back.
+	again := code.Retryable() || v.action == handler.DeadLetter && code != drivers.Closed
+	v.tries++
+	wait := backoffDelay(v.tries, 100*time.Millisecond, 5*time.Second)
+	if again && c.ops.Err() == nil && (!f.leased() || now.Add(wait).Before(f.deadline)) {
+		f.mu.Lock()
+		f.verdict.again = true
+		c.heap.Set(&f.timer, now.Add(wait))
+		f.mu.Unlock()
+		return false
+	}
+	c.counts.failed.Add(1)
+	c.log.Error("verdict could not be carried out: the message is delivered again when its lease ends",
+		"queue", l.caps.Queue, "message", f.msg.ID, "attempt", f.msg.Attempt, "verdict", v.action.String(), "tries", v.tries, "error", err)
+	c.observe(handler.Event{Kind: handler.EventSettled, Origin: l.origin, Message: f.msg, Action: v.action, Err: err})
+	l.noteRetry(f, now)
+	return l.close(f, false)
+}
+
+// close ends a settlement; its group goes on where it waited for this.
+func (l *lane) close(f *flight, ok bool) bool {
+	if f.group == nil || f.verdict.action != handler.DeadLetter {
+		return true
+	}
+	o := groupFails
+	if ok {
+		o = groupGoesOn
+	}
+	l.c.mu.Lock()
+	back := l.c.groupDone(f, o, 0)
+	l.c.mu.Unlock()
+	l.c.release(back)
+	return true
+}
+
+// finished ends settled flights.
+func (c *Consumer) finished(fs []*flight) {
+	if len(fs) > 0 {
+		c.gone(fs...)
+	}
+}
+
+// backoffDelay is the wait before a further try: it doubles from base up to
+// limit, with half of it random, so that many do not try at the same time.
+func backoffDelay(tries int, base, limit time.Duration) time.Duration {
+	d := limit
+	if shift := tries - 1; shift < 20 {
+		d = min(base<<shift, limit)
+	}
+	return d/2 + rand.N(d/2+1)
+}

@@ -1,0 +1,198 @@
+package consumer
+
+import "time"
+
+// waiter is a poller that wants handler slots to receive for.
+type waiter struct {
+	lane *lane
+	// want is the most it can use, full the least that it is content with.
+	want, full int
+	got        int
+	partial    bool // it was told that there are some slots, but fewer than full
+	ch         chan struct{}
+}
+
+func newWaiter(l *lane) *waiter { return &waiter{lane: l, ch: make(chan struct{}, 1)} }
+
+// acquire waits for handler slots: for a whole batch's worth while the lane is
+// busy, but not for long once there are some. It returns 0 when the consumer
+// stops.
+func (c *Consumer) acquire(w *waiter) int {
+	c.mu.Lock()
+	if c.stopping {
+		c.mu.Unlock()
+		return 0
+	}
+	w.want, w.full = c.target(w.lane)
+	w.got, w.partial = 0, false
+	select { // a signal of the last time
+	case <-w.ch:
+	default:
+	}
+	patience := w.lane.patience()
+	c.waiters = append(c.waiters, w)
+	c.grant()
+	var timer *time.Timer
+	var ring <-chan time.Time
+	halved := false
+	for w.got == 0 {
+		if w.partial && timer == nil {
+			timer = time.NewTimer(patience)
+			defer timer.Stop()
+			ring = timer.C
+		}
+		rang := false
+		c.mu.Unlock()
+		select {
+		case <-w.ch:
+		case <-c.stop:
+		case <-ring:
+			rang = true
+		}
+		c.mu.Lock()
+		if c.stopping {
+			c.forget(w)
+			c.give(w.lane, w.got)
+			c.mu.Unlock()
+			return 0
+		}
+		if w.got == 0 && rang {
+			// First it is content with half a batch; a request for a few
+			// messages costs as much as one for many.
+			if w.full > 2 && !halved {
+				halved = true
+				w.full /= 2
+				timer.Reset(3 * patience)
+			} else {
+				w.full = 1
+				ring = nil
+			}
+			c.grant()
+		}
+	}
+	c.mu.Unlock()
+	return w.got
+}
+
+// patience is how long a poller waits for slots enough to fill a batch, once it
+// could have some: long enough for handlers that take a few milliseconds, and
+// that were started together, to end together; and a part of what longer ones
+// take, so that slots are not left idle for much. c.mu is held.
+func (l *lane) patience() time.Duration {
+	d := min(max(2*l.took, 5*time.Millisecond), 12*time.Millisecond)
+	return min(max(d, l.took/8), 250*time.Millisecond)
+}
+
+// mostPollers is how many pollers a lane can use: no more than can each have a
+// full batch's slots, or they would split batches between them. c.mu is held.
+func (l *lane) mostPollers() int {
+	share := l.c.share(l)
+	full := max(min(l.caps.MaxReceive, share/2), 1)
+	return min(l.c.cfg.MaxPollers, max(share/full, 1))
+}
+
+// target says how many slots a lane's poller wants and with how many it is
+// content. c.mu is held.
+func (c *Consumer) target(l *lane) (want, full int) {
+	share := c.share(l)
+	want = max(min(max(l.caps.MaxReceive, 1), share), 1)
+	if l.quiet && len(c.lanes) > 1 {
+		// Its long poll keeps the slot for so long that the others would miss
+		// it.
+		want = 1
+	}
+	if !l.busy {
+		return want, 1
+	}
+	return want, max(min(want, share/2), 1)
+}
+
+// share is how many slots a lane may have: all, but for those of the other
+// lanes that have messages waiting. c.mu is held.
+func (c *Consumer) share(l *lane) int {
+	weights := l.weight
+	for _, other := range c.lanes {
+		if other != l && other.busy {
+			weights += other.weight
+		}
+	}
+	return max(c.cfg.Concurrency*l.weight/weights, 1)
+}
+
+// available is how many messages may be received now: not more than there are
+// free slots, and none while too many wait for their group or for the provider
+// to take their verdict. c.mu is held.
+func (c *Consumer) available() int {
+	return min(c.free, c.maxWaiting-c.waiting, c.maxUnsettled-c.unsettled())
+}
+
+// unsettled is how many messages wait for the provider to take their verdict.
+// c.mu is held.
+func (c *Consumer) unsettled() int {
+	return max(c.alive-c.running-c.ready.len()-c.waiting-c.parked, 0)
+}
+
+// grant hands free slots to those who wait, first to the lane that has the
+// fewest for its weight. c.mu is held.
+func (c *Consumer) grant() {
+	for len(c.waiters) > 0 && !c.stopping {
+		n := c.available()
+		if n < 1 {
+			return
+		}
+		var w *waiter
+		room := 0
+		for _, other := range c.waiters {
+			r := c.share(other.lane) - other.lane.used
+			if r < 1 || w != nil && other.lane.used*w.lane.weight >= w.lane.used*other.lane.weight {
+				continue
+			}
+			w, room = other, min(n, other.want, r)
+		}
+		if w == nil {
+			return
+		}
+		if room < w.full {
+			if !w.partial {
+				w.partial = true
+				w.signal()
+			}
+			return
+		}
+		w.got = room
+		w.lane.used += room
+		c.free -= room
+		c.forget(w)
+		w.signal()
+	}
+}
+
+// give returns slots. c.mu is held; grant is the caller's to call.
+func (c *Consumer) give(l *lane, n int) {
+	l.used -= n
+	c.free += n
+}
+
+// giveBack returns slots that were not used.
+func (c *Consumer) giveBack(l *lane, n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.give(l, n)
+	c.grant()
+}
+
+func (c *Consumer) forget(w *waiter) {
+	for i, other := range c.waiters {
+		if other == w {
+			c.waiters = append(c.waiters[:i], c.waiters[i+1:]...)
+			return
+		}
+	}
+}
+
+func (w *waiter) signal() {
+	select {
+	case w.ch <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,202 @@
+package consumer
+
+import (
+	"errors"
+	"runtime/debug"
+	"time"
+
+	"github.com/sluice-go/sluice/handler"
+)
+
+// maxIdle bounds the workers that wait for work: making one costs less than
+// keeping thousands.
+const maxIdle = 256
+
+// errGoexit is the verdict of a handler that ended its goroutine.
+var errGoexit = errors.New("the handler ended its goroutine (runtime.Goexit, or a testing FailNow)")
+
+// wake sees to it that someone takes what is ready. One worker at a time is
+// woken: it wakes the next if there is more. c.mu is held.
+func (c *Consumer) wake() {
+	if c.ready.len() == 0 || c.waking {
+		return
+	}
+	if c.idle > 0 {
+		c.waking = true
+		c.work.Signal()
+		return
+	}
+	if c.workers < c.cfg.Concurrency {
+		c.waking = true
+		c.workers++
+		go c.worker(true)
+	}
+}
+
+// worker runs handlers until it is not needed any more.
+func (c *Consumer) worker(woken bool) {
+	var f *flight
+	defer func() {
+		if f == nil {
+			return
+		}
+		// The handler called runtime.Goexit: this goroutine is lost, the
+		// message is not.
+		o := c.handled(f, errGoexit)
+		c.mu.Lock()
+		c.workers--
+		back := c.leave(f, o)
+		c.wake()
+		c.mu.Unlock()
+		c.release(back)
+	}()
+	var o outcome
+	for {
+		var waited bool
+		if f, waited = c.next(f, o, woken); f == nil {
+			return
+		}
+		woken = false
+		began := o.ended
+		if waited || began.IsZero() {
+			began = time.Now() // otherwise one handler begins where the last one ended
+		}
+		o = c.run(f, began)
+	}
+}
+
+// next ends the worker's work on one flight and returns another, and whether it
+// had to wait for it; nil is the end of the worker.
+func (c *Consumer) next(last *flight, o outcome, woken bool) (f *flight, waited bool) {
+	c.mu.Lock()
+	if woken {
+		c.waking = false
+	}
+	if last != nil {
+		if back := c.leave(last, o); back != nil {
+			c.mu.Unlock()
+			c.release(back)
+			c.mu.Lock()
+			waited = true
+		}
+	}
+	for {
+		if c.ready.len() > 0 {
+			f = c.ready.pop()
+			c.running++
+			c.wake()
+			c.mu.Unlock()
+			return f, waited
+		}
+		waited = true
+		if c.running == 0 && !c.expecting() {
+			// Nothing will come to share a request with what waits.
+			c.mu.Unlock()
+			for _, l := range c.lanes {
+				l.flushSettled()
+			}
+			c.mu.Lock()
+			if c.ready.len() > 0 {
+				continue
+			}
+		}
+		if c.closing || c.idle >= maxIdle {
+			c.workers--
+			c.changed()
+			c.mu.Unlock()
+			return nil, false
+		}
+		c.idle++
+		c.work.Wait()
+		c.idle--
+		c.waking = false
+	}
+}
+
+// expecting says whether more messages are likely to come at once. c.mu is held.
+func (c *Consumer) expecting() bool {
+	for _, l := range c.lanes {
+		if l.busy {
+			return true
+		}
+	}
+	return false
+}
+
+// outcome is what a handled flight means for the others.
+type outcome struct {
+	ended time.Time // when the handler returned; zero where none was called
+	took  time.Duration
+	gone  bool          // nothing is left to be done
+	park  bool          // its retry waits here
+	group groupOutcome  // for the later ones of its group
+	delay time.Duration // of its retry, where the group fails
+}
+
+// leave gives a handled flight's slot back and lets its group go on. It returns
+// the flights that are to be given back unhandled. c.mu is held.
+func (c *Consumer) leave(f *flight, o outcome) []*flight {
+	c.running--
+	c.give(f.lane, 1)
+	f.lane.took += (o.took - f.lane.took) / 16
+	if o.gone {
+		c.unlink(f)
+	}
+	if o.park {
+		c.parked++
+	}
+	back := c.groupDone(f, o.group, o.delay)
+	c.grant()
+	c.changed()
+	return back
+}
+
+// run runs the handler on one flight and has its verdict carried out.
+func (c *Consumer) run(f *flight, now time.Time) outcome {
+	if !f.start(now) {
+		// The lease ended before the turn came: someone else may have it.
+		c.counts.lost.Add(1)
+		c.observe(handler.Event{Kind: handler.EventLeaseLost, Origin: f.lane.origin, Message: f.msg, Err: handler.ErrLeaseLost})
+		f.probe.started()
+		f.probe.finished()
+		return outcome{gone: true, group: groupFails}
+	}
+	if len(c.cfg.Observers) > 0 {
+		c.observe(handler.Event{Kind: handler.EventStarted, Origin: f.lane.origin, Message: f.msg})
+	}
+	f.probe.started()
+	return c.handled(f, c.call(f))
+}
+
+// call calls the handler. A panic becomes an error.
+func (c *Consumer) call(f *flight) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			stack := debug.Stack()
+			c.counts.panics.Add(1)
+			c.log.Error("handler panicked: the message is retried", "queue", f.lane.caps.Queue,
+				"message", f.msg.ID, "attempt", f.msg.Attempt, "panic", p, "stack", string(stack))
+			// It hides a verdict in p: a panic is always a retry.
+			err = &handler.PanicError{Value: p, Stack: stack}
+		}
+	}()
+	return c.handler.Handle(&f.ctx, f.msg)
+}
+
+// handled reads the verdict and sends it on its way.
+func (c *Consumer) handled(f *flight, err error) outcome {
+	now := time.Now()
+	c.progressed(now)
+	f.ctx.end()
+	v := handler.VerdictOf(err)
+	o := outcome{ended: now, took: now.Sub(f.started)}
+	if len(c.cfg.Observers) > 0 {
+		c.observe(handler.Event{
+			Kind: handler.EventHandled, Origin: f.lane.origin, Message: f.msg,
+			Action: v.Action, Duration: o.took, Err: err,
+		})
+	}
+	f.probe.finished()
+	f.finish(v, now, &o)
+	return o
+}

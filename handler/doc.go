@@ -1,0 +1,28 @@
+// Package handler holds what a queue handler is written against: the portable
+// [Message], the [Handler] interface, the verdicts that a handler returns, the
+// [Lease] under which it works, and the codecs that turn bodies into values.
+//
+// A handler is an ordinary function:
+//
+//	h := handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
+//		return charge(ctx, m.Body)
+//	})
+//
+// What it returns is its verdict:
+//
+//	nil                  ack: the work is done
+//	RetryAfter(d, err)   retry, visible again after d
+//	any other error      retry, after the delay that the backoff middleware or
+//	                     the queue's own policy gives
+//	Reject(err)          dead-letter now; so does backoff.Permanent(err) of
+//	                     github.com/cenkalti/backoff
+//	Discard(err)         drop: never delivered again, counted and logged
+//	panic                retry; the runtime recovers and logs it
+//
+// Delivery is at least once on every provider: a handler may see the same
+// message again, even at the same time in another process. Make it idempotent,
+// or put the idempotency middleware around it.
+//
+// The package depends on the standard library only. A program that handles
+// messages imports it and nothing else of Sluice, whatever the provider.
+package handler

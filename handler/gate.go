@@ -1,0 +1,69 @@
+package handler
+
+import "time"
+
+// A Gate lets whoever knows better (a breaker, a rate limiter, an operator)
+// hold back receiving. The runtime asks it before each receive; messages that
+// it already holds are finished. A Gate is called concurrently.
+type Gate interface {
+	// Admit says how many of want messages may be received now, from 0 to want.
+	// It does not block and reserves nothing: the runtime asks again before the
+	// next receive. With 0 it also returns a channel that is closed when it is
+	// worth asking again; the runtime waits for it.
+	Admit(want int) (n int, reopened <-chan struct{})
+}
+
+// EventKind says what an [Event] reports.
+type EventKind uint8
+
+// The kinds of events.
+const (
+	// EventReceived: N messages were received.
+	EventReceived EventKind = iota + 1
+	// EventReceiveFailed: a receive failed with Err.
+	EventReceiveFailed
+	// EventStarted: a handler was started on Message.
+	EventStarted
+	// EventHandled: a handler has returned; Action is its verdict, Duration how
+	// long it ran, Err its error.
+	EventHandled
+	// EventSettled: the verdict Action on Message was carried out, or failed for
+	// good with Err.
+	EventSettled
+	// EventExtended: the lease on Message was extended, or could not be, with Err.
+	EventExtended
+	// EventLeaseLost: the lease on Message was lost while its handler ran.
+	EventLeaseLost
+	// EventLateVerdict: a handler returned a verdict after its lease was lost;
+	// it was not carried out.
+	EventLateVerdict
+	// EventReleased: Message was given back unhandled.
+	EventReleased
+	// EventNoDeadLetter: Message was rejected, but the queue has no dead-letter
+	// queue; it is retried.
+	EventNoDeadLetter
+	// EventDuplicate: a middleware found Message to be a duplicate of one that
+	// was already handled.
+	EventDuplicate
+)
+
+// An Event is one thing that happened to a message or a queue, for metrics. It
+// is passed by value; Message is nil where the event is not about one, and must
+// not be kept.
+// Duration is how long it took: the receive, the handler. Of an EventSettled it is
+// the delay of a retry, of an EventExtended the new length of the lease.
+type Event struct {
+	Kind     EventKind
+	Origin   *Origin
+	Message  *Message
+	Action   Action
+	N        int
+	Duration time.Duration
+	Err      error
+}
+
+// An Observer is told of events. Observe is called concurrently, on the path of
+// every message: it must be quick and must not block.
+type Observer interface {
+	Observe(e Event)
+}

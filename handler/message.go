@@ -1,0 +1,98 @@
+package handler
+
+import "time"
+
+// A Message is one message of a queue, the same on every provider. The zero
+// Message is an empty message, ready to be filled in and sent. A Message is not
+// safe for concurrent use.
+type Message struct {
+	// ID is the provider's identifier. It is empty on a message that has not
+	// been sent. Two deliveries with the same ID can be in flight at once.
+	ID string
+
+	// Body is the payload. Any bytes are allowed; a driver encodes what its
+	// provider cannot carry as it is.
+	Body []byte
+
+	// Attributes are the message's metadata, any UTF-8 to any UTF-8. Nil is no
+	// attributes. SQS carries at most ten; Pub/Sub a hundred.
+	Attributes map[string]string
+
+	// Group names the messages that must be handled in order, one at a time,
+	// where the queue keeps order. Empty is no group. SQS: message group ID;
+	// Pub/Sub: ordering key. On a standard SQS queue it is a fair-queue tenant
+	// and means no order.
+	Group string
+
+	// DedupeID is the sender's own identity for the message: a second message
+	// with it is a duplicate. SQS: the message deduplication ID of a FIFO
+	// queue, an attribute elsewhere. Empty is none.
+	DedupeID string
+
+	// Delay is how long a sent message stays invisible. It is read when the
+	// message is sent and zero on a received one.
+	Delay time.Duration
+
+	// Attempt counts deliveries: 1 at the first, 0 where the provider does not
+	// say. SQS: ApproximateReceiveCount; Pub/Sub: delivery attempt, known only
+	// where the subscription has a dead-letter policy.
+	Attempt int
+
+	// EnqueuedAt is when the provider took the message. Zero on a message that
+	// has not been sent.
+	EnqueuedAt time.Time
+
+	origin *Origin
+	lease  Lease
+}
+
+// Attribute returns the value of the named attribute, or "" where there is none.
+func (m *Message) Attribute(name string) string { return m.Attributes[name] }
+
+// SetAttribute sets an attribute, making the map where there is none.
+func (m *Message) SetAttribute(name, value string) {
+	if m.Attributes == nil {
+		m.Attributes = make(map[string]string, 4)
+	}
+	m.Attributes[name] = value
+}
+
+// Origin describes where a message was received from. One Origin serves all
+// messages of a source and is never changed once messages carry it.
+type Origin struct {
+	// Queue is the queue's name as an operator knows it.
+	Queue string
+	// System names the provider as OpenTelemetry's messaging.system does:
+	// "aws_sqs", "gcp_pubsub"; "sluice_mem" and "sluice_sqlite" for the
+	// embedded queue.
+	System string
+	// MaxDelay is the longest delay that a retry may have. Zero means that
+	// there is no limit.
+	MaxDelay time.Duration
+	// Server is the host name of the provider's endpoint, empty if it has none.
+	Server string
+}
+
+// Origin returns where the message was received from. It is the zero Origin on
+// a message that was not received from a queue.
+func (m *Message) Origin() Origin {
+	if m.origin == nil {
+		return Origin{}
+	}
+	return *m.origin
+}
+
+// Lease returns the lease under which the message is handled. It is never nil:
+// without a lease (AWS Lambda, HTTP push, a message made by hand) it is one
+// that refuses with [ErrNoLease].
+func (m *Message) Lease() Lease {
+	if m.lease == nil {
+		return noLease{}
+	}
+	return m.lease
+}
+
+// Bind attaches the origin and the lease to a message. It is for those who
+// deliver messages (the runtime, a test kit), not for handlers. Either may be
+// nil.
+func (m *Message) Bind(o *Origin, l Lease) { m.origin, m.lease = o, l }

@@ -1,0 +1,255 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/handler"
+)
+
+// pump sends what is to be sent now and sets the timer for the rest. p.mu is
+// held.
+func (p *Producer) pump() {
+	for len(p.pending) > 0 && p.inFlight < p.cfg.MaxInFlight && p.ready() {
+		batch := p.take()
+		if len(batch) == 0 {
+			continue
+		}
+		p.inFlight++
+		p.tasks.Add(1)
+		go p.send(batch)
+	}
+	if len(p.pending) > 0 && p.inFlight < p.cfg.MaxInFlight {
+		p.arm()
+	}
+}
+
+// comeback is how long messages wait for company after a request that several
+// callers shared was answered: those callers are about to send their next ones.
+const comeback = time.Millisecond
+
+// ready says whether a batch is to be sent now. p.mu is held.
+func (p *Producer) ready() bool {
+	return len(p.pending) >= p.caps.MaxSend ||
+		p.caps.MaxBatchBytes > 0 && p.load >= p.caps.MaxBatchBytes ||
+		p.pending[0].call.bulk || // the end of many messages: its caller has gathered
+		p.patience() <= 0
+}
+
+// patience is how long the oldest message may still wait. p.mu is held.
+func (p *Producer) patience() time.Duration {
+	d := p.cfg.Linger - time.Since(p.pending[0].at)
+	if p.inFlight == 0 {
+		d = min(d, comeback-time.Since(p.answers))
+	}
+	return d
+}
+
+// arm sets the timer to the end of the oldest message's wait. p.mu is held.
+func (p *Producer) arm() {
+	d := p.patience()
+	if p.timer == nil {
+		p.timer = time.AfterFunc(d, func() {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if p.ctx.Err() == nil {
+				p.pump()
+			}
+		})
+		return
+	}
+	p.timer.Reset(d)
+}
+
+// flush sends what waits for company, as far as the limit on requests allows.
+// p.mu is held.
+func (p *Producer) flush() {
+	for _, e := range p.pending {
+		e.at = time.Time{}
+	}
+	p.pump()
+}
+
+// take cuts the next batch from what is pending. It may be empty where nothing
+// of it can be sent now. p.mu is held.
+func (p *Producer) take() []*entry {
+	batch := make([]*entry, 0, min(p.caps.MaxSend, len(p.pending)))
+	bytes, i := 0, 0
+	for ; i < len(p.pending) && len(batch) < p.caps.MaxSend; i++ {
+		e := p.pending[i]
+		if m := p.caps.MaxBatchBytes; m > 0 && len(batch) > 0 && bytes+e.size > m {
+			break
+		}
+		p.load -= e.size
+		if !p.wanted(e) || p.setAside(e) {
+			continue
+		}
+		bytes += e.size
+		batch = append(batch, e)
+	}
+	rest := copy(p.pending, p.pending[i:])
+	clear(p.pending[rest:])
+	p.pending = p.pending[:rest]
+	p.claim(batch)
+	for _, e := range batch {
+		e.tries++
+		e.flying = true
+	}
+	return batch
+}
+
+// wanted says whether an entry is still to be sent; one that is not is answered.
+// p.mu is held.
+func (p *Producer) wanted(e *entry) bool {
+	switch {
+	case e.call.gone:
+		p.drop(e)
+		return false
+	case p.heldBack(e):
+		p.end(e, ErrHeldBack)
+		return false
+	}
+	return true
+}
+
+// end answers an entry for good. p.mu is held.
+func (p *Producer) end(e *entry, err error) {
+	p.drop(e)
+	p.answer(e, err)
+}
+
+// drop takes an entry out of the buffer. p.mu is held.
+func (p *Producer) drop(e *entry) {
+	p.buffered--
+	p.bytes -= e.size
+	if p.space != nil {
+		close(p.space)
+		p.space = nil
+	}
+}
+
+// send sends a batch.
+func (p *Producer) send(batch []*entry) {
+	defer p.tasks.Done()
+	ms := make([]*handler.Message, len(batch))
+	for i, e := range batch {
+		ms[i] = &e.msg
+	}
+	ctx, cancel := context.WithTimeout(p.ctx, p.cfg.RequestTimeout)
+	errs := p.sink.Send(ctx, ms)
+	cancel()
+	if errs != nil && len(errs) != len(batch) {
+		fault := errors.New("the driver returned another number of results than it was given messages")
+		errs = make([]error, len(batch))
+		for i := range errs {
+			errs[i] = fault
+		}
+	}
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.inFlight--
+	if shared(batch) {
+		p.answers = time.Now()
+	}
+	p.sort(batch, errs)
+	p.pump()
+}
+
+// shared says whether the entries are of several calls.
+func shared(batch []*entry) bool {
+	for _, e := range batch {
+		if e.call != batch[0].call {
+			return true
+		}
+	}
+	return false
+}
+
+// sort answers the entries of a batch that was sent, and has those tried again
+// whose failure may pass. p.mu is held.
+func (p *Producer) sort(batch []*entry, errs []error) {
+	now := time.Now()
+	var again []*entry
+	tries := 0                  // of what is tried again for its own failure
+	failed := map[string]bool{} // groups
+	for i, e := range batch {
+		e.flying = false
+		if errs == nil || errs[i] == nil {
+			p.end(e, nil)
+			continue
+		}
+		err := errs[i]
+		if p.grouped(e) {
+			if failed[e.msg.Group] {
+				// Of a group only the first failure is the message's own: the
+				// later ones were held back by it.
+				e.tries--
+				if p.wanted(e) {
+					again = append(again, e)
+				}
+				continue
+			}
+			failed[e.msg.Group] = true
+		}
+		if e.err == nil {
+			e.since = now
+		}
+		e.err = err
+		switch {
+		case e.call.gone:
+			p.drop(e)
+		case !drivers.CodeOf(err).Retryable() || now.Sub(e.since) >= p.cfg.RetryFor:
+			p.end(e, err)
+		default:
+			tries = max(tries, e.tries)
+			again = append(again, e)
+		}
+	}
+	p.unclaim(batch, again)
+	p.retry(again, tries)
+}
+
+// retry has entries sent again: after a while, or at once where they were only
+// held back by one that failed for good. p.mu is held.
+func (p *Producer) retry(again []*entry, tries int) {
+	switch {
+	case len(again) == 0:
+		if p.failing {
+			p.failing = false
+			p.cfg.Logger.Info("sending works again", "queue", p.caps.Queue)
+		}
+	case tries == 0:
+		p.requeue(again)
+	default:
+		if !p.failing {
+			p.failing = true
+			p.cfg.Logger.Warn("sending fails: it is tried again", "queue", p.caps.Queue, "error", again[0].err)
+		}
+		p.tasks.Add(1)
+		time.AfterFunc(retryDelay(tries), func() {
+			defer p.tasks.Done()
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.requeue(again)
+			p.pump()
+		})
+	}
+}
+
+// The wait before a message is sent again.
+const (
+	retryBase = 100 * time.Millisecond
+	retryCap  = 5 * time.Second
+)
+
+func retryDelay(tries int) time.Duration {
+	d := retryCap
+	if tries < 10 {
+		d = min(retryBase<<(tries-1), retryCap)
+	}
+	return d/2 + rand.N(d/2+1)
+}

@@ -1,0 +1,117 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/sluice-go/sluice/handler"
+)
+
+// The defaults of a [Config].
+const (
+	DefaultMaxBuffered      = 10_000
+	DefaultMaxBufferedBytes = 64 << 20
+	DefaultMaxInFlight      = 16
+	DefaultLinger           = 5 * time.Millisecond
+	DefaultRetryFor         = 30 * time.Second
+	DefaultRequestTimeout   = 30 * time.Second
+)
+
+// Config configures a [Producer]. The zero Config, and nil, are the defaults.
+type Config struct {
+	// MaxBuffered and MaxBufferedBytes bound the messages that are here at once,
+	// those on their way included. Beyond them Send blocks. Zero means
+	// DefaultMaxBuffered and DefaultMaxBufferedBytes. A single message larger
+	// than the bound is taken when nothing else is here.
+	MaxBuffered      int
+	MaxBufferedBytes int
+
+	// MaxInFlight is how many requests may be on their way at once. Zero means
+	// DefaultMaxInFlight.
+	MaxInFlight int
+
+	// Linger is how long a message may wait for others to share a request with,
+	// while other requests are on their way. Zero means DefaultLinger; negative
+	// sends each call's messages at once.
+	Linger time.Duration
+
+	// RetryFor is how long a message is sent again whose failure may pass.
+	// Zero means DefaultRetryFor; negative is no second try.
+	RetryFor time.Duration
+
+	// RequestTimeout bounds one request. Zero means DefaultRequestTimeout.
+	RequestTimeout time.Duration
+
+	// Prepare is called in this order on each message before its size is
+	// checked and it is sent: to inject a trace, to check a large body in. It
+	// gets Send's context and a copy of the message, attributes included, and
+	// changes that; the caller's own message is left as it is. An error fails
+	// the message. It may be called concurrently.
+	Prepare []func(ctx context.Context, m *handler.Message) error
+
+	// Pressure holds senders back while the queue is too deep. Nil does not.
+	Pressure *Pressure
+
+	// Logger is told of retries and overload. Nil discards.
+	Logger *slog.Logger
+}
+
+func (c *Config) withDefaults() Config {
+	var d Config
+	if c != nil {
+		d = *c
+	}
+	orDefault(&d.MaxBuffered, DefaultMaxBuffered)
+	orDefault(&d.MaxBufferedBytes, DefaultMaxBufferedBytes)
+	orDefault(&d.MaxInFlight, DefaultMaxInFlight)
+	orDefault(&d.Linger, DefaultLinger)
+	orDefault(&d.RetryFor, DefaultRetryFor)
+	orDefault(&d.RequestTimeout, DefaultRequestTimeout)
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	if d.Pressure != nil {
+		p := *d.Pressure
+		orDefault(&p.Every, DefaultPressureEvery)
+		orDefault(&p.Low, p.High*4/5)
+		d.Pressure = &p
+	}
+	return d
+}
+
+func orDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// validate returns every fault of a Config whose defaults are filled in.
+func (c *Config) validate() error {
+	var faults []error
+	for _, f := range []struct {
+		name  string
+		value int
+	}{
+		{"MaxBuffered", c.MaxBuffered},
+		{"MaxBufferedBytes", c.MaxBufferedBytes},
+		{"MaxInFlight", c.MaxInFlight},
+		{"RequestTimeout", int(c.RequestTimeout)},
+	} {
+		if f.value < 1 {
+			faults = append(faults, fmt.Errorf("%s is %d: it must be positive", f.name, f.value))
+		}
+	}
+	for i, p := range c.Prepare {
+		if p == nil {
+			faults = append(faults, fmt.Errorf("Prepare[%d] is nil", i))
+		}
+	}
+	if c.Pressure != nil {
+		faults = append(faults, c.Pressure.validate())
+	}
+	return errors.Join(faults...)
+}

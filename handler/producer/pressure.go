@@ -1,0 +1,172 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/handler"
+)
+
+// DefaultPressureEvery is how often the queue's depth is asked for by default.
+const DefaultPressureEvery = 5 * time.Second
+
+// Pressure holds senders back while a queue is too deep: from the moment at
+// which High messages wait in it until they are Low or fewer.
+type Pressure struct {
+	// Inspector tells the depth: usually the queue's source. It is required.
+	// Where it does not know how many messages are visible, senders are never
+	// held back, and that is logged.
+	Inspector drivers.Inspector
+
+	// High is the number of visible messages from which the queue is
+	// overloaded. It is required. Low is the number at which it no longer is;
+	// zero means four fifths of High.
+	High, Low int64
+
+	// Every is how often the depth is asked for. Zero means
+	// DefaultPressureEvery. What is sent in between is not counted: choose High
+	// with room for it.
+	Every time.Duration
+
+	// Overload is what happens to messages meanwhile. The zero value blocks.
+	Overload Overload
+
+	// Priority ranks a message, for Shed: those below Floor are refused while
+	// the queue is overloaded. Nil ranks every message zero.
+	Priority func(m *handler.Message) int
+	Floor    int
+}
+
+// Overload says what happens to messages that are sent to an overloaded queue.
+type Overload uint8
+
+// The ways to deal with overload.
+const (
+	// Block has Send wait until the queue is no longer overloaded, or its
+	// context is done.
+	Block Overload = iota
+	// Refuse fails messages with [ErrOverloaded].
+	Refuse
+	// Shed refuses messages whose priority is below Floor and sends the others.
+	Shed
+)
+
+func (p *Pressure) validate() error {
+	var faults []error
+	if p.Inspector == nil {
+		faults = append(faults, errors.New("Pressure.Inspector is nil"))
+	}
+	if p.High < 1 {
+		faults = append(faults, fmt.Errorf("Pressure.High is %d: it must be positive", p.High))
+	}
+	if p.Low < 0 || p.Low > p.High {
+		faults = append(faults, fmt.Errorf("Pressure.Low is %d: it must be between 0 and High, %d", p.Low, p.High))
+	}
+	if p.Every <= 0 {
+		faults = append(faults, fmt.Errorf("Pressure.Every is %v: it must be positive", p.Every))
+	}
+	if p.Overload > Shed {
+		faults = append(faults, fmt.Errorf("Pressure.Overload is %d: it must be Block, Refuse or Shed", p.Overload))
+	}
+	if p.Overload == Shed && p.Priority == nil {
+		faults = append(faults, errors.New("Pressure.Overload is Shed, but Pressure.Priority is nil"))
+	}
+	return errors.Join(faults...)
+}
+
+// gauge watches a queue's depth.
+type gauge struct {
+	cfg   *Pressure
+	log   *slog.Logger
+	queue string
+	done  chan struct{} // closed by close
+
+	mu    sync.Mutex
+	over  chan struct{} // closed when the queue is no longer overloaded; nil while it is not
+	blind bool          // the depth is not known
+}
+
+func newGauge(cfg *Pressure, log *slog.Logger, queue string) *gauge {
+	return &gauge{cfg: cfg, log: log, queue: queue, done: make(chan struct{})}
+}
+
+// watch asks for the depth until the gauge is closed or ctx is done.
+func (g *gauge) watch(ctx context.Context) {
+	tick := time.NewTicker(g.cfg.Every)
+	defer tick.Stop()
+	for {
+		g.look(ctx)
+		select {
+		case <-tick.C:
+		case <-g.done:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// look asks once. While the depth cannot be had the state stays as it is.
+func (g *gauge) look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, g.cfg.Every)
+	defer cancel()
+	d, err := g.cfg.Inspector.Depth(ctx)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err == nil && d.Visible == drivers.Unknown {
+		err = errors.New("the provider does not tell how many messages are visible")
+	}
+	if (err != nil) != g.blind {
+		g.blind = err != nil
+		if g.blind {
+			g.log.Warn("the queue's depth is not known: pressure stays as it is", "queue", g.queue, "overloaded", g.over != nil, "error", err)
+		} else {
+			g.log.Info("the queue's depth is known again", "queue", g.queue)
+		}
+	}
+	switch {
+	case err != nil:
+	case g.over == nil && d.Visible >= g.cfg.High:
+		g.over = make(chan struct{})
+		g.log.Warn("the queue is overloaded", "queue", g.queue, "visible", d.Visible, "high", g.cfg.High)
+	case g.over != nil && d.Visible <= g.cfg.Low:
+		close(g.over)
+		g.over = nil
+		g.log.Info("the queue is no longer overloaded", "queue", g.queue, "visible", d.Visible, "low", g.cfg.Low)
+	}
+}
+
+func (g *gauge) overloaded() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.over != nil
+}
+
+// admit lets a message through, or holds it back.
+func (g *gauge) admit(ctx context.Context, m *handler.Message) error {
+	for {
+		g.mu.Lock()
+		over := g.over
+		g.mu.Unlock()
+		switch {
+		case over == nil, g.cfg.Overload == Shed && g.cfg.Priority(m) >= g.cfg.Floor:
+			return nil
+		case g.cfg.Overload != Block:
+			return ErrOverloaded
+		}
+		select {
+		case <-over:
+		case <-g.done:
+			return ErrOverloaded // the producer closes: it waits for no one
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ErrOverloaded, ctx.Err())
+		}
+	}
+}
+
+func (g *gauge) close() { close(g.done) }

@@ -1,0 +1,155 @@
+package handler
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+)
+
+// Action is what is to be done with a message. The zero Action is [Retry], so
+// that a forgotten case never loses a message.
+type Action uint8
+
+// The actions.
+const (
+	// Retry makes the message visible again, after a delay.
+	Retry Action = iota
+	// Ack removes the message: it was handled.
+	Ack
+	// DeadLetter moves the message to the dead-letter queue.
+	DeadLetter
+	// Drop removes the message though it was not handled.
+	Drop
+)
+
+var actionNames = [...]string{Retry: "retry", Ack: "ack", DeadLetter: "dead_letter", Drop: "discard"}
+
+// String returns "retry", "ack", "dead_letter" or "discard".
+func (a Action) String() string {
+	if int(a) < len(actionNames) {
+		return actionNames[a]
+	}
+	return fmt.Sprintf("action(%d)", uint8(a))
+}
+
+// A Verdict is what a handler decided about a message. The zero Verdict is a
+// retry by the queue's own policy.
+type Verdict struct {
+	// Action is what is to be done.
+	Action Action
+	// Delay is how long a retried message stays invisible. It counts only where
+	// Delayed is true; otherwise the queue's own policy decides.
+	Delay   time.Duration
+	Delayed bool
+	// Err is the handler's error, nil on an ack.
+	Err error
+}
+
+// VerdictOf reads the verdict out of a handler's error. A nil error is an ack.
+// The outermost verdict in the chain of wrapped errors wins; of errors joined
+// with errors.Join the first that has one. An error with no verdict in it is a
+// retry by the queue's own policy.
+//
+// A *backoff.PermanentError (github.com/cenkalti/backoff, any major version)
+// counts as a rejection. It is recognised by its type's name, so that this
+// package depends on nothing.
+func VerdictOf(err error) Verdict {
+	if err == nil {
+		return Verdict{Action: Ack}
+	}
+	v := Verdict{Err: err}
+	if found := findVerdict(err); found != nil {
+		v.Action, v.Delay, v.Delayed = found.Action, found.Delay, found.Delayed
+	}
+	return v
+}
+
+// RetryAfter has the message delivered again after d, because of err, which may
+// be nil. A d below zero counts as zero; one above the provider's limit is cut
+// to it by the runtime (SQS: 12 hours from the receive).
+func RetryAfter(d time.Duration, err error) error {
+	return &verdictError{Verdict{Action: Retry, Delay: max(d, 0), Delayed: true, Err: err}}
+}
+
+// Reject has the message moved to the dead-letter queue at once, with err as
+// the reason. Where the queue has no dead-letter queue the message is retried
+// instead, and that is reported: it is never dropped.
+func Reject(err error) error {
+	return &verdictError{Verdict{Action: DeadLetter, Err: err}}
+}
+
+// Discard has the message removed though it was not handled, because of err.
+func Discard(err error) error {
+	return &verdictError{Verdict{Action: Drop, Err: err}}
+}
+
+// Cause returns the error that a verdict was given for: err without the verdicts
+// ([RetryAfter], [Reject], [Discard]) on its outside. It is err itself where
+// there is none, or where the innermost was given for no error.
+func Cause(err error) error {
+	for {
+		v, ok := err.(*verdictError) //nolint:errorlint // only what is outermost
+		if !ok || v.Err == nil {
+			return err
+		}
+		err = v.Err
+	}
+}
+
+// verdictError carries a verdict through any wrapping.
+type verdictError struct{ Verdict }
+
+func (e *verdictError) Error() string {
+	cause := "no cause given"
+	if e.Err != nil {
+		cause = e.Err.Error()
+	}
+	switch {
+	case e.Action == DeadLetter:
+		return "rejected: " + cause
+	case e.Action == Drop:
+		return "discarded: " + cause
+	default:
+		return fmt.Sprintf("retry after %v: %s", e.Delay, cause)
+	}
+}
+
+func (e *verdictError) Unwrap() error { return e.Err }
+
+var rejection = &Verdict{Action: DeadLetter}
+
+// findVerdict walks the tree of wrapped errors from the outside in, as errors.As
+// does, looking for either kind of verdict at each step: two passes of errors.As
+// would let an inner verdict win over an outer one of the other kind.
+func findVerdict(err error) *Verdict {
+	for err != nil {
+		if v, ok := err.(*verdictError); ok { //nolint:errorlint // this is the walk
+			return &v.Verdict
+		}
+		if isPermanent(err) {
+			return rejection
+		}
+		if many, ok := err.(interface{ Unwrap() []error }); ok {
+			for _, e := range many.Unwrap() {
+				if v := findVerdict(e); v != nil {
+					return v
+				}
+			}
+			return nil
+		}
+		err = errors.Unwrap(err)
+	}
+	return nil
+}
+
+func isPermanent(err error) bool {
+	t := reflect.TypeOf(err)
+	if t.Kind() != reflect.Pointer || t.Elem().Name() != "PermanentError" {
+		return false
+	}
+	// Up to v2 the module's path has no version in it.
+	path := t.Elem().PkgPath()
+	return path == "github.com/cenkalti/backoff" || strings.HasPrefix(path, "github.com/cenkalti/backoff/")
+}

@@ -1,0 +1,162 @@
+package handler_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	backoffv4 "github.com/cenkalti/backoff/v4"
+	backoffv5 "github.com/cenkalti/backoff/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/handler"
+)
+
+var errBoom = errors.New("boom")
+
+// wrapping is a chain of errors as they come in practice: a custom type, by
+// fmt.Errorf with one %w, with two, and errors.Join.
+var wrappings = map[string]func(error) error{
+	"bare":      func(err error) error { return err },
+	"once":      func(err error) error { return fmt.Errorf("charge: %w", err) },
+	"thrice":    func(err error) error { return fmt.Errorf("a: %w", fmt.Errorf("b: %w", fmt.Errorf("c: %w", err))) },
+	"two verbs": func(err error) error { return fmt.Errorf("%w: %w", errBoom, err) },
+	"joined":    func(err error) error { return errors.Join(errBoom, nil, err) },
+	"joined deep": func(err error) error {
+		return fmt.Errorf("x: %w", errors.Join(errors.Join(errBoom), fmt.Errorf("y: %w", err)))
+	},
+	"own type": func(err error) error { return opError{err} },
+}
+
+type opError struct{ error }
+
+func (e opError) Unwrap() error { return e.error }
+
+func TestVerdictsAreFoundThroughAnyWrapping(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		err  error
+		want handler.Verdict
+	}{
+		{"plain error", errBoom, handler.Verdict{}},
+		{"retry after", handler.RetryAfter(time.Minute, errBoom), handler.Verdict{Delay: time.Minute, Delayed: true}},
+		{"retry at once", handler.RetryAfter(0, errBoom), handler.Verdict{Delayed: true}},
+		{"retry after less than nothing", handler.RetryAfter(-time.Minute, nil), handler.Verdict{Delayed: true}},
+		{"reject", handler.Reject(errBoom), handler.Verdict{Action: handler.DeadLetter}},
+		{"discard", handler.Discard(errBoom), handler.Verdict{Action: handler.Drop}},
+		{"backoff v4", backoffv4.Permanent(errBoom), handler.Verdict{Action: handler.DeadLetter}},
+		{"backoff v5", backoffv5.Permanent(errBoom), handler.Verdict{Action: handler.DeadLetter}},
+		{"a type that is only called so", &PermanentError{}, handler.Verdict{}},
+	} {
+		for how, wrap := range wrappings {
+			t.Run(tc.name+"/"+how, func(t *testing.T) {
+				err := wrap(tc.err)
+				got := handler.VerdictOf(err)
+				want := tc.want
+				want.Err = err
+				require.Equal(t, want, got)
+			})
+		}
+	}
+}
+
+// PermanentError has the name of backoff's type and none of its meaning.
+type PermanentError struct{}
+
+func (*PermanentError) Error() string { return "not backoff's" }
+
+func TestNilIsAnAck(t *testing.T) {
+	require.Equal(t, handler.Verdict{Action: handler.Ack}, handler.VerdictOf(nil))
+}
+
+func TestTheOutermostVerdictWins(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		err  error
+		want handler.Action
+	}{
+		{"reject around retry", handler.Reject(handler.RetryAfter(time.Second, nil)), handler.DeadLetter},
+		{"retry around reject", handler.RetryAfter(0, handler.Reject(errBoom)), handler.Retry},
+		{"retry around permanent", handler.RetryAfter(0, backoffv4.Permanent(errBoom)), handler.Retry},
+		{"permanent around discard", backoffv4.Permanent(handler.Discard(errBoom)), handler.DeadLetter},
+		{"discard around permanent, wrapped", fmt.Errorf("x: %w", handler.Discard(fmt.Errorf("y: %w", backoffv5.Permanent(errBoom)))), handler.Drop},
+		{"the first of joined", errors.Join(errBoom, handler.Discard(nil), handler.Reject(nil)), handler.Drop},
+		{"the first of joined, whatever its kind", errors.Join(backoffv4.Permanent(errBoom), handler.Discard(nil)), handler.DeadLetter},
+		{"joined in a verdict", handler.Reject(errors.Join(handler.Discard(nil))), handler.DeadLetter},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			v := handler.VerdictOf(tc.err)
+			require.Equal(t, tc.want, v.Action)
+			require.Equal(t, tc.want == handler.Retry, v.Delayed)
+		})
+	}
+}
+
+func TestTheZeroVerdictIsARetry(t *testing.T) {
+	var v handler.Verdict
+	require.Equal(t, handler.Retry, v.Action)
+	require.False(t, v.Delayed)
+	require.Equal(t, "retry", v.Action.String())
+}
+
+func TestVerdictErrorsSayWhatAndWhy(t *testing.T) {
+	for err, text := range map[error]string{
+		handler.RetryAfter(90*time.Second, errBoom):                   "retry after 1m30s: boom",
+		handler.RetryAfter(time.Second, nil):                          "retry after 1s: no cause given",
+		handler.Reject(errBoom):                                       "rejected: boom",
+		handler.Reject(nil):                                           "rejected: no cause given",
+		handler.Discard(errBoom):                                      "discarded: boom",
+		handler.Postpone(time.Second, nil):                            "retry after 1s: postponed",
+		handler.Postpone(time.Second, errBoom):                        "retry after 1s: postponed: boom",
+		handler.Reject(fmt.Errorf("%w: x", handler.ErrExhausted)):     "rejected: attempts used up: x",
+		&handler.PanicError{Value: "at the disco", Stack: []byte("")}: "panic: at the disco",
+	} {
+		require.EqualError(t, err, text)
+	}
+	require.ErrorIs(t, handler.Reject(errBoom), errBoom)
+	require.ErrorIs(t, handler.Discard(errBoom), errBoom)
+	require.ErrorIs(t, handler.RetryAfter(0, errBoom), errBoom)
+}
+
+func TestActionsHaveNames(t *testing.T) {
+	for a, name := range map[handler.Action]string{
+		handler.Retry: "retry", handler.Ack: "ack", handler.DeadLetter: "dead_letter", handler.Drop: "discard", 77: "action(77)",
+	} {
+		require.Equal(t, name, a.String())
+	}
+}
+
+func TestPostponeIsARetryThatIsNoFailure(t *testing.T) {
+	err := fmt.Errorf("limit: %w", handler.Postpone(time.Minute, errBoom))
+	v := handler.VerdictOf(err)
+	require.Equal(t, handler.Retry, v.Action)
+	require.Equal(t, time.Minute, v.Delay)
+	require.True(t, v.Delayed)
+	require.ErrorIs(t, err, handler.ErrPostponed)
+	require.ErrorIs(t, err, errBoom)
+	require.NotErrorIs(t, handler.RetryAfter(time.Minute, errBoom), handler.ErrPostponed)
+}
+
+func TestAPanicIsARetryWhateverItsValue(t *testing.T) {
+	err := &handler.PanicError{Value: handler.Reject(errBoom)}
+	require.Equal(t, handler.Retry, handler.VerdictOf(err).Action)
+	require.Contains(t, err.Error(), "boom")
+}
+
+func BenchmarkVerdictOf(b *testing.B) {
+	for name, err := range map[string]error{
+		"ack":             nil,
+		"retry":           errBoom,
+		"retry after":     handler.RetryAfter(time.Second, errBoom),
+		"wrapped reject":  fmt.Errorf("x: %w", fmt.Errorf("y: %w", handler.Reject(errBoom))),
+		"wrapped nothing": fmt.Errorf("x: %w", fmt.Errorf("y: %w", errBoom)),
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				handler.VerdictOf(err)
+			}
+		})
+	}
+}

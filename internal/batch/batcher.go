@@ -1,0 +1,204 @@
+// Package batch gathers single items into batches: one is flushed when it is
+// full, when the item in it that can wait least has waited enough, or when it is
+// told to.
+package batch
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Config says how a [Batcher] gathers.
+type Config[T any] struct {
+	// Max is the largest batch, at least one.
+	Max int
+	// Parallel is how many flushes may be on their way at once, at least one.
+	// Where all are, items wait beyond their time.
+	Parallel int
+	// Flush does what the batch is for. It is called on its own goroutine and
+	// may block; items is its own until it returns, and reused then.
+	Flush func(items []T)
+}
+
+// A Batcher gathers items. Make one with [New]. Its methods may be called
+// concurrently, from within Flush too.
+type Batcher[T any] struct {
+	cfg Config[T]
+
+	mu       sync.Mutex
+	pending  []T
+	due      time.Time // when pending must be flushed
+	eager    bool      // flush until nothing is pending
+	inFlight int
+	timer    *time.Timer
+	spare    [][]T // batches to reuse
+	idle     chan struct{}
+}
+
+// New returns a Batcher. It has no goroutine while nothing is to be flushed.
+func New[T any](cfg Config[T]) *Batcher[T] {
+	return &Batcher[T]{cfg: cfg}
+}
+
+// Add has item flushed at the given time or before. It does not block.
+func (b *Batcher[T]) Add(item T, due time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.pending) == 0 && b.pending == nil {
+		b.pending = b.buffer()
+	}
+	b.pending = append(b.pending, item)
+	first := len(b.pending) == 1
+	if first || due.Before(b.due) {
+		b.due = due
+		if len(b.pending) < b.cfg.Max && !b.eager {
+			b.arm()
+			return
+		}
+	}
+	if len(b.pending) >= b.cfg.Max || b.eager {
+		b.launch()
+	}
+}
+
+// Flush has everything that is pending flushed now. It does not block.
+func (b *Batcher[T]) Flush() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.pending) > 0 {
+		b.eager = true
+		b.launch()
+	}
+}
+
+// Len is how many items wait to be flushed.
+func (b *Batcher[T]) Len() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.pending)
+}
+
+// Wait flushes what is pending and waits until nothing is pending and no flush
+// is on its way, or ctx is done; then it returns ctx's error.
+func (b *Batcher[T]) Wait(ctx context.Context) error {
+	for {
+		b.mu.Lock()
+		if len(b.pending) == 0 && b.inFlight == 0 {
+			b.mu.Unlock()
+			return nil
+		}
+		if len(b.pending) > 0 {
+			b.eager = true
+			b.launch()
+		}
+		if b.idle == nil {
+			b.idle = make(chan struct{})
+		}
+		idle := b.idle
+		b.mu.Unlock()
+		select {
+		case <-idle:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Stop stops the timer: nothing is flushed any more because of its time.
+func (b *Batcher[T]) Stop() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.timer != nil {
+		b.timer.Stop()
+	}
+}
+
+// arm sets the timer to b.due. b.mu is held.
+func (b *Batcher[T]) arm() {
+	d := time.Until(b.due)
+	if d <= 0 {
+		b.launch()
+		return
+	}
+	if b.timer == nil {
+		b.timer = time.AfterFunc(d, b.ring)
+	} else {
+		b.timer.Reset(d)
+	}
+}
+
+// ring is the timer's function. A flush may have overtaken it; then what is
+// pending now has a later time.
+func (b *Batcher[T]) ring() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.pending) == 0 {
+		return
+	}
+	b.arm()
+}
+
+// launch starts flushes for all that is ready, as far as the limit allows: a
+// flush that ends goes on with the rest. b.mu is held.
+func (b *Batcher[T]) launch() {
+	for first := true; len(b.pending) > 0 && b.inFlight < b.cfg.Parallel && (first || b.ready()); first = false {
+		b.inFlight++
+		go b.work(b.take())
+	}
+}
+
+// ready says whether what is pending is to be flushed now. b.mu is held.
+func (b *Batcher[T]) ready() bool {
+	return len(b.pending) >= b.cfg.Max || len(b.pending) > 0 && (b.eager || !time.Now().Before(b.due))
+}
+
+// take cuts the next batch from what is pending. b.mu is held.
+func (b *Batcher[T]) take() []T {
+	if len(b.pending) <= b.cfg.Max {
+		items := b.pending
+		b.pending = nil
+		b.eager = false
+		return items
+	}
+	items := append(b.buffer(), b.pending[:b.cfg.Max]...)
+	rest := copy(b.pending, b.pending[b.cfg.Max:])
+	clear(b.pending[rest:])
+	b.pending = b.pending[:rest]
+	// b.due stays: it is not later than the time of any that is left.
+	return items
+}
+
+func (b *Batcher[T]) buffer() []T {
+	if n := len(b.spare); n > 0 {
+		s := b.spare[n-1]
+		b.spare = b.spare[:n-1]
+		return s
+	}
+	return make([]T, 0, min(b.cfg.Max, 64))
+}
+
+// work flushes one batch, and then others that have become ready meanwhile.
+func (b *Batcher[T]) work(items []T) {
+	for {
+		b.cfg.Flush(items)
+		clear(items)
+		b.mu.Lock()
+		if len(b.spare) < b.cfg.Parallel {
+			b.spare = append(b.spare, items[:0])
+		}
+		if !b.ready() {
+			break
+		}
+		items = b.take()
+		b.mu.Unlock()
+	}
+	b.inFlight--
+	if len(b.pending) > 0 {
+		b.arm()
+	} else if b.inFlight == 0 && b.idle != nil {
+		close(b.idle)
+		b.idle = nil
+	}
+	b.mu.Unlock()
+}

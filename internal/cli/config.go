@@ -1,0 +1,63 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/sluice-go/sluice/config"
+)
+
+func (a *app) configCommand() *cobra.Command {
+	var schema bool
+	c := &cobra.Command{
+		Use:   "config",
+		Short: "Show the effective configuration and where each value came from",
+		Long: `Shows every value of the configuration as it counts, files laid over each other
+and the environment over them, with the place that it came from. Secrets in URLs
+are replaced by xxxxx.
+
+With --schema it prints the JSON Schema of the file instead, for an editor.`,
+		Example: `  sluice config
+  sluice config --config sluice.yaml --config live.yaml -o json
+  sluice config --schema > sluice.schema.json`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if schema {
+				return a.printf("%s", config.JSONSchema())
+			}
+			return a.showConfig()
+		},
+	}
+	c.Flags().BoolVar(&schema, "schema", false, "print the JSON Schema of the configuration file")
+	return c
+}
+
+func (a *app) showConfig() error {
+	c, err := a.config()
+	if err != nil {
+		return err
+	}
+	if a.asJSON() {
+		type value struct {
+			Key    string `json:"key"`
+			Value  string `json:"value"`
+			Origin string `json:"origin"`
+		}
+		for _, v := range c.Values() {
+			if err := a.printJSON(value{v.Path, v.Text, v.Origin.String()}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(c.Values()) == 0 {
+		if len(c.Files()) == 0 {
+			a.log.Info("nothing is configured: there is no " + config.DefaultFile + " here")
+		}
+		return nil
+	}
+	rows := [][]string{{"KEY", "VALUE", "ORIGIN"}}
+	for _, v := range c.Values() {
+		rows = append(rows, []string{v.Path, v.Text, v.Origin.String()})
+	}
+	return a.table(rows)
+}

@@ -1,0 +1,226 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluice-go/sluice/config"
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/doctor"
+)
+
+// doctorFlags are what doctor is told.
+type doctorFlags struct {
+	json      bool
+	tier      string
+	watch     time.Duration
+	p99       time.Duration
+	heartbeat bool
+}
+
+func (a *app) doctorCommand() *cobra.Command {
+	var f doctorFlags
+	c := &cobra.Command{
+		Use:   "doctor [QUEUE...]",
+		Short: "Find what is wrong with queues",
+		Long: `Examines the queues given, or all of the configuration, and tells what is wrong,
+graded: critical (jobs are being, or will be, lost or doubled), major, minor; each
+with the fact, why it matters, and the command that mends it. Exit status 3 says that
+there are findings, 0 that there are none.
+
+With --watch it looks again and again, and tells what has come and what has gone.
+
+On SQS and Pub/Sub it receives a few dead letters to learn their age, and gives them
+back.`,
+		Example: `  sluice doctor
+  sluice doctor orders --tier major -o json
+  sluice doctor orders --p99 45s            # what metrics say handlers take
+  sluice doctor --watch 1m`,
+		ValidArgsFunction: a.completeQueues,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("watch") && f.watch <= 0 {
+				return usage("doctor: --watch %v is not above zero", f.watch)
+			}
+			if f.json {
+				a.format = formatJSON
+			}
+			return a.doctor(cmd.Context(), args, f)
+		},
+	}
+	fs := c.Flags()
+	fs.BoolVar(&f.json, "json", false, "the same as --output json")
+	fs.StringVar(&f.tier, "tier", string(drivers.Minor), "least `TIER` that counts: critical, major or minor")
+	durationVar(fs, &f.watch, "watch", "look again and again, with this pause, until interrupted")
+	durationVar(fs, &f.p99, "p99", "how long the slowest hundredth of the handlers take")
+	fs.BoolVar(&f.heartbeat, "heartbeat", false, "the handlers have the heartbeat middleware")
+	return c
+}
+
+// tiers are the severities from the gravest on.
+var tiers = []drivers.Severity{drivers.Critical, drivers.Major, drivers.Minor}
+
+func (a *app) doctor(ctx context.Context, names []string, f doctorFlags) error {
+	least := slices.Index(tiers, drivers.Severity(f.tier))
+	if least < 0 {
+		return usage("doctor: --tier %s: it is critical, major or minor", f.tier)
+	}
+	targets, err := a.targets(names, f)
+	if err != nil {
+		return err
+	}
+	if f.watch > 0 {
+		return a.watchHealth(ctx, targets, least, f.watch)
+	}
+	found, err := a.examine(ctx, targets, least)
+	for _, x := range found {
+		if err := a.showFinding("", x); err != nil {
+			return err
+		}
+	}
+	switch {
+	case err != nil:
+		return opening(err)
+	case len(found) > 0:
+		return errFindings
+	case a.asJSON():
+		return nil
+	default:
+		return a.printf("no findings: %s\n", sound(len(targets)))
+	}
+}
+
+func sound(n int) string {
+	if n == 1 {
+		return "the queue is sound"
+	}
+	return fmt.Sprintf("%d queues are sound", n)
+}
+
+// targets are the queues to examine.
+func (a *app) targets(names []string, f doctorFlags) ([]doctor.Target, error) {
+	c, err := a.config()
+	if err != nil {
+		return nil, err
+	}
+	var queues []*config.Queue
+	if len(names) == 0 {
+		for _, q := range c.Queues() {
+			queues = append(queues, &q)
+		}
+	}
+	for _, n := range names {
+		q, err := c.Queue(n)
+		if err != nil {
+			return nil, err
+		}
+		queues = append(queues, q)
+	}
+	if len(queues) == 0 {
+		return nil, usage("doctor: no queue given%s", a.whatQueue())
+	}
+	var targets []doctor.Target
+	for _, q := range queues {
+		t := doctor.Target{Name: q.Name, URL: q.URL()}
+		if q.Configured {
+			t.Spec = &q.Spec
+		} else if f.p99 > 0 {
+			return nil, usage("doctor: --p99 needs a queue of the configuration, and %s is given by its URL", q.Name)
+		}
+		if t.Spec != nil {
+			t.Spec.HandlerP99, t.Spec.Heartbeat = f.p99, f.heartbeat
+		}
+		targets = append(targets, t)
+	}
+	return targets, nil
+}
+
+func (a *app) examine(ctx context.Context, targets []doctor.Target, least int) ([]drivers.Finding, error) {
+	found, err := doctor.Examine(ctx, a.mux, targets)
+	return slices.DeleteFunc(found, func(f drivers.Finding) bool { return slices.Index(tiers, f.Severity) > least }), err
+}
+
+// watchHealth tells what comes and what goes until ctx is done.
+func (a *app) watchHealth(ctx context.Context, targets []doctor.Target, least int, pause time.Duration) error {
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	known := make(map[string]drivers.Finding)
+	for {
+		found, err := a.examine(ctx, targets, least)
+		if ctx.Err() == nil {
+			if err != nil {
+				a.complain(err)
+			}
+			if err := a.changes(known, found, err == nil); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			if len(known) > 0 {
+				return errFindings
+			}
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// changes prints what was not known and what is gone. Where not every queue could
+// be examined, nothing is taken to be gone.
+func (a *app) changes(known map[string]drivers.Finding, found []drivers.Finding, complete bool) error {
+	now := make(map[string]bool, len(found))
+	for _, f := range found {
+		key := f.Queue + "\x00" + f.ID
+		now[key] = true
+		if _, old := known[key]; !old {
+			if err := a.showFinding("new", f); err != nil {
+				return err
+			}
+		}
+		known[key] = f
+	}
+	for key, f := range known {
+		if complete && !now[key] {
+			delete(known, key)
+			if err := a.showFinding("resolved", f); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// watchedFinding is a finding of --watch.
+type watchedFinding struct {
+	Change string `json:"change"`
+	drivers.Finding
+}
+
+func (a *app) showFinding(change string, f drivers.Finding) error {
+	if a.asJSON() {
+		if change != "" {
+			return a.printJSON(watchedFinding{change, f})
+		}
+		return a.printJSON(f)
+	}
+	heading := string(f.Severity)
+	if colours(a.out) {
+		colour := map[drivers.Severity]string{drivers.Critical: "31", drivers.Major: "33", drivers.Minor: "36"}[f.Severity]
+		heading = "\x1b[" + colour + "m" + heading + "\x1b[0m"
+	}
+	if change != "" {
+		heading = change + " " + heading
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s  %s  %s\n", heading, f.Queue, f.ID)
+	if change == "resolved" {
+		return a.printf("%s", b.String())
+	}
+	fmt.Fprintf(&b, "    fact:  %s\n    why:   %s\n    mend:  %s\n", f.Fact, f.Why, f.Command)
+	return a.printf("%s", b.String())
+}

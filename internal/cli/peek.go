@@ -1,0 +1,192 @@
+package cli
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/handler"
+)
+
+// The most of a body that peek shows, unless told otherwise.
+const defaultBodyLimit = 256
+
+func (a *app) peekCommand() *cobra.Command {
+	var (
+		dead         bool
+		number, body int
+	)
+	c := &cobra.Command{
+		Use:   "peek QUEUE",
+		Short: "Show messages and leave them where they are",
+		Long: `Shows messages of the queue, or of its dead-letter queue, with ID, attempt,
+attributes and the beginning of the body, and gives them back at once. Of a dead
+letter it shows the reason first.
+
+SQS and Pub/Sub have no way to look at a message without receiving it: there,
+peeking counts as a delivery attempt, and is the first one of a new message. The
+embedded queue is only read: there a new message has had 0 attempts.`,
+		Example: `  sluice peek orders
+  sluice peek orders --dead -n 100 -o json`,
+		Args:              a.queueArgs(1),
+		ValidArgsFunction: a.completeQueues,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if number < 1 {
+				return usage("peek: -n %d is below 1", number)
+			}
+			if body < 0 {
+				return usage("peek: --body-limit %d is below zero", body)
+			}
+			return a.peek(cmd.Context(), args[0], number, dead, body)
+		},
+	}
+	f := c.Flags()
+	f.BoolVar(&dead, "dead", false, "show the dead letters")
+	f.IntVarP(&number, "number", "n", 10, "show at most `N` messages")
+	f.IntVar(&body, "body-limit", defaultBodyLimit, "show at most `BYTES` of each body; 0 shows all")
+	return c
+}
+
+// peeked is a message as peek shows it.
+type peeked struct {
+	ID         string            `json:"id"`
+	Attempt    *int              `json:"attempt"` // nil where the provider does not say
+	Reason     string            `json:"reason,omitempty"`
+	EnqueuedAt *time.Time        `json:"enqueued_at,omitempty"`
+	Group      string            `json:"group,omitempty"`
+	DedupeID   string            `json:"dedupe_id,omitempty"`
+	Attributes map[string]string `json:"attributes"`
+	// Body or, where it is no text, BodyBase64; BodyBytes is its whole length.
+	Body       *string `json:"body,omitempty"`
+	BodyBase64 string  `json:"body_base64,omitempty"`
+	BodyBytes  int     `json:"body_bytes"`
+	Cut        bool    `json:"body_cut"`
+}
+
+// newPeeked shows a message. counted is whether the provider counts attempts, so
+// that 0 is a number.
+func newPeeked(m *handler.Message, counted bool, limit int) peeked {
+	p := peeked{ID: m.ID, Group: m.Group, DedupeID: m.DedupeID, Attributes: m.Attributes, BodyBytes: len(m.Body)}
+	if p.Attributes == nil {
+		p.Attributes = map[string]string{}
+	}
+	if m.Attempt > 0 || counted {
+		p.Attempt = &m.Attempt
+	}
+	if !m.EnqueuedAt.IsZero() {
+		at := m.EnqueuedAt.UTC()
+		p.EnqueuedAt = &at
+	}
+	if letter, ok := drivers.ParseFailure(m.Attributes); ok {
+		p.Reason = letter.Reason
+	}
+	body, text := m.Body, utf8.Valid(m.Body)
+	if limit > 0 && len(body) > limit {
+		p.Cut = true
+		body = body[:limit]
+		for text && !utf8.Valid(body) {
+			body = body[:len(body)-1] // between two characters
+		}
+	}
+	if text {
+		s := string(body)
+		p.Body = &s
+	} else {
+		p.BodyBase64 = base64.StdEncoding.EncodeToString(body)
+	}
+	return p
+}
+
+func (a *app) peek(ctx context.Context, queue string, number int, dead bool, limit int) (err error) {
+	_, source, err := a.source(ctx, queue)
+	if err != nil {
+		return err
+	}
+	defer closing(source, &err)
+	inspector, err := ability[drivers.Inspector](source, "peek")
+	if err != nil {
+		return err
+	}
+	ms, err := inspector.Peek(ctx, number, dead)
+	if err != nil {
+		return err
+	}
+	for i, m := range ms {
+		p := newPeeked(m, source.Capabilities().AttemptKnown, limit)
+		if a.asJSON() {
+			err = a.printJSON(p)
+		} else {
+			err = a.printPeeked(p, i > 0)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(ms) == 0 {
+		a.log.Info("nothing there that can be received now", "queue", source.Capabilities().Queue, "dead_letters", dead)
+	}
+	return nil
+}
+
+func (a *app) printPeeked(p peeked, apart bool) error {
+	var b strings.Builder
+	if apart {
+		b.WriteString("\n")
+	}
+	line := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(&b, "%-9s %s\n", name, value)
+		}
+	}
+	line("id", p.ID)
+	if p.Attempt != nil {
+		line("attempt", strconv.Itoa(*p.Attempt))
+	}
+	line("reason", printable(p.Reason))
+	if p.EnqueuedAt != nil {
+		line("enqueued", p.EnqueuedAt.Format(time.RFC3339))
+	}
+	line("group", printable(p.Group))
+	line("dedupe-id", printable(p.DedupeID))
+	names := make([]string, 0, len(p.Attributes))
+	for name := range p.Attributes {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		line("attribute", printable(name)+"="+printable(p.Attributes[name]))
+	}
+	var body string
+	switch {
+	case p.BodyBytes == 0:
+		body = "(empty)"
+	case p.Body != nil:
+		body = printable(*p.Body)
+	default:
+		body = "(base64) " + p.BodyBase64
+	}
+	if p.Cut {
+		body += fmt.Sprintf(" ... (%d bytes)", p.BodyBytes)
+	}
+	line("body", body)
+	return a.printf("%s", b.String())
+}
+
+// printable is text as it is, unless it has characters that would act on a
+// terminal or break the line: then it is quoted.
+func printable(s string) string {
+	for _, r := range s {
+		if !strconv.IsPrint(r) {
+			return strconv.Quote(s)
+		}
+	}
+	return s
+}

@@ -1,0 +1,210 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluice-go/sluice/config"
+	"github.com/sluice-go/sluice/drivers"
+)
+
+func (a *app) planCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "plan [QUEUE...]",
+		Short: "Show what apply would change",
+		Long: `Compares the configuration's queues (or those named) with what the providers have,
+and shows what apply would make, change or grant. It changes nothing. Exit status 3
+says that there are changes, 0 that there are none.
+
+Changes that can lose messages or guarantees are marked with "!": apply makes them
+only with --allow-destructive. What cannot be changed in place is marked with "~",
+with the way out.`,
+		Example: `  sluice plan
+  sluice plan orders --config sluice.yaml --config production.yaml -o json`,
+		ValidArgsFunction: a.completeQueues,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			changes, err := a.provision(cmd.Context(), args, func(ctx context.Context, t *provisioned) ([]drivers.Change, error) {
+				return t.provisioner.Plan(ctx, t.url, t.queue.Spec)
+			})
+			if err != nil {
+				return err
+			}
+			if len(changes) > 0 {
+				return errFindings
+			}
+			if a.asJSON() {
+				return nil
+			}
+			return a.printf("no changes: the queues are as configured\n")
+		},
+	}
+}
+
+func (a *app) applyCommand() *cobra.Command {
+	var destructive bool
+	c := &cobra.Command{
+		Use:   "apply [QUEUE...]",
+		Short: "Make the configuration's queues",
+		Long: `Makes the configuration's queues (or those named), their dead-letter queues, policies
+and grants as configured. Applying twice changes nothing the second time. Nothing is
+deleted, shrunk or made lossy without --allow-destructive: such changes are shown,
+left out, and make the exit status 1.`,
+		Example: `  sluice apply
+  sluice apply orders --allow-destructive`,
+		ValidArgsFunction: a.completeQueues,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			changes, err := a.provision(cmd.Context(), args, func(ctx context.Context, t *provisioned) ([]drivers.Change, error) {
+				return t.provisioner.Apply(ctx, t.url, t.queue.Spec, destructive)
+			})
+			if err != nil {
+				return err
+			}
+			return a.applied(changes)
+		},
+	}
+	c.Flags().BoolVar(&destructive, "allow-destructive", false, "make changes too that can lose messages or guarantees")
+	return c
+}
+
+// applied says how apply ended.
+func (a *app) applied(changes []drivers.Change) error {
+	made, held := 0, 0
+	for _, c := range changes {
+		switch {
+		case c.Applied:
+			made++
+		case c.Destructive:
+			held++
+		}
+	}
+	if held > 0 {
+		return fmt.Errorf("%d changes can lose messages or guarantees and were left out: give --allow-destructive to make them", held)
+	}
+	if a.asJSON() {
+		return nil
+	}
+	if made == 0 {
+		return a.printf("nothing to do: the queues are as configured\n")
+	}
+	return a.printf("%d changes made\n", made)
+}
+
+// A provisioned queue is one with what makes it.
+type provisioned struct {
+	queue       config.Queue
+	url         *url.URL
+	provisioner drivers.Provisioner
+}
+
+// provision does one thing to each queue and prints the changes.
+func (a *app) provision(ctx context.Context, names []string, do func(context.Context, *provisioned) ([]drivers.Change, error)) ([]drivers.Change, error) {
+	queues, err := a.configured(names)
+	if err != nil {
+		return nil, err
+	}
+	if len(queues) == 0 {
+		return nil, usage("there is no queue to provision: the configuration has none (%s, or --config FILE)", config.DefaultFile)
+	}
+	var (
+		all    []drivers.Change
+		faults []error
+	)
+	for _, q := range queues {
+		t, err := a.provisioner(q)
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		changes, err := do(ctx, t)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", q.Name, err))
+		}
+		for _, c := range changes {
+			if err := a.showChange(c); err != nil {
+				return nil, err
+			}
+		}
+		all = append(all, changes...)
+	}
+	if err := errors.Join(faults...); err != nil {
+		return all, opening(err)
+	}
+	return all, nil
+}
+
+// configured returns the named queues, or all.
+func (a *app) configured(names []string) ([]config.Queue, error) {
+	c, err := a.config()
+	if err != nil {
+		return nil, err
+	}
+	if len(names) == 0 {
+		return c.Queues(), nil
+	}
+	var queues []config.Queue
+	for _, n := range names {
+		if config.IsURL(n) {
+			return nil, usage("%s: a queue that is given by its URL has no configuration to compare with", config.Redact(n))
+		}
+		q, err := c.Queue(n)
+		if err != nil {
+			return nil, err
+		}
+		queues = append(queues, *q)
+	}
+	return queues, nil
+}
+
+func (a *app) provisioner(q config.Queue) (*provisioned, error) {
+	opener, u, err := a.mux.Opener(q.URL())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", q.Name, err)
+	}
+	p, ok := opener.(drivers.Provisioner)
+	if !ok {
+		return nil, &drivers.Error{Code: drivers.Unsupported, Queue: q.Name, Op: "provision", Err: fmt.Errorf("the %s driver makes no queues", u.Scheme)}
+	}
+	return &provisioned{queue: q, url: u, provisioner: p}, nil
+}
+
+// showChange prints one change: JSON, or a line as of a diff.
+func (a *app) showChange(c drivers.Change) error {
+	if a.asJSON() {
+		return a.printJSON(c)
+	}
+	mark, colour := "~", "33"
+	switch c.Kind {
+	case drivers.ChangeCreate, drivers.ChangeGrant:
+		mark, colour = "+", "32"
+	case drivers.ChangeUpdate, drivers.ChangeReplace, drivers.ChangeNote:
+	}
+	if c.Destructive {
+		mark, colour = "!", "31"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s: %s", mark, c.Queue, c.Resource)
+	if c.Field != "" {
+		fmt.Fprintf(&b, ": %s", c.Field)
+	}
+	switch {
+	case c.From != "" && c.To != "":
+		fmt.Fprintf(&b, ": %s -> %s", c.From, c.To)
+	case c.From != "":
+		fmt.Fprintf(&b, ": %s -> (none)", c.From)
+	case c.To != "":
+		fmt.Fprintf(&b, ": %s", c.To)
+	}
+	line := b.String()
+	if colours(a.out) {
+		line = "\x1b[" + colour + "m" + line + "\x1b[0m"
+	}
+	if c.Remedy != "" {
+		line += "\n    " + c.Remedy
+	}
+	return a.printf("%s\n", line)
+}

@@ -1,0 +1,276 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluice-go/sluice/config"
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/handler/consumer"
+	"github.com/sluice-go/sluice/internal/telemetry"
+	"github.com/sluice-go/sluice/middleware/otel"
+)
+
+// What a stop may take: together less than the 30 seconds that Kubernetes and
+// ECS give, and the second part longer than a command's killGrace.
+const (
+	drainTime = 20 * time.Second
+	stopTime  = killGrace + 3*time.Second
+)
+
+// runFlags say how a queue is consumed.
+type runFlags struct {
+	exec, http  string
+	concurrency int
+	untilEmpty  bool
+	maxAttempts int
+	backoff     string
+	idempotency string
+	heartbeat   bool
+	timeout     time.Duration
+	metrics     string
+}
+
+func (a *app) runCommand() *cobra.Command {
+	var f runFlags
+	c := &cobra.Command{
+		Use:   "run QUEUE (--exec 'CMD ARGS...' | --http URL)",
+		Short: "Handle messages with a command or an HTTP endpoint",
+		Long: `Receives messages and hands each to a command or an HTTP endpoint, in any
+language, until SIGINT or SIGTERM; then it finishes what it has begun, for 20
+seconds at most. A second signal ends it at once.
+
+--exec runs the command once a message, without a shell. It gets the body on
+stdin and, in its environment, SLUICE_MESSAGE_ID, SLUICE_ATTEMPT (0 where the
+provider does not count), SLUICE_QUEUE, SLUICE_GROUP, SLUICE_DEDUPE_ID, each
+attribute as SLUICE_ATTR_NAME (in upper case, other characters than letters and
+digits as _), and all of them as a JSON object in SLUICE_ATTRIBUTES. Its output
+goes to the log. Exit status 0 acks the message, 65 rejects it to the dead-letter
+queue with the end of stderr as the reason, anything else (75 by convention)
+retries it.
+
+--http POSTs the body. The message is in the headers Sluice-Message-Id,
+Sluice-Attempt, Sluice-Queue, Sluice-Group, Sluice-Dedupe-Id and, for each
+attribute, Sluice-Attr-NAME (other characters than letters and digits as -; in
+values, what a header cannot carry and % as %XX); the attributes Content-Type,
+traceparent and tracestate also as themselves. A 2xx answer acks; 408, 409, 425,
+429 and 5xx retry, after Retry-After if the answer has it; any other 4xx rejects
+with the beginning of the answer as the reason. Redirects are not followed: they
+retry.
+
+A retry comes back after the delay of --backoff, or of the configuration's retry
+section, and without either by the queue's own policy. The last line of stdout
+counts deliveries and verdicts.`,
+		Example: `  sluice run orders --exec './charge --live' --backoff 1s..5m --max-attempts 8
+  sluice run awssqs:///orders --http http://127.0.0.1:8080/orders --concurrency 64
+  sluice run jobs --exec 'jq .' --until-empty -o json`,
+		Args:              a.queueArgs(1),
+		ValidArgsFunction: a.completeQueues,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.run(cmd, args[0], &f)
+		},
+	}
+	fl := c.Flags()
+	fl.StringVar(&f.exec, "exec", "", "`COMMAND` that handles a message")
+	fl.StringVar(&f.http, "http", "", "`URL` that handles a message")
+	fl.IntVar(&f.concurrency, "concurrency", consumer.DefaultConcurrency, "handle `N` messages at once")
+	fl.BoolVar(&f.untilEmpty, "until-empty", false, "end once the queue is drained")
+	fl.IntVar(&f.maxAttempts, "max-attempts", 0, "reject a message that failed `N` times (default: only the queue's own limit)")
+	fl.StringVar(&f.backoff, "backoff", "", "delay retries by `MIN..MAX`, growing with the attempt, at random")
+	fl.StringVar(&f.idempotency, "idempotency", "", "handle no message twice, by marks in the store at `URL` (mem, redis, postgres, sqlite, dynamodb, firestore, mongo)")
+	fl.BoolVar(&f.heartbeat, "heartbeat", false, "keep a message's lease while it is handled")
+	durationVar(fl, &f.timeout, "timeout", "end a handler that takes longer")
+	fl.StringVar(&f.metrics, "metrics", "", "serve Prometheus metrics and health at `ADDR`; a port alone is on 127.0.0.1")
+	return c
+}
+
+func (a *app) run(cmd *cobra.Command, queue string, f *runFlags) (err error) {
+	ctx := cmd.Context()
+	if err := f.check(cmd); err != nil {
+		return err
+	}
+	h, err := a.worker(f)
+	if err != nil {
+		return err
+	}
+	retries, err := parseBackoff(f.backoff)
+	if err != nil {
+		return err
+	}
+	q, source, err := a.source(ctx, queue)
+	if err != nil {
+		return err
+	}
+	caps := source.Capabilities()
+	if err := attemptsCount(f, caps); err != nil {
+		return errors.Join(err, source.Close())
+	}
+	if retries == nil {
+		retries = q.Spec.Retry
+	}
+
+	counts := &summary{}
+	var health lateHandler
+	tel, err := telemetry.Setup(ctx, telemetry.Options{
+		MetricsAddr: f.metrics, Health: &health, ServiceName: "sluice", Version: readBuild().Version,
+	})
+	if err != nil {
+		return errors.Join(err, source.Close())
+	}
+	defer shutdown(tel, &err)
+
+	s := &stack{app: a, flags: f, retries: retries, counts: counts}
+	defer s.close(&err)
+	if err := s.telemetry(tel, caps, source); err != nil {
+		return errors.Join(err, source.Close())
+	}
+	h, err = s.wrap(ctx, h)
+	if err != nil {
+		return errors.Join(err, source.Close())
+	}
+	c, err := consumer.New(source, h, &consumer.Config{
+		Concurrency: f.concurrency, UntilEmpty: f.untilEmpty, DrainTimeout: drainTime, StopTimeout: stopTime,
+		Observers: s.observers, Logger: a.log,
+	})
+	if err != nil {
+		return errors.Join(err, source.Close())
+	}
+	health.set(c.Health())
+	defer context.AfterFunc(ctx, func() {
+		a.log.Info("stopping: what was begun is finished; a second signal ends it at once", "at_most", drainTime)
+	})()
+	defer context.AfterFunc(a.stop.now, c.Abort)()
+	if tel.Addr != "" {
+		a.log.Info("serving metrics", "url", "http://"+tel.Addr+"/metrics")
+	}
+	a.log.Info("handling messages", "queue", label(q, caps), "concurrency", f.concurrency)
+	return errors.Join(c.Run(ctx), a.printSummary(counts))
+}
+
+// check finds what is wrong with the flags by themselves.
+func (f *runFlags) check(cmd *cobra.Command) error {
+	switch {
+	case f.exec == "" && f.http == "":
+		return usage("run: give --exec or --http")
+	case f.exec != "" && f.http != "":
+		return usage("run: --exec and --http exclude each other")
+	case f.concurrency < 1:
+		return usage("run: --concurrency %d is below 1", f.concurrency)
+	case cmd.Flags().Changed("max-attempts") && f.maxAttempts < 1:
+		return usage("run: --max-attempts %d is below 1", f.maxAttempts)
+	case cmd.Flags().Changed("timeout") && f.timeout <= 0:
+		return usage("run: --timeout is not above zero")
+	}
+	return nil
+}
+
+// worker returns the handler that the flags name.
+func (a *app) worker(f *runFlags) (handler.Handler, error) {
+	if f.exec != "" {
+		return newExecHandler(f.exec, a.log, a.stop.now)
+	}
+	return newPostHandler(f.http, f.concurrency)
+}
+
+// parseBackoff reads MIN..MAX; "" is none.
+func parseBackoff(s string) (*drivers.RetrySpec, error) {
+	if s == "" {
+		return nil, nil
+	}
+	lo, hi, ok := strings.Cut(s, "..")
+	if !ok {
+		return nil, usage("run: --backoff %q is not MIN..MAX, such as 1s..5m", s)
+	}
+	least, err := config.ParseDuration(lo)
+	if err != nil {
+		return nil, usage("run: --backoff: %w", err)
+	}
+	most, err := config.ParseDuration(hi)
+	if err != nil {
+		return nil, usage("run: --backoff: %w", err)
+	}
+	if least <= 0 || most < least {
+		return nil, usage("run: --backoff %s: the delays must be above zero, and the second not below the first", s)
+	}
+	return &drivers.RetrySpec{Min: least, Max: most}, nil
+}
+
+// attemptsCount refuses a limit of attempts on a queue that does not count them.
+func attemptsCount(f *runFlags, c drivers.Capabilities) error {
+	if f.maxAttempts > 0 && !c.AttemptKnown {
+		return usage("run: --max-attempts: the queue %q does not count attempts (on Pub/Sub, give the subscription a dead-letter policy)", c.Queue)
+	}
+	return nil
+}
+
+// A summary counts what happened. It is a handler.Observer.
+type summary struct {
+	received, acked, retried, rejected, duplicates atomic.Int64
+}
+
+// Observe implements handler.Observer.
+func (s *summary) Observe(e handler.Event) {
+	switch e.Kind {
+	case handler.EventReceived:
+		s.received.Add(int64(e.N))
+	case handler.EventDuplicate:
+		s.duplicates.Add(1)
+	case handler.EventSettled:
+		if e.Err != nil {
+			return
+		}
+		switch e.Action {
+		case handler.Ack, handler.Drop:
+			s.acked.Add(1)
+		case handler.Retry:
+			s.retried.Add(1)
+		case handler.DeadLetter:
+			s.rejected.Add(1)
+		}
+	default:
+	}
+}
+
+func (a *app) printSummary(s *summary) error {
+	if !a.asJSON() {
+		return a.printf("received %d, acked %d, retried %d, rejected %d, duplicates %d\n",
+			s.received.Load(), s.acked.Load(), s.retried.Load(), s.rejected.Load(), s.duplicates.Load())
+	}
+	return a.printJSON(struct {
+		Received   int64 `json:"received"`
+		Acked      int64 `json:"acked"`
+		Retried    int64 `json:"retried"`
+		Rejected   int64 `json:"rejected"`
+		Duplicates int64 `json:"duplicates"`
+	}{s.received.Load(), s.acked.Load(), s.retried.Load(), s.rejected.Load(), s.duplicates.Load()})
+}
+
+// A lateHandler is an HTTP handler that becomes known after the server has
+// started.
+type lateHandler struct{ known atomic.Pointer[http.Handler] }
+
+func (l *lateHandler) set(h http.Handler) { l.known.Store(&h) }
+
+// ServeHTTP implements http.Handler.
+func (l *lateHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h := l.known.Load(); h != nil {
+		(*h).ServeHTTP(w, r)
+		return
+	}
+	http.Error(w, "starting", http.StatusServiceUnavailable)
+}
+
+// depthOf asks a queue for its depth as telemetry wants it.
+func depthOf(i drivers.Inspector) func(context.Context) (otel.Depth, error) {
+	return func(ctx context.Context) (otel.Depth, error) {
+		d, err := i.Depth(ctx)
+		return otel.Depth{Visible: d.Visible, InFlight: d.InFlight, Delayed: d.Delayed, DeadLetters: d.DeadLetters, OldestAge: d.OldestAge}, err
+	}
+}

@@ -1,0 +1,95 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/queue"
+)
+
+// Sink sends to a queue. It implements [drivers.Sink].
+type Sink struct{ *opened }
+
+var _ drivers.Sink = (*Sink)(nil)
+
+// OpenSink opens the queue for sending, and makes it where it does not exist.
+func (t Target) OpenSink(ctx context.Context, c *Config) (*Sink, error) {
+	o, err := t.open(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return &Sink{o}, nil
+}
+
+var errDelay = errors.New("the delay is below zero")
+
+// Send sends the messages, all or none, but for those that are no good.
+func (s *Sink) Send(ctx context.Context, ms []*handler.Message) []error {
+	if len(ms) == 0 {
+		return nil
+	}
+	if err := s.usable(ctx, "send"); err != nil {
+		return slices.Repeat([]error{err}, len(ms))
+	}
+	var errs []error
+	var blocked map[string]bool // groups with a message that is no good
+	out := make([]queue.Message, 0, len(ms))
+	refuse := func(i int, err error) {
+		if errs == nil {
+			errs = make([]error, len(ms))
+		}
+		errs[i] = &drivers.Error{Code: drivers.Invalid, Queue: s.Queue, Op: "send", Err: err}
+	}
+	for i, m := range ms {
+		switch {
+		case m.Delay < 0:
+			refuse(i, errDelay)
+			if s.config.Ordered && m.Group != "" {
+				if blocked == nil {
+					blocked = map[string]bool{}
+				}
+				blocked[m.Group] = true
+			}
+			continue
+		case blocked[m.Group]:
+			refuse(i, errors.New("an earlier message of its group was refused"))
+			continue
+		}
+		delay := m.Delay
+		if delay == 0 {
+			delay = -1 // the queue's
+		}
+		out = append(out, queue.Message{Body: m.Body, Attributes: m.Attributes, Group: m.Group, DedupeID: m.DedupeID, Delay: delay})
+	}
+	if len(out) == 0 {
+		return errs
+	}
+	sent, err := s.Engine.Send(ctx, s.Queue, out)
+	if err != nil {
+		err = s.fail(ctx, "send", err)
+		if errs == nil {
+			return slices.Repeat([]error{err}, len(ms))
+		}
+	}
+	for i, next := 0, 0; i < len(ms); i++ {
+		switch {
+		case errs != nil && errs[i] != nil:
+			continue
+		case err != nil:
+			errs[i] = err
+		default:
+			ms[i].ID = sent[next].ID
+		}
+		next++
+	}
+	return errs
+}
+
+// Capabilities says what the queue can do.
+func (s *Sink) Capabilities() drivers.Capabilities { return s.capabilities() }
+
+// Close closes the sink.
+func (s *Sink) Close() error { return s.close() }

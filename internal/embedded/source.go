@@ -1,0 +1,180 @@
+package embedded
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/queue"
+)
+
+// Source receives from a queue. It implements [drivers.Source],
+// [drivers.Inspector], [drivers.Purger], [drivers.Redriver] and
+// [drivers.DeadLetters].
+type Source struct {
+	*opened
+	closing context.Context //nolint:containedctx // ends when the source is closed
+	end     context.CancelFunc
+}
+
+var (
+	_ drivers.Source      = (*Source)(nil)
+	_ drivers.Inspector   = (*Source)(nil)
+	_ drivers.Purger      = (*Source)(nil)
+	_ drivers.Redriver    = (*Source)(nil)
+	_ drivers.DeadLetters = (*Source)(nil)
+)
+
+// OpenSource opens the queue for receiving, and makes it where it does not
+// exist.
+func (t Target) OpenSource(ctx context.Context, c *Config) (*Source, error) {
+	o, err := t.open(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	s := &Source{opened: o}
+	s.closing, s.end = context.WithCancel(context.WithoutCancel(ctx))
+	return s, nil
+}
+
+// Receive returns messages as [drivers.Source] says. From an ordered queue it
+// takes one message of each group before a second one of any.
+func (s *Source) Receive(ctx context.Context, n int, wait time.Duration) ([]drivers.Delivery, error) {
+	if err := s.usable(ctx, "receive"); err != nil {
+		return nil, err
+	}
+	r := queue.ReceiveRequest{Max: n, Visibility: -1, Spread: true}
+	// While there are messages nothing needs to end with the source.
+	got, err := s.Engine.Receive(ctx, s.Queue, r)
+	if err == nil && len(got) == 0 && wait > 0 {
+		r.Wait = wait
+		got, err = s.await(ctx, r)
+	}
+	if err != nil {
+		return nil, s.fail(ctx, "receive", err)
+	}
+	if len(got) == 0 {
+		return nil, nil
+	}
+	ms := make([]handler.Message, len(got))
+	out := make([]drivers.Delivery, len(got))
+	for i := range got {
+		fill(&ms[i], &got[i].Message)
+		out[i] = drivers.Delivery{Message: &ms[i], Receipt: got[i].Receipt, Deadline: got[i].Deadline}
+	}
+	return out, nil
+}
+
+func (s *Source) await(ctx context.Context, r queue.ReceiveRequest) ([]queue.Received, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.closing, cancel)()
+	return s.Engine.Receive(ctx, s.Queue, r)
+}
+
+// exhaustedReason is the reason of a letter that the engine dead-lettered: there
+// was nobody to give one.
+const exhaustedReason = "it was delivered as often as its queue allows"
+
+// fill makes the portable message of the engine's.
+func fill(m *handler.Message, from *queue.Message) {
+	m.ID, m.Body, m.Attributes = from.ID, from.Body, from.Attributes
+	m.Group, m.DedupeID = from.Group, from.DedupeID
+	m.Attempt, m.EnqueuedAt = from.Receives, from.EnqueuedAt
+	drivers.UnpackFailure(m.Attributes) // one that came here from a provider with less room
+	if from.Source == "" {
+		return
+	}
+	if _, rejected := drivers.ParseFailure(m.Attributes); !rejected {
+		m.SetAttribute(drivers.AttributeDeadLetterQueue, from.Source)
+		m.SetAttribute(drivers.AttributeDeadLetterReason, exhaustedReason)
+	}
+}
+
+// Settle carries out settlements: acks and drops are deleted, delayed retries
+// hidden until then, rejections moved to the dead-letter queue in one step. A
+// retry without a delay is left to the end of its lease.
+func (s *Source) Settle(ctx context.Context, ss []drivers.Settlement) []error {
+	if len(ss) == 0 {
+		return nil
+	}
+	if err := s.usable(ctx, "settle"); err != nil {
+		return slices.Repeat([]error{err}, len(ss))
+	}
+	b := settling{n: len(ss)}
+	var deletes []string
+	var changes []queue.Change
+	var rejections []queue.Rejection
+	var deleted, changed, rejected []int // the settlements' indices
+	for i := range ss {
+		t := &ss[i]
+		switch t.Action {
+		case handler.Ack, handler.Drop:
+			if deletes == nil {
+				deletes, deleted = make([]string, 0, len(ss)), make([]int, 0, len(ss))
+			}
+			deletes, deleted = append(deletes, t.Receipt), append(deleted, i)
+		case handler.DeadLetter:
+			if t.Message == nil {
+				b.set(i, &drivers.Error{Code: drivers.Invalid, Queue: s.Queue, Op: "settle", Err: errNoMessage})
+				continue
+			}
+			rejections = append(rejections, queue.Rejection{
+				Receipt: t.Receipt, Attributes: drivers.FailureAttributes(t.Failure, t.Message, s.Queue, 0),
+			})
+			rejected = append(rejected, i)
+		case handler.Retry:
+			if t.Delayed {
+				changes = append(changes, queue.Change{Receipt: t.Receipt, By: t.Delay})
+				changed = append(changed, i)
+			}
+		default:
+			b.set(i, &drivers.Error{Code: drivers.Invalid, Queue: s.Queue, Op: "settle", Err: errUnknownAction})
+		}
+	}
+	if len(deletes) > 0 {
+		b.put(ctx, s, deleted, s.Engine.Delete(ctx, s.Queue, deletes))
+	}
+	if len(changes) > 0 {
+		b.put(ctx, s, changed, s.Engine.Change(ctx, s.Queue, changes))
+	}
+	if len(rejections) > 0 {
+		b.put(ctx, s, rejected, s.Engine.Reject(ctx, s.Queue, rejections))
+	}
+	return b.errs
+}
+
+// Extend sets leases.
+func (s *Source) Extend(ctx context.Context, es []drivers.Extension) []error {
+	if len(es) == 0 {
+		return nil
+	}
+	if err := s.usable(ctx, "extend"); err != nil {
+		return slices.Repeat([]error{err}, len(es))
+	}
+	changes := make([]queue.Change, len(es))
+	for i, e := range es {
+		changes[i] = queue.Change{Receipt: e.Receipt, By: e.By}
+	}
+	errs := s.Engine.Change(ctx, s.Queue, changes)
+	for i, err := range errs {
+		errs[i] = s.fail(ctx, "extend", err)
+	}
+	return errs
+}
+
+// Capabilities says what the queue can do.
+func (s *Source) Capabilities() drivers.Capabilities {
+	c := s.capabilities()
+	c.Lease = s.config.Visibility
+	return c
+}
+
+// Close closes the source. Receives that wait return.
+func (s *Source) Close() error {
+	err := s.close()
+	s.end()
+	return err
+}

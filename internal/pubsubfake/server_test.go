@@ -1,0 +1,313 @@
+package pubsubfake_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/iam/apiv1/iampb"
+	"cloud.google.com/go/pubsub/v2"
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"google.golang.org/api/option"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/sluice-go/sluice/internal/pubsubfake"
+)
+
+type rig struct {
+	*pubsubfake.Server
+	conn *grpc.ClientConn
+	pub  pubsubpb.PublisherClient
+	sub  pubsubpb.SubscriberClient
+}
+
+func start(t *testing.T) *rig {
+	t.Helper()
+	s, err := pubsubfake.Start("")
+	require.NoError(t, err)
+	conn, err := grpc.NewClient(s.Addr(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, conn.Close())
+		require.NoError(t, s.Close())
+	})
+	return &rig{Server: s, conn: conn, pub: pubsubpb.NewPublisherClient(conn), sub: pubsubpb.NewSubscriberClient(conn)}
+}
+
+func (r *rig) queue(t *testing.T, q pubsubfake.Queue) pubsubfake.Queue {
+	t.Helper()
+	q.Project, q.ID = "p", "q"
+	require.NoError(t, r.Create(t.Context(), q))
+	return q
+}
+
+func (r *rig) publish(t *testing.T, q pubsubfake.Queue, ms ...*pubsubpb.PubsubMessage) {
+	t.Helper()
+	_, err := r.pub.Publish(t.Context(), &pubsubpb.PublishRequest{Topic: q.Topic(), Messages: ms})
+	require.NoError(t, err)
+}
+
+func (r *rig) pull(t *testing.T, q pubsubfake.Queue) []*pubsubpb.ReceivedMessage {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	resp, err := r.sub.Pull(ctx, &pubsubpb.PullRequest{Subscription: q.Subscription(), MaxMessages: 10})
+	require.NoError(t, err)
+	return resp.ReceivedMessages
+}
+
+func (r *rig) nack(t *testing.T, q pubsubfake.Queue, rms []*pubsubpb.ReceivedMessage) {
+	t.Helper()
+	for _, rm := range rms {
+		_, err := r.sub.ModifyAckDeadline(t.Context(), &pubsubpb.ModifyAckDeadlineRequest{Subscription: q.Subscription(), AckIds: []string{rm.AckId}})
+		require.NoError(t, err)
+	}
+}
+
+func data(s string) *pubsubpb.PubsubMessage { return &pubsubpb.PubsubMessage{Data: []byte(s)} }
+
+func TestStartAndClose(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	s, err := pubsubfake.Start("127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, s.Create(t.Context(), pubsubfake.Queue{Project: "p", ID: "q"}))
+
+	_, err = pubsubfake.Start(s.Addr())
+	require.ErrorContains(t, err, "address already in use")
+
+	require.NoError(t, s.Close())
+	require.NoError(t, s.Close())
+	_, err = net.DialTimeout("tcp", s.Addr(), time.Second)
+	require.Error(t, err, "the fake still listens after Close")
+}
+
+func TestPublishHasTheServicesLimits(t *testing.T) {
+	r := start(t)
+	q := r.queue(t, pubsubfake.Queue{})
+	attr := func(k, v string) *pubsubpb.PubsubMessage {
+		return &pubsubpb.PubsubMessage{Attributes: map[string]string{k: v}}
+	}
+	many := map[string]string{}
+	for i := range 101 {
+		many[strings.Repeat("k", i+1)] = ""
+	}
+	for _, c := range []struct {
+		name string
+		ms   []*pubsubpb.PubsubMessage
+		want codes.Code
+	}{
+		{"nothing", nil, codes.InvalidArgument},
+		{"empty message", []*pubsubpb.PubsubMessage{{}}, codes.InvalidArgument},
+		{"two keys", []*pubsubpb.PubsubMessage{{Data: []byte("a"), OrderingKey: "a"}, {Data: []byte("b"), OrderingKey: "b"}}, codes.FailedPrecondition},
+		{"long key", []*pubsubpb.PubsubMessage{{Data: []byte("a"), OrderingKey: strings.Repeat("k", 1025)}}, codes.InvalidArgument},
+		{"empty attribute name", []*pubsubpb.PubsubMessage{attr("", "v")}, codes.InvalidArgument},
+		{"reserved attribute name", []*pubsubpb.PubsubMessage{attr("google", "v")}, codes.InvalidArgument},
+		{"long attribute name", []*pubsubpb.PubsubMessage{attr(strings.Repeat("k", 257), "v")}, codes.InvalidArgument},
+		{"long attribute value", []*pubsubpb.PubsubMessage{attr("k", strings.Repeat("v", 1025))}, codes.InvalidArgument},
+		{"101 attributes", []*pubsubpb.PubsubMessage{{Attributes: many}}, codes.InvalidArgument},
+		{"too large", []*pubsubpb.PubsubMessage{{Data: make([]byte, 10_000_000)}}, codes.InvalidArgument},
+		{"1,001 messages", slicesOf(data("x"), 1001), codes.InvalidArgument},
+		{"client's own attribute", []*pubsubpb.PubsubMessage{attr("googclient_traceparent", "v")}, codes.OK},
+		{"9 MB", []*pubsubpb.PubsubMessage{{Data: make([]byte, 9_000_000)}}, codes.OK},
+	} {
+		_, err := r.pub.Publish(t.Context(), &pubsubpb.PublishRequest{Topic: q.Topic(), Messages: c.ms})
+		require.Equal(t, c.want, status.Code(err), "%s: %v", c.name, err)
+	}
+}
+
+func slicesOf[T any](v T, n int) []T {
+	out := make([]T, n)
+	for i := range out {
+		out[i] = v
+	}
+	return out
+}
+
+func TestPullWaitsForAMessage(t *testing.T) {
+	r := start(t)
+	q := r.queue(t, pubsubfake.Queue{})
+	got := make(chan int, 1)
+	go func() {
+		resp, _ := r.sub.Pull(t.Context(), &pubsubpb.PullRequest{Subscription: q.Subscription(), MaxMessages: 10})
+		got <- len(resp.GetReceivedMessages())
+	}()
+	require.Eventually(t, func() bool { return r.Calls("Pull") == 1 }, 10*time.Second, time.Millisecond)
+	r.publish(t, q, data("x"))
+	select {
+	case n := <-got:
+		require.Equal(t, 1, n)
+	case <-time.After(10 * time.Second):
+		t.Fatal("the pull did not see the message")
+	}
+}
+
+func TestPullAnswersBeforeItsDeadline(t *testing.T) {
+	r := start(t)
+	q := r.queue(t, pubsubfake.Queue{})
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	resp, err := r.sub.Pull(ctx, &pubsubpb.PullRequest{Subscription: q.Subscription(), MaxMessages: 10})
+	require.NoError(t, err)
+	require.Empty(t, resp.ReceivedMessages)
+}
+
+func TestDepthIsReadWithoutTouchingMessages(t *testing.T) {
+	r := start(t)
+	q := r.queue(t, pubsubfake.Queue{MaxAttempts: 5})
+	r.publish(t, q, data("a"), data("b"), data("c"))
+	rms := r.pull(t, q)
+	require.Len(t, rms, 3)
+	r.nack(t, q, rms[:1])
+
+	d, err := r.Depth(q.Subscription())
+	require.NoError(t, err)
+	require.EqualValues(t, 1, d.Visible)
+	require.EqualValues(t, 2, d.InFlight)
+	require.WithinDuration(t, time.Now(), d.Oldest, time.Minute)
+	require.EqualValues(t, 2, r.pull(t, q)[0].DeliveryAttempt, "counting must not have been a delivery")
+
+	_, err = r.Depth("projects/p/subscriptions/none")
+	require.Error(t, err)
+}
+
+func TestForwardedLettersHaveTheServicesAttributes(t *testing.T) {
+	r := start(t)
+	q := r.queue(t, pubsubfake.Queue{MaxAttempts: 5})
+	r.publish(t, q, &pubsubpb.PubsubMessage{Data: []byte("poison"), Attributes: map[string]string{"own": "kept"}})
+	for range 5 {
+		rms := r.pull(t, q)
+		require.Len(t, rms, 1)
+		require.NotContains(t, rms[0].Message.Attributes, "CloudPubSubDeadLetterSourceSubscription")
+		r.nack(t, q, rms)
+	}
+	check := func(attrs map[string]string) {
+		require.Equal(t, "kept", attrs["own"])
+		require.Equal(t, "5", attrs["CloudPubSubDeadLetterSourceDeliveryCount"])
+		require.Equal(t, "q", attrs["CloudPubSubDeadLetterSourceSubscription"])
+		require.Equal(t, "p", attrs["CloudPubSubDeadLetterSourceSubscriptionProject"])
+		at, err := time.Parse("2006-01-02T15:04:05.000-07:00", attrs["CloudPubSubDeadLetterSourceTopicPublishTime"])
+		require.NoError(t, err)
+		require.WithinDuration(t, time.Now(), at, time.Minute)
+	}
+	var letters []*pubsubpb.ReceivedMessage
+	require.Eventually(t, func() bool {
+		letters = r.pull(t, q.DeadLetter())
+		return len(letters) > 0
+	}, 10*time.Second, time.Millisecond)
+	check(letters[0].Message.Attributes)
+	r.nack(t, q.DeadLetter(), letters)
+
+	// The same by streaming pull, which the high-level client uses.
+	c, err := pubsub.NewClient(t.Context(), "p", option.WithGRPCConn(r.conn), option.WithoutAuthentication())
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var attrs map[string]string
+	require.NoError(t, c.Subscriber(q.DeadLetter().Subscription()).Receive(ctx, func(_ context.Context, m *pubsub.Message) {
+		attrs = m.Attributes
+		m.Ack()
+		cancel()
+	}))
+	check(attrs)
+}
+
+func TestStaleAckIDsFailWhereDeliveryIsExactlyOnce(t *testing.T) {
+	r := start(t)
+	q := r.queue(t, pubsubfake.Queue{ExactlyOnce: true})
+	r.publish(t, q, data("a"), data("b"))
+	rms := r.pull(t, q)
+	require.Len(t, rms, 2)
+	r.nack(t, q, rms[:1])
+	ids := []string{rms[0].AckId, rms[1].AckId}
+	for range 2 { // an ack may be repeated, and a stale one stays stale
+		_, err := r.sub.Acknowledge(t.Context(), &pubsubpb.AcknowledgeRequest{Subscription: q.Subscription(), AckIds: ids})
+		require.Equal(t, codes.FailedPrecondition, status.Code(err))
+		details := status.Convert(err).Details()
+		require.Len(t, details, 1)
+		require.Equal(t, map[string]string{ids[0]: "PERMANENT_FAILURE_INVALID_ACK_ID"}, details[0].(*errdetails.ErrorInfo).Metadata)
+	}
+	d, err := r.Depth(q.Subscription())
+	require.NoError(t, err)
+	require.EqualValues(t, 1, d.Visible+d.InFlight, "the good ack of the batch counts")
+}
+
+func TestSeekToNowPurgesAndSeekBackIsRefused(t *testing.T) {
+	r := start(t)
+	q := r.queue(t, pubsubfake.Queue{})
+	seek := func(at time.Time) error {
+		_, err := r.sub.Seek(t.Context(), &pubsubpb.SeekRequest{
+			Subscription: q.Subscription(), Target: &pubsubpb.SeekRequest_Time{Time: timestamppb.New(at)}})
+		return err
+	}
+	r.publish(t, q, data("a"), data("b"))
+	require.NoError(t, seek(time.Now().Add(-time.Second)), "a clock that is a little behind")
+	d, err := r.Depth(q.Subscription())
+	require.NoError(t, err)
+	require.Zero(t, d)
+	r.publish(t, q, data("after"))
+	require.Len(t, r.pull(t, q), 1)
+	require.Equal(t, codes.Unimplemented, status.Code(seek(time.Now().Add(-time.Hour))))
+}
+
+func TestFaultsAndCounts(t *testing.T) {
+	r := start(t)
+	q := r.queue(t, pubsubfake.Queue{})
+	r.SetFault(func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
+		if method != "Publish" {
+			return next()
+		}
+		_, err := next()
+		require.NoError(t, err)
+		return nil, status.Error(codes.Unavailable, "the response was lost")
+	})
+	_, err := r.pub.Publish(t.Context(), &pubsubpb.PublishRequest{Topic: q.Topic(), Messages: []*pubsubpb.PubsubMessage{data("x")}})
+	require.Equal(t, codes.Unavailable, status.Code(err))
+	r.SetFault(nil)
+	require.Len(t, r.pull(t, q), 1, "the work was done though the response was lost")
+	require.Equal(t, 1, r.Calls("Publish"))
+	require.Equal(t, 2, r.Calls(""))
+}
+
+func TestPolicies(t *testing.T) {
+	r := start(t)
+	q := r.queue(t, pubsubfake.Queue{})
+	iam := iampb.NewIAMPolicyClient(r.conn)
+	p, err := iam.GetIamPolicy(t.Context(), &iampb.GetIamPolicyRequest{Resource: q.Topic()})
+	require.NoError(t, err)
+	require.Empty(t, p.Bindings)
+	p.Bindings = []*iampb.Binding{{Role: "roles/pubsub.publisher", Members: []string{"serviceAccount:x"}}}
+	set := &iampb.SetIamPolicyRequest{Resource: q.Topic(), Policy: p}
+	_, err = iam.SetIamPolicy(t.Context(), set)
+	require.NoError(t, err)
+	_, err = iam.SetIamPolicy(t.Context(), set)
+	require.Equal(t, codes.Aborted, status.Code(err), "the etag is old")
+	p, err = iam.GetIamPolicy(t.Context(), &iampb.GetIamPolicyRequest{Resource: q.Topic()})
+	require.NoError(t, err)
+	require.Len(t, p.Bindings, 1)
+	_, err = iam.GetIamPolicy(t.Context(), &iampb.GetIamPolicyRequest{Resource: "projects/p/subscriptions/none"})
+	require.Equal(t, codes.NotFound, status.Code(err))
+
+	may, err := iam.TestIamPermissions(t.Context(), &iampb.TestIamPermissionsRequest{Resource: q.Subscription(), Permissions: []string{"a"}})
+	require.NoError(t, err)
+	require.Equal(t, []string{"a"}, may.Permissions)
+	may, err = iam.TestIamPermissions(t.Context(), &iampb.TestIamPermissionsRequest{Resource: "projects/p/topics/none", Permissions: []string{"a"}})
+	require.NoError(t, err)
+	require.Empty(t, may.Permissions)
+}
+
+func TestCreateReportsWhatIsThere(t *testing.T) {
+	r := start(t)
+	q := r.queue(t, pubsubfake.Queue{MaxAttempts: 5})
+	err := r.Create(t.Context(), q)
+	require.Equal(t, codes.AlreadyExists, status.Code(errors.Unwrap(err)), "%v", err)
+}

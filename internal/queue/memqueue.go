@@ -1,0 +1,384 @@
+package queue
+
+import (
+	"math"
+	"time"
+)
+
+// memQueue is a queue in memory. The engine's mutex guards it.
+//
+// An entry that cannot be received yet is on the hidden timeline. One that can
+// is on the ready timeline, unless it is of a group of an ordered queue: then
+// the group's first entry is there for the whole group, as long as no message
+// of the group is leased.
+type memQueue struct {
+	engine  *Memory
+	name    string
+	config  Config
+	created time.Time
+	removed bool
+	bell    bell
+
+	slab           slab
+	oldest, newest *entry // in the order of sequence
+	sequence       int64
+	hidden, ready  timeline
+	age            timeline
+	inFlight       int64 // hidden by a receive
+	delayed        int64 // hidden since they were sent
+
+	groups map[string]*group
+	spare  *group
+	dirty  []*group
+
+	seen     map[dedupeKey]sent
+	seenLog  fifo[dedupeKey]
+	attempts map[string]attempt
+	tried    fifo[string]
+
+	moves []*memTask // oldest first
+	// cursor is the next entry that the running task looks at.
+	cursor *entry
+}
+
+// advance makes what has become due ready, and removes what is too old. Every
+// operation begins with it.
+func (q *memQueue) advance(now int64) {
+	for e := q.hidden.first(); e != nil && q.hidden.at(e) <= now; e = q.hidden.first() {
+		q.unhide(e)
+		q.show(e)
+	}
+	for e := q.age.first(); e != nil && e.enqueuedAt+int64(q.config.Retention) <= now; e = q.age.first() {
+		q.remove(e)
+	}
+	q.flush()
+}
+
+// nextEvent is when advance will have something to do.
+func (q *memQueue) nextEvent() int64 {
+	next := int64(math.MaxInt64)
+	if e := q.hidden.first(); e != nil {
+		next = q.hidden.at(e)
+	}
+	if e := q.age.first(); e != nil {
+		next = min(next, e.enqueuedAt+int64(q.config.Retention))
+	}
+	return next
+}
+
+// hide takes an entry that is on no timeline of when it is due.
+func (q *memQueue) hide(e *entry, until int64) {
+	e.visibleAt, e.hidden = until, true
+	q.hidden.insert(e, until)
+	if e.receives == 0 {
+		q.delayed++
+	} else {
+		q.inFlight++
+		if e.group != nil {
+			e.group.leased++
+			q.mark(e.group)
+		}
+	}
+	if until < q.bell.alarm {
+		q.bell.ring()
+	}
+}
+
+func (q *memQueue) unhide(e *entry) {
+	q.hidden.remove(e)
+	e.hidden = false
+	if e.receives == 0 {
+		q.delayed--
+		return
+	}
+	q.inFlight--
+	if e.group != nil {
+		e.group.leased--
+	}
+}
+
+// show makes an entry that is not hidden available.
+func (q *memQueue) show(e *entry) {
+	if e.group != nil {
+		q.mark(e.group)
+		return
+	}
+	q.ready.insert(e, e.visibleAt)
+	q.bell.ring()
+}
+
+// place hides the entry until then, or shows it.
+func (q *memQueue) place(e *entry, visibleAt, now int64) {
+	if visibleAt > now {
+		q.hide(e, visibleAt)
+		return
+	}
+	e.visibleAt = visibleAt
+	q.show(e)
+}
+
+// mark has flush look at the group.
+func (q *memQueue) mark(g *group) {
+	if !g.dirty {
+		g.dirty = true
+		q.dirty = append(q.dirty, g)
+	}
+}
+
+// flush brings the groups that something happened to up to date. Every
+// operation ends with it.
+func (q *memQueue) flush() {
+	for _, g := range q.dirty {
+		g.dirty = false
+		if g.ready != nil {
+			q.ready.remove(g.ready)
+			g.ready = nil
+		}
+		switch {
+		case g.first == nil:
+			delete(q.groups, g.name)
+			*g = group{spare: q.spare}
+			q.spare = g
+		case g.leased == 0 && !g.first.hidden:
+			g.ready = g.first
+			q.ready.insert(g.first, g.readyAt())
+			q.bell.ring()
+		}
+	}
+	q.dirty = q.dirty[:0]
+}
+
+// join puts the entry into its group, where the queue keeps order.
+func (q *memQueue) join(e *entry) {
+	if !q.config.Ordered || e.groupName == "" {
+		return
+	}
+	g := q.groups[e.groupName]
+	if g == nil {
+		if g = q.spare; g != nil {
+			q.spare, g.spare = g.spare, nil
+		} else {
+			g = &group{}
+		}
+		g.name = e.groupName
+		q.groups[g.name] = g
+	}
+	g.append(e)
+}
+
+// add stores a new entry. Its sequence is set here.
+func (q *memQueue) add(e *entry, visibleAt, now int64) {
+	q.sequence++
+	e.sequence = q.sequence
+	e.older = q.newest
+	if q.newest == nil {
+		q.oldest = e
+	} else {
+		q.newest.newer = e
+	}
+	q.newest = e
+	q.age.insert(e, e.enqueuedAt)
+	q.join(e)
+	q.place(e, visibleAt, now)
+}
+
+// remove takes the entry out and frees it.
+func (q *memQueue) remove(e *entry) {
+	if e.hidden {
+		q.unhide(e)
+	} else if q.ready.has(e) {
+		q.ready.remove(e)
+	}
+	if g := e.group; g != nil {
+		if g.ready == e {
+			g.ready = nil
+		}
+		g.remove(e)
+		q.mark(g)
+	}
+	q.age.remove(e)
+	if q.cursor == e {
+		q.cursor = e.newer
+	}
+	if e.older == nil {
+		q.oldest = e.newer
+	} else {
+		e.older.newer = e.newer
+	}
+	if e.newer == nil {
+		q.newest = e.older
+	} else {
+		e.newer.older = e.older
+	}
+	q.slab.put(e)
+}
+
+// transfer moves the entry to another queue, as a new message of it that can be
+// received at once.
+func (q *memQueue) transfer(e *entry, to *memQueue, now int64, attributes map[string]string, source string) {
+	c := to.slab.get()
+	c.body, e.body = e.body, c.body
+	c.id, c.attributes, c.extra = e.id, attributes, e.extra
+	c.groupName, c.dedupeID, c.source, c.enqueuedAt = e.groupName, e.dedupeID, source, now
+	if source != "" && !q.config.Ordered {
+		c.enqueuedAt = e.enqueuedAt
+	}
+	q.remove(e)
+	to.add(c, now, now)
+	to.flush()
+}
+
+// deadLetters returns the queue that dead letters go to, or nil.
+func (q *memQueue) deadLetters() *memQueue {
+	if q.config.DeadLetter == "" {
+		return nil
+	}
+	return q.engine.queues[q.config.DeadLetter]
+}
+
+// take picks up to n entries to deliver and takes them off the ready timeline.
+// Those that were received often enough are dead-lettered instead.
+func (q *memQueue) take(now int64, n int, spread bool) []*entry {
+	taken := q.engine.taken[:0]
+	var rest []*entry // where groups that were taken from go on
+	for len(taken) < n {
+		e := q.ready.first()
+		if e == nil {
+			break
+		}
+		if e.group == nil {
+			q.ready.remove(e)
+			if !q.exhausted(e, now) {
+				taken = append(taken, e)
+			}
+			continue
+		}
+		q.ready.remove(e)
+		e.group.ready = nil
+		q.mark(e.group)
+		limit := n
+		if spread {
+			limit = len(taken) + 1
+		}
+		taken, e = q.takeGroup(taken, e, limit, now)
+		if e != nil {
+			rest = append(rest, e)
+		}
+	}
+	for len(rest) > 0 && len(taken) < n {
+		more := rest[:0]
+		for _, e := range rest {
+			if len(taken) == n {
+				break
+			}
+			if taken, e = q.takeGroup(taken, e, len(taken)+1, now); e != nil {
+				more = append(more, e)
+			}
+		}
+		rest = more
+	}
+	q.engine.taken = taken
+	return taken
+}
+
+// takeGroup takes entries of a group from e on, until there are limit, and
+// returns where to go on, or nil.
+func (q *memQueue) takeGroup(taken []*entry, e *entry, limit int, now int64) ([]*entry, *entry) {
+	for e != nil && !e.hidden && len(taken) < limit {
+		behind := e.behind
+		if !q.exhausted(e, now) {
+			taken = append(taken, e)
+		}
+		e = behind
+	}
+	if e == nil || e.hidden {
+		return taken, nil
+	}
+	return taken, e
+}
+
+// exhausted dead-letters an entry that was received often enough.
+func (q *memQueue) exhausted(e *entry, now int64) bool {
+	if q.config.MaxReceives == 0 || int(e.receives) < q.config.MaxReceives {
+		return false
+	}
+	to := q.deadLetters()
+	if to == nil {
+		return false
+	}
+	q.transfer(e, to, now, e.attributes, q.name)
+	return true
+}
+
+// deliver leases the entries that were taken.
+func (q *memQueue) deliver(taken []*entry, now int64, visibility time.Duration) []Received {
+	size := 0
+	for _, e := range taken {
+		size += arenaNeeds(e.body) + arenaNeeds(e.extra)
+	}
+	memory := arena{make([]byte, size)}
+	receipts := make([]byte, 0, len(taken)*receiptSize)
+	out := make([]Received, len(taken))
+	until := now + int64(visibility)
+	for i, e := range taken {
+		e.receives++
+		if e.firstReceived == 0 {
+			e.firstReceived = now
+		}
+		e.delivery = q.engine.nextDelivery()
+		q.place(e, until, now)
+		receipts = appendReceipt(receipts, uint64(e.slot), e.delivery)
+		out[i].Message = e.message()
+		out[i].own(&memory)
+		out[i].Deadline = timeOf(until)
+	}
+	all := string(receipts)
+	for i := range out {
+		out[i].Receipt, all = all[:receiptSize], all[receiptSize:]
+	}
+	return out
+}
+
+// find returns the entry that the receipt is good for, or nil.
+func (q *memQueue) find(receipt string) *entry {
+	slot, delivery, ok := parseReceipt(receipt)
+	if !ok {
+		return nil
+	}
+	return q.slab.find(slot, delivery)
+}
+
+// change sets the lease of an entry that is hidden.
+func (q *memQueue) change(e *entry, until, now int64) {
+	q.unhide(e)
+	q.place(e, max(until, now), now)
+}
+
+// reshape arranges the entries anew after the queue began or ceased to keep
+// order.
+func (q *memQueue) reshape() {
+	q.hidden, q.ready = timeline{kind: byDue}, timeline{kind: byDue}
+	q.inFlight, q.delayed = 0, 0
+	q.groups, q.spare = map[string]*group{}, nil
+	for e := q.oldest; e != nil; e = e.newer {
+		e.links[byDue] = link{}
+		e.group, e.ahead, e.behind = nil, nil, nil
+		q.join(e)
+		if e.hidden {
+			q.hide(e, e.visibleAt)
+		} else {
+			q.show(e)
+		}
+	}
+	q.flush()
+}
+
+// stats counts without looking at the messages.
+func (q *memQueue) stats() Stats {
+	s := Stats{InFlight: q.inFlight, Delayed: q.delayed}
+	s.Visible = int64(q.slab.live) - q.inFlight - q.delayed
+	if e := q.age.first(); e != nil {
+		s.Oldest = timeOf(e.enqueuedAt)
+	}
+	return s
+}

@@ -1,0 +1,221 @@
+// Package queue is Sluice's own queue engine: visibility timeouts, delays,
+// ordered groups, a deduplication window, dead-lettering after N receives, move
+// tasks and retention. It has two stores with one behaviour: [NewMemory], and
+// [OpenSQLite] for a file that several processes share. The embedded queue
+// (drivers/mem, drivers/sqlite) and the in-process SQS server
+// (drivers/sqs/sqstest) are thin faces of it.
+package queue
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// The engine's errors.
+var (
+	ErrNotFound     = errors.New("no such queue")
+	ErrExists       = errors.New("a queue of that name exists with another configuration")
+	ErrReceipt      = errors.New("the receipt is not valid any more")
+	ErrClosed       = errors.New("the queue engine is closed")
+	ErrConfig       = errors.New("the configuration makes no sense")
+	ErrForeign      = errors.New("the file is no queue file of this version")
+	ErrNoDeadLetter = errors.New("the queue has no dead-letter queue")
+	ErrTaskRunning  = errors.New("a move task is already running on this queue")
+	ErrTaskNotFound = errors.New("no such move task, or it has ended")
+)
+
+// Clock is what the engine reads the time from, so that a test can move it.
+// After is asked for when a receive waits or a task paces itself.
+type Clock interface {
+	Now() time.Time
+	After(d time.Duration) <-chan time.Time
+}
+
+// Config is a queue's configuration. The zero Config is a plain queue with the
+// defaults.
+type Config struct {
+	// Visibility is the lease that a receive gives. Zero means DefaultVisibility.
+	Visibility time.Duration
+	// Retention is how long a message is kept, from its enqueue time. Zero
+	// means DefaultRetention.
+	Retention time.Duration
+	// Delay is the delay of messages that are sent with none of their own.
+	Delay time.Duration
+	// Ordered delivers messages of one group in the order they were sent, one
+	// batch of the group at a time: while one of them is in flight or waits for
+	// its retry, the later ones are not delivered. Messages without a group are
+	// not ordered.
+	Ordered bool
+	// DedupeWindow is how long a second message with the same dedupe ID is
+	// taken for the first: it is accepted, gets the first's ID and sequence,
+	// and is not stored. Zero means that dedupe IDs are stored and ignored.
+	DedupeWindow time.Duration
+	// DedupePerGroup makes the window per group (SQS high-throughput FIFO)
+	// rather than per queue.
+	DedupePerGroup bool
+	// DeadLetter is the queue that a message goes to at the receive after its
+	// MaxReceives-th, and when it is rejected. Empty is none.
+	DeadLetter string
+	// MaxReceives is how often a message is received before it is
+	// dead-lettered. Zero means that only a rejection dead-letters.
+	MaxReceives int
+	// Extra is carried for the engine's face and means nothing to the engine.
+	Extra map[string]string
+}
+
+// The defaults of a Config, those of SQS.
+const (
+	DefaultVisibility = 30 * time.Second
+	DefaultRetention  = 4 * 24 * time.Hour
+)
+
+// Message is a message as it is sent and stored.
+type Message struct {
+	ID         string // made by Send where empty
+	Body       []byte
+	Attributes map[string]string
+	Group      string
+	DedupeID   string
+	// Delay is how long it stays invisible; negative means the queue's Config.Delay.
+	Delay time.Duration
+	// Extra is opaque to the engine (sqstest keeps the typed SQS attributes
+	// and the trace header in it).
+	Extra []byte
+
+	// What follows is set by the engine on what it returns.
+
+	EnqueuedAt    time.Time // kept when a message is dead-lettered from an unordered queue
+	Sequence      int64     // grows in the order of sending within a queue
+	Receives      int       // how often it was received, this time included
+	FirstReceived time.Time
+	// Source is the queue that a dead letter came from by the engine's own
+	// doing; empty where it was sent to this queue directly.
+	Source string
+	// VisibleAt is when the message can be received (again).
+	VisibleAt time.Time
+}
+
+// Received is a delivery.
+type Received struct {
+	Message
+	Receipt string
+	// Deadline is when the lease ends.
+	Deadline time.Time
+}
+
+// ReceiveRequest asks for messages.
+type ReceiveRequest struct {
+	Max  int
+	Wait time.Duration
+	// Visibility is the lease; negative means the queue's own. Zero makes the
+	// messages visible again at once.
+	Visibility time.Duration
+	// AttemptID is SQS's ReceiveRequestAttemptId: a repeated receive with the
+	// same one within five minutes, while no lease has been changed, gives the
+	// same messages with the same receipts. Empty is none.
+	AttemptID string
+	// Spread takes one message of each group of an ordered queue before a
+	// second one of any, so that more groups are worked on at once. Without it
+	// as many as there are of one group come first, as SQS does it.
+	Spread bool
+}
+
+// Change sets a delivery's lease, counted from now. By zero gives it back.
+type Change struct {
+	Receipt string
+	By      time.Duration
+}
+
+// Rejection moves a delivery to the dead-letter queue, atomically, with the
+// given attributes instead of its own.
+type Rejection struct {
+	Receipt    string
+	Attributes map[string]string
+}
+
+// Stats counts a queue's messages.
+type Stats struct {
+	Visible, InFlight, Delayed int64
+	// Oldest is when the oldest message was enqueued; zero where there is none.
+	Oldest time.Time
+}
+
+// TaskStatus is the state of a move task, in SQS's words.
+type TaskStatus string
+
+// The states.
+const (
+	TaskRunning    TaskStatus = "RUNNING"
+	TaskCompleted  TaskStatus = "COMPLETED"
+	TaskCancelling TaskStatus = "CANCELLING"
+	TaskCancelled  TaskStatus = "CANCELLED"
+	TaskFailed     TaskStatus = "FAILED"
+)
+
+// Task is a move task.
+type Task struct {
+	Handle      string
+	Source      string
+	Destination string // empty: each message goes back to its Source
+	Rate        int    // messages a second; zero is as fast as it goes
+	Status      TaskStatus
+	Moved       int64
+	ToMove      int64
+	Started     time.Time
+	Failure     string
+}
+
+// Engine is a set of queues. All methods may be called concurrently, and those
+// of a SQLite engine by several processes on one file. After Close they return
+// ErrClosed, and receives that wait return it too. What is passed in is not
+// kept, and what is returned belongs to the caller.
+//
+// Methods on several receipts answer an error an item, and nil where every item
+// is done.
+type Engine interface {
+	// Create makes a queue. One that exists with the same Config is left as it
+	// is; with another it is ErrExists.
+	Create(ctx context.Context, name string, c Config) error
+	Config(ctx context.Context, name string) (Config, time.Time, error) // and when it was created
+	Configure(ctx context.Context, name string, c Config) error
+	Remove(ctx context.Context, name string) error
+	List(ctx context.Context) ([]string, error) // sorted
+
+	// Send stores the messages, all or none, and returns each as it is stored.
+	// One that is a duplicate comes back as the first one was.
+	Send(ctx context.Context, name string, ms []Message) ([]Message, error)
+
+	// Receive waits up to r.Wait for messages. It returns none and no error
+	// where none came. Messages that have been received MaxReceives times go to
+	// the dead-letter queue here, not before, as SQS does it.
+	Receive(ctx context.Context, name string, r ReceiveRequest) ([]Received, error)
+
+	// Delete removes deliveries. A receipt whose lease ended is still good as
+	// long as the message was not received again (SQS's rule); otherwise it is
+	// ErrReceipt, and the message stays.
+	Delete(ctx context.Context, name string, receipts []string) []error
+	// Change sets leases. One that has ended is ErrReceipt.
+	Change(ctx context.Context, name string, cs []Change) []error
+	// Reject moves deliveries to the dead-letter queue.
+	Reject(ctx context.Context, name string, rs []Rejection) []error
+
+	// Peek returns up to max messages from the front, in any state, changing
+	// nothing.
+	Peek(ctx context.Context, name string, max int) ([]Message, error)
+	Stats(ctx context.Context, name string) (Stats, error)
+	Purge(ctx context.Context, name string) error
+
+	// StartMove starts a task that moves the messages of source to destination,
+	// in the order of their sequence, with their receive counts reset and a new
+	// enqueue time. It moves those that are there when it starts and can be
+	// received when it gets to them; the destination's dedupe window does not
+	// stop them. Destination empty moves each to where it came from; the task
+	// fails at one that has no Source, as SQS's does. The task runs until it is
+	// done, cancelled, or the engine is closed.
+	StartMove(ctx context.Context, source, destination string, rate int) (Task, error)
+	CancelMove(ctx context.Context, handle string) (Task, error)
+	Moves(ctx context.Context, source string) ([]Task, error) // newest first, at most ten
+
+	Close() error
+}

@@ -1,0 +1,109 @@
+package queue
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+	"time"
+)
+
+// Send implements [Engine].
+func (s *SQLite) Send(ctx context.Context, name string, ms []Message) ([]Message, error) {
+	var out []Message
+	err := s.write(ctx, name, func(tx *sqlTx, q *sqlQueue) error {
+		out = slices.Clone(ms)
+		fillIDs(out)
+		return tx.send(q, out)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (tx *sqlTx) send(q *sqlQueue, ms []Message) error {
+	dedupes := q.config.DedupeWindow > 0
+	if dedupes {
+		err := tx.exec("DELETE FROM seen WHERE queue = ? AND enqueued_at <= ?", q.id, tx.now-int64(q.config.DedupeWindow))
+		if err != nil {
+			return err
+		}
+	}
+	id, err := tx.sequences(q, len(ms)) // those of duplicates are left out
+	if err != nil {
+		return err
+	}
+	for i := range ms {
+		m := &ms[i]
+		m.Receives, m.FirstReceived, m.Source = 0, time.Time{}, ""
+		if dedupes && m.DedupeID != "" {
+			found, err := tx.duplicate(q, m)
+			if err != nil {
+				return err
+			}
+			if found {
+				continue
+			}
+		}
+		id++
+		if err := tx.store(q, m, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// duplicate completes m if it was sent before.
+func (tx *sqlTx) duplicate(q *sqlQueue, m *Message) (bool, error) {
+	var id string
+	var sequence, at int64
+	err := tx.row("SELECT mid, sequence, enqueued_at FROM seen WHERE queue = ? AND scope = ? AND dedupe = ?",
+		q.id, q.config.dedupeScope(m.Group), m.DedupeID).
+		Scan(&id, &sequence, &at)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	m.ID, m.Sequence, m.EnqueuedAt, m.VisibleAt = id, sequence, timeOf(at), timeOf(at)
+	return true, nil
+}
+
+// store inserts a message.
+func (tx *sqlTx) store(q *sqlQueue, m *Message, id int64) error {
+	delay := m.Delay
+	if delay < 0 {
+		delay = q.config.Delay
+	}
+	visibleAt := tx.now + int64(delay)
+	ordered := q.config.Ordered && m.Group != ""
+	body, extra := nullable(m.Body), nullable(m.Extra)
+	large := len(body)+len(extra) > smallBody
+	if large {
+		if err := tx.exec("INSERT INTO bodies (id, body, extra) VALUES (?, ?, ?)", id, body, extra); err != nil {
+			return err
+		}
+		body, extra = nil, nil
+	}
+	err := tx.exec(`INSERT INTO messages (id, queue, ordered, visible_at, receives, first_received, delivery, enqueued_at, large, mid, grp, dedupe, source, attributes, body, extra)
+		VALUES (?, ?, ?, ?, 0, 0, 0, ?, ?, ?, ?, ?, '', ?, ?, ?)`,
+		id, q.id, ordered, visibleAt, tx.now, large, m.ID, m.Group, m.DedupeID, encodeAttributes(m.Attributes), body, extra)
+	if err != nil {
+		return err
+	}
+	if ordered {
+		if err := tx.began(q, m.Group, id, visibleAt); err != nil {
+			return err
+		}
+	}
+	tx.offer(q, visibleAt)
+	m.Sequence = id - q.low()
+	m.EnqueuedAt, m.VisibleAt = timeOf(tx.now), timeOf(visibleAt)
+	if q.config.DedupeWindow > 0 && m.DedupeID != "" {
+		return tx.exec("INSERT INTO seen (queue, scope, dedupe, mid, sequence, enqueued_at) VALUES (?, ?, ?, ?, ?, ?)",
+			q.id, q.config.dedupeScope(m.Group), m.DedupeID, m.ID, m.Sequence, tx.now)
+	}
+	return nil
+}

@@ -1,0 +1,111 @@
+package queue
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+)
+
+// each runs what is to be done on each of n receipts in one transaction, and
+// returns an error for each where one has failed. The receipt's own errors
+// (ErrReceipt, ErrNoDeadLetter) leave the others alone.
+func (s *SQLite) each(ctx context.Context, name string, n int, do func(tx *sqlTx, q *sqlQueue, i int) (refused, err error)) []error {
+	var errs []error
+	err := s.write(ctx, name, func(tx *sqlTx, q *sqlQueue) error {
+		errs = nil
+		for i := range n {
+			refused, err := do(tx, q, i)
+			if err != nil {
+				return err
+			}
+			if refused != nil {
+				if errs == nil {
+					errs = make([]error, n)
+				}
+				errs[i] = refused
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return slices.Repeat([]error{err}, n)
+	}
+	return errs
+}
+
+// place reads a receipt of the queue.
+func (q *sqlQueue) place(receipt string) (id, delivery int64, ok bool) {
+	p, d, ok := parseReceipt(receipt)
+	id, delivery = int64(p), int64(d) // what overflows is below zero, and refused
+	return id, delivery, ok && id > q.low() && id < q.high() && delivery > 0
+}
+
+// Delete implements [Engine].
+func (s *SQLite) Delete(ctx context.Context, name string, receipts []string) []error {
+	return s.each(ctx, name, len(receipts), func(tx *sqlTx, q *sqlQueue, i int) (refused, err error) {
+		id, delivery, ok := q.place(receipts[i])
+		if !ok {
+			return ErrReceipt, nil
+		}
+		g := gonner{id: id}
+		err = tx.row("DELETE FROM messages WHERE id = ? AND delivery = ? RETURNING ordered, large, grp", id, delivery).
+			Scan(&g.ordered, &g.large, &g.group)
+		if errors.Is(err, sql.ErrNoRows) {
+			return ErrReceipt, nil
+		}
+		if err == nil {
+			err = tx.removed(q, &g)
+		}
+		return nil, err
+	})
+}
+
+// Change implements [Engine].
+func (s *SQLite) Change(ctx context.Context, name string, cs []Change) []error {
+	return s.each(ctx, name, len(cs), func(tx *sqlTx, q *sqlQueue, i int) (refused, err error) {
+		id, delivery, ok := q.place(cs[i].Receipt)
+		if !ok {
+			return ErrReceipt, nil
+		}
+		until := tx.now + int64(max(cs[i].By, 0))
+		var ordered bool
+		var group string
+		err = tx.row("UPDATE messages SET visible_at = ? WHERE id = ? AND delivery = ? AND visible_at > ? RETURNING ordered, grp",
+			until, id, delivery, tx.now).Scan(&ordered, &group)
+		if errors.Is(err, sql.ErrNoRows) {
+			return ErrReceipt, nil
+		}
+		if ordered {
+			tx.mark(q, group)
+		} else {
+			tx.offer(q, until)
+		}
+		return nil, err
+	})
+}
+
+// Reject implements [Engine].
+func (s *SQLite) Reject(ctx context.Context, name string, rs []Rejection) []error {
+	return s.each(ctx, name, len(rs), func(tx *sqlTx, q *sqlQueue, i int) (refused, err error) {
+		id, delivery, ok := q.place(rs[i].Receipt)
+		if !ok {
+			return ErrReceipt, nil
+		}
+		found, err := tx.records("SELECT "+recordColumns+" FROM messages WHERE id = ? AND delivery = ?", id, delivery)
+		if err != nil {
+			return nil, err
+		}
+		if len(found) == 0 {
+			return ErrReceipt, nil
+		}
+		to, err := tx.deadLetters(q)
+		if err != nil {
+			return nil, err
+		}
+		if to == nil {
+			return q.config.noDeadLetter(q.name), nil
+		}
+		return nil, tx.transfer(q, to, found[0], encodeAttributes(rs[i].Attributes), q.name)
+	})
+}

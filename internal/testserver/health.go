@@ -1,0 +1,59 @@
+package testserver
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// serves returns an error where the LocalStack at url does not run one of the
+// services.
+func serves(ctx context.Context, url string, services []string) (err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/_localstack/health", nil)
+	if err != nil {
+		return err
+	}
+	res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, res.Body.Close()) }()
+	var health struct{ Services map[string]string }
+	if err := json.NewDecoder(res.Body).Decode(&health); err != nil {
+		return err
+	}
+	for _, s := range services {
+		if st := health.Services[s]; st != "available" && st != "running" {
+			return fmt.Errorf("service %s is %q", s, st)
+		}
+	}
+	return nil
+}
+
+// pong returns a health check: the Redis at addr answers a PING.
+func pong(addr string) func(context.Context) error {
+	return func(ctx context.Context) (err error) {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, conn.Close()) }()
+		if err := conn.SetDeadline(time.Now().Add(2 * time.Second)); err != nil {
+			return err
+		}
+		if _, err := conn.Write([]byte("PING\r\n")); err != nil {
+			return err
+		}
+		line, err := bufio.NewReader(conn).ReadString('\n')
+		if err == nil && !strings.HasPrefix(line, "+PONG") {
+			err = fmt.Errorf("answered %q", line)
+		}
+		return err
+	}
+}

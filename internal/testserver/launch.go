@@ -1,0 +1,44 @@
+package testserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+func kinds() map[string]*kind {
+	return map[string]*kind{
+		"localstack": localStackKind, "elasticmq": elasticMQKind, "dynamodb": dynamoDBKind,
+		"redis": redisKind, "postgres": postgresKind,
+	}
+}
+
+// Kinds lists the servers that [Launch] starts.
+func Kinds() []string {
+	return []string{"localstack", "elasticmq", "redis", "postgres", "dynamodb"}
+}
+
+// Launched is a server that was started outside of any test.
+type Launched struct {
+	URL   string
+	close func() error
+}
+
+// Close ends the server and removes what it left.
+func (l *Launched) Close() error { return l.close() }
+
+// Launch starts the named kind of server, and says which environment variable
+// tells tests of it.
+func Launch(ctx context.Context, name string) (l *Launched, env string, err error) {
+	k := kinds()[name]
+	if k == nil {
+		return nil, "", fmt.Errorf("no such server; there are %s", strings.Join(slices.Sorted(slices.Values(Kinds())), ", "))
+	}
+	s, r, err := k.launch(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	return &Launched{URL: s.URL, close: func() error { return errors.Join(s.stop(), r.remove()) }}, k.env, nil
+}

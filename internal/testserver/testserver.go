@@ -1,0 +1,203 @@
+// Package testserver starts real servers for tests, each on a free port of the
+// loopback interface: LocalStack, ElasticMQ, Redis, PostgreSQL and DynamoDB (by
+// moto).
+//
+// A function named after a server returns one that all tests of the binary
+// share, started at the first call and ended with the binary, however that ends;
+// a test must use names of its own in it ([Name]). Where the environment names
+// one (SLUICE_LOCALSTACK_URL, SLUICE_ELASTICMQ_URL, SLUICE_REDIS_URL,
+// SLUICE_POSTGRES_URL, SLUICE_DYNAMODB_URL) that is used instead: the command
+// withservers sets them, so that all packages share one. The functions whose
+// names begin with Own start a server for one test, which may stop and start it.
+//
+// What a server needs is installed into the user's cache directory, or found on
+// the machine. Where it cannot be had the test is skipped with the reason; with
+// CI=true or SLUICE_REQUIRE_LOCAL=1 it fails instead.
+package testserver
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// The environment variables that name a running server.
+const (
+	EnvLocalStack = "SLUICE_LOCALSTACK_URL"
+	EnvElasticMQ  = "SLUICE_ELASTICMQ_URL"
+	EnvRedis      = "SLUICE_REDIS_URL"
+	EnvPostgres   = "SLUICE_POSTGRES_URL"
+	EnvDynamoDB   = "SLUICE_DYNAMODB_URL"
+)
+
+// A Server is a running server.
+type Server struct {
+	// URL is where it listens: http://127.0.0.1:PORT, redis://127.0.0.1:PORT,
+	// postgres://USER@127.0.0.1:PORT/DATABASE?sslmode=disable.
+	URL string
+
+	name  string
+	start func(context.Context) (stop func() error, err error) // nil: it is shared
+	stop  func() error                                         // nil: it is stopped
+}
+
+// Addr returns the server's host and port.
+func (s *Server) Addr() string {
+	_, rest, _ := strings.Cut(s.URL, "://")
+	rest, _, _ = strings.Cut(rest, "/")
+	return rest[strings.LastIndexByte(rest, '@')+1:]
+}
+
+// Stop ends the server, as an outage does. LocalStack, ElasticMQ and DynamoDB
+// then forget what they held; Redis and PostgreSQL keep it. A shared server
+// cannot be stopped.
+func (s *Server) Stop(t testing.TB) {
+	t.Helper()
+	s.own(t)
+	if s.stop == nil {
+		return
+	}
+	stop := s.stop
+	s.stop = nil
+	if err := stop(); err != nil {
+		t.Fatalf("stopping %s: %v", s.name, err)
+	}
+}
+
+// Start starts a stopped server again, on the same port, and waits for it.
+func (s *Server) Start(t testing.TB) {
+	t.Helper()
+	s.own(t)
+	if s.stop != nil {
+		return
+	}
+	stop, err := s.start(t.Context())
+	if err != nil {
+		t.Fatalf("starting %s again: %v", s.name, err)
+	}
+	s.stop = stop
+}
+
+func (s *Server) own(t testing.TB) {
+	t.Helper()
+	if s.start == nil {
+		t.Fatalf("this %s is shared with other tests: get one with Own…", s.name)
+	}
+}
+
+// A kind is a kind of server: how to make one ready to start.
+type kind struct {
+	name string
+	env  string
+	// prepare installs what is needed, chooses a port and a directory and
+	// returns the URL, how to start it, and how to remove its traces.
+	prepare func(ctx context.Context) (*recipe, error)
+
+	once   sync.Once
+	shared *Server
+	err    error
+}
+
+type recipe struct {
+	url    string
+	start  func(ctx context.Context) (stop func() error, err error)
+	remove func() error
+}
+
+// installTimeout bounds the first installation of a server.
+const installTimeout = 8 * time.Minute
+
+// launch prepares and starts a server. A port that another process took in the
+// meantime makes it try again.
+func (k *kind) launch(ctx context.Context) (*Server, *recipe, error) {
+	ctx, cancel := context.WithTimeout(ctx, installTimeout)
+	defer cancel()
+	var err error
+	for range 3 {
+		var r *recipe
+		if r, err = k.prepare(ctx); err != nil {
+			return nil, nil, err // not to be had: another attempt changes nothing
+		}
+		var stop func() error
+		if stop, err = r.start(ctx); err == nil {
+			return &Server{URL: r.url, name: k.name, start: r.start, stop: stop}, r, nil
+		}
+		if rerr := r.remove(); rerr != nil || ctx.Err() != nil {
+			return nil, nil, fmt.Errorf("%w (%v)", err, rerr) //nolint:errorlint // the first is the cause
+		}
+	}
+	return nil, nil, err
+}
+
+// get returns the shared server, starting it at the first call.
+func (k *kind) get(t testing.TB) *Server {
+	t.Helper()
+	k.once.Do(func() {
+		if url := os.Getenv(k.env); url != "" {
+			k.shared = &Server{URL: strings.TrimSuffix(url, "/"), name: k.name}
+			return
+		}
+		// Not the test's context: the server outlives the test. What ends it is
+		// the end of this process (see package process).
+		s, _, err := k.launch(context.Background())
+		if k.err = err; err == nil {
+			s.start = nil
+			k.shared = s
+		}
+	})
+	if k.err != nil {
+		unavailable(t, k.name, k.err)
+	}
+	return k.shared
+}
+
+// own returns a server of the test's own.
+func (k *kind) own(t testing.TB) *Server {
+	t.Helper()
+	s, r, err := k.launch(t.Context())
+	if err != nil {
+		unavailable(t, k.name, err)
+	}
+	t.Cleanup(func() {
+		s.Stop(t)
+		if err := r.remove(); err != nil {
+			t.Errorf("removing what %s left: %v", k.name, err)
+		}
+	})
+	return s
+}
+
+// Required is true where a server that cannot be had fails the test.
+func Required() bool {
+	return os.Getenv("CI") == "true" || os.Getenv("SLUICE_REQUIRE_LOCAL") == "1"
+}
+
+func unavailable(t testing.TB, name string, err error) {
+	t.Helper()
+	if Required() {
+		t.Fatalf("%s cannot be had, and it is required here: %v", name, err)
+	}
+	t.Skipf("%s cannot be had: %v", name, err)
+}
+
+// Name returns a name that no other test uses, valid for a queue, a table or a
+// database.
+func Name(t testing.TB) string {
+	t.Helper()
+	var b strings.Builder
+	for _, r := range strings.ToLower(t.Name()) {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			b.WriteRune(r)
+		default:
+			b.WriteByte('_')
+		}
+	}
+	name := b.String()
+	return name[:min(len(name), 32)] + "_" + strings.ToLower(rand.Text()[:10])
+}

@@ -1,0 +1,224 @@
+// Package timer keeps very many deadlines with one timer: a heap of items, of
+// which only the earliest is armed. Setting, moving and removing an item costs
+// a lock and a few swaps, no goroutine and no allocation, so that every lease
+// of a consumer can have its own deadline.
+package timer
+
+import (
+	"sync"
+	"time"
+)
+
+// An Owner is told when its [Item] is due.
+type Owner interface {
+	// Fire is called once each time the item was set and became due. now is
+	// read shortly before. It is called on the heap's goroutine, one item after
+	// the other and with no lock held: it may set and remove items, its own as
+	// well, and must not block.
+	Fire(now time.Time)
+}
+
+// An Item is one deadline. It is a field of what it is for, and is not copied
+// once it was set. Its Owner is set before the first [Heap.Set].
+type Item struct {
+	Owner Owner
+	// pos is the item's index in the heap plus one; zero is not in the heap.
+	pos int
+}
+
+// A Heap fires items when they are due. Make one with [New]. Its methods may be
+// called concurrently.
+type Heap struct {
+	base time.Time
+
+	mu      sync.Mutex
+	nodes   []node
+	timer   *time.Timer
+	armed   int64 // what timer is set to; never where it is not
+	running bool  // run is at work and arms the timer itself when it ends
+	closed  bool
+	idle    sync.Cond // signalled when running ends
+
+	due []*Item // run's own
+}
+
+// node keeps the time beside the item, so that comparing touches no other
+// memory.
+type node struct {
+	at   int64 // since base
+	item *Item
+}
+
+const never = int64(1<<63 - 1)
+
+// New returns an empty heap.
+func New() *Heap {
+	h := &Heap{base: time.Now(), armed: never}
+	h.idle.L = &h.mu
+	return h
+}
+
+// Set has the item fire at the given time, in place of the time it was set to
+// before. A time that has passed fires at once. After [Heap.Close] it does
+// nothing.
+func (h *Heap) Set(it *Item, at time.Time) {
+	t := int64(at.Sub(h.base))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return
+	}
+	if it.pos != 0 {
+		i := it.pos - 1
+		h.nodes[i].at = t
+		if !h.up(i) {
+			h.down(i)
+		}
+	} else {
+		h.nodes = append(h.nodes, node{t, it})
+		it.pos = len(h.nodes)
+		h.up(len(h.nodes) - 1)
+	}
+	h.arm()
+}
+
+// Remove takes the item out; it does not fire any more, unless it is firing
+// already. An item that is not set is left as it is.
+func (h *Heap) Remove(it *Item) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if it.pos != 0 {
+		h.cut(it.pos - 1)
+	}
+	// The timer stays armed: a needless wake-up is cheaper than resetting it
+	// once a message.
+}
+
+// Len is the number of items that are set.
+func (h *Heap) Len() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.nodes)
+}
+
+// Close removes all items and waits for one that is firing. It must not be
+// called from an [Owner].
+func (h *Heap) Close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+	for _, n := range h.nodes {
+		n.item.pos = 0
+	}
+	h.nodes = nil
+	if h.timer != nil {
+		h.timer.Stop()
+	}
+	for h.running {
+		h.idle.Wait()
+	}
+}
+
+// arm sets the timer to the earliest item where that is earlier than what it is
+// set to. h.mu is held.
+func (h *Heap) arm() {
+	if h.running || h.closed || len(h.nodes) == 0 || h.nodes[0].at >= h.armed {
+		return
+	}
+	h.armed = h.nodes[0].at
+	d := time.Until(h.base.Add(time.Duration(h.armed)))
+	if h.timer == nil {
+		h.timer = time.AfterFunc(d, h.run)
+	} else {
+		h.timer.Reset(d)
+	}
+}
+
+// run fires what is due.
+func (h *Heap) run() {
+	h.mu.Lock()
+	if h.running || h.closed {
+		h.mu.Unlock()
+		return
+	}
+	h.running = true
+	h.armed = never
+	for !h.closed {
+		now := time.Now()
+		t := int64(now.Sub(h.base))
+		for len(h.nodes) > 0 && h.nodes[0].at <= t {
+			h.due = append(h.due, h.nodes[0].item)
+			h.cut(0)
+		}
+		if len(h.due) == 0 {
+			break
+		}
+		h.mu.Unlock()
+		for i, it := range h.due {
+			it.Owner.Fire(now)
+			h.due[i] = nil
+		}
+		h.mu.Lock()
+		h.due = h.due[:0]
+	}
+	h.running = false
+	h.idle.Broadcast()
+	h.arm()
+	h.mu.Unlock()
+}
+
+// cut takes the node at i out of the heap.
+func (h *Heap) cut(i int) {
+	h.nodes[i].item.pos = 0
+	last := len(h.nodes) - 1
+	moved := h.nodes[last]
+	h.nodes[last] = node{}
+	h.nodes = h.nodes[:last]
+	if i == last {
+		return
+	}
+	h.nodes[i] = moved
+	moved.item.pos = i + 1
+	if !h.up(i) {
+		h.down(i)
+	}
+}
+
+// up moves the node at i towards the root and reports whether it moved.
+func (h *Heap) up(i int) bool {
+	n, from := h.nodes[i], i
+	for i > 0 {
+		parent := (i - 1) / 2
+		if h.nodes[parent].at <= n.at {
+			break
+		}
+		h.nodes[i] = h.nodes[parent]
+		h.nodes[i].item.pos = i + 1
+		i = parent
+	}
+	h.nodes[i] = n
+	n.item.pos = i + 1
+	return i != from
+}
+
+// down moves the node at i away from the root.
+func (h *Heap) down(i int) {
+	n := h.nodes[i]
+	for {
+		child := 2*i + 1
+		if child >= len(h.nodes) {
+			break
+		}
+		if r := child + 1; r < len(h.nodes) && h.nodes[r].at < h.nodes[child].at {
+			child = r
+		}
+		if n.at <= h.nodes[child].at {
+			break
+		}
+		h.nodes[i] = h.nodes[child]
+		h.nodes[i].item.pos = i + 1
+		i = child
+	}
+	h.nodes[i] = n
+	n.item.pos = i + 1
+}

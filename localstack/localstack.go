@@ -1,0 +1,134 @@
+// Package localstack runs LocalStack, an AWS on this machine, without Docker, for
+// tests and for working by hand: a pinned version in a virtual environment of the
+// user's cache directory, which is made at the first start and takes a Python of
+// 3.11 or newer.
+//
+// Tests start one with [Start]. By hand:
+//
+//	go run ./localstack/cmd/localstack start
+//	eval "$(go run ./localstack/cmd/localstack env)"
+//	go run ./localstack/cmd/localstack stop
+package localstack
+
+import (
+	"context"
+	_ "embed" // for the requirements
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/sluice-go/sluice/internal/testserver/install"
+	"github.com/sluice-go/sluice/internal/testserver/process"
+)
+
+// Version is LocalStack's version. The image in docker-compose.yml is the same.
+const Version = "4.9.2"
+
+// DefaultServices are the AWS services that run where none are named.
+const DefaultServices = "sqs,sns,s3,sts,cloudwatch"
+
+//go:embed requirements.txt
+var requirements []byte
+
+// Config says how LocalStack runs. The zero Config runs DefaultServices on a
+// free port of the loopback interface.
+type Config struct {
+	// Port is the port to listen on. Zero means a free one.
+	Port int
+	// Services are the AWS services to run, such as "sqs". Empty means
+	// DefaultServices.
+	Services []string
+}
+
+// A Server is a LocalStack that this process has started. It holds what it is
+// told in memory, and ends with this process at the latest.
+type Server struct {
+	// URL is what AWS_ENDPOINT_URL is to be set to.
+	URL string
+
+	process *process.Process
+	dir     string
+}
+
+// Install makes the virtual environment, where it is not there yet, and returns
+// its Python interpreter, which also has boto3. It takes about a minute once;
+// processes that ask at the same time share the work.
+func Install(ctx context.Context) (python string, err error) {
+	return install.Python(ctx, "localstack", requirements)
+}
+
+// Start installs LocalStack where it is not installed, starts it and waits until
+// it is healthy, about four seconds. A nil config is the zero Config.
+func Start(ctx context.Context, c *Config) (*Server, error) {
+	if c == nil {
+		c = &Config{}
+	}
+	python, err := Install(ctx)
+	if err != nil {
+		return nil, err
+	}
+	port := c.Port
+	if port == 0 {
+		if port, err = process.FreePort(); err != nil {
+			return nil, err
+		}
+	}
+	if err := process.CheckPort(port); err != nil {
+		return nil, fmt.Errorf("LocalStack: %w", err)
+	}
+	dir, err := os.MkdirTemp("", "sluice-localstack-")
+	if err != nil {
+		return nil, err
+	}
+	args, env := Command(python, dir, port, c.Services)
+	s := &Server{URL: fmt.Sprintf("http://127.0.0.1:%d", port), dir: dir}
+	s.process, err = process.Start(ctx, process.Spec{
+		Name: "LocalStack", Args: args, Env: env, Dir: dir, RemoveDir: true,
+		Healthy: process.HTTP(s.URL + "/_localstack/health"),
+	})
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return s, nil
+}
+
+// Stop ends the server. What it held is gone. A second call does nothing.
+func (s *Server) Stop() error {
+	return errors.Join(s.process.Stop(), os.RemoveAll(s.dir))
+}
+
+// Command returns the command line that runs LocalStack with the interpreter
+// that [Install] returned, and what to add to the environment. dir is an
+// existing directory that it may write to.
+func Command(python, dir string, port int, services []string) (args, env []string) {
+	names := DefaultServices
+	if len(services) > 0 {
+		names = strings.Join(services, ",")
+	}
+	return []string{python, "-m", "localstack.runtime.main"}, []string{
+		"PATH=" + filepath.Dir(python) + string(os.PathListSeparator) + os.Getenv("PATH"),
+		"SERVICES=" + names,
+		"GATEWAY_LISTEN=127.0.0.1:" + strconv.Itoa(port),
+		"FILESYSTEM_ROOT=" + dir,
+		"TMPDIR=" + dir,
+		// It is not to fetch anything, report anything or serve names.
+		"SKIP_SSL_CERT_DOWNLOAD=1",
+		"DISABLE_EVENTS=1",
+		"DNS_ADDRESS=0",
+		"OVERRIDE_IN_DOCKER=0",
+	}
+}
+
+// Environment is what a program needs to talk to a LocalStack at url: its
+// address, a region, and credentials, which LocalStack does not check.
+func Environment(url string) []string {
+	return []string{
+		"AWS_ENDPOINT_URL=" + url,
+		"AWS_REGION=us-east-1",
+		"AWS_ACCESS_KEY_ID=test",
+		"AWS_SECRET_ACCESS_KEY=test",
+	}
+}

@@ -1,0 +1,190 @@
+package backoff
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	cenkalti "github.com/cenkalti/backoff/v4"
+
+	"github.com/sluice-go/sluice/handler"
+)
+
+// The defaults of [Config].
+const (
+	DefaultMin        = time.Second
+	DefaultMax        = 10 * time.Minute
+	DefaultMultiplier = 2.0
+)
+
+// Jitter says how a delay is spread at random, so that messages that failed
+// together do not come back together.
+type Jitter uint8
+
+// The kinds of jitter.
+const (
+	// FullJitter takes any delay between zero and the computed one. It spreads
+	// the load best, and halves the delays on average.
+	FullJitter Jitter = iota
+	// EqualJitter takes any delay between half the computed one and all of it:
+	// for a dependency that needs to be left alone for a while.
+	EqualJitter
+	// NoJitter takes the computed delay.
+	NoJitter
+)
+
+// Config describes how retries are spaced. The zero Config has the defaults.
+type Config struct {
+	// Policy gives the delays in place of Min, Max and Multiplier. Of a
+	// *backoff.ExponentialBackOff (github.com/cenkalti/backoff/v4) its initial
+	// and maximum intervals and its multiplier are taken; its
+	// RandomizationFactor gives way to Jitter. A MaxElapsedTime other than none
+	// and backoff's default is refused: it counts from when the policy was made,
+	// which means nothing to a message; use MaxAttempts. Any other policy, as
+	// one by backoff.WithMaxRetries, is played through once, here and now, for
+	// its first hundred delays, the last of which holds from then on; where it
+	// stops, messages are rejected.
+	Policy cenkalti.BackOff
+
+	// Min is the delay after the first attempt, before jitter. Zero means
+	// [DefaultMin].
+	Min time.Duration
+
+	// Max is the longest delay, before jitter. Zero means [DefaultMax], or Min
+	// if that is longer. Where the provider's longest delay is shorter, that
+	// holds. SQS: 12 hours; Pub/Sub has none, since the runtime holds back
+	// longer delays than its 600 s.
+	Max time.Duration
+
+	// Multiplier is the factor from each delay to the next. Zero means
+	// [DefaultMultiplier]; less than 1 is refused.
+	Multiplier float64
+
+	// Jitter is how delays are spread. Zero means [FullJitter].
+	Jitter Jitter
+
+	// MaxAttempts is the attempt whose failure is the last: the message is then
+	// rejected, with the error as the reason. Zero means no limit but the
+	// queue's own. It should be below the queue's own limit (SQS:
+	// maxReceiveCount; Pub/Sub: max delivery attempts): only a rejection carries
+	// the reason to the dead-letter queue.
+	MaxAttempts int
+
+	// Classifier is asked about an error before [Classify] is, which has the
+	// last word only where it says [Unknown]. Nil means Classify alone.
+	Classifier Classifier
+
+	// Random returns numbers from [0, 1), concurrently, for the jitter. Nil means
+	// math/rand/v2.
+	Random func() float64
+}
+
+func (c *Config) withDefaults() Config {
+	var d Config
+	if c != nil {
+		d = *c
+	}
+	if d.Policy == nil {
+		if d.Min == 0 {
+			d.Min = DefaultMin
+		}
+		if d.Max == 0 {
+			d.Max = max(DefaultMax, d.Min)
+		}
+		if d.Multiplier == 0 {
+			d.Multiplier = DefaultMultiplier
+		}
+	}
+	if d.Random == nil {
+		d.Random = rand.Float64
+	}
+	return d
+}
+
+func (c *Config) validate() error {
+	var faults []error
+	if c.Policy != nil && (c.Min != 0 || c.Max != 0 || c.Multiplier != 0) {
+		faults = append(faults, errors.New("Policy and any of Min, Max, Multiplier exclude each other"))
+	}
+	if c.Jitter > NoJitter {
+		faults = append(faults, fmt.Errorf("Jitter is %d, which is none of FullJitter, EqualJitter, NoJitter", c.Jitter))
+	}
+	if c.MaxAttempts < 0 {
+		faults = append(faults, fmt.Errorf("MaxAttempts is %d, below zero", c.MaxAttempts))
+	}
+	return errors.Join(faults...)
+}
+
+// New returns the middleware. A nil config has the defaults.
+func New(config *Config) (handler.Middleware, error) {
+	c := config.withDefaults()
+	if err := c.validate(); err != nil {
+		return nil, fmt.Errorf("backoff: %w", err)
+	}
+	p, err := policyOf(&c)
+	if err != nil {
+		return nil, fmt.Errorf("backoff: %w", err)
+	}
+	r := &retrier{config: c, policy: p}
+	return func(next handler.Handler) handler.Handler {
+		return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
+			err := next.Handle(ctx, m)
+			if err == nil {
+				return nil
+			}
+			return r.judge(ctx, m, err)
+		})
+	}, nil
+}
+
+type retrier struct {
+	config Config
+	policy policy
+}
+
+// judge turns a handler's error into the verdict on its message.
+func (r *retrier) judge(ctx context.Context, m *handler.Message, err error) error {
+	if v := handler.VerdictOf(err); v.Action != handler.Retry || v.Delayed {
+		return err
+	}
+	if r.classify(err) == Permanent {
+		return handler.Reject(err)
+	}
+	if errors.Is(context.Cause(ctx), handler.ErrStopped) {
+		return handler.RetryAfter(0, err)
+	}
+	if m.Attempt <= 0 {
+		return err
+	}
+	longest, stop := r.policy.delay(m.Attempt)
+	if stop || (r.config.MaxAttempts > 0 && m.Attempt >= r.config.MaxAttempts) {
+		return handler.Reject(fmt.Errorf("%w (%d): %w", handler.ErrExhausted, m.Attempt, err))
+	}
+	if limit := m.Origin().MaxDelay; limit > 0 {
+		longest = min(longest, limit)
+	}
+	return handler.RetryAfter(r.jitter(longest), err)
+}
+
+func (r *retrier) classify(err error) Class {
+	if r.config.Classifier != nil {
+		if c := r.config.Classifier(err); c != Unknown {
+			return c
+		}
+	}
+	return Classify(err)
+}
+
+func (r *retrier) jitter(longest time.Duration) time.Duration {
+	switch r.config.Jitter {
+	case NoJitter:
+		return longest
+	case EqualJitter:
+		half := longest / 2
+		return half + time.Duration(r.config.Random()*float64(longest-half))
+	default:
+		return time.Duration(r.config.Random() * float64(longest))
+	}
+}

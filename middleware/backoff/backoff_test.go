@@ -1,0 +1,235 @@
+package backoff_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"testing"
+	"time"
+
+	cenkalti "github.com/cenkalti/backoff/v4"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/middleware/backoff"
+)
+
+// judge runs one attempt whose handler returns err through the middleware.
+func judge(ctx context.Context, t require.TestingT, c *backoff.Config, m *handler.Message, err error) error {
+	mw, fault := backoff.New(c)
+	require.NoError(t, fault)
+	return mw(handler.HandlerFunc(func(context.Context, *handler.Message) error { return err })).Handle(ctx, m)
+}
+
+func attempt(n int) *handler.Message { return &handler.Message{Attempt: n} }
+
+func TestErrorsBecomeVerdicts(t *testing.T) {
+	fixed := &backoff.Config{Min: time.Second, Max: time.Minute, Jitter: backoff.NoJitter, MaxAttempts: 4}
+	stopping, stop := context.WithCancelCause(context.Background())
+	stop(handler.ErrStopped)
+	for _, tc := range []struct {
+		name string
+		ctx  context.Context
+		m    *handler.Message
+		err  error
+		want handler.Verdict
+	}{
+		{"nil", nil, attempt(1), nil, handler.Verdict{Action: handler.Ack}},
+		{"unknown error", nil, attempt(1), errBoom, handler.Verdict{Delayed: true, Delay: time.Second}},
+		{"transient error", nil, attempt(3), statusError(503), handler.Verdict{Delayed: true, Delay: 4 * time.Second}},
+		{"permanent error", nil, attempt(1), statusError(400), handler.Verdict{Action: handler.DeadLetter}},
+		{"last attempt", nil, attempt(4), errBoom, handler.Verdict{Action: handler.DeadLetter}},
+		{"beyond the last attempt", nil, attempt(40), errBoom, handler.Verdict{Action: handler.DeadLetter}},
+		{"attempt unknown", nil, attempt(0), errBoom, handler.Verdict{}},
+		{"attempt unknown, permanent", nil, attempt(0), statusError(400), handler.Verdict{Action: handler.DeadLetter}},
+		{"the handler's own delay", nil, attempt(9), handler.RetryAfter(time.Hour, errBoom), handler.Verdict{Delayed: true, Delay: time.Hour}},
+		{"the handler's own delay, around a permanent error", nil, attempt(1), handler.RetryAfter(0, statusError(400)), handler.Verdict{Delayed: true}},
+		{"the handler's rejection", nil, attempt(1), handler.Reject(statusError(503)), handler.Verdict{Action: handler.DeadLetter}},
+		{"the handler's discard", nil, attempt(9), handler.Discard(errBoom), handler.Verdict{Action: handler.Drop}},
+		{"backoff.Permanent", nil, attempt(1), fmt.Errorf("x: %w", cenkalti.Permanent(statusError(503))), handler.Verdict{Action: handler.DeadLetter}},
+		{"stopping", stopping, attempt(3), context.Canceled, handler.Verdict{Delayed: true}},
+		{"stopping at the last attempt", stopping, attempt(4), errBoom, handler.Verdict{Delayed: true}},
+		{"stopping, permanent", stopping, attempt(3), statusError(400), handler.Verdict{Action: handler.DeadLetter}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			ctx := tc.ctx
+			if ctx == nil {
+				ctx = t.Context()
+			}
+			err := judge(ctx, t, fixed, tc.m, tc.err)
+			got := handler.VerdictOf(err)
+			require.Equal(t, tc.want.Action.String(), got.Action.String())
+			require.Equal(t, tc.want.Delayed, got.Delayed)
+			require.Equal(t, tc.want.Delay, got.Delay)
+			if tc.err != nil {
+				require.ErrorIs(t, err, tc.err, "the cause is kept")
+			}
+			exhausted := tc.want.Action == handler.DeadLetter && tc.m.Attempt >= 4
+			require.Equal(t, exhausted, errors.Is(err, handler.ErrExhausted))
+		})
+	}
+}
+
+func TestWithoutMaxAttemptsTheQueueDecides(t *testing.T) {
+	v := handler.VerdictOf(judge(t.Context(), t, nil, attempt(math.MaxInt), errBoom))
+	require.Equal(t, handler.Retry, v.Action)
+	require.True(t, v.Delayed)
+	require.LessOrEqual(t, v.Delay, backoff.DefaultMax)
+}
+
+func TestTheClassifierIsAskedFirst(t *testing.T) {
+	c := &backoff.Config{Classifier: func(err error) backoff.Class {
+		switch {
+		case errors.Is(err, errBoom):
+			return backoff.Permanent
+		case errors.Is(err, statusError(401)):
+			return backoff.Transient
+		default:
+			return backoff.Unknown
+		}
+	}}
+	for err, want := range map[error]handler.Action{
+		errBoom:          handler.DeadLetter,
+		statusError(401): handler.Retry,
+		statusError(403): handler.DeadLetter, // left to Classify
+		statusError(500): handler.Retry,
+	} {
+		require.Equal(t, want, handler.VerdictOf(judge(t.Context(), t, c, attempt(1), err)).Action, err.Error())
+	}
+}
+
+// delays returns the delays after attempts 1 to n, without jitter.
+func delays(t require.TestingT, c backoff.Config, n int) []time.Duration {
+	c.Jitter = backoff.NoJitter
+	ds := make([]time.Duration, n)
+	for i := range ds {
+		v := handler.VerdictOf(judge(context.Background(), t, &c, attempt(i+1), errBoom))
+		require.True(t, v.Delayed)
+		ds[i] = v.Delay
+	}
+	return ds
+}
+
+func TestDelaysGrowToTheMaximum(t *testing.T) {
+	const s = time.Second
+	require.Equal(t, []time.Duration{1 * s, 2 * s, 4 * s, 8 * s, 16 * s}, delays(t, backoff.Config{}, 5))
+	require.Equal(t, []time.Duration{2 * s, 6 * s, 18 * s, 20 * s, 20 * s},
+		delays(t, backoff.Config{Min: 2 * s, Max: 20 * s, Multiplier: 3}, 5))
+	require.Equal(t, []time.Duration{3 * s, 3 * s, 3 * s}, delays(t, backoff.Config{Min: 3 * s, Multiplier: 1}, 3))
+	require.Equal(t, []time.Duration{time.Hour, time.Hour}, delays(t, backoff.Config{Min: time.Hour}, 2))
+}
+
+func TestPolicies(t *testing.T) {
+	const s = time.Second
+	exp := cenkalti.NewExponentialBackOff(cenkalti.WithInitialInterval(s), cenkalti.WithMultiplier(2), cenkalti.WithMaxInterval(5*s))
+	require.Equal(t, []time.Duration{1 * s, 2 * s, 4 * s, 5 * s, 5 * s}, delays(t, backoff.Config{Policy: exp}, 5))
+	require.Equal(t, []time.Duration{7 * s, 7 * s}, delays(t, backoff.Config{Policy: cenkalti.NewConstantBackOff(7 * s)}, 2))
+	require.Equal(t, []time.Duration{0, 0}, delays(t, backoff.Config{Policy: &cenkalti.ZeroBackOff{}}, 2))
+	long := delays(t, backoff.Config{Policy: &counting{}}, 150)
+	require.Equal(t, 3*s, long[2])
+	require.Equal(t, long[99], long[149], "the last of the table holds from there on")
+
+	limited := &backoff.Config{Policy: cenkalti.WithMaxRetries(cenkalti.NewConstantBackOff(s), 2), Jitter: backoff.NoJitter}
+	for n, want := range map[int]handler.Action{1: handler.Retry, 2: handler.Retry, 3: handler.DeadLetter, 1000: handler.DeadLetter} {
+		err := judge(t.Context(), t, limited, attempt(n), errBoom)
+		require.Equal(t, want, handler.VerdictOf(err).Action, n)
+		require.Equal(t, want == handler.DeadLetter, errors.Is(err, handler.ErrExhausted))
+	}
+	stop := &backoff.Config{Policy: &cenkalti.StopBackOff{}}
+	require.Equal(t, handler.DeadLetter, handler.VerdictOf(judge(t.Context(), t, stop, attempt(1), errBoom)).Action)
+}
+
+// counting is a policy whose delays show how often it was asked.
+type counting struct{ n int }
+
+func (c *counting) Reset()                     { c.n = 0 }
+func (c *counting) NextBackOff() time.Duration { c.n++; return time.Duration(c.n) * time.Second }
+
+func TestAPolicyIsNotAskedOnceAMessage(t *testing.T) {
+	p := &counting{}
+	mw, err := backoff.New(&backoff.Config{Policy: p, Jitter: backoff.NoJitter})
+	require.NoError(t, err)
+	h := mw(handler.HandlerFunc(func(context.Context, *handler.Message) error { return errBoom }))
+	for range 10 { // as many messages at their second attempt
+		require.Equal(t, 2*time.Second, handler.VerdictOf(h.Handle(t.Context(), attempt(2))).Delay)
+	}
+	require.Zero(t, p.n, "left as it came")
+}
+
+func TestTheProvidersMaximumCapsTheDelay(t *testing.T) {
+	m := attempt(50)
+	m.Bind(&handler.Origin{MaxDelay: 600 * time.Second}, nil)
+	c := &backoff.Config{Max: 24 * time.Hour, Jitter: backoff.NoJitter}
+	require.Equal(t, 600*time.Second, handler.VerdictOf(judge(t.Context(), t, c, m, errBoom)).Delay)
+	m.Bind(&handler.Origin{}, nil)
+	require.Equal(t, 24*time.Hour, handler.VerdictOf(judge(t.Context(), t, c, m, errBoom)).Delay)
+}
+
+func TestJitterStaysInItsRange(t *testing.T) {
+	for _, tc := range []struct {
+		jitter backoff.Jitter
+		random float64
+		want   time.Duration
+	}{
+		{backoff.FullJitter, 0, 0},
+		{backoff.FullJitter, 0.5, 4 * time.Second},
+		{backoff.EqualJitter, 0, 4 * time.Second},
+		{backoff.EqualJitter, 0.5, 6 * time.Second},
+		{backoff.NoJitter, 0.5, 8 * time.Second},
+	} {
+		c := &backoff.Config{Jitter: tc.jitter, Random: func() float64 { return tc.random }}
+		require.Equal(t, tc.want, handler.VerdictOf(judge(t.Context(), t, c, attempt(4), errBoom)).Delay)
+	}
+}
+
+// Whatever the policy, the attempt and the provider, the delay is from zero to
+// each of the maxima, and never falls from one attempt to the next.
+func TestDelaysAreBoundedAndMonotonic(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := &backoff.Config{
+			Min:        time.Duration(rapid.Int64Range(1, math.MaxInt64).Draw(t, "min")),
+			Multiplier: rapid.Float64Range(1, 1e300).Draw(t, "multiplier"),
+			Jitter:     backoff.Jitter(rapid.IntRange(0, 2).Draw(t, "jitter")),
+		}
+		c.Max = time.Duration(rapid.Int64Range(int64(c.Min), math.MaxInt64).Draw(t, "max"))
+		r := rapid.Float64Range(0, math.Nextafter(1, 0)).Draw(t, "random")
+		c.Random = func() float64 { return r }
+		m := attempt(rapid.IntRange(1, math.MaxInt-1).Draw(t, "attempt"))
+		limit := time.Duration(rapid.Int64Range(0, math.MaxInt64).Draw(t, "limit"))
+		m.Bind(&handler.Origin{MaxDelay: limit}, nil)
+
+		v := handler.VerdictOf(judge(context.Background(), t, c, m, errBoom))
+		require.Equal(t, handler.Retry, v.Action)
+		require.True(t, v.Delayed)
+		require.GreaterOrEqual(t, v.Delay, time.Duration(0))
+		require.LessOrEqual(t, v.Delay, c.Max)
+		if limit > 0 {
+			require.LessOrEqual(t, v.Delay, limit)
+		}
+		m.Attempt++
+		next := handler.VerdictOf(judge(context.Background(), t, c, m, errBoom))
+		require.GreaterOrEqual(t, next.Delay, v.Delay)
+	})
+}
+
+func TestNewRefusesNonsense(t *testing.T) {
+	for name, c := range map[string]*backoff.Config{
+		"exclude each other": {Policy: &cenkalti.ZeroBackOff{}, Min: 1, Max: 1, Multiplier: 1},
+		"Jitter":             {Jitter: 3},
+		"MaxAttempts":        {MaxAttempts: -1},
+		"Min is":             {Min: -1},
+		"Max is":             {Min: 2, Max: 1},
+		"multiplier":         {Multiplier: 0.5},
+		"not a number":       {Multiplier: math.NaN()},
+		"MaxElapsedTime":     {Policy: cenkalti.NewExponentialBackOff(cenkalti.WithMaxElapsedTime(time.Hour))},
+		"InitialInterval":    {Policy: &cenkalti.ExponentialBackOff{}},
+		"nil *backoff":       {Policy: (*cenkalti.ExponentialBackOff)(nil)},
+		"delay of":           {Policy: cenkalti.NewConstantBackOff(-5)},
+	} {
+		_, err := backoff.New(c)
+		require.ErrorContains(t, err, name)
+		require.ErrorContains(t, err, "backoff: ")
+	}
+}

@@ -1,0 +1,51 @@
+// Package backoff is the middleware that spaces out retries: it turns a
+// handler's error into handler.RetryAfter with a delay that grows with the
+// attempt and is jittered, or into a rejection where another attempt cannot
+// help or the attempts are used up.
+//
+//	retries, err := backoff.New(&backoff.Config{Min: time.Second, Max: 10 * time.Minute, MaxAttempts: 8})
+//	h := handler.Chain(charge, retries)
+//
+// # What becomes of an error
+//
+//	nil                                     as it is
+//	a verdict: RetryAfter, Reject, Discard  as it is, MaxAttempts or not: the
+//	and backoff.Permanent                   handler knows better
+//	permanent by the classifier             handler.Reject
+//	any other, attempts left                handler.RetryAfter(delay)
+//	any other, last attempt                 handler.Reject, with handler.ErrExhausted
+//	any other, attempt unknown              as it is: the queue's own policy decides
+//	any other, while the consumer stops     handler.RetryAfter(0): the shutdown cut
+//	                                        the work off, so it waits for no one
+//
+// The attempt is unknown on a Pub/Sub subscription without a dead-letter policy.
+// No delay can grow there, so the subscription's native RetryPolicy is left to
+// do it.
+//
+// # The delay
+//
+// The delay is computed from the attempt number alone, in constant time: there
+// is no state to share between messages or to lose in a restart, and nothing
+// sleeps while a lease runs down. Before jitter it is
+//
+//	min(Min × Multiplier^(attempt-1), Max, the provider's longest delay)
+//
+// and by default it is jittered fully, that is, it lies anywhere between zero and
+// that. A thousand messages that failed together then come back evenly spread
+// instead of together once more.
+//
+// # Which errors are permanent
+//
+// See [Classify]. An error that it does not know is retried, never rejected.
+//
+// # Where it stands
+//
+// Inside idempotency and outside timeout and heartbeat, next to the handler's
+// own errors. Outside idempotency, a failure of the idempotency store would be
+// counted against the message's attempts and could dead-letter it though its
+// handler never ran. Inside timeout, it would not see the timeout's error, and a
+// message that timed out would be retried without a delay. Without the recoverer
+// inside it, a panic passes it by and is retried by the queue's own policy.
+// A breaker belongs outside it, to see attempts that are used up as the failures
+// that they are.
+package backoff

@@ -1,0 +1,94 @@
+package backoff
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	cenkalti "github.com/cenkalti/backoff/v4"
+)
+
+// tableSize is how many delays of an unknown policy are taken.
+const tableSize = 100
+
+// policy gives the delay after an attempt: exponential, unless there is a table.
+// It never changes.
+type policy struct {
+	min, max   time.Duration
+	multiplier float64
+
+	table []time.Duration
+	stops bool // whether the end of the table is the end of the attempts
+}
+
+func policyOf(c *Config) (policy, error) {
+	switch p := c.Policy.(type) {
+	case nil:
+		return exponential("Min", "Max", c.Min, c.Max, c.Multiplier)
+	case *cenkalti.ExponentialBackOff:
+		if p == nil {
+			return policy{}, errors.New("Policy is a nil *backoff.ExponentialBackOff")
+		}
+		if p.MaxElapsedTime != 0 && p.MaxElapsedTime != cenkalti.DefaultMaxElapsedTime {
+			return policy{}, fmt.Errorf("Policy.MaxElapsedTime is %v: it counts from when the policy was made, not from a message's first attempt; set it to 0 and use MaxAttempts", p.MaxElapsedTime)
+		}
+		return exponential("Policy.InitialInterval", "Policy.MaxInterval", p.InitialInterval, p.MaxInterval, p.Multiplier)
+	default:
+		return tabulate(p)
+	}
+}
+
+func exponential(minName, maxName string, lo, hi time.Duration, multiplier float64) (policy, error) {
+	var faults []error
+	if lo <= 0 {
+		faults = append(faults, fmt.Errorf("%s is %v, not above zero", minName, lo))
+	}
+	if hi < lo {
+		faults = append(faults, fmt.Errorf("%s is %v, below the %v of %s", maxName, hi, lo, minName))
+	}
+	if math.IsNaN(multiplier) || math.IsInf(multiplier, 0) || multiplier < 1 {
+		faults = append(faults, fmt.Errorf("the multiplier is %v, not a number of at least 1", multiplier))
+	}
+	return policy{min: lo, max: hi, multiplier: multiplier}, errors.Join(faults...)
+}
+
+// tabulate plays a policy through once, because its delays can only be had one
+// after the other, with state that messages must not share.
+func tabulate(p cenkalti.BackOff) (policy, error) {
+	t := policy{table: make([]time.Duration, 0, tableSize)}
+	p.Reset()
+	for len(t.table) < tableSize {
+		d := p.NextBackOff()
+		if d == cenkalti.Stop {
+			t.stops = true
+			break
+		}
+		if d < 0 {
+			return policy{}, fmt.Errorf("Policy gave a delay of %v", d)
+		}
+		t.table = append(t.table, d)
+	}
+	p.Reset()
+	return t, nil
+}
+
+// delay returns the delay after the given attempt, from 1, before jitter. It
+// takes the same time for every attempt and cannot overflow.
+func (p *policy) delay(attempt int) (d time.Duration, stop bool) {
+	if p.table != nil {
+		switch {
+		case attempt <= len(p.table):
+			return p.table[attempt-1], false
+		case p.stops:
+			return 0, true
+		default:
+			return p.table[len(p.table)-1], false
+		}
+	}
+	f := float64(p.min) * math.Pow(p.multiplier, float64(attempt-1))
+	if f >= float64(p.max) { // infinity too
+		return p.max, false
+	}
+	return time.Duration(f), false
+}

@@ -1,0 +1,260 @@
+package breaker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/sluice-go/sluice/handler"
+)
+
+// ErrOpen is in the error with which a message is retried because of a breaker.
+var ErrOpen = errors.New("breaker is open")
+
+// State is what a [Breaker] does with messages.
+type State uint8
+
+// The states.
+const (
+	// Closed lets messages through.
+	Closed State = iota
+	// Open lets none through.
+	Open
+	// HalfOpen lets a few through, as probes.
+	HalfOpen
+)
+
+// String returns "closed", "open" or "half-open".
+func (s State) String() string {
+	switch s {
+	case Closed:
+		return "closed"
+	case Open:
+		return "open"
+	case HalfOpen:
+		return "half-open"
+	default:
+		return fmt.Sprintf("state(%d)", uint8(s))
+	}
+}
+
+// A Breaker guards one dependency. It is a [handler.Gate], and its Middleware
+// method is a [handler.Middleware]. It is safe for concurrent use, and one
+// Breaker may serve several consumers whose handlers need the same dependency.
+type Breaker struct {
+	config Config
+
+	mu    sync.Mutex
+	state State
+	// era counts changes of state. The outcome of a message that entered in
+	// another era says nothing about this one.
+	era     uint64
+	pause   time.Duration // how long it was open last, without the random part
+	until   time.Time     // when it stops being open
+	counts  window
+	changed chan struct{} // closed at each change that may let messages through
+
+	// While half-open.
+	checking  bool // Check runs
+	checked   bool // Check has succeeded, or there is none
+	probing   int  // probes on their way
+	succeeded int
+
+	changes   []change // not yet told
+	notifying bool
+}
+
+type change struct {
+	from, to State
+	cause    error
+	pause    time.Duration
+}
+
+var _ handler.Gate = (*Breaker)(nil)
+
+// New returns a closed breaker. A nil config has the defaults.
+func New(config *Config) (*Breaker, error) {
+	c := config.withDefaults()
+	if err := c.validate(); err != nil {
+		return nil, fmt.Errorf("breaker %q: %w", c.Name, err)
+	}
+	return &Breaker{config: c, counts: newWindow(c.Window), changed: make(chan struct{})}, nil
+}
+
+// State returns the present state.
+func (b *Breaker) State() State {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state
+}
+
+// Admit implements [handler.Gate]: all while closed, none while open, and while
+// half-open as many as there are probes to be made.
+func (b *Breaker) Admit(want int) (n int, reopened <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n = b.room(want)
+	if n == 0 {
+		return 0, b.changed
+	}
+	return n, nil
+}
+
+// Middleware guards next. Give it to handler.Chain as a method value.
+func (b *Breaker) Middleware(next handler.Handler) handler.Handler {
+	return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
+		era, p, wait, entered := b.enter()
+		if !entered {
+			return handler.Postpone(wait, b.explain(nil))
+		}
+		returned := false
+		// Deferred, because a panic or a runtime.Goexit must give the probe's
+		// place back too.
+		defer func() {
+			if !returned {
+				b.leave(era, p, neutral, nil)
+			}
+		}()
+		err := next.Handle(ctx, m)
+		returned = true
+		if d, failed := b.leave(era, p, b.judge(ctx, err), err); failed {
+			return b.delay(d, err)
+		}
+		return err
+	})
+}
+
+// outcome is what a message says about the dependency.
+type outcome uint8
+
+const (
+	neutral outcome = iota
+	success
+	failure
+)
+
+func (b *Breaker) judge(ctx context.Context, err error) outcome {
+	if err == nil {
+		return success
+	}
+	if ctx.Err() != nil {
+		// Nobody waited for the dependency any more.
+		if cause := context.Cause(ctx); errors.Is(cause, handler.ErrStopped) || errors.Is(cause, handler.ErrLeaseLost) {
+			return neutral
+		}
+	}
+	if b.config.Failure(err) {
+		return failure
+	}
+	return neutral
+}
+
+// delay has a failed message retried when the breaker is no longer open, or
+// later if that is its own wish.
+func (b *Breaker) delay(d time.Duration, err error) error {
+	if v := handler.VerdictOf(err); v.Action == handler.Retry && v.Delayed && v.Delay > d {
+		return err
+	}
+	return handler.RetryAfter(d, b.explain(err))
+}
+
+func (b *Breaker) explain(err error) error {
+	if err == nil {
+		return fmt.Errorf("%s: %w", b.config.Name, ErrOpen)
+	}
+	return fmt.Errorf("%s: %w: %w", b.config.Name, ErrOpen, err)
+}
+
+// A probe is a message that was let through while half-open.
+type probe struct {
+	timer *time.Timer // gives its place back if it does not
+	over  bool
+}
+
+// enter lets a message in, or says in how long it may try again. The probe is
+// nil unless the message is one.
+func (b *Breaker) enter() (era uint64, p *probe, wait time.Duration, entered bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.room(1) == 0 {
+		return 0, nil, b.remaining(), false
+	}
+	if b.state == HalfOpen {
+		p = b.probe()
+	}
+	return b.era, p, 0, true
+}
+
+// probe takes a place for one. It is called with mu held.
+func (b *Breaker) probe() *probe {
+	b.probing++
+	p, era := &probe{}, b.era
+	p.timer = time.AfterFunc(b.config.ProbeTimeout, func() { b.giveUp(era, p) })
+	return p
+}
+
+// leave counts an outcome. Where it is a failure and the breaker is not closed,
+// it also returns in how long the message may try again.
+func (b *Breaker) leave(era uint64, p *probe, o outcome, err error) (wait time.Duration, failed bool) {
+	b.mu.Lock()
+	if p != nil {
+		p.timer.Stop()
+		p.over = true
+	}
+	if era == b.era {
+		b.count(p != nil, o, err)
+	}
+	failed = o == failure && b.state != Closed
+	if failed {
+		wait = b.remaining()
+	}
+	untold := len(b.changes) > 0
+	b.mu.Unlock()
+	if untold {
+		b.notify()
+	}
+	return wait, failed
+}
+
+// giveUp counts a probe that has not ended in time as failed.
+func (b *Breaker) giveUp(era uint64, p *probe) {
+	b.mu.Lock()
+	if b.era == era && !p.over {
+		b.open(fmt.Errorf("a probe has not ended within %v", b.config.ProbeTimeout))
+	}
+	b.mu.Unlock()
+	b.notify()
+}
+
+// check runs the user's check in a goroutine of its own.
+func (b *Breaker) check(era uint64) {
+	ctx, cancel := context.WithTimeout(context.Background(), b.config.ProbeTimeout)
+	defer cancel()
+	err := b.callCheck(ctx)
+	b.mu.Lock()
+	if b.era == era {
+		b.checking = false
+		if err == nil {
+			b.checked = true
+			b.wake()
+		} else {
+			b.open(fmt.Errorf("check: %w", err))
+		}
+	}
+	b.mu.Unlock()
+	b.notify()
+}
+
+// callCheck turns a panic into an error: there is no handler here whose runtime
+// would recover it.
+func (b *Breaker) callCheck(ctx context.Context) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &handler.PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return b.config.Check(ctx)
+}

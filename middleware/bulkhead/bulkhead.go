@@ -1,0 +1,160 @@
+// Package bulkhead is the middleware that lets only so many messages of one key
+// be handled at once, so that one busy customer, tenant or host cannot occupy all
+// handlers of a process, nor overrun what its messages work on.
+//
+//	perTenant, err := bulkhead.New(4, func(m *handler.Message) string { return m.Attribute("tenant") }, nil)
+//	h := handler.Chain(sync, perTenant)
+//
+// A message over its key's limit is given back at once, to come back when the
+// ones before it should be done. It does not wait: waiting would occupy the very
+// handlers that a bulkhead is to keep free, while its lease ran down. On SQS, and
+// on Pub/Sub with a dead-letter policy, each such delivery counts as an attempt,
+// so a limit should be one that is reached now and then; a key with a long
+// backlog of its own belongs on a queue of its own.
+//
+// The limit is one for each process. The messages of one group of an ordered
+// queue are handled one at a time anyway and need no bulkhead.
+//
+// # Where it stands
+//
+// Inside breaker, whose refusals need no place, and outside ratelimit and
+// idempotency, so that a message that is given back has taken no token and no
+// claim. Inside backoff it works the same, but a place would be held while the
+// store of the claims is asked; inside timeout, a message's time would run before
+// it has its place.
+package bulkhead
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sluice-go/sluice/handler"
+)
+
+// ErrFull is in the error with which a message is given back whose key has no
+// place left.
+var ErrFull = errors.New("bulkhead is full")
+
+// The defaults of [Config].
+const (
+	DefaultName  = "bulkhead"
+	DefaultDelay = time.Second
+)
+
+// Config has what is rarely needed. The zero Config has the defaults.
+type Config struct {
+	// Name is the bulkhead's, for errors. Empty means [DefaultName].
+	Name string
+
+	// Delay is the shortest time after which a message that was given back comes
+	// back; it is longer where others of its key are ahead of it. Zero means
+	// [DefaultDelay].
+	Delay time.Duration
+}
+
+func (c *Config) withDefaults() Config {
+	var d Config
+	if c != nil {
+		d = *c
+	}
+	if d.Name == "" {
+		d.Name = DefaultName
+	}
+	if d.Delay == 0 {
+		d.Delay = DefaultDelay
+	}
+	return d
+}
+
+// New returns the middleware that handles at most limit messages of each key at
+// once. The key function is called concurrently, once a message; messages whose
+// key is empty are not limited. A nil config has the defaults.
+func New(limit int, key func(m *handler.Message) string, config *Config) (handler.Middleware, error) {
+	c := config.withDefaults()
+	var faults []error
+	if limit <= 0 {
+		faults = append(faults, fmt.Errorf("the limit is %d, not above zero", limit))
+	}
+	if key == nil {
+		faults = append(faults, errors.New("the key function is nil"))
+	}
+	if c.Delay < 0 {
+		faults = append(faults, fmt.Errorf("Delay is %v, below zero", c.Delay))
+	}
+	if len(faults) > 0 {
+		return nil, fmt.Errorf("bulkhead %q: %w", c.Name, errors.Join(faults...))
+	}
+	b := &bulkhead{
+		config: c, limit: limit, rooms: make(map[string]*room), usual: c.Delay,
+		full: fmt.Errorf("%s: %w (%d at once)", c.Name, ErrFull, limit),
+	}
+	return func(next handler.Handler) handler.Handler {
+		return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
+			k := key(m)
+			if k == "" {
+				return next.Handle(ctx, m)
+			}
+			r, delay := b.enter(k)
+			if r == nil {
+				return handler.Postpone(delay, b.full)
+			}
+			start := time.Now()
+			// Deferred, because a panic must give the place back too.
+			defer func() { b.leave(k, r, time.Since(start)) }()
+			return next.Handle(ctx, m)
+		})
+	}, nil
+}
+
+type bulkhead struct {
+	config Config
+	limit  int
+	full   error
+
+	mu    sync.Mutex
+	rooms map[string]*room // of the keys that have messages in them
+	usual time.Duration    // how long a handler takes, of late
+}
+
+// room is the part of the bulkhead that one key has.
+type room struct {
+	inside   int
+	promised time.Time // when the next one to be turned away may come back
+}
+
+// enter takes a place, or says in how long to try again.
+func (b *bulkhead) enter(key string) (r *room, delay time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r = b.rooms[key]
+	if r == nil {
+		r = &room{}
+		b.rooms[key] = r
+	}
+	if r.inside < b.limit {
+		r.inside++
+		return r, 0
+	}
+	// Those that are turned away come back one after the other, at the rate at
+	// which places should become free: all at once, most would be turned away
+	// again and again, at the price of an attempt each time.
+	now := time.Now()
+	back := now.Add(b.config.Delay)
+	if r.promised.After(back) {
+		back = r.promised
+	}
+	r.promised = back.Add(b.usual / time.Duration(b.limit))
+	return nil, back.Sub(now)
+}
+
+func (b *bulkhead) leave(key string, r *room, took time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.usual += (took - b.usual) / 8 // a moving average
+	if r.inside--; r.inside == 0 {
+		delete(b.rooms, key)
+	}
+}

@@ -1,0 +1,102 @@
+// Package heartbeat is the middleware that keeps a message's lease while its
+// handler runs, so that a handler may take longer than the queue's visibility
+// timeout (SQS) or ack deadline (Pub/Sub) without its message being delivered to
+// someone else meanwhile.
+//
+//	beat, err := heartbeat.New(nil)
+//	h := handler.Chain(transcode, beat)
+//
+// It does no extending itself: it asks the lease to keep itself, and whoever
+// delivered the message does it, for all leases together in batches, with no
+// goroutine or timer of its own for a message. When the handler has returned,
+// the beat is stopped and an extension on its way is awaited before the verdict
+// goes on, so that it can neither race the deletion nor overwrite the delay of a
+// retry.
+//
+// A delivery without a lease (AWS Lambda, HTTP push) is handled as if the
+// middleware were not there: its deadline is the caller's. When a lease is lost
+// all the same, the handler's context is cancelled with handler.ErrLeaseLost.
+//
+// # Where it stands
+//
+// Innermost, so that only the handler's own work is kept alive. Farther out it
+// would also keep messages that idempotency or a limit is about to give back,
+// and its stop would come after their verdicts' making: harmless, but each such
+// message costs an extension. Without it a handler has one lease's length, from
+// the receive, not from the handler's start.
+//
+// It keeps a stuck handler's message as faithfully as a busy one's: set
+// [Config.Max], or put the timeout middleware outside it, so that a message
+// comes back some day.
+package heartbeat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sluice-go/sluice/handler"
+)
+
+// Config says how the lease is kept. The zero Config keeps it at the length it
+// was received with, extends it when half of that is left, for as long as the
+// handler runs.
+type Config struct {
+	// Extension is the length that each extension gives the lease, from the
+	// moment of the extension. Zero means the length it was received with. After
+	// a crash of the consumer the message stays invisible for up to this long.
+	Extension time.Duration
+
+	// Fraction is the part of Extension that is left when the lease is extended,
+	// between 0 and 1, both excluded. Zero means one half. A larger one costs
+	// more requests and survives a longer outage of the provider.
+	Fraction float64
+
+	// Max is how long after the handler's start extensions end; the lease then
+	// runs down and the handler's context is cancelled. Zero means no end but
+	// the provider's (SQS: 12 hours from the receive).
+	Max time.Duration
+}
+
+func (c *Config) validate() error {
+	var faults []error
+	if c.Extension < 0 {
+		faults = append(faults, fmt.Errorf("Extension is %v, below zero", c.Extension))
+	}
+	if !(c.Fraction >= 0 && c.Fraction < 1) { // not a number is neither
+		faults = append(faults, fmt.Errorf("Fraction is %v, not between 0 and 1", c.Fraction))
+	}
+	if c.Max < 0 {
+		faults = append(faults, fmt.Errorf("Max is %v, below zero", c.Max))
+	}
+	return errors.Join(faults...)
+}
+
+// New returns the middleware. A nil config has the defaults.
+func New(config *Config) (handler.Middleware, error) {
+	var c Config
+	if config != nil {
+		c = *config
+	}
+	if err := c.validate(); err != nil {
+		return nil, fmt.Errorf("heartbeat: %w", err)
+	}
+	options := handler.KeepOptions{Extension: c.Extension, Fraction: c.Fraction, Max: c.Max}
+	return func(next handler.Handler) handler.Handler {
+		return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
+			stop, err := m.Lease().Keep(options)
+			switch {
+			case errors.Is(err, handler.ErrNoLease):
+				return next.Handle(ctx, m)
+			case err != nil:
+				// The lease is gone before the work has begun: it would be done
+				// twice.
+				stop()
+				return fmt.Errorf("message %q was not handled: keep its lease: %w", m.ID, err)
+			}
+			defer stop()
+			return next.Handle(ctx, m)
+		})
+	}, nil
+}

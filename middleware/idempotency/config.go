@@ -1,0 +1,138 @@
+package idempotency
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"time"
+
+	"github.com/sluice-go/sluice/handler"
+)
+
+// The defaults of [Config].
+const (
+	// DefaultDoneTTL is as long as SQS can keep a message.
+	DefaultDoneTTL = 14 * 24 * time.Hour
+	// DefaultClaimTTL is longer than most deliveries without a lease may take.
+	DefaultClaimTTL = 15 * time.Minute
+	// DefaultRetryMax caps the delay of a message that waits for the store.
+	DefaultRetryMax = 30 * time.Second
+)
+
+// Config says how messages are told apart and for how long. The zero Config
+// works.
+type Config struct {
+	// Key gives a message its key. Nil means [ByDedupeID]. It may be called
+	// concurrently.
+	Key func(m *handler.Message) string
+
+	// Namespace keeps the keys of one handler apart from those of another that
+	// uses the same store. Empty means the message's queue. Set it where one
+	// handler serves several queues over which a duplicate can spread, or where
+	// the queue's name changes and its marks must not.
+	Namespace string
+
+	// RunKeyless has a message without a key handled without protection. False
+	// rejects it: a message that must not be handled twice and cannot be told
+	// from its duplicate is a fault of its sender.
+	RunKeyless bool
+
+	// DoneTTL is how long a key stays done. Zero means DefaultDoneTTL. It must
+	// be longer than a duplicate can be late: at least the queue's retention,
+	// and the time within which letters are redriven. A longer one costs room in
+	// the store.
+	DoneTTL time.Duration
+
+	// ClaimTTL is how long a claim lasts on a delivery without a lease. Zero
+	// means DefaultClaimTTL, or the context's deadline where that is nearer.
+	// With a lease the claim lasts as long as it does.
+	ClaimTTL time.Duration
+
+	// RetryMax caps the delay, with full jitter, of a message that came while
+	// the store could not be asked. Zero means DefaultRetryMax.
+	RetryMax time.Duration
+
+	// OnDuplicate is told of a message that was already done, with the result
+	// that was stored by [SetResult]. Nil is not told. It may be called
+	// concurrently. An error that it returns is the message's verdict.
+	OnDuplicate func(ctx context.Context, m *handler.Message, result []byte) error
+
+	// Observer is told of duplicates (handler.EventDuplicate). Nil is none.
+	Observer handler.Observer
+
+	// Logger is told when the store fails or a claim is lost. Nil discards.
+	Logger *slog.Logger
+}
+
+// WithDefaults returns a copy of c, which may be nil, in which every field is
+// set; or an error that names each that is out of range. It and the methods
+// below are for those who build another form of the middleware, as package
+// sqlstore does; they need a Config that WithDefaults returned.
+func (c *Config) WithDefaults() (Config, error) {
+	var out Config
+	if c != nil {
+		out = *c
+	}
+	var faults []error
+	for _, d := range []struct {
+		name  string
+		value *time.Duration
+		zero  time.Duration
+	}{
+		{"DoneTTL", &out.DoneTTL, DefaultDoneTTL},
+		{"ClaimTTL", &out.ClaimTTL, DefaultClaimTTL},
+		{"RetryMax", &out.RetryMax, DefaultRetryMax},
+	} {
+		if *d.value == 0 {
+			*d.value = d.zero
+		}
+		if *d.value < 0 {
+			faults = append(faults, fmt.Errorf("idempotency: %s is %v, it must not be negative", d.name, *d.value))
+		}
+	}
+	if out.Key == nil {
+		out.Key = ByDedupeID
+	}
+	if out.Logger == nil {
+		out.Logger = slog.New(slog.DiscardHandler)
+	}
+	return out, errors.Join(faults...)
+}
+
+// StoreKey returns the key under which m is kept in a store: "" where m has none
+// and RunKeyless is set, and [ErrNoKey] where it is not.
+func (c *Config) StoreKey(m *handler.Message) (string, error) {
+	key := c.Key(m)
+	switch {
+	case key == "" && c.RunKeyless:
+		return "", nil
+	case key == "":
+		return "", ErrNoKey
+	case c.Namespace != "":
+		return StoreKey(c.Namespace, key), nil
+	default:
+		return StoreKey(m.Origin().Queue, key), nil
+	}
+}
+
+// Duplicate tells the observer and OnDuplicate of a message that was done, and
+// returns the message's verdict.
+func (c *Config) Duplicate(ctx context.Context, m *handler.Message, result []byte) error {
+	if c.Observer != nil {
+		origin := m.Origin()
+		c.Observer.Observe(handler.Event{Kind: handler.EventDuplicate, Origin: &origin, Message: m, N: 1})
+	}
+	if c.OnDuplicate != nil {
+		return c.OnDuplicate(ctx, m, result)
+	}
+	return nil
+}
+
+// Retry returns the verdict on a message for which the store could not be asked:
+// a retry with full jitter, since when a store comes back, not every worker may
+// ask it in the same moment.
+func (c *Config) Retry(err error) error {
+	return handler.RetryAfter(mathrand.N(c.RetryMax+1), err)
+}

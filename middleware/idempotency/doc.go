@@ -1,0 +1,39 @@
+// Package idempotency keeps a duplicate delivery from having a second effect.
+//
+// Every queue delivers at least once: a message comes again when an ack is lost,
+// when a lease ends before its handler does, when a producer sends twice. The
+// middleware gives each message a key, and each key one of three states in a
+// [Store]:
+//
+//	new          the handler runs, under a claim on the key
+//	in progress  another worker holds the claim: the message is retried when
+//	             the claim can have ended
+//	done         the message is acked without running the handler
+//
+// The mark "done" is set only after the handler has succeeded; a handler that
+// fails releases its claim. A claim has an owner's token and an end; it is
+// renewed along with the message's lease, and one that its worker outlived is
+// taken over by the next. The old owner's late mark is then refused (it is
+// fenced by the token) and its handler's context is cancelled with [ErrClaimLost].
+//
+// # What it does not do
+//
+// Between the handler's effect and the mark lies a moment in which a crash
+// leaves the effect without the mark: the handler then runs again. No store can
+// close that gap from outside. Where the effect is itself in a SQL database,
+// package sqlstore closes it: effect and mark commit in one transaction. For
+// effects elsewhere, hand the key on (most payment providers take an idempotency
+// key).
+//
+// # Its place in the order
+//
+// Inside breaker and ratelimit, outside backoff, timeout and heartbeat. Moved
+// inside backoff, a duplicate in progress counts as a failed attempt and can be
+// dead-lettered for it. Moved outside breaker, a message that the breaker gives
+// back costs two round trips to the store.
+//
+// # When the store is down
+//
+// The middleware fails closed: no handler runs unprotected and nothing is acked.
+// The message is retried after a delay with full jitter.
+package idempotency

@@ -1,0 +1,103 @@
+package open_test
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/internal/testserver"
+	"github.com/sluice-go/sluice/middleware/idempotency"
+	"github.com/sluice-go/sluice/middleware/idempotency/open"
+)
+
+func TestEachKindOfStoreOpensAndKeepsKeys(t *testing.T) {
+	dynamo := testserver.DynamoDB(t).URL
+	t.Setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamo)
+	table := testserver.Name(t)
+	cfg, err := config.LoadDefaultConfig(t.Context())
+	require.NoError(t, err)
+	_, err = dynamodb.NewFromConfig(cfg).CreateTable(t.Context(), &dynamodb.CreateTableInput{
+		TableName:            aws.String(table),
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("key"), AttributeType: types.ScalarAttributeTypeS}},
+		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("key"), KeyType: types.KeyTypeHash}},
+		BillingMode:          types.BillingModePayPerRequest,
+	})
+	require.NoError(t, err)
+
+	for _, c := range []struct {
+		name, url string
+		shared    bool // a second opening sees what the first wrote
+		sql       bool
+	}{
+		{"memory", "mem://", false, false},
+		{"redis", testserver.Redis(t).URL + "/0?prefix=" + testserver.Name(t), true, false},
+		{"postgresql", testserver.Postgres(t).URL + "&table=public.marks", true, true},
+		{"sqlite", "sqlite://" + filepath.Join(t.TempDir(), "a file?.db") + "?table=marks", true, true},
+		{"dynamodb", "dynamodb://" + table + "?region=us-east-1", true, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.name == "sqlite" {
+				c.url = "sqlite://" + filepath.Join(t.TempDir(), "a%20file%3F.db") + "?table=marks"
+			}
+			first := mustOpen(t, c.url)
+			require.Equal(t, c.sql, first.SQL != nil)
+			claim, err := first.Claim(t.Context(), "k", "t", time.Minute)
+			require.NoError(t, err)
+			require.Equal(t, idempotency.Claimed, claim.State)
+			require.NoError(t, first.Complete(t.Context(), "k", "t", nil, time.Hour))
+
+			claim, err = mustOpen(t, c.url).Claim(t.Context(), "k", "u", time.Minute)
+			require.NoError(t, err)
+			want := idempotency.Claimed
+			if c.shared {
+				want = idempotency.Done
+			}
+			require.Equal(t, want, claim.State)
+		})
+	}
+}
+
+func mustOpen(t *testing.T, url string) *open.Store {
+	t.Helper()
+	s, err := open.URL(t.Context(), url)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s
+}
+
+func TestAWrongURLIsNamed(t *testing.T) {
+	for _, c := range []struct{ name, url, want string }{
+		{"unknown scheme", "reddis://host", `did you mean "redis"?`},
+		{"no scheme", "host:1", "unknown scheme"},
+		{"malformed", "redis://user:hunter2@ho st/%zz", "invalid"},
+		{"unread parameter, memory", "mem://?ttl=1", `unknown parameter "ttl"`},
+		{"unread parameter, sqlite", "sqlite:///x.db?tabel=x", `unknown parameter "tabel"`},
+		{"unread parameter, redis", "redis://127.0.0.1:1/0?prefixx=x", "prefixx"},
+		{"no file", "sqlite://", "no file"},
+		{"bad query", "sqlite:///x.db?table=a;b", "semicolon"},
+		{"bad table", "sqlite://x.db?table=a%3Bb", "table"},
+	} {
+		_, err := open.URL(t.Context(), c.url)
+		require.ErrorIs(t, err, open.ErrURL, c.name)
+		require.ErrorContains(t, err, c.want, c.name)
+		require.NotContains(t, err.Error(), "hunter2", c.name)
+	}
+}
+
+func TestAnUnreachableStoreIsNoWrongURL(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for _, url := range []string{"redis://:hunter2@127.0.0.1:1/0", "postgres://u:hunter2@127.0.0.1:1/db?sslmode=disable&connect_timeout=2"} {
+		_, err := open.URL(ctx, url)
+		require.Error(t, err)
+		require.NotErrorIs(t, err, open.ErrURL)
+		require.NotContains(t, err.Error(), "hunter2")
+	}
+}

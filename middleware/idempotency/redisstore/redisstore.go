@@ -1,0 +1,130 @@
+// Package redisstore keeps the idempotency middleware's keys in Redis. Each
+// operation is one script on one key: one round trip, safe on a cluster. Times
+// are counted by the Redis server.
+//
+// Redis may lose its latest writes in a failover, and evicts keys under some
+// maxmemory policies; a lost key means that a duplicate is handled again. Use
+// noeviction, and package sqlstore where that must not happen.
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/sluice-go/sluice/middleware/idempotency"
+)
+
+// DefaultPrefix is put before each key.
+const DefaultPrefix = "sluice:idempotency:"
+
+// Config of a [Store]. The zero Config works.
+type Config struct {
+	// Prefix is put before each key. Empty means DefaultPrefix.
+	Prefix string
+}
+
+// Store is an [idempotency.Store] in Redis. It may be used concurrently.
+type Store struct {
+	client redis.Scripter
+	prefix string
+}
+
+// New returns a store that uses client, any of go-redis's. A nil config is the
+// zero [Config]. The caller closes the client.
+func New(client redis.Scripter, c *Config) (*Store, error) {
+	if client == nil {
+		return nil, errors.New("redisstore: the client is nil")
+	}
+	s := &Store{client: client, prefix: DefaultPrefix}
+	if c != nil && c.Prefix != "" {
+		s.prefix = c.Prefix
+	}
+	return s, nil
+}
+
+// A key's value is "c" and the owner's token, or "d", the token's length in two
+// digits, the token and the result. An expired claim is kept a minute for its
+// owner's late mark: the claim's end is then the key's expiry less that grace.
+const grace = time.Minute
+
+var (
+	claim = redis.NewScript(`
+local v = redis.call('GET', KEYS[1])
+if v then
+  if string.sub(v, 1, 1) == 'd' then
+    return {3, string.sub(v, 4 + tonumber(string.sub(v, 2, 3)))}
+  end
+  local left = redis.call('PTTL', KEYS[1]) - tonumber(ARGV[3])
+  if v ~= 'c' .. ARGV[1] and left > 0 then return {2, left} end
+end
+redis.call('SET', KEYS[1], 'c' .. ARGV[1], 'PX', tonumber(ARGV[2]) + tonumber(ARGV[3]))
+return {1}`)
+	renew = redis.NewScript(`
+if redis.call('GET', KEYS[1]) ~= 'c' .. ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], tonumber(ARGV[2]) + tonumber(ARGV[3]))`)
+	complete = redis.NewScript(`
+local v = redis.call('GET', KEYS[1])
+local mark = 'd' .. string.format('%02d', string.len(ARGV[1])) .. ARGV[1]
+if v and string.sub(v, 1, string.len(mark)) == mark then return 1 end
+if v ~= 'c' .. ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], mark .. ARGV[3], 'PX', ARGV[2])
+return 1`)
+	release = redis.NewScript(`
+if redis.call('GET', KEYS[1]) == 'c' .. ARGV[1] then redis.call('DEL', KEYS[1]) end
+return 1`)
+)
+
+// Claim implements [idempotency.Store].
+func (s *Store) Claim(ctx context.Context, key, token string, ttl time.Duration) (idempotency.Claim, error) {
+	v, err := claim.Run(ctx, s.client, []string{s.prefix + key}, token, millis(ttl), grace.Milliseconds()).Slice()
+	if err != nil {
+		return idempotency.Claim{}, fmt.Errorf("redisstore: claim: %w", err)
+	}
+	state, ok := v[0].(int64)
+	switch {
+	case ok && state == 1:
+		return idempotency.Claim{State: idempotency.Claimed}, nil
+	case ok && state == 2 && len(v) == 2:
+		left, _ := v[1].(int64)
+		return idempotency.Claim{State: idempotency.InProgress, Remaining: time.Duration(left) * time.Millisecond}, nil
+	case ok && state == 3 && len(v) == 2:
+		result, _ := v[1].(string)
+		return idempotency.Claim{State: idempotency.Done, Result: []byte(result)}, nil
+	default:
+		return idempotency.Claim{}, fmt.Errorf("redisstore: claim: unexpected answer %v", v)
+	}
+}
+
+// Renew implements [idempotency.Store].
+func (s *Store) Renew(ctx context.Context, key, token string, ttl time.Duration) error {
+	return s.owned(ctx, renew, "renew", key, token, millis(ttl), grace.Milliseconds())
+}
+
+// Complete implements [idempotency.Store].
+func (s *Store) Complete(ctx context.Context, key, token string, result []byte, ttl time.Duration) error {
+	return s.owned(ctx, complete, "complete", key, token, millis(ttl), result)
+}
+
+// Release implements [idempotency.Store].
+func (s *Store) Release(ctx context.Context, key, token string) error {
+	return s.owned(ctx, release, "release", key, token)
+}
+
+// owned runs a script that answers 0 where the key is not the token's.
+func (s *Store) owned(ctx context.Context, script *redis.Script, op, key string, args ...any) error {
+	n, err := script.Run(ctx, s.client, []string{s.prefix + key}, args...).Int()
+	if err != nil {
+		return fmt.Errorf("redisstore: %s: %w", op, err)
+	}
+	if n == 0 {
+		return idempotency.ErrClaimLost
+	}
+	return nil
+}
+
+// millis is at least one: Redis refuses an expiry of zero.
+func millis(d time.Duration) int64 { return max(d.Milliseconds(), 1) }

@@ -1,0 +1,35 @@
+package idempotency
+
+import (
+	"context"
+	"sync"
+)
+
+type resultKey struct{}
+
+// resultBox takes the handler's result; the handler may set it from a goroutine
+// of its own.
+type resultBox struct {
+	mu   sync.Mutex
+	data []byte
+}
+
+func (b *resultBox) get() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.data
+}
+
+// SetResult has data stored with the mark when the handler succeeds, for
+// [Config.OnDuplicate]. ctx is the handler's. The latest call holds. It reports
+// whether there is a middleware to store it. It may be called concurrently.
+func SetResult(ctx context.Context, data []byte) bool {
+	b, ok := ctx.Value(resultKey{}).(*resultBox)
+	if !ok {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.data = append([]byte(nil), data...)
+	return true
+}

@@ -1,0 +1,153 @@
+// Package log is the middleware that writes one structured record (log/slog) for
+// each handled message: the queue, the message's ID, attempt and group, how long
+// it took, the verdict, the delay of a retry, and the error.
+//
+//	records := log.New(&log.Config{Logger: slog.Default()})
+//	h := handler.Chain(charge, records)
+//
+// It never writes bodies or attributes. An error's text is the handler's own: if
+// it quotes the message, so does the record.
+//
+// # Where it stands
+//
+// Inside otel, so that a handler of slog that reads the trace from the context
+// finds it, and outside everything that makes or changes a verdict, so that what
+// is written is what happens. Inside backoff, it would show the bare error and
+// neither its delay nor that it was the last; inside idempotency, it would not
+// show duplicates. A panic that reaches it is written and goes on.
+package log
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/sluice-go/sluice/handler"
+)
+
+// MaxError is how many bytes of an error's text are written.
+const MaxError = 1 << 10
+
+// Config says what is written and where. The zero Config writes nothing.
+type Config struct {
+	// Logger gets the records. Nil discards them.
+	Logger *slog.Logger
+
+	// Level gives the level of a record by the handler's error, nil for an ack.
+	// It is called concurrently. Nil means [DefaultLevel].
+	Level func(err error) slog.Level
+
+	// SampleAcks writes only one in so many of the messages that were acked.
+	// Zero means all. Everything else is always written.
+	SampleAcks int
+}
+
+// DefaultLevel is Debug for an ack and for a message that was put off
+// ([handler.ErrPostponed]), Error for a rejection, Warn for the rest.
+func DefaultLevel(err error) slog.Level {
+	switch v := handler.VerdictOf(err); {
+	case v.Action == handler.Ack, errors.Is(err, handler.ErrPostponed):
+		return slog.LevelDebug
+	case v.Action == handler.DeadLetter:
+		return slog.LevelError
+	default:
+		return slog.LevelWarn
+	}
+}
+
+// New returns the middleware. A nil config writes nothing.
+func New(config *Config) handler.Middleware {
+	var c Config
+	if config != nil {
+		c = *config
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Level == nil {
+		c.Level = DefaultLevel
+	}
+	w := &writer{config: c}
+	return func(next handler.Handler) handler.Handler {
+		return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
+			start := time.Now()
+			returned := false
+			defer func() {
+				if !returned {
+					w.panicked(ctx, m, time.Since(start))
+				}
+			}()
+			err := next.Handle(ctx, m)
+			returned = true
+			w.handled(ctx, m, err, time.Since(start))
+			return err
+		})
+	}
+}
+
+type writer struct {
+	config Config
+	acks   atomic.Uint64
+}
+
+func (w *writer) handled(ctx context.Context, m *handler.Message, err error, took time.Duration) {
+	lost := errors.Is(context.Cause(ctx), handler.ErrLeaseLost)
+	level := w.config.Level(err)
+	if lost {
+		level = max(level, slog.LevelWarn)
+	}
+	if !w.config.Logger.Enabled(ctx, level) {
+		return
+	}
+	if err == nil && !lost && w.config.SampleAcks > 1 && w.acks.Add(1)%uint64(w.config.SampleAcks) != 1 {
+		return
+	}
+	v := handler.VerdictOf(err)
+	attrs := make([]slog.Attr, 0, 10)
+	attrs = appendMessage(attrs, m, took)
+	attrs = append(attrs, slog.String("verdict", v.Action.String()))
+	if v.Delayed {
+		attrs = append(attrs, slog.Duration("retry_delay", v.Delay))
+	}
+	if errors.Is(err, handler.ErrPostponed) {
+		attrs = append(attrs, slog.Bool("postponed", true))
+	}
+	if lost {
+		// The verdict is not carried out: the message may be elsewhere by now.
+		attrs = append(attrs, slog.Bool("lease_lost", true))
+	}
+	if err != nil {
+		attrs = append(attrs, slog.String("error", cut(err.Error())))
+	}
+	w.config.Logger.LogAttrs(ctx, level, "message handled", attrs...)
+}
+
+func (w *writer) panicked(ctx context.Context, m *handler.Message, took time.Duration) {
+	w.config.Logger.LogAttrs(ctx, slog.LevelError, "handler did not return", appendMessage(nil, m, took)...)
+}
+
+func appendMessage(attrs []slog.Attr, m *handler.Message, took time.Duration) []slog.Attr {
+	attrs = append(attrs,
+		slog.String("queue", m.Origin().Queue),
+		slog.String("message_id", m.ID),
+		slog.Int("attempt", m.Attempt))
+	if m.Group != "" {
+		attrs = append(attrs, slog.String("group", m.Group))
+	}
+	return append(attrs, slog.Duration("duration", took))
+}
+
+// cut shortens a text to MaxError bytes, not in the middle of a character.
+func cut(text string) string {
+	if len(text) <= MaxError {
+		return text
+	}
+	end := MaxError
+	for end > MaxError-utf8.UTFMax && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end]
+}

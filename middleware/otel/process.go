@@ -1,0 +1,146 @@
+package otel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sluice-go/sluice/handler"
+)
+
+// Middleware returns the middleware that makes a span of each message.
+//
+// The span's parent is the span that created the message, or, where the handler
+// is called within a span already (a Lambda, an HTTP push), that one; it is
+// linked to the creating span in both cases, as the conventions ask.
+func (t *Telemetry) Middleware() handler.Middleware {
+	return func(next handler.Handler) handler.Handler {
+		return &processor{t: t, next: next}
+	}
+}
+
+type processor struct {
+	t    *Telemetry
+	next handler.Handler
+}
+
+// Handle implements handler.Handler.
+func (p *processor) Handle(ctx context.Context, m *handler.Message) error {
+	origin := m.Origin()
+	l := p.t.labelsOf(origin)
+	options := l.start
+	if creation := p.t.extract(ctx, m); creation.IsValid() {
+		options = append(options[:len(options):len(options)], trace.WithLinks(trace.Link{SpanContext: creation}))
+		if !trace.SpanContextFromContext(ctx).IsValid() {
+			ctx = trace.ContextWithRemoteSpanContext(ctx, creation)
+		}
+	}
+	ctx, span := p.t.tracer.Start(ctx, l.name, options...)
+	if span.IsRecording() {
+		span.SetAttributes(messageAttributes(m, origin.System)...)
+	}
+
+	begun := time.Now()
+	// A panic passes through: the span must end, and the runtime must see it.
+	returned := false
+	defer func() {
+		if !returned {
+			span.SetStatus(codes.Error, "panic")
+			span.SetAttributes(semconv.ErrorTypeKey.String("panic"))
+			span.End()
+		}
+	}()
+	err := p.next.Handle(ctx, m)
+	returned = true
+
+	option := l.handled
+	if isFault(err) {
+		option = failed(l.process, err)
+	}
+	p.t.processDuration.Record(ctx, time.Since(begun).Seconds(), option)
+	finish(span, err)
+	span.End()
+	return err
+}
+
+// isFault is false for an ack, for a message that the handler chose to drop, and
+// for one that was put off before anyone worked on it.
+func isFault(err error) bool {
+	if errors.Is(err, handler.ErrPostponed) {
+		return false
+	}
+	a := handler.VerdictOf(err).Action
+	return a == handler.Retry || a == handler.DeadLetter
+}
+
+// finish writes a verdict onto a span.
+func finish(span trace.Span, err error) {
+	if !span.IsRecording() {
+		return
+	}
+	span.SetAttributes(verdictKey.String(handler.VerdictOf(err).Action.String()))
+	if isFault(err) {
+		span.SetAttributes(errorType(err))
+		span.SetStatus(codes.Error, err.Error())
+	}
+}
+
+// messageAttributes are those that are worth their cost only on a span that is
+// recorded.
+func messageAttributes(m *handler.Message, system string) []attribute.KeyValue {
+	as := make([]attribute.KeyValue, 0, 6)
+	as = append(as, semconv.MessagingMessageBodySize(len(m.Body)))
+	if m.ID != "" {
+		as = append(as, semconv.MessagingMessageID(m.ID))
+	}
+	if m.Attempt > 0 {
+		as = append(as, attemptKey.Int(m.Attempt))
+	}
+	if system == semconv.MessagingSystemGCPPubSub.Value.AsString() {
+		if m.Group != "" {
+			as = append(as, semconv.MessagingGCPPubSubMessageOrderingKey(m.Group))
+		}
+		if m.Attempt > 0 {
+			as = append(as, semconv.MessagingGCPPubSubMessageDeliveryAttempt(m.Attempt))
+		}
+	}
+	return as
+}
+
+// Batch returns a batch handler that makes one span of each call of h, linked to
+// the span that created each message.
+func (t *Telemetry) Batch(h handler.BatchHandler) handler.BatchHandler {
+	return handler.BatchHandlerFunc(func(ctx context.Context, ms []*handler.Message) []error {
+		var origin handler.Origin
+		if len(ms) > 0 {
+			origin = ms[0].Origin()
+		}
+		l := t.labelsOf(origin)
+		links := make([]trace.Link, 0, len(ms))
+		for _, m := range ms {
+			if sc := t.extract(ctx, m); sc.IsValid() {
+				links = append(links, trace.Link{SpanContext: sc, Attributes: []attribute.KeyValue{semconv.MessagingMessageID(m.ID)}})
+			}
+		}
+		ctx, span := t.tracer.Start(ctx, l.name, trace.WithSpanKind(trace.SpanKindConsumer),
+			trace.WithAttributes(with(l.process, semconv.MessagingBatchMessageCount(len(ms)))...), trace.WithLinks(links...))
+		defer span.End()
+		errs := h.HandleBatch(ctx, ms)
+		bad := 0
+		for _, err := range errs {
+			if isFault(err) {
+				bad++
+			}
+		}
+		if bad > 0 {
+			span.SetStatus(codes.Error, fmt.Sprintf("%d of %d messages failed", bad, len(ms)))
+		}
+		return errs
+	})
+}

@@ -1,0 +1,117 @@
+package ratelimit
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// MemoryConfig has what tests need. The zero MemoryConfig is a store that goes by
+// the time package.
+type MemoryConfig struct {
+	// Now is the clock, called concurrently. Nil means time.Now.
+	Now func() time.Time
+}
+
+// Memory is the [Store] of a single process. A window costs 8 bytes for each
+// start in it.
+type Memory struct {
+	now   func() time.Time
+	epoch time.Time
+
+	mu sync.Mutex
+	// Windows that were used since the last turn, and those used in the period
+	// before it. What is in neither is forgotten.
+	recent, older map[string]*starts
+	turned        time.Duration
+	keep          time.Duration // the longest time that a window must be kept
+}
+
+// NewMemory returns an empty store. A nil config has the defaults.
+func NewMemory(config *MemoryConfig) *Memory {
+	s := &Memory{now: time.Now, recent: make(map[string]*starts)}
+	if config != nil && config.Now != nil {
+		s.now = config.Now
+	}
+	s.epoch = s.now()
+	return s
+}
+
+// Take implements [Store]. It does not block and never fails.
+func (s *Memory) Take(_ context.Context, r Request) (Answer, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now().Sub(s.epoch)
+	w := s.window(r, now)
+	w.forget(now-r.Per, r.Max)
+	at := now
+	if w.count == r.Max {
+		at = w.nth(0) + r.Per
+	}
+	a := Answer{Taken: at-now <= r.Wait, After: at - now}
+	if a.Taken {
+		if w.count == r.Max {
+			w.drop()
+		}
+		w.add(at, r.Max)
+	} else {
+		promise := max(at, w.promised)
+		w.promised = promise + r.Per/time.Duration(r.Max)
+		a.After = promise - now
+	}
+	if a.Free = r.Max - w.count; a.Free == 0 {
+		a.Next = w.nth(r.Batch-1) + r.Per - now
+	}
+	return a, nil
+}
+
+func (s *Memory) window(r Request, now time.Duration) *starts {
+	s.keep = max(s.keep, r.Per+r.Wait)
+	if now-s.turned > s.keep {
+		s.older, s.recent, s.turned = s.recent, make(map[string]*starts), now
+	}
+	w := s.recent[r.Key]
+	if w == nil {
+		if w = s.older[r.Key]; w == nil {
+			w = &starts{}
+		}
+		s.recent[r.Key] = w
+	}
+	return w
+}
+
+// starts are the times of the last starts of a window, oldest first, in a ring
+// that grows to the limit.
+type starts struct {
+	ring     []time.Duration
+	first    int
+	count    int
+	promised time.Duration // when the next one turned away may come
+}
+
+func (w *starts) nth(n int) time.Duration { return w.ring[(w.first+n)%len(w.ring)] }
+
+func (w *starts) drop() {
+	w.first = (w.first + 1) % len(w.ring)
+	w.count--
+}
+
+// forget drops the starts up to the given time, and those beyond the limit, which
+// a limit that was lowered leaves: only the latest count.
+func (w *starts) forget(until time.Duration, limit int) {
+	for w.count > 0 && (w.count > limit || w.nth(0) <= until) {
+		w.drop()
+	}
+}
+
+func (w *starts) add(at time.Duration, limit int) {
+	if w.count == len(w.ring) {
+		grown := make([]time.Duration, min(max(2*w.count, 4), limit))
+		for i := range w.count {
+			grown[i] = w.nth(i)
+		}
+		w.ring, w.first = grown, 0
+	}
+	w.ring[(w.first+w.count)%len(w.ring)] = at
+	w.count++
+}

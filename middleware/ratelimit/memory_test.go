@@ -1,0 +1,48 @@
+package ratelimit_test
+
+import (
+	"context"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/middleware/ratelimit"
+	"github.com/sluice-go/sluice/middleware/ratelimit/storetest"
+)
+
+func TestMemory(t *testing.T) {
+	storetest.Run(t, storetest.Harness{New: func(_ testing.TB, now func() time.Time) ratelimit.Store {
+		return ratelimit.NewMemory(&ratelimit.MemoryConfig{Now: now})
+	}})
+}
+
+func BenchmarkMemory(b *testing.B) {
+	for _, limit := range []int{10, 100_000} {
+		b.Run(strconv.Itoa(limit), func(b *testing.B) {
+			s := ratelimit.NewMemory(nil)
+			r := ratelimit.Request{Key: "k", Max: limit, Per: time.Minute, Batch: 1}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := s.Take(context.Background(), r); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	b.Run("many keys", func(b *testing.B) {
+		s := ratelimit.NewMemory(nil)
+		keys := make([]string, 10_000)
+		for i := range keys {
+			keys[i] = strconv.Itoa(i)
+		}
+		i := 0
+		b.ReportAllocs()
+		for b.Loop() {
+			i++
+			_, err := s.Take(context.Background(), ratelimit.Request{Key: keys[i%len(keys)], Max: 10, Per: time.Minute, Batch: 1})
+			require.NoError(b, err)
+		}
+	})
+}
