@@ -139,10 +139,15 @@ func (p *Producer) send(batch []*entry) {
 		ms[i] = &e.msg
 	}
 	ctx, cancel := context.WithTimeout(p.ctx, p.cfg.RequestTimeout)
-	errs := p.sink.Send(ctx, ms)
+	var errs []error
+	if p.cfg.Send != nil {
+		errs = p.cfg.Send(ctx, ms, p.sink.Send)
+	} else {
+		errs = p.sink.Send(ctx, ms)
+	}
 	cancel()
 	if errs != nil && len(errs) != len(batch) {
-		fault := errors.New("the driver returned another number of results than it was given messages")
+		fault := errors.New("the driver, or the Send hook, returned another number of results than it was given messages")
 		errs = make([]error, len(batch))
 		for i := range errs {
 			errs[i] = fault

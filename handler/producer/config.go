@@ -52,6 +52,11 @@ type Config struct {
 	// the message. It may be called concurrently.
 	Prepare []func(ctx context.Context, m *handler.Message) error
 
+	// Send, if it is set, is called for each request in the sink's place, to
+	// trace and count it: it calls send with what it was given and returns what
+	// that returned. It may be called concurrently.
+	Send func(ctx context.Context, ms []*handler.Message, send func(context.Context, []*handler.Message) []error) []error
+
 	// Pressure holds senders back while the queue is too deep. Nil does not.
 	Pressure *Pressure
 

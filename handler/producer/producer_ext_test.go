@@ -454,3 +454,34 @@ func BenchmarkSend(b *testing.B) {
 		})
 	}
 }
+
+func TestEachRequestGoesThroughTheSendHook(t *testing.T) {
+	s := newSink()
+	tries := 0
+	s.refuse = func(_ string, n int) error {
+		if n == 1 {
+			return &drivers.Error{Code: drivers.Throttled, Queue: "orders", Op: "send"}
+		}
+		return nil
+	}
+	hook := func(ctx context.Context, ms []*handler.Message, send func(context.Context, []*handler.Message) []error) []error {
+		tries++
+		require.Len(t, ms, 1)
+		return send(ctx, ms)
+	}
+	bubble(t, s, &producer.Config{Send: hook}, func(t *testing.T, p *producer.Producer) {
+		require.NoError(t, p.Send(t.Context(), message("a")))
+		require.Equal(t, 2, tries, "the second try is a request of its own")
+	})
+}
+
+func TestASendHookThatLosesResultsFailsTheMessages(t *testing.T) {
+	s := newSink()
+	hook := func(ctx context.Context, ms []*handler.Message, send func(context.Context, []*handler.Message) []error) []error {
+		send(ctx, ms)
+		return make([]error, len(ms)+1)
+	}
+	bubble(t, s, &producer.Config{Send: hook, RetryFor: -1}, func(t *testing.T, p *producer.Producer) {
+		require.ErrorContains(t, p.Send(t.Context(), message("a")), "another number of results")
+	})
+}

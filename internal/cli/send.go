@@ -110,7 +110,7 @@ func (a *app) open(ctx context.Context, queue string, f *sendFlags, do func(p *p
 		return errors.Join(err, sink.Close())
 	}
 	defer traces.close(&err)
-	p, err := producer.New(sink, &producer.Config{Prepare: traces.prepare(), Logger: a.log})
+	p, err := producer.New(sink, &producer.Config{Prepare: traces.prepare(), Send: traces.send, Logger: a.log})
 	if err != nil {
 		return errors.Join(err, sink.Close())
 	}

@@ -25,6 +25,8 @@ const flushTime = 5 * time.Second
 type tracer struct {
 	telemetry *telemetry.Telemetry
 	hook      func(context.Context, *handler.Message) error
+	// send is the hook around a request, or nil.
+	send func(context.Context, []*handler.Message, func(context.Context, []*handler.Message) []error) []error
 }
 
 // newTracer returns a tracer for a queue, or one that does nothing where tracing
@@ -45,11 +47,11 @@ func newTracer(ctx context.Context, a *app, wanted bool, c drivers.Capabilities)
 	if err != nil {
 		return nil, errors.Join(err, t.Shutdown(ctx))
 	}
-	prepare := o.Prepare(handler.Origin{Queue: c.Queue, System: c.System, Server: c.Server},
-		otel.Room{Attributes: c.MaxAttributes, Bytes: c.MaxMessageBytes})
+	origin := handler.Origin{Queue: c.Queue, System: c.System, Server: c.Server}
+	prepare := o.Prepare(origin, otel.Room{Attributes: c.MaxAttributes, Bytes: c.MaxMessageBytes})
 	// The convention for programs that are started within a trace.
 	parent := propagation.MapCarrier{"traceparent": os.Getenv("TRACEPARENT"), "tracestate": os.Getenv("TRACESTATE")}
-	return &tracer{telemetry: t, hook: func(ctx context.Context, m *handler.Message) error {
+	return &tracer{telemetry: t, send: o.Send(origin), hook: func(ctx context.Context, m *handler.Message) error {
 		err := prepare(propagation.TraceContext{}.Extract(ctx, parent), m)
 		a.log.Debug("trace", "traceparent", m.Attribute("traceparent"))
 		return err
