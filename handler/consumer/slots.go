@@ -104,7 +104,15 @@ func (c *Consumer) target(l *lane) (want, full int) {
 	if !l.busy {
 		return want, 1
 	}
-	return want, max(min(want, share/2), 1)
+	// Two batches take turns. What an idle lane's long poll holds is not there to
+	// be shared: counting on it, one of the two would wait for a slot in vain.
+	usable := share
+	for _, other := range c.lanes {
+		if other != l && !other.busy {
+			usable -= other.used
+		}
+	}
+	return want, max(min(want, usable/2), 1)
 }
 
 // share is how many slots a lane may have: all, but for those of the other
