@@ -16,7 +16,8 @@
 // # Trace context
 //
 // It is read from a message's W3C traceparent, Pub/Sub's googclient_traceparent,
-// or X-Ray's AWSTraceHeader, in this order, and written as W3C. It never fails a
+// or X-Ray's AWSTraceHeader, in this order, and written as W3C; the other two as
+// well where [Config] has PubSub or XRay set. It never fails a
 // send: on a queue that carries few attributes (SQS: ten) tracestate is left out
 // first, then traceparent. Baggage is neither read nor written unless
 // [Config].Baggage is set, since it can carry what must not leave the house.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -401,6 +402,44 @@ func TestAnInjectionNeverHurtsAMessage(t *testing.T) {
 	require.NoError(t, k.Prepare(sqs, otel.Room{})(ctx, again))
 	require.NotEqual(t, parent, again.Attributes["traceparent"])
 	require.NotContains(t, again.Attributes, "tracestate", "that of another trace would lie")
+}
+
+func TestTheContextIsWrittenForOtherClients(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		config otel.Config
+		want   []string
+	}{
+		{"W3C alone", otel.Config{}, []string{"traceparent"}},
+		{"X-Ray", otel.Config{XRay: true}, []string{"traceparent", "AWSTraceHeader"}},
+		{"Google's clients", otel.Config{PubSub: true}, []string{"traceparent", "googclient_traceparent"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := newKit(t, &c.config)
+			ctx, span := k.tracer.Start(t.Context(), "root")
+			defer span.End()
+			m := &handler.Message{Attributes: map[string]string{"googclient_tracestate": "of=another"}}
+			require.NoError(t, k.Prepare(sqs, otel.Room{})(ctx, m))
+			var names []string
+			for name, v := range m.Attributes {
+				names = append(names, name)
+				require.Contains(t, strings.ReplaceAll(v, "-", ""), span.SpanContext().TraceID().String(), name)
+			}
+			require.ElementsMatch(t, c.want, names, "and what another trace left is gone")
+		})
+	}
+	k := newKit(t, &otel.Config{PubSub: true})
+	ctx, span := k.tracer.Start(t.Context(), "root")
+	defer span.End()
+	for n := range 13 {
+		m := &handler.Message{Attributes: map[string]string{}}
+		for i := range n {
+			m.Attributes[fmt.Sprint("a", i)] = "v"
+		}
+		require.NoError(t, k.Prepare(sqs, otel.Room{Attributes: 10})(ctx, m))
+		require.LessOrEqual(t, len(m.Attributes), max(n, 10))
+		require.Equal(t, n < 9, m.Attributes["googclient_traceparent"] != "", "with %d attributes", n)
+	}
 }
 
 func noopHandler(b *testing.B) handler.Handler {

@@ -61,6 +61,18 @@ func (t *Telemetry) inject(ctx context.Context, m *handler.Message, room Room) {
 			delete(m.Attributes, name) // one that is not of this trace would lie
 		}
 	}
+	for _, name := range [...]string{"traceparent", "tracestate"} {
+		v := fields[name]
+		name = pubsubPrefix + name
+		if _, old := m.Attributes[name]; !t.writePubSub && !old {
+			continue
+		}
+		if t.writePubSub && v != "" && room.fits(m, name, v) {
+			m.SetAttribute(name, v)
+		} else {
+			delete(m.Attributes, name)
+		}
+	}
 	if t.writeXRay {
 		header := make(propagation.MapCarrier, 1)
 		t.xray.Inject(ctx, header)

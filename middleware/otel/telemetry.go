@@ -31,15 +31,20 @@ type Config struct {
 	// XRay has AWSTraceHeader written besides traceparent, for consumers that
 	// know only X-Ray. SQS carries it outside the ten attributes.
 	XRay bool
+	// PubSub has googclient_traceparent and googclient_tracestate written besides
+	// W3C's names, for consumers on Google's own Pub/Sub clients, which read no
+	// others. They count as attributes as any do.
+	PubSub bool
 }
 
 // Telemetry makes spans and metrics. It may be used concurrently.
 type Telemetry struct {
-	tracer     trace.Tracer
-	meter      metric.Meter
-	propagator propagation.TextMapPropagator
-	xray       xray.Propagator
-	writeXRay  bool
+	tracer      trace.Tracer
+	meter       metric.Meter
+	propagator  propagation.TextMapPropagator
+	xray        xray.Propagator
+	writeXRay   bool
+	writePubSub bool
 	instruments
 
 	mu      sync.RWMutex
@@ -63,8 +68,8 @@ func New(c *Config) (*Telemetry, error) {
 		tracer:     cfg.TracerProvider.Tracer(Scope, trace.WithSchemaURL(semconv.SchemaURL)),
 		meter:      cfg.MeterProvider.Meter(Scope, metric.WithSchemaURL(semconv.SchemaURL)),
 		propagator: propagation.TraceContext{},
-		writeXRay:  cfg.XRay,
-		origins:    make(map[handler.Origin]*labels),
+		writeXRay:  cfg.XRay, writePubSub: cfg.PubSub,
+		origins: make(map[handler.Origin]*labels),
 	}
 	if cfg.Baggage {
 		t.propagator = propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{})
