@@ -1,0 +1,55 @@
+package main
+
+import (
+	"bytes"
+	"log/slog"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/internal/testserver"
+)
+
+// One handler has the same effects wherever it runs.
+func TestTheSameEffectsEverywhere(t *testing.T) {
+	testserver.Credentials(t)
+	t.Setenv("PUBSUB_EMULATOR_HOST", "")
+	for _, c := range []struct{ name, sqs string }{
+		{"sqstest", ""},
+		{"LocalStack", testserver.LocalStack(t).URL},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			rs := runtimes(c.sqs)
+			results, err := runAll(t.Context(), rs, "", slog.New(slog.NewTextHandler(t.Output(), nil)))
+			require.NoError(t, err)
+			require.Len(t, results, len(rs))
+			var out bytes.Buffer
+			require.NoError(t, table(&out, results))
+			t.Logf("\n%s", out.String())
+			require.NoError(t, same(results))
+			for _, r := range results {
+				require.Equal(t, []string{
+					"in-07: an invoice of less than nothing",
+					"in-99: invalid character 'o' in literal null (expecting 'u')",
+				}, r.letters, r.runtime)
+			}
+		})
+	}
+}
+
+func TestADifferenceIsAnError(t *testing.T) {
+	paid := make([]string, wantPaid)
+	letters := make([]string, wantLetters)
+	sound := result{runtime: "a", paid: paid, letters: letters}
+	require.NoError(t, same([]result{sound, sound}))
+	require.ErrorContains(t, same([]result{{runtime: "a"}}), "0 paid")
+	require.ErrorContains(t, same([]result{sound, {runtime: "b", paid: make([]string, wantPaid+1), letters: letters}}), "effects on b")
+	require.ErrorContains(t, same([]result{sound, {runtime: "b", paid: paid, letters: []string{"", "other"}}}), "effects on b")
+}
+
+func TestWrongUsage(t *testing.T) {
+	for _, args := range [][]string{{"-x"}, {"-only", "nowhere"}} {
+		var out bytes.Buffer
+		require.Error(t, dispatch(t.Context(), args, &out, &out))
+	}
+}
