@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/internal/pubsubfake"
+	"github.com/sluice-go/sluice/internal/testserver"
 )
 
 // TestOperations runs the scripts of those who look after queues, on each
@@ -66,13 +67,23 @@ func emptyPubSub(e *testscript.Env) error {
 
 // TestDev runs the scripts of sluice dev, which brings its own servers. $SQS and
 // $PUBSUB are free addresses.
-func TestDev(t *testing.T) {
+func TestDev(t *testing.T) { devScripts(t, "testdata/dev") }
+
+// TestDevLocalStack has LocalStack installed first: the first time that takes
+// longer than a script waits for anything.
+func TestDevLocalStack(t *testing.T) {
+	testserver.Python(t)
+	devScripts(t, "testdata/devlocalstack")
+}
+
+func devScripts(t *testing.T, dir string) {
+	t.Helper()
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/dev", Cmds: commands(), RequireExplicitExec: true,
+		Dir: dir, Cmds: commands(), RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
 			if err := clean(e); err != nil {
 				return err
