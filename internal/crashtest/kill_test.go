@@ -89,6 +89,7 @@ type run struct {
 	pid         int
 	begin, end  time.Time // end is zero where it never came
 	interrupted bool
+	again       bool // it failed, or could not be marked: it must run again
 }
 
 // watched reads the history as it grows.
@@ -140,10 +141,19 @@ func (w *watched) take(t *testing.T, at time.Time, pid int, what, key string) {
 		w.open[who], w.runs = r, append(w.runs, r)
 		return
 	}
+	if what == "unmarked" {
+		for _, r := range slices.Backward(w.runs) {
+			if r.key == key && r.pid == pid {
+				r.again = true
+				return
+			}
+		}
+	}
 	r := w.open[who]
 	require.NotNil(t, r, "%s of %s without a beginning", what, key)
 	delete(w.open, who)
 	r.end = at
+	r.again = what == "failed"
 	if what == "end" {
 		w.ended[key] = true
 	}
@@ -162,19 +172,26 @@ func requireOneAtATime(t *testing.T, runs []*run, died map[int]time.Time) {
 		}
 		byKey[r.key] = append(byKey[r.key], r)
 	}
-	interrupted := 0
+	interrupted, repeated := 0, 0
 	for key, rs := range byKey {
 		slices.SortFunc(rs, func(a, b *run) int { return a.begin.Compare(b.begin) })
 		for i := 1; i < len(rs); i++ {
 			require.False(t, rs[i].begin.Before(rs[i-1].end), "two handlers of %s at once: %+v and %+v", key, rs[i-1], rs[i])
-			// Only what was interrupted before its mark may run again.
-			require.True(t, rs[i-1].interrupted || died[rs[i-1].pid] != (time.Time{}), "%s was handled twice", key)
+			// Only what has no mark may run again: it was interrupted, or its
+			// worker knew.
+			require.True(t, rs[i-1].interrupted || rs[i-1].again || died[rs[i-1].pid] != (time.Time{}), "%s was handled twice: %+v and %+v", key, rs[i-1], rs[i])
 		}
 		for _, r := range rs {
+			if r.again {
+				repeated++
+			}
 			if r.interrupted {
 				interrupted++
 			}
 		}
 	}
-	t.Logf("%d runs of %d keys, %d of them interrupted by a kill", len(runs), len(byKey), interrupted)
+	t.Logf("%d runs of %d keys, %d of them interrupted by a kill, %d failed or not marked", len(runs), len(byKey), interrupted, repeated)
+	// On a machine that is so busy that leases are lost some fail. Many would be
+	// a fault.
+	require.Less(t, repeated, len(byKey)/100+1)
 }

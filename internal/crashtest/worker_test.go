@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -84,6 +85,9 @@ func work(queue string) (err error) {
 		defer file.Close()
 		h = history(file, takes)
 		once, err = idempotency.New(store, &idempotency.Config{Namespace: "crashtest", RetryMax: time.Second, Logger: log})
+		if err == nil {
+			once = unmarked(file, once)
+		}
 	}
 	if err != nil {
 		return err
@@ -119,10 +123,7 @@ func effects(takes time.Duration) handler.Handler {
 // history writes when a message's handler begins and ends. A line is one write,
 // so that a kill leaves whole lines.
 func history(file *os.File, takes time.Duration) handler.Handler {
-	line := func(what string, m *handler.Message) error {
-		_, err := fmt.Fprintf(file, "%d %d %s %s\n", time.Now().UnixNano(), os.Getpid(), what, m.DedupeID)
-		return err
-	}
+	line := func(what string, m *handler.Message) error { return note(file, what, m) }
 	return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
 		if string(m.Body) == poison {
 			return handler.Reject(errors.New("it is poison"))
@@ -135,6 +136,26 @@ func history(file *os.File, takes time.Duration) handler.Handler {
 		}
 		return line("end", m)
 	})
+}
+
+// unmarked writes into the history what was handled and could not be marked: a
+// worker that got no processor for longer than its lease finds its claim taken.
+func unmarked(file *os.File, once handler.Middleware) handler.Middleware {
+	return func(next handler.Handler) handler.Handler {
+		guarded := once(next)
+		return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
+			err := guarded.Handle(ctx, m)
+			if err != nil && strings.Contains(err.Error(), "handled, but not marked") {
+				return errors.Join(err, note(file, "unmarked", m))
+			}
+			return err
+		})
+	}
+}
+
+func note(file *os.File, what string, m *handler.Message) error {
+	_, err := fmt.Fprintf(file, "%d %d %s %s\n", time.Now().UnixNano(), os.Getpid(), what, m.DedupeID)
+	return err
 }
 
 func pause(ctx context.Context, d time.Duration) error {
