@@ -33,9 +33,8 @@ type Config struct {
 // one at a time, and starts it anew where it has ended. Its methods may be called
 // concurrently; invocations wait for each other, as Lambda has it.
 type Environment struct {
-	config  Config
-	runtime *Runtime
-	turn    sync.Mutex // held by the invocation
+	config Config
+	turn   sync.Mutex // held by the invocation
 
 	mu      sync.Mutex
 	process *process
@@ -43,7 +42,11 @@ type Environment struct {
 	closed  bool
 }
 
+// A process has a runtime interface of its own: what is left of one that was
+// killed could take the invocation of the next.
 type process struct {
+	runtime *Runtime
+
 	cmd  *exec.Cmd
 	done chan struct{} // closed when it has ended
 	err  error
@@ -57,11 +60,7 @@ func New(c Config) (*Environment, error) {
 	if c.Timeout == 0 {
 		c.Timeout = DefaultTimeout
 	}
-	r, err := NewRuntime()
-	if err != nil {
-		return nil, err
-	}
-	return &Environment{config: c, runtime: r}, nil
+	return &Environment{config: c}, nil
 }
 
 // Invoke invokes the function. The error is one of the function's own
@@ -81,11 +80,11 @@ func (e *Environment) Invoke(ctx context.Context, payload []byte) ([]byte, error
 	go func() {
 		select {
 		case <-p.done:
-			cancel(fmt.Errorf("%w: %w", ErrExited, errors.Join(p.err)))
+			cancel(errors.Join(ErrExited, p.err))
 		case <-stop:
 		}
 	}()
-	out, err := e.runtime.Invoke(ictx, payload, e.config.Timeout)
+	out, err := p.runtime.Invoke(ictx, payload, e.config.Timeout)
 	if errors.Is(err, ErrTimeout) || err != nil && ctx.Err() != nil {
 		// A function that is not done with its invocation takes no other.
 		e.Kill()
@@ -108,13 +107,17 @@ func (e *Environment) started() (*process, error) {
 			return e.process, nil
 		}
 	}
+	r, err := NewRuntime()
+	if err != nil {
+		return nil, err
+	}
 	cmd := e.config.Command()
 	if cmd.Env == nil {
 		cmd.Env = cmd.Environ()
 	}
 	e.starts++
 	cmd.Env = append(cmd.Env,
-		"AWS_LAMBDA_RUNTIME_API="+e.runtime.Addr(),
+		"AWS_LAMBDA_RUNTIME_API="+r.Addr(),
 		"AWS_LAMBDA_FUNCTION_NAME="+FunctionName,
 		"AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128",
@@ -122,11 +125,11 @@ func (e *Environment) started() (*process, error) {
 		fmt.Sprintf("AWS_LAMBDA_LOG_STREAM_NAME=stream-%d", e.starts),
 	)
 	if err := cmd.Start(); err != nil {
-		return nil, err
+		return nil, errors.Join(err, r.Close())
 	}
-	p := &process{cmd: cmd, done: make(chan struct{})}
+	p := &process{runtime: r, cmd: cmd, done: make(chan struct{})}
 	go func() {
-		p.err = cmd.Wait()
+		p.err = errors.Join(cmd.Wait(), r.Close())
 		close(p.done)
 	}()
 	e.process = p
@@ -149,7 +152,7 @@ func (e *Environment) Starts() int {
 }
 
 // Close kills the process and waits for its end.
-func (e *Environment) Close() error {
+func (e *Environment) Close() {
 	e.Kill()
 	e.mu.Lock()
 	e.closed = true
@@ -158,5 +161,4 @@ func (e *Environment) Close() error {
 	if p != nil {
 		<-p.done
 	}
-	return e.runtime.Close()
 }

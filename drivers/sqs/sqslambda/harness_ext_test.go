@@ -163,14 +163,14 @@ func pass(ctx context.Context, d time.Duration) {
 	}
 }
 
-// log remembers observed events.
-type log struct {
+// history remembers observed events.
+type history struct {
 	mu     sync.Mutex
 	events []handler.Event
 	ids    []string
 }
 
-func (l *log) Observe(e handler.Event) {
+func (l *history) Observe(e handler.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	id := ""
@@ -181,7 +181,7 @@ func (l *log) Observe(e handler.Event) {
 }
 
 // kinds counts the events of each kind.
-func (l *log) kinds() map[handler.EventKind]int {
+func (l *history) kinds() map[handler.EventKind]int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	out := map[handler.EventKind]int{}
@@ -192,7 +192,7 @@ func (l *log) kinds() map[handler.EventKind]int {
 }
 
 // of are the events of one kind.
-func (l *log) of(k handler.EventKind) []handler.Event {
+func (l *history) of(k handler.EventKind) []handler.Event {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var out []handler.Event

@@ -177,7 +177,7 @@ func (l *loop) environment() *lambdatest.Environment {
 	l.t.Helper()
 	e, err := lambdatest.New(lambdatest.Config{Command: l.command, Timeout: l.timeout})
 	require.NoError(l.t, err)
-	l.t.Cleanup(func() { e.Close() })
+	l.t.Cleanup(e.Close)
 	return e
 }
 

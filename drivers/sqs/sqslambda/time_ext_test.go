@@ -69,7 +69,7 @@ func TestAHandlerThatIgnoresItsContext(t *testing.T) {
 					r.send(message("1", "a"), message("stuck", "b"), message("3", "b"), message("4", "c"))
 					e := r.event()
 					var text bytes.Buffer
-					seen := &log{}
+					seen := &history{}
 					release := make(chan struct{})
 					fn := r.function(func(_ context.Context, m *handler.Message) error {
 						if string(m.Body) != "stuck" {
@@ -120,7 +120,7 @@ func TestWhatWasNotStartedGoesBack(t *testing.T) {
 						r.send(message(fmt.Sprint(i), fmt.Sprintf("group-%d", i%2))) // 0, 2, 4, 6 and 1, 3, 5, 7
 					}
 					e := r.event()
-					seen := &log{}
+					seen := &history{}
 					stop := make(chan struct{})
 					fn := r.function(func(ctx context.Context, _ *handler.Message) error {
 						done := ctx.Done()

@@ -81,7 +81,7 @@ func TestVerdicts(t *testing.T) {
 						fault = r.server.Inject(*c.fault)
 					}
 					var text bytes.Buffer
-					seen := &log{}
+					seen := &history{}
 					var mu sync.Mutex
 					handled := 0
 					fn := r.function(func(_ context.Context, m *handler.Message) error {
