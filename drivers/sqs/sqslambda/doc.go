@@ -47,9 +47,17 @@
 // no lease to extend: Message.Lease refuses with handler.ErrNoLease and the
 // heartbeat middleware does nothing.
 //
+// Gates have nothing to hold back here, since it is Lambda that receives: a breaker
+// or a rate limit puts messages off one by one, which uses up their attempts. The
+// mapping's MaximumConcurrency is what slows receiving down.
+//
 // # Permissions
 //
 // The function's role needs sqs:ReceiveMessage, sqs:DeleteMessage and
 // sqs:GetQueueAttributes for the mapping, sqs:ChangeMessageVisibility for delays,
 // and sqs:SendMessage and sqs:GetQueueAttributes on the dead-letter queue.
+//
+// # Testing
+//
+// A test hands an event to [Function.Handle], with package sqstest as the queue.
 package sqslambda

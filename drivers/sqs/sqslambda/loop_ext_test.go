@@ -155,8 +155,8 @@ func newLoop(t *testing.T, o loopOptions) *loop {
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		if t.Failed() {
-			said, _ := os.ReadFile(output.Name()) //nolint:errcheck // the test has failed anyhow
-			t.Logf("the function's output ends with: %s", said[max(0, len(said)-4000):])
+			said, err := os.ReadFile(output.Name())
+			t.Logf("the function's output ends with: %s %v", said[max(0, len(said)-4000):], err)
 		}
 		output.Close()
 	})

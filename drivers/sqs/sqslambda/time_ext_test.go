@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-lambda-go/events"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/drivers/sqs/sqslambda"
@@ -315,14 +316,22 @@ func TestLoudOnceAMinute(t *testing.T) {
 	})
 }
 
-// TestDelaysAreSetInFewRequests has 10 retries, which are one request.
+// TestDelaysAreSetInFewRequests has an event larger than a request, as a mapping
+// with a batching window makes them.
 func TestDelaysAreSetInFewRequests(t *testing.T) {
 	r := newRig(t, rigOptions{})
-	for i := range 10 {
-		r.send(message(fmt.Sprint(i), ""))
+	var e events.SQSEvent
+	for range 5 {
+		for i := range 10 {
+			r.send(message(fmt.Sprint(i), ""))
+		}
+		e.Records = append(e.Records, r.event().Records...)
 	}
-	e := r.event()
-	_, err := r.function(func(context.Context, *handler.Message) error { return handler.RetryAfter(time.Minute, errBoom) }, nil).Handle(t.Context(), e)
+	require.Len(t, e.Records, 50)
+	fn := r.function(func(context.Context, *handler.Message) error { return handler.RetryAfter(time.Minute, errBoom) }, nil)
+	response, err := fn.Handle(t.Context(), e)
 	require.NoError(t, err)
-	require.Equal(t, 1, r.server.Count("ChangeMessageVisibilityBatch"))
+	require.Len(t, response.BatchItemFailures, 50)
+	require.EqualValues(t, 50, fn.Stats().Retried)
+	require.Equal(t, 5, r.server.Count("ChangeMessageVisibilityBatch"))
 }
