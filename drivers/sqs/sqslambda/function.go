@@ -1,0 +1,131 @@
+package sqslambda
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/handler"
+)
+
+// source is a source of package sqs: one that knows the messages that someone
+// else has received from its queue.
+type source interface {
+	drivers.Source
+	ARN() string
+	Deliveries(from []types.Message, deadline time.Time) []drivers.Delivery
+}
+
+// A Function runs a handler on the events of one SQS queue. Make one with [New].
+// Its methods may be called concurrently.
+type Function struct {
+	cfg     Config
+	log     *slog.Logger
+	source  source
+	caps    drivers.Capabilities
+	handler handler.Handler
+	origin  *handler.Origin
+	counts  counts
+	loud    oncePer // rejections that have nowhere to go
+}
+
+// New returns a Function that runs h on the events of the queue that src was
+// opened for: the one that the event source mapping reads. src is a source of
+// package sqs; the function never receives from it, but carries verdicts out
+// through it, and does not close it. A nil config is the defaults.
+func New(src drivers.Source, h handler.Handler, config *Config) (*Function, error) {
+	cfg := config.withDefaults()
+	faults := []error{cfg.validate()}
+	s, ok := src.(source)
+	switch {
+	case src == nil:
+		faults = append(faults, errors.New("the source is nil"))
+	case !ok:
+		faults = append(faults, fmt.Errorf("the source is a %T: it must be one of package sqs, as its opener returns it, since it reads what Lambda has received", src))
+	}
+	if h == nil {
+		faults = append(faults, errors.New("the handler is nil"))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, fmt.Errorf("sqslambda: %w", err)
+	}
+	caps := s.Capabilities()
+	return &Function{
+		cfg: cfg, log: cfg.Logger, source: s, caps: caps, handler: h,
+		origin: &handler.Origin{Queue: caps.Queue, System: caps.System, Server: caps.Server, MaxDelay: longestDelay(caps)},
+	}, nil
+}
+
+// longestDelay is the longest delay that SQS is sure to take. It counts the 12
+// hours from the receive and refuses a longer one, and when that was Lambda does
+// not say: at most a visibility timeout ago, which for a function is six of its
+// timeouts, and those are 15 minutes at most.
+func longestDelay(c drivers.Capabilities) time.Duration {
+	return c.MaxDelay - min(c.Lease, c.MaxDelay/2)
+}
+
+// Handle handles the messages of one event; it is what lambda.Start takes. It
+// returns in time before ctx's deadline, whatever the handlers do. The response
+// names the messages that failed and none else, each by an ID of the event, and
+// is never without its list, since an ID that Lambda does not know has it retry
+// the whole batch.
+//
+// An error has Lambda retry the whole batch. It is returned, before anything is
+// handled, for an event that is not of this function's queue or that has messages
+// without ID, and where Config.WholeBatch asks for it.
+func (f *Function) Handle(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
+	if err := f.check(&e); err != nil {
+		f.log.ErrorContext(ctx, "an event was refused: Lambda retries all of it", "queue", f.caps.Queue, "messages", len(e.Records), "error", err)
+		return events.SQSEventResponse{}, err
+	}
+	i := f.begin(ctx, &e)
+	defer i.end()
+	i.run()
+	return i.report()
+}
+
+func (f *Function) observe(e handler.Event) {
+	for _, o := range f.cfg.Observers {
+		o.Observe(e)
+	}
+}
+
+// Stats are a function's numbers: totals since it was made, in this execution
+// environment.
+type Stats struct {
+	// Events counts the events that were handled, Received their messages.
+	Events, Received uint64
+	// Acked, Retried, DeadLettered and Discarded count the verdicts that were
+	// carried out or reported to Lambda; Released the messages that were reported
+	// as failed unhandled.
+	Acked, Retried, DeadLettered, Discarded, Released uint64
+	// Abandoned counts the handlers that had not returned when the invocation
+	// had to; Late the verdicts that they returned afterwards, which were lost;
+	// Unsettled the delays and rejections that SQS did not take.
+	Abandoned, Late, Unsettled uint64
+	// Panics counts the handlers that panicked.
+	Panics uint64
+}
+
+type counts struct {
+	events, received                              atomic.Uint64
+	acked, retried, lettered, discarded, released atomic.Uint64
+	abandoned, late, unsettled, panics            atomic.Uint64
+}
+
+// Stats returns the numbers of this moment.
+func (f *Function) Stats() Stats {
+	n := &f.counts
+	return Stats{
+		Events: n.events.Load(), Received: n.received.Load(),
+		Acked: n.acked.Load(), Retried: n.retried.Load(), DeadLettered: n.lettered.Load(), Discarded: n.discarded.Load(),
+		Released: n.released.Load(), Abandoned: n.abandoned.Load(), Late: n.late.Load(), Unsettled: n.unsettled.Load(), Panics: n.panics.Load(),
+	}
+}

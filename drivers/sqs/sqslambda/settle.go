@@ -1,0 +1,172 @@
+package sqslambda
+
+import (
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/handler"
+)
+
+const (
+	// settleTries is how often a settlement is tried, while there is time.
+	settleTries = 4
+	// settleBackoff is the wait before the second try; it doubles.
+	settleBackoff = 50 * time.Millisecond
+)
+
+// errNoReceipt is the error of a settlement that cannot be asked for. SQS would
+// refuse the whole request.
+var errNoReceipt = errors.New("the event has no receiptHandle for the message")
+
+// A settler carries out what Lambda itself does not: delays and rejections, in as
+// few requests as they fit in.
+type settler struct {
+	*invocation
+	slots chan struct{} // bounds the requests that are on their way
+
+	mu   sync.Mutex
+	open []*item // less than a request's worth
+	work sync.WaitGroup
+}
+
+// add has a settlement carried out. It does not wait for the answer.
+func (s *settler) add(it *item, now time.Time, what drivers.Settlement) {
+	if !s.fill(it, now, what) {
+		return
+	}
+	s.mu.Lock()
+	s.open = append(s.open, it)
+	var full []*item
+	if len(s.open) >= s.f.caps.MaxSettle {
+		full, s.open = s.open, nil
+	}
+	s.mu.Unlock()
+	if full != nil {
+		s.work.Go(func() { s.settle(full) })
+	}
+}
+
+// now carries a settlement out and returns when it is answered.
+func (s *settler) now(it *item, now time.Time, what drivers.Settlement) {
+	if s.fill(it, now, what) {
+		s.settle([]*item{it})
+	}
+}
+
+// finish carries out what is left and waits for all answers. Nothing is added
+// any more.
+func (s *settler) finish() {
+	s.mu.Lock()
+	rest := s.open
+	s.open = nil
+	s.mu.Unlock()
+	if len(rest) > 0 {
+		s.settle(rest)
+	}
+	s.work.Wait()
+}
+
+func (s *settler) fill(it *item, now time.Time, what drivers.Settlement) bool {
+	it.settlement, it.decided = what, now
+	it.settlement.Receipt, it.settlement.Message = it.delivery.Receipt, it.delivery.Message
+	if it.delivery.Receipt == "" {
+		s.unsettled(it, errNoReceipt)
+		return false
+	}
+	return true
+}
+
+// settle carries out one request's worth of settlements.
+func (s *settler) settle(todo []*item) {
+	s.slots <- struct{}{}
+	defer func() { <-s.slots }()
+	for try := 1; len(todo) > 0; try++ {
+		if try > 1 && !s.pause(settleBackoff<<(try-2)) {
+			try = settleTries // there is no time for another
+		}
+		ss := make([]drivers.Settlement, len(todo))
+		for n, it := range todo {
+			ss[n] = it.settlement
+			// It counts from the verdict; meanwhile it waited here.
+			ss[n].Delay = max(it.settlement.Delay-time.Since(it.decided), 0)
+		}
+		errs := s.f.source.Settle(s.ops, ss)
+		again := todo[:0]
+		for n, it := range todo {
+			var err error
+			if n < len(errs) {
+				err = errs[n]
+			}
+			switch {
+			case err == nil:
+				s.settled(it)
+			case try < settleTries && s.ops.Err() == nil && drivers.CodeOf(err).Retryable():
+				again = append(again, it)
+			default:
+				s.unsettled(it, err)
+			}
+		}
+		todo = again
+	}
+}
+
+// pause waits, with jitter, and reports whether there is time left.
+func (s *settler) pause(d time.Duration) bool {
+	t := time.NewTimer(d/2 + rand.N(d/2+1))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-s.ops.Done():
+		return false
+	}
+}
+
+// settled notes that SQS has taken a settlement.
+func (s *settler) settled(it *item) {
+	f, e := s.f, handler.Event{Kind: handler.EventSettled, Origin: s.f.origin, Message: it.delivery.Message, Action: it.settlement.Action}
+	it.told = true
+	switch {
+	case it.settlement.Action == handler.DeadLetter:
+		it.ok, it.gone = true, true
+		f.counts.lettered.Add(1)
+	case it.settlement.Action == handler.Ack:
+		return // report tells of it
+	case it.state.Load() == skipped:
+		e.Kind = handler.EventReleased
+		f.counts.released.Add(1)
+	default:
+		e.Duration = it.settlement.Delay
+		f.counts.retried.Add(1)
+	}
+	f.observe(e)
+}
+
+// unsettled notes that SQS has not. The message is reported as failed, so that
+// the worst is that it comes again at another time.
+func (s *settler) unsettled(it *item, err error) {
+	f, action := s.f, it.settlement.Action
+	if action == handler.Ack {
+		f.log.Warn("a handled message could not be deleted, and the rest of its batch failed: it comes again", "queue", f.caps.Queue,
+			"message", it.id, "attempt", it.attempt, "error", err)
+		return
+	}
+	f.counts.unsettled.Add(1)
+	const text = "verdict could not be carried out: the message is reported as failed and comes again when its visibility timeout ends"
+	if action == handler.DeadLetter {
+		if missed, ok := f.loud.allow(time.Now(), time.Minute); ok {
+			f.log.Error(text, "queue", f.caps.Queue, "message", it.id, "attempt", it.attempt, "verdict", action.String(),
+				"dead_letter_queue", f.caps.DeadLetterQueue, "reason", it.verdict.Err, "error", err, "not_logged", missed)
+		}
+	} else {
+		f.log.Warn(text, "queue", f.caps.Queue, "message", it.id, "attempt", it.attempt, "verdict", action.String(), "error", err)
+	}
+	if it.state.Load() == skipped {
+		return // it goes back unhandled all the same; report tells of it
+	}
+	it.told = true
+	f.observe(handler.Event{Kind: handler.EventSettled, Origin: f.origin, Message: it.delivery.Message, Action: action, Err: err})
+}
