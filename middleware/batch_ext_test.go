@@ -289,7 +289,7 @@ func TestOneBatchCarriesEveryVerdictOnAnyQueue(t *testing.T) {
 		names := slices.Concat(numbered("ack", 3), numbered("again", 2), numbered("reject", 2), []string{"discard0"})
 		q.send(t, texts(0, names...)...)
 		w := &bulkWriter{}
-		r := q.run(t, w, &handler.BatchConfig{MaxCount: len(names), MaxWait: 2 * time.Second}, consumer.Config{})
+		r := q.run(t, w, &handler.BatchConfig{MaxCount: len(names), MaxWait: 5 * time.Second}, consumer.Config{})
 		r.settled.wait(t, len(names))
 		require.NoError(t, r.stop())
 		require.Equal(t, map[handler.Action]int{handler.Ack: 5, handler.Retry: 2, handler.DeadLetter: 2, handler.Drop: 1}, r.settled.by)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/handler/claimcheck"
+	"github.com/sluice-go/sluice/middleware/backoff"
 )
 
 // inMemory is an S3 bucket, as far as pointers tell.
@@ -245,6 +246,7 @@ func TestTroubleWithTheStoreIsARetry(t *testing.T) {
 	require.ErrorContains(t, err, `bucket "large", key "1"`)
 	require.Equal(t, handler.Retry, handler.VerdictOf(err).Action)
 	require.NotErrorIs(t, err, claimcheck.ErrLost)
+	require.Equal(t, backoff.Transient, backoff.Classify(err), "the backoff middleware must not dead-letter it")
 	m := handler.Message{Body: body(1_000_000)}
 	require.ErrorContains(t, check.Prepare(t.Context(), &m), `put the body of 1000000 bytes into bucket "large"`)
 	require.Len(t, m.Body, 1_000_000)

@@ -108,7 +108,7 @@ func (c *Check) load(ctx context.Context, m *handler.Message) (body []byte, err 
 	}
 	defer func() {
 		if cerr := r.Close(); err == nil && cerr != nil {
-			body, err = nil, fmt.Errorf("claim check: get the body from %v: %w", p, cerr)
+			body, err = nil, trouble(p, "", cerr)
 		}
 	}()
 	if r.Size() > c.cfg.MaxBytes {
@@ -118,7 +118,7 @@ func (c *Check) load(ctx context.Context, m *handler.Message) (body []byte, err 
 	// The size is from the store itself, not from the message.
 	body = make([]byte, r.Size())
 	if _, err := io.ReadFull(r, body); err != nil {
-		return nil, fmt.Errorf("claim check: get the body from %v: %w", p, err)
+		return nil, trouble(p, "", err)
 	}
 	return body, nil
 }
@@ -127,16 +127,30 @@ func (c *Check) load(ctx context.Context, m *handler.Message) (body []byte, err 
 // where it is the body that is missing. Stores say the same of a missing bucket
 // (S3: also of one in another region), and then no message is at fault.
 func failure(ctx context.Context, b *Bucket, p *pointer, err error) error {
-	plain := fmt.Errorf("claim check: get the body from %v: %w", p, err)
 	if gcerrors.Code(err) != gcerrors.NotFound {
-		return plain
+		return trouble(p, "", err)
 	}
 	there, aerr := b.Blob.IsAccessible(ctx)
 	switch {
 	case aerr == nil && !there:
-		return fmt.Errorf("claim check: get the body from %v: the bucket is not there: %w", p, err)
+		return trouble(p, "the bucket is not there: ", err)
 	case aerr != nil && gcerrors.Code(aerr) != gcerrors.PermissionDenied:
-		return plain
+		return trouble(p, "", err)
 	}
 	return handler.Reject(fmt.Errorf("%w: bucket %q has no key %q (deleted after another delivery's ack, or by a lifecycle rule?)", ErrLost, p.bucket, p.key))
+}
+
+// storeError is trouble with the store. It says that it may pass, or the backoff
+// middleware would take what a store calls "denied" or "not found" for a fault
+// of the message, and a withdrawn permission would dead-letter every one.
+type storeError struct{ error }
+
+// Retryable returns true.
+func (storeError) Retryable() bool { return true }
+
+// Unwrap returns the store's error.
+func (e storeError) Unwrap() error { return errors.Unwrap(e.error) }
+
+func trouble(p *pointer, what string, err error) error {
+	return storeError{fmt.Errorf("claim check: get the body from %v: %s%w", p, what, err)}
 }

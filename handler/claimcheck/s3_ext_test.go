@@ -23,6 +23,7 @@ import (
 	"github.com/sluice-go/sluice/handler/claimcheck"
 	"github.com/sluice-go/sluice/handler/producer"
 	"github.com/sluice-go/sluice/internal/testserver"
+	"github.com/sluice-go/sluice/middleware/backoff"
 )
 
 // aws is a bucket and a queue on LocalStack.
@@ -127,6 +128,7 @@ func TestAMessageAboveTheQueuesLimitGoesThroughS3(t *testing.T) {
 	none := a.open(t, "no-such-"+a.bucket)
 	err = newCheck(t, none, nil).Middleware(&h).Handle(t.Context(), s3Pointer(none.Name, "k"))
 	require.ErrorContains(t, err, "the bucket is not there")
+	require.Equal(t, backoff.Transient, backoff.Classify(err), "the backoff middleware must not dead-letter it")
 	require.Equal(t, handler.Retry, handler.VerdictOf(err).Action)
 }
 
