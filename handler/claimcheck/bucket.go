@@ -33,20 +33,21 @@ type Bucket struct {
 }
 
 // OpenBucket opens the bucket at a URL of gocloud.dev/blob, such as
-// s3://bodies?region=us-east-1 or gs://bodies, whose driver the program must
-// link (gocloud.dev/blob/s3blob, gcsblob, fileblob, …). Name is the bucket's
-// name, that of a bucket in a folder the folder's path; Format is S3 for s3://,
-// GCS for gs:// and Other for the rest. The caller may set Prefix, and closes
-// Blob.
+// s3://bodies?region=us-east-1&prefix=orders/ or gs://bodies, whose driver the
+// program must link (gocloud.dev/blob/s3blob, gcsblob, fileblob, …). Name is the
+// bucket's name, that of a bucket in a folder the folder's path; Format is S3 for
+// s3://, GCS for gs:// and Other for the rest; Prefix is the parameter prefix.
+// The caller closes Blob.
 func OpenBucket(ctx context.Context, rawURL string) (Bucket, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return Bucket{}, errors.New("claim check: the bucket's URL is malformed") // its text may hold a secret
 	}
-	if u.Query().Has("prefix") {
-		return Bucket{}, fmt.Errorf("claim check: bucket %q: the parameter prefix hides keys from other clients: set Bucket.Prefix", u.Redacted())
-	}
-	b := Bucket{Name: u.Host, Format: Other}
+	// gocloud would leave the prefix out of the keys, and pointers with them.
+	q := u.Query()
+	b := Bucket{Name: u.Host, Format: Other, Prefix: q.Get("prefix")}
+	q.Del("prefix")
+	u.RawQuery = q.Encode()
 	switch u.Scheme {
 	case "s3":
 		b.Format = S3
@@ -58,8 +59,8 @@ func OpenBucket(ctx context.Context, rawURL string) (Bucket, error) {
 			b.Name = u.Scheme // mem://
 		}
 	}
-	if b.Blob, err = blob.OpenBucket(ctx, rawURL); err != nil {
-		return Bucket{}, fmt.Errorf("claim check: open bucket %q: %w", u.Redacted(), err)
+	if b.Blob, err = blob.OpenBucket(ctx, u.String()); err != nil {
+		return Bucket{}, fmt.Errorf("claim check: open bucket %q: %w", b.Name, err)
 	}
 	return b, nil
 }

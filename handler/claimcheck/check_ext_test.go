@@ -275,10 +275,17 @@ func TestBucketsAreOpenedByURL(t *testing.T) {
 		require.Equal(t, claimcheck.Other, b.Format)
 		require.NoError(t, b.Blob.Close())
 	}
+	b, err := claimcheck.OpenBucket(t.Context(), "mem://?prefix=orders/")
+	require.NoError(t, err)
+	require.Equal(t, "orders/", b.Prefix)
+	m := handler.Message{Body: []byte("x")}
+	require.NoError(t, newCheck(t, b, &claimcheck.Config{Always: true}).Prepare(t.Context(), &m))
+	require.Contains(t, string(m.Body), `"key":"orders/`)
+	require.Contains(t, string(m.Body), keys(t, b)[0], "the whole key is in the pointer")
+	require.NoError(t, b.Blob.Close())
 	for url, text := range map[string]string{
-		"mem://?prefix=a/": "Bucket.Prefix",
-		"nosuch://b":       "nosuch",
-		"::":               "malformed",
+		"nosuch://b": "nosuch",
+		"::":         "malformed",
 	} {
 		_, err := claimcheck.OpenBucket(t.Context(), url)
 		require.ErrorContains(t, err, text)
