@@ -31,7 +31,10 @@ type BatchConfig struct {
 
 	// MaxWait is how long the first message of a batch waits for the others.
 	// Zero means [DefaultBatchWait]. It is part of the time that each message is
-	// held, so it must be short beside the lease.
+	// held, so it must be short beside the lease, or the heartbeat middleware
+	// must keep that. A shutdown does not cut it short: a batch that gathers is
+	// handled when its wait is over, within the consumer's DrainTimeout, and
+	// given back where that is shorter.
 	MaxWait time.Duration
 }
 

@@ -61,7 +61,9 @@
 // client can read it. What SQS cannot carry goes into one more attribute,
 // sluice-more, as JSON: names and values with characters that SQS refuses, empty
 // values, and those beyond the ten that a message may have. An attribute called
-// AWSTraceHeader is the system attribute of that name, in both directions.
+// AWSTraceHeader is the system attribute of that name, in both directions. Those
+// that mark a claim check (package claimcheck) are of type Number, as the Amazon
+// SQS Extended Client has them.
 //
 // A body is sent as it is where it is text. One that is not is base64 with the
 // attribute sluice-body=base64; an empty one is "-" with sluice-body=empty. The

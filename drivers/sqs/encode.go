@@ -37,8 +37,24 @@ const (
 	ownDedupe = "sluice-"
 )
 
-// stringType is the data type of every attribute, to point to.
-var stringType = "String"
+// The data types of attributes, to point to.
+var stringType, numberType = "String", "Number"
+
+// sizeOfClaim is true for the attributes that say of a message that its body is
+// elsewhere. The Amazon SQS Extended Client sends them with type Number
+// (AmazonSQSExtendedClientUtil.updateMessageAttributePayloadSize), and finds
+// them only where they stand on their own.
+func sizeOfClaim(name string) bool {
+	return name == "ExtendedPayloadSize" || name == "SQSLargePayloadSize"
+}
+
+// typeOf is the data type of an attribute.
+func typeOf(name, value string) *string {
+	if !sizeOfClaim(name) || strings.Trim(value, "0123456789") != "" {
+		return &stringType
+	}
+	return &numberType
+}
 
 func own(name string) bool {
 	switch name {
@@ -60,8 +76,9 @@ func (e *entry) set(name, value string) {
 	if e.MessageAttributes == nil {
 		e.MessageAttributes = make(map[string]types.MessageAttributeValue, min(e.hint, maxNames))
 	}
-	e.MessageAttributes[name] = types.MessageAttributeValue{DataType: &stringType, StringValue: &value}
-	e.size += len(name) + len(stringType) + len(value)
+	kind := typeOf(name, value)
+	e.MessageAttributes[name] = types.MessageAttributeValue{DataType: kind, StringValue: &value}
+	e.size += len(name) + len(*kind) + len(value)
 }
 
 // encode makes m what SQS takes. dedupeID is the deduplication ID on a FIFO
@@ -185,10 +202,13 @@ func (e *entry) attributes(as map[string]string) {
 	}
 }
 
-// rank orders attributes by who needs to read them: tracing on any client, then
-// the user's clients, then Sluice.
+// rank orders attributes by who needs to read them: claim checks, without which
+// the body is not found, and tracing on any client, then the user's clients, then
+// Sluice.
 func rank(name string) int {
 	switch {
+	case sizeOfClaim(name):
+		return -1
 	case name == "traceparent" || name == "tracestate":
 		return 0
 	case strings.HasPrefix(name, "sluice-"):

@@ -22,7 +22,11 @@ func carried(t require.TestingT, q *queue, e *entry) *types.Message {
 	for name, v := range e.MessageAttributes {
 		require.True(t, nameable(name), "name %q", name)
 		require.True(t, sendable(*v.StringValue), "value of %q: %q", name, *v.StringValue)
-		require.Equal(t, "String", *v.DataType)
+		kind := "String"
+		if name == "ExtendedPayloadSize" && *v.StringValue == "300000" {
+			kind = "Number"
+		}
+		require.Equal(t, kind, *v.DataType, name)
 		size += len(name) + len(*v.DataType) + len(*v.StringValue)
 	}
 	require.Equal(t, size, e.size)
@@ -50,11 +54,11 @@ func carried(t require.TestingT, q *queue, e *entry) *types.Message {
 // names are attributes' names that are likely to be trouble.
 var names = []string{
 	"plain", "AWSTraceHeader", "awstraceheader", "AWS.x", "amazon.x", "a..b", ".a", "a.", "", "ключ", "\x00", "\xff", "\ufffe", "traceparent",
-	"sluice-body", "sluice-dedupe-id", "sluice-group", "sluice-more", strings.Repeat("n", 257),
+	"sluice-body", "sluice-dedupe-id", "sluice-group", "sluice-more", "ExtendedPayloadSize", strings.Repeat("n", 257),
 }
 
 var values = []string{
-	"", "x", "base64", "empty", "-", `{"text":{"a":"b"}}`, `{"raw":{"!":"x"}}`, "{}", "null", "\x00", "\xff", "\uffff", "<&>", "значение",
+	"", "x", "300000", "base64", "empty", "-", `{"text":{"a":"b"}}`, `{"raw":{"!":"x"}}`, "{}", "null", "\x00", "\xff", "\uffff", "<&>", "значение",
 }
 
 func drawString(t *rapid.T, label string, likely []string) string {
@@ -118,6 +122,25 @@ func TestOverflowKeepsTracingReadable(t *testing.T) {
 	require.Contains(t, e.MessageAttributes, "a")
 	require.NotContains(t, e.MessageAttributes, "sluice-dead-letter-reason")
 	require.JSONEq(t, `{"text":{"i":"v","j":"v","k":"v","l":"v","sluice-dead-letter-reason":"r"}}`, *e.MessageAttributes[attributeMore].StringValue)
+}
+
+// The Amazon SQS Extended Client finds a body by this attribute, of this type.
+func TestAClaimChecksSizeIsANumberThatIsNeverPacked(t *testing.T) {
+	as := map[string]string{"ExtendedPayloadSize": "300000", "traceparent": "t", "tracestate": "s"}
+	for i := range 20 {
+		as["A"+strings.Repeat("a", i)] = "v"
+	}
+	e, err := (&queue{}).encode(&handler.Message{Body: []byte("x"), Attributes: as}, "")
+	require.NoError(t, err)
+	v := e.MessageAttributes["ExtendedPayloadSize"]
+	require.Equal(t, "Number", aws.ToString(v.DataType))
+	require.Equal(t, "300000", aws.ToString(v.StringValue))
+	require.Len(t, e.MessageAttributes, 10)
+	require.Contains(t, e.MessageAttributes, "traceparent")
+
+	e, err = (&queue{}).encode(&handler.Message{Body: []byte("x"), Attributes: map[string]string{"SQSLargePayloadSize": "many"}}, "")
+	require.NoError(t, err)
+	require.Equal(t, "String", *e.MessageAttributes["SQSLargePayloadSize"].DataType, "SQS would refuse it as a number")
 }
 
 func TestForeignMessagesAreReadAsTheyAre(t *testing.T) {

@@ -46,10 +46,11 @@ type Config struct {
 	RequestTimeout time.Duration
 
 	// Prepare is called in this order on each message before its size is
-	// checked and it is sent: to inject a trace, to check a large body in. It
-	// gets Send's context and a copy of the message, attributes included, and
-	// changes that; the caller's own message is left as it is. An error fails
-	// the message. It may be called concurrently.
+	// checked and it is sent: to inject a trace, to put a large body into a
+	// bucket (package handler/claimcheck). It gets Send's context and a copy of
+	// the message, attributes included, and changes that; the caller's own
+	// message is left as it is. An error fails the message. It may be called
+	// concurrently.
 	Prepare []func(ctx context.Context, m *handler.Message) error
 
 	// Send, if it is set, is called for each request in the sink's place, to

@@ -29,7 +29,7 @@ func check(c *drivers.Capabilities, m *handler.Message, bytes int) error {
 	}
 	switch {
 	case limit > 0 && bytes > limit:
-		return refuse("keep the body elsewhere and send where it is, a claim check",
+		return refuse("keep the body in a bucket and send a pointer: put a claim check (package handler/claimcheck) into producer.Config.Prepare",
 			"body and attributes are %d bytes: the limit is %d", bytes, limit)
 	case c.MaxAttributes > 0 && len(m.Attributes) > c.MaxAttributes:
 		return refuse("put some of them into the body",

@@ -136,6 +136,7 @@ var linkers = []struct {
 	{"drivers/all", all}, {"drivers/cloud", all}, {"middleware/idempotency/open", all},
 	{"middleware/idempotency/docstore", []string{"gocloud", "gRPC"}}, {"middleware/idempotency/redisstore", []string{"Redis"}},
 	{"middleware/ratelimit/redisstore", []string{"Redis"}},
+	{"handler/claimcheck", []string{"gocloud", "gRPC"}},
 	{"internal/testserver", all}, {"localstack", all},
 	{"drivers/sqs", []string{"Amazon"}}, {"drivers/sqs/sqstest", []string{"SQLite"}},
 	{"internal/lambdatest", []string{"Amazon"}},

@@ -23,6 +23,7 @@ func (a *app) peekCommand() *cobra.Command {
 	var (
 		dead         bool
 		number, body int
+		claim        string
 	)
 	c := &cobra.Command{
 		Use:   "peek QUEUE",
@@ -45,13 +46,14 @@ embedded queue is only read: there a new message has had 0 attempts.`,
 			if body < 0 {
 				return usage("peek: --body-limit %d is below zero", body)
 			}
-			return a.peek(cmd.Context(), args[0], number, dead, body)
+			return a.peek(cmd.Context(), args[0], number, dead, body, claim)
 		},
 	}
 	f := c.Flags()
 	f.BoolVar(&dead, "dead", false, "show the dead letters")
 	f.IntVarP(&number, "number", "n", 10, "show at most `N` messages")
 	f.IntVar(&body, "body-limit", defaultBodyLimit, "show at most `BYTES` of each body; 0 shows all")
+	claimVar(f, &claim, "show large bodies that are")
 	return c
 }
 
@@ -105,7 +107,12 @@ func newPeeked(m *handler.Message, counted bool, limit int) peeked {
 	return p
 }
 
-func (a *app) peek(ctx context.Context, queue string, number int, dead bool, limit int) (err error) {
+func (a *app) peek(ctx context.Context, queue string, number int, dead bool, limit int, claim string) (err error) {
+	large, err := newClaims(ctx, "peek", claim)
+	if err != nil {
+		return err
+	}
+	defer closing(large, &err)
 	_, source, err := a.source(ctx, queue)
 	if err != nil {
 		return err
@@ -120,6 +127,10 @@ func (a *app) peek(ctx context.Context, queue string, number int, dead bool, lim
 		return err
 	}
 	for i, m := range ms {
+		m, err := large.whole(ctx, m)
+		if err != nil {
+			a.log.Warn("the body could not be had: its pointer is shown", "message", m.ID, "error", handler.Cause(err))
+		}
 		p := newPeeked(m, source.Capabilities().AttemptKnown, limit)
 		if a.asJSON() {
 			err = a.printJSON(p)

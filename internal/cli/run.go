@@ -36,6 +36,7 @@ type runFlags struct {
 	heartbeat   bool
 	timeout     time.Duration
 	metrics     string
+	claim       string
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -88,6 +89,7 @@ counts deliveries and verdicts.`,
 	fl.BoolVar(&f.heartbeat, "heartbeat", false, "keep a message's lease while it is handled")
 	durationVar(fl, &f.timeout, "timeout", "end a handler that takes longer")
 	fl.StringVar(&f.metrics, "metrics", "", "serve Prometheus metrics and health at `ADDR`; a port alone is on 127.0.0.1")
+	claimVar(fl, &f.claim, "get large bodies that are")
 	return c
 }
 
@@ -104,6 +106,11 @@ func (a *app) run(cmd *cobra.Command, queue string, f *runFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	large, err := newClaims(ctx, "run", f.claim)
+	if err != nil {
+		return err
+	}
+	defer closing(large, &err)
 	q, source, err := a.source(ctx, queue)
 	if err != nil {
 		return err
@@ -131,7 +138,7 @@ func (a *app) run(cmd *cobra.Command, queue string, f *runFlags) (err error) {
 	if err := s.telemetry(tel, caps, source); err != nil {
 		return errors.Join(err, source.Close())
 	}
-	h, err = s.wrap(ctx, h)
+	h, err = s.wrap(ctx, large.wrap(h))
 	if err != nil {
 		return errors.Join(err, source.Close())
 	}

@@ -25,6 +25,7 @@ type sendFlags struct {
 	dedupeID   string
 	delay      time.Duration
 	trace      bool
+	claim      string
 }
 
 func (a *app) sendCommand() *cobra.Command {
@@ -57,6 +58,7 @@ and the exit status is 1.`,
 	fl.StringVar(&f.dedupeID, "dedupe-id", "", "the message's own `ID`: a second message with it is a duplicate")
 	durationVar(fl, &f.delay, "delay", "how long the message stays invisible, such as 5s")
 	fl.BoolVar(&f.trace, "trace", false, "add a traceparent: a child of $TRACEPARENT, or the root of a new trace")
+	claimVar(fl, &f.claim, "keep a body that is too large for many queues, from 240 KiB on,")
 	return c
 }
 
@@ -110,7 +112,12 @@ func (a *app) open(ctx context.Context, queue string, f *sendFlags, do func(p *p
 		return errors.Join(err, sink.Close())
 	}
 	defer traces.close(&err)
-	p, err := producer.New(sink, &producer.Config{Prepare: traces.prepare(), Send: traces.send, Logger: a.log})
+	large, err := newClaims(ctx, "send", f.claim)
+	if err != nil {
+		return errors.Join(err, sink.Close())
+	}
+	defer closing(large, &err)
+	p, err := producer.New(sink, &producer.Config{Prepare: large.prepare(traces.prepare()), Send: traces.send, Logger: a.log})
 	if err != nil {
 		return errors.Join(err, sink.Close())
 	}

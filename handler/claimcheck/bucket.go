@@ -1,0 +1,93 @@
+package claimcheck
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"gocloud.dev/blob"
+)
+
+// A Bucket is where bodies are kept. The bucket's owner closes Blob, after what
+// uses it.
+type Bucket struct {
+	// Name is the bucket's name in pointers: that by which other clients know
+	// it. It is required.
+	Name string
+
+	// Format is how pointers to it are written. The zero value is [S3].
+	Format Format
+
+	// Prefix begins every key: new ones are made with it, and a pointer to a key
+	// that does not begin with it is refused. It takes letters, digits and . _ -
+	// and /. Give bodies a prefix, or a bucket, of their own: whoever may send to
+	// the queue can have anything read that is below it. Empty is no prefix,
+	// which is also what the Extended Client writes by default.
+	Prefix string
+
+	// Blob is the open bucket, without a prefix of its own. It is required.
+	Blob *blob.Bucket
+}
+
+// OpenBucket opens the bucket at a URL of gocloud.dev/blob, such as
+// s3://bodies?region=us-east-1&prefix=orders/ or gs://bodies, whose driver the
+// program must link (gocloud.dev/blob/s3blob, gcsblob, fileblob, …). Name is the
+// bucket's name, that of a bucket in a folder the folder's path; Format is S3 for
+// s3://, GCS for gs:// and Other for the rest; Prefix is the parameter prefix.
+// The caller closes Blob.
+func OpenBucket(ctx context.Context, rawURL string) (Bucket, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return Bucket{}, errors.New("claim check: the bucket's URL is malformed") // its text may hold a secret
+	}
+	// gocloud would leave the prefix out of the keys, and pointers with them.
+	q := u.Query()
+	b := Bucket{Name: u.Host, Format: Other, Prefix: q.Get("prefix")}
+	q.Del("prefix")
+	u.RawQuery = q.Encode()
+	switch u.Scheme {
+	case "s3":
+		b.Format = S3
+	case "gs":
+		b.Format = GCS
+	default:
+		b.Name += u.Path
+		if b.Name == "" {
+			b.Name = u.Scheme // mem://
+		}
+	}
+	if b.Blob, err = blob.OpenBucket(ctx, u.String()); err != nil {
+		return Bucket{}, fmt.Errorf("claim check: open bucket %q: %w", b.Name, err)
+	}
+	return b, nil
+}
+
+// goodPrefix is what the Extended Client takes, which is also what no driver of
+// gocloud.dev/blob has to escape.
+var goodPrefix = regexp.MustCompile(`^[a-zA-Z0-9._/-]*$`)
+
+func (b *Bucket) validate() error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if b.Name == "" {
+		fault("the bucket's Name is empty")
+	}
+	if b.Blob == nil {
+		fault("bucket %q: Blob is nil", b.Name)
+	}
+	if b.Format > Other {
+		fault("bucket %q: Format is %d: it must be S3, GCS or Other", b.Name, b.Format)
+	}
+	switch p := b.Prefix; {
+	case !goodPrefix.MatchString(p):
+		fault("bucket %q: Prefix is %q: it may have letters, digits and . _ - /", b.Name, p)
+	case strings.HasPrefix(p, "/"), strings.Contains(p, "//"), strings.Contains(p, "../"):
+		fault("bucket %q: Prefix is %q: it must not begin with / nor contain // or ../", b.Name, p)
+	case len(p) > maxKey-keyLength:
+		fault("bucket %q: Prefix has %d bytes: the limit is %d", b.Name, len(p), maxKey-keyLength)
+	}
+	return errors.Join(faults...)
+}

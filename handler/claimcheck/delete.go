@@ -1,0 +1,169 @@
+package claimcheck
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"gocloud.dev/gcerrors"
+
+	"github.com/sluice-go/sluice/handler"
+)
+
+// The defaults of a [DeleterConfig].
+const (
+	DefaultDeleteWorkers = 4
+	DefaultDeleteBuffer  = 1000
+	DefaultDeleteTimeout = 30 * time.Second
+)
+
+// DeleterConfig configures a [Deleter]. The zero DeleterConfig, and nil, are the
+// defaults.
+type DeleterConfig struct {
+	// Workers is how many bodies are deleted at once. Zero means
+	// DefaultDeleteWorkers.
+	Workers int
+
+	// Buffer is how many bodies may wait for that. What comes beyond stays in
+	// the bucket, and that is logged. Zero means DefaultDeleteBuffer.
+	Buffer int
+
+	// Timeout bounds one deletion. Zero means DefaultDeleteTimeout.
+	Timeout time.Duration
+
+	// Logger is told of bodies that stay. Nil discards.
+	Logger *slog.Logger
+}
+
+func (c *DeleterConfig) withDefaults() DeleterConfig {
+	var d DeleterConfig
+	if c != nil {
+		d = *c
+	}
+	if d.Workers == 0 {
+		d.Workers = DefaultDeleteWorkers
+	}
+	if d.Buffer == 0 {
+		d.Buffer = DefaultDeleteBuffer
+	}
+	if d.Timeout == 0 {
+		d.Timeout = DefaultDeleteTimeout
+	}
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	return d
+}
+
+func (c *DeleterConfig) validate() error {
+	var faults []error
+	if c.Workers < 0 {
+		faults = append(faults, fmt.Errorf("Workers is %d, below zero", c.Workers))
+	}
+	if c.Buffer < 0 {
+		faults = append(faults, fmt.Errorf("Buffer is %d, below zero", c.Buffer))
+	}
+	if c.Timeout < 0 {
+		faults = append(faults, fmt.Errorf("Timeout is %v, below zero", c.Timeout))
+	}
+	return errors.Join(faults...)
+}
+
+// A Deleter deletes the bodies of messages that were acked or discarded, once
+// the queue has taken that verdict; never of one that is retried or rejected. It
+// is a handler.Observer, for a consumer's Config.Observers, and does its work in
+// the background: a deletion that fails is logged, leaves the body to the
+// bucket's lifecycle rule and has no effect on the message. See the package
+// comment for what deleting costs. Its methods may be called concurrently.
+type Deleter struct {
+	check *Check
+	cfg   DeleterConfig
+	work  sync.WaitGroup
+
+	mu     sync.Mutex
+	todo   chan *pointer // nil once closed
+	behind bool
+}
+
+var _ handler.Observer = (*Deleter)(nil)
+
+// NewDeleter returns a Deleter for the buckets of a Check. A nil config is the
+// defaults. It is to be closed when the consumer has ended.
+func NewDeleter(check *Check, config *DeleterConfig) (*Deleter, error) {
+	d := &Deleter{check: check, cfg: config.withDefaults()}
+	err := d.cfg.validate()
+	if check == nil {
+		err = errors.Join(err, errors.New("the check is nil"))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("claim check: deleter: %w", err)
+	}
+	todo := make(chan *pointer, d.cfg.Buffer)
+	d.todo = todo
+	for range d.cfg.Workers {
+		d.work.Go(func() {
+			for p := range todo {
+				d.delete(p)
+			}
+		})
+	}
+	return d, nil
+}
+
+// Observe takes note of a message that was acked. It does not block.
+func (d *Deleter) Observe(e handler.Event) {
+	if e.Kind != handler.EventSettled || e.Err != nil || e.Action != handler.Ack && e.Action != handler.Drop ||
+		e.Message == nil || !Claimed(e.Message) {
+		return
+	}
+	p, err := parse(e.Message.Body)
+	if err != nil {
+		return // discarded as it was
+	}
+	if _, err := d.check.find(p); err != nil {
+		return // not ours to delete
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.todo == nil {
+		d.cfg.Logger.Warn("a body stays: its message was acked after the deleter was closed", "bucket", p.bucket, "key", p.key)
+		return
+	}
+	select {
+	case d.todo <- p:
+		d.behind = false
+	default:
+		if !d.behind {
+			d.behind = true
+			d.cfg.Logger.Warn("bodies stay: deleting them is slower than the messages come", "bucket", p.bucket, "key", p.key)
+		}
+	}
+}
+
+func (d *Deleter) delete(p *pointer) {
+	b, err := d.check.find(p)
+	if err != nil {
+		return // Observe has found it
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), d.cfg.Timeout)
+	defer cancel()
+	err = b.Blob.Delete(ctx, p.key)
+	if err != nil && gcerrors.Code(err) != gcerrors.NotFound { // a duplicate's ack was first
+		d.cfg.Logger.Warn("a body stays: it could not be deleted", "bucket", p.bucket, "key", p.key, "error", err)
+	}
+}
+
+// Close waits until what was noted is deleted. A second call does nothing.
+func (d *Deleter) Close() error {
+	d.mu.Lock()
+	if d.todo != nil {
+		close(d.todo)
+		d.todo = nil
+	}
+	d.mu.Unlock()
+	d.work.Wait()
+	return nil
+}

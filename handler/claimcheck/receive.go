@@ -1,0 +1,156 @@
+package claimcheck
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+
+	"gocloud.dev/blob"
+	"gocloud.dev/gcerrors"
+
+	"github.com/sluice-go/sluice/handler"
+)
+
+// Why a message is rejected; found with errors.Is.
+var (
+	// ErrMalformed: the message says that it is a pointer, and its body is none.
+	ErrMalformed = errors.New("claim check: malformed pointer")
+	// ErrForeign: the pointer leads to where nothing may be read.
+	ErrForeign = errors.New("claim check: refused pointer")
+	// ErrLost: the body is gone.
+	ErrLost = errors.New("claim check: the body is lost")
+	// ErrTooLarge: the body is larger than Config.MaxBytes.
+	ErrTooLarge = errors.New("claim check: the body is too large")
+)
+
+// Middleware gets the body of a message that is a pointer and hands the handler
+// a copy of the message with the body in its place, and without the attribute
+// that marked it. Other messages pass as they are.
+func (c *Check) Middleware(next handler.Handler) handler.Handler {
+	return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
+		if !Claimed(m) {
+			return next.Handle(ctx, m)
+		}
+		body, err := c.load(ctx, m)
+		if err != nil {
+			return err
+		}
+		full := *m // with its origin and its lease
+		full.Body = body
+		full.Attributes = maps.Clone(m.Attributes)
+		delete(full.Attributes, SizeAttribute)
+		delete(full.Attributes, LegacySizeAttribute)
+		return next.Handle(ctx, &full)
+	})
+}
+
+// Stream lets the handler read bodies by [Open], with nothing read before. The
+// handler gets the message as it is, a pointer in its body.
+func (c *Check) Stream(next handler.Handler) handler.Handler {
+	return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
+		if Claimed(m) {
+			ctx = context.WithValue(ctx, key{}, c)
+		}
+		return next.Handle(ctx, m)
+	})
+}
+
+type key struct{}
+
+// Open returns a message's body to read: from the bucket where the message is a
+// pointer and [Check.Stream] is around the handler, and the message's Body where
+// it is none, so that a handler need not tell one from the other. The caller
+// closes it. There is no limit on what can be read, and ctx ends it.
+//
+// An error of Open is to be returned by the handler: it is a verdict, a
+// rejection where the body will never be had. Where a message is a pointer and
+// nothing is around the handler the error is a retry, since only the consumer is
+// wrong.
+func Open(ctx context.Context, m *handler.Message) (io.ReadCloser, error) {
+	if !Claimed(m) {
+		return io.NopCloser(bytes.NewReader(m.Body)), nil
+	}
+	c, ok := ctx.Value(key{}).(*Check)
+	if !ok {
+		return nil, errors.New("claim check: the message is a pointer, and no Check.Stream is around the handler")
+	}
+	r, _, err := c.open(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (c *Check) open(ctx context.Context, m *handler.Message) (*blob.Reader, *pointer, error) {
+	p, err := parse(m.Body)
+	if err != nil {
+		return nil, nil, handler.Reject(fmt.Errorf("%w: %w", ErrMalformed, err))
+	}
+	b, err := c.find(p)
+	if err != nil {
+		return nil, nil, handler.Reject(err)
+	}
+	r, err := b.Blob.NewReader(ctx, p.key, nil)
+	if err != nil {
+		return nil, nil, failure(ctx, b, p, err)
+	}
+	return r, p, nil
+}
+
+// load reads a body into memory.
+func (c *Check) load(ctx context.Context, m *handler.Message) (body []byte, err error) {
+	r, p, err := c.open(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if cerr := r.Close(); err == nil && cerr != nil {
+			body, err = nil, trouble(p, "", cerr)
+		}
+	}()
+	if r.Size() > c.cfg.MaxBytes {
+		return nil, handler.Reject(fmt.Errorf("%w: it has %d bytes, and the limit is %d (Config.MaxBytes; or read it by Check.Stream and Open), %v",
+			ErrTooLarge, r.Size(), c.cfg.MaxBytes, p))
+	}
+	// The size is from the store itself, not from the message.
+	body = make([]byte, r.Size())
+	if _, err := io.ReadFull(r, body); err != nil {
+		return nil, trouble(p, "", err)
+	}
+	return body, nil
+}
+
+// failure is the verdict on a body that could not be opened: a rejection only
+// where it is the body that is missing. Stores say the same of a missing bucket
+// (S3: also of one in another region), and then no message is at fault.
+func failure(ctx context.Context, b *Bucket, p *pointer, err error) error {
+	if gcerrors.Code(err) != gcerrors.NotFound {
+		return trouble(p, "", err)
+	}
+	there, aerr := b.Blob.IsAccessible(ctx)
+	switch {
+	case aerr == nil && !there:
+		return trouble(p, "the bucket is not there: ", err)
+	case aerr != nil && gcerrors.Code(aerr) != gcerrors.PermissionDenied:
+		return trouble(p, "", err)
+	}
+	return handler.Reject(fmt.Errorf("%w: bucket %q has no key %q (deleted after another delivery's ack, or by a lifecycle rule?)", ErrLost, p.bucket, p.key))
+}
+
+// storeError is trouble with the store. It says that it may pass, or the backoff
+// middleware would take what a store calls "denied" or "not found" for a fault
+// of the message, and a withdrawn permission would dead-letter every one.
+type storeError struct{ error }
+
+// Retryable returns true.
+func (storeError) Retryable() bool { return true }
+
+// Unwrap returns the store's error.
+func (e storeError) Unwrap() error { return errors.Unwrap(e.error) }
+
+func trouble(p *pointer, what string, err error) error {
+	return storeError{fmt.Errorf("claim check: get the body from %v: %s%w", p, what, err)}
+}
