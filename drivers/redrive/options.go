@@ -32,13 +32,15 @@ type Options struct {
 	// (SQS moves up to 500 a second by itself).
 	Rate int
 	// MaxRedrives is how often one letter may be brought back selectively. Zero
-	// means DefaultMaxRedrives, a negative number no limit.
+	// means DefaultMaxRedrives, a negative number no limit. A number above zero
+	// makes the redrive selective: the provider's own looks at no letter.
 	MaxRedrives int
 	// DryRun looks and brings nothing back. It is selective, and counts as a
 	// delivery of each letter where the provider counts.
 	DryRun bool
 	// Detach has a native redrive return when the task has been started. An
-	// end of ctx then does not cancel it.
+	// end of ctx then does not cancel it. A redrive that is not native refuses
+	// it (drivers.Unsupported): nobody would carry it on.
 	Detach bool
 	// Hold is how long letters are kept out of sight while the others are
 	// looked through. Zero means DefaultHold; it is cut to what the provider
@@ -50,6 +52,8 @@ type Options struct {
 	// Found is called with each letter that is, or with DryRun would be, brought
 	// back. It must not keep it. Nil is not called.
 	Found func(m *handler.Message)
+
+	guarded bool // MaxRedrives was asked for
 }
 
 func (o *Options) withDefaults() (Options, error) {
@@ -66,6 +70,7 @@ func (o *Options) withDefaults() (Options, error) {
 			faults = append(faults, fmt.Errorf("redrive: %s must not be negative", f.name))
 		}
 	}
+	out.guarded = out.MaxRedrives > 0
 	out.IDs = slices.Compact(slices.Sorted(slices.Values(out.IDs)))
 	if out.MaxRedrives == 0 {
 		out.MaxRedrives = DefaultMaxRedrives
@@ -84,7 +89,7 @@ func (o *Options) withDefaults() (Options, error) {
 
 // selective is true where the provider itself cannot do what is wanted.
 func (o *Options) selective() bool {
-	return len(o.Attributes) > 0 || len(o.IDs) > 0 || o.Source != "" || o.Max > 0 || o.DryRun
+	return len(o.Attributes) > 0 || len(o.IDs) > 0 || o.Source != "" || o.Max > 0 || o.DryRun || o.guarded
 }
 
 func (o *Options) wants(m *handler.Message) bool {

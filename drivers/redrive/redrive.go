@@ -24,6 +24,10 @@ func Run(ctx context.Context, source drivers.Source, o *Options) (Result, error)
 	if native && source.Capabilities().NativeRedrive && !opts.selective() {
 		return runNative(ctx, redriver, queue, opts)
 	}
+	if opts.Detach {
+		return Result{}, &drivers.Error{Code: drivers.Unsupported, Queue: queue, Op: "redrive",
+			Err: errors.New("there is nothing that would carry it on: this redrive is not the provider's own"), Remedy: "wait for it"}
+	}
 	letters, ok := source.(drivers.DeadLetters)
 	if !ok {
 		return Result{}, &drivers.Error{Code: drivers.Unsupported, Queue: queue, Op: "redrive",

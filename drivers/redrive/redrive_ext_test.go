@@ -41,6 +41,27 @@ func TestEverythingGoesBackNatively(t *testing.T) {
 	}
 }
 
+// The provider's own redrive looks at no letter, so that what wants a look at
+// each is not its business; and what is not its own nobody carries on.
+func TestWhatANativeRedriveCannotDo(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, r *rig) {
+		r.letters(t, 1)
+		got := run(t, r, &redrive.Options{MaxRedrives: 1})
+		require.Equal(t, redrive.Selective, got.Mode)
+		require.EqualValues(t, 1, got.Moved)
+		_, err := redrive.Run(t.Context(), r.source, &redrive.Options{Detach: true, Max: 1})
+		require.ErrorIs(t, err, drivers.ErrUnsupported)
+		require.ErrorContains(t, err, "carry it on")
+		_, err = redrive.Run(t.Context(), r.source, &redrive.Options{Detach: true})
+		if r.source.Capabilities().NativeRedrive {
+			require.NoError(t, err)
+		} else {
+			require.ErrorIs(t, err, drivers.ErrUnsupported)
+		}
+	})
+}
+
 func TestEverythingGoesBackWhereTheProviderHasNoMeans(t *testing.T) {
 	t.Parallel()
 	r := onPubSub(t)

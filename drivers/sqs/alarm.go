@@ -2,6 +2,7 @@ package sqs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+	smithy "github.com/aws/smithy-go"
 
 	"github.com/sluice-go/sluice/drivers"
 )
@@ -206,12 +208,19 @@ func oldestAge(ctx context.Context, client *cloudwatch.Client, queue string) (ti
 	return time.Duration(aws.ToFloat64(latest.Maximum) * float64(time.Second)), true, nil
 }
 
+var errNoCloudWatch = errors.New("the server at the endpoint has no CloudWatch")
+
 // alarmFailure wraps an error of CloudWatch's.
 func alarmFailure(ctx context.Context, queue, op string, err error) error {
 	if err == nil {
 		return nil
 	}
 	code, way := classifyError(err)
+	// A server that has SQS alone answers in SQS's protocol, whatever it is asked.
+	if foreign := (*smithy.DeserializationError)(nil); errors.As(err, &foreign) {
+		return drivers.Wrap(ctx, drivers.Unsupported, queue, op, errNoCloudWatch,
+			"leave alarms out where that server is used, as in an overlay with: queues: {NAME: {alarms: null}}")
+	}
 	if code == drivers.Denied {
 		way = "grant cloudwatch:DescribeAlarms, cloudwatch:DescribeAlarmsForMetric, cloudwatch:GetMetricStatistics and cloudwatch:PutMetricAlarm"
 	}

@@ -285,3 +285,13 @@ func TestPlanNeedsTheServer(t *testing.T) {
 	require.ErrorIs(t, err, drivers.ErrTransient)
 	require.ErrorContains(t, err, `"orders`)
 }
+
+// A server that has SQS alone cannot make alarms, and says so and what to do.
+func TestAlarmsNeedCloudWatch(t *testing.T) {
+	s := spec()
+	s.Alarms = &drivers.AlarmSpec{DeadLetters: 1}
+	_, err := (&sqs.Opener{}).Plan(t.Context(), mustURL(t, server(t, nil, "").URL(), "orders"), s)
+	require.ErrorIs(t, err, drivers.ErrUnsupported)
+	require.ErrorContains(t, err, "the server at the endpoint has no CloudWatch")
+	require.ErrorContains(t, err, "alarms: null")
+}

@@ -44,7 +44,7 @@ Messages are in memory; with --data those of SQS are on a file and there again t
 next time. Google's Pub/Sub fake has no such thing. --localstack starts LocalStack
 in place of the SQS server, or uses the one that listens at --sqs already.`,
 		Example: `  sluice dev
-  eval "$(sluice dev --data .sluice | head -n 7)"     # or paste what it prints
+  sluice dev --data .sluice >env.sh &          # then, in any shell: . ./env.sh
   sluice dev --localstack --sqs 127.0.0.1:4566`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

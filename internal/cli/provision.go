@@ -53,7 +53,8 @@ func (a *app) applyCommand() *cobra.Command {
 		Long: `Makes the configuration's queues (or those named), their dead-letter queues, policies
 and grants as configured. Applying twice changes nothing the second time. Nothing is
 deleted, shrunk or made lossy without --allow-destructive: such changes are shown,
-left out, and make the exit status 1.`,
+left out, and make the exit status 1, as do those that the provider cannot make in
+place.`,
 		Example: `  sluice apply
   sluice apply orders --allow-destructive`,
 		ValidArgsFunction: a.completeQueues,
@@ -73,25 +74,39 @@ left out, and make the exit status 1.`,
 
 // applied says how apply ended.
 func (a *app) applied(changes []drivers.Change) error {
-	made, held := 0, 0
+	made, held, stuck, notes := 0, 0, 0, 0
 	for _, c := range changes {
 		switch {
 		case c.Applied:
 			made++
+		case c.Kind == drivers.ChangeReplace:
+			stuck++
 		case c.Destructive:
 			held++
+		case c.Kind == drivers.ChangeNote:
+			notes++
 		}
 	}
+	var faults []error
 	if held > 0 {
-		return fmt.Errorf("%d changes can lose messages or guarantees and were left out: give --allow-destructive to make them", held)
+		faults = append(faults, fmt.Errorf("%d changes can lose messages or guarantees and were left out: give --allow-destructive to make them", held))
 	}
-	if a.asJSON() {
+	if stuck > 0 {
+		faults = append(faults, fmt.Errorf("%d changes cannot be made in place and were left out: the way out stands below each", stuck))
+	}
+	if len(faults) > 0 {
+		return errors.Join(faults...)
+	}
+	switch {
+	case a.asJSON():
 		return nil
-	}
-	if made == 0 {
+	case notes > 0:
+		return a.printf("%d changes made; %d things are left to you: what to do stands below each\n", made, notes)
+	case made == 0:
 		return a.printf("nothing to do: the queues are as configured\n")
+	default:
+		return a.printf("%d changes made\n", made)
 	}
-	return a.printf("%d changes made\n", made)
 }
 
 // A provisioned queue is one with what makes it.

@@ -38,11 +38,12 @@ filter the provider does it itself where it can (SQS: a message move task; the
 embedded queue): with progress, and Ctrl-C cancels it; what was moved stays moved.
 One that is running already is watched.
 
-With a filter (--attr, --id, --source, --max), and on Pub/Sub, letters are brought
-back one by one: sent first, deleted after. A crash in the middle loses none, and
-doubles at most the batch between the two (10 letters on SQS, up to 100 elsewhere);
-letters that were passed over stay out of sight for up to ten minutes. A letter that was brought back --max-redrives times is left
-where it is: it would only come again.
+With a filter (--attr, --id, --source, --max) or --max-redrives, and on Pub/Sub,
+letters are brought back one by one: sent first, deleted after. A crash in the middle
+loses none, and doubles at most the batch between the two (10 letters on SQS, up to
+100 elsewhere); letters that were passed over stay out of sight for up to ten minutes.
+A letter that was brought back --max-redrives times is left where it is: it would only
+come again.
 
 --since goes back to messages that were acked (Pub/Sub, where the subscription
 retains them): everything published since then is delivered again.`,
@@ -53,6 +54,12 @@ retains them): everything published since then is delivered again.`,
 		Args:              a.queueArgs(1),
 		ValidArgsFunction: a.completeQueues,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			switch given := cmd.Flags().Changed("max-redrives"); {
+			case !given:
+				f.maxRedrives = 0 // the default, for which no native redrive is given up
+			case f.maxRedrives == 0:
+				return usage("redrive: --max-redrives 0 would bring nothing back")
+			}
 			return a.redrive(cmd.Context(), args[0], f)
 		},
 	}
@@ -105,10 +112,7 @@ func (f *redriveFlags) options() (*redrive.Options, error) {
 			return nil, usage("redrive: --%s %d is below zero", n.name, n.value)
 		}
 	}
-	if f.maxRedrives == 0 {
-		o.MaxRedrives = redrive.DefaultMaxRedrives
-	}
-	if f.noWait && (len(f.attributes) > 0 || len(f.ids) > 0 || f.source != "" || f.max > 0 || f.dryRun) {
+	if f.noWait && (len(f.attributes) > 0 || len(f.ids) > 0 || f.source != "" || f.max > 0 || f.maxRedrives > 0 || f.dryRun) {
 		return nil, usage("redrive: --no-wait goes with the provider's own redrive, which has no filter")
 	}
 	return o, nil
