@@ -121,7 +121,7 @@ func (h *Handler) unanswered(ctx context.Context, err error) error {
 // readAnswer returns the beginning of an answer's body on one line. What cannot
 // be read is not told.
 func readAnswer(body io.Reader) string {
-	content, _ := io.ReadAll(io.LimitReader(body, answerRead)) //nolint:errcheck // see above
+	content, _ := io.ReadAll(io.LimitReader(body, answerRead))
 	if len(content) > answerKept {
 		content = append(content[:answerKept:answerKept], "..."...)
 	}
