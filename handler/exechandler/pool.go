@@ -148,7 +148,7 @@ func (p *Pool) acquire(ctx context.Context) (*worker, error) {
 			w.log.Warn("a worker is replaced", "error", w.explain(err))
 			p.restart.failed()
 		}
-		w.retire(0)
+		w.retire(p.config.StopGrace)
 	}
 	if err := p.restart.wait(ctx, p.closing); err != nil {
 		<-p.slots
