@@ -110,17 +110,16 @@ func alive(pid int) bool {
 }
 
 // A command and its child, which have written their process IDs to a file.
-func startFamily(t *testing.T, ctx context.Context, trap string, grace time.Duration) (h *Handler, done chan error, pids func() []int) {
+func startFamily(t *testing.T, ctx context.Context, trap string, grace time.Duration) (*Handler, chan error, func() []int) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "pids")
 	words, err := Split(`sh -c '` + trap + ` sleep 300 & echo $$ $! > "$0".part; mv "$0".part "$0"; wait' ` + file)
 	require.NoError(t, err)
-	h, err = New(words, &Config{KillGrace: grace})
+	h, err := New(words, &Config{KillGrace: grace})
 	require.NoError(t, err)
 	ended := make(chan error, 1)
 	go func() { ended <- h.Handle(ctx, &handler.Message{}) }()
-	done = ended
-	pids = func() []int {
+	pids := func() []int {
 		content, err := os.ReadFile(file)
 		if err != nil {
 			return nil
@@ -134,7 +133,7 @@ func startFamily(t *testing.T, ctx context.Context, trap string, grace time.Dura
 		return ids
 	}
 	require.Eventually(t, func() bool { return len(pids()) == 2 }, 20*time.Second, 5*time.Millisecond)
-	return h, done, pids
+	return h, ended, pids
 }
 
 func TestCancellingEndsTheWholeGroup(t *testing.T) {

@@ -112,7 +112,7 @@ func (p *Pool) Handle(ctx context.Context, m *handler.Message) error {
 	if err != nil {
 		return fmt.Errorf("%s: no worker: %w", p.words[0], err)
 	}
-	verdict, answered, more := w.handle(ctx, m, text)
+	answered, more, verdict := w.handle(ctx, m, text)
 	switch {
 	case answered:
 		p.restart.answered()

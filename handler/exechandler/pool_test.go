@@ -285,12 +285,13 @@ func TestCloseEndsWorkersGently(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- p.Handle(ctx, &handler.Message{ID: "m-1", Body: []byte("finish " + file)}) }()
 	awaitFile(t, file)
-	require.Equal(t, 1, len(p.slots))
+	require.Len(t, p.slots, 1)
 	closed := make(chan error, 1)
 	go func() { closed <- p.Close() }()
 	require.Eventually(t, func() bool { return strings.Contains(fmt.Sprint(handle(t, p, "x")), "closed") }, 30*time.Second, time.Millisecond)
 	select {
-	case <-closed:
+	case err := <-closed:
+		require.NoError(t, err)
 		t.Error("it did not wait for the message that is handled")
 	default:
 	}

@@ -22,6 +22,12 @@ type lease struct {
 
 func (l lease) Deadline() time.Time { return l.deadline }
 
+// requireLine compares every byte: JSON can be equal and have line feeds in it.
+func requireLine(t *testing.T, want string, line []byte) {
+	t.Helper()
+	require.Equal(t, want+"\n", string(line))
+}
+
 func TestAMessageIsALine(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 600, time.FixedZone("x", 3600))
 	m := &handler.Message{
@@ -31,16 +37,16 @@ func TestAMessageIsALine(t *testing.T) {
 	m.Bind(&handler.Origin{Queue: "orders"}, lease{deadline: at.Add(time.Minute)})
 	line, err := encode(t.Context(), m)
 	require.NoError(t, err)
-	require.Equal(t, `{"id":"m-1","queue":"orders","attempt":2,"body":"<a>\n\u2028\u0000\"é","attributes":{"a":"1","b":"2\n","traceparent":"00-x"},`+
-		`"group":"g","dedupe_id":"d","enqueued_at":"2026-01-02T02:04:05.0000006Z","lease_deadline":"2026-01-02T02:05:05.0000006Z","traceparent":"00-x"}`+"\n", string(line))
+	requireLine(t, `{"id":"m-1","queue":"orders","attempt":2,"body":"<a>\n\u2028\u0000\"é","attributes":{"a":"1","b":"2\n","traceparent":"00-x"},`+
+		`"group":"g","dedupe_id":"d","enqueued_at":"2026-01-02T02:04:05.0000006Z","lease_deadline":"2026-01-02T02:05:05.0000006Z","traceparent":"00-x"}`, line)
 
 	line, err = encode(t.Context(), &handler.Message{})
 	require.NoError(t, err)
-	require.Equal(t, `{"id":"","queue":"","attempt":0,"body":""}`+"\n", string(line))
+	requireLine(t, `{"id":"","queue":"","attempt":0,"body":""}`, line)
 
 	line, err = encode(t.Context(), &handler.Message{Body: []byte("\xff\x00")})
 	require.NoError(t, err)
-	require.Equal(t, `{"id":"","queue":"","attempt":0,"body_base64":"/wA="}`+"\n", string(line))
+	requireLine(t, `{"id":"","queue":"","attempt":0,"body_base64":"/wA="}`, line)
 
 	_, err = encode(t.Context(), &handler.Message{EnqueuedAt: time.Date(12026, 1, 1, 0, 0, 0, 0, time.UTC)})
 	require.ErrorContains(t, err, "year")

@@ -200,7 +200,7 @@ const answeredEarly = 5 * time.Second
 // handle gives the worker a message and returns its verdict. answered is false
 // where it gave none: then it has ended. more is false where it can have no other
 // message.
-func (w *worker) handle(ctx context.Context, m *handler.Message, text []byte) (verdict error, answered, more bool) {
+func (w *worker) handle(ctx context.Context, m *handler.Message, text []byte) (answered, more bool, verdict error) {
 	w.stderr.begin(m, w.handled == 0)
 	defer w.stderr.end()
 	w.handled++
@@ -224,7 +224,7 @@ func (w *worker) handle(ctx context.Context, m *handler.Message, text []byte) (v
 		l, got = <-w.lines
 	}
 	if !got {
-		return w.lost(ctx), false, false
+		return false, false, w.lost(ctx)
 	}
 	a, err := w.understand(l, m)
 	if err == nil {
@@ -242,9 +242,9 @@ func (w *worker) handle(ctx context.Context, m *handler.Message, text []byte) (v
 	if err != nil {
 		w.terminate()
 		<-w.ended
-		return w.explain(fmt.Errorf("%s: the worker's answer is no verdict: %w", w.name, err)), false, false
+		return false, false, w.explain(fmt.Errorf("%s: the worker's answer is no verdict: %w", w.name, err))
 	}
-	return a.verdict, true, stop() // false: it was asked to end
+	return true, stop(), a.verdict // not stopped: it was asked to end
 }
 
 // understand reads a worker's answer about m.

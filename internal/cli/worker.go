@@ -109,4 +109,4 @@ func (a *app) httpWork(f *workFlags, concurrency int) (*work, error) {
 
 // follow has the work killed when now ends, until the function that it returns is
 // called.
-func (w *work) follow(now context.Context) (stop func() bool) { return context.AfterFunc(now, w.kill) } //nolint:revive // now is a signal here, not the call's context
+func (w *work) follow(now context.Context) (stop func() bool) { return context.AfterFunc(now, w.kill) }
