@@ -55,6 +55,8 @@ var edgeRules = []edgeRule{
 		"a user's tests need no more than the user's handler does"},
 	{is("handler/consumer", "handler/producer"), func(_, to string) bool { return to == "handler" || to == "drivers" || leaf(to) },
 		"the runtime knows the port and no provider"},
+	{is("handler/httphandler", "handler/exechandler"), func(_, to string) bool { return to == "handler" || to == "handler/webhook" || leaf(to) },
+		"what hands messages to other programs knows no provider"},
 	{is("handler"), func(_, to string) bool { return to == "handler" },
 		"what is below handler serves handlers"},
 	{is("middleware"), func(_, to string) bool { return to == "handler" || under(to, "middleware") || leaf(to) },

@@ -14,20 +14,21 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/handler/consumer"
+	"github.com/sluice-go/sluice/handler/exechandler"
 	"github.com/sluice-go/sluice/internal/telemetry"
 	"github.com/sluice-go/sluice/middleware/otel"
 )
 
 // What a stop may take: together less than the 30 seconds that Kubernetes and
-// ECS give, and the second part longer than a command's killGrace.
+// ECS give, and the second part longer than a command's grace.
 const (
 	drainTime = 20 * time.Second
-	stopTime  = killGrace + 3*time.Second
+	stopTime  = exechandler.DefaultKillGrace + 3*time.Second
 )
 
 // runFlags say how a queue is consumed.
 type runFlags struct {
-	exec, http  string
+	workFlags
 	concurrency int
 	untilEmpty  bool
 	maxAttempts int
@@ -52,25 +53,50 @@ seconds at most. A second signal ends it at once.
 stdin and, in its environment, SLUICE_MESSAGE_ID, SLUICE_ATTEMPT (0 where the
 provider does not count), SLUICE_QUEUE, SLUICE_GROUP, SLUICE_DEDUPE_ID, each
 attribute as SLUICE_ATTR_NAME (in upper case, other characters than letters and
-digits as _), and all of them as a JSON object in SLUICE_ATTRIBUTES. Its output
-goes to the log. Exit status 0 acks the message, 65 rejects it to the dead-letter
+digits as _), all of them as a JSON object in SLUICE_ATTRIBUTES, and TRACEPARENT
+and TRACESTATE. Its output goes to the log. Exit status 0 acks the message, 65 rejects it to the dead-letter
 queue with the end of stderr as the reason, anything else (75 by convention)
 retries it.
+
+--exec with --worker keeps the command running, once for each of --concurrency, so
+that a message does not pay for its start. It gets one message a line on stdin, as
+a JSON object with id, queue, attempt, body (or body_base64 where that is no
+UTF-8) and, where there are such, attributes, group, dedupe_id, enqueued_at,
+lease_deadline, traceparent and tracestate. It answers each with one line on
+stdout before it gets the next:
+  {"verdict": "ack", "id": "..."}
+  {"verdict": "retry", "after": "30s", "error": "..."}
+  {"verdict": "reject", "error": "..."}
+  {"verdict": "discard", "error": "..."}
+"after" is a duration or seconds; it, "error" and "id" can be left out, but a
+worker that sends the id back cannot ack another message by mistake. stderr goes
+to the log. A worker that ends or writes anything else to stdout is replaced, and
+its message retried; --timeout ends it, with SIGTERM and five seconds later
+SIGKILL. At the end it gets the end of stdin, and five seconds to end itself.
 
 --http POSTs the body. The message is in the headers Sluice-Message-Id,
 Sluice-Attempt, Sluice-Queue, Sluice-Group, Sluice-Dedupe-Id and, for each
 attribute, Sluice-Attr-NAME (other characters than letters and digits as -; in
-values, what a header cannot carry and % as %XX); the attributes Content-Type,
-traceparent and tracestate also as themselves. A 2xx answer acks; 408, 409, 425,
-429 and 5xx retry, after Retry-After if the answer has it; any other 4xx rejects
-with the beginning of the answer as the reason. Redirects are not followed: they
-retry.
+values, what a header cannot carry and % as %XX); the attribute Content-Type also
+as itself. traceparent and tracestate are those of the span in which the message
+is handled, or without telemetry those of the message. A 2xx answer acks; 408,
+409, 425, 429 and 5xx retry, after Retry-After (12 hours at most) if the answer
+has it; any other 4xx rejects with the beginning of the answer as the reason.
+Redirects are not followed: they retry.
+
+With --http-secret-env requests are signed by Standard Webhooks, with the headers
+webhook-id (the dedupe ID, or the message's), webhook-timestamp and
+webhook-signature: "v1," and the base64 of the HMAC-SHA256 of "id.timestamp.body".
+The variable has a secret, "whsec_" and the base64 of 24 to 64 bytes, or several
+with spaces between while one is changed: each then gives a signature.
 
 A retry comes back after the delay of --backoff, or of the configuration's retry
 section, and without either by the queue's own policy. The last line of stdout
 counts deliveries and verdicts.`,
 		Example: `  sluice run orders --exec './charge --live' --backoff 1s..5m --max-attempts 8
   sluice run awssqs:///orders --http http://127.0.0.1:8080/orders --concurrency 64
+  WEBHOOK_SECRET=whsec_... sluice run orders --http http://127.0.0.1:8080/ --http-secret-env WEBHOOK_SECRET
+  sluice run jobs --exec 'python3 worker.py' --worker --worker-messages 10000 --timeout 5m
   sluice run jobs --exec 'jq .' --until-empty -o json`,
 		Args:              a.queueArgs(1),
 		ValidArgsFunction: a.completeQueues,
@@ -78,9 +104,8 @@ counts deliveries and verdicts.`,
 			return a.run(cmd, args[0], &f)
 		},
 	}
+	f.add(c)
 	fl := c.Flags()
-	fl.StringVar(&f.exec, "exec", "", "`COMMAND` that handles a message")
-	fl.StringVar(&f.http, "http", "", "`URL` that handles a message")
 	fl.IntVar(&f.concurrency, "concurrency", consumer.DefaultConcurrency, "handle `N` messages at once")
 	fl.BoolVar(&f.untilEmpty, "until-empty", false, "end once the queue is drained")
 	fl.IntVar(&f.maxAttempts, "max-attempts", 0, "reject a message that failed `N` times (default: only the queue's own limit)")
@@ -98,10 +123,12 @@ func (a *app) run(cmd *cobra.Command, queue string, f *runFlags) (err error) {
 	if err := f.check(cmd); err != nil {
 		return err
 	}
-	h, err := a.worker(f)
+	w, err := a.work(&f.workFlags, f.concurrency)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, w.close()) }()
+	defer w.follow(a.stop.now)()
 	retries, err := parseBackoff(f.backoff)
 	if err != nil {
 		return err
@@ -138,13 +165,13 @@ func (a *app) run(cmd *cobra.Command, queue string, f *runFlags) (err error) {
 	if err := s.telemetry(tel, caps, source); err != nil {
 		return errors.Join(err, source.Close())
 	}
-	h, err = s.wrap(ctx, large.wrap(h))
+	h, err := s.wrap(ctx, large.wrap(w))
 	if err != nil {
 		return errors.Join(err, source.Close())
 	}
 	c, err := consumer.New(source, h, &consumer.Config{
 		Concurrency: f.concurrency, UntilEmpty: f.untilEmpty, DrainTimeout: drainTime, StopTimeout: stopTime,
-		Observers: s.observers, Logger: a.log,
+		Gates: w.gates, Observers: s.observers, Logger: a.log,
 	})
 	if err != nil {
 		return errors.Join(err, source.Close())
@@ -163,11 +190,10 @@ func (a *app) run(cmd *cobra.Command, queue string, f *runFlags) (err error) {
 
 // check finds what is wrong with the flags by themselves.
 func (f *runFlags) check(cmd *cobra.Command) error {
+	if err := f.workFlags.check(cmd); err != nil {
+		return err
+	}
 	switch {
-	case f.exec == "" && f.http == "":
-		return usage("run: give --exec or --http")
-	case f.exec != "" && f.http != "":
-		return usage("run: --exec and --http exclude each other")
 	case f.concurrency < 1:
 		return usage("run: --concurrency %d is below 1", f.concurrency)
 	case cmd.Flags().Changed("max-attempts") && f.maxAttempts < 1:
@@ -176,14 +202,6 @@ func (f *runFlags) check(cmd *cobra.Command) error {
 		return usage("run: --timeout is not above zero")
 	}
 	return nil
-}
-
-// worker returns the handler that the flags name.
-func (a *app) worker(f *runFlags) (handler.Handler, error) {
-	if f.exec != "" {
-		return newExecHandler(f.exec, a.log, a.stop.now)
-	}
-	return newPostHandler(f.http, f.concurrency)
 }
 
 // parseBackoff reads MIN..MAX; "" is none.

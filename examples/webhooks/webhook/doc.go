@@ -7,9 +7,7 @@
 // event's ID becomes the message's dedupe ID, and the idempotency middleware
 // does the rest.
 //
-// Signatures are those of the Standard Webhooks specification
-// (https://www.standardwebhooks.com): the headers webhook-id, webhook-timestamp
-// and webhook-signature, the latter "v1," and the base64 of the HMAC-SHA256 of
-// "id.timestamp.body". It is made over the raw body, before anything parses it:
-// JSON that was decoded and encoded again is another text.
+// Signatures are those of the Standard Webhooks specification, and package
+// handler/webhook verifies them, over the raw body. "sluice run --http
+// --http-secret-env" and package httphandler send events that are signed so.
 package webhook

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/handler/producer"
+	"github.com/sluice-go/sluice/handler/webhook"
 )
 
 // Sender is the part of a producer.Producer that the endpoint needs.
@@ -15,7 +16,8 @@ type Sender interface {
 	Send(ctx context.Context, ms ...*handler.Message) error
 }
 
-// AttributeType is the message attribute with the event's content type.
+// AttributeType is the message attribute with the event's content type. A handler
+// that posts messages on (package httphandler) sends it as the header.
 const AttributeType = "content-type"
 
 // maxBody bounds an event; with its headers it must fit into a message.
@@ -25,7 +27,7 @@ const maxBody = 200 << 10
 // answers 202 when the queue has the event, 401 to one that is not signed as it
 // should be, 429 while the queue is overloaded and 503 when it cannot be
 // reached; the sender then sends again.
-func Endpoint(v *Verifier, queue Sender) http.Handler {
+func Endpoint(v *webhook.Verifier, queue Sender) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /", func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))

@@ -1,6 +1,6 @@
 //go:build unix
 
-package cli
+package exechandler
 
 import (
 	"bytes"
@@ -20,10 +20,12 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-func execHandlerFor(t *testing.T, line string) (*execHandler, *bytes.Buffer) {
+func handlerFor(t *testing.T, line string) (*Handler, *bytes.Buffer) {
 	t.Helper()
 	var logged bytes.Buffer
-	h, err := newExecHandler(line, slog.New(slog.NewTextHandler(&logged, nil)), t.Context())
+	words, err := Split(line)
+	require.NoError(t, err)
+	h, err := New(words, &Config{Logger: slog.New(slog.NewTextHandler(&logged, nil))})
 	require.NoError(t, err)
 	return h, &logged
 }
@@ -41,7 +43,7 @@ func TestExitStatusesAreVerdicts(t *testing.T) {
 		{"exit 255", handler.Retry, "sh: exit status 255"},
 		{"kill -9 $$", handler.Retry, "sh: signal: killed"},
 	} {
-		h, _ := execHandlerFor(t, `sh -c "`+strings.ReplaceAll(c.script, "$", `\$`)+`"`)
+		h, _ := handlerFor(t, `sh -c "`+strings.ReplaceAll(c.script, "$", `\$`)+`"`)
 		err := h.Handle(t.Context(), &handler.Message{})
 		v := handler.VerdictOf(err)
 		require.Equal(t, c.action, v.Action, c.script)
@@ -56,7 +58,7 @@ func TestCommandGetsTheMessage(t *testing.T) {
 	t.Setenv("SLUICE_GROUP", "of another message")
 	t.Setenv("KEPT", "yes")
 	out := filepath.Join(t.TempDir(), "out")
-	h, _ := execHandlerFor(t, `sh -c 'cat > "$0"; env >> "$0"' `+out)
+	h, _ := handlerFor(t, `sh -c 'cat > "$0"; env >> "$0"' `+out)
 	m := &handler.Message{ID: "m-1", Body: []byte("body\x00\xff\n"), Attempt: 2, DedupeID: "d-1", Attributes: map[string]string{
 		"tenant-id": "acme", "tenant.id": "later wins", "nul": "a\x00b", "long": strings.Repeat("x", longestVariable),
 	}}
@@ -84,12 +86,12 @@ func TestCommandGetsTheMessage(t *testing.T) {
 }
 
 func TestACommandNeedNotReadItsInput(t *testing.T) {
-	h, _ := execHandlerFor(t, "true")
+	h, _ := handlerFor(t, "true")
 	require.NoError(t, h.Handle(t.Context(), &handler.Message{Body: make([]byte, 1<<20)}))
 }
 
 func TestOutputGoesToTheLog(t *testing.T) {
-	h, logged := execHandlerFor(t, `sh -c 'echo one; echo two >&2; printf three'`)
+	h, logged := handlerFor(t, `sh -c 'echo one; echo two >&2; printf three'`)
 	require.NoError(t, h.Handle(t.Context(), &handler.Message{ID: "m-1"}))
 	require.Contains(t, logged.String(), "stream=stdout line=one")
 	require.Contains(t, logged.String(), "stream=stderr line=two")
@@ -108,15 +110,16 @@ func alive(pid int) bool {
 }
 
 // A command and its child, which have written their process IDs to a file.
-func startFamily(t *testing.T, ctx, now context.Context, trap string) (done chan error, pids func() []int) {
+func startFamily(t *testing.T, ctx context.Context, trap string, grace time.Duration) (*Handler, chan error, func() []int) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "pids")
-	h, err := newExecHandler(`sh -c '`+trap+` sleep 300 & echo $$ $! > "$0".part; mv "$0".part "$0"; wait' `+file, slog.New(slog.DiscardHandler), now)
+	words, err := Split(`sh -c '` + trap + ` sleep 300 & echo $$ $! > "$0".part; mv "$0".part "$0"; wait' ` + file)
+	require.NoError(t, err)
+	h, err := New(words, &Config{KillGrace: grace})
 	require.NoError(t, err)
 	ended := make(chan error, 1)
 	go func() { ended <- h.Handle(ctx, &handler.Message{}) }()
-	done = ended
-	pids = func() []int {
+	pids := func() []int {
 		content, err := os.ReadFile(file)
 		if err != nil {
 			return nil
@@ -130,12 +133,12 @@ func startFamily(t *testing.T, ctx, now context.Context, trap string) (done chan
 		return ids
 	}
 	require.Eventually(t, func() bool { return len(pids()) == 2 }, 20*time.Second, 5*time.Millisecond)
-	return done, pids
+	return h, ended, pids
 }
 
 func TestCancellingEndsTheWholeGroup(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
-	done, pids := startFamily(t, ctx, t.Context(), "")
+	_, done, pids := startFamily(t, ctx, "", 0)
 	cancel(handler.ErrLeaseLost)
 	err := <-done
 	require.ErrorIs(t, err, handler.ErrLeaseLost)
@@ -145,10 +148,9 @@ func TestCancellingEndsTheWholeGroup(t *testing.T) {
 	}
 }
 
-func TestASecondSignalKillsAtOnce(t *testing.T) {
-	now, kill := context.WithCancel(t.Context())
-	done, pids := startFamily(t, t.Context(), now, `trap "" TERM INT;`)
-	kill()
+func TestKillKillsAtOnce(t *testing.T) {
+	h, done, pids := startFamily(t, t.Context(), `trap "" TERM INT;`, 0)
+	h.Kill()
 	err := <-done
 	require.ErrorContains(t, err, "signal: killed")
 	for _, id := range pids() {
@@ -158,12 +160,59 @@ func TestASecondSignalKillsAtOnce(t *testing.T) {
 
 func TestACommandThatEndedWellIsAckedThoughItWasCancelled(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "up")
-	h, err := newExecHandler(`sh -c 'trap "exit 0" TERM; touch "$0"; while :; do sleep 0.05; done' `+file, slog.New(slog.DiscardHandler), t.Context())
-	require.NoError(t, err)
+	h, _ := handlerFor(t, `sh -c 'trap "exit 0" TERM; touch "$0"; while :; do sleep 0.05; done' `+file)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- h.Handle(ctx, &handler.Message{}) }()
 	require.Eventually(t, func() bool { _, err := os.Stat(file); return err == nil }, 20*time.Second, 5*time.Millisecond)
 	cancel()
 	require.NoError(t, <-done)
+}
+
+func TestACommandThatIgnoresSIGTERMIsKilled(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	_, done, pids := startFamily(t, ctx, `trap "" TERM;`, 200*time.Millisecond)
+	begin := time.Now()
+	cancel(handler.ErrStopped)
+	err := <-done
+	require.ErrorIs(t, err, handler.ErrStopped)
+	require.GreaterOrEqual(t, time.Since(begin), 200*time.Millisecond, "it had its grace")
+	for _, id := range pids() {
+		require.Eventually(t, func() bool { return !alive(id) }, 20*time.Second, 5*time.Millisecond)
+	}
+}
+
+// A process that a command leaves behind, with its output open, neither delays
+// the verdict for longer than the grace nor changes it.
+func TestAProcessLeftBehindDoesNotHoldTheVerdict(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pid")
+	h, err := New([]string{"sh", "-c", `sleep 300 & echo $! > "$0"; exit 65`, file}, &Config{KillGrace: 200 * time.Millisecond})
+	require.NoError(t, err)
+	begin := time.Now()
+	err = h.Handle(t.Context(), &handler.Message{})
+	require.Equal(t, handler.DeadLetter, handler.VerdictOf(err).Action)
+	require.Less(t, time.Since(begin), 100*time.Second)
+	content, err := os.ReadFile(file)
+	require.NoError(t, err)
+	id, err := strconv.Atoi(strings.TrimSpace(string(content)))
+	require.NoError(t, err)
+	require.True(t, alive(id), "a command that ended by itself may leave something behind")
+	require.NoError(t, syscall.Kill(id, syscall.SIGKILL))
+}
+
+func TestDirectoryAndEnvironment(t *testing.T) {
+	dir := t.TempDir()
+	h, err := New([]string{"sh", "-c", `pwd > out; env >> out`}, &Config{Dir: dir, Env: []string{"ONLY=this", "SLUICE_GROUP=old", "PATH=" + os.Getenv("PATH")}})
+	require.NoError(t, err)
+	m := &handler.Message{Attributes: map[string]string{"traceparent": "00-x", "tracestate": "a=b"}}
+	require.NoError(t, h.Handle(t.Context(), m))
+	content, err := os.ReadFile(filepath.Join(dir, "out"))
+	require.NoError(t, err)
+	got := string(content)
+	require.True(t, strings.HasSuffix(strings.SplitN(got, "\n", 2)[0], filepath.Base(dir)))
+	for _, want := range []string{"ONLY=this\n", "TRACEPARENT=00-x\n", "TRACESTATE=a=b\n"} {
+		require.Contains(t, got, want)
+	}
+	require.NotContains(t, got, "SLUICE_GROUP")
+	require.NotContains(t, got, "HOME=")
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package cli
+package exechandler
 
 import (
 	"context"
@@ -12,10 +12,10 @@ import (
 )
 
 // run runs a command in a process group of its own. When ctx is done the group
-// gets SIGTERM, and SIGKILL after killGrace; when h.now is done, SIGKILL at
+// gets SIGTERM, and SIGKILL after the grace; when h.now is done, SIGKILL at
 // once.
-func (h *execHandler) run(ctx context.Context, c *exec.Cmd) error {
-	c.SysProcAttr = processGroup()
+func (h *Handler) run(ctx context.Context, c *exec.Cmd) error {
+	isolate(c)
 	c.Cancel = func() error { return signalGroup(c, syscall.SIGTERM) }
 
 	// Where the kernel ends the command with its parent, it takes the thread
@@ -26,22 +26,30 @@ func (h *execHandler) run(ctx context.Context, c *exec.Cmd) error {
 		return err
 	}
 	stop := context.AfterFunc(h.now, func() {
-		if err := signalGroup(c, syscall.SIGKILL); err != nil {
-			h.log.Debug("kill", "pid", c.Process.Pid, "error", err)
+		if err := killGroup(c); err != nil {
+			h.config.Logger.Debug("kill", "pid", c.Process.Pid, "error", err)
 		}
 	})
 	defer stop()
 	err := c.Wait()
 	if ctx.Err() != nil {
 		// Wait kills the command itself; others of the group are left.
-		if err := signalGroup(c, syscall.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			h.log.Debug("kill", "pid", c.Process.Pid, "error", err)
+		if err := killGroup(c); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			h.config.Logger.Debug("kill", "pid", c.Process.Pid, "error", err)
 		}
 	}
 	return err
 }
 
-// signalGroup signals a command and what it has started.
+// isolate has a command started in a process group of its own.
+func isolate(c *exec.Cmd) { c.SysProcAttr = processGroup() }
+
+// terminateGroup asks a command and what it has started to end.
+func terminateGroup(c *exec.Cmd) error { return signalGroup(c, syscall.SIGTERM) }
+
+// killGroup ends a command and what it has started.
+func killGroup(c *exec.Cmd) error { return signalGroup(c, syscall.SIGKILL) }
+
 func signalGroup(c *exec.Cmd, s syscall.Signal) error {
 	err := syscall.Kill(-c.Process.Pid, s)
 	if errors.Is(err, syscall.ESRCH) {

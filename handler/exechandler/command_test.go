@@ -1,0 +1,94 @@
+package exechandler
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestSplit(t *testing.T) {
+	for _, c := range []struct {
+		line string
+		want []string
+	}{
+		{"", []string{}},
+		{"cat", []string{"cat"}},
+		{"  cat  -n\t- ", []string{"cat", "-n", "-"}},
+		{`cat 'a b' "c d" e\ f`, []string{"cat", "a b", "c d", "e f"}},
+		{`cat ''`, []string{"cat", ""}},
+		{`cat '$HOME' $HOME ; | > * #x`, []string{"cat", "$HOME", "$HOME", ";", "|", ">", "*", "#x"}},
+		{`cat "a\"b" 'c'\''d'`, []string{"cat", `a"b`, "c'd"}},
+	} {
+		words, err := Split(c.line)
+		require.NoError(t, err, c.line)
+		require.Equal(t, c.want, words)
+	}
+	for _, line := range []string{"cat 'x", `cat "x`} {
+		_, err := Split(line)
+		require.ErrorContains(t, err, "quote")
+	}
+}
+
+func FuzzSplit(f *testing.F) {
+	f.Add(`cat 'a b' "c" d\ e`)
+	f.Add(`"`)
+	f.Fuzz(func(t *testing.T, line string) {
+		words, err := Split(line)
+		if err != nil {
+			require.Empty(t, words)
+			return
+		}
+		for _, w := range words {
+			require.LessOrEqual(t, len(w), len(line))
+		}
+	})
+}
+
+func TestACommandThatIsNotThereIsRefused(t *testing.T) {
+	for _, c := range []struct {
+		words []string
+		says  string
+	}{
+		{nil, "names no program"},
+		{[]string{""}, "names no program"},
+		{[]string{"no-such-program-here", "x"}, `"no-such-program-here": executable file not found`},
+		{[]string{"/no/such/program"}, "no such file"},
+	} {
+		_, err := New(c.words, nil)
+		require.ErrorContains(t, err, c.says)
+		_, err = NewPool(c.words, nil)
+		require.ErrorContains(t, err, c.says)
+	}
+	_, err := New([]string{"no-such-program-here"}, nil)
+	require.ErrorIs(t, err, exec.ErrNotFound)
+
+	_, err = NewPool([]string{""}, &PoolConfig{Config: Config{KillGrace: -1}, Workers: -1, MaxMessages: -1, StopGrace: -1, MinRestart: 2, MaxRestart: 1})
+	for _, says := range []string{"names no program", "KillGrace is -1ns", "Workers is -1", "MaxMessages is -1", "StopGrace is -1ns", "MaxRestart is below MinRestart"} {
+		require.ErrorContains(t, err, says)
+	}
+}
+
+// A relative program is found from here, though the command runs elsewhere.
+func TestARelativeProgram(t *testing.T) {
+	t.Chdir(t.TempDir())
+	require.NoError(t, os.WriteFile("run.sh", []byte("#!/bin/sh\n"), 0o700))
+	path, err := lookUp([]string{"./run.sh"})
+	require.NoError(t, err)
+	require.True(t, filepath.IsAbs(path), path)
+}
+
+func TestVariable(t *testing.T) {
+	v, ok := variable("A", "b\x00c")
+	require.True(t, ok)
+	require.Equal(t, "A=b\uFFFDc", v)
+	_, ok = variable("A", strings.Repeat("x", longestVariable))
+	require.False(t, ok)
+
+	require.Equal(t, "TENANT_ID", variableSuffix("tenant-id"))
+	require.Equal(t, "A_B__1", variableSuffix("a.b é1"[:3]+"é.1"))
+	require.Empty(t, variableSuffix(""))
+}

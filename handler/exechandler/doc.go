@@ -1,0 +1,79 @@
+// Package exechandler hands messages to a command, so that a handler can be
+// written in any language. The command "sluice run --exec" is made of it.
+//
+// There are two ways. [New] runs the command once a message: any program will
+// do, and each message pays for its start. [NewPool] starts it a few times and
+// keeps it running (a worker): a handler in Python or Node pays for its start
+// once, and keeps its connections. Commands are run without a shell; [Split]
+// makes words of a line.
+//
+// # Once a message
+//
+// The command gets the body on its standard input and, in its environment:
+//
+//	SLUICE_MESSAGE_ID   the message's ID
+//	SLUICE_ATTEMPT      which delivery it is, 0 where the provider does not count
+//	SLUICE_QUEUE        the queue
+//	SLUICE_GROUP        the group, if it has one
+//	SLUICE_DEDUPE_ID    the dedupe ID, if it has one
+//	SLUICE_ATTR_NAME    each attribute, in upper case, with _ for every
+//	                    character but ASCII letters and digits
+//	SLUICE_ATTRIBUTES   all attributes as a JSON object, if there are any
+//	TRACEPARENT, TRACESTATE
+//	                    W3C trace context: that of the current span, where the
+//	                    otel middleware is around this handler, otherwise the
+//	                    sender's
+//
+// What is too long for the environment is left out, and that is logged. Exit
+// status 0 acks; 65 rejects, with the end of standard error as the reason;
+// anything else (75 by convention) retries, and so does a signal.
+//
+// # A worker
+//
+// A worker reads one message a line from its standard input and answers each
+// with one line on its standard output, before it gets the next: it handles one
+// message at a time. Both are JSON objects:
+//
+//	{"id":"…","queue":"…","attempt":1,"body":"…","attributes":{"name":"value"},…}
+//	{"verdict":"ack","id":"…"}
+//
+// The members of a message are id, queue, attempt (0 where the provider does not
+// count), body, or body_base64 instead where the body is not UTF-8, and where
+// there are such: attributes, group, dedupe_id, enqueued_at and lease_deadline
+// (RFC 3339; the deadline moves where the lease is kept), traceparent and
+// tracestate. A line is as long as its message, which can be megabytes. More
+// members can come to be: ignore those that you do not know.
+//
+// The members of an answer are:
+//
+//	verdict   "ack", "retry", "reject" or "discard"
+//	after     with "retry" only: the delay, in seconds (30, 0.5) or as in "30s",
+//	          "5m"; without it the backoff middleware or the queue decides
+//	error     not with "ack": the reason, for logs and the dead-letter queue
+//	id        the message's ID, sent back. It can be left out; sent, it is
+//	          checked, so that a worker that answers twice cannot ack a message
+//	          that it has not seen. Send it.
+//
+// Anything else on standard output is an error of the worker: its message, if it
+// has one, is retried, and the worker is replaced, since nobody knows which
+// message its next line would be about. So let a library that prints print to
+// standard error, which goes to the log line by line. Remember to flush.
+//
+// A worker that ends, by itself or by a signal, is replaced; the message that it
+// had is retried, with the end of its standard error as the reason. After a
+// failure the next start waits, longer each time, until a worker has answered.
+// When the context of a handler ends (its time is up, its lease is lost, the
+// consumer is stopped) the worker gets SIGTERM and may still answer, then
+// SIGKILL, and is replaced.
+//
+// At the end of its standard input a worker should end; [Pool.Close] waits a
+// little for that.
+//
+// # Processes
+//
+// Each command is in a process group of its own, and signals are to the group.
+// With one message each, only a command that is cancelled has its group killed,
+// so that it may leave something behind; a worker's group ends with it. On Linux
+// a command is killed with the process that started it. Where there are no
+// process groups (Windows) the command alone is killed, without a warning.
+package exechandler

@@ -1,0 +1,93 @@
+package exechandler
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"slices"
+
+	"github.com/sluice-go/sluice/handler"
+)
+
+// exitReject is the exit status that rejects a message: EX_DATAERR of sysexits.
+// By convention EX_TEMPFAIL, 75, asks for a retry, as any other status does.
+const exitReject = 65
+
+// A Handler runs a command once a message. Make one with [New]. It may be used
+// concurrently.
+type Handler struct {
+	path   string
+	words  []string
+	config Config
+	// now ends when running commands are to be killed at once.
+	now  context.Context
+	kill context.CancelFunc
+}
+
+var _ handler.Handler = (*Handler)(nil)
+
+// New returns a handler that runs command, a program and its arguments, once a
+// message. The program is looked up now: the error wraps exec.ErrNotFound where
+// there is none. A nil config has the defaults.
+func New(command []string, config *Config) (*Handler, error) {
+	path, err := lookUp(command)
+	if err := errors.Join(append(config.validate(), err)...); err != nil {
+		return nil, fmt.Errorf("exechandler: %w", err)
+	}
+	h := &Handler{path: path, words: slices.Clone(command), config: config.withDefaults()}
+	h.now, h.kill = context.WithCancel(context.Background())
+	return h, nil
+}
+
+// Kill kills the commands that are running, with SIGKILL and without waiting for
+// them, and from then on those that are started. It may be called at any time,
+// also twice.
+func (h *Handler) Kill() { h.kill() }
+
+// Handle implements [handler.Handler]. When ctx ends, the command's group gets
+// SIGTERM and then SIGKILL; Handle returns once it has ended. What ended with
+// status 0 or 65 all the same keeps its verdict.
+func (h *Handler) Handle(ctx context.Context, m *handler.Message) error {
+	c := exec.CommandContext(ctx, h.path)
+	c.Args = h.words
+	c.Dir = h.config.Dir
+	c.Env = h.environment(ctx, m)
+	c.Stdin = bytes.NewReader(m.Body)
+	log := h.config.Logger.With("message", m.ID, "attempt", m.Attempt)
+	stdout := &logWriter{log: log.With("stream", "stdout")}
+	stderr := &logWriter{log: log.With("stream", "stderr"), tail: &tail{}}
+	c.Stdout, c.Stderr = stdout, stderr
+	c.WaitDelay = h.config.KillGrace
+	err := h.run(ctx, c)
+	stdout.flush()
+	stderr.flush()
+	return verdict(ctx, c, err, stderr.tail.String())
+}
+
+// verdict reads the verdict out of a command's end.
+func verdict(ctx context.Context, c *exec.Cmd, err error, said string) error {
+	if c.ProcessState == nil {
+		return fmt.Errorf("run %s: %w", c.Args[0], err)
+	}
+	if code := c.ProcessState.ExitCode(); code == 0 {
+		// It may have left a process behind that keeps its output open; its own
+		// work is done.
+		return nil
+	} else if code == exitReject {
+		return handler.Reject(explain(fmt.Errorf("%s: exit status %d", c.Args[0], code), said))
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s was ended: %w", c.Args[0], context.Cause(ctx))
+	}
+	return explain(fmt.Errorf("%s: %w", c.Args[0], err), said)
+}
+
+// explain adds what a command said last to its error.
+func explain(err error, said string) error {
+	if said == "" {
+		return err
+	}
+	return fmt.Errorf("%w: %s", err, said)
+}

@@ -1,0 +1,97 @@
+package httphandler
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/handler/webhook"
+)
+
+// The defaults of [Config].
+const (
+	DefaultConcurrency   = 16
+	DefaultTimeout       = time.Minute
+	DefaultMaxRetryAfter = 12 * time.Hour
+)
+
+// Config says how messages are posted. The zero Config has the defaults.
+type Config struct {
+	// Concurrency is how many connections are kept open between requests; it
+	// should be the consumer's, so that no message waits for a new connection.
+	// More requests than that at once are made all the same. Zero means
+	// [DefaultConcurrency]. It cannot be given along with Transport.
+	Concurrency int
+
+	// Timeout is how long a request may take, answer included; then the message
+	// is retried. Zero means [DefaultTimeout], below zero no limit but the end of
+	// the handler's context. It should be shorter than the message's lease,
+	// unless the heartbeat middleware keeps that.
+	Timeout time.Duration
+
+	// MaxRetryAfter is the longest delay that an endpoint can ask for with
+	// Retry-After; a longer one is cut to it. Zero means
+	// [DefaultMaxRetryAfter], the longest that SQS can hold a message. A shorter
+	// one costs more attempts in a long outage; a longer one lets an endpoint
+	// with a wrong clock put messages off for as long.
+	MaxRetryAfter time.Duration
+
+	// Signer signs the requests. The ID is the message's dedupe ID, or its ID
+	// where there is none; one with characters that cannot be signed is replaced
+	// by "sha256_" and its hash in hexadecimal. Nil signs nothing.
+	Signer *webhook.Signer
+
+	// Header are headers of every request, such as Authorization. The headers
+	// that the message gives win over them. Nil is none. It must not be changed
+	// after the call of New.
+	Header http.Header
+
+	// Transport makes the requests. Nil is one like the standard library's,
+	// which obeys HTTP_PROXY and its like, with Concurrency connections kept.
+	Transport http.RoundTripper
+
+	// Now is the clock for Retry-After dates and signatures. It is called
+	// concurrently. Nil means time.Now.
+	Now func() time.Time
+}
+
+func (c *Config) withDefaults() Config {
+	var d Config
+	if c != nil {
+		d = *c
+	}
+	if d.Concurrency == 0 {
+		d.Concurrency = DefaultConcurrency
+	}
+	if d.Timeout == 0 {
+		d.Timeout = DefaultTimeout
+	}
+	if d.MaxRetryAfter == 0 {
+		d.MaxRetryAfter = DefaultMaxRetryAfter
+	}
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	return d
+}
+
+func (c *Config) validate() error {
+	if c == nil {
+		return nil
+	}
+	var faults []error
+	if c.Concurrency < 0 {
+		faults = append(faults, fmt.Errorf("Concurrency is %d, below zero", c.Concurrency))
+	}
+	if c.Concurrency != 0 && c.Transport != nil {
+		faults = append(faults, errors.New("Concurrency sizes the transport that New makes, and Transport is another"))
+	}
+	if c.MaxRetryAfter < 0 {
+		faults = append(faults, fmt.Errorf("MaxRetryAfter is %v, below zero", c.MaxRetryAfter))
+	}
+	return errors.Join(faults...)
+}
+
+var _ handler.Handler = (*Handler)(nil)

@@ -1,0 +1,39 @@
+// Package httphandler is a handler that POSTs each message to an HTTP endpoint,
+// so that a handler can be written in any language and run anywhere. The command
+// "sluice run --http" is made of it.
+//
+//	h, err := httphandler.New("http://127.0.0.1:8080/orders", nil)
+//	c, err := consumer.New(source, h, nil)
+//
+// # The request
+//
+// The body is the message's. The headers Sluice-Message-Id, Sluice-Attempt (0
+// where the provider does not count), Sluice-Queue, Sluice-Group and
+// Sluice-Dedupe-Id tell of it; those that are empty are left out. Each attribute
+// is Sluice-Attr- and its name, with a hyphen for every character but ASCII
+// letters and digits; in values, what a header cannot carry and "%" are %XX. The
+// attribute Content-Type is also the request's own; without it that is
+// application/octet-stream.
+//
+// The headers traceparent and tracestate are those of the current span, where
+// the otel middleware is around this handler, so that the endpoint's spans hang
+// below the handling of the message. Otherwise they are the message's own
+// attributes, unchanged.
+//
+// With [Config].Signer the request is signed by Standard Webhooks, see package
+// handler/webhook: then the endpoint can tell that a request is genuine. The
+// signature covers the ID, the time and the body, not the headers named above.
+//
+// # Verdicts
+//
+//	2xx                        ack
+//	408, 409, 425, 429, 5xx    retry, after Retry-After if the answer has it
+//	any other 4xx              reject, with the answer's beginning as the reason
+//	1xx (101), 3xx, others     retry: redirects are not followed, since a
+//	                           redirected POST would often become a GET
+//	no answer                  retry
+//
+// An answer's status decides, even if its body then breaks off. Whether an
+// endpoint that gave no answer did its work is unknown, so it gets the message
+// again: it must recognise duplicates, best by webhook-id or Sluice-Message-Id.
+package httphandler

@@ -1,0 +1,129 @@
+package httphandler
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/sluice-go/sluice/handler"
+)
+
+const (
+	// answerKept is how much of an answer goes into the reason of a failure,
+	// answerRead how much is read so that the connection can be used again.
+	answerKept = 500
+	answerRead = 64 << 10
+	// answerPatience is how long the rest of an answer may take whose status is
+	// known: the verdict does not depend on it.
+	answerPatience = 5 * time.Second
+)
+
+// errTimeout is the cause with which a request ends that took too long.
+var errTimeout = errors.New("the endpoint's time is up")
+
+// A Handler posts messages. Make one with [New]. It may be used concurrently.
+type Handler struct {
+	url    string
+	config Config
+	client *http.Client
+}
+
+// New returns a handler that posts to an http:// or https:// URL. A user and
+// password in the URL go out as basic authentication, and into no error. A nil
+// config has the defaults. It does not connect.
+func New(rawURL string, config *Config) (*Handler, error) {
+	u, err := url.Parse(rawURL)
+	switch {
+	case err != nil:
+		return nil, errors.New("httphandler: malformed URL") // the cause quotes it, password and all
+	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return nil, fmt.Errorf("httphandler: %s is not an http:// or https:// URL", u.Redacted())
+	}
+	if err := config.validate(); err != nil {
+		return nil, fmt.Errorf("httphandler: %w", err)
+	}
+	c := config.withDefaults()
+	if c.Transport == nil {
+		t := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert,forbidigo // the standard library's own; the copy is ours
+		// Of its own accord it keeps two a host, and would open a connection for
+		// nearly every message.
+		t.MaxIdleConns, t.MaxIdleConnsPerHost = c.Concurrency, c.Concurrency
+		c.Transport = t
+	}
+	return &Handler{url: rawURL, config: c, client: &http.Client{
+		Transport:     c.Transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
+}
+
+// Close closes the connections that no request uses. The handler can still be
+// used, and opens new ones. The error is always nil.
+func (h *Handler) Close() error {
+	h.client.CloseIdleConnections()
+	return nil
+}
+
+// Handle implements [handler.Handler].
+func (h *Handler) Handle(ctx context.Context, m *handler.Message) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if h.config.Timeout > 0 {
+		defer time.AfterFunc(h.config.Timeout, func() { cancel(errTimeout) }).Stop()
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, h.url, bytes.NewReader(m.Body))
+	if err != nil {
+		return err
+	}
+	for name, values := range h.config.Header {
+		r.Header[http.CanonicalHeaderKey(name)] = values[:len(values):len(values)]
+	}
+	setHeaders(r.Header, m)
+	setTrace(ctx, r.Header, m)
+	if h.config.Signer != nil {
+		if err := h.config.Signer.Sign(r.Header, signedID(m), h.config.Now(), m.Body); err != nil {
+			return fmt.Errorf("sign: %w", err)
+		}
+	}
+	answer, err := h.client.Do(r)
+	if err != nil {
+		return h.unanswered(ctx, err)
+	}
+	defer answer.Body.Close()
+	defer time.AfterFunc(answerPatience, func() { cancel(nil) }).Stop()
+	said := readAnswer(answer.Body)
+	return h.verdict(answer.StatusCode, answer.Header.Get("Retry-After"), said)
+}
+
+// unanswered is the error of a request that had no answer.
+func (h *Handler) unanswered(ctx context.Context, err error) error {
+	var ue *url.Error
+	if errors.As(err, &ue) {
+		err = ue.Err // without the URL, which may have a password
+	}
+	switch cause := context.Cause(ctx); {
+	case cause == nil:
+		return fmt.Errorf("POST: %w", err)
+	case errors.Is(cause, errTimeout):
+		return fmt.Errorf("POST: no answer within %v: %w", h.config.Timeout, context.DeadlineExceeded)
+	case errors.Is(err, cause):
+		return fmt.Errorf("POST: %w", err)
+	default:
+		return fmt.Errorf("POST: %w: %w", err, cause)
+	}
+}
+
+// readAnswer returns the beginning of an answer's body on one line. What cannot
+// be read is not told.
+func readAnswer(body io.Reader) string {
+	content, _ := io.ReadAll(io.LimitReader(body, answerRead))
+	if len(content) > answerKept {
+		content = append(content[:answerKept:answerKept], "..."...)
+	}
+	return strings.Join(strings.Fields(strings.ToValidUTF8(string(content), "")), " ")
+}

@@ -1,0 +1,122 @@
+package httphandler
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/tracecontext"
+)
+
+// The headers of a request that tell of its message. The header of an attribute
+// begins with HeaderAttribute; the package comment says how it goes on.
+const (
+	HeaderMessageID = "Sluice-Message-Id"
+	HeaderAttempt   = "Sluice-Attempt"
+	HeaderQueue     = "Sluice-Queue"
+	HeaderGroup     = "Sluice-Group"
+	HeaderDedupeID  = "Sluice-Dedupe-Id"
+	HeaderAttribute = "Sluice-Attr-"
+)
+
+const contentType = "Content-Type"
+
+func setHeaders(h http.Header, m *handler.Message) {
+	set := func(name, value string) {
+		if value != "" {
+			h.Set(name, headerValue(value))
+		}
+	}
+	if h.Get(contentType) == "" {
+		h.Set(contentType, "application/octet-stream")
+	}
+	set(HeaderMessageID, m.ID)
+	set(HeaderAttempt, strconv.Itoa(m.Attempt))
+	set(HeaderQueue, m.Origin().Queue)
+	set(HeaderGroup, m.Group)
+	set(HeaderDedupeID, m.DedupeID)
+	// Sorted, so that of two names that become the same header it is always the
+	// same one that wins.
+	for _, name := range slices.Sorted(maps.Keys(m.Attributes)) {
+		value := m.Attributes[name]
+		h.Set(HeaderAttribute+headerName(name), headerValue(value))
+		if strings.EqualFold(name, contentType) && value != "" && plainHeader(value) {
+			h.Set(contentType, value)
+		}
+	}
+}
+
+// setTrace sets W3C's headers.
+func setTrace(ctx context.Context, h http.Header, m *handler.Message) {
+	parent, state := tracecontext.Of(ctx, m)
+	if parent == "" || !plainHeader(parent) {
+		return
+	}
+	h.Set("Traceparent", parent)
+	if state != "" && plainHeader(state) {
+		h.Set("Tracestate", state)
+	}
+}
+
+// signedID is what the signature calls a message, the same at each attempt: what
+// its sender calls it, where it does, since that survives a redrive.
+func signedID(m *handler.Message) string {
+	id := m.DedupeID
+	if id == "" {
+		id = m.ID
+	}
+	// The signature ends the ID with a full stop, so it cannot have one.
+	odd := strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' || r == '.' })
+	const longest = 256 // of what package webhook takes
+	if id != "" && (odd || len(id) > longest) {
+		sum := sha256.Sum256([]byte(id))
+		return "sha256_" + hex.EncodeToString(sum[:])
+	}
+	return id
+}
+
+// headerName replaces what a header's name cannot have, as far as proxies pass
+// it on: they tend to drop names with underscores and dots.
+func headerName(attribute string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9':
+			return r
+		default:
+			return '-'
+		}
+	}, attribute)
+}
+
+func plainHeader(value string) bool {
+	for i := range len(value) {
+		if value[i] < ' ' || value[i] > '~' {
+			return false
+		}
+	}
+	return value == strings.TrimSpace(value)
+}
+
+// headerValue percent-encodes what a header cannot carry, and "%" itself.
+func headerValue(v string) string {
+	if plainHeader(v) && !strings.Contains(v, "%") {
+		return v
+	}
+	var b strings.Builder
+	for i := range len(v) {
+		edge := i == 0 || i == len(v)-1
+		if c := v[i]; c < ' ' || c > '~' || c == '%' || c == ' ' && edge {
+			fmt.Fprintf(&b, "%%%02X", c)
+			continue
+		}
+		b.WriteByte(v[i])
+	}
+	return b.String()
+}

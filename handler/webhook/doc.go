@@ -1,0 +1,26 @@
+// Package webhook signs and verifies HTTP requests by the Standard Webhooks
+// specification (https://www.standardwebhooks.com), so that who receives one
+// knows who sent it, that nobody changed it, and that it is not an old one sent
+// again.
+//
+//	signer, err := webhook.NewSigner("whsec_…")              // the sender
+//	err = signer.Sign(request.Header, id, time.Now(), body)
+//
+//	verifier, err := webhook.NewVerifier([]string{"whsec_…"}, nil) // the receiver
+//	id, err := verifier.Verify(request.Header, body)
+//
+// A signed request has three headers: webhook-id, which is the same each time
+// that one event is sent and so tells duplicates; webhook-timestamp, the time of
+// this attempt in seconds since 1970; and webhook-signature, one or more of
+// "v1," and the base64 of the HMAC-SHA256 of "id.timestamp.body", with spaces
+// between. It is made over the raw body, before anything parses it: JSON that
+// was decoded and encoded again is another text. Nothing else of the request is
+// signed, neither its path nor other headers.
+//
+// A secret is the base64 of 24 to 64 random bytes, with the prefix "whsec_". To
+// change it: give the receiver both, then the sender both or the new one alone,
+// then take the old one away. Both ends take several for that.
+//
+// The specification's second scheme, Ed25519 ("v1a"), is neither made nor taken:
+// signatures of other versions are passed over.
+package webhook

@@ -1,0 +1,34 @@
+package cli
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestParseBackoff(t *testing.T) {
+	r, err := parseBackoff("1s..5m")
+	require.NoError(t, err)
+	require.Equal(t, "1s", r.Min.String())
+	require.Equal(t, "5m0s", r.Max.String())
+	r, err = parseBackoff("")
+	require.NoError(t, err)
+	require.Nil(t, r)
+	for _, s := range []string{"1s", "1s..", "..1s", "5m..1s", "0..1s", "-1s..1s", "1..5", "1s-5m"} {
+		_, err := parseBackoff(s)
+		require.Equal(t, ExitUsage, exitCode(err), s)
+	}
+}
+
+func TestParseAttributes(t *testing.T) {
+	m, err := parseAttributes([]string{"a=1", "b=", "c=x=y", "d e= f "})
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"a": "1", "b": "", "c": "x=y", "d e": " f "}, m)
+	m, err = parseAttributes(nil)
+	require.NoError(t, err)
+	require.Nil(t, m)
+	for _, bad := range [][]string{{"a"}, {"=x"}, {"a=1", "a=2"}} {
+		_, err := parseAttributes(bad)
+		require.Equal(t, ExitUsage, exitCode(err), bad)
+	}
+}
