@@ -14,7 +14,7 @@ import (
 // the test libraries, and no program may link them, but for inPrograms.
 var testSupport = []string{
 	"drivers/drivertest", "handler/handlertest", "drivers/sqs/sqstest", "middleware/idempotency/storetest", "middleware/ratelimit/storetest",
-	"internal/testserver", "internal/pubsubfake", "internal/archtest",
+	"internal/testserver", "internal/pubsubfake", "internal/pushtest", "internal/archtest",
 }
 
 // inPrograms are those that programs run for their user: "sluice dev" the
@@ -138,7 +138,7 @@ var linkers = []struct {
 	{"middleware/ratelimit/redisstore", []string{"Redis"}},
 	{"internal/testserver", all}, {"localstack", all},
 	{"drivers/sqs", []string{"Amazon"}}, {"drivers/sqs/sqstest", []string{"SQLite"}},
-	{"drivers/pubsub", []string{"Google", "gRPC"}}, {"internal/pubsubfake", []string{"Google", "gRPC"}},
+	{"drivers/pubsub", []string{"Google", "gRPC"}}, {"internal/pubsubfake", []string{"Google", "gRPC"}}, {"internal/pushtest", []string{"Google", "gRPC"}},
 	{"internal/queue", []string{"SQLite"}}, {"internal/embedded", []string{"SQLite"}},
 	{"drivers/mem", []string{"SQLite"}}, {"drivers/sqlite", []string{"SQLite"}},
 }
