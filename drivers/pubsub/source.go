@@ -62,6 +62,8 @@ type Source struct {
 	// native is the subscription's own lease; lease that which this source gives,
 	// zero where it gives none.
 	native, lease time.Duration
+	// pushed is true where the service pushes: nothing is received here.
+	pushed bool
 
 	dead    name // the dead-letter topic; zero where there is none
 	deadSub name // by which it is read; zero until it is known
@@ -102,14 +104,18 @@ func NewSource(ctx context.Context, c Clients, subscription string, o *SourceOpt
 // newSource returns a source that owns one use of c, which it releases when it
 // fails.
 func newSource(ctx context.Context, c *clients, sub name, o *SourceOptions) (*Source, error) {
+	return begin(ctx, &Source{c: c, sub: sub}, o)
+}
+
+// begin opens a source that is not open yet.
+func begin(ctx context.Context, s *Source, o *SourceOptions) (*Source, error) {
 	if o == nil {
 		o = &SourceOptions{}
 	}
-	s := &Source{c: c, sub: sub}
 	s.life, s.end = context.WithCancel(context.Background())
 	if err := s.open(ctx, o); err != nil {
 		s.end()
-		_ = c.release() // the error to tell is the other one
+		_ = s.c.release() // the error to tell is the other one
 		return nil, err
 	}
 	return s, nil
@@ -126,7 +132,7 @@ func (s *Source) open(ctx context.Context, o *SourceOptions) error {
 	if err != nil {
 		return wrap(ctx, s.sub, "open", err)
 	}
-	if err := pullable(p); err != nil {
+	if err := pullable(p); err != nil && !s.pushed {
 		return invalid(s.sub, "open", err)
 	}
 	if p.Topic != deletedTopic {

@@ -14,13 +14,15 @@ import (
 // the test libraries, and no program may link them, but for inPrograms.
 var testSupport = []string{
 	"drivers/drivertest", "handler/handlertest", "drivers/sqs/sqstest", "middleware/idempotency/storetest", "middleware/ratelimit/storetest",
-	"internal/testserver", "internal/pubsubfake", "internal/archtest", "internal/lambdatest",
+	"internal/testserver", "internal/pubsubfake", "internal/pushtest", "internal/lambdatest", "internal/archtest",
 }
 
 // inPrograms are those that programs run for their user: "sluice dev" the
-// in-process servers, the localstack command what installs and starts one.
+// in-process servers, the localstack command what installs and starts one, and
+// examples/everywhere what stands for Lambda and for the push service.
 var inPrograms = []string{
 	"drivers/sqs/sqstest", "internal/pubsubfake", "internal/testserver/install", "internal/testserver/process",
+	"internal/lambdatest", "internal/pushtest", "internal/testserver/natsserver",
 }
 
 // An edge rule says what the packages of a role may import of this module.
@@ -141,7 +143,7 @@ var linkers = []struct {
 	{"handler/claimcheck", []string{"gocloud", "gRPC"}},
 	{"internal/testserver", all}, {"localstack", all},
 	{"drivers/sqs", []string{"Amazon"}}, {"drivers/sqs/sqstest", []string{"SQLite"}},
-	{"internal/lambdatest", []string{"Amazon"}},
+	{"internal/lambdatest", []string{"Amazon"}}, {"internal/pushtest", []string{"Google", "gRPC"}},
 	{"drivers/pubsub", []string{"Google", "gRPC"}}, {"internal/pubsubfake", []string{"Google", "gRPC"}},
 	{"internal/queue", []string{"SQLite"}}, {"internal/embedded", []string{"SQLite"}},
 	{"drivers/mem", []string{"SQLite"}}, {"drivers/sqlite", []string{"SQLite"}},

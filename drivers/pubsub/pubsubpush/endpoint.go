@@ -1,0 +1,269 @@
+package pubsubpush
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/pubsub"
+	"github.com/sluice-go/sluice/handler"
+)
+
+// An Endpoint receives what Pub/Sub or Eventarc pushes and gives it to a handler.
+// It is an http.Handler, to be mounted at the path of the subscription's push
+// endpoint. It is safe for concurrent use, has nothing to close, and keeps no
+// goroutine between requests: an http.Server's Shutdown drains it.
+type Endpoint struct {
+	cfg      Config
+	handler  handler.Handler
+	verifier *verifier // nil where every request is accepted
+	slots    chan struct{}
+	running  atomic.Int64
+	origin   atomic.Pointer[handler.Origin] // of the subscription that pushed last
+	counts   counts
+
+	refusals, malformed, noDLQ, failedDLQ oncePer
+}
+
+var _ http.Handler = (*Endpoint)(nil)
+
+// New returns an endpoint that gives what is pushed to h. Without a config, and
+// without audience and e-mail in it, it is an error unless the config says
+// Insecure. The error tells every fault of the config.
+func New(h handler.Handler, config *Config) (*Endpoint, error) {
+	if h == nil {
+		return nil, errors.New("pubsubpush: the handler is nil")
+	}
+	c := config.withDefaults()
+	if err := c.validate(); err != nil {
+		return nil, fmt.Errorf("pubsubpush: %w", err)
+	}
+	e := &Endpoint{cfg: c, handler: h, slots: make(chan struct{}, c.Concurrency)}
+	e.origin.Store(e.newOrigin(c.Subscription.Name()))
+	if !c.Insecure {
+		e.verifier = &verifier{
+			keys:      &keySet{url: c.KeysURL, client: c.KeysClient, interval: c.KeysInterval, log: c.Logger},
+			audiences: c.Audiences, emails: c.Emails, skew: c.ClockSkew,
+		}
+	}
+	return e, nil
+}
+
+// ServeHTTP takes one push. The package's comment has the table of its answers.
+func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		answer(w, http.StatusMethodNotAllowed)
+		return
+	}
+	if e.verifier != nil {
+		if err := e.verifier.verify(r.Context(), r.Header); err != nil {
+			e.refuse(w, r, err)
+			return
+		}
+	}
+	select {
+	case e.slots <- struct{}{}:
+		defer func() { <-e.slots }()
+	default:
+		e.counts.busy.Add(1)
+		w.Header().Set("Retry-After", "1")
+		answer(w, http.StatusTooManyRequests)
+		return
+	}
+	p, ok := e.read(w, r)
+	if !ok {
+		return
+	}
+	m, own := e.cfg.Subscription.Read(p.received, p.subscription)
+	if !own {
+		e.counts.foreign.Add(1)
+		answer(w, http.StatusNoContent)
+		return
+	}
+	o := e.originOf(p.subscription)
+	m.Bind(o, nil) // no lease: its deadline is the service's
+	e.counts.received.Add(1)
+	e.observe(handler.Event{Kind: handler.EventReceived, Origin: o, N: 1})
+	e.serve(w, r, m, o)
+}
+
+// refuse answers a request that may not push, or of which that cannot be told.
+func (e *Endpoint) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	status := http.StatusUnauthorized
+	switch {
+	case errors.Is(err, errKeys), r.Context().Err() != nil:
+		status = http.StatusServiceUnavailable
+	case errors.Is(err, errForbidden):
+		status = http.StatusForbidden
+	default:
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	e.counts.refused.Add(1)
+	if missed, ok := e.refusals.allow(time.Now()); ok {
+		e.cfg.Logger.WarnContext(r.Context(), "push refused", "queue", e.cfg.Subscription.Name(), "status", status,
+			"reason", err, "remote", r.RemoteAddr, "not_logged", missed)
+	}
+	answer(w, status)
+}
+
+// read reads the request, or answers it where it cannot be read.
+func (e *Endpoint) read(w http.ResponseWriter, r *http.Request) (pushed, bool) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, e.bodyLimit()))
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		e.unread(w, r, http.StatusRequestEntityTooLarge, fmt.Errorf("the body has more than %d bytes", large.Limit))
+		return pushed{}, false
+	}
+	if err != nil {
+		e.unread(w, r, http.StatusBadRequest, errors.New("the request ended before its body did"))
+		return pushed{}, false
+	}
+	var p pushed
+	switch e.cfg.Format {
+	case Unwrapped:
+		p, err = readUnwrapped(r.Header, body)
+	case CloudEvents:
+		p, err = readCloudEvent(r.Header, body)
+	default:
+		p, err = readWrapped(body)
+	}
+	if err == nil && len(p.received.GetMessage().GetData()) > e.cfg.MaxMessageBytes {
+		e.unread(w, r, http.StatusRequestEntityTooLarge, fmt.Errorf("the message has more than %d bytes", e.cfg.MaxMessageBytes))
+		return pushed{}, false
+	}
+	if err != nil {
+		e.unread(w, r, http.StatusBadRequest, err)
+		return pushed{}, false
+	}
+	if mine := e.cfg.Subscription.Name(); mine != "" && p.subscription != "" && p.subscription != mine {
+		// Its dead letters would go to the wrong topic.
+		e.unread(w, r, http.StatusForbidden, fmt.Errorf("the push is of %.300q", p.subscription))
+		return pushed{}, false
+	}
+	return p, true
+}
+
+// envelopeRoom is what an envelope may have beside the message's body: a hundred
+// attributes of 256 and 1,024 bytes, each of which JSON may write in six, and the
+// rest.
+const envelopeRoom = 1 << 20
+
+// bodyLimit is the size of the largest request.
+func (e *Endpoint) bodyLimit() int64 {
+	n := int64(e.cfg.MaxMessageBytes)
+	if e.cfg.Format != Unwrapped {
+		n = (n + 2) / 3 * 4 // base64, in the envelope
+	}
+	return n + envelopeRoom
+}
+
+// unread answers a request that is no push which could be handled.
+func (e *Endpoint) unread(w http.ResponseWriter, r *http.Request, status int, err error) {
+	e.counts.malformed.Add(1)
+	o := e.origin.Load()
+	e.observe(handler.Event{Kind: handler.EventReceiveFailed, Origin: o, Err: err})
+	if missed, ok := e.malformed.allow(time.Now()); ok {
+		e.cfg.Logger.ErrorContext(r.Context(), "push cannot be read: the service pushes it again; is Format what the subscription is set up for?",
+			"queue", o.Queue, "status", status, "reason", err, "not_logged", missed)
+	}
+	answer(w, status)
+}
+
+// originOf is the origin of a message from the named subscription. Usually all are
+// of one, whose origin is shared.
+func (e *Endpoint) originOf(subscription string) *handler.Origin {
+	o := e.origin.Load()
+	if e.cfg.Subscription.Name() != "" || subscription == "" || o.Queue == shortName(subscription) {
+		return o
+	}
+	o = e.newOrigin(subscription)
+	e.origin.Store(o)
+	return o
+}
+
+func (e *Endpoint) newOrigin(subscription string) *handler.Origin {
+	caps := e.cfg.Subscription.Capabilities()
+	return &handler.Origin{Queue: shortName(subscription), System: pubsub.System, Server: caps.Server, MaxDelay: maxTimeout}
+}
+
+// shortName is a subscription's ID, which is what operators call it.
+func shortName(subscription string) string {
+	return subscription[strings.LastIndexByte(subscription, '/')+1:]
+}
+
+func (e *Endpoint) observe(ev handler.Event) {
+	for _, o := range e.cfg.Observers {
+		o.Observe(ev)
+	}
+}
+
+// answer tells the service no more than a status: what went wrong is nothing for
+// whoever can send a request.
+func answer(w http.ResponseWriter, status int) { w.WriteHeader(status) }
+
+// oncePer lets something through once a minute and counts the rest.
+type oncePer struct {
+	mu     sync.Mutex
+	next   time.Time
+	missed int
+}
+
+func (o *oncePer) allow(now time.Time) (missed int, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if now.Before(o.next) {
+		o.missed++
+		return 0, false
+	}
+	missed, o.missed = o.missed, 0
+	o.next = now.Add(time.Minute)
+	return missed, true
+}
+
+// handlerContext is the context under which a push is handled: it ends with
+// Timeout, and when nobody waits for the answer any more.
+func (e *Endpoint) handlerContext(r *http.Request) (context.Context, context.CancelFunc) {
+	gone, lose := context.WithCancelCause(context.WithoutCancel(r.Context()))
+	stop := context.AfterFunc(r.Context(), func() {
+		if cause := context.Cause(r.Context()); errors.Is(cause, handler.ErrStopped) {
+			lose(cause)
+			return
+		}
+		lose(handler.ErrLeaseLost)
+	})
+	ctx, cancel := context.WithTimeout(gone, e.cfg.Timeout)
+	return ctx, func() {
+		cancel()
+		stop()
+		lose(nil)
+	}
+}
+
+// deadLetterCapable says whether rejected messages have somewhere to go.
+func (e *Endpoint) deadLetterCapable() bool {
+	return e.cfg.DeadLetter != nil || e.cfg.Subscription.Capabilities().DeadLetter
+}
+
+// bury sends a rejected message to where rejected messages go.
+func (e *Endpoint) bury(ctx context.Context, m *handler.Message, f *drivers.Failure, queue string) error {
+	sink := e.cfg.DeadLetter
+	if sink == nil {
+		return e.cfg.Subscription.DeadLetter(ctx, m, f)
+	}
+	letter := &handler.Message{
+		Body: m.Body, Group: m.Group, DedupeID: m.DedupeID,
+		Attributes: drivers.FailureAttributes(f, m, queue, sink.Capabilities().MaxAttributes),
+	}
+	if errs := sink.Send(ctx, []*handler.Message{letter}); errs != nil {
+		return errs[0]
+	}
+	return nil
+}

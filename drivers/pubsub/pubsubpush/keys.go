@@ -1,0 +1,218 @@
+package pubsubpush
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+const (
+	// keysTimeout bounds one request for the keys.
+	keysTimeout = 5 * time.Second
+	// keysLife is how long keys are good for where their server does not say.
+	keysLife = time.Hour
+	// maxStale is how long known keys serve while their server cannot be asked:
+	// long enough for an outage to be mended, and not for ever.
+	maxStale = 24 * time.Hour
+	// firstInterval is the shortest time between two requests while no key is
+	// known at all.
+	firstInterval = time.Second
+	// maxKeysBytes bounds a key set, maxKeys the keys that are taken from it.
+	maxKeysBytes = 1 << 20
+	maxKeys      = 100
+	minRSABits   = 2048
+)
+
+var (
+	// errKeys is for a token that cannot be judged.
+	errKeys = errors.New("the keys to verify tokens with are out of reach")
+	// errUnknownKey is for a token of a key that is not in the set.
+	errUnknownKey = errors.New("the token is signed with an unknown key")
+)
+
+// keySet is the signer's public keys, fetched when they are needed. It is not a
+// library's: none that is small keeps all of the following, each of which has
+// been an outage or an attack: a request for the keys at most once in an
+// interval, whatever tokens come; the server's max-age; and the known keys while
+// the server is down.
+type keySet struct {
+	url      string
+	client   *http.Client
+	interval time.Duration
+	log      *slog.Logger
+
+	mu      sync.Mutex
+	keys    map[string]jose.JSONWebKey // by key ID
+	fresh   time.Time                  // until when keys are good
+	usable  time.Time                  // until when they are better than none
+	asked   time.Time                  // when they were asked for last, or that was answered
+	failing bool                       // the last time it failed
+	asking  chan struct{}              // closed when the answer is there; nil where none is awaited
+}
+
+// key returns the key with an ID.
+func (k *keySet) key(ctx context.Context, id string) (jose.JSONWebKey, error) {
+	for {
+		k.mu.Lock()
+		now := time.Now()
+		if !now.Before(k.usable) {
+			k.keys = nil
+		}
+		key, known := k.keys[id]
+		if known && now.Before(k.fresh) {
+			k.mu.Unlock()
+			return key, nil
+		}
+		answer := k.asking
+		if answer == nil {
+			interval := k.interval
+			if len(k.keys) == 0 {
+				interval = min(interval, firstInterval)
+			}
+			if !k.asked.IsZero() && now.Sub(k.asked) < interval {
+				none := len(k.keys) == 0
+				k.mu.Unlock()
+				switch {
+				case known:
+					return key, nil // the server was just asked and did not answer
+				case none:
+					return key, errKeys
+				}
+				return key, errUnknownKey
+			}
+			k.asked = now
+			answer = make(chan struct{})
+			k.asking = answer
+			// Not under the context of the request that is first: others wait for
+			// the answer as well.
+			go k.refresh(context.WithoutCancel(ctx), answer)
+		}
+		k.mu.Unlock()
+		select {
+		case <-answer:
+		case <-ctx.Done():
+			return jose.JSONWebKey{}, context.Cause(ctx)
+		}
+	}
+}
+
+// refresh asks for the keys once.
+func (k *keySet) refresh(ctx context.Context, answer chan struct{}) {
+	ctx, cancel := context.WithTimeout(ctx, keysTimeout)
+	defer cancel()
+	keys, life, err := k.fetch(ctx)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	defer close(answer)
+	k.asking = nil
+	k.asked = time.Now() // an answer that took long must not have the next one asked for at once
+	if err != nil {
+		if !k.failing {
+			k.log.ErrorContext(ctx, "the keys to verify push tokens with cannot be fetched: those that are known still serve",
+				"url", k.url, "known", len(k.keys), "error", err)
+		}
+		k.failing = true
+		return
+	}
+	if k.failing {
+		k.log.InfoContext(ctx, "the keys to verify push tokens with are fetched again", "url", k.url)
+	}
+	now := time.Now()
+	k.failing, k.keys = false, keys
+	k.fresh = now.Add(life)
+	k.usable = now.Add(max(life, maxStale))
+}
+
+// fetch returns the keys by their IDs, and for how long they are good.
+func (k *keySet) fetch(ctx context.Context) (map[string]jose.JSONWebKey, time.Duration, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, k.url, http.NoBody)
+	if err != nil {
+		return nil, 0, err
+	}
+	resp, err := k.client.Do(req)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, 0, fmt.Errorf("it answers %s", resp.Status)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxKeysBytes+1))
+	if err != nil {
+		return nil, 0, err
+	}
+	if len(body) > maxKeysBytes {
+		return nil, 0, fmt.Errorf("the answer has more than %d bytes", maxKeysBytes)
+	}
+	keys, err := parseKeys(body)
+	return keys, k.life(resp.Header), err
+}
+
+// parseKeys reads a JWK set. What is no key to verify with is passed over: a set
+// may hold keys of kinds that are yet to be invented.
+func parseKeys(body []byte) (map[string]jose.JSONWebKey, error) {
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := json.Unmarshal(body, &set); err != nil {
+		return nil, fmt.Errorf("it is no JWK set: %w", err)
+	}
+	keys := make(map[string]jose.JSONWebKey, len(set.Keys))
+	for _, raw := range set.Keys[:min(len(set.Keys), maxKeys)] {
+		var key jose.JSONWebKey
+		if err := key.UnmarshalJSON(raw); err == nil && verifies(&key) {
+			keys[key.KeyID] = key
+		}
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("it has no key that tokens can be verified with")
+	}
+	return keys, nil
+}
+
+// verifies is true for a public key that signatures may be verified with.
+func verifies(key *jose.JSONWebKey) bool {
+	if key.KeyID == "" || key.Use != "" && key.Use != "sig" || !key.Valid() {
+		return false
+	}
+	switch pub := key.Key.(type) {
+	case *rsa.PublicKey:
+		return pub.N.BitLen() >= minRSABits && (key.Algorithm == "" || key.Algorithm == string(jose.RS256))
+	case *ecdsa.PublicKey:
+		return pub.Curve == elliptic.P256() && (key.Algorithm == "" || key.Algorithm == string(jose.ES256))
+	}
+	return false
+}
+
+// life is how long an answer is good for by its Cache-Control.
+func (k *keySet) life(h http.Header) time.Duration {
+	life := keysLife
+	for directive := range strings.SplitSeq(strings.Join(h.Values("Cache-Control"), ","), ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")
+		switch strings.ToLower(name) {
+		case "no-store", "no-cache":
+			return k.interval
+		case "max-age":
+			if n, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 31); err == nil {
+				life = time.Duration(n) * time.Second
+			}
+		}
+	}
+	if age, err := strconv.ParseUint(h.Get("Age"), 10, 31); err == nil {
+		life -= time.Duration(age) * time.Second
+	}
+	return min(max(life, k.interval), maxStale)
+}

@@ -1,0 +1,123 @@
+package pubsubpush_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/drivers/pubsub"
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubpush"
+	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/pubsubfake"
+	"github.com/sluice-go/sluice/internal/pushtest"
+)
+
+// All tests talk to one fake, each with queues of its own.
+var fake *pubsubfake.Server
+
+func TestMain(m *testing.M) {
+	var err error
+	if fake, err = pubsubfake.Start(""); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	_ = os.Setenv("PUBSUB_EMULATOR_HOST", fake.Addr())
+	code := m.Run()
+	_ = fake.Close()
+	os.Exit(code)
+}
+
+const (
+	project  = "test-project"
+	audience = "https://orders.example.com/push"
+	email    = "pusher@test-project.iam.gserviceaccount.com"
+)
+
+var queues atomic.Int64
+
+// newQueue makes a queue that no other test has.
+func newQueue(t testing.TB, q pubsubfake.Queue) pubsubfake.Queue {
+	t.Helper()
+	q.Project, q.ID = project, fmt.Sprintf("queue-%d", queues.Add(1))
+	require.NoError(t, fake.Create(context.Background(), q))
+	t.Cleanup(func() { _ = fake.Delete(context.Background(), q) })
+	return q
+}
+
+func openPush(t testing.TB, q pubsubfake.Queue) *pubsub.PushSubscription {
+	t.Helper()
+	s, err := (&pubsub.Opener{}).OpenPush(t.Context(), "gcppubsub://"+q.Subscription(), nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s
+}
+
+func newIssuer(t testing.TB) *pushtest.Issuer {
+	t.Helper()
+	i, err := pushtest.NewIssuer()
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, i.Close()) })
+	return i
+}
+
+// A recorder keeps what a handler was given.
+type recorder struct {
+	mu   sync.Mutex
+	got  []*handler.Message
+	does func(context.Context, *handler.Message) error
+}
+
+func (r *recorder) Handle(ctx context.Context, m *handler.Message) error {
+	kept := *m
+	r.mu.Lock()
+	r.got = append(r.got, &kept)
+	r.mu.Unlock()
+	if r.does == nil {
+		return nil
+	}
+	return r.does(ctx, m)
+}
+
+func (r *recorder) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.got)
+}
+
+func (r *recorder) last(t testing.TB) *handler.Message {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	require.NotEmpty(t, r.got, "the handler was not called")
+	return r.got[len(r.got)-1]
+}
+
+func insecure(t testing.TB, h handler.Handler, c pubsubpush.Config) *pubsubpush.Endpoint {
+	t.Helper()
+	c.Insecure = true
+	e, err := pubsubpush.New(h, &c)
+	require.NoError(t, err)
+	return e
+}
+
+// post sends a request to an endpoint without a server between.
+func post(e http.Handler, body string, header ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodPost, "/push", strings.NewReader(body))
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Add(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	e.ServeHTTP(w, r)
+	return w
+}
+
+const hello = `{"message":{"data":"aGVsbG8=","messageId":"7","publishTime":"2026-02-26T19:13:55.749Z","attributes":{"a":"b"}},` +
+	`"subscription":"projects/test-project/subscriptions/orders"}`

@@ -1,0 +1,75 @@
+package pubsubpush
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+)
+
+// The headers that a push without an envelope has where its metadata is written
+// (PushConfig.NoWrapper.write_metadata). The attempt is in none that Google
+// documents; it is read where it is there.
+const (
+	headerPrefix       = "x-goog-pubsub-"
+	headerSubscription = headerPrefix + "subscription-name"
+	headerID           = headerPrefix + "message-id"
+	headerPublishTime  = headerPrefix + "publish-time"
+	headerOrderingKey  = headerPrefix + "ordering-key"
+	headerAttempt      = headerPrefix + "delivery-attempt"
+)
+
+// transport are the headers that belong to the request and are no attributes:
+// HTTP's own, and what Google's front ends and other proxies add.
+var transport = []string{
+	"accept", "accept-charset", "accept-encoding", "accept-language", "authorization", "cache-control", "connection",
+	"content-encoding", "content-length", "cookie", "date", "expect", "forwarded", "from", "host", "keep-alive",
+	"origin", "pragma", "proxy-authorization", "proxy-connection", "referer", "te", "trailer", "transfer-encoding",
+	"upgrade", "user-agent", "via", "x-cloud-trace-context", "x-real-ip", "x-request-id", "x-serverless-authorization",
+}
+
+// transportPrefixes are the beginnings of more of them.
+var transportPrefixes = []string{"x-goog-", "x-appengine-", "x-forwarded-", "x-envoy-", "x-google-", "sec-"}
+
+// readUnwrapped reads a push without an envelope. Of headers the case is lost on
+// the way, so that attributes have lower-case names.
+func readUnwrapped(h http.Header, body []byte) (pushed, error) {
+	pm := &pubsubpb.PubsubMessage{Data: body, MessageId: h.Get(headerID), OrderingKey: h.Get(headerOrderingKey)}
+	var err error
+	if pm.PublishTime, err = publishTime(h.Get(headerPublishTime)); err != nil {
+		return pushed{}, err
+	}
+	var attempt int64
+	if v := h.Get(headerAttempt); v != "" {
+		if attempt, err = strconv.ParseInt(v, 10, 32); err != nil {
+			return pushed{}, errors.New("the delivery attempt is no number")
+		}
+	}
+	pm.Attributes = attributes(h, func(name string) (string, bool) {
+		return name, !isTransport(name)
+	})
+	return pushed{
+		received:     &pubsubpb.ReceivedMessage{Message: pm, DeliveryAttempt: int32(max(attempt, 0))},
+		subscription: h.Get(headerSubscription),
+	}, nil
+}
+
+func isTransport(name string) bool {
+	return slices.Contains(transport, name) ||
+		slices.ContainsFunc(transportPrefixes, func(p string) bool { return strings.HasPrefix(name, p) })
+}
+
+// attributes makes attributes of those headers that named gives a name, which it
+// is asked for in lower case. Several headers of a name are one list in HTTP.
+func attributes(h http.Header, named func(header string) (string, bool)) map[string]string {
+	attrs := make(map[string]string, len(h))
+	for header, values := range h {
+		if name, ok := named(strings.ToLower(header)); ok {
+			attrs[name] = strings.ToValidUTF8(strings.Join(values, ", "), "\uFFFD")
+		}
+	}
+	return attrs
+}
