@@ -120,13 +120,16 @@ func (a *amazon) sign(d map[string]any) map[string]any {
 			text += n + "\n" + v + "\n"
 		}
 	}
-	hash, digest := crypto.SHA256, make([]byte, 0)
+	var (
+		hash   crypto.Hash
+		digest []byte
+	)
 	if d["SignatureVersion"] == "1" {
 		sum := sha1.Sum([]byte(text))
 		hash, digest = crypto.SHA1, sum[:]
 	} else {
 		sum := sha256.Sum256([]byte(text))
-		digest = sum[:]
+		hash, digest = crypto.SHA256, sum[:]
 	}
 	s, err := rsa.SignPKCS1v15(rand.Reader, a.key, hash, digest)
 	require.NoError(a.t, err)
