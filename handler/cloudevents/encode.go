@@ -1,0 +1,150 @@
+package cloudevents
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/cloudevents/sdk-go/v2/types"
+
+	"github.com/sluice-go/sluice/handler"
+)
+
+const (
+	prefix = "ce-"
+	// contentType is spelt as both bindings spell it; it is read in any case.
+	contentType    = "Content-Type"
+	structuredType = "application/cloudevents+json"
+	mediaPrefix    = "application/cloudevents"
+)
+
+// The distributed tracing extension's attributes, which are W3C's headers.
+var traceNames = [...]string{"traceparent", "tracestate"}
+
+func encode(m *handler.Message, e event.Event, mode Mode) error {
+	if e.Context == nil {
+		return errors.New("encode an event: it has no context; make it with event.New")
+	}
+	if v := e.SpecVersion(); v != event.CloudEventsVersionV1 {
+		return fmt.Errorf("encode an event of CloudEvents %s: only %s is written", v, event.CloudEventsVersionV1)
+	}
+	if err := e.Validate(); err != nil {
+		return fmt.Errorf("encode an event: %w", err)
+	}
+	own := make(map[string]string, len(m.Attributes)+MaxAttributes)
+	for k, v := range m.Attributes {
+		if lower := strings.ToLower(k); lower != "content-type" && !strings.HasPrefix(lower, prefix) {
+			own[k] = v
+		}
+	}
+	if mode == Auto || mode == Binary {
+		attributes, err := binary(e)
+		if err != nil {
+			return err
+		}
+		n := len(attributes) + len(own)
+		switch {
+		case mode == Binary && n > MaxAttributes:
+			return fmt.Errorf("encode an event in binary mode: it and the message have %d attributes, and SQS carries %d: use Auto or Structured", n, MaxAttributes)
+		case mode == Binary || n <= MaxAttributes && short(attributes):
+			maps.Copy(own, attributes)
+			trace(own, e, MaxAttributes)
+			m.Body, m.Attributes = e.Data(), own
+			return nil
+		}
+	} else if mode != Structured {
+		return fmt.Errorf("encode an event: there is no %v", mode)
+	}
+	body, err := structured(e)
+	if err != nil {
+		return err
+	}
+	own[contentType] = structuredType
+	trace(own, e, MaxAttributes)
+	m.Body, m.Attributes = body, own
+	return nil
+}
+
+// binary returns the event's attributes as the message's.
+func binary(e event.Event) (map[string]string, error) {
+	as := map[string]string{
+		prefix + "specversion": e.SpecVersion(), prefix + "id": e.ID(), prefix + "source": e.Source(), prefix + "type": e.Type(),
+	}
+	set := func(name, value string) {
+		if value != "" {
+			as[name] = value
+		}
+	}
+	set(contentType, e.DataContentType())
+	set(prefix+"subject", e.Subject())
+	set(prefix+"dataschema", e.DataSchema())
+	if t := e.Time(); !t.IsZero() {
+		as[prefix+"time"] = types.FormatTime(t)
+	}
+	if strings.HasPrefix(strings.ToLower(e.DataContentType()), mediaPrefix) {
+		return nil, fmt.Errorf("encode an event in binary mode: its datacontenttype is %q, by which a receiver would take the data for the event: use Structured", e.DataContentType())
+	}
+	for name, v := range e.Extensions() {
+		text, err := types.Format(v)
+		if err != nil {
+			return nil, fmt.Errorf("encode an event: extension %q: %w", name, err)
+		}
+		as[prefix+name] = text
+	}
+	for k, v := range as {
+		if !utf8.ValidString(v) {
+			return nil, fmt.Errorf("encode an event: the attribute %q is not UTF-8", k)
+		}
+	}
+	return as, nil
+}
+
+func short(attributes map[string]string) bool {
+	for _, v := range attributes {
+		if len(v) > MaxValueBytes {
+			return false
+		}
+	}
+	return true
+}
+
+// structured returns the event as JSON. Data that JSON would not carry unchanged
+// goes as base64, whatever the event says of it.
+func structured(e event.Event) ([]byte, error) {
+	if !e.DataBase64 && len(e.DataEncoded) > 0 {
+		if isJSON(e.DataMediaType()) {
+			e.DataBase64 = !json.Valid(e.DataEncoded) || !utf8.Valid(e.DataEncoded)
+		} else {
+			e.DataBase64 = !utf8.Valid(e.DataEncoded)
+		}
+	}
+	body, err := e.MarshalJSON()
+	if err != nil {
+		return nil, fmt.Errorf("encode an event: %w", err)
+	}
+	return body, nil
+}
+
+func isJSON(mediaType string) bool {
+	return mediaType == "" || mediaType == "application/json" || mediaType == "text/json" || strings.HasSuffix(mediaType, "+json")
+}
+
+// trace sets the message's own trace context where it has none.
+func trace(attributes map[string]string, e event.Event, room int) {
+	if attributes[traceNames[0]] != "" {
+		return
+	}
+	extensions := e.Extensions()
+	for _, name := range traceNames {
+		v, err := types.Format(extensions[name])
+		if err != nil || v == "" || len(attributes) >= room {
+			// Without traceparent, tracestate says nothing.
+			return
+		}
+		attributes[name] = v
+	}
+}

@@ -1,0 +1,200 @@
+package compress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+
+	"github.com/sluice-go/sluice/handler"
+)
+
+// Attribute is the message attribute that names a body's encoding, by the names
+// of HTTP's Content-Encoding.
+const Attribute = "content-encoding"
+
+// The encodings.
+const (
+	Gzip = "gzip"
+	Zstd = "zstd"
+)
+
+const identity = "identity"
+
+// The defaults of [Config].
+const (
+	DefaultMinBytes = 1 << 10
+	DefaultMaxBytes = 64 << 20
+)
+
+// Config says how bodies are compressed and decompressed. The zero Config has
+// the defaults.
+type Config struct {
+	// Encoding is what bodies are compressed with: [Gzip], which everything
+	// reads, or [Zstd], which is smaller and several times faster. Empty means
+	// Zstd. Decoding knows both, whatever it is.
+	Encoding string
+
+	// MinBytes is the shortest body that is compressed. Zero means
+	// [DefaultMinBytes], 1 compresses every body. One that would not get
+	// shorter is left as it is.
+	MinBytes int
+
+	// MaxBytes is how long a decompressed body may be, and with it the memory
+	// that one message can claim: a kilobyte of gzip can be a megabyte of zeros.
+	// Zero means [DefaultMaxBytes].
+	MaxBytes int
+}
+
+func (c *Config) withDefaults() Config {
+	var d Config
+	if c != nil {
+		d = *c
+	}
+	if d.Encoding == "" {
+		d.Encoding = Zstd
+	}
+	if d.MinBytes == 0 {
+		d.MinBytes = DefaultMinBytes
+	}
+	if d.MaxBytes == 0 {
+		d.MaxBytes = DefaultMaxBytes
+	}
+	return d
+}
+
+func (c *Config) validate() error {
+	var faults []error
+	if c.Encoding != Gzip && c.Encoding != Zstd {
+		faults = append(faults, fmt.Errorf("Encoding is %q, not one of %s", c.Encoding, known()))
+	}
+	if c.MinBytes < 0 {
+		faults = append(faults, fmt.Errorf("MinBytes is %d, below zero", c.MinBytes))
+	}
+	if c.MaxBytes < 0 {
+		faults = append(faults, fmt.Errorf("MaxBytes is %d, below zero", c.MaxBytes))
+	}
+	return errors.Join(faults...)
+}
+
+func known() string { return strings.Join([]string{Gzip, identity, Zstd}, ", ") }
+
+var (
+	// ErrTooLarge is in the error of a body that would be longer than MaxBytes.
+	ErrTooLarge = errors.New("the decompressed body is too large")
+	// ErrUnknownEncoding is in the error of a body in an encoding that this
+	// package does not know.
+	ErrUnknownEncoding = errors.New("unknown content-encoding")
+)
+
+// Codec returns a codec that compresses what inner writes, and decompresses what
+// inner reads. A nil inner is [handler.JSON], a nil config has the defaults.
+//
+// Decode leaves the message as it is and gives inner a copy. Encode replaces a
+// content-encoding that the message has from an earlier life, and fails where
+// inner sets one itself.
+func Codec(inner handler.Codec, config *Config) (handler.Codec, error) {
+	if inner == nil {
+		inner = handler.JSON
+	}
+	t, err := newTransformer(config)
+	if err != nil {
+		return nil, err
+	}
+	return &codec{inner: inner, t: t}, nil
+}
+
+// Middleware returns the middleware that hands the handler a copy of each
+// compressed message with its body decompressed and without the attribute. What
+// cannot be decompressed is rejected and does not reach the handler. The message
+// itself is not changed. Of config only MaxBytes matters; nil has the defaults.
+func Middleware(config *Config) (handler.Middleware, error) {
+	t, err := newTransformer(config)
+	if err != nil {
+		return nil, err
+	}
+	return func(next handler.Handler) handler.Handler {
+		return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
+			plain, err := t.inflate(m)
+			if err != nil {
+				return handler.Reject(fmt.Errorf("message %q: %w", m.ID, err))
+			}
+			return next.Handle(ctx, plain)
+		})
+	}, nil
+}
+
+type codec struct {
+	inner handler.Codec
+	t     *transformer
+}
+
+func (c *codec) Encode(m *handler.Message, v any) error {
+	if before, ok := m.Attributes[Attribute]; ok {
+		delete(m.Attributes, Attribute)
+		if err := c.encode(m, v); err != nil {
+			m.SetAttribute(Attribute, before)
+			return err
+		}
+		return nil
+	}
+	return c.encode(m, v)
+}
+
+func (c *codec) encode(m *handler.Message, v any) error {
+	if err := c.inner.Encode(m, v); err != nil {
+		return err
+	}
+	if e, ok := m.Attributes[Attribute]; ok {
+		return fmt.Errorf("the inner codec has set %s=%q, and a body is compressed once", Attribute, e)
+	}
+	if len(m.Body) < c.t.MinBytes {
+		return nil
+	}
+	if small := c.t.deflate(m.Body); len(small) < len(m.Body) {
+		m.Body = small
+		m.SetAttribute(Attribute, c.t.Encoding)
+	}
+	return nil
+}
+
+func (c *codec) Decode(m *handler.Message, v any) error {
+	plain, err := c.t.inflate(m)
+	if err != nil {
+		return err
+	}
+	return c.inner.Decode(plain, v)
+}
+
+// inflate returns m itself where it is not compressed, and otherwise a copy,
+// which has m's lease and origin.
+func (t *transformer) inflate(m *handler.Message) (*handler.Message, error) {
+	name, ok := m.Attributes[Attribute]
+	if !ok {
+		return m, nil
+	}
+	var (
+		body []byte
+		err  error
+	)
+	// HTTP compares these names without case (RFC 9110, section 8.4.1).
+	switch encoding := strings.ToLower(strings.TrimSpace(name)); encoding {
+	case Gzip, "x-gzip":
+		body, err = t.gunzip(m.Body)
+	case Zstd:
+		body, err = t.unzstd(m.Body)
+	case identity:
+		body = m.Body
+	default:
+		return nil, fmt.Errorf("%w %q: known are %s", ErrUnknownEncoding, name, known())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("decompress %d bytes of %s: %w", len(m.Body), name, err)
+	}
+	plain := *m
+	plain.Body = body
+	plain.Attributes = maps.Clone(m.Attributes)
+	delete(plain.Attributes, Attribute)
+	return &plain, nil
+}

@@ -1,0 +1,112 @@
+package compress
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// A transformer has the encoders and decoders, which are dear to make and are
+// used again. The zstd ones take concurrent calls themselves.
+type transformer struct {
+	Config
+	writers, readers sync.Pool // of *gzip.Writer and *gzip.Reader
+	encoder          *zstd.Encoder
+	decoder          *zstd.Decoder
+}
+
+// window is the largest zstd window that is accepted: RFC 8878 recommends that
+// decoders take 8 MiB. It is no allocation, since bodies are decoded whole.
+const window = 8 << 20
+
+func newTransformer(config *Config) (*transformer, error) {
+	t := &transformer{Config: config.withDefaults()}
+	if err := t.validate(); err != nil {
+		return nil, fmt.Errorf("compress: %w", err)
+	}
+	var err error
+	if t.encoder, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1)); err != nil {
+		return nil, fmt.Errorf("compress: %w", err)
+	}
+	if t.decoder, err = zstd.NewReader(nil,
+		zstd.WithDecoderConcurrency(0),
+		zstd.WithDecoderMaxMemory(uint64(t.MaxBytes)),
+		zstd.WithDecoderMaxWindow(uint64(max(t.MaxBytes, window)))); err != nil {
+		return nil, fmt.Errorf("compress: %w", err)
+	}
+	return t, nil
+}
+
+func (t *transformer) deflate(body []byte) []byte {
+	if t.Encoding == Zstd {
+		return t.encoder.EncodeAll(body, make([]byte, 0, len(body)/2))
+	}
+	var b bytes.Buffer
+	b.Grow(len(body) / 2)
+	w, ok := t.writers.Get().(*gzip.Writer)
+	if ok {
+		w.Reset(&b)
+	} else {
+		w = gzip.NewWriter(&b)
+	}
+	defer t.writers.Put(w)
+	// A bytes.Buffer takes everything.
+	_, _ = w.Write(body)
+	_ = w.Close()
+	return b.Bytes()
+}
+
+func (t *transformer) gunzip(body []byte) ([]byte, error) {
+	in := bytes.NewReader(body)
+	r, ok := t.readers.Get().(*gzip.Reader)
+	if !ok {
+		r = new(gzip.Reader)
+	}
+	defer t.readers.Put(r)
+	if err := r.Reset(in); err != nil {
+		return nil, cut(err)
+	}
+	var out bytes.Buffer
+	out.Grow(min(4*len(body), t.MaxBytes))
+	n, err := io.Copy(&out, io.LimitReader(r, int64(t.MaxBytes)+1))
+	switch {
+	case err != nil:
+		return nil, cut(err)
+	case n > int64(t.MaxBytes):
+		return nil, t.tooLarge()
+	}
+	return slices.Clip(out.Bytes()), nil
+}
+
+func (t *transformer) unzstd(body []byte) ([]byte, error) {
+	// DecodeAll takes no bytes for no frames, and they are a lost body.
+	if len(body) == 0 {
+		return nil, io.ErrUnexpectedEOF
+	}
+	out, err := t.decoder.DecodeAll(body, nil)
+	switch {
+	case errors.Is(err, zstd.ErrDecoderSizeExceeded), errors.Is(err, zstd.ErrWindowSizeExceeded):
+		return nil, t.tooLarge()
+	case err != nil:
+		return nil, err
+	}
+	return slices.Clip(out), nil
+}
+
+func (t *transformer) tooLarge() error {
+	return fmt.Errorf("%w: %d bytes are allowed (Config.MaxBytes)", ErrTooLarge, t.MaxBytes)
+}
+
+// cut makes an end in the middle an error that says so.
+func cut(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

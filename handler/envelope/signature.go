@@ -1,0 +1,207 @@
+package envelope
+
+import (
+	"context"
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha1" // SNS signature version 1, which has to be asked for
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+)
+
+// maxCertificateBytes bounds what is read of a signing certificate's file.
+const maxCertificateBytes = 64 << 10
+
+// maxCertificates bounds the cache. SNS has one certificate a region, and
+// changes it about once a year.
+const maxCertificates = 32
+
+// snsHost is the hosts that SNS signs and confirms by.
+var snsHost = regexp.MustCompile(`^sns\.[a-z0-9-]{3,32}\.amazonaws\.com(\.cn)?$`)
+
+// errUnreachable is in the error of a certificate that could not be had: it says
+// nothing of the message.
+var errUnreachable = errors.New("the signing certificate cannot be had")
+
+// A verifier checks signatures; it keeps the certificates.
+type verifier struct {
+	client  *http.Client
+	host    func(string) bool
+	name    string
+	roots   *x509.CertPool
+	sha1    bool
+	mu      sync.Mutex
+	fetched map[string]*x509.Certificate
+}
+
+// verify returns an error where d is not signed by SNS.
+// https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html
+func (v *verifier) verify(ctx context.Context, d *document) error {
+	var (
+		hash   crypto.Hash
+		digest []byte
+		text   = []byte(d.signed())
+	)
+	switch {
+	case d.SignatureVersion == "2":
+		sum := sha256.Sum256(text)
+		hash, digest = crypto.SHA256, sum[:]
+	case d.SignatureVersion == "1" && v.sha1:
+		sum := sha1.Sum(text)
+		hash, digest = crypto.SHA1, sum[:]
+	case d.SignatureVersion == "1":
+		return errors.New("signature version 1 (SHA1) is not allowed: set the topic's SignatureVersion to 2, or Config.AllowSHA1")
+	default:
+		return fmt.Errorf("signature version %q is not known", d.SignatureVersion)
+	}
+	signature, err := base64.StdEncoding.DecodeString(d.Signature)
+	if err != nil || len(signature) == 0 {
+		return errors.New("the signature is not base64, or empty")
+	}
+	u, err := v.url(d.SigningCertURL)
+	if err != nil {
+		return fmt.Errorf("SigningCertURL: %w", err)
+	}
+	if !strings.HasSuffix(u.Path, ".pem") || u.RawQuery != "" {
+		return errors.New("SigningCertURL: its path is not that of a .pem file")
+	}
+	cert, err := v.certificate(ctx, u.String())
+	if err != nil {
+		return err
+	}
+	key, ok := cert.PublicKey.(*rsa.PublicKey)
+	if !ok {
+		return errors.New("the signing certificate's key is not RSA")
+	}
+	if err := rsa.VerifyPKCS1v15(key, hash, digest, signature); err != nil {
+		return errors.New("the signature is not SNS's")
+	}
+	return nil
+}
+
+// signed is the text that SNS signs: some fields, in the order of their names.
+func (d *document) signed() string {
+	var b strings.Builder
+	add := func(name, value string) { b.WriteString(name + "\n" + value + "\n") }
+	message := ""
+	if d.Message != nil {
+		message = *d.Message
+	}
+	add("Message", message)
+	add("MessageId", d.MessageID)
+	if d.Type == typeNotification {
+		if d.Subject != nil {
+			add("Subject", *d.Subject)
+		}
+	} else {
+		add("SubscribeURL", d.SubscribeURL)
+	}
+	add("Timestamp", d.Timestamp)
+	if d.Type != typeNotification {
+		add("Token", d.Token)
+	}
+	add("TopicArn", d.TopicARN)
+	add("Type", d.Type)
+	return b.String()
+}
+
+// url admits a URL to SNS only: this program is about to ask it.
+func (v *verifier) url(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return nil, errors.New("it is not a URL")
+	case u.Scheme != "https":
+		return nil, fmt.Errorf("its scheme is %q, not https", u.Scheme)
+	case u.User != nil || u.Opaque != "" || u.Fragment != "":
+		return nil, errors.New("it has a user or a fragment")
+	case !v.host(u.Host):
+		return nil, fmt.Errorf("its host is %q, not one of SNS's", u.Host)
+	}
+	return u, nil
+}
+
+func (v *verifier) certificate(ctx context.Context, at string) (*x509.Certificate, error) {
+	v.mu.Lock()
+	cert := v.fetched[at]
+	v.mu.Unlock()
+	if cert != nil && time.Now().Before(cert.NotAfter) {
+		return cert, nil
+	}
+	body, err := v.get(ctx, at)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errUnreachable, err)
+	}
+	if cert, err = v.parse(body); err != nil {
+		return nil, fmt.Errorf("the signing certificate: %w", err)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.fetched) >= maxCertificates {
+		clear(v.fetched)
+	}
+	v.fetched[at] = cert
+	return cert, nil
+}
+
+func (v *verifier) parse(body []byte) (*x509.Certificate, error) {
+	var (
+		leaf   *x509.Certificate
+		others = x509.NewCertPool()
+	)
+	for block, rest := pem.Decode(body); block != nil; block, rest = pem.Decode(rest) {
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		if leaf == nil {
+			leaf = c
+		} else {
+			others.AddCert(c)
+		}
+	}
+	if leaf == nil {
+		return nil, errors.New("the file has none")
+	}
+	if now := time.Now(); now.Before(leaf.NotBefore) || now.After(leaf.NotAfter) {
+		return nil, fmt.Errorf("it is valid from %v to %v only", leaf.NotBefore, leaf.NotAfter)
+	}
+	if err := leaf.VerifyHostname(v.name); err != nil {
+		return nil, err
+	}
+	if v.roots != nil {
+		if _, err := leaf.Verify(x509.VerifyOptions{Roots: v.roots, Intermediates: others, DNSName: v.name,
+			KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
+			return nil, err
+		}
+	}
+	return leaf, nil
+}
+
+// get asks SNS, which must answer 200 itself: a redirect would lead anywhere.
+func (v *verifier) get(ctx context.Context, at string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := v.client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the answer is %s", response.Status)
+	}
+	return io.ReadAll(io.LimitReader(response.Body, maxCertificateBytes))
+}
