@@ -15,15 +15,15 @@ import (
 	"github.com/sluice-go/sluice/handler/consumer"
 )
 
-// leaseless delivers one message again each time that it is given back, without
+// undelayed delivers one message again each time that it is given back, without
 // a lease and without delays.
-type leaseless struct {
+type undelayed struct {
 	mu      sync.Mutex
 	settled []drivers.Settlement
 	ready   chan struct{}
 }
 
-func (l *leaseless) Receive(ctx context.Context, _ int, wait time.Duration) ([]drivers.Delivery, error) {
+func (l *undelayed) Receive(ctx context.Context, _ int, wait time.Duration) ([]drivers.Delivery, error) {
 	select {
 	case <-l.ready:
 		return []drivers.Delivery{{Message: &handler.Message{ID: "1"}, Receipt: "r"}}, nil
@@ -34,7 +34,7 @@ func (l *leaseless) Receive(ctx context.Context, _ int, wait time.Duration) ([]d
 	}
 }
 
-func (l *leaseless) Settle(_ context.Context, ss []drivers.Settlement) []error {
+func (l *undelayed) Settle(_ context.Context, ss []drivers.Settlement) []error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.settled = append(l.settled, ss...)
@@ -44,19 +44,19 @@ func (l *leaseless) Settle(_ context.Context, ss []drivers.Settlement) []error {
 	return nil
 }
 
-func (*leaseless) Extend(context.Context, []drivers.Extension) []error {
+func (*undelayed) Extend(context.Context, []drivers.Extension) []error {
 	return []error{drivers.ErrUnsupported}
 }
 
-func (*leaseless) Capabilities() drivers.Capabilities {
+func (*undelayed) Capabilities() drivers.Capabilities {
 	return drivers.Capabilities{Queue: "q", MaxReceive: 1, MaxSettle: 1, MaxExtend: 1, MaxSend: 1, MaxDelay: -1, MaxExtension: -1}
 }
 
-func (*leaseless) Close() error { return nil }
+func (*undelayed) Close() error { return nil }
 
 func TestASourceWithoutLeasesAndDelays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := &leaseless{ready: make(chan struct{}, 1)}
+		q := &undelayed{ready: make(chan struct{}, 1)}
 		q.ready <- struct{}{}
 		runs := 0
 		w := start(t, q, func(ctx context.Context, m *handler.Message) error {
