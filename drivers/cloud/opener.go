@@ -83,10 +83,10 @@ func (o *Opener) OpenSource(ctx context.Context, u *url.URL, opts *drivers.Optio
 	c := SourceConfig{Queue: t.queue, System: t.system, Stop: t.provider.Stop}
 	closeAll := func() {
 		if c.Republish != nil {
-			_ = c.Republish.Close() //nolint:errcheck // the error of opening is the one to tell
+			_ = c.Republish.Close() // the error of opening is the one to tell
 		}
 		if c.DeadLetter != nil {
-			_ = c.DeadLetter.Close() //nolint:errcheck // as above
+			_ = c.DeadLetter.Close() // as above
 		}
 	}
 	if t.retryTopic != nil {

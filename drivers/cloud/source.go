@@ -184,7 +184,7 @@ func (s *Source) one(ctx context.Context, sub *pubsub.Subscription, until time.T
 	}
 	pm, err := sub.Receive(ctx)
 	if err != nil && ctx.Err() != nil {
-		return nil, nil //nolint:nilnil,nilerr // as above: it is the end of the wait
+		return nil, nil //nolint:nilnil // as above: it is the end of the wait
 	}
 	return pm, classify(ctx, s.c.Queue, "receive", err)
 }
