@@ -51,7 +51,7 @@ type Delivery struct {
 	Receipt string
 	// Deadline is when the lease ends, by this machine's clock, counted from
 	// before the request was sent, so that it is never later than the
-	// provider's.
+	// provider's. It is zero where there is no lease, or none that is known.
 	Deadline time.Time
 }
 
@@ -133,10 +133,12 @@ type Capabilities struct {
 	// cannot be known (a sink).
 	Lease time.Duration
 	// MaxDelay bounds the delay of one retry's settlement; MaxSendDelay that of
-	// a sent message, negative where a message cannot be delayed.
+	// a sent message. Each is negative where there can be no delay: a retry's
+	// settlement with one is then refused as [Unsupported].
 	MaxDelay, MaxSendDelay time.Duration
 	// MaxExtension bounds one extension, counted from its moment; MaxLease the
-	// whole lease, counted from the receive.
+	// whole lease, counted from the receive. MaxExtension is negative where no
+	// lease can be extended, and the deliveries then have no deadline.
 	MaxExtension, MaxLease time.Duration
 
 	// Ordered is true where messages of one group are delivered in order.

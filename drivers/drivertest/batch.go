@@ -53,7 +53,7 @@ func badReceiptIsReported(c *check) {
 }
 
 func fullBatch(c *check) {
-	b := c.queue(QueueOptions{})
+	b := c.leasing(QueueOptions{})
 	n := min(b.caps.MaxSettle, 100)
 	b.sendN(n)
 	ds := b.receive(n)
@@ -73,7 +73,7 @@ func fullBatch(c *check) {
 }
 
 func mixedDelays(c *check) {
-	b := c.queue(QueueOptions{})
+	b := c.retrying(QueueOptions{})
 	b.send(text("now"), text("later"))
 	got := byBody(b.receive(2))
 	begin := b.now()

@@ -32,7 +32,7 @@ func capabilitiesAreComplete(c *check) {
 }
 
 func capabilitiesTellTheLease(c *check) {
-	b := c.queue(QueueOptions{Lease: c.brief() + 3*time.Second})
+	b := c.leasing(QueueOptions{Lease: c.brief() + 3*time.Second})
 	require.Equal(c, b.o.Lease, b.caps.Lease)
 }
 

@@ -89,6 +89,26 @@ func (c *check) telling() *bench {
 	return b
 }
 
+// leasing makes a queue whose leases are known and can be extended, or ends the
+// check.
+func (c *check) leasing(o QueueOptions) *bench {
+	b := c.queue(o)
+	b.needsLease()
+	return b
+}
+
+// needsLease ends the check unless leases are known and can be extended.
+func (b *bench) needsLease() {
+	b.needs(b.caps.MaxExtension >= 0, "deliveries have no lease that is known, and none that can be extended")
+}
+
+// retrying makes a queue that can delay a retry, or ends the check.
+func (c *check) retrying(o QueueOptions) *bench {
+	b := c.queue(o)
+	c.needs(b.caps.MaxDelay >= 0, "a retry cannot be delayed")
+	return b
+}
+
 // queue makes a queue and opens a source and a sink on it.
 func (c *check) queue(o QueueOptions) *bench {
 	if o.Lease == 0 {

@@ -17,6 +17,7 @@ func delayRules() []Rule {
 		{"DELAY-4", "A message that was sent with a delay is not delivered before the delay has passed.", sendDelayIsKept},
 		{"DELAY-5", "A delayed message does not hold up others of its batch.", sendDelayIsItsOwn},
 		{"DELAY-6", "A queue that cannot delay messages refuses one with a delay, and does not send it at once instead.", sendDelayIsRefused},
+		{"DELAY-7", "A queue that cannot delay a retry refuses one with a delay, and the message can still be settled.", retryDelayIsRefused},
 	}
 }
 
@@ -27,7 +28,7 @@ func retryDelayBeyondTheLease(c *check) { retryAfterDelay(c, c.short(), c.short(
 func retryDelayIsRoundedUp(c *check) { retryAfterDelay(c, c.long(), 1300*time.Millisecond) }
 
 func retryAfterDelay(c *check, lease, delay time.Duration) {
-	b := c.queue(QueueOptions{Lease: lease})
+	b := c.retrying(QueueOptions{Lease: lease})
 	b.send(text("later"))
 	d := b.receiveOne()
 	begin := b.now()
@@ -72,4 +73,15 @@ func sendDelayIsRefused(c *check) {
 	errs := b.answers("send", 1, b.sink.Send(c.ctx, []*handler.Message{m}))
 	c.refused(errs[0], "sending with a delay", drivers.Unsupported, drivers.Invalid)
 	b.nothing(time.Second, "the message was refused")
+}
+
+func retryDelayIsRefused(c *check) {
+	b := c.queue(QueueOptions{})
+	c.needs(b.caps.MaxDelay < 0, "a retry can be delayed")
+	b.send(text("later"))
+	d := b.receiveOne()
+	errs := b.answers("settle", 1, b.src.Settle(c.ctx, []drivers.Settlement{retry(d, time.Minute)}))
+	c.refused(errs[0], "a retry with a delay", drivers.Unsupported)
+	b.settle(release(d))
+	require.Equal(c, "later", string(b.receiveOne().Message.Body))
 }

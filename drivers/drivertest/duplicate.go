@@ -20,6 +20,7 @@ func duplicateRules() []Rule {
 
 // twice receives one message twice: the first delivery's lease has ended.
 func (b *bench) twice() (lost, held drivers.Delivery) {
+	b.needsLease()
 	b.send(b.single("twice"))
 	lost = b.receiveOne()
 	b.expire(lost)

@@ -24,7 +24,7 @@ func leaseRules() []Rule {
 }
 
 func leaseEnds(c *check) {
-	b := c.queue(QueueOptions{Lease: c.brief()})
+	b := c.leasing(QueueOptions{Lease: c.brief()})
 	b.send(text("x"))
 	begin := b.now()
 	first := b.receiveOne()
@@ -36,7 +36,7 @@ func leaseEnds(c *check) {
 }
 
 func extendHolds(c *check) {
-	b := c.queue(QueueOptions{Lease: c.short()})
+	b := c.leasing(QueueOptions{Lease: c.short()})
 	b.send(text("held"))
 	begin := b.now()
 	d := b.receiveOne()
@@ -45,7 +45,7 @@ func extendHolds(c *check) {
 }
 
 func extendSets(c *check) {
-	b := c.queue(QueueOptions{})
+	b := c.leasing(QueueOptions{})
 	b.send(text("x"))
 	begin := b.now()
 	d := b.receiveOne()
@@ -55,7 +55,7 @@ func extendSets(c *check) {
 }
 
 func ackAfterExtend(c *check) {
-	b := c.queue(QueueOptions{Lease: c.short()})
+	b := c.leasing(QueueOptions{Lease: c.short()})
 	b.send(text("x"))
 	d := b.receiveOne()
 	b.extend(drivers.Extension{Receipt: d.Receipt, By: c.short() + time.Second})
@@ -64,7 +64,7 @@ func ackAfterExtend(c *check) {
 }
 
 func retryAfterExtend(c *check) {
-	b := c.queue(QueueOptions{})
+	b := c.leasing(QueueOptions{})
 	b.send(text("x"))
 	d := b.receiveOne()
 	b.extend(drivers.Extension{Receipt: d.Receipt, By: 5 * time.Minute})
@@ -73,7 +73,7 @@ func retryAfterExtend(c *check) {
 }
 
 func badExtensionSparesTheRest(c *check) {
-	b := c.queue(QueueOptions{Lease: c.short()})
+	b := c.leasing(QueueOptions{Lease: c.short()})
 	b.sendN(2)
 	ds := b.receive(2)
 	errs := b.answers("extend", 3, b.src.Extend(c.ctx, []drivers.Extension{
@@ -105,7 +105,7 @@ func extendAfterAck(c *check) {
 }
 
 func fullExtension(c *check) {
-	b := c.queue(QueueOptions{})
+	b := c.leasing(QueueOptions{})
 	n := min(b.caps.MaxExtend, 100)
 	b.sendN(n)
 	ds := b.receive(n)
@@ -118,7 +118,7 @@ func fullExtension(c *check) {
 }
 
 func extendRepeatedly(c *check) {
-	b := c.queue(QueueOptions{})
+	b := c.leasing(QueueOptions{})
 	b.send(text("x"))
 	d := b.receiveOne()
 	// Together the pauses are longer than one extension; each leaves seconds to

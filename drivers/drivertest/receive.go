@@ -136,7 +136,7 @@ func receiptsDiffer(c *check) {
 }
 
 func deadlineIsTheLeases(c *check) {
-	b := c.queue(QueueOptions{Lease: time.Minute})
+	b := c.leasing(QueueOptions{Lease: time.Minute})
 	c.needs(b.q.Advance == nil, "deadlines go by the machine's clock, and the queue has another")
 	b.send(text("x"))
 	begin := time.Now()

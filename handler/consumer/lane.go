@@ -27,6 +27,7 @@ type lane struct {
 	outage  outage
 	noDLQ   oncePer
 	refuse  oncePer // extensions refused
+	noDelay oncePer // retries that cannot be delayed
 	empty   emptiness
 	paused  atomic.Bool // a gate is closed
 	trouble atomic.Bool // the latest settlements failed
@@ -48,7 +49,7 @@ func newLane(c *Consumer, s Weighted) *lane {
 	l := &lane{c: c, source: s.Source, caps: s.Source.Capabilities(), weight: max(s.Weight, 1), quiet: true}
 	l.inspector, _ = s.Source.(drivers.Inspector)
 	l.origin = &handler.Origin{
-		Queue: l.caps.Queue, System: l.caps.System, MaxDelay: l.caps.MaxDelay, Server: l.caps.Server,
+		Queue: l.caps.Queue, System: l.caps.System, MaxDelay: max(l.caps.MaxDelay, 0), Server: l.caps.Server,
 	}
 	// A driver that leaves a batch size out is a faulty one; it gets ones.
 	settle := batch.Config[*flight]{Max: max(l.caps.MaxSettle, 1), Parallel: flushes, Flush: l.flushSettlements}

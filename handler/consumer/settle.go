@@ -57,8 +57,13 @@ func (f *flight) finish(v handler.Verdict, now time.Time, o *outcome) {
 		// An action that this runtime does not know: never lose the message.
 	}
 	noDLQ := v.Action == handler.DeadLetter && f.verdict.action != handler.DeadLetter
+	undelayed := time.Duration(0) // the delay that the provider cannot give
 	if f.verdict.delayed {
-		f.verdict.delay = f.capDelay(f.verdict.delay, now)
+		asked := f.verdict.delay
+		f.verdict.delay = f.capDelay(asked, now)
+		if l.caps.MaxDelay < 0 {
+			undelayed = asked
+		}
 		o.delay = f.verdict.delay
 	}
 	if m := l.caps.MaxDelay; f.verdict.delayed && m > 0 && f.verdict.delay > m {
@@ -81,6 +86,12 @@ func (f *flight) finish(v handler.Verdict, now time.Time, o *outcome) {
 	if noDLQ {
 		c.noDeadLetter(f, v.Err, now)
 	}
+	if undelayed > 0 {
+		if missed, ok := l.noDelay.allow(now, time.Minute); ok {
+			c.log.Warn("the queue cannot delay a retry: the message is given back at once, without the delay",
+				"queue", l.caps.Queue, "message", f.msg.ID, "delay", undelayed, "not_logged", missed)
+		}
+	}
 	if v.Action == handler.Drop {
 		c.log.Info("message discarded", "queue", l.caps.Queue, "message", f.msg.ID, "attempt", f.msg.Attempt, "reason", v.Err)
 	}
@@ -98,8 +109,11 @@ func reason(err error) string {
 }
 
 // capDelay bounds a retry's delay by what is left of the provider's longest
-// lease.
+// lease, and takes it away where the provider has no delays.
 func (f *flight) capDelay(d time.Duration, now time.Time) time.Duration {
+	if f.lane.caps.MaxDelay < 0 {
+		return 0
+	}
 	return max(f.capLease(d, now), 0)
 }
 

@@ -22,7 +22,7 @@ var testSupport = []string{
 // examples/everywhere what stands for Lambda and for the push service.
 var inPrograms = []string{
 	"drivers/sqs/sqstest", "internal/pubsubfake", "internal/testserver/install", "internal/testserver/process",
-	"internal/lambdatest", "internal/pushtest", "internal/testserver/natsserver",
+	"internal/lambdatest", "internal/pushtest",
 }
 
 // An edge rule says what the packages of a role may import of this module.

@@ -1,0 +1,124 @@
+package cloud
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"gocloud.dev/pubsub"
+
+	"github.com/sluice-go/sluice/handler"
+)
+
+// What gocloud's message has no field for goes with it as metadata, under names
+// that begin with reserved. An attribute of the user's that begins so gets
+// escaped in front.
+const (
+	reserved      = "sluice-cloud-"
+	escaped       = reserved + "x-"
+	metaID        = reserved + "id"
+	metaGroup     = reserved + "group"
+	metaDedupe    = reserved + "dedupe-id"
+	metaEnqueued  = reserved + "enqueued-at"
+	metaAttempt   = reserved + "attempt"
+	metaNotBefore = reserved + "not-before"
+)
+
+var (
+	errName = errors.New("an attribute has an empty name")
+	errUTF8 = errors.New("an attribute is not valid UTF-8")
+)
+
+// wrap makes gocloud's message of m, as one that is sent at the given time under
+// the given ID.
+func wrap(m *handler.Message, id string, at time.Time) (*pubsub.Message, error) {
+	meta := make(map[string]string, len(m.Attributes)+4)
+	for name, value := range m.Attributes {
+		if name == "" {
+			return nil, errName
+		}
+		if !utf8.ValidString(name) || !utf8.ValidString(value) {
+			return nil, errUTF8
+		}
+		if strings.HasPrefix(name, reserved) {
+			name = escaped + name
+		}
+		meta[name] = value
+	}
+	meta[metaID] = id
+	meta[metaEnqueued] = at.UTC().Format(time.RFC3339Nano)
+	for name, value := range map[string]string{metaGroup: m.Group, metaDedupe: m.DedupeID} {
+		if value == "" {
+			continue
+		}
+		if !utf8.ValidString(value) {
+			return nil, errors.New("the group or the dedupe ID is not valid UTF-8")
+		}
+		meta[name] = value
+	}
+	return &pubsub.Message{Body: bytes.Clone(m.Body), Metadata: meta}, nil
+}
+
+// newID returns an ID for a message: gocloud's providers give none.
+func newID() string { return rand.Text() }
+
+// unwrap makes a message of gocloud's, and says before when it is not to be
+// handled. The message is the caller's own: gocloud's in-memory provider hands
+// out the same body each time. Values that make no sense count as not given.
+func unwrap(pm *pubsub.Message) (m *handler.Message, notBefore time.Time) {
+	m = &handler.Message{ID: pm.LoggableID, Body: bytes.Clone(pm.Body)}
+	for name, value := range pm.Metadata {
+		own, ours := strings.CutPrefix(name, escaped)
+		switch {
+		case ours:
+			m.SetAttribute(own, value)
+		case name == metaID && value != "":
+			m.ID = value
+		case name == metaGroup:
+			m.Group = value
+		case name == metaDedupe:
+			m.DedupeID = value
+		case name == metaEnqueued:
+			m.EnqueuedAt = parseTime(value)
+		case name == metaNotBefore:
+			notBefore = parseTime(value)
+		case name == metaAttempt:
+			if n, err := strconv.Atoi(value); err == nil && n > 0 {
+				m.Attempt = n
+			}
+		case strings.HasPrefix(name, reserved):
+			// A later version's.
+		default:
+			m.SetAttribute(name, value)
+		}
+	}
+	return m, notBefore
+}
+
+func parseTime(s string) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
+// again makes the message that takes a delivery's place: the same, one attempt
+// later, and not to be handled before the given time, which may be zero.
+func again(pm *pubsub.Message, m *handler.Message, attempt int, notBefore time.Time) *pubsub.Message {
+	meta := make(map[string]string, len(pm.Metadata)+3)
+	for name, value := range pm.Metadata {
+		meta[name] = value
+	}
+	meta[metaID] = m.ID // of a foreign sender's message too, so that it stays the same
+	meta[metaAttempt] = strconv.Itoa(attempt)
+	delete(meta, metaNotBefore)
+	if !notBefore.IsZero() {
+		meta[metaNotBefore] = notBefore.UTC().Format(time.RFC3339Nano)
+	}
+	return &pubsub.Message{Body: pm.Body, Metadata: meta}
+}

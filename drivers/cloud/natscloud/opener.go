@@ -1,0 +1,174 @@
+// Package natscloud opens NATS subjects for drivers/cloud, by gocloud's driver
+// for NATS. A subject is both ends of the queue; the sources of one queue group
+// share its messages.
+//
+//	nats://orders?queue=workers&retry=republish
+//	nats://orders?queue=workers&retry=republish&dead_letter=nats://orders.dead&natsv2
+//
+// The server is that of the environment variable NATS_SERVER_URL, as gocloud
+// has it, or [Opener].URL. With natsv2 metadata are NATS headers, and without
+// they are in the payload; all who share a subject must agree.
+//
+// gocloud speaks core NATS, which delivers at most once: a message that is sent
+// while no source is open is lost, and so is what a process holds when it
+// crashes. There is no ack and no nack, so that a source's URL must say what a
+// retry is: a copy that takes the message's place (retry=republish), or nothing
+// (retry=none). Closing a source gives back what it holds, by copies.
+//
+// Everything else is as in package cloud.
+package natscloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+	"gocloud.dev/pubsub"
+	"gocloud.dev/pubsub/natspubsub"
+
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/cloud"
+)
+
+// Scheme is the scheme of the URLs that an [Opener] opens.
+const Scheme = "nats"
+
+// EnvURL is the environment variable that names the server where [Opener].URL
+// does not.
+const EnvURL = "NATS_SERVER_URL"
+
+// An Opener opens NATS subjects. The zero Opener is ready to use: it connects at
+// the first open, and all that it opens share the connection. Its methods may be
+// called concurrently. It must not be copied.
+type Opener struct {
+	// URL is the server's. Empty means that of [EnvURL].
+	URL string
+	// Options are further options of the connection, such as credentials.
+	Options []nats.Option
+
+	mu   sync.Mutex
+	conn *nats.Conn
+}
+
+var _ drivers.Opener = (*Opener)(nil)
+
+// Schemes returns [Scheme].
+func (*Opener) Schemes() []string { return []string{Scheme} }
+
+// OpenSource opens the subject that u names for receiving.
+func (o *Opener) OpenSource(ctx context.Context, u *url.URL, opts *drivers.Options) (drivers.Source, error) {
+	return o.bridge().OpenSource(ctx, u, opts)
+}
+
+// OpenSink opens the subject that u names for sending.
+func (o *Opener) OpenSink(ctx context.Context, u *url.URL, opts *drivers.Options) (drivers.Sink, error) {
+	return o.bridge().OpenSink(ctx, u, opts)
+}
+
+// Close ends the connection. Sources and sinks should be closed before.
+func (o *Opener) Close() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.conn != nil {
+		o.conn.Close()
+		o.conn = nil
+	}
+	return nil
+}
+
+func (o *Opener) bridge() *cloud.Opener {
+	mux := new(pubsub.URLMux)
+	mux.RegisterTopic(Scheme, dialer{o})
+	mux.RegisterSubscription(Scheme, dialer{o})
+	return &cloud.Opener{Mux: mux, Providers: map[string]cloud.Provider{
+		Scheme: {System: Scheme, NoNack: true, SameURL: true, Stop: drain, Flush: flush},
+	}}
+}
+
+// drain ends the interest in the subject, which gocloud's driver never does: the
+// server would go on to give messages to a subscription that no one reads. What
+// has come already can still be received.
+func drain(s *pubsub.Subscription) error {
+	var ns *nats.Subscription
+	if !s.As(&ns) {
+		return errors.New("nats: gocloud does not tell its subscription")
+	}
+	if err := ns.Drain(); err != nil && !errors.Is(err, nats.ErrBadSubscription) && !errors.Is(err, nats.ErrConnectionClosed) {
+		return fmt.Errorf("nats: drain the subscription: %w", err)
+	}
+	return nil
+}
+
+// flush waits for the server to have what was sent: gocloud's driver returns when
+// it is in the connection's buffer.
+func flush(ctx context.Context, t *pubsub.Topic) error {
+	var nc *nats.Conn
+	if !t.As(&nc) {
+		return errors.New("nats: gocloud does not tell its connection")
+	}
+	if _, ok := ctx.Deadline(); !ok { // FlushWithContext insists on one
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, nats.DefaultTimeout*5)
+		defer cancel()
+	}
+	return nc.FlushWithContext(ctx)
+}
+
+// dialer connects at the first open.
+type dialer struct{ o *Opener }
+
+func (d dialer) opener(u *url.URL) (*natspubsub.URLOpener, error) {
+	d.o.mu.Lock()
+	defer d.o.mu.Unlock()
+	if d.o.conn == nil || d.o.conn.IsClosed() {
+		server := d.o.URL
+		if server == "" {
+			server = os.Getenv(EnvURL)
+		}
+		if server == "" {
+			return nil, &drivers.Error{Code: drivers.Invalid, Queue: u.Host + u.Path, Op: "open", Err: errors.New("the NATS server is not known"),
+				Remedy: "set " + EnvURL + ", as in nats://127.0.0.1:4222"}
+		}
+		conn, err := nats.Connect(server, d.o.Options...)
+		if err != nil {
+			return nil, &drivers.Error{Code: connectCode(err), Queue: u.Host + u.Path, Op: "connect", Err: err,
+				Remedy: "is the server that " + EnvURL + " names running?"}
+		}
+		d.o.conn = conn
+	}
+	v2 := u.Query().Has("natsv2") && u.Query().Get("natsv2") != "false"
+	return &natspubsub.URLOpener{Connection: d.o.conn, UseV2: v2}, nil
+}
+
+func connectCode(err error) drivers.Code {
+	if errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) {
+		return drivers.Denied
+	}
+	return drivers.Transient
+}
+
+// OpenTopicURL implements pubsub.TopicURLOpener.
+func (d dialer) OpenTopicURL(ctx context.Context, u *url.URL) (*pubsub.Topic, error) {
+	o, err := d.opener(u)
+	if err != nil {
+		return nil, err
+	}
+	// The queue group is the receivers'. One URL shall do for both ends.
+	topic, q := *u, u.Query()
+	q.Del("queue")
+	topic.RawQuery = q.Encode()
+	return o.OpenTopicURL(ctx, &topic)
+}
+
+// OpenSubscriptionURL implements pubsub.SubscriptionURLOpener.
+func (d dialer) OpenSubscriptionURL(ctx context.Context, u *url.URL) (*pubsub.Subscription, error) {
+	o, err := d.opener(u)
+	if err != nil {
+		return nil, err
+	}
+	return o.OpenSubscriptionURL(ctx, u)
+}

@@ -1,0 +1,148 @@
+package portable
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"gocloud.dev/pubsub"
+	"gocloud.dev/pubsub/driver"
+	"gocloud.dev/pubsub/drivertest"
+
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/all"
+	"github.com/sluice-go/sluice/handler"
+)
+
+// harness runs gocloud's own conformance tests over the queues of a mux.
+type harness struct {
+	mux   *drivers.Mux
+	url   func(queue string) string
+	names map[driver.Topic]string
+}
+
+func (h *harness) CreateTopic(ctx context.Context, _ string) (driver.Topic, func(), error) {
+	name := "t-" + rand.Text()
+	sink, err := h.mux.OpenSink(ctx, h.url(name), nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	dt := newTopic(sink)
+	h.names[dt] = name
+	return dt, func() {}, nil
+}
+
+func (h *harness) CreateSubscription(ctx context.Context, dt driver.Topic, _ string) (driver.Subscription, func(), error) {
+	source, err := h.mux.OpenSource(ctx, h.url(h.names[dt]), nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	return newSubscription(source), func() {}, nil
+}
+
+// gone stands for a queue that does not exist: the embedded ones are made when
+// they are opened.
+type (
+	goneSource struct{}
+	goneSink   struct{}
+)
+
+var errGone = &drivers.Error{Code: drivers.NotFound, Queue: "gone", Op: "use", Err: errors.New("there is no such queue")}
+
+func (goneSource) Receive(context.Context, int, time.Duration) ([]drivers.Delivery, error) {
+	return nil, errGone
+}
+func (goneSource) Settle(context.Context, []drivers.Settlement) []error { return []error{errGone} }
+func (goneSource) Extend(context.Context, []drivers.Extension) []error  { return []error{errGone} }
+func (goneSource) Capabilities() drivers.Capabilities                   { return drivers.Capabilities{} }
+func (goneSource) Close() error                                         { return nil }
+
+func (goneSink) Send(_ context.Context, ms []*handler.Message) []error {
+	errs := make([]error, len(ms))
+	for i := range errs {
+		errs[i] = errGone
+	}
+	return errs
+}
+func (goneSink) Capabilities() drivers.Capabilities { return drivers.Capabilities{} }
+func (goneSink) Close() error                       { return nil }
+
+func (h *harness) MakeNonexistentTopic(context.Context) (driver.Topic, error) {
+	return newTopic(goneSink{}), nil
+}
+
+func (h *harness) MakeNonexistentSubscription(context.Context) (driver.Subscription, func(), error) {
+	return newSubscription(goneSource{}), func() {}, nil
+}
+
+func (*harness) Close()                              {}
+func (*harness) MaxBatchSizes() (int, int)           { return 0, 0 }
+func (*harness) SupportsMultipleSubscriptions() bool { return false } // receivers of a queue share it
+
+type asTest struct{}
+
+func (asTest) Name() string { return "messages, sources and sinks" }
+
+func (asTest) TopicCheck(t *pubsub.Topic) error {
+	var s drivers.Sink
+	return must(t.As(&s) && s != nil, "Topic.As")
+}
+
+func (asTest) SubscriptionCheck(s *pubsub.Subscription) error {
+	var src drivers.Source
+	return must(s.As(&src) && src != nil, "Subscription.As")
+}
+
+func (asTest) TopicErrorCheck(t *pubsub.Topic, err error) error {
+	var e *drivers.Error
+	return must(t.ErrorAs(err, &e) && e.Code == drivers.NotFound, "Topic.ErrorAs")
+}
+
+func (asTest) SubscriptionErrorCheck(s *pubsub.Subscription, err error) error {
+	var e *drivers.Error
+	return must(s.ErrorAs(err, &e) && e.Code == drivers.NotFound, "Subscription.ErrorAs")
+}
+
+func (asTest) MessageCheck(pm *pubsub.Message) error {
+	var m *handler.Message
+	return must(pm.As(&m) && m.Attempt == 1 && m.Group == "g", "Message.As")
+}
+
+func (asTest) BeforeSend(as func(any) bool) error {
+	var m *handler.Message
+	if err := must(as(&m), "BeforeSend"); err != nil {
+		return err
+	}
+	m.Group = "g"
+	return nil
+}
+
+func (asTest) AfterSend(as func(any) bool) error {
+	var m *handler.Message
+	return must(as(&m) && m.ID != "", "AfterSend")
+}
+
+func must(ok bool, what string) error {
+	if !ok {
+		return fmt.Errorf("%s does not give what it should", what)
+	}
+	return nil
+}
+
+func TestGocloudConformance(t *testing.T) {
+	for name, url := range map[string]func(dir, queue string) string{
+		"mem":    func(_, q string) string { return "mem://" + q },
+		"sqlite": func(dir, q string) string { return "sqlite://" + filepath.ToSlash(dir) + "/queues.db?queue=" + q },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, mux := t.TempDir(), all.Mux()
+			drivertest.RunConformanceTests(t, func(context.Context, *testing.T) (drivertest.Harness, error) {
+				return &harness{mux: mux, names: map[driver.Topic]string{}, url: func(q string) string { return url(dir, q) }}, nil
+			}, []drivertest.AsTest{asTest{}})
+		})
+	}
+}

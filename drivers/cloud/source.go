@@ -1,0 +1,314 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"gocloud.dev/pubsub"
+
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/handler"
+)
+
+// DefaultSystem is the messaging.system of a provider that is not known.
+const DefaultSystem = "gocloud"
+
+// closePatience bounds how long closing waits for the provider.
+const closePatience = 5 * time.Second
+
+// gather is how long a receive that has a message waits for more of those that
+// gocloud has fetched already.
+const gather = 2 * time.Millisecond
+
+// ask is how long a receive that shall not wait does so all the same: gocloud
+// fetches in the background, and would never have anything at once.
+const ask = 200 * time.Millisecond
+
+// maxHeld bounds the messages that wait here for their not-before. With so many
+// the source asks for no more until one is due.
+const maxHeld = 10_000
+
+// SourceConfig says what gocloud does not tell about a subscription.
+type SourceConfig struct {
+	// Queue is the subscription's name as an operator knows it. Required.
+	Queue string
+	// System is OpenTelemetry's messaging.system. Empty means "gocloud".
+	System string
+	// Republish is where a message goes that is to be retried, as a copy that
+	// takes its place, with its delay as a not-before and its attempt number: the
+	// topic that the subscription is on. The source closes it. Nil leaves
+	// retries to the provider: a nack, without delay, or no retry where the
+	// provider has no nack.
+	Republish *Sink
+	// DeadLetter is where rejected messages go. The source closes it. Nil is no
+	// dead-letter queue.
+	DeadLetter drivers.Sink
+	// Stop has the provider send no more, for a gocloud driver that does not end
+	// its subscription when it is shut down (NATS). It is called once for each
+	// subscription that was opened, before the last messages are taken from it.
+	// Nil does nothing.
+	Stop func(s *pubsub.Subscription) error
+}
+
+// A Source receives from a gocloud subscription. It implements [drivers.Source].
+type Source struct {
+	open func(ctx context.Context) (*pubsub.Subscription, error)
+	c    SourceConfig
+
+	ctx    context.Context // ends with Close; receives that wait end with it
+	cancel context.CancelFunc
+
+	mu     sync.Mutex
+	sub    *pubsub.Subscription // nil after it failed
+	old    []*pubsub.Subscription
+	closed bool
+	next   uint64
+	flying map[string]*flight
+	held   []*flight // by not-before, soonest first
+
+	reopening sync.Mutex
+}
+
+// flight is one delivery of a message.
+type flight struct {
+	pm  *pubsub.Message
+	m   *handler.Message // as it was received; the caller has a copy
+	due time.Time
+}
+
+var _ drivers.Source = (*Source)(nil)
+
+// NewSource opens a source with open, which it calls again when gocloud's
+// subscription has failed for good: one failed ack is enough for that.
+func NewSource(ctx context.Context, open func(ctx context.Context) (*pubsub.Subscription, error), c SourceConfig) (*Source, error) {
+	if open == nil {
+		return nil, errors.New("cloud: there is no function that opens the subscription")
+	}
+	if c.Queue == "" {
+		return nil, errors.New("cloud: SourceConfig.Queue is empty")
+	}
+	if c.System == "" {
+		c.System = DefaultSystem
+	}
+	s := &Source{open: open, c: c, flying: map[string]*flight{}}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if _, err := s.subscription(ctx); err != nil {
+		s.cancel()
+		return nil, err
+	}
+	return s, nil
+}
+
+// subscription returns the open subscription, opening it where there is none.
+func (s *Source) subscription(ctx context.Context) (*pubsub.Subscription, error) {
+	s.reopening.Lock()
+	defer s.reopening.Unlock()
+	s.mu.Lock()
+	sub, isClosed := s.sub, s.closed
+	s.mu.Unlock()
+	if isClosed {
+		return nil, closed(s.c.Queue, "receive")
+	}
+	if sub != nil {
+		return sub, nil
+	}
+	sub, err := s.open(ctx)
+	if err != nil {
+		return nil, classify(ctx, s.c.Queue, "open", err)
+	}
+	s.mu.Lock()
+	if s.closed {
+		s.old = append(s.old, sub) // Close waits for the reopening, and shuts it down
+	} else {
+		s.sub = sub
+	}
+	s.mu.Unlock()
+	return sub, nil
+}
+
+// Receive implements drivers.Source.
+func (s *Source) Receive(ctx context.Context, n int, wait time.Duration) ([]drivers.Delivery, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	end := time.Now().Add(max(wait, ask))
+	var out []drivers.Delivery
+	for {
+		sub, err := s.subscription(ctx)
+		if err != nil {
+			return s.give(ctx, out, err)
+		}
+		now := time.Now()
+		due, next, full := s.takeDue(n-len(out), now)
+		out = append(out, due...)
+		if len(out) >= n {
+			return out, nil
+		}
+		until := end
+		if len(out) > 0 {
+			until = now.Add(gather)
+		} else if !next.IsZero() && next.Before(until) {
+			until = next
+		}
+		if full {
+			sub = nil
+		}
+		pm, err := s.one(ctx, sub, until)
+		switch {
+		case err == nil && pm != nil:
+			if d, ok := s.take(pm); ok {
+				out = append(out, d)
+			}
+		case ctx.Err() != nil:
+			return s.give(ctx, out, ctx.Err())
+		case err != nil:
+			s.broken(sub)
+			return s.give(ctx, out, err)
+		case len(out) > 0 || !time.Now().Before(end):
+			return out, nil
+		}
+	}
+}
+
+// one waits for a message of sub, or for the time where sub is nil; it returns
+// neither message nor error where none came.
+func (s *Source) one(ctx context.Context, sub *pubsub.Subscription, until time.Time) (*pubsub.Message, error) {
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+	if sub == nil {
+		<-ctx.Done()
+		return nil, nil //nolint:nilnil // nothing came, and nothing is wrong
+	}
+	pm, err := sub.Receive(ctx)
+	if err != nil && ctx.Err() != nil {
+		return nil, nil //nolint:nilnil // as above: it is the end of the wait
+	}
+	return pm, classify(ctx, s.c.Queue, "receive", err)
+}
+
+// give ends a receive with an error. What it has taken already is given back:
+// without a lease nothing else would bring it back.
+func (s *Source) give(ctx context.Context, out []drivers.Delivery, err error) ([]drivers.Delivery, error) {
+	if len(out) == 0 {
+		return nil, err
+	}
+	if ctx.Err() == nil && drivers.CodeOf(err) != drivers.Closed {
+		return out, nil // the next receive finds the error again, or that it is gone
+	}
+	back, cancel := context.WithTimeout(context.WithoutCancel(ctx), closePatience)
+	defer cancel()
+	for _, d := range out {
+		s.mu.Lock()
+		f := s.flying[d.Receipt]
+		delete(s.flying, d.Receipt)
+		s.mu.Unlock()
+		if f != nil {
+			err = errors.Join(err, s.back(back, f, false, time.Time{}))
+		}
+	}
+	return nil, err
+}
+
+// broken drops a subscription that has failed for good. What was received from
+// it can still be settled, so that it is shut down with the source only.
+func (s *Source) broken(sub *pubsub.Subscription) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sub == sub && sub != nil {
+		s.sub = nil
+		s.old = append(s.old, sub)
+	}
+}
+
+// Capabilities implements drivers.Source.
+func (s *Source) Capabilities() drivers.Capabilities {
+	c := drivers.Capabilities{
+		Queue: s.c.Queue, System: s.c.System,
+		MaxReceive: maxBatch, MaxSettle: maxBatch, MaxExtend: maxBatch, MaxSend: maxBatch,
+		MaxDelay: -1, MaxSendDelay: -1, MaxExtension: -1,
+	}
+	if s.c.Republish != nil {
+		c.MaxDelay, c.AttemptKnown = 0, true
+	}
+	if s.c.DeadLetter != nil {
+		c.DeadLetter, c.DeadLetterQueue = true, s.c.DeadLetter.Capabilities().Queue
+	}
+	return c
+}
+
+// Close implements drivers.Source. What was received and not settled is given
+// back, as far as the provider can, because no lease would.
+func (s *Source) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	s.mu.Unlock()
+	s.cancel()
+	s.reopening.Lock() // a reopening that is on its way ends
+	defer s.reopening.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), closePatience)
+	defer cancel()
+
+	s.mu.Lock()
+	subs := s.old
+	live := s.sub
+	if live != nil {
+		subs = append(subs, live)
+	}
+	back := s.held
+	for _, f := range s.flying {
+		back = append(back, f)
+	}
+	s.flying, s.held, s.sub, s.old = map[string]*flight{}, nil, nil, nil
+	s.mu.Unlock()
+
+	var errs []error
+	for _, sub := range subs {
+		if s.c.Stop != nil {
+			errs = append(errs, s.c.Stop(sub))
+		}
+	}
+	if live != nil {
+		back = append(back, fetched(ctx, live)...)
+	}
+	for _, f := range back {
+		err := s.back(ctx, f, false, f.due)
+		if !errors.Is(err, drivers.ErrUnsupported) { // what cannot be given back is the provider's to bring back
+			errs = append(errs, err)
+		}
+	}
+	for _, sub := range subs {
+		if err := sub.Shutdown(ctx); sub == live { // the error of one that failed was reported
+			errs = append(errs, classify(ctx, s.c.Queue, "close", err))
+		}
+	}
+	if s.c.Republish != nil {
+		errs = append(errs, s.c.Republish.Close())
+	}
+	if s.c.DeadLetter != nil {
+		errs = append(errs, s.c.DeadLetter.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// fetched takes what gocloud has fetched ahead of the receives. Shutting its
+// subscription down would drop that: not every driver of gocloud's gives it back.
+func fetched(ctx context.Context, sub *pubsub.Subscription) []*flight {
+	var fs []*flight
+	for {
+		one, cancel := context.WithTimeout(ctx, ask)
+		pm, err := sub.Receive(one)
+		cancel()
+		if err != nil {
+			return fs
+		}
+		m, due := unwrap(pm)
+		fs = append(fs, &flight{pm: pm, m: m, due: due})
+	}
+}
