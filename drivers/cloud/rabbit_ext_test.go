@@ -172,7 +172,7 @@ func TestRabbitMQKeepsWhatIsSentOnDisk(t *testing.T) {
 	d, ok, err := ch.Get(name, true)
 	require.NoError(t, err)
 	require.True(t, ok, "the sink returns when RabbitMQ has it")
-	require.Equal(t, uint8(amqp.Persistent), d.DeliveryMode)
+	require.Equal(t, amqp.Persistent, d.DeliveryMode)
 	require.NoError(t, sink.Close())
 }
 
