@@ -45,16 +45,15 @@ func pushed(ctx context.Context, h handler.Handler, log *slog.Logger) (_ *stage,
 		return nil, err
 	}
 	closers = append(closers, sub.Close)
-	issuer, err := pushtest.NewIssuer()
-	if err != nil {
-		return nil, err
-	}
-	closers = append(closers, issuer.Close)
 	key, err := pushtest.NewKey("1", jose.RS256)
 	if err != nil {
 		return nil, err
 	}
-	issuer.SetKeys(key)
+	issuer, err := pushtest.NewIssuer(key)
+	if err != nil {
+		return nil, err
+	}
+	closers = append(closers, issuer.Close)
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
