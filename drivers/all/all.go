@@ -7,6 +7,7 @@ package all
 
 import (
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/cloud/natscloud"
 	"github.com/sluice-go/sluice/drivers/mem"
 	"github.com/sluice-go/sluice/drivers/pubsub"
 	"github.com/sluice-go/sluice/drivers/sqlite"
@@ -20,5 +21,5 @@ func Mux() *drivers.Mux { return drivers.NewMux(Openers()...) }
 // Openers returns new openers, one a driver, as [Mux] has them: for programs that
 // replace one, or look for their optional interfaces.
 func Openers() []drivers.Opener {
-	return []drivers.Opener{&sqs.Opener{}, &pubsub.Opener{}, &mem.Opener{}, &sqlite.Opener{}}
+	return []drivers.Opener{&sqs.Opener{}, &pubsub.Opener{}, &mem.Opener{}, &sqlite.Opener{}, &natscloud.Opener{}}
 }

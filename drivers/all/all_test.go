@@ -14,9 +14,11 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/all"
+	"github.com/sluice-go/sluice/drivers/cloud/natscloud"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/pubsubfake"
+	"github.com/sluice-go/sluice/internal/testserver/natsserver"
 )
 
 // providers starts the servers behind the URLs of the tests.
@@ -39,6 +41,7 @@ func providers(t *testing.T) {
 	require.NoError(t, err)
 	_, err = awssqs.NewFromConfig(cfg).CreateQueue(t.Context(), &awssqs.CreateQueueInput{QueueName: aws.String("orders")})
 	require.NoError(t, err)
+	t.Setenv(natscloud.EnvURL, natsserver.Start(t))
 }
 
 func TestOneMuxOpensThemAll(t *testing.T) {
@@ -51,6 +54,7 @@ func TestOneMuxOpensThemAll(t *testing.T) {
 		{"gcp_pubsub", "gcppubsub://projects/p/subscriptions/orders", "gcppubsub://projects/p/topics/orders"},
 		{"sluice_mem", "mem://orders", "mem://orders"},
 		{"sluice_sqlite", "sqlite://" + file + "?queue=orders", "sqlite://" + file + "?queue=orders"},
+		{"nats", "nats://orders?queue=workers&retry=republish", "nats://orders"},
 	} {
 		t.Run(c.system, func(t *testing.T) {
 			scheme, _, _ := strings.Cut(c.source, ":")
@@ -59,7 +63,7 @@ func TestOneMuxOpensThemAll(t *testing.T) {
 			defer cancel()
 			sink, err := mux.OpenSink(ctx, c.sink, nil)
 			require.NoError(t, err)
-			source, err := mux.OpenSource(ctx, c.source, nil)
+			source, err := mux.OpenSource(ctx, c.source, nil) // before the send: NATS keeps nothing for later
 			require.NoError(t, err)
 			require.Equal(t, c.system, source.Capabilities().System)
 			require.Nil(t, sink.Send(ctx, []*handler.Message{{Body: []byte("x")}}))

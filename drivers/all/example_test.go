@@ -25,6 +25,6 @@ func ExampleMux() {
 	}
 	fmt.Println("sent to", sink.Capabilities().System)
 	// Output:
-	// [awssqs gcppubsub mem sqlite]
+	// [awssqs gcppubsub mem nats sqlite]
 	// sent to sluice_mem
 }

@@ -34,6 +34,16 @@
 // process holds is lost if it crashes: use one that has it for what must not be
 // lost.
 //
+// RabbitMQ needs care. gocloud's driver asks for no bound on what is pushed to a
+// source: name one with prefetch_count, larger than the handlers' concurrency and
+// the retries that wait. It never closes its channel: give each subscription a
+// connection of its own, and close that in [SourceConfig].Release. After a broken
+// connection a topic stays broken. A channel that RabbitMQ closes under a handler
+// (consumer_timeout, half an hour) is opened anew under it, and a late ack may then
+// hit another message: keep handlers well below it. Messages are sent as
+// transient, so that a durable queue loses them with a restart, unless the
+// queue's type is quorum, which keeps all.
+//
 // One ack that fails makes gocloud's subscription fail for good; the source
 // reports that once and opens the subscription anew.
 //
@@ -71,5 +81,5 @@
 // # Testing
 //
 // gocloud's mempubsub, registered on the mux under a scheme of one's own since
-// mem is drivers/mem's; or an in-process NATS server.
+// mem is drivers/mem's; an in-process NATS server; a RabbitMQ of the machine's.
 package cloud

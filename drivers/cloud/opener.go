@@ -46,6 +46,8 @@ type Provider struct {
 	SameURL bool
 	// Stop is [SourceConfig].Stop.
 	Stop func(s *pubsub.Subscription) error
+	// Release is [SourceConfig].Release.
+	Release func(s *pubsub.Subscription) error
 	// Flush is [SinkConfig].Flush, for the given topic.
 	Flush func(ctx context.Context, t *pubsub.Topic) error
 }
@@ -80,7 +82,7 @@ func (o *Opener) OpenSource(ctx context.Context, u *url.URL, opts *drivers.Optio
 	if err != nil {
 		return nil, err
 	}
-	c := SourceConfig{Queue: t.queue, System: t.system, Stop: t.provider.Stop}
+	c := SourceConfig{Queue: t.queue, System: t.system, Stop: t.provider.Stop, Release: t.provider.Release}
 	closeAll := func() {
 		if c.Republish != nil {
 			_ = c.Republish.Close() // the error of opening is the one to tell

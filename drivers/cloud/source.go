@@ -50,6 +50,11 @@ type SourceConfig struct {
 	// subscription that was opened, before the last messages are taken from it.
 	// Nil does nothing.
 	Stop func(s *pubsub.Subscription) error
+	// Release gives back at once all that was received from a subscription and not
+	// settled, as closing its connection does (RabbitMQ). It is called once for
+	// each subscription that was opened, after it was shut down. Nil has the source
+	// give back each message by itself.
+	Release func(s *pubsub.Subscription) error
 }
 
 // A Source receives from a gocloud subscription. It implements [drivers.Source].
@@ -274,7 +279,15 @@ func (s *Source) Close() error {
 			errs = append(errs, s.c.Stop(sub))
 		}
 	}
-	if live != nil {
+	switch {
+	case s.c.Release != nil: // it gives back the messages themselves: no copies
+		for _, f := range back {
+			if f.pm.Nackable() {
+				f.pm.Nack() // gocloud logs each message that was neither acked nor nacked
+			}
+		}
+		back = nil
+	case live != nil:
 		back = append(back, fetched(ctx, live)...)
 	}
 	for _, f := range back {
@@ -286,6 +299,9 @@ func (s *Source) Close() error {
 	for _, sub := range subs {
 		if err := sub.Shutdown(ctx); sub == live { // the error of one that failed was reported
 			errs = append(errs, classify(ctx, s.c.Queue, "close", err))
+		}
+		if s.c.Release != nil {
+			errs = append(errs, classify(ctx, s.c.Queue, "close", s.c.Release(sub)))
 		}
 	}
 	if s.c.Republish != nil {

@@ -11,13 +11,13 @@ import (
 func kinds() map[string]*kind {
 	return map[string]*kind{
 		"localstack": localStackKind, "elasticmq": elasticMQKind, "dynamodb": dynamoDBKind,
-		"redis": redisKind, "postgres": postgresKind,
+		"redis": redisKind, "postgres": postgresKind, "rabbitmq": rabbitMQKind,
 	}
 }
 
 // Kinds lists the servers that [Launch] starts.
 func Kinds() []string {
-	return []string{"localstack", "elasticmq", "redis", "postgres", "dynamodb"}
+	return []string{"localstack", "elasticmq", "redis", "postgres", "dynamodb", "rabbitmq"}
 }
 
 // Launched is a server that was started outside of any test.

@@ -1,12 +1,12 @@
 // Package testserver starts real servers for tests, each on a free port of the
-// loopback interface: LocalStack, ElasticMQ, Redis, PostgreSQL and DynamoDB (by
+// loopback interface: LocalStack, ElasticMQ, Redis, PostgreSQL, RabbitMQ and DynamoDB (by
 // moto).
 //
 // A function named after a server returns one that all tests of the binary
 // share, started at the first call and ended with the binary, however that ends;
 // a test must use names of its own in it ([Name]). Where the environment names
 // one (SLUICE_LOCALSTACK_URL, SLUICE_ELASTICMQ_URL, SLUICE_REDIS_URL,
-// SLUICE_POSTGRES_URL, SLUICE_DYNAMODB_URL) that is used instead: the command
+// SLUICE_POSTGRES_URL, SLUICE_DYNAMODB_URL, SLUICE_RABBITMQ_URL) that is used instead: the command
 // withservers sets them, so that all packages share one. The functions whose
 // names begin with Own start a server for one test, which may stop and start it.
 //
@@ -33,6 +33,7 @@ const (
 	EnvRedis      = "SLUICE_REDIS_URL"
 	EnvPostgres   = "SLUICE_POSTGRES_URL"
 	EnvDynamoDB   = "SLUICE_DYNAMODB_URL"
+	EnvRabbitMQ   = "SLUICE_RABBITMQ_URL"
 )
 
 // A Server is a running server.

@@ -216,7 +216,7 @@ func isChild() bool { return os.Getenv("SLUICE_TEST_CHILD") == "1" }
 
 func TestLaunchNamesWhatThereIs(t *testing.T) {
 	_, _, err := testserver.Launch(t.Context(), "kafka")
-	require.ErrorContains(t, err, "dynamodb, elasticmq, localstack, postgres, redis")
+	require.ErrorContains(t, err, "dynamodb, elasticmq, localstack, postgres, rabbitmq, redis")
 }
 
 func TestWithServersRunsACommandWithThem(t *testing.T) {
