@@ -132,7 +132,11 @@ func (s *Source) open(ctx context.Context, o *SourceOptions) error {
 	if err != nil {
 		return wrap(ctx, s.sub, "open", err)
 	}
-	if err := pullable(p); err != nil && !s.pushed {
+	check := pullable
+	if s.pushed {
+		check = delivers
+	}
+	if err := check(p); err != nil {
 		return invalid(s.sub, "open", err)
 	}
 	if p.Topic != deletedTopic {
@@ -175,9 +179,15 @@ func (s *Source) open(ctx context.Context, o *SourceOptions) error {
 
 // pullable returns why a subscription cannot be pulled from.
 func pullable(p *pubsubpb.Subscription) error {
-	switch {
-	case p.GetPushConfig().GetPushEndpoint() != "":
+	if p.GetPushConfig().GetPushEndpoint() != "" {
 		return fmt.Errorf("the subscription pushes to %s; make one without a push endpoint to receive from", p.PushConfig.PushEndpoint)
+	}
+	return delivers(p)
+}
+
+// delivers returns why a subscription neither pushes nor can be pulled from.
+func delivers(p *pubsubpb.Subscription) error {
+	switch {
 	case p.GetBigqueryConfig().GetTable() != "" || p.GetCloudStorageConfig().GetBucket() != "":
 		return errors.New("the subscription exports to BigQuery or Cloud Storage; make another to receive from")
 	case p.GetDetached():

@@ -3,23 +3,35 @@ package main
 import (
 	"bytes"
 	"log/slog"
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/internal/testserver"
+	"github.com/sluice-go/sluice/internal/testserver/natsserver"
 )
+
+// The Lambda function's process is this test's own program.
+func TestMain(m *testing.M) {
+	if os.Getenv(envQueue) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
 
 // One handler has the same effects wherever it runs.
 func TestTheSameEffectsEverywhere(t *testing.T) {
 	testserver.Credentials(t)
 	t.Setenv("PUBSUB_EMULATOR_HOST", "")
+	nats := natsserver.Start(t)
 	for _, c := range []struct{ name, sqs string }{
 		{"sqstest", ""},
 		{"LocalStack", testserver.LocalStack(t).URL},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			rs := runtimes(c.sqs)
+			rs := runtimes(servers{sqs: c.sqs, nats: nats})
 			results, err := runAll(t.Context(), rs, "", slog.New(slog.NewTextHandler(t.Output(), nil)))
 			require.NoError(t, err)
 			require.Len(t, results, len(rs))

@@ -4,9 +4,10 @@
 //
 //	go run ./examples/everywhere
 //
-// With -sqs URL the SQS queues are made there, on LocalStack for instance:
+// With -sqs URL the SQS queues are made there, on LocalStack for instance; with
+// -nats URL the handler runs on a NATS server too, by way of gocloud.dev:
 //
-//	go run ./examples/everywhere -sqs http://127.0.0.1:4566
+//	go run ./examples/everywhere -sqs http://127.0.0.1:4566 -nats nats://127.0.0.1:4222
 package main
 
 import (
@@ -24,6 +25,11 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if queue := os.Getenv(envQueue); queue != "" {
+		err := function(ctx, queue, os.Getenv(envDir))
+		_, _ = fmt.Fprintln(os.Stderr, "everywhere: function:", err)
+		os.Exit(1)
+	}
 	err := dispatch(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -39,11 +45,13 @@ func main() {
 var errUsage = errors.New("wrong usage")
 
 func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	var sqs, only string
+	var on servers
+	var only string
 	var verbose bool
 	f := flag.NewFlagSet("everywhere", flag.ContinueOnError)
 	f.SetOutput(stderr)
-	f.StringVar(&sqs, "sqs", "", "endpoint `URL` of an SQS server (default: one in this process)")
+	f.StringVar(&on.sqs, "sqs", "", "endpoint `URL` of an SQS server (default: one in this process)")
+	f.StringVar(&on.nats, "nats", "", "`URL` of a NATS server (default: none)")
 	f.StringVar(&only, "only", "", "run only the runtime of this `NAME`")
 	f.BoolVar(&verbose, "v", false, "log what the runtimes do")
 	switch err := f.Parse(args); {
@@ -56,7 +64,7 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	if verbose {
 		log = slog.New(slog.NewTextHandler(stderr, nil))
 	}
-	results, err := runAll(ctx, runtimes(sqs), only, log)
+	results, err := runAll(ctx, runtimes(on), only, log)
 	if err != nil {
 		return err
 	}

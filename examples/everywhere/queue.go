@@ -17,29 +17,44 @@ import (
 	"github.com/sluice-go/sluice/internal/pubsubfake"
 )
 
-// runtimes are all that there are. sqs is the endpoint of an SQS server, empty
-// for one in this process.
-func runtimes(sqs string) []runtime {
-	return []runtime{
+// servers are where queues are made: the endpoint of an SQS server, empty for one
+// in this process, and the URL of a NATS server, empty for none.
+type servers struct{ sqs, nats string }
+
+// runtimes are all that the servers allow.
+func runtimes(on servers) []runtime {
+	rs := []runtime{
 		{"consumer on sqlite", func(ctx context.Context, h handler.Handler, dir string, log *slog.Logger) (*stage, error) {
 			url := "sqlite://" + filepath.ToSlash(filepath.Join(dir, "queue.db")) + "?queue=invoices&max_attempts=20"
 			return consumed(ctx, url, h, log, nil)
 		}},
 		{"consumer on SQS", func(ctx context.Context, h handler.Handler, _ string, log *slog.Logger) (*stage, error) {
-			url, stop, err := onSQS(ctx, sqs, "everywhere-consumer")
+			url, _, stop, err := onSQS(ctx, on.sqs, "everywhere-consumer")
 			if err != nil {
 				return nil, err
 			}
 			return consumed(ctx, url, h, log, stop)
 		}},
 		{"consumer on Pub/Sub", func(ctx context.Context, h handler.Handler, _ string, log *slog.Logger) (*stage, error) {
-			url, stop, err := onPubSub(ctx, "everywhere-consumer")
+			url, _, stop, err := onPubSub(ctx, "everywhere-consumer")
 			if err != nil {
 				return nil, err
 			}
 			return consumed(ctx, url, h, log, stop)
 		}},
+		{"Lambda", func(ctx context.Context, _ handler.Handler, dir string, log *slog.Logger) (*stage, error) {
+			return invoked(ctx, on.sqs, dir, log)
+		}},
+		{"Pub/Sub push", func(ctx context.Context, h handler.Handler, _ string, log *slog.Logger) (*stage, error) {
+			return pushed(ctx, h, log)
+		}},
 	}
+	if on.nats != "" {
+		rs = append(rs, runtime{"NATS by gocloud", func(ctx context.Context, h handler.Handler, _ string, log *slog.Logger) (*stage, error) {
+			return bridged(ctx, on.nats, h, log)
+		}})
+	}
+	return rs
 }
 
 // consumed is the stage of the consumer on the queue of a URL. stop, if not nil,
@@ -89,38 +104,42 @@ func opened(ctx context.Context, url string, stop func() error) (*stage, drivers
 	}}, source, nil
 }
 
-// onSQS makes a queue and its dead-letter queue on an SQS server.
-func onSQS(ctx context.Context, endpoint, name string) (url string, stop func() error, err error) {
+// onSQS makes a queue and its dead-letter queue on the SQS server at endpoint,
+// or on one that it starts, and returns where that is.
+func onSQS(ctx context.Context, endpoint, name string) (url, at string, stop func() error, err error) {
 	if endpoint == "" {
 		server, err := sqstest.NewServer(nil)
 		if err != nil {
-			return "", nil, err
+			return "", "", nil, err
 		}
 		stop = server.Close
 		for _, v := range server.Env() {
 			key, value, _ := strings.Cut(v, "=")
 			if err := os.Setenv(key, value); err != nil {
-				return "", nil, errors.Join(err, stop())
+				return "", "", nil, errors.Join(err, stop())
 			}
 		}
 		endpoint = server.URL()
 	}
 	url = "awssqs:///" + name + "?endpoint=" + endpoint
-	return url, stop, apply(ctx, url, name, stop)
+	return url, endpoint, stop, apply(ctx, url, name, stop)
 }
 
-// onPubSub starts a Pub/Sub server and makes a queue and its dead-letter queue.
-func onPubSub(ctx context.Context, name string) (url string, stop func() error, err error) {
+// onPubSub starts a Pub/Sub server, makes a queue and its dead-letter queue, and
+// returns where that is.
+func onPubSub(ctx context.Context, name string) (url, at string, stop func() error, err error) {
 	server, err := pubsubfake.Start("127.0.0.1:0")
 	if err != nil {
-		return "", nil, err
+		return "", "", nil, err
 	}
 	if err := os.Setenv("PUBSUB_EMULATOR_HOST", server.Addr()); err != nil {
-		return "", nil, errors.Join(err, server.Close())
+		return "", "", nil, errors.Join(err, server.Close())
 	}
-	url = "gcppubsub://projects/everywhere/subscriptions/" + name
-	return url, server.Close, apply(ctx, url, name, server.Close)
+	url = "gcppubsub://" + subscription(name)
+	return url, server.Addr(), server.Close, apply(ctx, url, name, server.Close)
 }
+
+func subscription(name string) string { return "projects/everywhere/subscriptions/" + name }
 
 // apply makes a queue, as "sluice apply" does.
 func apply(ctx context.Context, url, name string, stop func() error) error {

@@ -32,7 +32,7 @@ const (
 // the defaults.
 type Config struct {
 	// Encoding is what bodies are compressed with: [Gzip], which everything
-	// reads, or [Zstd], which is smaller and several times faster. Empty means
+	// reads, or [Zstd], which is smaller and faster to read. Empty means
 	// Zstd. Decoding knows both, whatever it is.
 	Encoding string
 

@@ -224,7 +224,7 @@ func (f *flight) extended(at time.Time, by time.Duration, err error) {
 	}
 	c.observe(handler.Event{Kind: handler.EventExtended, Origin: f.lane.origin, Message: f.msg, Duration: by, Err: err})
 	if refused {
-		if missed, ok := f.lane.refuse.allow(now, time.Minute); ok {
+		if missed, ok := f.lane.refuse.Allow(now, time.Minute); ok {
 			c.log.Error("the provider refuses to extend leases: handlers that take longer are cancelled",
 				"queue", f.lane.caps.Queue, "error", err, "not_logged", missed)
 		}

@@ -1,13 +1,13 @@
 package consumer
 
 import (
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/batch"
+	"github.com/sluice-go/sluice/internal/seldom"
 )
 
 // lane is one source and what the runtime keeps for it.
@@ -25,9 +25,9 @@ type lane struct {
 	extensions             *batch.Batcher[*flight]
 
 	outage  outage
-	noDLQ   oncePer
-	refuse  oncePer // extensions refused
-	noDelay oncePer // retries that cannot be delayed
+	noDLQ   seldom.Event
+	refuse  seldom.Event // extensions refused
+	noDelay seldom.Event // retries that cannot be delayed
 	empty   emptiness
 	paused  atomic.Bool // a gate is closed
 	trouble atomic.Bool // the latest settlements failed
@@ -74,24 +74,4 @@ func (l *lane) flushSettled() {
 	l.acks.Flush()
 	l.retries.Flush()
 	l.letters.Flush()
-}
-
-// oncePer lets something through once in a period and counts the rest.
-type oncePer struct {
-	mu     sync.Mutex
-	next   time.Time
-	missed int
-}
-
-// allow reports whether now is the time, and how many were held back since.
-func (o *oncePer) allow(now time.Time, period time.Duration) (missed int, ok bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if now.Before(o.next) {
-		o.missed++
-		return 0, false
-	}
-	missed, o.missed = o.missed, 0
-	o.next = now.Add(period)
-	return missed, true
 }

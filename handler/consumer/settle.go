@@ -87,7 +87,7 @@ func (f *flight) finish(v handler.Verdict, now time.Time, o *outcome) {
 		c.noDeadLetter(f, v.Err, now)
 	}
 	if undelayed > 0 {
-		if missed, ok := l.noDelay.allow(now, time.Minute); ok {
+		if missed, ok := l.noDelay.Allow(now, time.Minute); ok {
 			c.log.Warn("the queue cannot delay a retry: the message is given back at once, without the delay",
 				"queue", l.caps.Queue, "message", f.msg.ID, "delay", undelayed, "not_logged", missed)
 		}
@@ -127,7 +127,7 @@ func (c *Consumer) late(f *flight, a handler.Action, err error) {
 
 // noDeadLetter reports a rejection that has nowhere to go.
 func (c *Consumer) noDeadLetter(f *flight, err error, now time.Time) {
-	if missed, ok := f.lane.noDLQ.allow(now, time.Minute); ok {
+	if missed, ok := f.lane.noDLQ.Allow(now, time.Minute); ok {
 		c.log.Error("message rejected, but the queue has no dead-letter queue: it is retried; give the queue one (sluice apply)",
 			"queue", f.lane.caps.Queue, "message", f.msg.ID, "reason", err, "not_logged", missed)
 	}

@@ -2,10 +2,10 @@ package consumer
 
 import (
 	"errors"
-	"runtime/debug"
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // maxIdle bounds the workers that wait for work: making one costs less than
@@ -169,18 +169,14 @@ func (c *Consumer) run(f *flight, now time.Time) outcome {
 }
 
 // call calls the handler. A panic becomes an error.
-func (c *Consumer) call(f *flight) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			stack := debug.Stack()
-			c.counts.panics.Add(1)
-			c.log.Error("handler panicked: the message is retried", "queue", f.lane.caps.Queue,
-				"message", f.msg.ID, "attempt", f.msg.Attempt, "panic", p, "stack", string(stack))
-			// It hides a verdict in p: a panic is always a retry.
-			err = &handler.PanicError{Value: p, Stack: stack}
-		}
-	}()
-	return c.handler.Handle(&f.ctx, f.msg)
+func (c *Consumer) call(f *flight) error {
+	p, err := invoke.Call(&f.ctx, c.handler, f.msg)
+	if p != nil {
+		c.counts.panics.Add(1)
+		c.log.Error("handler panicked: the message is retried", "queue", f.lane.caps.Queue,
+			"message", f.msg.ID, "attempt", f.msg.Attempt, "panic", p.Value, "stack", string(p.Stack))
+	}
+	return err
 }
 
 // handled reads the verdict and sends it on its way.

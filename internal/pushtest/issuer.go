@@ -80,12 +80,8 @@ type Issuer struct {
 	fetched int
 }
 
-// NewIssuer starts an issuer with one RS256 key.
-func NewIssuer() (*Issuer, error) {
-	key, err := NewKey("key-1", jose.RS256)
-	if err != nil {
-		return nil, err
-	}
+// NewIssuer starts an issuer with one key.
+func NewIssuer(key Key) (*Issuer, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err

@@ -108,7 +108,7 @@ func (p *Pump) Run(ctx context.Context) error {
 
 func ended(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // it was told to stop
 	}
 	return err
 }

@@ -87,9 +87,10 @@ type Config struct {
 	Emails []string
 
 	// Insecure has every request accepted, without a token or with any. It is
-	// for use on a developer's machine, and behind something that has verified
-	// the token: Cloud Run with "require authentication" does, and takes the
-	// signature off, so that it cannot be verified again.
+	// for use on a developer's machine, and behind something that lets nobody
+	// through but the pushing account: Cloud Run that requires authentication
+	// does, where no other account has roles/run.invoker. The package's comment
+	// says when it is needed there.
 	Insecure bool
 
 	// KeysURL is where the keys are that tokens are signed with, a JWK set.

@@ -96,6 +96,17 @@
 // SIGTERM call the server's Shutdown within ten seconds. A function
 // (functions-framework-go) is an http.HandlerFunc: endpoint.ServeHTTP.
 //
+// A service that requires authentication lets nobody in but accounts that have
+// roles/run.invoker, which its front end tells by the same token. Let it, and
+// verify the token here as well: another account that may invoke the service is
+// then still none that may push. Pub/Sub sends the token as Authorization, which
+// the front end passes on as it is; by Google's documentation it is in
+// X-Serverless-Authorization, and in tokens that people make by gcloud, that it
+// writes SIGNATURE_REMOVED_BY_GOOGLE in place of the signature. Such a token is
+// refused, and the log says so. Where pushes come like that, the front end's word
+// is all there is: set [Config.Insecure] there, with authentication required, and
+// give the pushing account alone the role.
+//
 // # Testing
 //
 // The tests push by internal/pushtest what they pull from Google's in-process

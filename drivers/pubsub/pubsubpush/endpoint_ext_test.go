@@ -89,7 +89,7 @@ func TestWhatCannotBeReadIsRefused(t *testing.T) {
 	}
 	require.EqualValues(t, 8, e.Stats().Malformed)
 	w := httptest.NewRecorder()
-	e.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/push", http.NoBody))
+	e.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/push", http.NoBody))
 	require.Equal(t, 405, w.Code)
 	require.Zero(t, h.count())
 }
@@ -116,7 +116,7 @@ func TestTimeConcurrencyAndBatches(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			e.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", strings.NewReader(hello)).WithContext(ctx))
+			e.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodPost, "/", strings.NewReader(hello)))
 		}()
 		synctest.Wait()
 		cancel()

@@ -23,7 +23,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	push := httptest.NewRequest(http.MethodPost, "/push", strings.NewReader(
+	push := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/push", strings.NewReader(
 		`{"message":{"data":"b25lIGNvZmZlZQ==","messageId":"1"},"subscription":"projects/shop/subscriptions/orders"}`))
 	answer := httptest.NewRecorder()
 	endpoint.ServeHTTP(answer, push)

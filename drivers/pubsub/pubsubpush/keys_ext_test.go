@@ -39,6 +39,12 @@ func (s *keyServer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
+// newKeyServer has a key of the kind that is made and signed with quickly.
+func newKeyServer(t testing.TB) *keyServer {
+	t.Helper()
+	return &keyServer{issuer: issuerOf(t, newKey(t, "one", jose.ES256))}
+}
+
 func verified(t testing.TB, s *keyServer) (*pubsubpush.Endpoint, *recorder) {
 	t.Helper()
 	h := &recorder{}
@@ -55,9 +61,14 @@ func push(t testing.TB, e http.Handler, k pushtest.Key) int {
 	return post(e, hello, "Authorization", "Bearer "+sign(t, k, with(nil))).Code
 }
 
+// pass moves the bubble's clock.
+func pass(d time.Duration) {
+	time.Sleep(d) //nolint:forbidigo // the bubble's time
+}
+
 func TestKeysRotate(t *testing.T) {
-	s := &keyServer{issuer: newIssuer(t)}
-	one, two, three := s.issuer.Key(), newKey(t, "two", jose.ES256), newKey(t, "three", jose.RS256)
+	s := newKeyServer(t)
+	one, two, three := s.issuer.Key(), newKey(t, "two", jose.ES256), newKey(t, "three", jose.ES256)
 	synctest.Test(t, func(t *testing.T) {
 		e, _ := verified(t, s)
 		require.Equal(t, 204, push(t, e, one))
@@ -68,22 +79,22 @@ func TestKeysRotate(t *testing.T) {
 		s.issuer.SetKeys(one, two)
 		require.Equal(t, 401, push(t, e, two), "the keys were fetched within the interval")
 		require.Equal(t, 1, s.issuer.Fetched())
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		require.Equal(t, 204, push(t, e, two))
 		require.Equal(t, 204, push(t, e, one), "the old key is still there")
 		require.Equal(t, 2, s.issuer.Fetched())
 
 		// A flood of unknown keys is one request a minute.
-		unknown := newKey(t, "unknown", jose.RS256)
+		unknown := newKey(t, "unknown", jose.ES256)
 		for range 300 {
 			require.Equal(t, 401, push(t, e, unknown))
-			time.Sleep(time.Second)
+			pass(time.Second)
 		}
 		require.LessOrEqual(t, s.issuer.Fetched(), 2+5)
 
 		// A key that is gone is refused as soon as the keys are no longer fresh.
 		s.issuer.SetKeys(two, three)
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		require.Equal(t, 401, push(t, e, one))
 		require.Equal(t, 204, push(t, e, three))
 	})
@@ -103,13 +114,13 @@ func TestKeysAreKeptForAsLongAsTheirServerSays(t *testing.T) {
 		{"max-age=99999999999999999999", 7, 2},
 		{"max-age=999999999", 145, 2},
 	} {
-		s := &keyServer{issuer: newIssuer(t)}
+		s := newKeyServer(t)
 		s.issuer.SetCache(c.control)
 		synctest.Test(t, func(t *testing.T) {
 			e, _ := verified(t, s)
 			for range c.pushes {
 				require.Equal(t, 204, push(t, e, s.issuer.Key()))
-				time.Sleep(10 * time.Minute)
+				pass(10 * time.Minute)
 			}
 			require.Equal(t, c.fetched, s.issuer.Fetched(), c.control)
 		})
@@ -117,18 +128,18 @@ func TestKeysAreKeptForAsLongAsTheirServerSays(t *testing.T) {
 }
 
 func TestKnownKeysOutliveTheirServer(t *testing.T) {
-	s := &keyServer{issuer: newIssuer(t)}
+	s := newKeyServer(t)
 	synctest.Test(t, func(t *testing.T) {
 		e, h := verified(t, s)
 		require.Equal(t, 204, push(t, e, s.issuer.Key()))
 		s.issuer.SetDown(true)
 		for range 12 {
-			time.Sleep(time.Hour)
+			pass(time.Hour)
 			require.Equal(t, 204, push(t, e, s.issuer.Key()))
 		}
 		require.Equal(t, 13, s.issuer.Fetched(), "it is asked, or it was not down")
 		s.gone.Store(true)
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		require.Equal(t, 204, push(t, e, s.issuer.Key()), "an answer that does not come is waited for, and not for ever")
 		began := time.Now()
 		for range 50 {
@@ -136,18 +147,18 @@ func TestKnownKeysOutliveTheirServer(t *testing.T) {
 		}
 		require.Zero(t, time.Since(began), "only one push an interval waits")
 		was := h.count()
-		time.Sleep(12 * time.Hour)
+		pass(12 * time.Hour)
 		require.Equal(t, 503, push(t, e, s.issuer.Key()), "keys of more than a day ago prove nothing")
 		require.Equal(t, was, h.count())
 		s.gone.Store(false)
 		s.issuer.SetDown(false)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		require.Equal(t, 204, push(t, e, s.issuer.Key()), "it recovers by itself")
 	})
 }
 
 func TestWithoutAnyKeyItCannotBeTold(t *testing.T) {
-	s := &keyServer{issuer: newIssuer(t)}
+	s := newKeyServer(t)
 	s.issuer.SetDown(true)
 	synctest.Test(t, func(t *testing.T) {
 		e, h := verified(t, s)
@@ -156,13 +167,13 @@ func TestWithoutAnyKeyItCannotBeTold(t *testing.T) {
 		require.Equal(t, 1, s.issuer.Fetched())
 		require.Zero(t, h.count())
 		s.issuer.SetDown(false)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		require.Equal(t, 204, push(t, e, s.issuer.Key()), "a first fetch that failed must not cost an interval")
 	})
 }
 
 func TestManyPushesFetchTheKeysOnce(t *testing.T) {
-	s := &keyServer{issuer: newIssuer(t)}
+	s := newKeyServer(t)
 	e, h := verified(t, s)
 	var wg sync.WaitGroup
 	for range 30 {
@@ -181,7 +192,7 @@ func TestKeySetsThatAreNone(t *testing.T) {
 	issuer := newIssuer(t)
 	body := func(s string) answers {
 		return func() (*http.Response, error) {
-			return &http.Response{StatusCode: 200, Status: "200 OK", Header: http.Header{}, Body: io.NopCloser(strings.NewReader(s))}, nil
+			return &http.Response{StatusCode: http.StatusOK, Status: "200 OK", Header: http.Header{}, Body: io.NopCloser(strings.NewReader(s))}, nil
 		}
 	}
 	secret := `{"keys":[{"kty":"oct","kid":"key-1","k":"c2VzYW1lc2VzYW1lc2VzYW1lc2VzYW1lc2VzYW1lMTI","alg":"HS256"}]}`

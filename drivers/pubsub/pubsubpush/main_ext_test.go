@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/drivers/pubsub"
@@ -60,9 +61,20 @@ func openPush(t testing.TB, q pubsubfake.Queue) *pubsub.PushSubscription {
 	return s
 }
 
+// googleKey is of the kind that Google signs with. The tests share it: an RSA key
+// takes long to make on a machine that is busy.
+var googleKey = sync.OnceValues(func() (pushtest.Key, error) { return pushtest.NewKey("key-1", jose.RS256) })
+
 func newIssuer(t testing.TB) *pushtest.Issuer {
 	t.Helper()
-	i, err := pushtest.NewIssuer()
+	key, err := googleKey()
+	require.NoError(t, err)
+	return issuerOf(t, key)
+}
+
+func issuerOf(t testing.TB, key pushtest.Key) *pushtest.Issuer {
+	t.Helper()
+	i, err := pushtest.NewIssuer(key)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, i.Close()) })
 	return i
@@ -110,7 +122,7 @@ func insecure(t testing.TB, h handler.Handler, c pubsubpush.Config) *pubsubpush.
 
 // post sends a request to an endpoint without a server between.
 func post(e http.Handler, body string, header ...string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodPost, "/push", strings.NewReader(body))
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/push", strings.NewReader(body))
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Add(header[i], header[i+1])
 	}

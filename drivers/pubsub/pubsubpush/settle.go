@@ -53,13 +53,13 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, m *handler.Mess
 }
 
 // call runs the handler and makes an error of its panic.
-func (e *Endpoint) call(ctx context.Context, m *handler.Message, o *handler.Origin) (err error) {
+func (e *Endpoint) call(ctx context.Context, m *handler.Message, o *handler.Origin) error {
 	// A goroutine of its own, since a handler may end it (runtime.Goexit): the
 	// server's would take the connection with it, unanswered.
-	done := make(chan struct{})
-	err = errGoexit
+	done := make(chan error, 1)
 	go func() {
-		defer close(done)
+		err := errGoexit
+		defer func() { done <- err }()
 		defer func() {
 			p := recover()
 			if p == nil {
@@ -74,8 +74,7 @@ func (e *Endpoint) call(ctx context.Context, m *handler.Message, o *handler.Orig
 		}()
 		err = e.handler.Handle(ctx, m)
 	}()
-	<-done
-	return err
+	return <-done
 }
 
 // settle carries a verdict out.

@@ -13,6 +13,12 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
+// signatureRemoved is what Cloud Run and Cloud Run functions put in place of the
+// signature of some tokens that they have verified, lest the program use them
+// elsewhere (Cloud Run's troubleshooting page, "Identity token signature redacted
+// by Google").
+const signatureRemoved = ".SIGNATURE_REMOVED_BY_GOOGLE"
+
 // maxToken bounds a token: Google's have about 1,200 bytes.
 const maxToken = 8 << 10
 
@@ -89,6 +95,11 @@ func bearer(h http.Header) (string, error) {
 // parseToken reads a token, without believing it, and the ID of the key that it
 // says it is signed with.
 func parseToken(token string) (*jwt.JSONWebToken, string, error) {
+	if strings.HasSuffix(token, signatureRemoved) {
+		// Anybody can write that: it proves nothing by itself.
+		return nil, "", errors.New("the platform took the token's signature away, so that it cannot be verified here: " +
+			"if the service requires authentication, and only then, set Insecure")
+	}
 	t, err := jwt.ParseSigned(token, algorithms)
 	if err != nil {
 		return nil, "", errors.New("the bearer token is no JWT signed with RS256 or ES256")

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/seldom"
 )
 
 // source is a source of package sqs: one that knows the messages that someone
@@ -33,7 +34,7 @@ type Function struct {
 	handler handler.Handler
 	origin  *handler.Origin
 	counts  counts
-	loud    oncePer // rejections that have nowhere to go
+	loud    seldom.Event // rejections that have nowhere to go
 }
 
 // New returns a Function that runs h on the events of the queue that src was

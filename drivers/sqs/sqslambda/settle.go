@@ -157,7 +157,7 @@ func (s *settler) unsettled(it *item, err error) {
 	f.counts.unsettled.Add(1)
 	const text = "verdict could not be carried out: the message is reported as failed and comes again when its visibility timeout ends"
 	if action == handler.DeadLetter {
-		if missed, ok := f.loud.allow(time.Now(), time.Minute); ok {
+		if missed, ok := f.loud.Allow(time.Now(), time.Minute); ok {
 			f.log.Error(text, "queue", f.caps.Queue, "message", it.id, "attempt", it.attempt, "verdict", action.String(),
 				"dead_letter_queue", f.caps.DeadLetterQueue, "reason", it.verdict.Err, "error", err, "not_logged", missed)
 		}

@@ -50,7 +50,7 @@ func (i *invocation) reject(it *item, reason error, now time.Time) {
 	f := i.f
 	if !f.caps.DeadLetter {
 		it.verdict = handler.Verdict{Err: reason}
-		if missed, ok := f.loud.allow(now, time.Minute); ok {
+		if missed, ok := f.loud.Allow(now, time.Minute); ok {
 			f.log.Error("message rejected, but the queue has no dead-letter queue: it is retried; give the queue one (sluice apply)",
 				"queue", f.caps.Queue, "message", it.id, "reason", reason, "not_logged", missed)
 		}

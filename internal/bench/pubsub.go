@@ -1,0 +1,279 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math"
+	"sync/atomic"
+	"time"
+
+	gcp "cloud.google.com/go/pubsub/v2"
+	apiv1 "cloud.google.com/go/pubsub/v2/apiv1"
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"gocloud.dev/pubsub/gcppubsub"
+	"google.golang.org/api/option"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/stats"
+
+	"github.com/sluice-go/sluice/drivers/pubsub"
+	"github.com/sluice-go/sluice/internal/bench/fastpubsub"
+)
+
+// rpcs counts requests: each message that is sent, so that those of a stream
+// count too.
+type rpcs struct{ counts *counter }
+
+type rpcKey struct{}
+
+// TagRPC implements [stats.Handler].
+func (r *rpcs) TagRPC(ctx context.Context, i *stats.RPCTagInfo) context.Context {
+	return context.WithValue(ctx, rpcKey{}, action(i.FullMethodName))
+}
+
+// HandleRPC implements [stats.Handler].
+func (r *rpcs) HandleRPC(ctx context.Context, s stats.RPCStats) {
+	if _, ok := s.(*stats.OutPayload); ok {
+		if name, ok := ctx.Value(rpcKey{}).(string); ok {
+			r.counts.add(name)
+		}
+	}
+}
+
+// TagConn implements [stats.Handler].
+func (r *rpcs) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+
+// HandleConn implements [stats.Handler].
+func (r *rpcs) HandleConn(context.Context, stats.ConnStats) {}
+
+// A subscription is the one of the fake, and clients of it whose requests are
+// counted.
+type subscription struct {
+	conn    *grpc.ClientConn
+	clients pubsub.Clients
+	counts  *counter
+}
+
+func (s *subscription) options() []option.ClientOption {
+	return []option.ClientOption{option.WithGRPCConn(s.conn), option.WithoutAuthentication(), option.WithTelemetryDisabled()}
+}
+
+// newSubscription connects to the fake and drops what a run before has left.
+func newSubscription(ctx context.Context, e *env) (*subscription, error) {
+	s := &subscription{counts: &counter{}}
+	var err error
+	s.conn, err = grpc.NewClient("passthrough:///"+e.pubsub, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithStatsHandler(&rpcs{s.counts}), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32)))
+	if err != nil {
+		return nil, err
+	}
+	if s.clients.Subscriptions, err = apiv1.NewSubscriptionAdminClient(ctx, s.options()...); err != nil {
+		return nil, err
+	}
+	if s.clients.Topics, err = apiv1.NewTopicAdminClient(ctx, s.options()...); err != nil {
+		return nil, err
+	}
+	_, err = s.clients.Subscriptions.Seek(ctx, &pubsubpb.SeekRequest{Subscription: fastpubsub.Subscription})
+	return s, err
+}
+
+// publishRaw publishes in calls of so many messages.
+func (s *subscription) publishRaw(ctx context.Context, goroutines, n, call int) error {
+	body := bytes.Repeat([]byte("x"), bodySize)
+	return split(goroutines, n, func(n int) error {
+		for n > 0 {
+			r := &pubsubpb.PublishRequest{Topic: fastpubsub.Topic, Messages: make([]*pubsubpb.PubsubMessage, min(n, call))}
+			for i := range r.Messages {
+				r.Messages[i] = &pubsubpb.PubsubMessage{Data: body}
+			}
+			if _, err := s.clients.Topics.Publish(ctx, r); err != nil {
+				return err
+			}
+			n -= len(r.Messages)
+		}
+		return nil
+	})
+}
+
+// pubsubConsumer consumes n messages; done ends it, after the measuring.
+type pubsubConsumer func(ctx context.Context, s *subscription, n int) (done func() error, err error)
+
+func pubsubCases() []experiment {
+	return []experiment{{
+		id: "pubsub-consume/32", title: "Pub/Sub consume, no-op, concurrency 32, on a fast fake", open: startPubSub,
+		peers: []peer{
+			{sluice, consumePubSub(consumeSluicePubSub(32))},
+			{sluice + ", concurrency 1,000", consumePubSub(consumeSluicePubSub(1000))},
+			{"raw unary Pull", consumePubSub(consumePull)},
+			{"pubsub/v2 Subscriber", consumePubSub(consumeSubscriber)},
+			{"gocloud gcppubsub", consumePubSub(consumeGCP)},
+		},
+	}, {
+		id: "pubsub-publish/32", title: "Pub/Sub publish, 32 goroutines that wait, on a fast fake", open: startPubSub,
+		peers: []peer{
+			{sluice, publishPubSub(publishSluice)},
+			{"raw Publish, 1 a call", publishPubSub(func(ctx context.Context, s *subscription, n int) error {
+				return s.publishRaw(ctx, senders, n, 1)
+			})},
+			{"pubsub/v2 Publisher", publishPubSub(publishPublisher)},
+			{"gocloud gcppubsub", publishPubSub(publishGCP)},
+		},
+	}}
+}
+
+func consumePubSub(consume pubsubConsumer) func(context.Context, *env) (sample, error) {
+	return func(ctx context.Context, e *env) (sample, error) {
+		s, err := newSubscription(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		n := 5 * e.sizes.messages
+		if err := s.publishRaw(ctx, 4, n, 500); err != nil {
+			return nil, err
+		}
+		m, err := begin(s.counts)
+		if err != nil {
+			return nil, err
+		}
+		done, err := consume(ctx, s, n)
+		if err != nil {
+			return nil, err
+		}
+		r, err := m.end(n)
+		if done != nil {
+			err = errors.Join(err, done())
+		}
+		return r, errors.Join(err, s.conn.Close())
+	}
+}
+
+func consumeSluicePubSub(concurrency int) pubsubConsumer {
+	return func(ctx context.Context, s *subscription, n int) (func() error, error) {
+		src, err := pubsub.NewSource(ctx, s.clients, fastpubsub.Subscription, nil)
+		if err != nil {
+			return nil, err
+		}
+		return runSluice(ctx, src, n, concurrency, 0)
+	}
+}
+
+// consumePull is what one writes on the API itself: each poller pulls a
+// thousand, handles and acknowledges them.
+func consumePull(ctx context.Context, s *subscription, n int) (func() error, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var handled atomic.Int64
+	return nil, split(pollers, n, func(int) error {
+		for handled.Load() < int64(n) {
+			r, err := s.clients.Subscriptions.Pull(ctx, &pubsubpb.PullRequest{Subscription: fastpubsub.Subscription, MaxMessages: 1000})
+			if handled.Load() >= int64(n) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			ids := make([]string, len(r.ReceivedMessages))
+			for i, m := range r.ReceivedMessages {
+				ids[i] = m.AckId
+			}
+			if len(ids) == 0 {
+				continue
+			}
+			err = s.clients.Subscriptions.Acknowledge(ctx, &pubsubpb.AcknowledgeRequest{Subscription: fastpubsub.Subscription, AckIds: ids})
+			if err != nil {
+				return err
+			}
+			if handled.Add(int64(len(ids))) >= int64(n) {
+				cancel()
+			}
+		}
+		return nil
+	})
+}
+
+func consumeSubscriber(ctx context.Context, s *subscription, n int) (func() error, error) {
+	c, err := gcp.NewClient(ctx, fastpubsub.Project, s.options()...)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var handled atomic.Int64
+	err = c.Subscriber(fastpubsub.Subscription).Receive(ctx, func(_ context.Context, m *gcp.Message) {
+		m.Ack()
+		if handled.Add(1) == int64(n) {
+			cancel() // Receive then sends the acks that are left
+		}
+	})
+	return nil, err
+}
+
+func consumeGCP(ctx context.Context, s *subscription, n int) (func() error, error) {
+	c, err := gcppubsub.SubscriberClient(ctx, s.conn)
+	if err != nil {
+		return nil, err
+	}
+	sub, err := gcppubsub.OpenSubscriptionByPath(c, fastpubsub.Subscription, nil)
+	if err != nil {
+		return nil, err
+	}
+	return nil, workers(ctx, sub, n, 32, 0)
+}
+
+func publishPubSub(publish func(ctx context.Context, s *subscription, n int) error) func(context.Context, *env) (sample, error) {
+	return func(ctx context.Context, e *env) (sample, error) {
+		s, err := newSubscription(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		m, err := begin(s.counts)
+		if err != nil {
+			return nil, err
+		}
+		if err := publish(ctx, s, e.sizes.messages); err != nil {
+			return nil, err
+		}
+		r, err := m.end(e.sizes.messages)
+		return r, errors.Join(err, s.conn.Close())
+	}
+}
+
+func publishSluice(ctx context.Context, s *subscription, n int) error {
+	sink, err := pubsub.NewSink(ctx, s.clients, fastpubsub.Topic)
+	if err != nil {
+		return err
+	}
+	return sendSluice(ctx, sink, n, 1)
+}
+
+func publishPublisher(ctx context.Context, s *subscription, n int) error {
+	c, err := gcp.NewClient(ctx, fastpubsub.Project, s.options()...)
+	if err != nil {
+		return err
+	}
+	p := c.Publisher(fastpubsub.Topic)
+	p.PublishSettings.DelayThreshold = 5 * time.Millisecond // as long as Sluice waits
+	defer p.Stop()
+	body := bytes.Repeat([]byte("x"), bodySize)
+	return split(senders, n, func(n int) error {
+		for range n {
+			if _, err := p.Publish(ctx, &gcp.Message{Data: body}).Get(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func publishGCP(ctx context.Context, s *subscription, n int) error {
+	c, err := gcppubsub.PublisherClient(ctx, s.conn)
+	if err != nil {
+		return err
+	}
+	topic, err := gcppubsub.OpenTopicByPath(c, fastpubsub.Topic, nil)
+	if err != nil {
+		return err
+	}
+	return errors.Join(sendGocloud(ctx, topic, n, senders), topic.Shutdown(ctx))
+}

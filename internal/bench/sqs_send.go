@@ -1,0 +1,120 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"gocloud.dev/pubsub/awssnssqs"
+
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/handler/producer"
+)
+
+// senders is how many goroutines send.
+const senders = 32
+
+func sqsSendCases() []experiment {
+	return []experiment{{
+		id: "sqs-send/32", title: "SQS send, 32 goroutines", open: startSQS,
+		peers: []peer{
+			{sluice, sendSQS(sendSluiceSQS(1))},
+			{sluice + ", 10 a call", sendSQS(sendSluiceSQS(10))},
+			{"raw SDK, 10 a call", sendSQS(sendRawBatch)},
+			{"raw SDK, 1 a call", sendSQS(sendRawSingle)},
+			{"gocloud awssnssqs", sendSQS(func(ctx context.Context, q *queue, n int) error {
+				topic := awssnssqs.OpenSQSTopic(ctx, q.api, q.url, nil)
+				return errors.Join(sendGocloud(ctx, topic, n, senders), topic.Shutdown(ctx))
+			})},
+		},
+	}}
+}
+
+func sendSQS(send func(ctx context.Context, q *queue, n int) error) func(context.Context, *env) (sample, error) {
+	return func(ctx context.Context, e *env) (sample, error) {
+		q, err := newQueue(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		defer q.close()
+		m, err := begin(q.counts)
+		if err != nil {
+			return nil, err
+		}
+		if err := send(ctx, q, e.sizes.messages); err != nil {
+			return nil, err
+		}
+		return m.end(e.sizes.messages)
+	}
+}
+
+// sendSluiceSQS sends a few messages a call. Each caller waits for the answer.
+func sendSluiceSQS(call int) func(ctx context.Context, q *queue, n int) error {
+	return func(ctx context.Context, q *queue, n int) error {
+		sink, err := q.opener().OpenSink(ctx, q.address(), nil)
+		if err != nil {
+			return err
+		}
+		return sendSluice(ctx, sink, n, call)
+	}
+}
+
+func sendSluice(ctx context.Context, sink drivers.Sink, n, call int) error {
+	p, err := producer.New(sink, nil)
+	if err != nil {
+		return err
+	}
+	body := bytes.Repeat([]byte("x"), bodySize)
+	err = split(senders, n, func(n int) error {
+		for n > 0 {
+			ms := make([]*handler.Message, min(call, n))
+			for i := range ms {
+				ms[i] = &handler.Message{Body: body}
+			}
+			if err := p.Send(ctx, ms...); err != nil {
+				return err
+			}
+			n -= len(ms)
+		}
+		return nil
+	})
+	return errors.Join(err, p.Close())
+}
+
+// sendRawBatch has each goroutine send batches of ten that it has at hand.
+func sendRawBatch(ctx context.Context, q *queue, n int) error {
+	body := strings.Repeat("x", bodySize)
+	return split(senders, n, func(n int) error {
+		for n > 0 {
+			es := make([]types.SendMessageBatchRequestEntry, min(n, 10))
+			for i := range es {
+				es[i] = types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), MessageBody: &body}
+			}
+			if _, err := q.api.SendMessageBatch(ctx, &awssqs.SendMessageBatchInput{QueueUrl: &q.url, Entries: es}); err != nil {
+				return err
+			}
+			n -= len(es)
+		}
+		return nil
+	})
+}
+
+// sendRawSingle has each goroutine send the one message that it has at hand,
+// which is what Sluice's callers do.
+func sendRawSingle(ctx context.Context, q *queue, n int) error {
+	body := strings.Repeat("x", bodySize)
+	return split(senders, n, func(n int) error {
+		for range n {
+			if _, err := q.api.SendMessage(ctx, &awssqs.SendMessageInput{QueueUrl: &q.url, MessageBody: &body}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
