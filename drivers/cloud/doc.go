@@ -34,15 +34,15 @@
 // process holds is lost if it crashes: use one that has it for what must not be
 // lost.
 //
-// RabbitMQ needs care. gocloud's driver asks for no bound on what is pushed to a
-// source: name one with prefetch_count, larger than the handlers' concurrency and
-// the retries that wait. It never closes its channel: give each subscription a
-// connection of its own, and close that in [SourceConfig].Release. After a broken
-// connection a topic stays broken. A channel that RabbitMQ closes under a handler
-// (consumer_timeout, half an hour) is opened anew under it, and a late ack may then
-// hit another message: keep handlers well below it. Messages are sent as
-// transient, so that a durable queue loses them with a restart, unless the
-// queue's type is quorum, which keeps all.
+// RabbitMQ needs care, which a program takes with a [Provider]. gocloud's driver
+// asks for no bound on what is pushed to a source: name one with prefetch_count,
+// larger than the handlers' concurrency and the retries that wait. It never closes
+// its channel: give each subscription a connection of its own, and close that in
+// Release. A channel that RabbitMQ closes under a handler (consumer_timeout, half an
+// hour) is opened anew under it, and a late ack would then hit another message: have
+// Lost ask the delivery's channel. Messages are sent as transient, which a classic
+// queue loses with a restart: have Prepare make them persistent. After a broken
+// connection a topic stays broken, and the program has to open it anew.
 //
 // One ack that fails makes gocloud's subscription fail for good; the source
 // reports that once and opens the subscription anew.

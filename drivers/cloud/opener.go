@@ -48,6 +48,10 @@ type Provider struct {
 	Stop func(s *pubsub.Subscription) error
 	// Release is [SourceConfig].Release.
 	Release func(s *pubsub.Subscription) error
+	// Lost is [SourceConfig].Lost.
+	Lost func(m *pubsub.Message) bool
+	// Prepare is [SinkConfig].Prepare.
+	Prepare func(as func(any) bool) error
 	// Flush is [SinkConfig].Flush, for the given topic.
 	Flush func(ctx context.Context, t *pubsub.Topic) error
 }
@@ -82,7 +86,7 @@ func (o *Opener) OpenSource(ctx context.Context, u *url.URL, opts *drivers.Optio
 	if err != nil {
 		return nil, err
 	}
-	c := SourceConfig{Queue: t.queue, System: t.system, Stop: t.provider.Stop, Release: t.provider.Release}
+	c := SourceConfig{Queue: t.queue, System: t.system, Stop: t.provider.Stop, Release: t.provider.Release, Lost: t.provider.Lost}
 	closeAll := func() {
 		if c.Republish != nil {
 			_ = c.Republish.Close() // the error of opening is the one to tell
@@ -141,7 +145,7 @@ func (o *Opener) sink(ctx context.Context, u *url.URL, maxBytes int) (*Sink, err
 		return nil, refuseURL(ctx, queue, err)
 	}
 	p := o.Providers[u.Scheme]
-	c := SinkConfig{Queue: queue, System: system(p, u), MaxMessageBytes: maxBytes}
+	c := SinkConfig{Queue: queue, System: system(p, u), MaxMessageBytes: maxBytes, Prepare: p.Prepare}
 	if p.Flush != nil {
 		c.Flush = func(ctx context.Context) error { return p.Flush(ctx, topic) }
 	}

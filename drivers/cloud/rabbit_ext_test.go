@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/url"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
@@ -15,6 +17,7 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/cloud"
 	"github.com/sluice-go/sluice/drivers/drivertest"
+	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/testserver"
 )
 
@@ -24,6 +27,51 @@ import (
 type rabbit struct {
 	server string
 	topics *amqp.Connection
+}
+
+func startRabbit(t *testing.T) rabbit {
+	t.Helper()
+	r := rabbit{server: testserver.RabbitMQ(t).URL}
+	var err error
+	r.topics, err = amqp.Dial(r.server)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, r.topics.Close()) })
+	return r
+}
+
+func (r rabbit) mux(lost func(*pubsub.Message) bool) *drivers.Mux {
+	gomux := new(pubsub.URLMux)
+	gomux.RegisterTopic(rabbitpubsub.Scheme, r)
+	gomux.RegisterSubscription(rabbitpubsub.Scheme, r)
+	return drivers.NewMux(&cloud.Opener{Mux: gomux, Providers: map[string]cloud.Provider{
+		rabbitpubsub.Scheme: {System: "rabbitmq", Release: hangUp, Lost: lost, Prepare: persist},
+	}})
+}
+
+// taken is true for a delivery whose channel is closed: RabbitMQ has requeued it,
+// and its tag means another on the channel that gocloud has opened since.
+func taken(m *pubsub.Message) bool {
+	ch, ok := channel(m)
+	return ok && ch.IsClosed()
+}
+
+func channel(m *pubsub.Message) (*amqp.Channel, bool) {
+	var d amqp.Delivery
+	if !m.As(&d) {
+		return nil, false
+	}
+	ch, ok := d.Acknowledger.(*amqp.Channel)
+	return ch, ok
+}
+
+// persist has RabbitMQ keep a message on disk.
+func persist(as func(any) bool) error {
+	var p *amqp.Publishing
+	if !as(&p) {
+		return errors.New("rabbit: gocloud does not tell what it publishes")
+	}
+	p.DeliveryMode = amqp.Persistent
+	return nil
 }
 
 func (r rabbit) OpenTopicURL(ctx context.Context, u *url.URL) (*pubsub.Topic, error) {
@@ -75,17 +123,8 @@ func TestConformanceRabbitMQ(t *testing.T) {
 }
 
 func rabbitConformance(t *testing.T, server, retry string) {
-	r := rabbit{server: testserver.RabbitMQ(t).URL}
-	var err error
-	r.topics, err = amqp.Dial(r.server)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, r.topics.Close()) })
-	gomux := new(pubsub.URLMux)
-	gomux.RegisterTopic(rabbitpubsub.Scheme, r)
-	gomux.RegisterSubscription(rabbitpubsub.Scheme, r)
-	mux := drivers.NewMux(&cloud.Opener{Mux: gomux, Providers: map[string]cloud.Provider{
-		rabbitpubsub.Scheme: {System: "rabbitmq", Release: hangUp},
-	}})
+	r := startRabbit(t)
+	mux := r.mux(taken)
 	drivertest.Run(t, &drivertest.Harness{
 		Server: server,
 		NewQueue: func(_ context.Context, o drivertest.QueueOptions) (*drivertest.Queue, error) {
@@ -119,4 +158,72 @@ func rabbitConformance(t *testing.T, server, retry string) {
 			"CLOSE-5": {Reason: "there is no lease: what the closed source held comes back at once, before what is sent later", Flaky: true},
 		},
 	})
+}
+
+func TestRabbitMQKeepsWhatIsSentOnDisk(t *testing.T) {
+	r := startRabbit(t)
+	ch, err := r.topics.Channel()
+	require.NoError(t, err)
+	name := testserver.Name(t)
+	require.NoError(t, declare(ch, name))
+	sink, err := r.mux(taken).OpenSink(t.Context(), "rabbit://"+name, nil)
+	require.NoError(t, err)
+	require.Nil(t, sink.Send(t.Context(), []*handler.Message{{Body: []byte("x")}}))
+	d, ok, err := ch.Get(name, true)
+	require.NoError(t, err)
+	require.True(t, ok, "the sink returns when RabbitMQ has it")
+	require.Equal(t, amqp.Persistent, d.DeliveryMode)
+	require.NoError(t, sink.Close())
+}
+
+// A channel that is closed under a handler takes its deliveries back. The
+// handler's ack must not hit what the next channel gives the same tag.
+func TestRabbitMQClosesAChannelUnderAHandler(t *testing.T) {
+	r := startRabbit(t)
+	ch, err := r.topics.Channel()
+	require.NoError(t, err)
+	name := testserver.Name(t)
+	require.NoError(t, declare(ch, name))
+	var closing atomic.Bool
+	mux := r.mux(func(m *pubsub.Message) bool {
+		if ch, ok := channel(m); ok && closing.Swap(false) {
+			if err := ch.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		return taken(m)
+	})
+	sink, err := mux.OpenSink(t.Context(), "rabbit://"+name, nil)
+	require.NoError(t, err)
+	source, err := mux.OpenSource(t.Context(), "rabbit://"+name+"?prefetch_count=10", nil)
+	require.NoError(t, err)
+	ack := func(d drivers.Delivery) []error {
+		return source.Settle(t.Context(), []drivers.Settlement{{Receipt: d.Receipt, Action: handler.Ack}})
+	}
+	receive := func() (d drivers.Delivery) {
+		require.Eventually(t, func() bool {
+			ds, err := source.Receive(t.Context(), 1, time.Second)
+			if err == nil && len(ds) > 0 {
+				d = ds[0]
+			}
+			return d.Message != nil // an error is the channel's end, told once
+		}, time.Minute, time.Millisecond)
+		return d
+	}
+	require.Nil(t, sink.Send(t.Context(), []*handler.Message{{Body: []byte("one")}}))
+	first := receive()
+	closing.Store(true)
+	errs := ack(first)
+	require.False(t, closing.Load(), "the channel was closed")
+	require.ErrorIs(t, errs[0], drivers.ErrLeaseLost)
+
+	again := receive()
+	require.Equal(t, first.Message.ID, again.Message.ID)
+	require.ErrorIs(t, ack(first)[0], drivers.ErrLeaseLost)
+	require.Nil(t, ack(again))
+	require.NoError(t, source.Close())
+	require.NoError(t, sink.Close())
+	_, ok, err := ch.Get(name, true)
+	require.NoError(t, err)
+	require.False(t, ok, "the second ack was for the second delivery")
 }

@@ -51,8 +51,10 @@ func (s *Source) takeDue(n int, now time.Time) (out []drivers.Delivery, next tim
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := 0
-	for k < len(s.held) && k < n && !s.held[k].due.After(now) {
-		out = append(out, s.deliver(s.held[k]))
+	for k < len(s.held) && len(out) < n && !s.held[k].due.After(now) {
+		if !s.lost(s.held[k]) { // what is lost comes again
+			out = append(out, s.deliver(s.held[k]))
+		}
 		k++
 	}
 	s.held = slices.Delete(s.held, 0, k)
@@ -64,6 +66,7 @@ func (s *Source) takeDue(n int, now time.Time) (out []drivers.Delivery, next tim
 
 var (
 	errStale   = errors.New("the delivery was settled before, or is another source's")
+	errTaken   = errors.New("the provider took the delivery back, and delivers the message again")
 	errNoNack  = errors.New("the provider has no nack: it does not deliver a message again")
 	errNoDelay = errors.New("gocloud's nack has no delay")
 	errNoDLQ   = errors.New("there is no dead-letter queue")
@@ -98,6 +101,8 @@ func (s *Source) settle(ctx context.Context, st *drivers.Settlement) (err error)
 		return closed(s.c.Queue, "settle")
 	case f == nil:
 		return &drivers.Error{Code: drivers.LeaseLost, Queue: s.c.Queue, Op: "settle", Err: errStale}
+	case s.lost(f):
+		return &drivers.Error{Code: drivers.LeaseLost, Queue: s.c.Queue, Op: "settle", Err: errTaken}
 	}
 	defer func() {
 		if err != nil && !errors.Is(err, errNoNack) { // with no nack there is nothing to keep it for

@@ -31,6 +31,10 @@ type SinkConfig struct {
 	// a gocloud driver whose Send returns earlier (NATS). Nil says that there is
 	// no need.
 	Flush func(ctx context.Context) error
+	// Prepare is gocloud's Message.BeforeSend of every message, for what gocloud has
+	// no field for (RabbitMQ: that it is to be kept on disk). It is called
+	// concurrently. Nil does nothing.
+	Prepare func(as func(any) bool) error
 }
 
 // A Sink sends to a gocloud topic. It implements [drivers.Sink].
@@ -122,6 +126,7 @@ func (s *Sink) publish(ctx context.Context, pms []*pubsub.Message, errs []error)
 		case ctx.Err() != nil:
 			errs[i] = ctx.Err()
 		case errs[i] == nil:
+			pm.BeforeSend = s.c.Prepare
 			wg.Go(func() { errs[i] = classify(ctx, s.c.Queue, "send", s.topic.Send(ctx, pm)) })
 		}
 	}

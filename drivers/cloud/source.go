@@ -55,6 +55,11 @@ type SourceConfig struct {
 	// each subscription that was opened, after it was shut down. Nil has the source
 	// give back each message by itself.
 	Release func(s *pubsub.Subscription) error
+	// Lost is true where the provider has taken a delivery back, so that settling it
+	// could hit another (RabbitMQ, when its channel was closed): it is then not
+	// settled, and the lease reported as lost. It is called without waiting for the
+	// provider, and concurrently. Nil knows of none.
+	Lost func(m *pubsub.Message) bool
 }
 
 // A Source receives from a gocloud subscription. It implements [drivers.Source].
@@ -282,7 +287,7 @@ func (s *Source) Close() error {
 	switch {
 	case s.c.Release != nil: // it gives back the messages themselves: no copies
 		for _, f := range back {
-			if f.pm.Nackable() {
+			if f.pm.Nackable() && !s.lost(f) {
 				f.pm.Nack() // gocloud logs each message that was neither acked nor nacked
 			}
 		}
@@ -291,6 +296,9 @@ func (s *Source) Close() error {
 		back = append(back, fetched(ctx, live)...)
 	}
 	for _, f := range back {
+		if s.lost(f) {
+			continue
+		}
 		err := s.back(ctx, f, false, f.due)
 		if !errors.Is(err, drivers.ErrUnsupported) { // what cannot be given back is the provider's to bring back
 			errs = append(errs, err)
@@ -312,6 +320,8 @@ func (s *Source) Close() error {
 	}
 	return errors.Join(errs...)
 }
+
+func (s *Source) lost(f *flight) bool { return s.c.Lost != nil && s.c.Lost(f.pm) }
 
 // fetched takes what gocloud has fetched ahead of the receives. Shutting its
 // subscription down would drop that: not every driver of gocloud's gives it back.

@@ -2,7 +2,9 @@
 // (github.com/ThreeDotsLabs/watermill) as handlers of Sluice, middleware and all,
 // for those who move one handler at a time.
 //
-// The payload is the body, metadata are the attributes, and the UUID is the ID.
+// The payload is the body, metadata are the attributes, and the UUID is the ID, or
+// that of [AttributeUUID]. [Publisher] is the way out: Watermill's message.Publisher
+// over Sluice's queues.
 // A nil error acks, as in Watermill's router; any other is the verdict that
 // [handler.VerdictOf] reads, which is a retry by the queue's policy for an error
 // of Watermill's kind. What the handler publishes is published before its own
@@ -69,6 +71,10 @@ func adapt(h message.HandlerFunc, publish func([]*message.Message) error) handle
 	return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
 		wm := message.NewMessageWithContext(ctx, m.ID, m.Body)
 		maps.Copy(wm.Metadata, m.Attributes)
+		if uuid := wm.Metadata[AttributeUUID]; uuid != "" {
+			wm.UUID = uuid
+			delete(wm.Metadata, AttributeUUID)
+		}
 		out, err := h(wm)
 		if err != nil {
 			return err

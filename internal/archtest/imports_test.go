@@ -55,7 +55,7 @@ var edgeRules = []edgeRule{
 		"handler depends on the standard library only"},
 	{is("handler/handlertest"), imports("handler"),
 		"a user's tests need no more than the user's handler does"},
-	{is("handler/consumer", "handler/producer"), func(_, to string) bool { return to == "handler" || to == "drivers" || leaf(to) },
+	{is("handler/consumer", "handler/producer", "handler/watermill"), func(_, to string) bool { return to == "handler" || to == "drivers" || leaf(to) },
 		"the runtime knows the port and no provider"},
 	{is("handler/httphandler", "handler/exechandler"), func(_, to string) bool { return to == "handler" || to == "handler/webhook" || leaf(to) },
 		"what hands messages to other programs knows no provider"},

@@ -84,6 +84,18 @@ func TestPostgresGivesEachTestADatabase(t *testing.T) {
 	require.NoError(t, conn.Close())
 }
 
+// RabbitMQ's node and Erlang's port mapper end with the command that started
+// them.
+func TestRabbitMQEndsWithItsCommand(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "go", "run", "./withservers", "-servers", "rabbitmq", "sh", "-c", "echo URL=$"+testserver.EnvRabbitMQ)
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+	found := regexp.MustCompile(`(?m)^URL=amqp://guest:guest@(127\.0\.0\.1:\d+)$`).FindSubmatch(out)
+	require.Len(t, found, 2, string(out))
+	_, err = net.Dial("tcp", string(found[1]))
+	require.Error(t, err, "it still answers")
+}
+
 func TestOwnPostgresStopsAndStarts(t *testing.T) {
 	s := testserver.OwnPostgres(t)
 	s.Stop(t)

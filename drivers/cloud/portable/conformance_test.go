@@ -6,27 +6,40 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/stretchr/testify/require"
 	"gocloud.dev/pubsub"
 	"gocloud.dev/pubsub/driver"
 	"gocloud.dev/pubsub/drivertest"
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/all"
+	"github.com/sluice-go/sluice/drivers/sqs"
+	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
 )
 
 // harness runs gocloud's own conformance tests over the queues of a mux.
 type harness struct {
 	mux   *drivers.Mux
+	make  func(ctx context.Context, queue string) error // nil: opening makes it
 	url   func(queue string) string
 	names map[driver.Topic]string
 }
 
 func (h *harness) CreateTopic(ctx context.Context, _ string) (driver.Topic, func(), error) {
 	name := "t-" + rand.Text()
+	if h.make != nil {
+		if err := h.make(ctx, name); err != nil {
+			return nil, nil, err
+		}
+	}
 	sink, err := h.mux.OpenSink(ctx, h.url(name), nil)
 	if err != nil {
 		return nil, nil, err
@@ -145,4 +158,28 @@ func TestGocloudConformance(t *testing.T) {
 			}, []drivertest.AsTest{asTest{}})
 		})
 	}
+}
+
+// SQS is a queue over the network, with batches and leases of its own.
+func TestGocloudConformanceOnSQS(t *testing.T) {
+	srv, err := sqstest.NewServer(nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, srv.Close()) })
+	for _, v := range srv.Env() {
+		name, value, _ := strings.Cut(v, "=")
+		t.Setenv(name, value)
+	}
+	cfg, err := config.LoadDefaultConfig(t.Context())
+	require.NoError(t, err)
+	client := awssqs.NewFromConfig(cfg)
+	drivertest.RunConformanceTests(t, func(context.Context, *testing.T) (drivertest.Harness, error) {
+		return &harness{
+			mux: drivers.NewMux(&sqs.Opener{}), names: map[driver.Topic]string{},
+			url: func(q string) string { return "awssqs:///" + q + "?region=us-east-1" },
+			make: func(ctx context.Context, q string) error {
+				_, err := client.CreateQueue(ctx, &awssqs.CreateQueueInput{QueueName: aws.String(q)})
+				return err
+			},
+		}, nil
+	}, []drivertest.AsTest{asTest{}})
 }
