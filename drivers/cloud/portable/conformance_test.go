@@ -25,32 +25,87 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// harness runs gocloud's own conformance tests over the queues of a mux.
+// harness runs gocloud's own conformance tests over the queues of a mux. A queue
+// is one subscription: a topic with several sends to as many queues.
 type harness struct {
-	mux   *drivers.Mux
-	make  func(ctx context.Context, queue string) error // nil: opening makes it
-	url   func(queue string) string
-	names map[driver.Topic]string
+	mux    *drivers.Mux
+	make   func(ctx context.Context, queue string) error // nil: opening makes it
+	url    func(queue string) string
+	topics map[driver.Topic]*fanOut
 }
 
-func (h *harness) CreateTopic(ctx context.Context, _ string) (driver.Topic, func(), error) {
+// fanOut is the sink of a topic: one queue from the start, for what is sent before
+// there is a subscription, and one more for each subscription after the first.
+type fanOut struct {
+	drivers.Sink
+
+	more       []drivers.Sink
+	queue      string
+	subscribed bool
+}
+
+func (f *fanOut) Send(ctx context.Context, ms []*handler.Message) []error {
+	errs := f.Sink.Send(ctx, ms)
+	for _, s := range f.more {
+		copies := make([]*handler.Message, len(ms))
+		for i, m := range ms {
+			c := *m
+			copies[i] = &c
+		}
+		for i, err := range s.Send(ctx, copies) {
+			if err != nil {
+				if errs == nil {
+					errs = make([]error, len(ms))
+				}
+				errs[i] = errors.Join(errs[i], err)
+			}
+		}
+	}
+	return errs
+}
+
+func (f *fanOut) Close() error {
+	err := f.Sink.Close()
+	for _, s := range f.more {
+		err = errors.Join(err, s.Close())
+	}
+	return err
+}
+
+func (h *harness) newQueue(ctx context.Context) (string, drivers.Sink, error) {
 	name := "t-" + rand.Text()
 	if h.make != nil {
 		if err := h.make(ctx, name); err != nil {
-			return nil, nil, err
+			return "", nil, err
 		}
 	}
 	sink, err := h.mux.OpenSink(ctx, h.url(name), nil)
+	return name, sink, err
+}
+
+func (h *harness) CreateTopic(ctx context.Context, _ string) (driver.Topic, func(), error) {
+	name, sink, err := h.newQueue(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	dt := newTopic(sink)
-	h.names[dt] = name
+	f := &fanOut{Sink: sink, queue: name}
+	dt := newTopic(f)
+	h.topics[dt] = f
 	return dt, func() {}, nil
 }
 
 func (h *harness) CreateSubscription(ctx context.Context, dt driver.Topic, _ string) (driver.Subscription, func(), error) {
-	source, err := h.mux.OpenSource(ctx, h.url(h.names[dt]), nil)
+	f := h.topics[dt]
+	queue := f.queue
+	if f.subscribed {
+		name, sink, err := h.newQueue(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		queue, f.more = name, append(f.more, sink)
+	}
+	f.subscribed = true
+	source, err := h.mux.OpenSource(ctx, h.url(queue), nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -94,7 +149,7 @@ func (h *harness) MakeNonexistentSubscription(context.Context) (driver.Subscript
 
 func (*harness) Close()                              {}
 func (*harness) MaxBatchSizes() (int, int)           { return 0, 0 }
-func (*harness) SupportsMultipleSubscriptions() bool { return false } // receivers of a queue share it
+func (*harness) SupportsMultipleSubscriptions() bool { return true }
 
 type asTest struct{}
 
@@ -154,7 +209,7 @@ func TestGocloudConformance(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir, mux := t.TempDir(), all.Mux()
 			drivertest.RunConformanceTests(t, func(context.Context, *testing.T) (drivertest.Harness, error) {
-				return &harness{mux: mux, names: map[driver.Topic]string{}, url: func(q string) string { return url(dir, q) }}, nil
+				return &harness{mux: mux, topics: map[driver.Topic]*fanOut{}, url: func(q string) string { return url(dir, q) }}, nil
 			}, []drivertest.AsTest{asTest{}})
 		})
 	}
@@ -174,7 +229,7 @@ func TestGocloudConformanceOnSQS(t *testing.T) {
 	client := awssqs.NewFromConfig(cfg)
 	drivertest.RunConformanceTests(t, func(context.Context, *testing.T) (drivertest.Harness, error) {
 		return &harness{
-			mux: drivers.NewMux(&sqs.Opener{}), names: map[driver.Topic]string{},
+			mux: drivers.NewMux(&sqs.Opener{}), topics: map[driver.Topic]*fanOut{},
 			url: func(q string) string { return "awssqs:///" + q + "?region=us-east-1" },
 			make: func(ctx context.Context, q string) error {
 				_, err := client.CreateQueue(ctx, &awssqs.CreateQueueInput{QueueName: aws.String(q)})
