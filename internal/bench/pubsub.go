@@ -194,6 +194,9 @@ func consumePull(ctx context.Context, s *subscription, n int) (func() error, err
 				continue
 			}
 			err = s.clients.Subscriptions.Acknowledge(ctx, &pubsubpb.AcknowledgeRequest{Subscription: fastpubsub.Subscription, AckIds: ids})
+			if handled.Load() >= int64(n) {
+				return nil // another poller has ended it, and so this request
+			}
 			if err != nil {
 				return err
 			}
