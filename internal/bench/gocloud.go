@@ -48,12 +48,12 @@ func sendGocloud(ctx context.Context, topic *pubsub.Topic, n, goroutines int) er
 	})
 }
 
-// workers is the least that keeps a subscription busy whatever is to be done:
-// it receives in as many goroutines as handle.
-func workers(ctx context.Context, sub *pubsub.Subscription, n, concurrency int, w time.Duration) error {
+// receiveGocloud receives in as many goroutines as handle, which is the most that
+// a subscription gives. Acks may still be on their way when it returns.
+func receiveGocloud(ctx context.Context, sub *pubsub.Subscription, n, concurrency int, w time.Duration) error {
 	var left atomic.Int64
 	left.Store(int64(n))
-	err := split(concurrency, n, func(int) error {
+	return split(concurrency, n, func(int) error {
 		for left.Add(-1) >= 0 {
 			m, err := sub.Receive(ctx)
 			if err != nil {
@@ -64,8 +64,4 @@ func workers(ctx context.Context, sub *pubsub.Subscription, n, concurrency int, 
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	return sub.Shutdown(ctx)
 }

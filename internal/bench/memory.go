@@ -104,7 +104,10 @@ func consumeMempubsub(ctx context.Context, n, concurrency int, w time.Duration) 
 	if err != nil {
 		return nil, err
 	}
-	if err := workers(ctx, sub, n, concurrency, w); err != nil {
+	if err := receiveGocloud(ctx, sub, n, concurrency, w); err != nil {
+		return nil, err
+	}
+	if err := sub.Shutdown(ctx); err != nil { // sends the acks that are left
 		return nil, err
 	}
 	s, err := m.end(n)

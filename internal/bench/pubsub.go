@@ -23,7 +23,10 @@ import (
 
 // rpcs counts requests: each message that is sent, so that those of a stream
 // count too.
-type rpcs struct{ counts *counter }
+type rpcs struct {
+	counts *counter
+	acked  atomic.Int64 // messages in the acknowledgements that were sent
+}
 
 type rpcKey struct{}
 
@@ -34,10 +37,15 @@ func (r *rpcs) TagRPC(ctx context.Context, i *stats.RPCTagInfo) context.Context 
 
 // HandleRPC implements [stats.Handler].
 func (r *rpcs) HandleRPC(ctx context.Context, s stats.RPCStats) {
-	if _, ok := s.(*stats.OutPayload); ok {
-		if name, ok := ctx.Value(rpcKey{}).(string); ok {
-			r.counts.add(name)
-		}
+	p, ok := s.(*stats.OutPayload)
+	if !ok {
+		return
+	}
+	if name, ok := ctx.Value(rpcKey{}).(string); ok {
+		r.counts.add(name)
+	}
+	if a, ok := p.Payload.(*pubsubpb.AcknowledgeRequest); ok {
+		r.acked.Add(int64(len(a.AckIds)))
 	}
 }
 
@@ -53,6 +61,7 @@ type subscription struct {
 	conn    *grpc.ClientConn
 	clients pubsub.Clients
 	counts  *counter
+	rpcs    *rpcs
 }
 
 func (s *subscription) options() []option.ClientOption {
@@ -62,9 +71,10 @@ func (s *subscription) options() []option.ClientOption {
 // newSubscription connects to the fake and drops what a run before has left.
 func newSubscription(ctx context.Context, e *env) (*subscription, error) {
 	s := &subscription{counts: &counter{}}
+	s.rpcs = &rpcs{counts: s.counts}
 	var err error
 	s.conn, err = grpc.NewClient("passthrough:///"+e.pubsub, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithStatsHandler(&rpcs{s.counts}), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32)))
+		grpc.WithStatsHandler(s.rpcs), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32)))
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +115,7 @@ func pubsubCases() []experiment {
 		peers: []peer{
 			{sluice, consumePubSub(consumeSluicePubSub(32))},
 			{sluice + ", concurrency 1,000", consumePubSub(consumeSluicePubSub(1000))},
+			{sluice + ", concurrency 4,000", consumePubSub(consumeSluicePubSub(4000))}, // what the raw loop holds
 			{"raw unary Pull", consumePubSub(consumePull)},
 			{"pubsub/v2 Subscriber", consumePubSub(consumeSubscriber)},
 			{"gocloud gcppubsub", consumePubSub(consumeGCP)},
@@ -129,7 +140,9 @@ func consumePubSub(consume pubsubConsumer) func(context.Context, *env) (sample, 
 			return nil, err
 		}
 		n := 5 * e.sizes.messages
-		if err := s.publishRaw(ctx, 4, n, 500); err != nil {
+		// More than are consumed: a peer that meets the end of the queue waits
+		// there for a Pull that brings nothing, and would be measured waiting.
+		if err := s.publishRaw(ctx, 4, 2*n, 500); err != nil {
 			return nil, err
 		}
 		m, err := begin(s.counts)
@@ -181,6 +194,9 @@ func consumePull(ctx context.Context, s *subscription, n int) (func() error, err
 				continue
 			}
 			err = s.clients.Subscriptions.Acknowledge(ctx, &pubsubpb.AcknowledgeRequest{Subscription: fastpubsub.Subscription, AckIds: ids})
+			if handled.Load() >= int64(n) {
+				return nil // another poller has ended it, and so this request
+			}
 			if err != nil {
 				return err
 			}
@@ -218,7 +234,12 @@ func consumeGCP(ctx context.Context, s *subscription, n int) (func() error, erro
 	if err != nil {
 		return nil, err
 	}
-	return nil, workers(ctx, sub, n, 32, 0)
+	if err := receiveGocloud(ctx, sub, n, 32, 0); err != nil {
+		return nil, err
+	}
+	// Shutdown waits for a Pull that no message will end: it is not measured.
+	err = until(ctx, func() bool { return s.rpcs.acked.Load() >= int64(n) })
+	return func() error { return sub.Shutdown(ctx) }, err
 }
 
 func publishPubSub(publish func(ctx context.Context, s *subscription, n int) error) func(context.Context, *env) (sample, error) {
