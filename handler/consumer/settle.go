@@ -13,7 +13,6 @@ import (
 
 // finish takes a flight whose handler has returned to its settlement.
 func (f *flight) finish(v handler.Verdict, now time.Time, o *outcome) {
-	c, l := f.lane.c, f.lane
 	f.msg.Body, f.msg.Attributes = f.body, f.attrs
 
 	f.mu.Lock()
@@ -24,20 +23,57 @@ func (f *flight) finish(v handler.Verdict, now time.Time, o *outcome) {
 		k.on, k.hooks = false, nil
 		f.answerAll(handler.ErrLeaseLost)
 	}
-	if f.lost {
+	var a aside
+	switch {
+	case f.lost:
 		f.state = done
 		f.mu.Unlock()
-		c.heap.Remove(&f.timer)
-		c.late(f, v.Action, handler.ErrLeaseLost)
+		f.lane.c.heap.Remove(&f.timer)
+		f.lane.c.late(f, v.Action, handler.ErrLeaseLost)
 		o.gone, o.group = true, groupFails
 		return
+	case v.Action == handler.Ack || v.Action == handler.Drop:
+		f.verdict = verdict{action: v.Action}
+		o.group = groupGoesOn
+	default:
+		if a = f.fails(&v, now, o); o.park {
+			f.mu.Unlock()
+			return
+		}
 	}
+	f.state = settling
+	if k := f.keep; k != nil && k.sent {
+		// The extension that is on its way must not overwrite the verdict's
+		// delay; its answer sends the verdict.
+		f.verdict.waits = true
+	}
+	waits := f.verdict.waits
+	f.mu.Unlock()
+
+	if v.Action != handler.Ack {
+		f.tellAside(&v, a, now)
+	}
+	if !waits {
+		f.lane.c.heap.Remove(&f.timer)
+		f.submit(now)
+	}
+}
+
+// aside is what a verdict asked for that cannot be.
+type aside struct {
+	noDLQ     bool          // there is no dead-letter queue
+	undelayed time.Duration // the delay that the provider cannot give
+}
+
+// fails decides what becomes of a message whose handler neither acked nor
+// discarded it. f.mu is held.
+//
+//go:noinline
+func (f *flight) fails(v *handler.Verdict, now time.Time, o *outcome) aside {
+	c, l := f.lane.c, f.lane
 	f.verdict = verdict{action: handler.Retry}
 	o.group = groupFails
 	switch v.Action {
-	case handler.Ack, handler.Drop:
-		f.verdict.action = v.Action
-		o.group = groupGoesOn
 	case handler.DeadLetter:
 		if l.caps.DeadLetter {
 			f.verdict.action = handler.DeadLetter
@@ -56,48 +92,41 @@ func (f *flight) finish(v handler.Verdict, now time.Time, o *outcome) {
 	default:
 		// An action that this runtime does not know: never lose the message.
 	}
-	noDLQ := v.Action == handler.DeadLetter && f.verdict.action != handler.DeadLetter
-	undelayed := time.Duration(0) // the delay that the provider cannot give
+	a := aside{noDLQ: v.Action == handler.DeadLetter && f.verdict.action != handler.DeadLetter}
 	if f.verdict.delayed {
 		asked := f.verdict.delay
 		f.verdict.delay = f.capDelay(asked, now)
 		if l.caps.MaxDelay < 0 {
-			undelayed = asked
+			a.undelayed = asked
 		}
 		o.delay = f.verdict.delay
 	}
 	if m := l.caps.MaxDelay; f.verdict.delayed && m > 0 && f.verdict.delay > m {
 		if f.park(now) {
-			f.mu.Unlock()
 			o.park = true
-			return
+			return a
 		}
 		f.verdict.delay = m
 	}
-	f.state = settling
-	if k := f.keep; k != nil && k.sent {
-		// The extension that is on its way must not overwrite the verdict's
-		// delay; its answer sends the verdict.
-		f.verdict.waits = true
-	}
-	waits := f.verdict.waits
-	f.mu.Unlock()
+	return a
+}
 
-	if noDLQ {
+// tellAside reports what is to be known of a verdict other than an ack.
+//
+//go:noinline
+func (f *flight) tellAside(v *handler.Verdict, a aside, now time.Time) {
+	c, l := f.lane.c, f.lane
+	if a.noDLQ {
 		c.noDeadLetter(f, v.Err, now)
 	}
-	if undelayed > 0 {
+	if a.undelayed > 0 {
 		if missed, ok := l.noDelay.Allow(now, time.Minute); ok {
 			c.log.Warn("the queue cannot delay a retry: the message is given back at once, without the delay",
-				"queue", l.caps.Queue, "message", f.msg.ID, "delay", undelayed, "not_logged", missed)
+				"queue", l.caps.Queue, "message", f.msg.ID, "delay", a.undelayed, "not_logged", missed)
 		}
 	}
 	if v.Action == handler.Drop {
 		c.log.Info("message discarded", "queue", l.caps.Queue, "message", f.msg.ID, "attempt", f.msg.Attempt, "reason", v.Err)
-	}
-	if !waits {
-		c.heap.Remove(&f.timer)
-		f.submit(now)
 	}
 }
 

@@ -151,32 +151,54 @@ func (c *Consumer) leave(f *flight, o outcome) []*flight {
 	return back
 }
 
+// A worker's stack holds what is called here for as long as its handler runs, and
+// there may be thousands of workers. What happens seldom, or to observers only,
+// is therefore in functions of its own that are not inlined: with their frames the
+// stack would outgrow the two KiB that a goroutine begins with.
+
 // run runs the handler on one flight and has its verdict carried out.
 func (c *Consumer) run(f *flight, now time.Time) outcome {
 	if !f.start(now) {
-		// The lease ended before the turn came: someone else may have it.
-		c.counts.lost.Add(1)
-		c.observe(handler.Event{Kind: handler.EventLeaseLost, Origin: f.lane.origin, Message: f.msg, Err: handler.ErrLeaseLost})
-		f.probe.started()
-		f.probe.finished()
-		return outcome{gone: true, group: groupFails}
+		return c.lapsed(f)
 	}
 	if len(c.cfg.Observers) > 0 {
-		c.observe(handler.Event{Kind: handler.EventStarted, Origin: f.lane.origin, Message: f.msg})
+		c.tellStarted(f)
 	}
 	f.probe.started()
 	return c.handled(f, c.call(f))
+}
+
+// lapsed ends a flight whose lease ended before its turn came: someone else may
+// have the message.
+//
+//go:noinline
+func (c *Consumer) lapsed(f *flight) outcome {
+	c.counts.lost.Add(1)
+	c.observe(handler.Event{Kind: handler.EventLeaseLost, Origin: f.lane.origin, Message: f.msg, Err: handler.ErrLeaseLost})
+	f.probe.started()
+	f.probe.finished()
+	return outcome{gone: true, group: groupFails}
+}
+
+//go:noinline
+func (c *Consumer) tellStarted(f *flight) {
+	c.observe(handler.Event{Kind: handler.EventStarted, Origin: f.lane.origin, Message: f.msg})
 }
 
 // call calls the handler. A panic becomes an error.
 func (c *Consumer) call(f *flight) error {
 	p, err := invoke.Call(&f.ctx, c.handler, f.msg)
 	if p != nil {
-		c.counts.panics.Add(1)
-		c.log.Error("handler panicked: the message is retried", "queue", f.lane.caps.Queue,
-			"message", f.msg.ID, "attempt", f.msg.Attempt, "panic", p.Value, "stack", string(p.Stack))
+		c.panicked(f, p)
 	}
 	return err
+}
+
+//go:noinline
+func (c *Consumer) panicked(f *flight, p *handler.PanicError) {
+	c.counts.panics.Add(1)
+	c.log.Error("handler panicked: the message is retried", "queue", f.lane.caps.Queue,
+		"message", f.msg.ID, "attempt", f.msg.Attempt, "panic", p.Value, "stack", string(p.Stack))
 }
 
 // handled reads the verdict and sends it on its way.
@@ -187,12 +209,16 @@ func (c *Consumer) handled(f *flight, err error) outcome {
 	v := handler.VerdictOf(err)
 	o := outcome{ended: now, took: now.Sub(f.started)}
 	if len(c.cfg.Observers) > 0 {
-		c.observe(handler.Event{
-			Kind: handler.EventHandled, Origin: f.lane.origin, Message: f.msg,
-			Action: v.Action, Duration: o.took, Err: err,
-		})
+		c.tellHandled(f, v.Action, o.took, err)
 	}
 	f.probe.finished()
 	f.finish(v, now, &o)
 	return o
+}
+
+//go:noinline
+func (c *Consumer) tellHandled(f *flight, a handler.Action, took time.Duration, err error) {
+	c.observe(handler.Event{
+		Kind: handler.EventHandled, Origin: f.lane.origin, Message: f.msg, Action: a, Duration: took, Err: err,
+	})
 }

@@ -23,6 +23,7 @@ const (
 	metricCore     = "core-%"       // of one core
 	metricExtend   = "requests/ext" // an extended lease
 	metricHeld     = "B/held"       // beyond the body
+	metricStack    = "B/stack"      // of those, the goroutines' stacks
 )
 
 // A sample is what one run measured.

@@ -265,7 +265,7 @@ func publishSluice(ctx context.Context, s *subscription, n int) error {
 	if err != nil {
 		return err
 	}
-	return sendSluice(ctx, sink, n, 1)
+	return sendSluice(ctx, sink, senders, n, 1)
 }
 
 func publishPublisher(ctx context.Context, s *subscription, n int) error {

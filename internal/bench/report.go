@@ -24,7 +24,7 @@ type report struct {
 // columns are the metrics of the table, in order. A column that no row of a
 // case has is left out there.
 var columns = []string{metricRate, metricTime, metricRequests, metricAllocs, metricBytes, metricCPU,
-	metricIdle, metricBurst, metricCore, metricExtend, metricHeld}
+	metricIdle, metricBurst, metricCore, metricExtend, metricHeld, metricStack}
 
 // table writes the rows as Markdown, a table a case: it reads well enough in a
 // terminal. Each value is the median, with the least and the most.

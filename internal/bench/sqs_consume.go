@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"gocloud.dev/pubsub/awssnssqs"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
@@ -70,8 +71,10 @@ func sqsConsumeCases() []experiment {
 				open:  startSQS,
 				peers: []peer{
 					{sluice, consumeSQS(consumeSluice, l)},
+					{fmt.Sprintf("%s, concurrency %d", sluice, concurrency+ahead), consumeSQS(consumeSluice, sqsLoad{concurrency + ahead, w.work})},
 					{"raw SDK loop", consumeSQS(rawLoop, l)},
 					{"raw, pipelined", consumeSQS(rawPipelined, l)},
+					{bounded, consumeSQS(rawBounded, l)},
 					{"gocloud awssnssqs", consumeSQS(consumeGocloudSQS, l)},
 				},
 			})
@@ -130,22 +133,45 @@ func rawLoop(ctx context.Context, q *queue, n int, l sqsLoad) (func() error, err
 	})
 }
 
+// ahead is how many messages the pipelined loop holds that no handler works on.
+const ahead = 10 * pollers
+
 // rawPipelined is the same with receiving, handling and deleting at the same
 // time, each by goroutines of its own.
 func rawPipelined(ctx context.Context, q *queue, n int, l sqsLoad) (func() error, error) {
+	return pipelined(ctx, q, n, l, nil)
+}
+
+// bounded is the pipelined loop under Sluice's rule: what it shows is what that
+// rule costs, and no runtime that keeps it can do much better.
+const bounded = "raw, pipelined, no message received before a handler is free"
+
+func rawBounded(ctx context.Context, q *queue, n int, l sqsLoad) (func() error, error) {
+	return pipelined(ctx, q, n, l, semaphore.NewWeighted(int64(l.concurrency)))
+}
+
+// pipelined receives only for handlers that are free, where there are slots to
+// tell by.
+func pipelined(ctx context.Context, q *queue, n int, l sqsLoad, slots *semaphore.Weighted) (func() error, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	received := make(chan *types.Message, 10*pollers)
-	handled := make(chan *string, 10*pollers)
+	received := make(chan *types.Message, ahead)
+	handled := make(chan *string, ahead)
 	var deleted atomic.Int64
 	var polls, handlers, deleters sync.WaitGroup
 	for range pollers {
 		polls.Go(func() {
 			for deleted.Load() < int64(n) && ctx.Err() == nil {
+				if slots != nil && slots.Acquire(ctx, 10) != nil {
+					return
+				}
 				ms, err := q.receive(ctx, time.Second)
 				if err != nil {
 					cancel(err)
 					return
+				}
+				if slots != nil {
+					slots.Release(int64(10 - len(ms)))
 				}
 				for i := range ms {
 					received <- &ms[i]
@@ -179,6 +205,9 @@ func rawPipelined(ctx context.Context, q *queue, n int, l sqsLoad) (func() error
 		handlers.Go(func() {
 			for m := range received {
 				work(l.work)
+				if slots != nil {
+					slots.Release(1)
+				}
 				handled <- m.ReceiptHandle
 			}
 		})

@@ -24,9 +24,11 @@ func sqsSendCases() []experiment {
 	return []experiment{{
 		id: "sqs-send/32", title: "SQS send, 32 goroutines", open: startSQS,
 		peers: []peer{
-			{sluice, sendSQS(sendSluiceSQS(1))},
-			{sluice + ", 10 a call", sendSQS(sendSluiceSQS(10))},
-			{"raw SDK, 10 a call", sendSQS(sendRawBatch)},
+			{sluice, sendSQS(sendSluiceSQS(senders, 1))},
+			{"raw SDK, 10 a call, as many under way: 3 goroutines", sendSQS(sendRawBatch(senders / 10))},
+			{sluice + ", 320 goroutines", sendSQS(sendSluiceSQS(10*senders, 1))},
+			{sluice + ", 10 a call", sendSQS(sendSluiceSQS(senders, 10))},
+			{"raw SDK, 10 a call", sendSQS(sendRawBatch(senders))},
 			{"raw SDK, 1 a call", sendSQS(sendRawSingle)},
 			{"gocloud awssnssqs", sendSQS(func(ctx context.Context, q *queue, n int) error {
 				topic := awssnssqs.OpenSQSTopic(ctx, q.api, q.url, nil)
@@ -55,23 +57,23 @@ func sendSQS(send func(ctx context.Context, q *queue, n int) error) func(context
 }
 
 // sendSluiceSQS sends a few messages a call. Each caller waits for the answer.
-func sendSluiceSQS(call int) func(ctx context.Context, q *queue, n int) error {
+func sendSluiceSQS(callers, call int) func(ctx context.Context, q *queue, n int) error {
 	return func(ctx context.Context, q *queue, n int) error {
 		sink, err := q.opener().OpenSink(ctx, q.address(), nil)
 		if err != nil {
 			return err
 		}
-		return sendSluice(ctx, sink, n, call)
+		return sendSluice(ctx, sink, callers, n, call)
 	}
 }
 
-func sendSluice(ctx context.Context, sink drivers.Sink, n, call int) error {
+func sendSluice(ctx context.Context, sink drivers.Sink, callers, n, call int) error {
 	p, err := producer.New(sink, nil)
 	if err != nil {
 		return err
 	}
 	body := bytes.Repeat([]byte("x"), bodySize)
-	err = split(senders, n, func(n int) error {
+	err = split(callers, n, func(n int) error {
 		for n > 0 {
 			ms := make([]*handler.Message, min(call, n))
 			for i := range ms {
@@ -88,21 +90,23 @@ func sendSluice(ctx context.Context, sink drivers.Sink, n, call int) error {
 }
 
 // sendRawBatch has each goroutine send batches of ten that it has at hand.
-func sendRawBatch(ctx context.Context, q *queue, n int) error {
-	body := strings.Repeat("x", bodySize)
-	return split(senders, n, func(n int) error {
-		for n > 0 {
-			es := make([]types.SendMessageBatchRequestEntry, min(n, 10))
-			for i := range es {
-				es[i] = types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), MessageBody: &body}
+func sendRawBatch(goroutines int) func(ctx context.Context, q *queue, n int) error {
+	return func(ctx context.Context, q *queue, n int) error {
+		body := strings.Repeat("x", bodySize)
+		return split(goroutines, n, func(n int) error {
+			for n > 0 {
+				es := make([]types.SendMessageBatchRequestEntry, min(n, 10))
+				for i := range es {
+					es[i] = types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), MessageBody: &body}
+				}
+				if _, err := q.api.SendMessageBatch(ctx, &awssqs.SendMessageBatchInput{QueueUrl: &q.url, Entries: es}); err != nil {
+					return err
+				}
+				n -= len(es)
 			}
-			if _, err := q.api.SendMessageBatch(ctx, &awssqs.SendMessageBatchInput{QueueUrl: &q.url, Entries: es}); err != nil {
-				return err
-			}
-			n -= len(es)
-		}
-		return nil
-	})
+			return nil
+		})
+	}
 }
 
 // sendRawSingle has each goroutine send the one message that it has at hand,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -84,7 +85,7 @@ func heldCases() []experiment {
 		peers: []peer{{sluice, holdLeases}},
 	}, {
 		id: "in-flight/4096", title: "Memory: 4,096 messages of 1 KiB in flight",
-		peers: []peer{{sluice, holdMessages}},
+		peers: []peer{{sluice, holdMessages}, {"a goroutine each that holds a body, and nothing else", holdGoroutines}},
 	}}
 }
 
@@ -124,22 +125,49 @@ func holdLeases(ctx context.Context, e *env) (sample, error) {
 func holdMessages(ctx context.Context, e *env) (sample, error) {
 	const body = 1 << 10
 	n := min(e.sizes.top, 4096)
-	before := inUse()
+	heap, stack := inUse()
 	end, err := hold(ctx, &tap{lease: tapLease, body: body}, n, nil)
 	if err != nil {
 		return nil, err
 	}
-	s := sample{metricHeld: (inUse()-before)/float64(n) - body}
-	return s, end()
+	heapAfter, stackAfter := inUse()
+	stack = (stackAfter - stack) / float64(n)
+	return sample{metricHeld: (heapAfter-heap)/float64(n) + stack - body, metricStack: stack}, end()
+}
+
+// holdGoroutines measures the least that a handler at work can take: it has a
+// goroutine.
+func holdGoroutines(_ context.Context, e *env) (sample, error) {
+	const body = 1 << 10
+	n := min(e.sizes.top, 4096)
+	bodies := make([][]byte, n) // not on the stacks
+	var started, ended sync.WaitGroup
+	end := make(chan struct{})
+	heap, stack := inUse()
+	started.Add(n)
+	for i := range bodies {
+		ended.Go(func() {
+			bodies[i] = make([]byte, body)
+			started.Done()
+			<-end
+		})
+	}
+	started.Wait()
+	heapAfter, stackAfter := inUse()
+	close(end)
+	ended.Wait()
+	runtime.KeepAlive(bodies)
+	stack = (stackAfter - stack) / float64(n)
+	return sample{metricHeld: (heapAfter-heap)/float64(n) + stack - body, metricStack: stack}, nil
 }
 
 // inUse is the memory that objects and stacks take, garbage left out.
-func inUse() float64 {
+func inUse() (heap, stack float64) {
 	var m runtime.MemStats
 	runtime.GC()
 	runtime.GC() // what finalizers held
 	runtime.ReadMemStats(&m)
-	return float64(m.HeapAlloc + m.StackInuse)
+	return float64(m.HeapAlloc), float64(m.StackInuse)
 }
 
 // hold has n handlers at work that wait for their end.
