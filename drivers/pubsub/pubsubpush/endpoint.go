@@ -7,13 +7,13 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/pubsub"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/seldom"
 )
 
 // An Endpoint receives what Pub/Sub or Eventarc pushes and gives it to a handler.
@@ -29,7 +29,7 @@ type Endpoint struct {
 	origin   atomic.Pointer[handler.Origin] // of the subscription that pushed last
 	counts   counts
 
-	refusals, malformed, noDLQ, failedDLQ oncePer
+	refusals, malformed, noDLQ, failedDLQ seldom.Event
 }
 
 var _ http.Handler = (*Endpoint)(nil)
@@ -107,7 +107,7 @@ func (e *Endpoint) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
 	e.counts.refused.Add(1)
-	if missed, ok := e.refusals.allow(time.Now()); ok {
+	if missed, ok := e.refusals.Allow(time.Now(), time.Minute); ok {
 		e.cfg.Logger.WarnContext(r.Context(), "push refused", "queue", e.cfg.Subscription.Name(), "status", status,
 			"reason", err, "remote", r.RemoteAddr, "not_logged", missed)
 	}
@@ -170,7 +170,7 @@ func (e *Endpoint) unread(w http.ResponseWriter, r *http.Request, status int, er
 	e.counts.malformed.Add(1)
 	o := e.origin.Load()
 	e.observe(handler.Event{Kind: handler.EventReceiveFailed, Origin: o, Err: err})
-	if missed, ok := e.malformed.allow(time.Now()); ok {
+	if missed, ok := e.malformed.Allow(time.Now(), time.Minute); ok {
 		e.cfg.Logger.ErrorContext(r.Context(), "push cannot be read: the service pushes it again; is Format what the subscription is set up for?",
 			"queue", o.Queue, "status", status, "reason", err, "not_logged", missed)
 	}
@@ -208,25 +208,6 @@ func (e *Endpoint) observe(ev handler.Event) {
 // answer tells the service no more than a status: what went wrong is nothing for
 // whoever can send a request.
 func answer(w http.ResponseWriter, status int) { w.WriteHeader(status) }
-
-// oncePer lets something through once a minute and counts the rest.
-type oncePer struct {
-	mu     sync.Mutex
-	next   time.Time
-	missed int
-}
-
-func (o *oncePer) allow(now time.Time) (missed int, ok bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if now.Before(o.next) {
-		o.missed++
-		return 0, false
-	}
-	missed, o.missed = o.missed, 0
-	o.next = now.Add(time.Minute)
-	return missed, true
-}
 
 // handlerContext is the context under which a push is handled: it ends with
 // Timeout, and when nobody waits for the answer any more.

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/http"
-	"runtime/debug"
 	"strconv"
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 const (
@@ -21,9 +21,6 @@ const (
 	buryTries  = 4
 	firstPause = 100 * time.Millisecond
 )
-
-// errGoexit is the verdict of a handler that ended its goroutine.
-var errGoexit = errors.New("the handler ended its goroutine (runtime.Goexit, or a testing FailNow)")
 
 // serve has a message handled and answers its request by the verdict.
 func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, m *handler.Message, o *handler.Origin) {
@@ -58,21 +55,14 @@ func (e *Endpoint) call(ctx context.Context, m *handler.Message, o *handler.Orig
 	// server's would take the connection with it, unanswered.
 	done := make(chan error, 1)
 	go func() {
-		err := errGoexit
+		err := invoke.ErrGoexit
 		defer func() { done <- err }()
-		defer func() {
-			p := recover()
-			if p == nil {
-				return
-			}
-			stack := debug.Stack()
+		var p *handler.PanicError
+		if p, err = invoke.Call(ctx, e.handler, m); p != nil {
 			e.counts.panics.Add(1)
 			e.cfg.Logger.ErrorContext(ctx, "handler panicked: the message is retried", "queue", o.Queue,
-				"message", m.ID, "attempt", m.Attempt, "panic", p, "stack", string(stack))
-			// It hides a verdict in p: a panic is always a retry.
-			err = &handler.PanicError{Value: p, Stack: stack}
-		}()
-		err = e.handler.Handle(ctx, m)
+				"message", m.ID, "attempt", m.Attempt, "panic", p.Value, "stack", string(p.Stack))
+		}
 	}()
 	return <-done
 }
@@ -124,7 +114,7 @@ func (e *Endpoint) retry(w http.ResponseWriter, m *handler.Message, o *handler.O
 // then.
 func (e *Endpoint) reject(w http.ResponseWriter, r *http.Request, m *handler.Message, o *handler.Origin, v handler.Verdict) {
 	if !e.deadLetterCapable() {
-		if missed, ok := e.noDLQ.allow(time.Now()); ok {
+		if missed, ok := e.noDLQ.Allow(time.Now(), time.Minute); ok {
 			e.cfg.Logger.ErrorContext(r.Context(), "message rejected, but there is no dead-letter topic: it is retried; "+
 				"give the subscription one (sluice apply) and set Config.Subscription, or set Config.DeadLetter",
 				"queue", o.Queue, "message", m.ID, "reason", v.Err, "not_logged", missed)
@@ -153,7 +143,7 @@ func (e *Endpoint) reject(w http.ResponseWriter, r *http.Request, m *handler.Mes
 		return
 	}
 	e.counts.unsettled.Add(1)
-	if missed, ok := e.failedDLQ.allow(now); ok {
+	if missed, ok := e.failedDLQ.Allow(now, time.Minute); ok {
 		e.cfg.Logger.ErrorContext(ctx, "message rejected, but its dead letter could not be published: it is retried",
 			"queue", o.Queue, "message", m.ID, "reason", v.Err, "error", err, "not_logged", missed)
 	}
