@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/pubsub"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/seldom"
@@ -214,8 +213,8 @@ func answer(w http.ResponseWriter, status int) { w.WriteHeader(status) }
 func (e *Endpoint) handlerContext(r *http.Request) (context.Context, context.CancelFunc) {
 	gone, lose := context.WithCancelCause(context.WithoutCancel(r.Context()))
 	stop := context.AfterFunc(r.Context(), func() {
-		if cause := context.Cause(r.Context()); errors.Is(cause, handler.ErrStopped) {
-			lose(cause)
+		if stopped(r) {
+			lose(context.Cause(r.Context()))
 			return
 		}
 		lose(handler.ErrLeaseLost)
@@ -228,23 +227,8 @@ func (e *Endpoint) handlerContext(r *http.Request) (context.Context, context.Can
 	}
 }
 
-// deadLetterCapable says whether rejected messages have somewhere to go.
-func (e *Endpoint) deadLetterCapable() bool {
-	return e.cfg.DeadLetter != nil || e.cfg.Subscription.Capabilities().DeadLetter
-}
-
-// bury sends a rejected message to where rejected messages go.
-func (e *Endpoint) bury(ctx context.Context, m *handler.Message, f *drivers.Failure, queue string) error {
-	sink := e.cfg.DeadLetter
-	if sink == nil {
-		return e.cfg.Subscription.DeadLetter(ctx, m, f)
-	}
-	letter := &handler.Message{
-		Body: m.Body, Group: m.Group, DedupeID: m.DedupeID,
-		Attributes: drivers.FailureAttributes(f, m, queue, sink.Capabilities().MaxAttributes),
-	}
-	if errs := sink.Send(ctx, []*handler.Message{letter}); errs != nil {
-		return errs[0]
-	}
-	return nil
+// stopped is true where the request's context was ended by a stop, whose cause the
+// server's base context then has: the client is still there and waits.
+func stopped(r *http.Request) bool {
+	return errors.Is(context.Cause(r.Context()), handler.ErrStopped)
 }
