@@ -44,36 +44,48 @@ func drain(t *testing.T, q pubsubfake.Queue, e http.Handler, unwrapped bool) map
 	return pump.Statuses()
 }
 
-// Messages of three keys are pushed, and one of the first key fails until all
-// those of the others are done.
+// Messages of three keys are pushed, and one of the first key fails, the last time
+// not before all those of the others are done.
 func TestOrderingKeysAreKeptAndAFailedMessageHoldsItsKey(t *testing.T) {
-	const n = 6
+	const n, fails = 6, 3
 	for _, unwrapped := range []bool{false, true} {
 		t.Run(fmt.Sprintf("unwrapped=%t", unwrapped), func(t *testing.T) {
 			q := newQueue(t, pubsubfake.Queue{Ordered: true, MaxAttempts: 100, AckDeadlineSeconds: 60})
 			var mu sync.Mutex
 			running := map[string]bool{}
 			handled := map[string][]string{}
-			overlaps := 0
-			h := handler.HandlerFunc(func(_ context.Context, m *handler.Message) error {
+			overlaps, failures := 0, 0
+			othersDone := make(chan struct{})
+			h := handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
 				mu.Lock()
 				defer mu.Unlock()
 				if running[m.Group] {
 					overlaps++
 				}
 				running[m.Group] = true
-				mu.Unlock() // so that another of its key would get in
-				runtime.Gosched()
-				mu.Lock()
-				running[m.Group] = false
+				defer func() { running[m.Group] = false }()
+				unlocked := func(f func()) {
+					mu.Unlock()
+					defer mu.Lock()
+					f()
+				}
+				unlocked(runtime.Gosched) // another of its key would get in
 				body := string(m.Body)
 				handled[m.Group] = append(handled[m.Group], body)
+				if len(handled["free"]) == n && len(handled["rejected"]) == n && m.Group != "held" {
+					close(othersDone)
+				}
 				switch {
-				case m.Group == "held" && body == "2":
-					failed := len(handled["held"]) - 2
-					if failed < 3 || len(handled["free"]) < n || len(handled["rejected"]) < n {
-						return errors.New("not yet")
+				case m.Group == "held" && body == "2" && failures < fails:
+					if failures++; failures == fails {
+						unlocked(func() {
+							select {
+							case <-othersDone:
+							case <-ctx.Done():
+							}
+						})
 					}
+					return errors.New("not yet")
 				case m.Group == "rejected" && body == "1":
 					return handler.Reject(errBroken)
 				}
@@ -96,11 +108,15 @@ func TestOrderingKeysAreKeptAndAFailedMessageHoldsItsKey(t *testing.T) {
 			inOrder := []string{"0", "1", "2", "3", "4", "5"}
 			require.Equal(t, inOrder, handled["free"])
 			require.Equal(t, inOrder, handled["rejected"], "a letter does not hold its key")
-			failed := len(handled["held"]) - n
-			require.GreaterOrEqual(t, failed, 2, "the message has not failed")
+			select {
+			case <-othersDone:
+			default:
+				t.Fatal("the other keys were held as well")
+			}
+			require.Len(t, handled["held"], n+fails)
 			require.Equal(t, inOrder, slices.Compact(slices.Clone(handled["held"])), "a later message was handled before the one that failed: %v", handled["held"])
 			require.Zero(t, overlaps, "two messages of a key were handled at once")
-			require.Equal(t, map[int]int{204: 3 * n, 500: failed}, statuses)
+			require.Equal(t, map[int]int{204: 3 * n, 500: fails}, statuses)
 			letters := pulled(t, q.DeadLetter())
 			require.Len(t, letters, 1)
 			require.Equal(t, "rejected", letters[0].OrderingKey)
