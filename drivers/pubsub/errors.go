@@ -65,9 +65,14 @@ func remedy(code drivers.Code, on name, op string) string {
 	return ""
 }
 
-// invalid is an error of the caller's.
+// invalid is an error of the caller's. Where the name itself is invalid, on is the
+// zero name.
 func invalid(on name, op string, err error) error {
-	return &drivers.Error{Code: drivers.Invalid, Queue: on.String(), Op: op, Err: err}
+	e := &drivers.Error{Code: drivers.Invalid, Op: op, Err: err}
+	if !on.zero() {
+		e.Queue = on.String()
+	}
+	return e
 }
 
 // closed is the error of a source or a sink that was closed.

@@ -251,8 +251,10 @@ func TestConstructorsCheckWhatTheyAreGiven(t *testing.T) {
 	} {
 		_, err := pubsub.NewSource(t.Context(), pubsub.Clients{}, c.subscription, nil)
 		require.ErrorIs(t, err, drivers.ErrInvalid, c.name)
+		require.NotContains(t, err.Error(), "projects///", c.name)
 		_, err = pubsub.NewSink(t.Context(), pubsub.Clients{}, c.subscription)
 		require.ErrorIs(t, err, drivers.ErrInvalid, c.name)
+		require.NotContains(t, err.Error(), "projects///", c.name)
 	}
 }
 

@@ -64,7 +64,11 @@ func (p *Pump) Run(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close()
-	r := &run{pump: p, sub: pubsubpb.NewSubscriberClient(conn), client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
+	r := &run{pump: p, sub: pubsubpb.NewSubscriberClient(conn), client: &http.Client{
+		Transport: &http.Transport{MaxIdleConnsPerHost: 64},
+		// A redirection is no acknowledgement, whatever it leads to.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
 	defer r.client.CloseIdleConnections()
 	s, err := r.sub.GetSubscription(ctx, &pubsubpb.GetSubscriptionRequest{Subscription: p.Subscription})
 	if err != nil {

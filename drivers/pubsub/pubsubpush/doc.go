@@ -40,7 +40,7 @@
 //
 //	ack, discard               204
 //	retry                      500
-//	retry with a delay         503 with Retry-After
+//	retry with a delay         503 with Retry-After, at most 600 seconds
 //	postponed by a middleware  429 with Retry-After
 //	dead-letter                204 once the letter was published; 500 where there
 //	                           is no dead-letter topic, 503 where it fails

@@ -7,13 +7,12 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/pubsub"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/seldom"
 )
 
 // An Endpoint receives what Pub/Sub or Eventarc pushes and gives it to a handler.
@@ -29,7 +28,7 @@ type Endpoint struct {
 	origin   atomic.Pointer[handler.Origin] // of the subscription that pushed last
 	counts   counts
 
-	refusals, malformed, noDLQ, failedDLQ oncePer
+	refusals, malformed, noDLQ, failedDLQ seldom.Event
 }
 
 var _ http.Handler = (*Endpoint)(nil)
@@ -107,7 +106,7 @@ func (e *Endpoint) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
 	e.counts.refused.Add(1)
-	if missed, ok := e.refusals.allow(time.Now()); ok {
+	if missed, ok := e.refusals.Allow(time.Now(), time.Minute); ok {
 		e.cfg.Logger.WarnContext(r.Context(), "push refused", "queue", e.cfg.Subscription.Name(), "status", status,
 			"reason", err, "remote", r.RemoteAddr, "not_logged", missed)
 	}
@@ -170,7 +169,7 @@ func (e *Endpoint) unread(w http.ResponseWriter, r *http.Request, status int, er
 	e.counts.malformed.Add(1)
 	o := e.origin.Load()
 	e.observe(handler.Event{Kind: handler.EventReceiveFailed, Origin: o, Err: err})
-	if missed, ok := e.malformed.allow(time.Now()); ok {
+	if missed, ok := e.malformed.Allow(time.Now(), time.Minute); ok {
 		e.cfg.Logger.ErrorContext(r.Context(), "push cannot be read: the service pushes it again; is Format what the subscription is set up for?",
 			"queue", o.Queue, "status", status, "reason", err, "not_logged", missed)
 	}
@@ -209,32 +208,13 @@ func (e *Endpoint) observe(ev handler.Event) {
 // whoever can send a request.
 func answer(w http.ResponseWriter, status int) { w.WriteHeader(status) }
 
-// oncePer lets something through once a minute and counts the rest.
-type oncePer struct {
-	mu     sync.Mutex
-	next   time.Time
-	missed int
-}
-
-func (o *oncePer) allow(now time.Time) (missed int, ok bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if now.Before(o.next) {
-		o.missed++
-		return 0, false
-	}
-	missed, o.missed = o.missed, 0
-	o.next = now.Add(time.Minute)
-	return missed, true
-}
-
 // handlerContext is the context under which a push is handled: it ends with
 // Timeout, and when nobody waits for the answer any more.
 func (e *Endpoint) handlerContext(r *http.Request) (context.Context, context.CancelFunc) {
 	gone, lose := context.WithCancelCause(context.WithoutCancel(r.Context()))
 	stop := context.AfterFunc(r.Context(), func() {
-		if cause := context.Cause(r.Context()); errors.Is(cause, handler.ErrStopped) {
-			lose(cause)
+		if stopped(r) {
+			lose(context.Cause(r.Context()))
 			return
 		}
 		lose(handler.ErrLeaseLost)
@@ -247,23 +227,8 @@ func (e *Endpoint) handlerContext(r *http.Request) (context.Context, context.Can
 	}
 }
 
-// deadLetterCapable says whether rejected messages have somewhere to go.
-func (e *Endpoint) deadLetterCapable() bool {
-	return e.cfg.DeadLetter != nil || e.cfg.Subscription.Capabilities().DeadLetter
-}
-
-// bury sends a rejected message to where rejected messages go.
-func (e *Endpoint) bury(ctx context.Context, m *handler.Message, f *drivers.Failure, queue string) error {
-	sink := e.cfg.DeadLetter
-	if sink == nil {
-		return e.cfg.Subscription.DeadLetter(ctx, m, f)
-	}
-	letter := &handler.Message{
-		Body: m.Body, Group: m.Group, DedupeID: m.DedupeID,
-		Attributes: drivers.FailureAttributes(f, m, queue, sink.Capabilities().MaxAttributes),
-	}
-	if errs := sink.Send(ctx, []*handler.Message{letter}); errs != nil {
-		return errs[0]
-	}
-	return nil
+// stopped is true where the request's context was ended by a stop, whose cause the
+// server's base context then has: the client is still there and waits.
+func stopped(r *http.Request) bool {
+	return errors.Is(context.Cause(r.Context()), handler.ErrStopped)
 }

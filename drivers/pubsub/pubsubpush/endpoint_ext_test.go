@@ -3,6 +3,7 @@ package pubsubpush_test
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -28,6 +29,8 @@ func TestVerdictsAreStatuses(t *testing.T) {
 		"discard":   {func() error { return handler.Discard(broken) }, 204, ""},
 		"retry":     {func() error { return broken }, 500, ""},
 		"delayed":   {func() error { return handler.RetryAfter(1500*time.Millisecond, broken) }, 503, "2"},
+		"at once":   {func() error { return handler.RetryAfter(0, broken) }, 503, "0"},
+		"for ever":  {func() error { return handler.RetryAfter(math.MaxInt64, broken) }, 503, "600"},
 		"postponed": {func() error { return handler.Postpone(3*time.Second, nil) }, 429, "3"},
 		"reject":    {func() error { return handler.Reject(broken) }, 500, ""}, // it has nowhere to go
 		"panic":     {func() error { panic(handler.Discard(broken)) }, 500, ""},

@@ -11,9 +11,11 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/pubsub"
 	"github.com/sluice-go/sluice/drivers/pubsub/pubsubpush"
 	"github.com/sluice-go/sluice/handler"
@@ -133,3 +135,30 @@ func post(e http.Handler, body string, header ...string) *httptest.ResponseRecor
 
 const hello = `{"message":{"data":"aGVsbG8=","messageId":"7","publishTime":"2026-02-26T19:13:55.749Z","attributes":{"a":"b"}},` +
 	`"subscription":"projects/test-project/subscriptions/orders"}`
+
+// queueWithLetters has a dead-letter topic and a deadline that no busy machine
+// exceeds.
+var queueWithLetters = pubsubfake.Queue{MaxAttempts: 100, AckDeadlineSeconds: 60}
+
+func openSink(t testing.TB, q pubsubfake.Queue) drivers.Sink {
+	t.Helper()
+	s, err := drivers.NewMux(&pubsub.Opener{}).OpenSink(t.Context(), "gcppubsub://"+q.Topic(), nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s
+}
+
+// pulled takes what is in a queue, as it is there.
+func pulled(t testing.TB, q pubsubfake.Queue) []*pubsubpb.PubsubMessage {
+	t.Helper()
+	on := &fake.Fake().GServer
+	resp, err := on.Pull(t.Context(), &pubsubpb.PullRequest{Subscription: q.Subscription(), MaxMessages: 100, ReturnImmediately: true}) //nolint:staticcheck // to ask once
+	require.NoError(t, err)
+	var ms []*pubsubpb.PubsubMessage
+	for _, m := range resp.ReceivedMessages {
+		ms = append(ms, m.Message)
+		_, err = on.Acknowledge(t.Context(), &pubsubpb.AcknowledgeRequest{Subscription: q.Subscription(), AckIds: []string{m.AckId}})
+		require.NoError(t, err)
+	}
+	return ms
+}

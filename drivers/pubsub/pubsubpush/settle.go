@@ -3,27 +3,13 @@ package pubsubpush
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"net/http"
-	"runtime/debug"
 	"strconv"
 	"time"
 
-	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
-
-const (
-	// buryTimeout bounds the publishing of a letter, with its repetitions.
-	buryTimeout = 20 * time.Second
-	// buryTries is how often it is tried. Each failure after that costs another
-	// run of the handler.
-	buryTries  = 4
-	firstPause = 100 * time.Millisecond
-)
-
-// errGoexit is the verdict of a handler that ended its goroutine.
-var errGoexit = errors.New("the handler ended its goroutine (runtime.Goexit, or a testing FailNow)")
 
 // serve has a message handled and answers its request by the verdict.
 func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, m *handler.Message, o *handler.Origin) {
@@ -40,7 +26,7 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, m *handler.Mess
 	e.observe(handler.Event{
 		Kind: handler.EventHandled, Origin: o, Message: m, Action: v.Action, Duration: time.Since(began), Err: err,
 	})
-	if r.Context().Err() != nil && !errors.Is(context.Cause(r.Context()), handler.ErrStopped) {
+	if r.Context().Err() != nil && !stopped(r) {
 		// Nobody is told. The service pushes the message again.
 		e.counts.late.Add(1)
 		e.cfg.Logger.WarnContext(ctx, "verdict not carried out: the request was given up before", "queue", o.Queue,
@@ -58,21 +44,14 @@ func (e *Endpoint) call(ctx context.Context, m *handler.Message, o *handler.Orig
 	// server's would take the connection with it, unanswered.
 	done := make(chan error, 1)
 	go func() {
-		err := errGoexit
+		err := invoke.ErrGoexit
 		defer func() { done <- err }()
-		defer func() {
-			p := recover()
-			if p == nil {
-				return
-			}
-			stack := debug.Stack()
+		var p *handler.PanicError
+		if p, err = invoke.Call(ctx, e.handler, m); p != nil {
 			e.counts.panics.Add(1)
 			e.cfg.Logger.ErrorContext(ctx, "handler panicked: the message is retried", "queue", o.Queue,
-				"message", m.ID, "attempt", m.Attempt, "panic", p, "stack", string(stack))
-			// It hides a verdict in p: a panic is always a retry.
-			err = &handler.PanicError{Value: p, Stack: stack}
-		}()
-		err = e.handler.Handle(ctx, m)
+				"message", m.ID, "attempt", m.Attempt, "panic", p.Value, "stack", string(p.Stack))
+		}
 	}()
 	return <-done
 }
@@ -106,70 +85,17 @@ func (e *Endpoint) settled(w http.ResponseWriter, m *handler.Message, o *handler
 // retry answers that the message is to be pushed again.
 func (e *Endpoint) retry(w http.ResponseWriter, m *handler.Message, o *handler.Origin, v handler.Verdict) {
 	status := http.StatusInternalServerError
+	delay := min(v.Delay, o.MaxDelay) // as in a consumer
 	if v.Delayed {
 		status = http.StatusServiceUnavailable
 		// In whole seconds, rounded up. Pub/Sub does not heed it; what stands
 		// between may.
-		w.Header().Set("Retry-After", strconv.FormatInt(int64((v.Delay+time.Second-1)/time.Second), 10))
+		w.Header().Set("Retry-After", strconv.FormatInt(int64((delay+time.Second-1)/time.Second), 10))
 	}
 	if errors.Is(v.Err, handler.ErrPostponed) {
 		status = http.StatusTooManyRequests
 	}
 	e.counts.retried.Add(1)
-	e.observe(handler.Event{Kind: handler.EventSettled, Origin: o, Message: m, Action: handler.Retry, Duration: v.Delay})
+	e.observe(handler.Event{Kind: handler.EventSettled, Origin: o, Message: m, Action: handler.Retry, Duration: delay})
 	answer(w, status)
-}
-
-// reject publishes a rejected message as a dead letter, and acknowledges it only
-// then.
-func (e *Endpoint) reject(w http.ResponseWriter, r *http.Request, m *handler.Message, o *handler.Origin, v handler.Verdict) {
-	if !e.deadLetterCapable() {
-		if missed, ok := e.noDLQ.allow(time.Now()); ok {
-			e.cfg.Logger.ErrorContext(r.Context(), "message rejected, but there is no dead-letter topic: it is retried; "+
-				"give the subscription one (sluice apply) and set Config.Subscription, or set Config.DeadLetter",
-				"queue", o.Queue, "message", m.ID, "reason", v.Err, "not_logged", missed)
-		}
-		e.observe(handler.Event{Kind: handler.EventNoDeadLetter, Origin: o, Message: m, Action: handler.DeadLetter, Err: v.Err})
-		e.retry(w, m, o, handler.Verdict{Err: v.Err})
-		return
-	}
-	now := time.Now()
-	f := &drivers.Failure{Reason: "rejected with no reason given", Last: now, Consumer: e.cfg.Name}
-	if v.Err != nil {
-		f.Reason = v.Err.Error()
-	}
-	if m.Attempt == 1 {
-		f.First = now // of later attempts it is not known
-	}
-	// Under the request's context, not the handler's, whose time may be up.
-	ctx, cancel := context.WithTimeout(r.Context(), buryTimeout)
-	defer cancel()
-	err := e.bury(ctx, m, f, o.Queue)
-	for try := 1; err != nil && try < buryTries && drivers.CodeOf(err).Retryable() && pause(ctx, try); try++ {
-		err = e.bury(ctx, m, f, o.Queue)
-	}
-	if err == nil {
-		e.settled(w, m, o, handler.DeadLetter, &e.counts.lettered)
-		return
-	}
-	e.counts.unsettled.Add(1)
-	if missed, ok := e.failedDLQ.allow(now); ok {
-		e.cfg.Logger.ErrorContext(ctx, "message rejected, but its dead letter could not be published: it is retried",
-			"queue", o.Queue, "message", m.ID, "reason", v.Err, "error", err, "not_logged", missed)
-	}
-	e.observe(handler.Event{Kind: handler.EventSettled, Origin: o, Message: m, Action: handler.DeadLetter, Err: err})
-	answer(w, http.StatusServiceUnavailable)
-}
-
-// pause waits before another try, longer each time, and is false where ctx ended.
-func pause(ctx context.Context, try int) bool {
-	longest := firstPause << (try - 1)
-	t := time.NewTimer(longest/2 + rand.N(longest/2)) //nolint:gosec // jitter is no secret
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
