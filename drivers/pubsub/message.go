@@ -132,8 +132,18 @@ func escape(k string) string {
 // decode reads a received message. It takes the message's body and attributes
 // over.
 func decode(rm *pubsubpb.ReceivedMessage) *handler.Message {
+	m := new(handler.Message)
+	decodeTo(m, rm)
+	return m
+}
+
+// slab is how many messages of a Pull are allocated at once: few enough that one
+// that is kept long holds little memory of others.
+const slab = 8
+
+func decodeTo(m *handler.Message, rm *pubsubpb.ReceivedMessage) {
 	pm := rm.GetMessage()
-	m := &handler.Message{
+	*m = handler.Message{
 		ID:         pm.GetMessageId(),
 		Body:       pm.GetData(),
 		Attributes: pm.GetAttributes(),
@@ -155,7 +165,6 @@ func decode(rm *pubsubpb.ReceivedMessage) *handler.Message {
 	if len(m.Attributes) == 0 {
 		m.Attributes = nil
 	}
-	return m
 }
 
 // unescape takes the prefix off the names that have one, once.

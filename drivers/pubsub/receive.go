@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/handler"
 )
 
 const (
@@ -84,8 +85,14 @@ func (s *Source) receiveOnce(ctx context.Context, most int, wait time.Duration) 
 		deadline = s.give(ctx, rms, from)
 	}
 	ds = make([]drivers.Delivery, len(rms))
+	var ms []handler.Message
 	for i, rm := range rms {
-		ds[i] = drivers.Delivery{Message: decode(rm), Receipt: rm.GetAckId(), Deadline: deadline}
+		if len(ms) == 0 {
+			ms = make([]handler.Message, min(slab, len(rms)-i))
+		}
+		decodeTo(&ms[0], rm)
+		ds[i] = drivers.Delivery{Message: &ms[0], Receipt: rm.GetAckId(), Deadline: deadline}
+		ms = ms[1:]
 	}
 	return ds, true, nil
 }
