@@ -37,11 +37,14 @@ func TestTheFunction(t *testing.T) {
 	client := awssqs.New(awssqs.Options{
 		BaseEndpoint: aws.String(server.URL()), Region: sqstest.DefaultRegion, Credentials: credentials.NewStaticCredentialsProvider("any", "thing", ""),
 	})
-	for name, attributes := range map[string]map[string]string{
-		"orders-dlq": nil,
-		"orders":     {"RedrivePolicy": `{"deadLetterTargetArn":"` + server.QueueARN("orders-dlq") + `","maxReceiveCount":5}`},
+	for _, q := range []struct {
+		name       string
+		attributes map[string]string
+	}{
+		{"orders-dlq", nil}, // first: a redrive policy names a queue that is there
+		{"orders", map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"` + server.QueueARN("orders-dlq") + `","maxReceiveCount":5}`}},
 	} {
-		_, err := client.CreateQueue(ctx, &awssqs.CreateQueueInput{QueueName: &name, Attributes: attributes})
+		_, err := client.CreateQueue(ctx, &awssqs.CreateQueueInput{QueueName: &q.name, Attributes: q.attributes})
 		require.NoError(t, err)
 	}
 	for _, body := range []string{`{"id":"o1","cents":100}`, `{"id":"o2","cents":0}`, `no JSON`} {
