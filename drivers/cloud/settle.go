@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/letter"
 )
 
 // take makes a delivery of a message, or holds it until its not-before.
@@ -140,14 +141,8 @@ func (s *Source) reject(ctx context.Context, f *flight, st *drivers.Settlement) 
 		return &drivers.Error{Code: drivers.Unsupported, Queue: s.c.Queue, Op: "reject", Err: errNoDLQ,
 			Remedy: "name a topic with the URL's parameter dead_letter"}
 	}
-	letter := &handler.Message{
-		Body: f.m.Body, Group: f.m.Group, DedupeID: f.m.DedupeID,
-		Attributes: drivers.FailureAttributes(st.Failure, f.m, s.c.Queue, s.c.DeadLetter.Capabilities().MaxAttributes),
-	}
-	for _, err := range s.c.DeadLetter.Send(ctx, []*handler.Message{letter}) {
-		if err != nil {
-			return err
-		}
+	if err := letter.Send(ctx, s.c.DeadLetter, f.m, st.Failure, s.c.Queue); err != nil {
+		return err
 	}
 	f.pm.Ack()
 	return nil

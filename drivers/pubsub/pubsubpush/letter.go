@@ -4,11 +4,11 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/letter"
 )
 
 const (
@@ -94,34 +94,10 @@ func (e *Endpoint) deadLetterCapable() bool {
 	return e.cfg.DeadLetter != nil || e.cfg.Subscription.Capabilities().DeadLetter
 }
 
-// bury sends a rejected message to where rejected messages go. A letter that the
-// sink does not take with all that is known of the failure goes with less, and at
-// last with nothing of it: it must not be stuck for that.
+// bury sends a rejected message to where rejected messages go.
 func (e *Endpoint) bury(ctx context.Context, m *handler.Message, f *drivers.Failure, queue string) error {
-	sink := e.cfg.DeadLetter
-	if sink == nil {
-		return e.cfg.Subscription.DeadLetter(ctx, m, f) // which does the same
+	if e.cfg.DeadLetter == nil {
+		return e.cfg.Subscription.DeadLetter(ctx, m, f)
 	}
-	limit := sink.Capabilities().MaxAttributes
-	if limit > 1 && m.DedupeID != "" {
-		limit-- // it is an attribute where a queue has no field for it
-	}
-	send := func(attributes map[string]string) error {
-		letter := &handler.Message{Body: m.Body, Group: m.Group, DedupeID: m.DedupeID, Attributes: attributes}
-		if errs := sink.Send(ctx, []*handler.Message{letter}); len(errs) > 0 {
-			return errs[0]
-		}
-		return nil
-	}
-	const shortReason = 64
-	short := *f
-	short.Reason = strings.ToValidUTF8(f.Reason[:min(len(f.Reason), shortReason)], "")
-	err := send(drivers.FailureAttributes(f, m, queue, limit))
-	if drivers.CodeOf(err) == drivers.Invalid {
-		err = send(drivers.FailureAttributes(&short, m, queue, limit))
-	}
-	if drivers.CodeOf(err) == drivers.Invalid {
-		err = send(m.Attributes)
-	}
-	return err
+	return letter.Send(ctx, e.cfg.DeadLetter, m, f, queue)
 }

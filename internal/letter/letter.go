@@ -1,0 +1,41 @@
+// Package letter sends rejected messages to a dead-letter queue that is no more
+// than a sink, for runtimes whose provider does not do it.
+package letter
+
+import (
+	"context"
+	"strings"
+
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/handler"
+)
+
+// shortReason is how much of a reason goes where the whole is too much.
+const shortReason = 64
+
+// Send sends a copy of m with what is known of its failure on queue. A letter
+// that the sink does not take with all of that goes with less, and at last with
+// nothing of it: it must not be stuck for that. The error is the sink's.
+func Send(ctx context.Context, sink drivers.Sink, m *handler.Message, f *drivers.Failure, queue string) error {
+	limit := sink.Capabilities().MaxAttributes
+	if limit > 1 && m.DedupeID != "" {
+		limit-- // it is an attribute where a queue has no field for it
+	}
+	send := func(attributes map[string]string) error {
+		l := &handler.Message{Body: m.Body, Group: m.Group, DedupeID: m.DedupeID, Attributes: attributes}
+		if errs := sink.Send(ctx, []*handler.Message{l}); len(errs) > 0 {
+			return errs[0]
+		}
+		return nil
+	}
+	err := send(drivers.FailureAttributes(f, m, queue, limit))
+	if f != nil && drivers.CodeOf(err) == drivers.Invalid {
+		short := *f
+		short.Reason = strings.ToValidUTF8(f.Reason[:min(len(f.Reason), shortReason)], "")
+		err = send(drivers.FailureAttributes(&short, m, queue, limit))
+	}
+	if drivers.CodeOf(err) == drivers.Invalid {
+		err = send(m.Attributes)
+	}
+	return err
+}
