@@ -16,6 +16,10 @@ type Message struct {
 
 	// Attributes are the message's metadata, any UTF-8 to any UTF-8. Nil is no
 	// attributes. SQS carries at most ten; Pub/Sub a hundred.
+	//
+	// Whoever handles a received message may replace Body and Attributes for
+	// what it calls, and leaves the bytes and the map that came as they are: the
+	// dead letter of a message that is rejected is made of them.
 	Attributes map[string]string
 
 	// Group names the messages that must be handled in order, one at a time,
@@ -49,7 +53,8 @@ type Message struct {
 // Attribute returns the value of the named attribute, or "" where there is none.
 func (m *Message) Attribute(name string) string { return m.Attributes[name] }
 
-// SetAttribute sets an attribute, making the map where there is none.
+// SetAttribute sets an attribute of a message that is to be sent, making the map
+// where there is none.
 func (m *Message) SetAttribute(name, value string) {
 	if m.Attributes == nil {
 		m.Attributes = make(map[string]string, 4)
