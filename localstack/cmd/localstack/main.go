@@ -210,16 +210,20 @@ func (d daemon) stop(ctx context.Context) error {
 	}
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	for patience := time.After(10 * time.Second); ; {
+	patience, how := time.After(10*time.Second), ""
+	for {
 		if now, err := d.pid(ctx); err != nil || now == 0 {
-			_, perr := fmt.Fprintf(d.out, "stopped %s\n", d.url())
+			_, perr := fmt.Fprintf(d.out, "stopped %s%s\n", d.url(), how)
 			return errors.Join(err, perr, d.clean())
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-patience:
-			return errors.Join(syscall.Kill(-pid, syscall.SIGKILL), d.clean())
+			how = ", which did not end within 10 s of SIGTERM and was killed"
+			if err := syscall.Kill(-pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+				return err
+			}
 		case <-tick.C:
 		}
 	}
