@@ -18,6 +18,9 @@ import (
 // exist yet, for use in a sluice.yaml.
 func TestOperations(t *testing.T) {
 	for _, p := range []provider{{"sqs", emptySQS}, {"pubsub", emptyPubSub}} {
+		if testing.Short() && p.name != "pubsub" {
+			continue // as in TestScriptsOnQueues
+		}
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
 			testscript.Run(t, testscript.Params{

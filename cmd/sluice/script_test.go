@@ -39,8 +39,15 @@ func TestScripts(t *testing.T) {
 
 // TestScriptsOnQueues runs every script of testdata/queue on each kind of queue.
 // In a script $Q is a queue's URL, with a dead-letter queue and five attempts.
+//
+// With -short, which is how the race detector runs, one kind is enough: the
+// others differ by their drivers, whose own tests run under it, and each of the
+// hundreds of processes takes a second there.
 func TestScriptsOnQueues(t *testing.T) {
 	for _, p := range providers() {
+		if testing.Short() && p.name != "sqs" {
+			continue
+		}
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
 			p.scripts(t)
@@ -48,9 +55,15 @@ func TestScriptsOnQueues(t *testing.T) {
 	}
 }
 
-// TestScriptsOnLocalStack runs them on it. It cannot be parallel to the others:
-// the server's helper sets environment variables.
-func TestScriptsOnLocalStack(t *testing.T) { localStack(t).scripts(t) }
+// TestScriptsOnLocalStack runs them on it, and looks only whether it is there
+// with -short. It cannot be parallel to the others: the server's helper sets
+// environment variables.
+func TestScriptsOnLocalStack(t *testing.T) {
+	p := localStack(t)
+	if !testing.Short() {
+		p.scripts(t)
+	}
+}
 
 // scripts runs the scripts of testdata/queue. A script asks for its provider by a
 // condition, as in [sqs] or [!pubsub].
