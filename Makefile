@@ -14,8 +14,8 @@ test: ## the tests, with the servers that can be had
 race: ## the tests under the race detector, with one set of servers for all
 	.ci/run race
 
-lint: ## format, vet and golangci-lint
-	.ci/run tools format vet lint
+lint: ## format and golangci-lint, with go vet
+	.ci/run tools format lint
 
 bench: ## the benchmarks, for measuring
 	go run ./internal/testserver/withservers -optional go test -run '^$$' -bench . -benchmem ./...
