@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
@@ -17,6 +18,7 @@ type Source struct {
 	*opened
 	closing context.Context //nolint:containedctx // ends when the source is closed
 	end     context.CancelFunc
+	buffers sync.Pool // *[]queue.Received
 }
 
 var (
@@ -45,7 +47,11 @@ func (s *Source) Receive(ctx context.Context, n int, wait time.Duration) ([]driv
 	if err := s.usable(ctx, "receive"); err != nil {
 		return nil, err
 	}
-	r := queue.ReceiveRequest{Max: n, Visibility: -1, Spread: true}
+	buffer, _ := s.buffers.Get().(*[]queue.Received)
+	if buffer == nil {
+		buffer = new([]queue.Received)
+	}
+	r := queue.ReceiveRequest{Max: n, Visibility: -1, Spread: true, Into: *buffer}
 	// While there are messages nothing needs to end with the source.
 	got, err := s.Engine.Receive(ctx, s.Queue, r)
 	if err == nil && len(got) == 0 && wait > 0 {
@@ -64,6 +70,9 @@ func (s *Source) Receive(ctx context.Context, n int, wait time.Duration) ([]driv
 		fill(&ms[i], &got[i].Message)
 		out[i] = drivers.Delivery{Message: &ms[i], Receipt: got[i].Receipt, Deadline: got[i].Deadline}
 	}
+	clear(got) // it is not to keep bodies alive
+	*buffer = got
+	s.buffers.Put(buffer)
 	return out, nil
 }
 

@@ -290,7 +290,7 @@ func (q *memQueue) receive(now int64, r *ReceiveRequest) []Received {
 	if len(taken) == 0 {
 		return nil
 	}
-	out := q.deliver(taken, now, visibility)
+	out := q.deliver(taken, now, visibility, r.Into)
 	if r.AttemptID != "" {
 		q.tryAgain(r.AttemptID, taken, now)
 	}

@@ -2,6 +2,8 @@ package queue
 
 import (
 	"math"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -310,15 +312,18 @@ func (q *memQueue) exhausted(e *entry, now int64) bool {
 	return true
 }
 
-// deliver leases the entries that were taken.
-func (q *memQueue) deliver(taken []*entry, now int64, visibility time.Duration) []Received {
+// deliver leases the entries that were taken. It answers in into where there is
+// room.
+func (q *memQueue) deliver(taken []*entry, now int64, visibility time.Duration, into []Received) []Received {
 	size := 0
 	for _, e := range taken {
 		size += arenaNeeds(e.body) + arenaNeeds(e.extra)
 	}
 	memory := arena{make([]byte, size)}
-	receipts := make([]byte, 0, len(taken)*receiptSize)
-	out := make([]Received, len(taken))
+	var receipts strings.Builder
+	receipts.Grow(len(taken) * receiptSize)
+	var scratch [receiptSize]byte
+	out := slices.Grow(into[:0], len(taken))[:len(taken)]
 	until := now + int64(visibility)
 	for i, e := range taken {
 		e.receives++
@@ -327,12 +332,12 @@ func (q *memQueue) deliver(taken []*entry, now int64, visibility time.Duration) 
 		}
 		e.delivery = q.engine.nextDelivery()
 		q.place(e, until, now)
-		receipts = appendReceipt(receipts, uint64(e.slot), e.delivery)
+		receipts.Write(appendReceipt(scratch[:0], uint64(e.slot), e.delivery))
 		out[i].Message = e.message()
 		out[i].own(&memory)
 		out[i].Deadline = timeOf(until)
 	}
-	all := string(receipts)
+	all := receipts.String()
 	for i := range out {
 		out[i].Receipt, all = all[:receiptSize], all[receiptSize:]
 	}

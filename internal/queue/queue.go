@@ -119,6 +119,8 @@ type ReceiveRequest struct {
 	// second one of any, so that more groups are worked on at once. Without it
 	// as many as there are of one group come first, as SQS does it.
 	Spread bool
+	// Into is memory that the answer may use. Nil is none.
+	Into []Received
 }
 
 // Change sets a delivery's lease, counted from now. By zero gives it back.
