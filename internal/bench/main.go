@@ -5,6 +5,7 @@
 //	go run . -out ../../docs    the whole table, about 20 minutes
 //	go run . -smoke             each case small: whether it works
 //	go run . -run sqs-consume   the cases whose names match
+//	go run . -from ../../docs/benchmarks.json -out ../../docs   judge and write anew
 //
 // It prints the tables; with -out it also writes benchmarks.json, the charts and
 // the generated section of benchmarks.md into that directory. It is a module of
@@ -21,7 +22,6 @@ import (
 	"os/signal"
 	"regexp"
 	"runtime"
-	"runtime/pprof"
 	"slices"
 	"strings"
 	"syscall"
@@ -63,8 +63,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	out := flags.String("out", "", "the directory for JSON, charts and the page's section; empty writes none")
 	smoke := flags.Bool("smoke", false, "run each case once and small; other sizes are ignored")
 	list := flags.Bool("list", false, "list the cases")
-	cpu := flags.String("cpuprofile", "", "write a processor profile to this file")
-	mem := flags.String("memprofile", "", "write an allocation profile to this file")
+	from := flags.String("from", "", "measure nothing: judge and write anew what an earlier run wrote to this benchmarks.json")
+	var p profiles
+	flags.StringVar(&p.cpu, "cpuprofile", "", "write a processor profile to this file")
+	flags.StringVar(&p.allocs, "memprofile", "", "write an allocation profile to this file")
+	flags.StringVar(&p.mutex, "mutexprofile", "", "write a profile of contended mutexes to this file")
+	flags.StringVar(&p.block, "blockprofile", "", "write a profile of waiting goroutines to this file")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -84,6 +88,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		}
 		return nil
 	}
+	if *from != "" {
+		r, err := readReport(*from)
+		if err != nil {
+			return err
+		}
+		r.judge()
+		return r.show(stdout, *out)
+	}
 	if e.exe, err = os.Executable(); err != nil {
 		return err
 	}
@@ -91,7 +103,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, e.close(), os.RemoveAll(e.dir)) }()
-	stopProfiles, err := profile(*cpu, *mem)
+	stopProfiles, err := p.start()
 	if err != nil {
 		return err
 	}
@@ -99,21 +111,25 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err = errors.Join(err, stopProfiles()); err != nil {
 		return err
 	}
-	r := &report{
-		Command: strings.Join(append([]string{"go run ."}, args...), " "), Machine: machine(),
-		Rows: rows, Verdicts: judge(rows, targets()),
+	r := &report{Command: strings.Join(append([]string{"go run ."}, args...), " "), Machine: machine(), Rows: rows}
+	if !*smoke { // so small a run says nothing
+		r.judge()
 	}
-	if *smoke {
-		r.Verdicts = nil // so small a run says nothing
+	return r.show(stdout, *out)
+}
+
+// show prints a report, and writes its files unless out is empty.
+func (r *report) show(w io.Writer, out string) error {
+	fmt.Fprint(w, table(r.Rows))
+	for _, vs := range [][]verdict{r.Verdicts, r.Floors} {
+		if len(vs) > 0 {
+			fmt.Fprintln(w, judged(vs))
+		}
 	}
-	fmt.Fprint(stdout, table(rows))
-	if len(r.Verdicts) > 0 {
-		fmt.Fprint(stdout, judged(r.Verdicts))
-	}
-	if *out == "" {
+	if out == "" {
 		return nil
 	}
-	return r.write(*out)
+	return r.write(out)
 }
 
 // cases are all cases, in the order of running.
@@ -154,32 +170,4 @@ func machine() string {
 		}
 	}
 	return fmt.Sprintf("%s, %d cores, %s, %s/%s", model, runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-}
-
-// profile starts the profiles that are asked for.
-func profile(cpu, mem string) (stop func() error, err error) {
-	var cpuFile *os.File
-	if cpu != "" {
-		if cpuFile, err = os.Create(cpu); err != nil {
-			return nil, err
-		}
-		if err := pprof.StartCPUProfile(cpuFile); err != nil {
-			return nil, err
-		}
-	}
-	return func() error {
-		var all []error
-		if cpuFile != nil {
-			pprof.StopCPUProfile()
-			all = append(all, cpuFile.Close())
-		}
-		if mem != "" {
-			f, err := os.Create(mem)
-			if err != nil {
-				return errors.Join(append(all, err)...)
-			}
-			all = append(all, pprof.Lookup("allocs").WriteTo(f, 0), f.Close())
-		}
-		return errors.Join(all...)
-	}, nil
 }

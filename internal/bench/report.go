@@ -19,6 +19,25 @@ type report struct {
 	Machine  string    `json:"machine"`
 	Rows     []row     `json:"rows"`
 	Verdicts []verdict `json:"targets"`
+	Floors   []verdict `json:"floors"`
+}
+
+// judge holds what was measured against the promises.
+func (r *report) judge() {
+	r.Verdicts, r.Floors = judge(r.Rows, targets()), judge(r.Rows, floors())
+}
+
+// readReport reads what an earlier run has written.
+func readReport(path string) (*report, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	r := new(report)
+	if err := json.Unmarshal(data, r); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return r, nil
 }
 
 // columns are the metrics of the table, in order. A column that no row of a
@@ -125,6 +144,9 @@ func (r *report) markdown(charts []string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\nMade by `%s` on %s. Values are medians, with the least and the most of the runs.\n\n### Targets\n\n%s\n",
 		beginMark, r.Command, r.Machine, judged(r.Verdicts))
+	if len(r.Floors) > 0 {
+		fmt.Fprintf(&b, "### Floors\n\nThe same under the same rule, or with as much of the same resource; bounds in time as shares of what peers took on the machine that they were set on.\n\n%s\n", judged(r.Floors))
+	}
 	if len(charts) > 0 {
 		b.WriteString("### Growth\n\n")
 		for _, c := range charts {

@@ -20,12 +20,15 @@ import (
 // senders is how many goroutines send.
 const senders = 32
 
+// rawFew has as many messages under way as 32 callers that each wait for one.
+const rawFew = "raw SDK, 10 a call, as many under way: 3 goroutines"
+
 func sqsSendCases() []experiment {
 	return []experiment{{
 		id: "sqs-send/32", title: "SQS send, 32 goroutines", open: startSQS,
 		peers: []peer{
 			{sluice, sendSQS(sendSluiceSQS(senders, 1))},
-			{"raw SDK, 10 a call, as many under way: 3 goroutines", sendSQS(sendRawBatch(senders / 10))},
+			{rawFew, sendSQS(sendRawBatch(senders / 10))},
 			{sluice + ", 320 goroutines", sendSQS(sendSluiceSQS(10*senders, 1))},
 			{sluice + ", 10 a call", sendSQS(sendSluiceSQS(senders, 10))},
 			{"raw SDK, 10 a call", sendSQS(sendRawBatch(senders))},

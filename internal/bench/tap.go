@@ -85,7 +85,7 @@ func heldCases() []experiment {
 		peers: []peer{{sluice, holdLeases}},
 	}, {
 		id: "in-flight/4096", title: "Memory: 4,096 messages of 1 KiB in flight",
-		peers: []peer{{sluice, holdMessages}, {"a goroutine each that holds a body, and nothing else", holdGoroutines}},
+		peers: []peer{{sluice, holdMessages}, {bare, holdGoroutines}},
 	}}
 }
 
@@ -134,6 +134,8 @@ func holdMessages(ctx context.Context, e *env) (sample, error) {
 	stack = (stackAfter - stack) / float64(n)
 	return sample{metricHeld: (heapAfter-heap)/float64(n) + stack - body, metricStack: stack}, end()
 }
+
+const bare = "a goroutine each that holds a body, and nothing else"
 
 // holdGoroutines measures the least that a handler at work can take: it has a
 // goroutine.

@@ -13,6 +13,7 @@ type target struct {
 	metric string
 	than   string  // the peer whose value is the measure; empty is none
 	factor float64 // of than's value, or the bound itself
+	plus   float64 // added to the bound
 	least  bool    // it is a lower bound
 }
 
@@ -44,6 +45,30 @@ func targets() []target {
 	}
 }
 
+// floors are what a target comes down to where Sluice keeps a rule that the
+// peer does not, or pays for what a peer has not: the same comparison under the
+// same rule, or with as much of the same resource. A bound in time or processor
+// time, which was set on one machine, is held here against what peers took there.
+func floors() []target {
+	const (
+		noop  = "sqs-consume/noop/32"
+		slow  = "sqs-consume/5ms/32"
+		send  = "sqs-send/32"
+		piped = "raw, pipelined"
+	)
+	more := fmt.Sprintf("%s, concurrency %d", sluice, 32+ahead)
+	return []target{
+		{text: "SQS consume, no-op: as fast as the pipelined loop that receives for free handlers only", id: noop, metric: metricRate, than: bounded, factor: 1, least: true},
+		{text: "SQS consume, 5 ms: as fast as the pipelined loop that receives for free handlers only", id: slow, metric: metricRate, than: bounded, factor: 1, least: true},
+		{text: "SQS consume, 5 ms: as fast as the pipelined loop with as many messages in hand", id: slow, peer: more, metric: metricRate, than: piped, factor: 1, least: true},
+		{text: "SQS send, coalesced single calls: 0.9 of raw batches with as many messages under way", id: send, metric: metricRate, than: rawFew, factor: 0.9, least: true},
+		{text: "SQS consume, no-op: client CPU, µs, as 50 is to the pipelined loop's 42", id: noop, metric: metricCPU, than: piped, factor: 50.0 / 42},
+		{text: "In memory: ns, as 1,200 are to gocloud mempubsub's 3,907", id: "memory/32", metric: metricTime, than: "gocloud mempubsub", factor: 1200.0 / 3907},
+		{text: "In memory: ns, as 1,200 are to watermill's 6,295 with its router", id: "memory/32", metric: metricTime, than: "watermill gochannel, router", factor: 1200.0 / 6295},
+		{text: "4,096 in flight: 1 KiB more than a goroutine takes that does nothing", id: "in-flight/4096", metric: metricHeld, than: bare, factor: 1, plus: 1024},
+	}
+}
+
 // A verdict is what became of a target.
 type verdict struct {
 	Text  string  `json:"text"`
@@ -72,6 +97,7 @@ func judge(rows []row, ts []target) []verdict {
 			v, found := find(t.id, t.than, t.metric)
 			ok, bound = ok && found, bound*v
 		}
+		bound += t.plus
 		if !ok {
 			continue
 		}
