@@ -29,6 +29,7 @@ func (p *Producer) pump() {
 
 // comeback is how long messages wait for company after a request that several
 // callers shared was answered: those callers are about to send their next ones.
+// When as many wait as they are, there is nobody else to wait for.
 const comeback = time.Millisecond
 
 // ready says whether a batch is to be sent now. p.mu is held.
@@ -36,6 +37,7 @@ func (p *Producer) ready() bool {
 	return len(p.pending) >= p.caps.MaxSend ||
 		p.caps.MaxBatchBytes > 0 && p.load >= p.caps.MaxBatchBytes ||
 		p.pending[0].call.bulk || // the end of many messages: its caller has gathered
+		p.inFlight == 0 && p.expected > 0 && len(p.pending) >= p.expected ||
 		p.patience() <= 0
 }
 
@@ -158,7 +160,7 @@ func (p *Producer) send(batch []*entry) {
 	defer p.mu.Unlock()
 	p.inFlight--
 	if shared(batch) {
-		p.answers = time.Now()
+		p.answers, p.expected = time.Now(), len(p.pending)+len(batch)
 	}
 	p.sort(batch, errs)
 	p.pump()

@@ -34,6 +34,7 @@ type Producer struct {
 	load     int           // bytes of pending
 	inFlight int           // requests on their way
 	answers  time.Time     // when the latest request of several callers was answered
+	expected int           // messages that will wait once those callers send their next ones
 	groups   map[string]*group
 	timer    *time.Timer // for the oldest pending
 	failing  bool        // messages are being tried again

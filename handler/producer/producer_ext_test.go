@@ -48,6 +48,33 @@ func TestASingleSenderWaitsForNoOne(t *testing.T) {
 	})
 }
 
+// Once as many wait as were answered, nobody else is to come: they share a request
+// at once.
+func TestSendersThatComeBackWaitForEachOtherOnly(t *testing.T) {
+	const senders, rounds = 32, 10
+	s := newSink()
+	s.caps.MaxSend, s.caps.MaxBatchBytes = 1000, 0
+	bubble(t, s, nil, func(t *testing.T, p *producer.Producer) {
+		began := time.Now()
+		var wg sync.WaitGroup
+		for range senders {
+			wg.Go(func() {
+				for range rounds {
+					if err := p.Send(t.Context(), message("m")); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		// The first to come went alone, and the others after it, or after Linger:
+		// from then on all go together.
+		require.LessOrEqual(t, time.Since(began), (rounds+3)*s.latency+producer.DefaultLinger)
+		require.LessOrEqual(t, s.requests(), rounds+2)
+		require.Len(t, s.taken, senders*rounds)
+	})
+}
+
 func TestConcurrentSendersShareRequests(t *testing.T) {
 	s := newSink()
 	s.latency = 3 * time.Millisecond

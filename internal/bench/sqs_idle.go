@@ -16,8 +16,10 @@ import (
 // burst is how many messages come before the second idle time.
 const burst = 1000
 
-// An idler consumes until ctx is done and counts what it has handled.
-type idler func(ctx context.Context, q *queue, handled *atomic.Int64) error
+// An idler consumes until ctx is done and counts what it has handled. It calls
+// opened when it is about to ask for messages: what opening a queue takes, it
+// takes once.
+type idler func(ctx context.Context, q *queue, opened func(), handled *atomic.Int64) error
 
 // sqsIdleCases are one case: what consumers ask while nothing comes. All peers
 // are watched at the same time, several of each, since only requests count.
@@ -68,7 +70,14 @@ func watchIdle(ctx context.Context, e *env, run idler) (sample, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var handled atomic.Int64
 	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, q, &handled) }()
+	opened := make(chan struct{})
+	go func() { ended <- run(ctx, q, sync.OnceFunc(func() { close(opened) }), &handled) }()
+	select {
+	case <-opened:
+	case err := <-ended:
+		cancel()
+		return nil, err
+	}
 	count := func() (int64, error) {
 		before := q.counts.since(nil)
 		t := time.NewTimer(e.sizes.idle)
@@ -98,7 +107,7 @@ func watchIdle(ctx context.Context, e *env, run idler) (sample, error) {
 	return sample{metricIdle: float64(idle), metricBurst: float64(after)}, err
 }
 
-func idleSluice(ctx context.Context, q *queue, handled *atomic.Int64) error {
+func idleSluice(ctx context.Context, q *queue, opened func(), handled *atomic.Int64) error {
 	src, err := q.opener().OpenSource(ctx, q.address(), nil)
 	if err != nil {
 		return err
@@ -110,10 +119,12 @@ func idleSluice(ctx context.Context, q *queue, handled *atomic.Int64) error {
 	if err != nil {
 		return err
 	}
+	opened()
 	return c.Run(ctx)
 }
 
-func idleRaw(ctx context.Context, q *queue, handled *atomic.Int64) error {
+func idleRaw(ctx context.Context, q *queue, opened func(), handled *atomic.Int64) error {
+	opened()
 	return split(pollers, pollers, func(int) error {
 		for {
 			ms, err := q.receive(ctx, 20*time.Second)
@@ -135,8 +146,9 @@ func idleRaw(ctx context.Context, q *queue, handled *atomic.Int64) error {
 	})
 }
 
-func idleGocloud(ctx context.Context, q *queue, handled *atomic.Int64) error {
+func idleGocloud(ctx context.Context, q *queue, opened func(), handled *atomic.Int64) error {
 	sub := awssnssqs.OpenSubscription(ctx, q.api, q.url, &awssnssqs.SubscriptionOptions{Raw: true})
+	opened()
 	for {
 		m, err := sub.Receive(ctx)
 		if err != nil {
