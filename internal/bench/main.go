@@ -2,7 +2,7 @@
 // the same servers: loops written by hand on the providers' SDKs, gocloud.dev,
 // watermill and Google's own client.
 //
-//	go run . -out ../../docs    the whole table, about 20 minutes
+//	go run . -out ../../docs    the whole table, about ten minutes
 //	go run . -smoke             each case small: whether it works
 //	go run . -run sqs-consume   the cases whose names match
 //	go run . -from ../../docs/benchmarks.json -out ../../docs   judge and write anew
