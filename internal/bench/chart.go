@@ -55,6 +55,17 @@ func chartsOf(rows []row) []chart {
 	return cs
 }
 
+// logTicks are those of a logarithmic axis, with whole numbers.
+func logTicks(least, most float64) []plot.Tick {
+	ticks := plot.LogTicks{}.Ticks(least, most)
+	for i := range ticks {
+		if ticks[i].Label != "" {
+			ticks[i].Label = number(ticks[i].Value)
+		}
+	}
+	return ticks
+}
+
 // svg draws the chart.
 func (c *chart) svg() ([]byte, error) {
 	p := plot.New()
@@ -62,9 +73,12 @@ func (c *chart) svg() ([]byte, error) {
 	p.X.Label.Text = c.x
 	p.Y.Label.Text = "µs of CPU a message"
 	p.X.Scale = plot.LogScale{}
-	p.X.Tick.Marker = plot.LogTicks{Prec: 0}
+	p.X.Tick.Marker = plot.TickerFunc(logTicks)
 	p.Y.Min = 0
-	p.Legend.Top = true
+	// The texts come after the lines and have room to the right: a viewer's
+	// letters may be wider than those that the layout was made with.
+	p.Legend.Top, p.Legend.Left, p.Legend.XOffs = true, true, 9*vg.Centimeter
+	p.Legend.Padding = vg.Points(4)
 	p.Add(plotter.NewGrid())
 	for i, l := range c.lines {
 		ln, points, err := plotter.NewLinePoints(l.points)
@@ -78,7 +92,7 @@ func (c *chart) svg() ([]byte, error) {
 	}
 	p.Y.Max *= 1.2 // room for the legend
 	canvas := vgsvg.New(16*vg.Centimeter, 9*vg.Centimeter)
-	p.Draw(draw.New(canvas))
+	p.Draw(draw.Crop(draw.New(canvas), vg.Points(4), -vg.Points(28), vg.Points(4), -vg.Points(8)))
 	var b bytes.Buffer
 	if _, err := canvas.WriteTo(&b); err != nil {
 		return nil, err
