@@ -60,7 +60,7 @@ func logTicks(least, most float64) []plot.Tick {
 	ticks := plot.LogTicks{}.Ticks(least, most)
 	for i := range ticks {
 		if ticks[i].Label != "" {
-			ticks[i].Label = number(ticks[i].Value)
+			ticks[i].Label = strings.TrimSuffix(number(ticks[i].Value), ".0")
 		}
 	}
 	return ticks
@@ -77,7 +77,7 @@ func (c *chart) svg() ([]byte, error) {
 	p.Y.Min = 0
 	// The texts come after the lines and have room to the right: a viewer's
 	// letters may be wider than those that the layout was made with.
-	p.Legend.Top, p.Legend.Left, p.Legend.XOffs = true, true, 9*vg.Centimeter
+	p.Legend.Top, p.Legend.Left, p.Legend.XOffs = true, true, 8*vg.Centimeter
 	p.Legend.Padding = vg.Points(4)
 	p.Add(plotter.NewGrid())
 	for i, l := range c.lines {
