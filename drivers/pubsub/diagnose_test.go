@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -129,12 +130,15 @@ func TestFindings(t *testing.T) {
 			deadLetters(t, q, 1)
 			withFault(t, func(_ context.Context, _ string, _ any, next func() (any, error)) (any, error) {
 				resp, err := next()
-				if r, ok := resp.(*pubsubpb.PullResponse); ok {
-					for _, rm := range r.ReceivedMessages {
-						rm.Message.PublishTime = timestamppb.New(time.Now().Add(-11 * 24 * time.Hour)) // of 14
-					}
+				r, ok := resp.(*pubsubpb.PullResponse)
+				if !ok {
+					return resp, err
 				}
-				return resp, err
+				r = proto.CloneOf(r) // its messages are the fake's own
+				for _, rm := range r.ReceivedMessages {
+					rm.Message.PublishTime = timestamppb.New(time.Now().Add(-11 * 24 * time.Hour)) // of 14
+				}
+				return r, err
 			})
 		}, []string{"critical letters-expire", "major letters-present"}, false},
 		{"letters that cannot be counted", func(t *testing.T, q pubsubfake.Queue, _ *drivers.QueueSpec) {

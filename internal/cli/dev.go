@@ -198,8 +198,13 @@ func (a *app) devLocalStack(ctx context.Context, addr string) (*devServer, error
 	return &devServer{scheme: "awssqs", url: s.URL, env: localstack.Environment(s.URL), stop: s.Stop}, nil
 }
 
+// healthTimeout is how long a LocalStack may take to say that it is there. Where
+// nobody listens the answer comes at once; one that is busy is slow, and must not
+// be taken for none: another cannot be started in its place.
+const healthTimeout = 20 * time.Second
+
 func healthy(ctx context.Context, url string) bool {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
