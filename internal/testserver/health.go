@@ -29,7 +29,10 @@ func serves(ctx context.Context, url string, services []string) (err error) {
 		return err
 	}
 	for _, s := range services {
-		if st := health.Services[s]; st != "available" && st != "running" {
+		switch st := health.Services[s]; st {
+		case "available", "running":
+		case "starting": // somebody else's first request; the next ones wait for it
+		default:
 			return fmt.Errorf("service %s is %q", s, st)
 		}
 	}
