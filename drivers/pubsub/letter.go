@@ -5,7 +5,6 @@ import (
 	"errors"
 	"maps"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/letter"
 )
 
 // The attributes that the service gives to a message which it forwards to a
@@ -127,8 +127,7 @@ func (s *Source) letter(m *handler.Message, f *drivers.Failure) (*pubsubpb.Pubsu
 	if len(drivers.WithoutFailure(m.Attributes))+1+len(native) > limit {
 		native = nil
 	}
-	const shortReason = 64
-	for _, f := range []*drivers.Failure{f, cut(f, shortReason)} {
+	for _, f := range []*drivers.Failure{f, letter.Cut(f)} {
 		letter := *m
 		letter.Delay = 0
 		letter.Attributes = drivers.FailureAttributes(f, m, s.caps.Queue, limit-len(native))
@@ -148,14 +147,4 @@ func (s *Source) nativeAttributes(m *handler.Message) map[string]string {
 		nativeProject:      s.sub.project,
 		nativePublishTime:  m.EnqueuedAt.UTC().Format(nativeTime),
 	}
-}
-
-// cut is a failure with a reason of at most n bytes.
-func cut(f *drivers.Failure, n int) *drivers.Failure {
-	if f == nil || len(f.Reason) <= n {
-		return f
-	}
-	short := *f
-	short.Reason = strings.ToValidUTF8(f.Reason[:n], "")
-	return &short
 }

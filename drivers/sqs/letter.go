@@ -3,10 +3,10 @@ package sqs
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/internal/letter"
 )
 
 // reject sends copies of messages to the dead-letter queue and then deletes the
@@ -66,8 +66,7 @@ func (s *Source) letter(r *drivers.Settlement) (*entry, error) {
 	}
 	// A letter that is too long with all that is known of the failure is sent
 	// with less, and at last with nothing: it must not be stuck for that.
-	const shortReason = 64
-	for _, f := range []*drivers.Failure{r.Failure, cut(r.Failure, shortReason), nil} {
+	for _, f := range []*drivers.Failure{r.Failure, letter.Cut(r.Failure), nil} {
 		// The failure is packed where it does not fit in beside the message's own
 		// attributes, whatever their number: the encoding sees to theirs.
 		m.Attributes = drivers.FailureAttributes(f, r.Message, s.name, max(maxNames, len(r.Message.Attributes)+1))
@@ -81,15 +80,6 @@ func (s *Source) letter(r *drivers.Settlement) (*entry, error) {
 	}
 	m.Attributes = r.Message.Attributes
 	return s.dlq.encode(&m, dedupe)
-}
-
-func cut(f *drivers.Failure, n int) *drivers.Failure {
-	if f == nil || len(f.Reason) <= n {
-		return f
-	}
-	short := *f
-	short.Reason = strings.ToValidUTF8(f.Reason[:n], "")
-	return &short
 }
 
 // sentLetters are the receipts of messages whose copy is in the dead-letter

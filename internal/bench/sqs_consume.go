@@ -71,9 +71,9 @@ func sqsConsumeCases() []experiment {
 				open:  startSQS,
 				peers: []peer{
 					{sluice, consumeSQS(consumeSluice, l)},
-					{fmt.Sprintf("%s, concurrency %d", sluice, concurrency+ahead), consumeSQS(consumeSluice, sqsLoad{concurrency + ahead, w.work})},
+					{slotsAhead(concurrency), consumeSQS(consumeSluice, sqsLoad{concurrency + ahead, w.work})},
 					{"raw SDK loop", consumeSQS(rawLoop, l)},
-					{"raw, pipelined", consumeSQS(rawPipelined, l)},
+					{piped, consumeSQS(rawPipelined, l)},
 					{bounded, consumeSQS(rawBounded, l)},
 					{"gocloud awssnssqs", consumeSQS(consumeGocloudSQS, l)},
 				},
@@ -136,6 +136,13 @@ func rawLoop(ctx context.Context, q *queue, n int, l sqsLoad) (func() error, err
 // ahead is how many messages the pipelined loop holds that no handler works on.
 const ahead = 10 * pollers
 
+// slotsAhead is Sluice with as many slots as that loop holds messages.
+func slotsAhead(concurrency int) string {
+	return fmt.Sprintf("%s, concurrency %d", sluice, concurrency+ahead)
+}
+
+const piped = "raw, pipelined"
+
 // rawPipelined is the same with receiving, handling and deleting at the same
 // time, each by goroutines of its own.
 func rawPipelined(ctx context.Context, q *queue, n int, l sqsLoad) (func() error, error) {
@@ -144,7 +151,7 @@ func rawPipelined(ctx context.Context, q *queue, n int, l sqsLoad) (func() error
 
 // bounded is the pipelined loop under Sluice's rule: what it shows is what that
 // rule costs, and no runtime that keeps it can do much better.
-const bounded = "raw, pipelined, no message received before a handler is free"
+const bounded = piped + ", no message received before a handler is free"
 
 func rawBounded(ctx context.Context, q *queue, n int, l sqsLoad) (func() error, error) {
 	return pipelined(ctx, q, n, l, semaphore.NewWeighted(int64(l.concurrency)))

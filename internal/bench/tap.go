@@ -123,53 +123,60 @@ func holdLeases(ctx context.Context, e *env) (sample, error) {
 
 // holdMessages measures what memory a message in flight takes beside its body.
 func holdMessages(ctx context.Context, e *env) (sample, error) {
-	const body = 1 << 10
 	n := min(e.sizes.top, 4096)
-	heap, stack := inUse()
-	end, err := hold(ctx, &tap{lease: tapLease, body: body}, n, nil)
+	before := inUse()
+	end, err := hold(ctx, &tap{lease: tapLease, body: heldBody}, n, nil)
 	if err != nil {
 		return nil, err
 	}
-	heapAfter, stackAfter := inUse()
-	stack = (stackAfter - stack) / float64(n)
-	return sample{metricHeld: (heapAfter-heap)/float64(n) + stack - body, metricStack: stack}, end()
+	return inUse().since(before, n), end()
 }
+
+// heldBody is the size of a body that is held.
+const heldBody = 1 << 10
 
 const bare = "a goroutine each that holds a body, and nothing else"
 
 // holdGoroutines measures the least that a handler at work can take: it has a
 // goroutine.
 func holdGoroutines(_ context.Context, e *env) (sample, error) {
-	const body = 1 << 10
 	n := min(e.sizes.top, 4096)
 	bodies := make([][]byte, n) // not on the stacks
 	var started, ended sync.WaitGroup
 	end := make(chan struct{})
-	heap, stack := inUse()
+	before := inUse()
 	started.Add(n)
 	for i := range bodies {
 		ended.Go(func() {
-			bodies[i] = make([]byte, body)
+			bodies[i] = make([]byte, heldBody)
 			started.Done()
 			<-end
 		})
 	}
 	started.Wait()
-	heapAfter, stackAfter := inUse()
+	s := inUse().since(before, n)
 	close(end)
 	ended.Wait()
 	runtime.KeepAlive(bodies)
-	stack = (stackAfter - stack) / float64(n)
-	return sample{metricHeld: (heapAfter-heap)/float64(n) + stack - body, metricStack: stack}, nil
+	return s, nil
+}
+
+// memory is what objects and stacks take, in bytes.
+type memory struct{ heap, stack float64 }
+
+// since is what each of n messages has added since before, beyond its body.
+func (m memory) since(before memory, n int) sample {
+	stack := (m.stack - before.stack) / float64(n)
+	return sample{metricHeld: (m.heap-before.heap)/float64(n) + stack - heldBody, metricStack: stack}
 }
 
 // inUse is the memory that objects and stacks take, garbage left out.
-func inUse() (heap, stack float64) {
+func inUse() memory {
 	var m runtime.MemStats
 	runtime.GC()
 	runtime.GC() // what finalizers held
 	runtime.ReadMemStats(&m)
-	return float64(m.HeapAlloc), float64(m.StackInuse)
+	return memory{float64(m.HeapAlloc), float64(m.StackInuse)}
 }
 
 // hold has n handlers at work that wait for their end.

@@ -51,6 +51,7 @@ func (s *Source) Receive(ctx context.Context, n int, wait time.Duration) ([]driv
 	if buffer == nil {
 		buffer = new([]queue.Received)
 	}
+	defer s.buffers.Put(buffer)
 	r := queue.ReceiveRequest{Max: n, Visibility: -1, Spread: true, Into: *buffer}
 	// While there are messages nothing needs to end with the source.
 	got, err := s.Engine.Receive(ctx, s.Queue, r)
@@ -72,7 +73,6 @@ func (s *Source) Receive(ctx context.Context, n int, wait time.Duration) ([]driv
 	}
 	clear(got) // it is not to keep bodies alive
 	*buffer = got
-	s.buffers.Put(buffer)
 	return out, nil
 }
 

@@ -10,8 +10,17 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// shortReason is how much of a reason goes where the whole is too much.
-const shortReason = 64
+// Cut is the failure with a reason of at most 64 bytes, for where the whole is too
+// much. A nil f stays nil.
+func Cut(f *drivers.Failure) *drivers.Failure {
+	const shortReason = 64
+	if f == nil || len(f.Reason) <= shortReason {
+		return f
+	}
+	short := *f
+	short.Reason = strings.ToValidUTF8(f.Reason[:shortReason], "")
+	return &short
+}
 
 // Send sends a copy of m with what is known of its failure on queue. A letter
 // that the sink does not take with all of that goes with less, and at last with
@@ -29,10 +38,8 @@ func Send(ctx context.Context, sink drivers.Sink, m *handler.Message, f *drivers
 		return nil
 	}
 	err := send(drivers.FailureAttributes(f, m, queue, limit))
-	if f != nil && drivers.CodeOf(err) == drivers.Invalid {
-		short := *f
-		short.Reason = strings.ToValidUTF8(f.Reason[:min(len(f.Reason), shortReason)], "")
-		err = send(drivers.FailureAttributes(&short, m, queue, limit))
+	if short := Cut(f); short != f && drivers.CodeOf(err) == drivers.Invalid {
+		err = send(drivers.FailureAttributes(short, m, queue, limit))
 	}
 	if drivers.CodeOf(err) == drivers.Invalid {
 		err = send(m.Attributes)

@@ -19,6 +19,8 @@ import (
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/sluice-go/sluice/internal/pubsubfake"
 )
 
 // emptyPause is how long a pump waits after a pull that brought nothing.
@@ -53,6 +55,28 @@ func (p *Pump) Statuses() map[int]int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return maps.Clone(p.statuses)
+}
+
+// Drain runs the pump until the fake has no message of the subscription left, or
+// ctx is done, which is an error.
+func (p *Pump) Drain(ctx context.Context, fake *pubsubfake.Server) error {
+	run, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(run) }()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return errors.Join(err, ctx.Err())
+		case <-tick.C:
+			if d, err := fake.Depth(p.Subscription); err == nil && d.Visible+d.InFlight == 0 {
+				stop()
+				return <-ended
+			}
+		}
+	}
 }
 
 // Run pushes until ctx is done, and returns when all pushes have been answered.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -110,21 +111,22 @@ func (tx *sqlTx) receive(q *sqlQueue, r *ReceiveRequest) ([]Received, error) {
 	if err := p.pick(); err != nil {
 		return nil, err
 	}
-	out, err := tx.deliver(q, p.taken, visibility)
+	out, err := tx.deliver(q, p.taken, visibility, r.Into)
 	if err == nil && r.AttemptID != "" && len(out) > 0 {
 		err = tx.tryAgain(q, r.AttemptID, out)
 	}
 	return out, err
 }
 
-// deliver leases the records that were picked.
-func (tx *sqlTx) deliver(q *sqlQueue, taken []*record, visibility time.Duration) ([]Received, error) {
+// deliver leases the records that were picked. It answers in into where there is
+// room.
+func (tx *sqlTx) deliver(q *sqlQueue, taken []*record, visibility time.Duration, into []Received) ([]Received, error) {
 	if len(taken) == 0 {
 		return nil, nil
 	}
 	until := tx.now + int64(visibility)
 	delivery := rand.Int64() | 1 // unlikely to come again is enough
-	out := make([]Received, len(taken))
+	out := slices.Grow(into[:0], len(taken))[:len(taken)]
 	receipts := make([]byte, 0, len(taken)*receiptSize)
 	for i, r := range taken {
 		if r.large {

@@ -31,16 +31,9 @@ func drain(t *testing.T, q pubsubfake.Queue, e http.Handler, unwrapped bool) map
 	server := httptest.NewServer(e)
 	defer server.Close()
 	pump := &pushtest.Pump{Addr: fake.Addr(), Subscription: q.Subscription(), Endpoint: server.URL, Unwrapped: unwrapped}
-	ctx, stop := context.WithCancel(t.Context())
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
-	ended := make(chan error, 1)
-	go func() { ended <- pump.Run(ctx) }()
-	require.Eventually(t, func() bool {
-		d, err := fake.Depth(q.Subscription())
-		return err == nil && d.Visible+d.InFlight == 0
-	}, time.Minute, 10*time.Millisecond)
-	stop()
-	require.NoError(t, <-ended)
+	require.NoError(t, pump.Drain(ctx, fake))
 	return pump.Statuses()
 }
 
