@@ -51,8 +51,14 @@ type Delivery struct {
 	Receipt string
 	// Deadline is when the lease ends, by this machine's clock, counted from
 	// before the request was sent, so that it is never later than the
-	// provider's. It is zero where there is no lease, or none that is known.
+	// provider's. It is zero where there is no lease, or none that is known. It
+	// has a monotonic part: the runtime compares it with time.Now only, and a
+	// step of the wall clock must not move it.
 	Deadline time.Time
+	// Lease is the length of the lease that this receive gave. Zero means
+	// Capabilities.Lease. It differs if the queue's own length was changed
+	// after the source was opened.
+	Lease time.Duration
 }
 
 // A Settlement says what is to be done with a delivery.
@@ -69,6 +75,10 @@ type Settlement struct {
 	// own policy (SQS: the visibility timeout runs down; Pub/Sub: nack).
 	Delay   time.Duration
 	Delayed bool
+	// Released is true on a retry of a message that no handler has seen: it is
+	// given back. A queue that counts attempts itself does not count this
+	// delivery (Capabilities.FreeRelease); SQS and Pub/Sub count it.
+	Released bool
 	// Failure says why a message is dead-lettered. Nil is no reason.
 	Failure *Failure
 }
@@ -151,6 +161,10 @@ type Capabilities struct {
 	MaxAttempts     int
 	// AttemptKnown is true where deliveries carry their attempt number.
 	AttemptKnown bool
+	// FreeRelease is true where a delivery that is settled as Released does not
+	// count as an attempt. False, which is also right where it is not known,
+	// makes the runtime keep what it can rather than give it back.
+	FreeRelease bool
 	// NativeRedrive is true where the provider itself moves letters back.
 	NativeRedrive bool
 	// ExactlyOnce is true where an ack that succeeds is final, and one that

@@ -20,16 +20,23 @@ var (
 	ErrExhausted = errors.New("attempts used up")
 )
 
-// Postpone has the message delivered again after d because of reason, as
-// [RetryAfter] does, and marks that with [ErrPostponed] as no failure. It is
-// what a middleware returns that did not let the message through. A nil reason
-// gives none.
+// Postpone returns an error that puts the message off for d, because of reason,
+// and marks that with [ErrPostponed] as no failure: no one has worked on the
+// message. A middleware returns it if it did not let the message through. A nil
+// reason gives none. A d below zero counts as zero.
 //
-// On SQS and on a Pub/Sub subscription with a dead-letter policy the provider
-// counts a postponed delivery as an attempt like any other.
+// The runtime keeps a postponed message in hand, off its handler slot and with
+// its lease kept, and runs it again after d. Nothing is spent: Message.Attempt
+// is the same the next time. Beyond the runtime's bounds (how many messages it
+// holds, how many bytes, the provider's longest lease), and when it stops, the
+// message is given back. The embedded queue does not count that as an attempt;
+// SQS counts every receive, and so does a Pub/Sub subscription with a
+// dead-letter policy. A delivery without a lease (AWS Lambda, an HTTP push) is
+// given back as [RetryAfter] gives it back.
 func Postpone(d time.Duration, reason error) error {
-	if reason == nil {
-		return RetryAfter(d, ErrPostponed)
+	err := ErrPostponed
+	if reason != nil {
+		err = fmt.Errorf("%w: %w", ErrPostponed, reason)
 	}
-	return RetryAfter(d, fmt.Errorf("%w: %w", ErrPostponed, reason))
+	return &verdictError{Verdict{Action: Retry, Delay: max(d, 0), Delayed: true, Postponed: true, Err: err}}
 }

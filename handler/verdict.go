@@ -43,6 +43,10 @@ type Verdict struct {
 	// Delayed is true; otherwise the queue's own policy decides.
 	Delay   time.Duration
 	Delayed bool
+	// Postponed is true on a retry that is no failure of the message, because
+	// no one has worked on it; see [Postpone]. It never counts as an attempt
+	// where the runtime or the queue can help it.
+	Postponed bool
 	// Err is the handler's error, nil on an ack.
 	Err error
 }
@@ -55,13 +59,22 @@ type Verdict struct {
 // A *backoff.PermanentError (github.com/cenkalti/backoff, any major version)
 // counts as a rejection. It is recognised by its type's name, so that this
 // package depends on nothing.
-func VerdictOf(err error) Verdict {
+//
+// VerdictOf does not panic, whatever the methods of err do: an error whose
+// Unwrap panics, such as a nil pointer in an error interface, is a retry by the
+// queue's own policy.
+func VerdictOf(err error) (v Verdict) {
 	if err == nil {
 		return Verdict{Action: Ack}
 	}
-	v := Verdict{Err: err}
+	defer func() {
+		if recover() != nil {
+			v = Verdict{Err: err}
+		}
+	}()
+	v = Verdict{Err: err}
 	if found := findVerdict(err); found != nil {
-		v.Action, v.Delay, v.Delayed = found.Action, found.Delay, found.Delayed
+		v.Action, v.Delay, v.Delayed, v.Postponed = found.Action, found.Delay, found.Delayed, found.Postponed
 	}
 	return v
 }

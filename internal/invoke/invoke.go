@@ -1,10 +1,14 @@
-// Package invoke calls a handler for those who deliver messages one call at a
-// time: a Lambda function, an HTTP endpoint.
+// Package invoke calls user code: handlers, hooks, observers, gates, loggers,
+// codecs, key functions, and the methods of the errors that they return. None
+// of it can be trusted not to panic, and a typed nil in an error interface does
+// so in Error, Unwrap, Is or As. Each call into user code goes through this
+// package, and is never made under a lock.
 package invoke
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime/debug"
 
 	"github.com/sluice-go/sluice/handler"
@@ -26,4 +30,80 @@ func Call(ctx context.Context, h handler.Handler, m *handler.Message) (p *handle
 		}
 	}()
 	return nil, h.Handle(ctx, m)
+}
+
+// Do calls f on the caller's goroutine. It returns the panic of f, nil if there
+// was none. If f ends its goroutine (runtime.Goexit), so does Do: whoever must
+// not be ended by f uses [DoApart].
+func Do(f func()) (p *handler.PanicError) {
+	defer func() {
+		if v := recover(); v != nil {
+			p = &handler.PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	f()
+	return nil
+}
+
+// DoApart calls f on a goroutine of its own and waits for its end. It returns
+// nil, the panic of f as a [*handler.PanicError], or [ErrGoexit].
+func DoApart(f func()) error {
+	done := make(chan error, 1)
+	go func() {
+		err := ErrGoexit
+		defer func() { done <- err }()
+		if p := Do(f); p != nil {
+			err = p
+		} else {
+			err = nil
+		}
+	}()
+	return <-done
+}
+
+// Text returns the text of err, "" if it is nil. If its Error method panics, the
+// text says so and names the type.
+func Text(err error) (text string) {
+	if err == nil {
+		return ""
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			text = fmt.Sprintf("an error of type %T whose Error method panicked", err)
+		}
+	}()
+	return err.Error()
+}
+
+// Is is errors.Is, but reports false if a method of err panics.
+func Is(err, target error) (is bool) {
+	defer func() {
+		if recover() != nil {
+			is = false
+		}
+	}()
+	return errors.Is(err, target)
+}
+
+// As is errors.AsType for a type T, but reports false if a method of err panics.
+func As[T error](err error) (found T, ok bool) {
+	defer func() {
+		if recover() != nil {
+			ok = false
+		}
+	}()
+	ok = errors.As(err, &found)
+	return found, ok
+}
+
+// Safe returns err if its text can be had, and otherwise an error that has a text
+// in its place, which is what logs and spans can be given. Safe of nil is nil.
+func Safe(err error) error {
+	if err == nil {
+		return nil
+	}
+	if p := Do(func() { _ = err.Error() }); p != nil {
+		return errors.New(Text(err))
+	}
+	return err
 }

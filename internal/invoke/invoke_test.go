@@ -3,6 +3,8 @@ package invoke
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -34,4 +36,37 @@ func TestCall(t *testing.T) {
 			}
 		})
 	}
+}
+
+type typedNil struct{ err error }
+
+func (e *typedNil) Error() string { return e.err.Error() }
+func (e *typedNil) Unwrap() error { return e.err }
+
+func TestErrorsWhoseMethodsPanic(t *testing.T) {
+	bad := fmt.Errorf("around: %w", error((*typedNil)(nil)))
+	require.Contains(t, Text((*typedNil)(nil)), "*invoke.typedNil")
+	require.Empty(t, Text(nil))
+	require.Equal(t, "x", Text(errors.New("x")))
+	require.False(t, Is(bad, context.Canceled))
+	require.True(t, Is(fmt.Errorf("x: %w", context.Canceled), context.Canceled))
+	_, ok := As[*handler.PanicError](bad)
+	require.False(t, ok)
+	p, ok := As[*handler.PanicError](fmt.Errorf("x: %w", &handler.PanicError{Value: 1}))
+	require.True(t, ok)
+	require.Equal(t, 1, p.Value)
+	require.NoError(t, Safe(nil))
+	require.EqualError(t, Safe((*typedNil)(nil)), Text((*typedNil)(nil)))
+	require.Equal(t, context.Canceled, Safe(context.Canceled))
+	require.Equal(t, handler.Retry, handler.VerdictOf(bad).Action)
+	require.Equal(t, handler.Retry, handler.VerdictOf((*typedNil)(nil)).Action)
+	require.Equal(t, handler.DeadLetter, handler.VerdictOf(handler.Reject((*typedNil)(nil))).Action)
+}
+
+func TestDo(t *testing.T) {
+	require.Nil(t, Do(func() {}))
+	require.Equal(t, "boom", Do(func() { panic("boom") }).Value)
+	require.NoError(t, DoApart(func() {}))
+	require.ErrorContains(t, DoApart(func() { panic("boom") }), "boom")
+	require.ErrorIs(t, DoApart(runtime.Goexit), ErrGoexit)
 }

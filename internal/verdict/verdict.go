@@ -1,0 +1,66 @@
+// Package verdict turns a handler's error into what a runtime carries out: the
+// verdict, the rule of the last attempt, and the failure that goes with a dead
+// letter. The consumer, the Lambda function and the push endpoint share it, so
+// that a letter reads the same whichever of them made it.
+package verdict
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
+)
+
+// NoReason is the reason of a rejection that has none.
+const NoReason = "rejected with no reason given"
+
+// Of reads the verdict out of err, as handler.VerdictOf does, and applies the
+// rule of the last attempt: a failure of attempt max or a later one of a queue
+// that has a dead-letter queue is a rejection with that failure as its reason,
+// since the queue would dead-letter the message without any. A postponement is
+// no failure. Neither is what ended because the lease was lost or the consumer
+// stops: then the message is retried, and the queue decides.
+//
+// attempt 0 means that it is not known, and max 0 that there is no limit.
+func Of(err error, attempt, max int, deadLetter bool) handler.Verdict {
+	v := handler.VerdictOf(err)
+	if v.Action != handler.Retry || v.Postponed || !deadLetter || max <= 0 || attempt < max {
+		return v
+	}
+	if invoke.Is(err, handler.ErrPostponed) || invoke.Is(err, handler.ErrLeaseLost) || invoke.Is(err, handler.ErrStopped) {
+		return v
+	}
+	return handler.Verdict{Action: handler.DeadLetter, Err: exhausted{attempt, max, v.Err}}
+}
+
+// exhausted is the error of a last attempt.
+type exhausted struct {
+	attempt, max int
+	err          error
+}
+
+func (e exhausted) Error() string {
+	return fmt.Sprintf("%v: attempt %d of %d: %s", handler.ErrExhausted, e.attempt, e.max, invoke.Text(handler.Cause(e.err)))
+}
+
+func (e exhausted) Unwrap() []error { return []error{handler.ErrExhausted, e.err} }
+
+// Reason returns the text that a dead letter gets for a rejection with err.
+func Reason(err error) string {
+	if text := invoke.Text(err); text != "" {
+		return text
+	}
+	return NoReason
+}
+
+// Failure returns what a dead letter tells of m, which consumer rejected at the
+// time now because of err.
+func Failure(err error, m *handler.Message, now time.Time, consumer string) *drivers.Failure {
+	f := &drivers.Failure{Reason: Reason(err), Last: now, Consumer: consumer}
+	if m.Attempt == 1 {
+		f.First = now // of later attempts it is not known
+	}
+	return f
+}
