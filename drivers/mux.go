@@ -105,12 +105,40 @@ func (m *Mux) find(rawURL string) (Opener, *url.URL, error) {
 	if op, ok := m.openers[u.Scheme]; ok {
 		return op, u, nil
 	}
+	if way := m.suggest(rawURL); way != "" {
+		return nil, nil, &Error{Code: Invalid, Op: "open", Err: errors.New("this is the provider's own name of a queue, not a queue URL"),
+			Remedy: "write " + way}
+	}
 	if u.Scheme == "" {
 		return nil, nil, &Error{Code: Invalid, Op: "open", Err: fmt.Errorf("%q is no queue URL: it has no scheme", rawURL),
 			Remedy: "known schemes: " + strings.Join(m.Schemes(), ", ")}
 	}
 	return nil, nil, &Error{Code: Invalid, Op: "open", Err: fmt.Errorf("unknown scheme %q", u.Scheme),
 		Remedy: didYouMean(u.Scheme, m.Schemes())}
+}
+
+// A Suggester knows the provider's own names of queues, which people paste. It is
+// an optional interface of an [Opener].
+type Suggester interface {
+	// Suggest returns the queue URL to write in place of s, such as an HTTPS
+	// address or a resource name. It returns "" if s is none of the provider's
+	// names.
+	Suggest(s string) string
+}
+
+// suggest returns the queue URL to write in place of s, "" if no opener knows.
+func (m *Mux) suggest(s string) string {
+	if u, err := url.Parse(s); err == nil && u.User != nil {
+		return "" // an error must not repeat a password
+	}
+	for _, scheme := range m.Schemes() {
+		if o, ok := m.openers[scheme].(Suggester); ok {
+			if way := o.Suggest(s); way != "" {
+				return way
+			}
+		}
+	}
+	return ""
 }
 
 // CheckParams returns an error that names the first query parameter of u that

@@ -6,9 +6,11 @@
 //	awssqs://sqs.us-east-1.amazonaws.com/123456789012/orders
 //
 // The first two are resolved by name, in the caller's account or in the one that
-// is given. The third is the queue's URL; where its host is not AWS's own, it is
-// also the endpoint, by HTTP on a loopback address and by HTTPS elsewhere. The
-// parameters are
+// is given. The third is the queue's URL. Requests go to its host, also to a
+// FIPS, dual-stack, VPC or legacy host, and are signed for the region in it. A
+// host that is not AWS's is reached by HTTP on a loopback address and by HTTPS
+// elsewhere; one without a dot, such as a container's name, needs the parameter
+// endpoint. The parameters are
 //
 //	region              the region, where the environment and the host do not say
 //	profile             the profile of the shared configuration files

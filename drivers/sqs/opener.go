@@ -132,6 +132,12 @@ func (o *Opener) client(ctx context.Context, t *target) (*awssqs.Client, func(),
 			so.BaseEndpoint = &t.endpoint
 		case so.BaseEndpoint == nil && t.hostEndpoint != "":
 			so.BaseEndpoint = &t.hostEndpoint
+			if fips(t.hostEndpoint) {
+				// The SDK refuses the setting beside an endpoint, though this one
+				// fulfils it.
+				so.EndpointOptions.UseFIPSEndpoint = aws.FIPSEndpointStateUnset
+			}
+			so.EndpointOptions.UseDualStackEndpoint = aws.DualStackEndpointStateUnset
 		}
 		release = tune(so, t.log)
 	})

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 
@@ -23,8 +22,8 @@ type target struct {
 	account string // of a short URL; empty is the caller's own
 	// queueURL is empty where the queue is to be found by its name.
 	queueURL string
-	// hostEndpoint is the endpoint that the host of a full URL stands for; empty
-	// where it is AWS's own, which the SDK knows.
+	// hostEndpoint is the endpoint that the host of a full URL stands for. It is
+	// empty if that is the endpoint that the SDK has for the region.
 	hostEndpoint string
 
 	region, profile, endpoint string
@@ -33,9 +32,6 @@ type target struct {
 
 	log *slog.Logger // of the SDK's client; nil discards
 }
-
-// awsHost is a host of AWS's own, and the region that it names.
-var awsHost = regexp.MustCompile(`^(?:sqs(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|api\.aws|api\.amazonwebservices\.com\.cn)|(?:([a-z0-9-]+)\.)?queue\.amazonaws\.com)$`)
 
 func parse(u *url.URL) (*target, error) {
 	t, err := parseURL(u)
@@ -104,23 +100,5 @@ func (t *target) place(u *url.URL) error {
 		}
 		return nil
 	}
-	scheme := "https"
-	if localHost(u.Hostname()) {
-		scheme = "http"
-	}
-	t.queueURL = scheme + "://" + u.Host + u.EscapedPath()
-	found := awsHost.FindStringSubmatch(strings.ToLower(u.Hostname()))
-	if found == nil {
-		t.hostEndpoint = scheme + "://" + u.Host
-		return nil
-	}
-	region := found[1] + found[2]
-	if region == "" {
-		region = "us-east-1" // queue.amazonaws.com
-	}
-	if t.region != "" && t.region != region {
-		return fmt.Errorf("the host is in the region %s, and the parameter says %s", region, t.region)
-	}
-	t.region = region
-	return nil
+	return t.locate(u)
 }
