@@ -75,7 +75,11 @@ func query(ctx context.Context, psql, db, q string) error {
 // findPostgres finds a program of PostgreSQL: where distributions keep them off
 // the PATH, newest version first, then on the PATH.
 func findPostgres(program string) (string, error) {
-	for _, pattern := range []string{"/usr/lib/postgresql/*/bin/", "/usr/pgsql-*/bin/", "/opt/homebrew/opt/postgresql*/bin/", "/usr/local/opt/postgresql*/bin/"} {
+	beside := []string{"/usr/lib/postgresql/*/bin/", "/usr/pgsql-*/bin/", "/opt/homebrew/opt/postgresql*/bin/", "/usr/local/opt/postgresql*/bin/"}
+	if pathOnly() {
+		beside = nil
+	}
+	for _, pattern := range beside {
 		found, err := filepath.Glob(pattern + program)
 		if err != nil {
 			return "", err

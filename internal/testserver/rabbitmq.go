@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -25,14 +26,21 @@ func RabbitMQ(t testing.TB) *Server {
 }
 
 // rabbitMQ finds the server's own script: what Debian puts on the PATH wraps it
-// and runs as the package's user only.
+// and runs as the package's user only. The script needs Erlang on the PATH.
 func rabbitMQ() (string, error) {
-	for _, pattern := range []string{"/usr/lib/rabbitmq/bin/rabbitmq-server", "/opt/homebrew/sbin/rabbitmq-server", "/usr/local/sbin/rabbitmq-server"} {
-		if _, err := os.Stat(pattern); err == nil {
-			return pattern, nil
+	const hint = "(on Debian and Ubuntu: apt-get install rabbitmq-server)"
+	for _, path := range []string{"/usr/lib/rabbitmq/bin/rabbitmq-server", "/opt/homebrew/sbin/rabbitmq-server", "/usr/local/sbin/rabbitmq-server"} {
+		if _, err := os.Stat(path); err != nil || pathOnly() {
+			continue
 		}
+		for _, program := range []string{"erl", "epmd"} {
+			if _, err := exec.LookPath(program); err != nil {
+				return "", fmt.Errorf("RabbitMQ is here, but Erlang's %s is not on the PATH %s", program, hint)
+			}
+		}
+		return path, nil
 	}
-	return "", errors.New("no RabbitMQ on this machine (on Debian and Ubuntu: apt-get install rabbitmq-server)")
+	return "", errors.New("no RabbitMQ on this machine " + hint)
 }
 
 // runRabbitMQ starts Erlang's port mapper in the foreground before the node,

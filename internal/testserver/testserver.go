@@ -11,8 +11,10 @@
 // names begin with Own start a server for one test, which may stop and start it.
 //
 // What a server needs is installed into the user's cache directory, or found on
-// the machine. Where it cannot be had the test is skipped with the reason; with
-// CI=true or SLUICE_REQUIRE_LOCAL=1 it fails instead.
+// the machine: on the PATH, and where packages of PostgreSQL and RabbitMQ put
+// their programs beside it. With SLUICE_PATH_ONLY=1 the PATH alone counts. Where a
+// server cannot be had the test is skipped with the reason; with CI=true or
+// SLUICE_REQUIRE_LOCAL=1 it fails instead.
 package testserver
 
 import (
@@ -172,6 +174,29 @@ func (k *kind) own(t testing.TB) *Server {
 	})
 	return s
 }
+
+// Need skips the test, or fails it, if a server of the named kind (see [Kinds])
+// cannot be had. It starts none: it is for tests that have another process start
+// one.
+func Need(t testing.TB, name string) {
+	t.Helper()
+	k := kinds()[name]
+	if k == nil {
+		t.Fatalf("there is no kind of server %q", name)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), installTimeout)
+	defer cancel()
+	r, err := k.prepare(ctx)
+	if err != nil {
+		unavailable(t, k.name, err)
+	}
+	if err := r.remove(); err != nil {
+		t.Errorf("removing what %s left: %v", k.name, err)
+	}
+}
+
+// pathOnly is true if programs are looked for on the PATH and nowhere else.
+func pathOnly() bool { return os.Getenv("SLUICE_PATH_ONLY") == "1" }
 
 // Required is true where a server that cannot be had fails the test.
 func Required() bool {

@@ -87,6 +87,7 @@ func TestPostgresGivesEachTestADatabase(t *testing.T) {
 // RabbitMQ's node and Erlang's port mapper end with the command that started
 // them.
 func TestRabbitMQEndsWithItsCommand(t *testing.T) {
+	testserver.Need(t, "rabbitmq")
 	cmd := exec.CommandContext(t.Context(), "go", "run", "./withservers", "-servers", "rabbitmq", "sh", "-c", "echo URL=$"+testserver.EnvRabbitMQ)
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))
@@ -135,6 +136,7 @@ func TestName(t *testing.T) {
 
 // A server must not outlive its test binary, even where that is killed.
 func TestServerEndsWithAKilledTest(t *testing.T) {
+	testserver.Need(t, "redis")
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestChildHoldsARedis$", "-test.v")
 	cmd.Env = append(os.Environ(), "SLUICE_TEST_CHILD=1", testserver.EnvRedis+"=")
 	out, err := cmd.StdoutPipe()
@@ -232,6 +234,7 @@ func TestLaunchNamesWhatThereIs(t *testing.T) {
 }
 
 func TestWithServersRunsACommandWithThem(t *testing.T) {
+	testserver.Need(t, "redis")
 	cmd := exec.CommandContext(t.Context(), "go", "run", "./withservers", "-servers", "redis", "sh", "-c", "echo URL=$"+testserver.EnvRedis+"; exit 7")
 	out, err := cmd.CombinedOutput()
 	exit := (*exec.ExitError)(nil)
