@@ -36,7 +36,7 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // the second signal ends the process
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	source, err := all.Mux().OpenSource(ctx, os.Getenv("QUEUE_URL"), nil)
 	if err == nil {

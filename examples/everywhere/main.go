@@ -24,7 +24,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // the second signal ends the process
 	if queue := os.Getenv(envQueue); queue != "" {
 		err := function(ctx, queue, os.Getenv(envDir))
 		_, _ = fmt.Fprintln(os.Stderr, "everywhere: function:", err)
@@ -60,10 +60,11 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	case err != nil:
 		return errUsage
 	}
-	log := slog.New(slog.DiscardHandler)
+	level := slog.LevelError
 	if verbose {
-		log = slog.New(slog.NewTextHandler(stderr, nil))
+		level = slog.LevelInfo
 	}
+	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 	results, err := runAll(ctx, runtimes(on), only, log)
 	if err != nil {
 		return err

@@ -64,7 +64,7 @@ func main() {
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // the second signal ends the process
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	if err := run(ctx, o, os.Stdout, log); err != nil {
 		log.Error("payments", "error", err)
@@ -119,15 +119,17 @@ func api(ctx context.Context, o options, ready func(addr string)) (err error) {
 // serve serves h until ctx is done, and lets requests end.
 func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
-	defer context.AfterFunc(ctx, func() {
+	drained := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() {
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
-		_ = server.Shutdown(end)
-	})()
+		drained <- server.Shutdown(end)
+	})
 	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		stop()
 		return err
 	}
-	return nil
+	return <-drained // Serve returns when the draining begins
 }
 
 // worker charges payments until ctx is done.
@@ -191,7 +193,10 @@ func demo(ctx context.Context, o options, out io.Writer, log *slog.Logger) (err 
 		func() error { return api(ctx, o, func(addr string) { address <- addr }) },
 		func() error { return worker(ctx, o, log) },
 	} {
-		go func() { ended <- part() }()
+		go func() {
+			defer stop() // without one of them the others are of no use
+			ended <- part()
+		}()
 	}
 	defer func() {
 		stop()
@@ -199,7 +204,13 @@ func demo(ctx context.Context, o options, out io.Writer, log *slog.Logger) (err 
 			err = errors.Join(err, <-ended)
 		}
 	}()
-	posted, err := post(ctx, <-address, o.payments)
+	var addr string
+	select {
+	case addr = <-address:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	posted, err := post(ctx, addr, o.payments)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ import (
 func main() {
 	logger := slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // the second signal ends the process
 	if err := serve(ctx, logger, os.Getenv); err != nil {
 		logger.Error("push ended", "error", err)
 		os.Exit(1)

@@ -22,7 +22,7 @@ type Order struct {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // the second signal ends the process
 	source, err := all.Mux().OpenSource(ctx, os.Getenv("QUEUE_URL"), nil)
 	if err != nil {
 		log.Fatal(err)
@@ -31,7 +31,9 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	log.Print(c.Run(ctx)) // until SIGTERM, then drained
+	if err := c.Run(ctx); err != nil { // until SIGTERM, then drained
+		log.Fatal(err)
+	}
 }
 
 func charge(_ context.Context, m *handler.Message, o Order) error {

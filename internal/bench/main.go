@@ -33,9 +33,8 @@ func main() {
 		exit(serve(os.Stdin, os.Stdout))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	exit(err)
+	context.AfterFunc(ctx, stop) // the second signal ends the process
+	exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
 func exit(err error) {
