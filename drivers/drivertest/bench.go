@@ -321,6 +321,13 @@ func retry(d drivers.Delivery, delay time.Duration) drivers.Settlement {
 // release gives messages back at once.
 func release(d drivers.Delivery) drivers.Settlement { return retry(d, 0) }
 
+// unseen gives a message back that no handler has seen.
+func unseen(d drivers.Delivery, delay time.Duration) drivers.Settlement {
+	s := retry(d, delay)
+	s.Released = true
+	return s
+}
+
 func reject(d drivers.Delivery, reason string) drivers.Settlement {
 	now := time.Now()
 	return drivers.Settlement{

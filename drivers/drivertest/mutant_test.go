@@ -27,6 +27,7 @@ type mutant struct {
 	resurrects                  bool
 	extendsAnything             bool
 	expiryIsFree                bool
+	releasesCount               bool
 	expiredGoLast               bool
 	lostAs                      drivers.Code // instead of LeaseLost
 	noSizeLimit                 bool

@@ -77,6 +77,18 @@ func mutations() []mutation {
 			}
 		}}, []string{"SETL-9"}},
 		{"a lease that ended costs no attempt", mutant{expiryIsFree: true}, []string{"ATT-3", "DLQ-4"}},
+		{"a release costs an attempt", mutant{releasesCount: true}, []string{"ATT-5", "ATT-6"}},
+		{"a release costs none, unannounced", mutant{onCapabilities: func(c *drivers.Capabilities) { c.FreeRelease = false }}, []string{"ATT-5"}},
+		{"a release forgets all attempts", mutant{onSettled: func(_ *reference, x *stored, s drivers.Settlement) {
+			if s.Released {
+				x.m.Attempt = 0
+			}
+		}}, []string{"ATT-6"}},
+		{"a release ignores its delay", mutant{onSettled: func(_ *reference, x *stored, s drivers.Settlement) {
+			if s.Released {
+				x.visibleAt = time.Time{}
+			}
+		}}, []string{"ATT-7"}},
 		{"a message whose lease ended goes to the end", mutant{expiredGoLast: true}, []string{"GRP-9"}},
 		{"every message is delivered twice", mutant{onDelivered: func(x *stored, _ *drivers.Delivery) {
 			if x.m.Attempt == 1 {

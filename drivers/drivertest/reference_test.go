@@ -130,7 +130,7 @@ func (f *face) Capabilities() drivers.Capabilities {
 	o := f.r.o
 	c := drivers.Capabilities{
 		Queue: "reference", System: "reference", MaxReceive: 10, MaxSettle: 10, MaxExtend: 10, MaxSend: 10,
-		MaxMessageBytes: sizeLimit, MaxBatchBytes: 2 * sizeLimit, Lease: o.Lease, Ordered: o.Ordered, AttemptKnown: true, StaleReceiptFails: true,
+		MaxMessageBytes: sizeLimit, MaxBatchBytes: 2 * sizeLimit, Lease: o.Lease, Ordered: o.Ordered, AttemptKnown: true, FreeRelease: true, StaleReceiptFails: true,
 	}
 	if o.DeadLetter {
 		c.DeadLetter, c.DeadLetterQueue, c.MaxAttempts, c.NativeRedrive = true, "reference-dlq", o.MaxAttempts, true
@@ -356,6 +356,9 @@ func (s *referenceSource) settle(x drivers.Settlement) error {
 		found.m.Attributes = drivers.FailureAttributes(x.Failure, &found.m, "reference", 0)
 		r.bury(found)
 	case handler.Retry:
+		if x.Released && !r.mutant.releasesCount {
+			found.m.Attempt--
+		}
 		if x.Delayed {
 			found.inFlight, found.visibleAt = false, r.now.Add(x.Delay)
 		}

@@ -28,8 +28,15 @@
 // At least once, the messages that became visible first before others. On an
 // ordered queue the messages of one group are delivered in the order in which
 // they were sent; while one of them is in flight or waits for its retry, the
-// later ones wait as well. Messages without a group are not ordered. Attempts
-// are counted, also those of deliveries that no handler saw.
+// later ones wait as well. Messages without a group are not ordered.
+//
+// Each delivery counts as an attempt, except one that the runtime releases
+// before a handler has seen it (a drain, a closed gate, the tail of a group).
+// A delivery whose process crashes, or whose lease ends before the runtime gets
+// to release it, counts: the queue can't tell that no handler ran. A message
+// that reaches max_attempts so goes to the dead-letter queue without a reason.
+// A redrive starts the count anew, and so does the dead-letter queue: a worker on
+// it begins at attempt 1.
 //
 // # Limits
 //
@@ -40,6 +47,7 @@
 //	ack, discard        the message is deleted
 //	retry with a delay  it is hidden until then
 //	retry without       it is hidden until its lease ends
+//	release             it can be received again, and no attempt is counted
 //	reject              it is moved to the dead-letter queue with failure
 //	                    attributes, in one step
 //

@@ -83,11 +83,8 @@ func (s *Source) await(ctx context.Context, r queue.ReceiveRequest) ([]queue.Rec
 	return s.Engine.Receive(ctx, s.Queue, r)
 }
 
-// exhaustedReason is the reason of a letter that the engine dead-lettered: there
-// was nobody to give one.
-const exhaustedReason = "it was delivered as often as its queue allows"
-
-// fill makes the portable message of the engine's.
+// fill makes the portable message of the engine's. A letter that the engine
+// dead-lettered by its count has its queue and no reason: no handler failed it.
 func fill(m *handler.Message, from *queue.Message) {
 	m.ID, m.Body, m.Attributes = from.ID, from.Body, from.Attributes
 	m.Group, m.DedupeID = from.Group, from.DedupeID
@@ -98,13 +95,13 @@ func fill(m *handler.Message, from *queue.Message) {
 	}
 	if _, rejected := drivers.ParseFailure(m.Attributes); !rejected {
 		m.SetAttribute(drivers.AttributeDeadLetterQueue, from.Source)
-		m.SetAttribute(drivers.AttributeDeadLetterReason, exhaustedReason)
 	}
 }
 
 // Settle carries out settlements: acks and drops are deleted, delayed retries
 // hidden until then, rejections moved to the dead-letter queue in one step. A
-// retry without a delay is left to the end of its lease.
+// retry without a delay is left to the end of its lease. One that was released
+// does not count as an attempt.
 func (s *Source) Settle(ctx context.Context, ss []drivers.Settlement) []error {
 	if len(ss) == 0 {
 		return nil
@@ -135,10 +132,14 @@ func (s *Source) Settle(ctx context.Context, ss []drivers.Settlement) []error {
 			})
 			rejected = append(rejected, i)
 		case handler.Retry:
-			if t.Delayed {
-				changes = append(changes, queue.Change{Receipt: t.Receipt, By: t.Delay})
-				changed = append(changed, i)
+			if !t.Delayed && !t.Released {
+				continue // its lease runs down
 			}
+			change := queue.Change{Receipt: t.Receipt, By: t.Delay, Release: t.Released}
+			if !t.Delayed {
+				change.By = -1
+			}
+			changes, changed = append(changes, change), append(changed, i)
 		default:
 			b.set(i, &drivers.Error{Code: drivers.Invalid, Queue: s.Queue, Op: "settle", Err: errUnknownAction})
 		}
@@ -177,7 +178,7 @@ func (s *Source) Extend(ctx context.Context, es []drivers.Extension) []error {
 // Capabilities says what the queue can do.
 func (s *Source) Capabilities() drivers.Capabilities {
 	c := s.capabilities()
-	c.Lease = s.config.Visibility
+	c.Lease, c.FreeRelease = s.config.Visibility, true
 	return c
 }
 

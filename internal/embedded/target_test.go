@@ -56,7 +56,7 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, drivers.Capabilities{
 		Queue: "orders", System: "sluice_test", MaxReceive: batch, MaxSettle: batch, MaxExtend: batch, MaxSend: batch,
 		Lease: DefaultVisibilityTimeout, Ordered: true, DeadLetter: true, DeadLetterQueue: "orders-dlq", MaxAttempts: DefaultMaxAttempts,
-		AttemptKnown: true, NativeRedrive: true, StaleReceiptFails: true,
+		AttemptKnown: true, FreeRelease: true, NativeRedrive: true, StaleReceiptFails: true,
 	}, c)
 	letters, _, err := tg.Engine.Config(t.Context(), "orders-dlq")
 	require.NoError(t, err)
@@ -102,13 +102,13 @@ func TestConfigurationThatMakesNoSense(t *testing.T) {
 	require.ErrorIs(t, err, drivers.ErrInvalid)
 }
 
-func TestExhaustedLetterTellsItsSource(t *testing.T) {
+func TestExhaustedLetterTellsItsSourceAndNoReason(t *testing.T) {
 	tg := target(t, "q")
 	s := source(t, tg, &Config{MaxAttempts: 1, VisibilityTimeout: time.Nanosecond})
 	send(t, sink(t, tg), "poison")
 	require.Len(t, receive(t, s, 1), 1)
 	require.Empty(t, receive(t, s, 1))
-	want := drivers.DeadLetter{Queue: "q", Failure: drivers.Failure{Reason: exhaustedReason}}
+	want := drivers.DeadLetter{Queue: "q"}
 
 	seen, err := s.Peek(t.Context(), 1, true)
 	require.NoError(t, err)

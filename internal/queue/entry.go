@@ -20,8 +20,10 @@ type entry struct {
 	enqueuedAt, firstReceived, visibleAt int64
 	sequence                             int64
 	// delivery is the latest delivery's number, which no other delivery of the
-	// engine has; 0 where there was none.
+	// engine has; 0 if there was none. A release gives it a number that nobody
+	// has.
 	delivery uint64
+	// receives counts the deliveries that were not released.
 	receives int32
 	slot     uint32
 	// hidden is true while the entry is on the queue's hidden timeline.
@@ -75,7 +77,7 @@ func (g *group) remove(e *entry) {
 // front.
 func (g *group) readyAt() int64 {
 	at := g.first.visibleAt
-	for e := g.first; e != nil && e.receives > 0; e = e.behind {
+	for e := g.first; e != nil && e.delivery != 0; e = e.behind {
 		at = max(at, e.visibleAt)
 	}
 	return at

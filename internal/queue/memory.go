@@ -334,6 +334,10 @@ func (m *Memory) Delete(ctx context.Context, name string, receipts []string) []e
 func (m *Memory) Change(ctx context.Context, name string, cs []Change) []error {
 	return m.each(ctx, name, len(cs), func(q *memQueue, i int, now int64) error {
 		e := q.find(cs[i].Receipt)
+		if e != nil && cs[i].Release {
+			q.release(e, cs[i].By, now)
+			return nil
+		}
 		if e == nil || !e.hidden {
 			return ErrReceipt
 		}

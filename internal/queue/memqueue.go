@@ -72,7 +72,7 @@ func (q *memQueue) nextEvent() int64 {
 func (q *memQueue) hide(e *entry, until int64) {
 	e.visibleAt, e.hidden = until, true
 	q.hidden.insert(e, until)
-	if e.receives == 0 {
+	if e.delivery == 0 {
 		q.delayed++
 	} else {
 		q.inFlight++
@@ -89,7 +89,7 @@ func (q *memQueue) hide(e *entry, until int64) {
 func (q *memQueue) unhide(e *entry) {
 	q.hidden.remove(e)
 	e.hidden = false
-	if e.receives == 0 {
+	if e.delivery == 0 {
 		q.delayed--
 		return
 	}
@@ -357,6 +357,18 @@ func (q *memQueue) find(receipt string) *entry {
 func (q *memQueue) change(e *entry, until, now int64) {
 	q.unhide(e)
 	q.place(e, max(until, now), now)
+}
+
+// release takes the entry's latest delivery back.
+func (q *memQueue) release(e *entry, by time.Duration, now int64) {
+	e.receives--
+	if e.receives == 0 {
+		e.firstReceived = 0
+	}
+	e.delivery = q.engine.nextDelivery()
+	if e.hidden && by >= 0 {
+		q.change(e, now+int64(by), now)
+	}
 }
 
 // reshape arranges the entries anew after the queue began or ceased to keep

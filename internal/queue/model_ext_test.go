@@ -117,7 +117,7 @@ func (m *model) units(q *modelQueue) []*unit {
 		u := &unit{at: ms[0].visibleAt, sequence: ms[0].sequence}
 		leased, front := false, true
 		for _, x := range ms {
-			if x.receives > 0 {
+			if x.delivery > 0 {
 				leased = leased || m.hidden(x)
 				if front && x.visibleAt.After(u.at) {
 					u.at = x.visibleAt
@@ -250,6 +250,20 @@ func (m *model) change(name string, delivery int, by time.Duration) error {
 	return nil
 }
 
+func (m *model) release(name string, delivery int, by time.Duration) error {
+	x := m.queues[name].find(delivery)
+	if x == nil {
+		return queue.ErrReceipt
+	}
+	x.receives--
+	m.deliveries++
+	x.delivery = m.deliveries // nobody has a receipt of it
+	if m.hidden(x) && by >= 0 {
+		x.visibleAt = m.now.Add(by)
+	}
+	return nil
+}
+
 func (m *model) reject(name string, delivery int, attributes map[string]string) error {
 	q := m.queues[name]
 	x := q.find(delivery)
@@ -275,7 +289,7 @@ func (m *model) move(from, to string) (moved int, failed bool) {
 			blocked := false
 			for _, y := range q.ms {
 				if y.group == x.group {
-					blocked = blocked || y.receives > 0 && m.hidden(y) || y.sequence < x.sequence
+					blocked = blocked || y.delivery > 0 && m.hidden(y) || y.sequence < x.sequence
 				}
 			}
 			if blocked {
@@ -304,7 +318,7 @@ func (m *model) stats(name string) queue.Stats {
 		switch {
 		case !m.hidden(x):
 			s.Visible++
-		case x.receives > 0:
+		case x.delivery > 0:
 			s.InFlight++
 		default:
 			s.Delayed++

@@ -127,6 +127,10 @@ type ReceiveRequest struct {
 type Change struct {
 	Receipt string
 	By      time.Duration
+	// Release takes the delivery back: it does not count as one of the
+	// message's receives, and its receipt is good for nothing more. A lease that
+	// has ended is left as it is, and so is one where By is below zero.
+	Release bool
 }
 
 // Rejection moves a delivery to the dead-letter queue, atomically, with the
@@ -197,7 +201,8 @@ type Engine interface {
 	// long as the message was not received again (SQS's rule); otherwise it is
 	// ErrReceipt, and the message stays.
 	Delete(ctx context.Context, name string, receipts []string) []error
-	// Change sets leases. One that has ended is ErrReceipt.
+	// Change sets leases. One that has ended is ErrReceipt, except to a release,
+	// which is possible until the message is received again.
 	Change(ctx context.Context, name string, cs []Change) []error
 	// Reject moves deliveries to the dead-letter queue.
 	Reject(ctx context.Context, name string, rs []Rejection) []error

@@ -215,6 +215,22 @@ func (m *machine) Change(*rapid.T) {
 	}
 }
 
+func (m *machine) Release(*rapid.T) {
+	name, ds := m.some()
+	by := rapid.SampledFrom([]time.Duration{-1, 0, 0, 10 * time.Second}).Draw(m.T, "by")
+	var want []error
+	for _, d := range ds {
+		want = append(want, m.model.release(name, d, by))
+	}
+	for _, s := range m.stores {
+		var cs []queue.Change
+		for _, d := range ds {
+			cs = append(cs, queue.Change{Receipt: s.receipts[d], By: by, Release: true})
+		}
+		m.compare(s, want, s.Change(m.Context(), name, cs))
+	}
+}
+
 func (m *machine) Reject(*rapid.T) {
 	name, ds := m.some()
 	attributes := map[string]string{"k": "rejected"}
@@ -332,7 +348,7 @@ func TestStoresAgreeWithTheModel(t *testing.T) {
 		number++
 		m := newMachine(t, number, c, memory, file)
 		t.Repeat(map[string]func(*rapid.T){
-			"send": m.Send, "send again": m.Send, "receive": m.Receive, "receive again": m.Receive, "delete": m.Delete, "change": m.Change,
+			"send": m.Send, "send again": m.Send, "receive": m.Receive, "receive again": m.Receive, "delete": m.Delete, "change": m.Change, "release": m.Release,
 			"reject": m.Reject, "advance": m.Advance, "configure": m.Configure, "move": m.Move, "purge": m.Purge, "": m.check,
 		})
 	})

@@ -160,7 +160,7 @@ func (s *SQLite) Stats(ctx context.Context, name string) (Stats, error) {
 	err = s.readers.QueryRowContext(ctx, `SELECT count(*), coalesce(min(enqueued_at), 0) FROM messages WHERE queue = ?`, q.id).Scan(&total, &oldest)
 	if err == nil {
 		err = s.readers.QueryRowContext(ctx,
-			`SELECT count(*), coalesce(sum(receives > 0), 0) FROM messages WHERE queue = ?1 AND ordered IN (0, 1) AND visible_at > ?2`,
+			`SELECT count(*), coalesce(sum(delivery > 0), 0) FROM messages WHERE queue = ?1 AND ordered IN (0, 1) AND visible_at > ?2`,
 			q.id, now).Scan(&hidden, &stats.InFlight)
 	}
 	if err != nil {

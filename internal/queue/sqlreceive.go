@@ -125,7 +125,7 @@ func (tx *sqlTx) deliver(q *sqlQueue, taken []*record, visibility time.Duration,
 		return nil, nil
 	}
 	until := tx.now + int64(visibility)
-	delivery := rand.Int64() | 1 // unlikely to come again is enough
+	delivery := newDelivery()
 	out := slices.Grow(into[:0], len(taken))[:len(taken)]
 	receipts := make([]byte, 0, len(taken)*receiptSize)
 	for i, r := range taken {
@@ -160,6 +160,10 @@ func (tx *sqlTx) deliver(q *sqlQueue, taken []*record, visibility time.Duration,
 	}
 	return out, nil
 }
+
+// newDelivery makes the number of a delivery, which is above zero. That it is
+// unlikely to come again is enough.
+func newDelivery() int64 { return rand.Int64() | 1 }
 
 // storedDelivery is a delivery of a receive that can be repeated.
 type storedDelivery struct {

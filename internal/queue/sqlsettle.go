@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
+	"time"
 )
 
 // each runs what is to be done on each of n receipts in one transaction, and
@@ -68,6 +69,9 @@ func (s *SQLite) Change(ctx context.Context, name string, cs []Change) []error {
 		if !ok {
 			return ErrReceipt, nil
 		}
+		if cs[i].Release {
+			return tx.release(q, id, delivery, cs[i].By)
+		}
 		until := tx.now + int64(max(cs[i].By, 0))
 		var ordered bool
 		var group string
@@ -83,6 +87,26 @@ func (s *SQLite) Change(ctx context.Context, name string, cs []Change) []error {
 		}
 		return nil, err
 	})
+}
+
+// release takes the latest delivery of a message back.
+func (tx *sqlTx) release(q *sqlQueue, id, delivery int64, by time.Duration) (refused, err error) {
+	var ordered bool
+	var group string
+	var until int64
+	// The new number is that of a delivery that nobody has.
+	err = tx.row(`UPDATE messages SET receives = receives - 1, first_received = iif(receives > 1, first_received, 0), delivery = ?1,
+		visible_at = iif(?2 >= 0 AND visible_at > ?3, ?3 + ?2, visible_at) WHERE id = ?4 AND delivery = ?5 RETURNING ordered, grp, visible_at`,
+		newDelivery(), int64(by), tx.now, id, delivery).Scan(&ordered, &group, &until)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return ErrReceipt, nil
+	case ordered:
+		tx.mark(q, group)
+	default:
+		tx.offer(q, until)
+	}
+	return nil, err
 }
 
 // Reject implements [Engine].

@@ -191,16 +191,16 @@ func (tx *sqlTx) flush() error {
 func (tx *sqlTx) refresh(q *sqlQueue, group string) error {
 	var head, ready int64
 	stop := errors.New("stop")
-	err := tx.rows("SELECT id, visible_at, receives FROM messages WHERE queue = ? AND grp = ? AND ordered = 1 ORDER BY id",
+	err := tx.rows("SELECT id, visible_at, delivery FROM messages WHERE queue = ? AND grp = ? AND ordered = 1 ORDER BY id",
 		func(r *sql.Rows) error {
-			var id, visible, receives int64
-			if err := r.Scan(&id, &visible, &receives); err != nil {
+			var id, visible, delivery int64
+			if err := r.Scan(&id, &visible, &delivery); err != nil {
 				return err
 			}
 			if head == 0 {
 				head, ready = id, visible
 			}
-			if receives == 0 {
+			if delivery == 0 {
 				return stop
 			}
 			ready = max(ready, visible)
