@@ -1,9 +1,11 @@
 package handler
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
 )
 
 // A Codec turns values into messages and back. Its methods may be called
@@ -16,7 +18,10 @@ type Codec interface {
 	Decode(m *Message, v any) error
 }
 
-// JSON is the [Codec] of encoding/json.
+// JSON is the [Codec] of encoding/json. It decodes null only into a type that
+// can be nil (a pointer, map, slice or interface) and returns an error for any
+// other, which encoding/json leaves at its zero value: an order that is missing
+// is not an order of nothing.
 var JSON Codec = jsonCodec{}
 
 // Raw is the [Codec] that takes the body as it is, to and from a []byte or a
@@ -50,7 +55,18 @@ func (jsonCodec) Encode(m *Message, v any) error {
 	return nil
 }
 
-func (jsonCodec) Decode(m *Message, v any) error { return json.Unmarshal(m.Body, v) }
+func (jsonCodec) Decode(m *Message, v any) error {
+	if string(bytes.TrimSpace(m.Body)) == "null" {
+		if t := reflect.TypeOf(v); t != nil && t.Kind() == reflect.Pointer && !nilable(t.Elem().Kind()) {
+			return fmt.Errorf("the body is JSON null, and %v cannot be nil", t.Elem())
+		}
+	}
+	return json.Unmarshal(m.Body, v)
+}
+
+func nilable(k reflect.Kind) bool {
+	return k == reflect.Pointer || k == reflect.Map || k == reflect.Slice || k == reflect.Interface
+}
 
 type rawCodec struct{}
 

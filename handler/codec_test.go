@@ -45,6 +45,29 @@ func TestTypedRejectsWhatCannotBeDecoded(t *testing.T) {
 	require.ErrorAs(t, err, &cause)
 }
 
+func TestNullIsNoValue(t *testing.T) {
+	m := &handler.Message{Body: []byte(" null\n")}
+	ran := 0
+	for name, h := range map[string]handler.Handler{
+		"struct": handler.Typed(nil, func(context.Context, *handler.Message, order) error { ran++; return nil }),
+		"int":    handler.Typed(nil, func(context.Context, *handler.Message, int) error { ran++; return nil }),
+		"string": handler.Typed(nil, func(context.Context, *handler.Message, string) error { ran++; return nil }),
+	} {
+		err := h.Handle(t.Context(), m)
+		require.Equal(t, handler.DeadLetter, handler.VerdictOf(err).Action, name)
+		require.ErrorContains(t, err, "null")
+	}
+	require.Zero(t, ran)
+	for name, h := range map[string]handler.Handler{
+		"pointer":   handler.Typed(nil, func(_ context.Context, _ *handler.Message, o *order) error { require.Nil(t, o); return nil }),
+		"slice":     handler.Typed(nil, func(_ context.Context, _ *handler.Message, o []order) error { require.Nil(t, o); return nil }),
+		"map":       handler.Typed(nil, func(_ context.Context, _ *handler.Message, o map[string]int) error { require.Nil(t, o); return nil }),
+		"interface": handler.Typed(nil, func(_ context.Context, _ *handler.Message, o any) error { require.Nil(t, o); return nil }),
+	} {
+		require.NoError(t, h.Handle(t.Context(), m), name)
+	}
+}
+
 func TestTypedTakesAnyCodecAndAnyType(t *testing.T) {
 	var got any
 	text := handler.Typed(handler.Raw, func(_ context.Context, _ *handler.Message, s string) error { got = s; return nil })

@@ -1,6 +1,7 @@
 package cloudevents
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -123,7 +124,11 @@ func Typed[T any](h func(ctx context.Context, e event.Event, data T) error) hand
 			return handler.Reject(fmt.Errorf("decode message %q: the event %q of type %q has no data", m.ID, e.ID(), e.Type()))
 		}
 		var v T
-		if err := e.DataAs(&v); err != nil {
+		err = e.DataAs(&v)
+		if string(bytes.TrimSpace(e.Data())) == "null" && e.DataMediaType() != event.TextPlain {
+			err = handler.JSON.Decode(&handler.Message{Body: e.Data()}, &v)
+		}
+		if err != nil {
 			return handler.Reject(fmt.Errorf("decode message %q: data of the event %q of type %q: %w", m.ID, e.ID(), e.Type(), err))
 		}
 		return h(ctx, *e, v)

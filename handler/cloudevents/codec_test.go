@@ -200,7 +200,7 @@ func TestTyped(t *testing.T) {
 	require.NoError(t, h.Handle(t.Context(), m))
 	require.Equal(t, data{500}, got)
 
-	for name, body := range map[string]string{"no data": "", "another shape": `{"Cents":"x"}`, "broken": "{"} {
+	for name, body := range map[string]string{"no data": "", "another shape": `{"Cents":"x"}`, "broken": "{", "null": "null"} {
 		m.Body = []byte(body)
 		err := h.Handle(t.Context(), m)
 		require.Equal(t, handler.DeadLetter, handler.VerdictOf(err).Action, name)
