@@ -117,9 +117,10 @@ func mustEscape(k string) bool {
 	case "", AttributeDedupeID, AttributeEmpty:
 		return true
 	}
-	return strings.HasPrefix(k, escapePrefix) ||
-		// googclient_ is the client libraries' own, as in googclient_traceparent.
-		strings.HasPrefix(k, "goog") && !strings.HasPrefix(k, "googclient_")
+	// The service refuses names that begin with goog in any case. The client
+	// libraries' own, such as googclient_traceparent, are the exception.
+	reserved := len(k) >= 4 && strings.EqualFold(k[:4], "goog") && !strings.HasPrefix(k, "googclient_")
+	return reserved || strings.HasPrefix(k, escapePrefix)
 }
 
 func escape(k string) string {

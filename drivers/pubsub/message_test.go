@@ -23,7 +23,7 @@ func carry(t require.TestingT, m *handler.Message) *handler.Message {
 	require.False(t, len(pm.Data) == 0 && len(pm.Attributes) == 0, "Pub/Sub refuses a message with nothing in it")
 	for k := range pm.Attributes {
 		require.NotEmpty(t, k)
-		require.False(t, strings.HasPrefix(k, "goog") && !strings.HasPrefix(k, "googclient_"), k)
+		require.False(t, strings.HasPrefix(strings.ToLower(k), "goog") && !strings.HasPrefix(k, "googclient_"), k)
 	}
 	wire, err := proto.Marshal(&pubsubpb.ReceivedMessage{Message: pm, AckId: "a"})
 	require.NoError(t, err)
@@ -42,6 +42,7 @@ func TestWhatIsSentIsReceived(t *testing.T) {
 		{Attributes: map[string]string{"": "empty name"}},
 		{Attributes: map[string]string{"empty value": ""}},
 		{Attributes: map[string]string{"google": "a", "goog": "b", "googclient_traceparent": "c"}},
+		{Attributes: map[string]string{"Google": "a", "GOOG": "b", "gOOg-x": "c", "GoogClient_traceparent": "d", "goo": "e"}},
 		{Attributes: map[string]string{escapePrefix: "a", escapePrefix + "x": "b", escapePrefix + escapePrefix + "x": "c", "x": "d"}},
 		{Attributes: map[string]string{AttributeDedupeID: "mine", AttributeEmpty: "mine"}, DedupeID: "id"},
 		{Attributes: map[string]string{AttributeEmpty: "mine"}},
@@ -63,7 +64,7 @@ func TestWhatIsSentIsReceived(t *testing.T) {
 
 func TestAnyAttributesAreCarried(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		name := rapid.OneOf(rapid.StringN(-1, 20, 60), rapid.SampledFrom([]string{"", "goog", "google", escapePrefix, AttributeDedupeID, AttributeEmpty, "googclient_x"}))
+		name := rapid.OneOf(rapid.StringN(-1, 20, 60), rapid.SampledFrom([]string{"", "goog", "google", "Goog", "GOOGLE", escapePrefix, AttributeDedupeID, AttributeEmpty, "googclient_x"}))
 		m := &handler.Message{
 			Body:       rapid.SliceOfN(rapid.Byte(), 0, 20).Draw(t, "body"),
 			Attributes: rapid.MapOfN(name, rapid.StringN(-1, 50, 200), 0, 10).Draw(t, "attributes"),
