@@ -28,6 +28,7 @@ const (
 type flight struct {
 	lane     *lane
 	msg      *handler.Message
+	attempt  int // as it was received; 0 is not known
 	receipt  string
 	received time.Time
 	length   time.Duration // of the lease as it was received
@@ -52,11 +53,11 @@ type flight struct {
 	deadline time.Time
 	started  time.Time
 	keep     *keeper // nil until someone wants the lease extended
-	verdict  verdict
+	verdict  settlement
 }
 
-// verdict is what is to be done with a flight, and how far that is.
-type verdict struct {
+// settlement is what is to be done with a flight, and how far that is.
+type settlement struct {
 	action   handler.Action
 	delay    time.Duration
 	delayed  bool
@@ -84,7 +85,7 @@ func (l *lane) newFlights(ds []drivers.Delivery, now time.Time, p *probe) []*fli
 		f := &free[0]
 		free = free[1:]
 		f.lane, f.msg, f.receipt, f.received, f.probe = l, d.Message, d.Receipt, now, p
-		f.body, f.attrs = d.Message.Body, d.Message.Attributes
+		f.body, f.attrs, f.attempt = d.Message.Body, d.Message.Attributes, d.Message.Attempt
 		f.deadline = d.Deadline
 		f.length = l.caps.Lease
 		if f.length <= 0 {
@@ -96,6 +97,14 @@ func (l *lane) newFlights(ds []drivers.Delivery, now time.Time, p *probe) []*fli
 		fs = append(fs, f)
 	}
 	return fs
+}
+
+// interrupted reports whether the handler was cancelled, because the lease was
+// lost or the consumer stops.
+func (f *flight) interrupted() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.lost || f.stopped
 }
 
 // leased reports whether the delivery has a deadline at all.

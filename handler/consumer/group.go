@@ -127,7 +127,7 @@ func (f *flight) giveBack(delay time.Duration, now time.Time) {
 	}
 	f.state = settling
 	lost := f.lost
-	f.verdict = verdict{action: handler.Retry, delayed: true, delay: f.capDelay(delay, now), released: true}
+	f.verdict = settlement{action: handler.Retry, delayed: true, delay: f.capDelay(delay, now), released: true}
 	f.mu.Unlock()
 	f.probe.started()
 	f.probe.finished()

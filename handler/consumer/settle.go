@@ -12,7 +12,7 @@ import (
 )
 
 // finish takes a flight whose handler has returned to its settlement.
-func (f *flight) finish(v handler.Verdict, now time.Time, o *outcome) {
+func (f *flight) finish(v handler.Verdict, failure *drivers.Failure, now time.Time, o *outcome) {
 	f.msg.Body, f.msg.Attributes = f.body, f.attrs
 
 	f.mu.Lock()
@@ -33,10 +33,10 @@ func (f *flight) finish(v handler.Verdict, now time.Time, o *outcome) {
 		o.gone, o.group = true, groupFails
 		return
 	case v.Action == handler.Ack || v.Action == handler.Drop:
-		f.verdict = verdict{action: v.Action}
+		f.verdict = settlement{action: v.Action}
 		o.group = groupGoesOn
 	default:
-		if a = f.fails(&v, now, o); o.park {
+		if a = f.fails(&v, failure, now, o); o.park {
 			f.mu.Unlock()
 			return
 		}
@@ -69,18 +69,15 @@ type aside struct {
 // discarded it. f.mu is held.
 //
 //go:noinline
-func (f *flight) fails(v *handler.Verdict, now time.Time, o *outcome) aside {
-	c, l := f.lane.c, f.lane
-	f.verdict = verdict{action: handler.Retry}
+func (f *flight) fails(v *handler.Verdict, failure *drivers.Failure, now time.Time, o *outcome) aside {
+	l := f.lane
+	f.verdict = settlement{action: handler.Retry}
 	o.group = groupFails
 	switch v.Action {
 	case handler.DeadLetter:
 		if l.caps.DeadLetter {
 			f.verdict.action = handler.DeadLetter
-			f.verdict.failure = &drivers.Failure{Reason: reason(v.Err), Last: now, Consumer: c.cfg.Name}
-			if f.msg.Attempt == 1 {
-				f.verdict.failure.First = now // of later attempts it is not known
-			}
+			f.verdict.failure = failure
 			o.group = groupWaits
 		}
 	case handler.Retry:
@@ -128,13 +125,6 @@ func (f *flight) tellAside(v *handler.Verdict, a aside, now time.Time) {
 	if v.Action == handler.Drop {
 		c.log.Info("message discarded", "queue", l.caps.Queue, "message", f.msg.ID, "attempt", f.msg.Attempt, "reason", v.Err)
 	}
-}
-
-func reason(err error) string {
-	if err == nil {
-		return "rejected with no reason given"
-	}
-	return err.Error()
 }
 
 // capDelay bounds a retry's delay by what is left of the provider's longest

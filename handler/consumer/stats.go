@@ -34,7 +34,7 @@ type counts struct {
 	lost, late, failed, extended, panics                    atomic.Uint64
 }
 
-func (n *counts) settled(v *verdict) {
+func (n *counts) settled(v *settlement) {
 	switch {
 	case v.released:
 		n.released.Add(1)

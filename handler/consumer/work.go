@@ -1,19 +1,17 @@
 package consumer
 
 import (
-	"errors"
 	"time"
 
+	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/internal/verdict"
 )
 
 // maxIdle bounds the workers that wait for work: making one costs less than
 // keeping thousands.
 const maxIdle = 256
-
-// errGoexit is the verdict of a handler that ended its goroutine.
-var errGoexit = errors.New("the handler ended its goroutine (runtime.Goexit, or a testing FailNow)")
 
 // wake sees to it that someone takes what is ready. One worker at a time is
 // woken: it wakes the next if there is more. c.mu is held.
@@ -42,7 +40,7 @@ func (c *Consumer) worker(woken bool) {
 		}
 		// The handler called runtime.Goexit: this goroutine is lost, the
 		// message is not.
-		o := c.handled(f, errGoexit)
+		o := c.handled(f, invoke.ErrGoexit)
 		c.mu.Lock()
 		c.workers--
 		back := c.leave(f, o)
@@ -206,14 +204,36 @@ func (c *Consumer) handled(f *flight, err error) outcome {
 	now := time.Now()
 	c.progressed(now)
 	f.ctx.end()
-	v := handler.VerdictOf(err)
+	v, failure := c.verdictOf(f, err, now)
 	o := outcome{ended: now, took: now.Sub(f.started)}
 	if len(c.cfg.Observers) > 0 {
 		c.tellHandled(f, v.Action, o.took, err)
 	}
 	f.probe.finished()
-	f.finish(v, now, &o)
+	f.finish(v, failure, now, &o)
 	return o
+}
+
+// verdictOf reads the verdict out of a handler's error, and makes the failure
+// that goes with a dead letter. Both call methods of the error: no lock is held.
+func (c *Consumer) verdictOf(f *flight, err error, now time.Time) (handler.Verdict, *drivers.Failure) {
+	if err == nil {
+		return handler.Verdict{Action: handler.Ack}, nil
+	}
+	return c.failureOf(f, err, now)
+}
+
+//go:noinline
+func (c *Consumer) failureOf(f *flight, err error, now time.Time) (handler.Verdict, *drivers.Failure) {
+	limit := f.lane.caps.MaxAttempts
+	if f.interrupted() {
+		limit = 0 // it ended because it was cancelled, which is no failure
+	}
+	v := verdict.Of(err, f.attempt, limit, f.lane.caps.DeadLetter)
+	if v.Action != handler.DeadLetter {
+		return v, nil
+	}
+	return v, verdict.Failure(v.Err, f.msg, now, c.cfg.Name)
 }
 
 //go:noinline
