@@ -1,6 +1,9 @@
 package handler
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // A Gate lets whoever knows better (a breaker, a rate limiter, an operator)
 // hold back receiving. The runtime asks it before each receive; messages that
@@ -11,6 +14,34 @@ type Gate interface {
 	// next receive. With 0 it also returns a channel that is closed when it is
 	// worth asking again; the runtime waits for it.
 	Admit(want int) (n int, reopened <-chan struct{})
+}
+
+// A GateReason is a [Gate] that explains itself. The runtime shows the reason in
+// its health while the gate admits nothing.
+type GateReason interface {
+	Gate
+	// Reason returns why the gate is closed, such as "idempotency store
+	// redis://cache:6379 is down: connection refused". It returns "" while the
+	// gate is open. It does not block.
+	Reason() string
+}
+
+// GatesOf returns the gates that middleware offers, in the order of the
+// middleware: give them to the runtime. Middleware offers a gate if the handlers
+// that it makes have a method Gate() Gate, and all of them the same gate; the
+// idempotency middleware does, whose gate is closed while its store is down.
+func GatesOf(ms ...Middleware) []Gate {
+	var gates []Gate
+	for _, m := range ms {
+		if m == nil {
+			continue
+		}
+		h := m(HandlerFunc(func(context.Context, *Message) error { return nil }))
+		if g, ok := h.(interface{ Gate() Gate }); ok {
+			gates = append(gates, g.Gate())
+		}
+	}
+	return gates
 }
 
 // EventKind says what an [Event] reports.
@@ -45,6 +76,11 @@ const (
 	// EventDuplicate: a middleware found Message to be a duplicate of one that
 	// was already handled.
 	EventDuplicate
+	// EventStoreDown: the store Name of a middleware does not answer, with Err;
+	// messages wait for it.
+	EventStoreDown
+	// EventStoreUp: the store Name answers again, after Duration.
+	EventStoreUp
 )
 
 // An Event is one thing that happened to a message or a queue, for metrics. It
@@ -54,6 +90,7 @@ const (
 // the delay of a retry, of an EventExtended the new length of the lease.
 type Event struct {
 	Kind     EventKind
+	Name     string
 	Origin   *Origin
 	Message  *Message
 	Action   Action
