@@ -42,7 +42,7 @@ func (c *Config) validate(name string) error {
 	if c.MaxReceives < 0 {
 		faults = append(faults, fmt.Errorf("MaxReceives is %d, below zero", c.MaxReceives))
 	}
-	if c.DeadLetter != "" && c.DeadLetter == name {
+	if c.DeadLetter != "" && c.DeadLetter == name && !c.Lax {
 		faults = append(faults, errors.New("the queue is its own dead-letter queue"))
 	}
 	if err := errors.Join(faults...); err != nil {
@@ -54,9 +54,12 @@ func (c *Config) validate(name string) error {
 // equal compares configurations that have their defaults.
 func (c *Config) equal(d *Config) bool {
 	return c.Visibility == d.Visibility && c.Retention == d.Retention && c.Delay == d.Delay &&
-		c.Ordered == d.Ordered && c.DedupeWindow == d.DedupeWindow && c.DedupePerGroup == d.DedupePerGroup &&
+		c.Ordered == d.Ordered && c.Lax == d.Lax && c.DedupeWindow == d.DedupeWindow && c.DedupePerGroup == d.DedupePerGroup &&
 		c.DeadLetter == d.DeadLetter && c.MaxReceives == d.MaxReceives && maps.Equal(c.Extra, d.Extra)
 }
+
+// anyReceipt reports whether old and expired receipts change leases.
+func (c *Config) anyReceipt() bool { return c.Lax && !c.Ordered }
 
 // dedupeScope is what a dedupe ID is unique in, beside the queue.
 func (c *Config) dedupeScope(group string) string {

@@ -23,8 +23,12 @@ type entry struct {
 	// engine has; 0 if there was none. A release gives it a number that nobody
 	// has.
 	delivery uint64
+	// begin is the first delivery's number. The entry's receipts are those of its
+	// slot from begin to delivery.
+	begin uint64
 	// receives counts the deliveries that were not released.
 	receives int32
+	earlier  int32 // in the queues that it was dead-lettered from; see Config.Lax
 	slot     uint32
 	// hidden is true while the entry is on the queue's hidden timeline.
 	hidden bool
@@ -75,8 +79,11 @@ func (g *group) remove(e *entry) {
 // readyAt is when the group's next messages became due: its first one's time,
 // or that of the latest of those that were received before. They are at the
 // front.
-func (g *group) readyAt() int64 {
+func (g *group) readyAt(lax bool) int64 {
 	at := g.first.visibleAt
+	if lax {
+		return at // the others do not hold it up
+	}
 	for e := g.first; e != nil && e.delivery != 0; e = e.behind {
 		at = max(at, e.visibleAt)
 	}
@@ -135,13 +142,25 @@ func (s *slab) find(slot, delivery uint64) *entry {
 	return e
 }
 
+// findAny returns the entry in the slot if the delivery is any of its own.
+func (s *slab) findAny(slot, delivery uint64) *entry {
+	if delivery == 0 || slot >= uint64(len(s.chunks))*chunkSize {
+		return nil
+	}
+	e := &s.chunks[slot/chunkSize][slot%chunkSize]
+	if delivery < e.begin || delivery > e.delivery {
+		return nil
+	}
+	return e
+}
+
 // message returns what the entry tells, sharing its memory.
 func (e *entry) message() Message {
 	m := Message{
 		ID: e.id, Body: e.body, Attributes: e.attributes, Group: e.groupName, DedupeID: e.dedupeID,
 		Extra: e.extra, Source: e.source,
 		EnqueuedAt: timeOf(e.enqueuedAt), VisibleAt: timeOf(e.visibleAt),
-		Sequence: e.sequence, Receives: int(e.receives),
+		Sequence: e.sequence, Receives: int(e.earlier + e.receives),
 	}
 	if e.firstReceived != 0 {
 		m.FirstReceived = timeOf(e.firstReceived)

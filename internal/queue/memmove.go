@@ -86,7 +86,7 @@ func (m *Memory) step(t *memTask, n int) {
 		if e == nil || e.sequence > t.limit {
 			break
 		}
-		if !e.movable() {
+		if !q.movable(e) {
 			q.cursor = e.newer
 			continue
 		}
@@ -118,8 +118,8 @@ func (m *Memory) step(t *memTask, n int) {
 
 // movable is true for an entry that can be received, and whose group has none
 // before it.
-func (e *entry) movable() bool {
-	return !e.hidden && (e.group == nil || e.ahead == nil && e.group.leased == 0)
+func (q *memQueue) movable(e *entry) bool {
+	return !e.hidden && (e.group == nil || e.ahead == nil && (e.group.leased == 0 || q.config.Lax))
 }
 
 func (m *Memory) end(t *memTask, s TaskStatus, failure string) {

@@ -129,7 +129,7 @@ func (m *Memory) Configure(ctx context.Context, name string, c Config) error {
 		return err
 	}
 	defer m.mu.Unlock()
-	reshape := q.config.Ordered != c.Ordered
+	reshape := q.config.Ordered != c.Ordered || q.config.Lax != c.Lax
 	q.config = c.withDefaults()
 	if reshape {
 		q.reshape()
@@ -333,12 +333,15 @@ func (m *Memory) Delete(ctx context.Context, name string, receipts []string) []e
 // Change implements [Engine].
 func (m *Memory) Change(ctx context.Context, name string, cs []Change) []error {
 	return m.each(ctx, name, len(cs), func(q *memQueue, i int, now int64) error {
-		e := q.find(cs[i].Receipt)
-		if e != nil && cs[i].Release {
+		e, newest, err := q.findAny(cs[i].Receipt)
+		if err != nil {
+			return err
+		}
+		if newest && cs[i].Release {
 			q.release(e, cs[i].By, now)
 			return nil
 		}
-		if e == nil || !e.hidden {
+		if cs[i].Release || (!newest || !e.hidden) && !q.config.anyReceipt() {
 			return ErrReceipt
 		}
 		q.change(e, now+int64(cs[i].By), now)
@@ -407,6 +410,9 @@ func (m *Memory) Purge(ctx context.Context, name string) error {
 	defer m.mu.Unlock()
 	for q.oldest != nil {
 		q.remove(q.oldest)
+	}
+	if q.config.Lax {
+		q.seen, q.seenLog = nil, fifo[dedupeKey]{}
 	}
 	q.flush()
 	return nil

@@ -141,9 +141,9 @@ func (q *memQueue) flush() {
 			delete(q.groups, g.name)
 			*g = group{spare: q.spare}
 			q.spare = g
-		case g.leased == 0 && !g.first.hidden:
+		case (g.leased == 0 || q.config.Lax) && !g.first.hidden:
 			g.ready = g.first
-			q.ready.insert(g.first, g.readyAt())
+			q.ready.insert(g.first, g.readyAt(q.config.Lax))
 			q.bell.ring()
 		}
 	}
@@ -215,8 +215,9 @@ func (q *memQueue) remove(e *entry) {
 	q.slab.put(e)
 }
 
-// transfer moves the entry to another queue, as a new message of it that can be
-// received at once.
+// transfer moves the entry to a queue, as a new message of it that can be
+// received at once. A source is where a dead letter came from; there is none if
+// a task moves the message.
 func (q *memQueue) transfer(e *entry, to *memQueue, now int64, attributes map[string]string, source string) {
 	c := to.slab.get()
 	c.body, e.body = e.body, c.body
@@ -225,9 +226,21 @@ func (q *memQueue) transfer(e *entry, to *memQueue, now int64, attributes map[st
 	if source != "" && !q.config.Ordered {
 		c.enqueuedAt = e.enqueuedAt
 	}
+	if q.config.Lax {
+		if source == "" {
+			c.id = string(appendID(nil))
+		} else {
+			c.earlier, c.firstReceived = e.earlier+e.receives, e.firstReceived
+			if to.config.Ordered {
+				c.dedupeID = e.id
+			}
+		}
+	}
 	q.remove(e)
 	to.add(c, now, now)
-	to.flush()
+	if to != q { // whose groups are being taken from
+		to.flush()
+	}
 }
 
 // deadLetters returns the queue that dead letters go to, or nil.
@@ -331,6 +344,9 @@ func (q *memQueue) deliver(taken []*entry, now int64, visibility time.Duration, 
 			e.firstReceived = now
 		}
 		e.delivery = q.engine.nextDelivery()
+		if e.begin == 0 {
+			e.begin = e.delivery
+		}
 		q.place(e, until, now)
 		receipts.Write(appendReceipt(scratch[:0], uint64(e.slot), e.delivery))
 		out[i].Message = e.message()
@@ -353,9 +369,27 @@ func (q *memQueue) find(receipt string) *entry {
 	return q.slab.find(slot, delivery)
 }
 
-// change sets the lease of an entry that is hidden.
+// findAny returns the entry that the receipt was made for, and whether it is the
+// receipt of its latest delivery.
+func (q *memQueue) findAny(receipt string) (e *entry, newest bool, err error) {
+	slot, delivery, ok := parseReceipt(receipt)
+	if !ok {
+		return nil, false, ErrReceipt
+	}
+	if e = q.slab.findAny(slot, delivery); e == nil {
+		return nil, false, ErrGone
+	}
+	return e, e.delivery == delivery, nil
+}
+
+// change sets the lease of an entry that is hidden, or of one that belongs to no
+// group.
 func (q *memQueue) change(e *entry, until, now int64) {
-	q.unhide(e)
+	if e.hidden {
+		q.unhide(e)
+	} else {
+		q.ready.remove(e)
+	}
 	q.place(e, max(until, now), now)
 }
 

@@ -33,6 +33,8 @@ type modelMessage struct {
 	enqueuedAt, visibleAt   time.Time
 	sequence, receives      int
 	delivery                int
+	past                    []int // deliveries, the latest included
+	earlier                 int   // receives in other queues; see Config.Lax
 }
 
 type modelSeen struct {
@@ -115,7 +117,7 @@ func (m *model) units(q *modelQueue) []*unit {
 	}
 	for _, ms := range groups {
 		u := &unit{at: ms[0].visibleAt, sequence: ms[0].sequence}
-		leased, front := false, true
+		leased, front := false, !q.config.Lax
 		for _, x := range ms {
 			if x.delivery > 0 {
 				leased = leased || m.hidden(x)
@@ -132,7 +134,7 @@ func (m *model) units(q *modelQueue) []*unit {
 			}
 			u.ms = append(u.ms, x)
 		}
-		if !leased && len(u.ms) > 0 {
+		if (!leased || q.config.Lax) && len(u.ms) > 0 {
 			out = append(out, u)
 		}
 	}
@@ -187,6 +189,7 @@ func (m *model) receive(name string, r queue.ReceiveRequest) []*modelMessage {
 		m.deliveries++
 		x.receives++
 		x.delivery = m.deliveries
+		x.past = append(x.past, x.delivery)
 		x.visibleAt = m.now.Add(visibility)
 	}
 	if r.AttemptID != "" && len(taken) > 0 {
@@ -215,10 +218,14 @@ func (m *model) deadLetter(q, letters *modelQueue, x *modelMessage, attributes m
 	if q.config.Ordered {
 		enqueuedAt = m.now
 	}
-	letters.add(&modelMessage{
+	letter := &modelMessage{
 		id: x.id, body: x.body, group: x.group, attributes: maps.Clone(attributes), source: q.name,
 		enqueuedAt: enqueuedAt, visibleAt: m.now,
-	})
+	}
+	if q.config.Lax {
+		letter.earlier = x.earlier + x.receives
+	}
+	letters.add(letter)
 }
 
 // find returns the message whose latest delivery it is.
@@ -242,7 +249,14 @@ func (m *model) delete(name string, delivery int) error {
 }
 
 func (m *model) change(name string, delivery int, by time.Duration) error {
-	x := m.queues[name].find(delivery)
+	q := m.queues[name]
+	x := q.find(delivery)
+	if q.config.Lax && !q.config.Ordered {
+		if i := slices.IndexFunc(q.ms, func(x *modelMessage) bool { return slices.Contains(x.past, delivery) }); i >= 0 {
+			q.ms[i].visibleAt = m.now.Add(max(by, 0))
+			return nil
+		}
+	}
 	if x == nil || !m.hidden(x) {
 		return queue.ErrReceipt
 	}
@@ -289,7 +303,7 @@ func (m *model) move(from, to string) (moved int, failed bool) {
 			blocked := false
 			for _, y := range q.ms {
 				if y.group == x.group {
-					blocked = blocked || y.delivery > 0 && m.hidden(y) || y.sequence < x.sequence
+					blocked = blocked || y.delivery > 0 && m.hidden(y) && !q.config.Lax || y.sequence < x.sequence
 				}
 			}
 			if blocked {
@@ -304,8 +318,12 @@ func (m *model) move(from, to string) (moved int, failed bool) {
 			return moved, true
 		}
 		q.remove(x)
+		id := x.id
+		if q.config.Lax {
+			id = "" // a new one
+		}
 		m.queues[name].add(&modelMessage{
-			id: x.id, body: x.body, group: x.group, attributes: x.attributes, enqueuedAt: m.now, visibleAt: m.now,
+			id: id, body: x.body, group: x.group, attributes: x.attributes, enqueuedAt: m.now, visibleAt: m.now,
 		})
 		moved++
 	}

@@ -1,9 +1,6 @@
 package queue
 
-import (
-	"crypto/rand"
-	"time"
-)
+import "time"
 
 const (
 	// moveStep is how many messages a task moves at once: few enough that
@@ -28,4 +25,4 @@ func pace(rate int, moved int64, begin, now int64) (n int, wait time.Duration) {
 }
 
 // newHandle makes a task's handle.
-func newHandle() string { return rand.Text() }
+func newHandle() string { return string(appendID(nil)) }

@@ -9,6 +9,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -17,6 +18,7 @@ var (
 	ErrNotFound     = errors.New("no such queue")
 	ErrExists       = errors.New("a queue of that name exists with another configuration")
 	ErrReceipt      = errors.New("the receipt is not valid any more")
+	ErrGone         = fmt.Errorf("%w: the message is gone", ErrReceipt)
 	ErrClosed       = errors.New("the queue engine is closed")
 	ErrConfig       = errors.New("the configuration makes no sense")
 	ErrForeign      = errors.New("the file is no queue file of this version")
@@ -60,6 +62,22 @@ type Config struct {
 	// MaxReceives is how often a message is received before it is
 	// dead-lettered. Zero means that only a rejection dead-letters.
 	MaxReceives int
+	// Lax gives up the engine's promises that SQS does not make, so that a
+	// program that needs one of them fails on sqstest as it fails on AWS:
+	//
+	//   - In a queue that is not Ordered, any receipt of a message changes its
+	//     lease: one whose lease has ended, and one that is older than the
+	//     delivery that holds the message.
+	//   - In an Ordered queue only the messages behind a hidden one wait. The
+	//     first of a group is delivered as soon as it is visible, even if later
+	//     ones are in flight.
+	//   - A dead letter goes on with the Receives and FirstReceived that it had,
+	//     and counts toward MaxReceives from zero. The DedupeID of a letter in an
+	//     Ordered queue is its ID.
+	//   - A move task makes a new ID for each message.
+	//   - Purge forgets the dedupe IDs.
+	//   - A queue may be its own dead-letter queue.
+	Lax bool
 	// Extra is carried for the engine's face and means nothing to the engine.
 	Extra map[string]string
 }
@@ -87,7 +105,7 @@ type Message struct {
 
 	EnqueuedAt    time.Time // kept when a message is dead-lettered from an unordered queue
 	Sequence      int64     // grows in the order of sending within a queue
-	Receives      int       // how often it was received, this time included
+	Receives      int       // how often it was received, this time included; see Config.Lax
 	FirstReceived time.Time
 	// Source is the queue that a dead letter came from by the engine's own
 	// doing; empty where it was sent to this queue directly.
@@ -202,7 +220,9 @@ type Engine interface {
 	// ErrReceipt, and the message stays.
 	Delete(ctx context.Context, name string, receipts []string) []error
 	// Change sets leases. One that has ended is ErrReceipt, except to a release,
-	// which is possible until the message is received again.
+	// which is possible until the message is received again, and except in a
+	// queue that is lax. A message that was deleted, or has moved, is ErrGone,
+	// which is an ErrReceipt.
 	Change(ctx context.Context, name string, cs []Change) []error
 	// Reject moves deliveries to the dead-letter queue.
 	Reject(ctx context.Context, name string, rs []Rejection) []error

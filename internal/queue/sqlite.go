@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -120,20 +121,27 @@ func (s *SQLite) migrate(ctx context.Context) error {
 		switch {
 		case id == applicationID && version == schemaVersion:
 			return nil
+		case id == applicationID && 0 < version && version < schemaVersion:
+			return s.build(upgrade[version-1:])
 		case id == applicationID:
 			return fmt.Errorf("%w: its version is %d, and this program knows %d; use a newer program", ErrForeign, version, schemaVersion)
 		case tables > 0:
 			return fmt.Errorf("%w: something else made it", ErrForeign)
 		}
-		for _, q := range append(schema,
-			fmt.Sprintf("PRAGMA application_id = %d", applicationID),
-			fmt.Sprintf("PRAGMA user_version = %d", schemaVersion)) {
-			if _, err := s.writer.ExecContext(context.Background(), q); err != nil {
-				return err
-			}
-		}
-		return nil
+		return s.build(schema)
 	})
+}
+
+// build runs what brings the file to the schema that this program knows.
+func (s *SQLite) build(queries []string) error {
+	for _, q := range append(slices.Clone(queries),
+		fmt.Sprintf("PRAGMA application_id = %d", applicationID),
+		fmt.Sprintf("PRAGMA user_version = %d", schemaVersion)) {
+		if _, err := s.writer.ExecContext(context.Background(), q); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // release closes the connections.

@@ -84,7 +84,7 @@ func (s *SQLite) Configure(ctx context.Context, name string, c Config) error {
 		}
 		delete(s.queues, name)
 		tx.offer(q, tx.now) // another retention is another next event
-		if q.config.Ordered == c.Ordered {
+		if q.config.Ordered == c.Ordered && q.config.Lax == c.Lax {
 			return nil
 		}
 		return tx.reshape(q, c.Ordered)
@@ -277,7 +277,10 @@ func (s *SQLite) Purge(ctx context.Context, name string) error {
 				return err
 			}
 			n = int64(len(gone))
-			return tx.remove(q, gone)
+			if err := tx.remove(q, gone); err != nil || !q.config.Lax {
+				return err
+			}
+			return tx.exec("DELETE FROM seen WHERE queue = ?", q.id)
 		})
 		if err != nil || n < purgeStep {
 			return err

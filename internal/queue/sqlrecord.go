@@ -8,18 +8,19 @@ import (
 // record is a row of messages.
 type record struct {
 	id, visibleAt, receives, firstReceived, enqueuedAt int64
+	earlier                                            int64
 	ordered, large                                     bool
 	mid, group, dedupe, source                         string
 	attributes, body, extra                            []byte
 }
 
-const recordColumns = "id, ordered, visible_at, receives, first_received, enqueued_at, large, mid, grp, dedupe, source, attributes, body, extra"
+const recordColumns = "id, ordered, visible_at, receives, first_received, enqueued_at, large, mid, grp, dedupe, source, attributes, body, extra, earlier"
 
 const largeBody = "SELECT body, extra FROM bodies WHERE id = ?"
 
 func (r *record) scan(rows *sql.Rows) error {
 	return rows.Scan(&r.id, &r.ordered, &r.visibleAt, &r.receives, &r.firstReceived, &r.enqueuedAt, &r.large,
-		&r.mid, &r.group, &r.dedupe, &r.source, &r.attributes, &r.body, &r.extra)
+		&r.mid, &r.group, &r.dedupe, &r.source, &r.attributes, &r.body, &r.extra, &r.earlier)
 }
 
 // message returns the record as a message. A large one's body was read.
@@ -27,7 +28,7 @@ func (r *record) message() (Message, error) {
 	attributes, err := decodeAttributes(r.attributes)
 	m := Message{
 		ID: r.mid, Body: r.body, Attributes: attributes, Group: r.group, DedupeID: r.dedupe, Extra: r.extra,
-		EnqueuedAt: timeOf(r.enqueuedAt), Sequence: r.id & (1<<seqBits - 1), Receives: int(r.receives),
+		EnqueuedAt: timeOf(r.enqueuedAt), Sequence: r.id & (1<<seqBits - 1), Receives: int(r.earlier + r.receives),
 		Source: r.source, VisibleAt: timeOf(r.visibleAt),
 	}
 	if r.firstReceived != 0 {
@@ -94,8 +95,9 @@ func (tx *sqlTx) began(q *sqlQueue, group string, id, visibleAt int64) error {
 	return tx.exec("INSERT INTO groups (queue, name, ready_at, head) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", q.id, group, visibleAt, id)
 }
 
-// transfer moves a message to another queue, as a new message of it that can be
-// received at once.
+// transfer moves a message to a queue, as a new message of it that can be
+// received at once. A source is where a dead letter came from; there is none if
+// a task moves the message.
 func (tx *sqlTx) transfer(q, to *sqlQueue, r *record, attributes []byte, source string) error {
 	before, err := tx.sequences(to, 1)
 	if err != nil {
@@ -107,9 +109,20 @@ func (tx *sqlTx) transfer(q, to *sqlQueue, r *record, attributes []byte, source 
 	if source != "" && !q.config.Ordered {
 		enqueuedAt = r.enqueuedAt
 	}
-	err = tx.exec(`INSERT INTO messages (id, queue, ordered, visible_at, receives, first_received, delivery, enqueued_at, large, mid, grp, dedupe, source, attributes, body, extra)
-		SELECT ?, ?, ?, ?, 0, 0, 0, ?, large, mid, grp, dedupe, ?, ?, body, extra FROM messages WHERE id = ?`,
-		id, to.id, ordered, tx.now, enqueuedAt, source, attributes, r.id)
+	mid, dedupe, earlier, first := r.mid, r.dedupe, int64(0), int64(0)
+	if q.config.Lax {
+		if source == "" {
+			mid = string(appendID(nil))
+		} else {
+			earlier, first = r.earlier+r.receives, r.firstReceived
+			if to.config.Ordered {
+				dedupe = r.mid
+			}
+		}
+	}
+	err = tx.exec(`INSERT INTO messages (id, queue, ordered, visible_at, receives, first_received, delivery, enqueued_at, large, mid, grp, dedupe, source, attributes, body, extra, earlier)
+		SELECT ?, ?, ?, ?, 0, ?, 0, ?, large, ?, grp, ?, ?, ?, body, extra, ? FROM messages WHERE id = ?`,
+		id, to.id, ordered, tx.now, first, enqueuedAt, mid, dedupe, source, attributes, earlier, r.id)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,7 @@ package queue
 const applicationID = 0x534c4351 // SLCQ
 
 // schemaVersion is the version of the schema, in SQLite's user_version.
-const schemaVersion = 1
+const schemaVersion = 2
 
 // seqBits is how much of a message's rowid its sequence takes; the rest is its
 // queue. So a queue's messages lie together in the order of sending, and that
@@ -45,7 +45,8 @@ var schema = []string{
 		source TEXT NOT NULL,
 		attributes BLOB,
 		body BLOB,
-		extra BLOB)`,
+		extra BLOB,
+		earlier INTEGER NOT NULL DEFAULT 0)`,
 	`CREATE INDEX messages_due ON messages (queue, ordered, visible_at)`,
 	`CREATE INDEX messages_age ON messages (queue, enqueued_at)`,
 	`CREATE INDEX messages_group ON messages (queue, grp) WHERE ordered = 1`,
@@ -91,4 +92,10 @@ var schema = []string{
 		last INTEGER NOT NULL,
 		beat INTEGER NOT NULL)`,
 	`CREATE INDEX moves_queue ON moves (queue)`,
+}
+
+// upgrade is what makes each version of the schema the next one, from version 1
+// on.
+var upgrade = []string{
+	`ALTER TABLE messages ADD COLUMN earlier INTEGER NOT NULL DEFAULT 0`,
 }

@@ -75,10 +75,11 @@ func (s *SQLite) Change(ctx context.Context, name string, cs []Change) []error {
 		until := tx.now + int64(max(cs[i].By, 0))
 		var ordered bool
 		var group string
-		err = tx.row("UPDATE messages SET visible_at = ? WHERE id = ? AND delivery = ? AND visible_at > ? RETURNING ordered, grp",
-			until, id, delivery, tx.now).Scan(&ordered, &group)
+		// The id is the message's own, and no other delivery of it has that number.
+		err = tx.row("UPDATE messages SET visible_at = ? WHERE id = ? AND (delivery = ? AND visible_at > ? OR ? AND delivery > 0) RETURNING ordered, grp",
+			until, id, delivery, tx.now, q.config.anyReceipt()).Scan(&ordered, &group)
 		if errors.Is(err, sql.ErrNoRows) {
-			return ErrReceipt, nil
+			return tx.whyNot(id)
 		}
 		if ordered {
 			tx.mark(q, group)
@@ -107,6 +108,18 @@ func (tx *sqlTx) release(q *sqlQueue, id, delivery int64, by time.Duration) (ref
 		tx.offer(q, until)
 	}
 	return nil, err
+}
+
+// whyNot returns why a receipt of a message was not good.
+func (tx *sqlTx) whyNot(id int64) (refused, err error) {
+	var n int
+	if err := tx.row("SELECT count(*) FROM messages WHERE id = ?", id).Scan(&n); err != nil {
+		return nil, err
+	}
+	if n == 0 {
+		return ErrGone, nil
+	}
+	return ErrReceipt, nil
 }
 
 // Reject implements [Engine].

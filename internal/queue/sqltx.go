@@ -200,7 +200,7 @@ func (tx *sqlTx) refresh(q *sqlQueue, group string) error {
 			if head == 0 {
 				head, ready = id, visible
 			}
-			if delivery == 0 {
+			if delivery == 0 || q.config.Lax {
 				return stop
 			}
 			ready = max(ready, visible)
