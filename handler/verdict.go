@@ -117,7 +117,7 @@ type verdictError struct{ Verdict }
 func (e *verdictError) Error() string {
 	cause := "no cause given"
 	if e.Err != nil {
-		cause = e.Err.Error()
+		cause = textOf(e.Err)
 	}
 	switch {
 	case e.Action == DeadLetter:
@@ -130,6 +130,17 @@ func (e *verdictError) Error() string {
 }
 
 func (e *verdictError) Unwrap() error { return e.Err }
+
+// textOf returns the text of err, or that it cannot be had: a nil pointer in an
+// error interface panics in its Error method.
+func textOf(err error) (text string) {
+	defer func() {
+		if recover() != nil {
+			text = fmt.Sprintf("an error of type %T whose Error method panicked", err)
+		}
+	}()
+	return err.Error()
+}
 
 var rejection = &Verdict{Action: DeadLetter}
 

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // The defaults of a [Config].
@@ -39,11 +40,12 @@ type Config struct {
 	// are deleted first, as far as SQS lets them, so that they do not come again.
 	WholeBatch bool
 
-	// Observers are told of every event, in this order.
+	// Observers are told of every event, in this order. One that panics misses
+	// that event, which is logged.
 	Observers []handler.Observer
 
 	// Logger is told of panics, of handlers that are out of time and of verdicts
-	// that could not be carried out. Nil discards.
+	// that could not be carried out. Nil means slog.Default().
 	Logger *slog.Logger
 
 	// Name names this function in the failure attributes of dead letters. Empty
@@ -64,9 +66,7 @@ func (c *Config) withDefaults() Config {
 	if d.Margin == 0 {
 		d.Margin = DefaultMargin
 	}
-	if d.Logger == nil {
-		d.Logger = slog.New(slog.DiscardHandler)
-	}
+	d.Logger = invoke.Logger(d.Logger)
 	if d.Name == "" {
 		d.Name = nameHere()
 	}

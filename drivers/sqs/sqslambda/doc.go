@@ -22,9 +22,19 @@
 //	ack, discard        reported as success; Lambda deletes the message
 //	retry with a delay  ChangeMessageVisibilityBatch, then reported as failed
 //	retry without       reported as failed: the visibility timeout runs down
+//	retry, the last     as reject, with the failure as the reason
+//	postponed           as retry with a delay, and counted as released
 //	reject              SendMessageBatch to the dead-letter queue with failure
 //	                    attributes, DeleteMessageBatch, then reported as success
 //	panic               recovered and logged with its stack; as retry without
+//
+// The last attempt is the one at which ApproximateReceiveCount has reached the
+// maxReceiveCount of the queue's redrive policy, as it was when the source was
+// opened. SQS would dead-letter the message at the next receive, without a
+// reason. So a dead letter without one is of a message that no handler failed:
+// one whose receives were spent by crashes, throttled invocations or
+// postponements. SQS counts each receive, and Lambda cannot keep a message: a
+// middleware that postpones ([handler.Postpone]) spends an attempt here.
 //
 // A rejection without a dead-letter queue, or that SQS does not take, is reported
 // as failed, and logged once a minute at most. A delay beyond what is left of the
@@ -42,8 +52,9 @@
 // Handlers' contexts end Config.Margin before the invocation does. What has not
 // been started by then goes back at once and is reported as failed. A handler
 // that does not return though its context has ended is left behind: its message is
-// reported as failed, and what it returns later (Lambda freezes the environment
-// between invocations) is lost, counted, and never reported as success. There is
+// reported as failed, or rejected if the attempt was the last. What it returns
+// later (Lambda freezes the environment between invocations) is lost, counted, and
+// never reported as success. There is
 // no lease to extend: Message.Lease refuses with handler.ErrNoLease and the
 // heartbeat middleware does nothing.
 //

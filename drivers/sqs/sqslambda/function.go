@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 	"github.com/sluice-go/sluice/internal/seldom"
 )
 
@@ -29,6 +30,7 @@ type source interface {
 type Function struct {
 	cfg     Config
 	log     *slog.Logger
+	seen    *invoke.Observers
 	source  source
 	caps    drivers.Capabilities
 	handler handler.Handler
@@ -59,7 +61,7 @@ func New(src drivers.Source, h handler.Handler, config *Config) (*Function, erro
 	}
 	caps := s.Capabilities()
 	return &Function{
-		cfg: cfg, log: cfg.Logger, source: s, caps: caps, handler: h,
+		cfg: cfg, log: cfg.Logger, seen: invoke.NewObservers(cfg.Observers, cfg.Logger), source: s, caps: caps, handler: h,
 		origin: &handler.Origin{Queue: caps.Queue, System: caps.System, Server: caps.Server, MaxDelay: longestDelay(caps)},
 	}, nil
 }
@@ -92,11 +94,12 @@ func (f *Function) Handle(ctx context.Context, e events.SQSEvent) (events.SQSEve
 	return i.report()
 }
 
-func (f *Function) observe(e handler.Event) {
-	for _, o := range f.cfg.Observers {
-		o.Observe(e)
-	}
+// last reports whether an attempt is the last that the queue allows.
+func (f *Function) last(attempt int) bool {
+	return f.caps.DeadLetter && f.caps.MaxAttempts > 0 && attempt >= f.caps.MaxAttempts
 }
+
+func (f *Function) observe(e handler.Event) { f.seen.Observe(e) }
 
 // Stats are a function's numbers: totals since it was made, in this execution
 // environment.
@@ -104,9 +107,11 @@ type Stats struct {
 	// Events counts the events that were handled, Received their messages.
 	Events, Received uint64
 	// Acked, Retried, DeadLettered and Discarded count the verdicts that were
-	// carried out or reported to Lambda; Released the messages that were reported
-	// as failed unhandled.
-	Acked, Retried, DeadLettered, Discarded, Released uint64
+	// carried out or reported to Lambda; Released the messages that were given
+	// back unhandled, and Postponed those of them that a middleware had postponed
+	// (see [handler.Postpone]). Lambda knows one way only to give a message back,
+	// which is to report it as failed.
+	Acked, Retried, DeadLettered, Discarded, Released, Postponed uint64
 	// Abandoned counts the handlers that had not returned when the invocation
 	// had to; Late the verdicts that they returned afterwards, which were lost;
 	// Unsettled the delays and rejections that SQS did not take.
@@ -118,6 +123,7 @@ type Stats struct {
 type counts struct {
 	events, received                              atomic.Uint64
 	acked, retried, lettered, discarded, released atomic.Uint64
+	postponed                                     atomic.Uint64
 	abandoned, late, unsettled, panics            atomic.Uint64
 }
 
@@ -127,6 +133,6 @@ func (f *Function) Stats() Stats {
 	return Stats{
 		Events: n.events.Load(), Received: n.received.Load(),
 		Acked: n.acked.Load(), Retried: n.retried.Load(), DeadLettered: n.lettered.Load(), Discarded: n.discarded.Load(),
-		Released: n.released.Load(), Abandoned: n.abandoned.Load(), Late: n.late.Load(), Unsettled: n.unsettled.Load(), Panics: n.panics.Load(),
+		Released: n.released.Load(), Postponed: n.postponed.Load(), Abandoned: n.abandoned.Load(), Late: n.late.Load(), Unsettled: n.unsettled.Load(), Panics: n.panics.Load(),
 	}
 }

@@ -1,7 +1,9 @@
 package sqslambda
 
 import (
+	"bytes"
 	"context"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/internal/verdict"
 )
 
 // The states of an item. Whoever moves it on from waiting or running has it: the
@@ -20,7 +23,8 @@ const (
 	running
 	returned  // the handler has, in time
 	abandoned // it has not: its message is reported as failed, whatever comes later
-	skipped   // it is reported as failed unhandled
+	skipped   // it is given back unhandled
+	postponed // a middleware has postponed it: it is given back as well
 )
 
 // An item is one message of an event.
@@ -29,12 +33,12 @@ type item struct {
 	next     *item // the next one of its group; nil on a standard queue
 	state    atomic.Uint32
 
-	// As they were received: a handler may change the message's, and an
-	// abandoned one is still at it when its message is reported.
-	id      string
-	attempt int
-	body    []byte
-	attrs   map[string]string
+	// As it was received: a handler may change its message, and an abandoned one
+	// is still at it when its message is reported. If this attempt is the last,
+	// it shares nothing with the handler's.
+	received handler.Message
+	id       string
+	attempt  int
 
 	// Set by whoever has the item; read once nobody else can have it.
 	verdict    handler.Verdict
@@ -76,7 +80,10 @@ func (f *Function) begin(ctx context.Context, e *events.SQSEvent) *invocation {
 	for n := range ds {
 		it, m := &i.items[n], ds[n].Message
 		m.Bind(f.origin, nil) // the lease is Lambda's
-		it.delivery, it.id, it.attempt, it.body, it.attrs = ds[n], m.ID, m.Attempt, m.Body, m.Attributes
+		it.delivery, it.id, it.attempt, it.received = ds[n], m.ID, m.Attempt, *m
+		if f.last(m.Attempt) {
+			it.received.Body, it.received.Attributes = bytes.Clone(m.Body), maps.Clone(m.Attributes)
+		}
 		// The group of a message on a standard queue is a fair queue's tenant and
 		// means no order.
 		if last != nil && m.Group != "" {
@@ -108,6 +115,9 @@ func (i *invocation) bound(ctx context.Context) {
 		i.grace = margin / 2
 		return
 	}
+	// Lambda's deadline is one of the wall clock, which may be set meanwhile. From
+	// here on times are compared by the monotonic clock only.
+	deadline = i.began.Add(deadline.Sub(i.began))
 	margin = max(min(margin, deadline.Sub(i.began)/4), 0)
 	i.grace = margin / 2
 	var end context.CancelFunc
@@ -204,13 +214,17 @@ func (i *invocation) take() *item {
 func (i *invocation) handled(it *item, p *handler.PanicError, err error) (next *item, on bool) {
 	f, m := i.f, it.delivery.Message
 	now := time.Now()
-	v := handler.VerdictOf(err)
+	v := verdict.Of(err, it.attempt, f.caps.MaxAttempts, f.caps.DeadLetter)
 	if p != nil {
 		f.counts.panics.Add(1)
 		f.log.Error("handler panicked: the message is retried", "queue", f.caps.Queue, "message", it.id, "attempt", it.attempt,
 			"panic", p.Value, "stack", string(p.Stack))
 	}
-	on = it.state.CompareAndSwap(running, returned)
+	to := returned
+	if v.Action == handler.Retry && v.Postponed {
+		to = postponed
+	}
+	on = it.state.CompareAndSwap(running, to)
 	f.observe(handler.Event{Kind: handler.EventHandled, Origin: f.origin, Message: m, Action: v.Action, Duration: now.Sub(it.decided), Err: err})
 	if !on {
 		f.counts.late.Add(1)
@@ -219,7 +233,7 @@ func (i *invocation) handled(it *item, p *handler.PanicError, err error) (next *
 		f.observe(handler.Event{Kind: handler.EventLateVerdict, Origin: f.origin, Message: m, Action: v.Action, Err: context.DeadlineExceeded})
 		return nil, false
 	}
-	m.Body, m.Attributes = it.body, it.attrs
+	*m = it.received
 	return i.decide(it, v, now), true
 }
 
@@ -238,6 +252,7 @@ func (i *invocation) abandon() {
 				f.observe(handler.Event{Kind: handler.EventLeaseLost, Origin: f.origin, Message: m, Err: context.DeadlineExceeded})
 				it.told = true
 				i.workers.Done()
+				i.buryAbandoned(it)
 				i.release(it.next, false, 0)
 				break
 			}
@@ -249,8 +264,26 @@ func (i *invocation) abandon() {
 	}
 }
 
-// release has a message and all later ones of its group reported as failed
-// unhandled. Where delayed is true they are visible again after delay, and
+// buryAbandoned rejects a message whose handler has ignored the end of its time
+// at the last attempt: the queue would dead-letter it without a reason.
+func (i *invocation) buryAbandoned(it *item) {
+	f := i.f
+	v := verdict.Of(errAbandoned, it.attempt, f.caps.MaxAttempts, f.caps.DeadLetter)
+	if v.Action != handler.DeadLetter {
+		return
+	}
+	it.verdict, it.delivery.Message = v, &it.received
+	i.reject(it, v.Err, time.Now())
+}
+
+// released reports whether the item is given back with no handler having worked
+// on it.
+func (it *item) released() bool {
+	state := it.state.Load()
+	return state == skipped || state == postponed
+}
+
+// release has a message and all later ones of its group given back unhandled. Where delayed is true they are visible again after delay, and
 // otherwise when their visibility timeout ends.
 func (i *invocation) release(it *item, delayed bool, delay time.Duration) {
 	now := time.Now()
@@ -259,7 +292,7 @@ func (i *invocation) release(it *item, delayed bool, delay time.Duration) {
 			continue
 		}
 		if delayed {
-			i.settler.add(it, now, drivers.Settlement{Action: handler.Retry, Delayed: true, Delay: delay})
+			i.settler.add(it, now, drivers.Settlement{Action: handler.Retry, Delayed: true, Delay: delay, Released: true})
 		}
 	}
 }

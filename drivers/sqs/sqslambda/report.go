@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 var (
@@ -57,9 +58,9 @@ func (f *Function) tell(it *item) {
 	}
 	e := handler.Event{Kind: handler.EventSettled, Origin: f.origin, Message: it.delivery.Message, Action: it.verdict.Action}
 	switch {
-	case it.state.Load() == skipped:
+	case it.released():
+		f.countReleased(it)
 		e.Kind, e.Action = handler.EventReleased, handler.Retry
-		f.counts.released.Add(1)
 	case it.verdict.Action == handler.Ack:
 		f.counts.acked.Add(1)
 	case it.verdict.Action == handler.Drop:
@@ -68,6 +69,14 @@ func (f *Function) tell(it *item) {
 		f.counts.retried.Add(1)
 	}
 	f.observe(e)
+}
+
+// countReleased counts a message that is given back unhandled.
+func (f *Function) countReleased(it *item) {
+	f.counts.released.Add(1)
+	if it.state.Load() == postponed {
+		f.counts.postponed.Add(1)
+	}
 }
 
 // deleteHandled deletes the messages that were handled, since Lambda will not.
@@ -93,5 +102,5 @@ func (f *Function) batchError(failed []*item, all int) error {
 	if err == nil {
 		err = errors.New("retry with no reason given")
 	}
-	return fmt.Errorf("queue %q: %d of the batch's %d messages failed, the first of them %s: %w", f.caps.Queue, len(failed), all, first.id, err)
+	return fmt.Errorf("queue %q: %d of the batch's %d messages failed, the first of them %s: %w", f.caps.Queue, len(failed), all, first.id, invoke.Safe(err))
 }

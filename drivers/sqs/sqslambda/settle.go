@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 const (
@@ -135,9 +136,9 @@ func (s *settler) settled(it *item) {
 		f.counts.lettered.Add(1)
 	case it.settlement.Action == handler.Ack:
 		return // report tells of it
-	case it.state.Load() == skipped:
-		e.Kind = handler.EventReleased
-		f.counts.released.Add(1)
+	case it.released():
+		e.Kind, e.Duration = handler.EventReleased, it.settlement.Delay
+		f.countReleased(it)
 	default:
 		e.Duration = it.settlement.Delay
 		f.counts.retried.Add(1)
@@ -159,12 +160,12 @@ func (s *settler) unsettled(it *item, err error) {
 	if action == handler.DeadLetter {
 		if missed, ok := f.loud.Allow(time.Now(), time.Minute); ok {
 			f.log.Error(text, "queue", f.caps.Queue, "message", it.id, "attempt", it.attempt, "verdict", action.String(),
-				"dead_letter_queue", f.caps.DeadLetterQueue, "reason", it.verdict.Err, "error", err, "not_logged", missed)
+				"dead_letter_queue", f.caps.DeadLetterQueue, "reason", invoke.Safe(it.verdict.Err), "error", err, "not_logged", missed)
 		}
 	} else {
 		f.log.Warn(text, "queue", f.caps.Queue, "message", it.id, "attempt", it.attempt, "verdict", action.String(), "error", err)
 	}
-	if it.state.Load() == skipped {
+	if it.released() {
 		return // it goes back unhandled all the same; report tells of it
 	}
 	it.told = true

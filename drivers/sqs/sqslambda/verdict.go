@@ -1,11 +1,12 @@
 package sqslambda
 
 import (
-	"errors"
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/internal/verdict"
 )
 
 // decide takes a verdict to its settlement. It returns the next message of the
@@ -17,7 +18,7 @@ func (i *invocation) decide(it *item, v handler.Verdict, now time.Time) *item {
 	case handler.Ack:
 		it.ok = true
 	case handler.Drop:
-		f.log.Info("message discarded", "queue", f.caps.Queue, "message", it.id, "attempt", it.attempt, "reason", v.Err)
+		f.log.Info("message discarded", "queue", f.caps.Queue, "message", it.id, "attempt", it.attempt, "reason", invoke.Safe(v.Err))
 		it.ok = true
 	case handler.DeadLetter:
 		i.reject(it, v.Err, now)
@@ -27,7 +28,7 @@ func (i *invocation) decide(it *item, v handler.Verdict, now time.Time) *item {
 	case handler.Retry:
 		if v.Delayed {
 			it.verdict.Delay = min(v.Delay, f.origin.MaxDelay)
-			i.settler.add(it, now, drivers.Settlement{Action: handler.Retry, Delayed: true, Delay: it.verdict.Delay})
+			i.settler.add(it, now, drivers.Settlement{Action: handler.Retry, Delayed: true, Delay: it.verdict.Delay, Released: v.Postponed})
 		}
 	default:
 		// An action that this package does not know: never lose the message.
@@ -52,28 +53,15 @@ func (i *invocation) reject(it *item, reason error, now time.Time) {
 		it.verdict = handler.Verdict{Err: reason}
 		if missed, ok := f.loud.Allow(now, time.Minute); ok {
 			f.log.Error("message rejected, but the queue has no dead-letter queue: it is retried; give the queue one (sluice apply)",
-				"queue", f.caps.Queue, "message", it.id, "reason", reason, "not_logged", missed)
+				"queue", f.caps.Queue, "message", it.id, "reason", invoke.Safe(reason), "not_logged", missed)
 		}
 		f.observe(handler.Event{Kind: handler.EventNoDeadLetter, Origin: f.origin, Message: it.delivery.Message, Action: handler.DeadLetter, Err: reason})
 		return
 	}
-	failure := &drivers.Failure{Reason: reasonText(reason), Last: now, Consumer: f.cfg.Name}
-	if it.attempt == 1 {
-		failure.First = now // of later attempts it is not known
-	}
-	s := drivers.Settlement{Action: handler.DeadLetter, Failure: failure}
+	s := drivers.Settlement{Action: handler.DeadLetter, Failure: verdict.Failure(reason, it.delivery.Message, now, f.cfg.Name)}
 	if f.caps.Ordered {
 		i.settler.now(it, now, s)
 	} else {
 		i.settler.add(it, now, s)
 	}
-}
-
-var errNoReason = errors.New("rejected with no reason given")
-
-func reasonText(err error) string {
-	if err == nil {
-		err = errNoReason
-	}
-	return err.Error()
 }
