@@ -2,6 +2,8 @@ module github.com/sluice-go/sluice
 
 go 1.26.0
 
+toolchain go1.26.10
+
 require (
 	cloud.google.com/go/iam v1.14.0
 	cloud.google.com/go/monitoring v1.32.1

@@ -2,6 +2,8 @@ module github.com/sluice-go/sluice/internal/bench
 
 go 1.26.0
 
+toolchain go1.26.10
+
 require github.com/sluice-go/sluice v0.0.0
 
 replace github.com/sluice-go/sluice => ../../

@@ -61,48 +61,54 @@ func DoApart(f func()) error {
 	return <-done
 }
 
-// Text returns the text of err, "" if it is nil. If its Error method panics, the
-// text says so and names the type.
-func Text(err error) (text string) {
-	if err == nil {
-		return ""
+// Text returns the text of err, "" if it is nil. If its Error method panics or
+// ends its goroutine, the text says so and names the type.
+func Text(err error) string {
+	text, ok := textOf(err)
+	if !ok {
+		return fmt.Sprintf("an error of type %T whose Error method panicked", err)
 	}
-	defer func() {
-		if v := recover(); v != nil {
-			text = fmt.Sprintf("an error of type %T whose Error method panicked", err)
-		}
-	}()
-	return err.Error()
+	return text
 }
 
-// Is is errors.Is, but reports false if a method of err panics.
+// textOf returns the text of err, and false if it cannot be had.
+func textOf(err error) (text string, ok bool) {
+	if err == nil {
+		return "", true
+	}
+	failed := DoApart(func() { text = err.Error() })
+	return text, failed == nil
+}
+
+// Is is errors.Is, but reports false if a method of err panics or ends its
+// goroutine.
 func Is(err, target error) (is bool) {
-	defer func() {
-		if recover() != nil {
-			is = false
-		}
-	}()
-	return errors.Is(err, target)
+	if err == nil || target == nil {
+		return err == target
+	}
+	if DoApart(func() { is = errors.Is(err, target) }) != nil {
+		return false
+	}
+	return is
 }
 
-// As is errors.AsType for a type T, but reports false if a method of err panics.
+// As is errors.AsType for a type T, but reports false if a method of err panics
+// or ends its goroutine.
 func As[T error](err error) (found T, ok bool) {
-	defer func() {
-		if recover() != nil {
-			ok = false
-		}
-	}()
-	ok = errors.As(err, &found)
+	if err == nil {
+		return found, false
+	}
+	if DoApart(func() { ok = errors.As(err, &found) }) != nil {
+		var none T
+		return none, false
+	}
 	return found, ok
 }
 
 // Safe returns err if its text can be had, and otherwise an error that has a text
 // in its place, which is what logs and spans can be given. Safe of nil is nil.
 func Safe(err error) error {
-	if err == nil {
-		return nil
-	}
-	if p := Do(func() { _ = err.Error() }); p != nil {
+	if _, ok := textOf(err); !ok {
 		return errors.New(Text(err))
 	}
 	return err

@@ -1,10 +1,13 @@
 package invoke
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -69,4 +72,67 @@ func TestDo(t *testing.T) {
 	require.NoError(t, DoApart(func() {}))
 	require.ErrorContains(t, DoApart(func() { panic("boom") }), "boom")
 	require.ErrorIs(t, DoApart(runtime.Goexit), ErrGoexit)
+}
+
+type exits struct{}
+
+func (exits) Error() string      { runtime.Goexit(); return "" }
+func (exits) Is(error) bool      { runtime.Goexit(); return true }
+func (exits) Unwrap() error      { runtime.Goexit(); return nil }
+func (exits) As(target any) bool { runtime.Goexit(); return true }
+
+func TestErrorsWhoseMethodsEndTheGoroutine(t *testing.T) {
+	require.Contains(t, Text(exits{}), "invoke.exits")
+	require.False(t, Is(exits{}, context.Canceled))
+	_, ok := As[*handler.PanicError](exits{})
+	require.False(t, ok)
+	require.EqualError(t, Safe(exits{}), Text(exits{}))
+}
+
+type observerFunc func(handler.Event)
+
+func (f observerFunc) Observe(e handler.Event) { f(e) }
+
+type badLog struct {
+	slog.Handler
+	fail func()
+}
+
+func (b badLog) Enabled(context.Context, slog.Level) bool  { b.fail(); return true }
+func (b badLog) Handle(context.Context, slog.Record) error { b.fail(); return nil }
+func (b badLog) WithAttrs([]slog.Attr) slog.Handler        { b.fail(); return b }
+func (b badLog) WithGroup(string) slog.Handler             { b.fail(); return b }
+
+// Each hook fails in each way. The caller goes on, and whoever else is called
+// still is.
+func TestHooksThatFail(t *testing.T) {
+	for name, fail := range map[string]func(){
+		"panic with a value":     func() { panic("boom") },
+		"panic with an error":    func() { panic(errors.New("boom")) },
+		"panic with a typed nil": func() { panic((*typedNil)(nil)) },
+		"panic with nil":         func() { panic(nil) },
+		"goexit":                 runtime.Goexit,
+	} {
+		t.Run(name, func(t *testing.T) {
+			var text bytes.Buffer
+			log := Logger(slog.New(slog.NewTextHandler(&text, nil)))
+			require.Same(t, log, Logger(log))
+			var got []handler.Event
+			o := NewObservers([]handler.Observer{
+				observerFunc(func(handler.Event) { fail() }),
+				observerFunc(func(e handler.Event) { got = append(got, e) }),
+			}, log)
+			o.Observe(handler.Event{Kind: handler.EventStarted, Err: (*typedNil)(nil)})
+			o.Observe(handler.Event{Kind: handler.EventHandled})
+			require.Len(t, got, 2)
+			require.Contains(t, got[0].Err.Error(), "typedNil")
+			require.Equal(t, 1, strings.Count(text.String(), "an observer failed"), text.String())
+
+			bad := Logger(slog.New(badLog{slog.DiscardHandler, fail}))
+			bad.With("a", 1).WithGroup("g").Error("this goes to standard error", "b", (*typedNil)(nil))
+		})
+	}
+	var none *Observers
+	none.Observe(handler.Event{})
+	require.NotNil(t, Logger(nil))
 }
