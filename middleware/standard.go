@@ -17,9 +17,9 @@ import (
 )
 
 // Config has the parts of the standard stack. The zero Config is a stack of
-// recoverer, log (which discards), backoff and heartbeat with their defaults.
+// recoverer, log (to slog.Default()), backoff and heartbeat with their defaults.
 type Config struct {
-	// Logger is told of panics, and of each message. Nil discards both.
+	// Logger gets panics, and a record for each message. Nil means slog.Default().
 	Logger *slog.Logger
 
 	// Telemetry is the middleware of package otel, or any that belongs in its

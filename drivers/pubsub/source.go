@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 const (
@@ -47,7 +48,7 @@ type SourceOptions struct {
 	// counted and read. Empty means the only one of the dead-letter topic, or
 	// of several the one with the topic's ID.
 	DeadLetterSubscription string
-	// Logger is told what is odd about the subscription. Nil discards.
+	// Logger gets what is odd about the subscription. Nil means slog.Default().
 	Logger *slog.Logger
 }
 
@@ -202,10 +203,8 @@ func (s *Source) findDeadLetter(ctx context.Context, policy *pubsubpb.DeadLetter
 	native := policy.GetDeadLetterTopic()
 	if native == deletedTopic {
 		native = ""
-		if o.Logger != nil {
-			o.Logger.WarnContext(ctx, "the dead-letter topic of the subscription was deleted: messages that fail too often are lost to it",
-				"queue", s.sub.String())
-		}
+		invoke.Logger(o.Logger).WarnContext(ctx, "the dead-letter topic of the subscription was deleted: messages that fail too often are lost to it",
+			"queue", s.sub.String())
 	}
 	topic := native
 	if o.DeadLetter != "" {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // SQS's limits.
@@ -31,7 +32,8 @@ type Config struct {
 	// queue's account and region. Empty means the target of the queue's redrive
 	// policy; where there is none, messages cannot be rejected.
 	DeadLetter string
-	// Logger is told what is odd about the queue when it is opened. Nil discards.
+	// Logger gets what is odd about the queue when it is opened. Nil means
+	// slog.Default().
 	Logger *slog.Logger
 }
 
@@ -40,9 +42,7 @@ func (c *Config) withDefaults() Config {
 	if c != nil {
 		d = *c
 	}
-	if d.Logger == nil {
-		d.Logger = slog.New(slog.DiscardHandler)
-	}
+	d.Logger = invoke.Logger(d.Logger)
 	return d
 }
 

@@ -11,6 +11,7 @@ import (
 	"gocloud.dev/gcerrors"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // The defaults of a [DeleterConfig].
@@ -34,7 +35,7 @@ type DeleterConfig struct {
 	// Timeout bounds one deletion. Zero means DefaultDeleteTimeout.
 	Timeout time.Duration
 
-	// Logger is told of bodies that stay. Nil discards.
+	// Logger gets a record for bodies that stay. Nil means slog.Default().
 	Logger *slog.Logger
 }
 
@@ -52,9 +53,7 @@ func (c *DeleterConfig) withDefaults() DeleterConfig {
 	if d.Timeout == 0 {
 		d.Timeout = DefaultDeleteTimeout
 	}
-	if d.Logger == nil {
-		d.Logger = slog.New(slog.DiscardHandler)
-	}
+	d.Logger = invoke.Logger(d.Logger)
 	return d
 }
 

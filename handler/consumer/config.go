@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // The defaults of a [Config].
@@ -73,8 +74,9 @@ type Config struct {
 	// Observers are told of every event, in this order.
 	Observers []handler.Observer
 
-	// Logger is told of outages, panics, lost leases and verdicts that could not
-	// be carried out. Nil discards.
+	// Logger gets outages, panics with their stack, lost leases and verdicts
+	// that could not be carried out. Nil means slog.Default(). A logger that
+	// panics is survived: its record goes to standard error.
 	Logger *slog.Logger
 
 	// Name names this consumer in the failure attributes of dead letters. Empty
@@ -94,9 +96,7 @@ func (c *Config) withDefaults() Config {
 	orDefault(&d.SettleDelay, DefaultSettleDelay)
 	orDefault(&d.DrainTimeout, DefaultDrainTimeout)
 	orDefault(&d.StopTimeout, DefaultStopTimeout)
-	if d.Logger == nil {
-		d.Logger = slog.New(slog.DiscardHandler)
-	}
+	d.Logger = invoke.Logger(d.Logger)
 	if d.Name == "" {
 		host, err := os.Hostname()
 		if err != nil {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // The defaults of [Config] and [PoolConfig].
@@ -35,8 +37,8 @@ type Config struct {
 	KillGrace time.Duration
 
 	// Logger gets a record, at level Info, for each line that a command writes
-	// to standard error or, once a message, to standard output. Nil discards
-	// them. What a command writes of a message gets there.
+	// to standard error or, once a message, to standard output. Nil means
+	// slog.Default(). What a command writes of a message gets there.
 	Logger *slog.Logger
 }
 
@@ -52,9 +54,7 @@ func (c *Config) withDefaults() Config {
 	if d.KillGrace == 0 {
 		d.KillGrace = DefaultKillGrace
 	}
-	if d.Logger == nil {
-		d.Logger = slog.New(slog.DiscardHandler)
-	}
+	d.Logger = invoke.Logger(d.Logger)
 	return d
 }
 

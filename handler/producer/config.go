@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // The defaults of a [Config].
@@ -61,7 +62,7 @@ type Config struct {
 	// Pressure holds senders back while the queue is too deep. Nil does not.
 	Pressure *Pressure
 
-	// Logger is told of retries and overload. Nil discards.
+	// Logger gets retries and overload. Nil means slog.Default().
 	Logger *slog.Logger
 }
 
@@ -76,9 +77,7 @@ func (c *Config) withDefaults() Config {
 	orDefault(&d.Linger, DefaultLinger)
 	orDefault(&d.RetryFor, DefaultRetryFor)
 	orDefault(&d.RequestTimeout, DefaultRequestTimeout)
-	if d.Logger == nil {
-		d.Logger = slog.New(slog.DiscardHandler)
-	}
+	d.Logger = invoke.Logger(d.Logger)
 	if d.Pressure != nil {
 		p := *d.Pressure
 		orDefault(&p.Every, DefaultPressureEvery)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // The defaults of [Config].
@@ -76,7 +77,7 @@ type Config struct {
 	// path of a message, so it must be quick. Nil is not called.
 	OnChange func(from, to State, cause error)
 
-	// Logger gets a record for each change of state. Nil discards them.
+	// Logger gets a record for each change of state. Nil means slog.Default().
 	Logger *slog.Logger
 
 	// Random returns numbers from [0, 1), concurrently, to spread pauses. Nil
@@ -116,9 +117,7 @@ func (c *Config) withDefaults() Config {
 	if d.Failure == nil {
 		d.Failure = IsFailure
 	}
-	if d.Logger == nil {
-		d.Logger = slog.New(slog.DiscardHandler)
-	}
+	d.Logger = invoke.Logger(d.Logger)
 	if d.Random == nil {
 		d.Random = rand.Float64
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // The defaults of [Config].
@@ -62,7 +63,8 @@ type Config struct {
 	// Observer is told of duplicates (handler.EventDuplicate). Nil is none.
 	Observer handler.Observer
 
-	// Logger is told when the store fails or a claim is lost. Nil discards.
+	// Logger gets a record when the store fails or a claim is lost. Nil means
+	// slog.Default().
 	Logger *slog.Logger
 }
 
@@ -95,9 +97,7 @@ func (c *Config) WithDefaults() (Config, error) {
 	if out.Key == nil {
 		out.Key = ByDedupeID
 	}
-	if out.Logger == nil {
-		out.Logger = slog.New(slog.DiscardHandler)
-	}
+	out.Logger = invoke.Logger(out.Logger)
 	return out, errors.Join(faults...)
 }
 

@@ -26,14 +26,15 @@ import (
 	"unicode/utf8"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // MaxError is how many bytes of an error's text are written.
 const MaxError = 1 << 10
 
-// Config says what is written and where. The zero Config writes nothing.
+// Config says what is written and where. The zero Config writes to slog.Default().
 type Config struct {
-	// Logger gets the records. Nil discards them.
+	// Logger gets the records. Nil means slog.Default().
 	Logger *slog.Logger
 
 	// Level gives the level of a record by the handler's error, nil for an ack.
@@ -58,15 +59,13 @@ func DefaultLevel(err error) slog.Level {
 	}
 }
 
-// New returns the middleware. A nil config writes nothing.
+// New returns the middleware. A nil config is the zero Config.
 func New(config *Config) handler.Middleware {
 	var c Config
 	if config != nil {
 		c = *config
 	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
+	c.Logger = invoke.Logger(c.Logger)
 	if c.Level == nil {
 		c.Level = DefaultLevel
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // The defaults of [Config].
@@ -44,8 +45,8 @@ type Config struct {
 	// Without it they are held back.
 	FailOpen bool
 
-	// Logger is told when the store fails and when it answers again. Nil
-	// discards it.
+	// Logger gets a record when the store fails and when it answers again.
+	// Nil means slog.Default().
 	Logger *slog.Logger
 }
 
@@ -67,9 +68,7 @@ func (c *Config) withDefaults() Config {
 	if d.StoreTimeout == 0 {
 		d.StoreTimeout = DefaultStoreTimeout
 	}
-	if d.Logger == nil {
-		d.Logger = slog.New(slog.DiscardHandler)
-	}
+	d.Logger = invoke.Logger(d.Logger)
 	return d
 }
 

@@ -26,12 +26,13 @@ import (
 	"runtime/debug"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // Config says who is told of panics. The zero Config tells no one.
 type Config struct {
 	// Logger gets one record at level Error for each panic, with its stack. Nil
-	// discards it; the stack is in the error all the same.
+	// means slog.Default(). The stack is in the error as well.
 	Logger *slog.Logger
 
 	// OnPanic is called with each panic, concurrently, before the error is
@@ -45,9 +46,7 @@ func New(config *Config) handler.Middleware {
 	if config != nil {
 		c = *config
 	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
+	c.Logger = invoke.Logger(c.Logger)
 	return func(next handler.Handler) handler.Handler {
 		return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) (err error) {
 			defer func() {
