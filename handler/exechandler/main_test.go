@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // asWorker has the test binary be a worker.
@@ -53,7 +54,7 @@ func work(args []string) {
 		_ = os.WriteFile(file, nil, 0o600)
 	}
 	if os.Getenv("LINGER") != "" {
-		select {}
+		forever()
 	}
 }
 
@@ -85,14 +86,14 @@ func do(id, command string) {
 		os.Exit(0)
 	case "die":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {}
+		forever()
 	case "hang":
 		_ = os.WriteFile(rest, []byte(fmt.Sprint(os.Getpid())), 0o600)
-		select {}
+		forever()
 	case "deaf":
 		signal.Ignore(syscall.SIGTERM)
 		_ = os.WriteFile(rest, []byte(fmt.Sprint(os.Getpid())), 0o600)
-		select {}
+		forever()
 	case "finish": // answers once it is asked to end
 		c := make(chan os.Signal, 1)
 		signal.Notify(c, syscall.SIGTERM)
@@ -101,7 +102,7 @@ func do(id, command string) {
 		fmt.Printf("{\"verdict\":\"ack\",\"id\":%q}\n", id)
 	case "close": // but does not end
 		_ = os.Stdout.Close()
-		select {}
+		forever()
 	case "noise":
 		noise := []byte(strings.Repeat("noise ", 10000))
 		for {
@@ -113,3 +114,7 @@ func do(id, command string) {
 		fmt.Printf("{\"verdict\":\"ack\",\"id\":%q}\n", id)
 	}
 }
+
+// forever does not return. An empty select would: without cgo, Go takes a program
+// in which no goroutine can run any more for deadlocked, and ends it.
+func forever() { <-time.After(24 * time.Hour) }
