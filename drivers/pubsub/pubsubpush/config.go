@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/pubsub"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // The defaults of a [Config].
@@ -126,13 +127,14 @@ type Config struct {
 	MaxMessageBytes int
 
 	// Observers are told of every event, in this order, as
-	// [consumer.Config.Observers] are.
+	// [consumer.Config.Observers] are. One that panics misses that event, which is
+	// logged.
 	//
 	// [consumer.Config.Observers]: https://pkg.go.dev/github.com/sluice-go/sluice/handler/consumer#Config
 	Observers []handler.Observer
 
 	// Logger is told of refused requests, panics, and rejections that have
-	// nowhere to go; never of a body or a token. Nil discards.
+	// nowhere to go; never of a body or a token. Nil means slog.Default().
 	Logger *slog.Logger
 
 	// Name names this endpoint in the failure attributes of dead letters. Empty
@@ -161,9 +163,7 @@ func (c *Config) withDefaults() Config {
 	if d.KeysClient == nil {
 		d.KeysClient = &http.Client{Timeout: keysTimeout}
 	}
-	if d.Logger == nil {
-		d.Logger = slog.New(slog.DiscardHandler)
-	}
+	d.Logger = invoke.Logger(d.Logger)
 	if d.Name == "" {
 		host, err := os.Hostname()
 		if err != nil {

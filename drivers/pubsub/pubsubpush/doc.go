@@ -41,7 +41,8 @@
 //	ack, discard               204
 //	retry                      500
 //	retry with a delay         503 with Retry-After, at most 600 seconds
-//	postponed by a middleware  429 with Retry-After
+//	retry, the last attempt    as dead-letter, with the failure as the reason
+//	postponed by a middleware  429 with Retry-After; counted as postponed
 //	dead-letter                204 once the letter was published; 500 where there
 //	                           is no dead-letter topic, 503 where it fails
 //	panic                      500; the stack is logged
@@ -59,6 +60,14 @@
 // again until the dead-letter policy takes them, or the retention ends. They are
 // counted ([Stats]), told to observers and logged once a minute, as are rejections
 // without a dead-letter topic.
+//
+// The last attempt is the one whose deliveryAttempt has reached the
+// maxDeliveryAttempts of the dead-letter policy, as it was when
+// Config.Subscription was opened. The service would forward the message after it,
+// without a reason. So a dead letter without one is of a message that no handler
+// failed. The service counts every push that is not acknowledged, and a push cannot
+// be kept: with a dead-letter policy, a middleware that postpones
+// ([handler.Postpone]) spends an attempt here.
 //
 // # Attribute escaping
 //

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers/pubsub"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 	"github.com/sluice-go/sluice/internal/seldom"
 )
 
@@ -27,6 +28,7 @@ type Endpoint struct {
 	running  atomic.Int64
 	origin   atomic.Pointer[handler.Origin] // of the subscription that pushed last
 	counts   counts
+	seen     *invoke.Observers
 
 	refusals, malformed, noDLQ, failedDLQ seldom.Event
 }
@@ -44,7 +46,7 @@ func New(h handler.Handler, config *Config) (*Endpoint, error) {
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("pubsubpush: %w", err)
 	}
-	e := &Endpoint{cfg: c, handler: h, slots: make(chan struct{}, c.Concurrency)}
+	e := &Endpoint{cfg: c, handler: h, slots: make(chan struct{}, c.Concurrency), seen: invoke.NewObservers(c.Observers, c.Logger)}
 	e.origin.Store(e.newOrigin(c.Subscription.Name()))
 	if !c.Insecure {
 		e.verifier = &verifier{
@@ -198,11 +200,7 @@ func shortName(subscription string) string {
 	return subscription[strings.LastIndexByte(subscription, '/')+1:]
 }
 
-func (e *Endpoint) observe(ev handler.Event) {
-	for _, o := range e.cfg.Observers {
-		o.Observe(ev)
-	}
-}
+func (e *Endpoint) observe(ev handler.Event) { e.seen.Observe(ev) }
 
 // answer tells the service no more than a status: what went wrong is nothing for
 // whoever can send a request.

@@ -99,7 +99,7 @@ func TestObserversAreToldOfEachVerdict(t *testing.T) {
 		{name: "retry after more than can be", does: func() error { return handler.RetryAfter(math.MaxInt64, errBroken) }, code: 503,
 			action: retry, err: errBroken, then: []event{{settled, retry, 10 * time.Minute, nil}}, stats: pubsubpush.Stats{Retried: 1}},
 		{name: "postponed", does: func() error { return handler.Postpone(3*time.Second, nil) }, code: 429, action: retry, err: handler.ErrPostponed,
-			then: []event{{settled, retry, 3 * time.Second, nil}}, stats: pubsubpush.Stats{Retried: 1}},
+			then: []event{{handler.EventReleased, retry, 3 * time.Second, nil}}, stats: pubsubpush.Stats{Postponed: 1}},
 		{name: "panic", does: func() error { panic(errBroken) }, code: 500, action: retry,
 			then: []event{{settled, retry, 0, nil}}, stats: pubsubpush.Stats{Retried: 1, Panics: 1}},
 		{name: "goexit", does: func() error { runtime.Goexit(); return nil }, code: 500, action: retry,

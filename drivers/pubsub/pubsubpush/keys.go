@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 const (
@@ -113,27 +115,45 @@ func (k *keySet) key(ctx context.Context, id string) (jose.JSONWebKey, error) {
 func (k *keySet) refresh(ctx context.Context, answer chan struct{}) {
 	ctx, cancel := context.WithTimeout(ctx, keysTimeout)
 	defer cancel()
-	keys, life, err := k.fetch(ctx)
+	var (
+		keys map[string]jose.JSONWebKey
+		life time.Duration
+		err  error
+	)
+	// The client is the user's. One that panics must not end the process, nor leave
+	// those that wait without an answer.
+	if failed := invoke.DoApart(func() { keys, life, err = k.fetch(ctx) }); failed != nil {
+		err = failed
+	}
+	known, changed := k.take(keys, life, err, answer)
+	switch {
+	case !changed:
+	case err != nil:
+		k.log.ErrorContext(ctx, "the keys to verify push tokens with cannot be fetched: those that are known still serve",
+			"url", k.url, "known", known, "error", invoke.Safe(err))
+	default:
+		k.log.InfoContext(ctx, "the keys to verify push tokens with are fetched again", "url", k.url)
+	}
+}
+
+// take notes the outcome of a request for the keys and answers those that wait. It
+// returns how many keys are known, and whether the request failed for the first
+// time or succeeded again.
+func (k *keySet) take(keys map[string]jose.JSONWebKey, life time.Duration, err error, answer chan struct{}) (known int, changed bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	defer close(answer)
-	k.asking = nil
-	k.asked = time.Now() // an answer that took long must not have the next one asked for at once
-	if err != nil {
-		if !k.failing {
-			k.log.ErrorContext(ctx, "the keys to verify push tokens with cannot be fetched: those that are known still serve",
-				"url", k.url, "known", len(k.keys), "error", err)
-		}
-		k.failing = true
-		return
-	}
-	if k.failing {
-		k.log.InfoContext(ctx, "the keys to verify push tokens with are fetched again", "url", k.url)
-	}
 	now := time.Now()
-	k.failing, k.keys = false, keys
-	k.fresh = now.Add(life)
-	k.usable = now.Add(max(life, maxStale))
+	k.asking = nil
+	k.asked = now // an answer that took long must not have the next one asked for at once
+	changed = k.failing != (err != nil)
+	k.failing = err != nil
+	if err == nil {
+		k.keys = keys
+		k.fresh = now.Add(life)
+		k.usable = now.Add(max(life, maxStale))
+	}
+	return len(k.keys), changed
 }
 
 // fetch returns the keys by their IDs, and for how long they are good.

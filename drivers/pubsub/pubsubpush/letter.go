@@ -8,7 +8,9 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 	"github.com/sluice-go/sluice/internal/letter"
+	"github.com/sluice-go/sluice/internal/verdict"
 )
 
 const (
@@ -27,20 +29,14 @@ func (e *Endpoint) reject(w http.ResponseWriter, r *http.Request, m *handler.Mes
 		if missed, ok := e.noDLQ.Allow(time.Now(), time.Minute); ok {
 			e.cfg.Logger.ErrorContext(r.Context(), "message rejected, but there is no dead-letter topic: it is retried; "+
 				"give the subscription one (sluice apply) and set Config.Subscription, or set Config.DeadLetter",
-				"queue", o.Queue, "message", m.ID, "reason", v.Err, "not_logged", missed)
+				"queue", o.Queue, "message", m.ID, "reason", invoke.Safe(v.Err), "not_logged", missed)
 		}
 		e.observe(handler.Event{Kind: handler.EventNoDeadLetter, Origin: o, Message: m, Action: handler.DeadLetter, Err: v.Err})
 		e.retry(w, m, o, handler.Verdict{Err: v.Err})
 		return
 	}
 	now := time.Now()
-	f := &drivers.Failure{Reason: "rejected with no reason given", Last: now, Consumer: e.cfg.Name}
-	if v.Err != nil {
-		f.Reason = v.Err.Error()
-	}
-	if m.Attempt == 1 {
-		f.First = now // of later attempts it is not known
-	}
+	f := verdict.Failure(v.Err, m, now, e.cfg.Name)
 	ctx, cancel := buryContext(r)
 	defer cancel()
 	err := e.bury(ctx, m, f, o.Queue)
@@ -54,7 +50,7 @@ func (e *Endpoint) reject(w http.ResponseWriter, r *http.Request, m *handler.Mes
 	e.counts.unsettled.Add(1)
 	if missed, ok := e.failedDLQ.Allow(now, time.Minute); ok {
 		e.cfg.Logger.ErrorContext(ctx, "message rejected, but its dead letter could not be published: it is retried",
-			"queue", o.Queue, "message", m.ID, "reason", v.Err, "error", err, "not_logged", missed)
+			"queue", o.Queue, "message", m.ID, "reason", invoke.Safe(v.Err), "error", invoke.Safe(err), "not_logged", missed)
 	}
 	e.observe(handler.Event{Kind: handler.EventSettled, Origin: o, Message: m, Action: handler.DeadLetter, Err: err})
 	answer(w, http.StatusServiceUnavailable)
@@ -95,9 +91,13 @@ func (e *Endpoint) deadLetterCapable() bool {
 }
 
 // bury sends a rejected message to where rejected messages go.
-func (e *Endpoint) bury(ctx context.Context, m *handler.Message, f *drivers.Failure, queue string) error {
+func (e *Endpoint) bury(ctx context.Context, m *handler.Message, f *drivers.Failure, queue string) (err error) {
 	if e.cfg.DeadLetter == nil {
 		return e.cfg.Subscription.DeadLetter(ctx, m, f)
 	}
-	return letter.Send(ctx, e.cfg.DeadLetter, m, f, queue)
+	// The sink is the user's. One that panics has not taken the letter.
+	if failed := invoke.DoApart(func() { err = letter.Send(ctx, e.cfg.DeadLetter, m, f, queue) }); failed != nil {
+		return failed
+	}
+	return err
 }

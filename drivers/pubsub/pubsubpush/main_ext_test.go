@@ -3,6 +3,7 @@ package pubsubpush_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -33,6 +34,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	_ = os.Setenv("PUBSUB_EMULATOR_HOST", fake.Addr())
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // a nil Logger is it
 	code := m.Run()
 	_ = fake.Close()
 	os.Exit(code)

@@ -2,13 +2,13 @@ package pubsubpush
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/internal/verdict"
 )
 
 // serve has a message handled and answers its request by the verdict.
@@ -18,11 +18,11 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, m *handler.Mess
 	e.running.Add(1)
 	defer e.running.Add(-1)
 	e.observe(handler.Event{Kind: handler.EventStarted, Origin: o, Message: m})
-	body, attrs := m.Body, m.Attributes
+	received := *m
 	began := time.Now()
 	err := e.call(ctx, m, o)
-	m.Body, m.Attributes = body, attrs // the handler's own changes are not the letter's
-	v := handler.VerdictOf(err)
+	*m = received // the handler's own changes are not the letter's
+	v := verdict.Of(err, m.Attempt, e.cfg.Subscription.Capabilities().MaxAttempts, e.deadLetterCapable())
 	e.observe(handler.Event{
 		Kind: handler.EventHandled, Origin: o, Message: m, Action: v.Action, Duration: time.Since(began), Err: err,
 	})
@@ -62,7 +62,7 @@ func (e *Endpoint) settle(w http.ResponseWriter, r *http.Request, m *handler.Mes
 	case handler.Ack:
 		e.settled(w, m, o, v.Action, &e.counts.acked)
 	case handler.Drop:
-		e.cfg.Logger.InfoContext(r.Context(), "message discarded", "queue", o.Queue, "message", m.ID, "attempt", m.Attempt, "reason", v.Err)
+		e.cfg.Logger.InfoContext(r.Context(), "message discarded", "queue", o.Queue, "message", m.ID, "attempt", m.Attempt, "reason", invoke.Safe(v.Err))
 		e.settled(w, m, o, v.Action, &e.counts.discarded)
 	case handler.DeadLetter:
 		e.reject(w, r, m, o, v)
@@ -92,8 +92,11 @@ func (e *Endpoint) retry(w http.ResponseWriter, m *handler.Message, o *handler.O
 		// between may.
 		w.Header().Set("Retry-After", strconv.FormatInt(int64((delay+time.Second-1)/time.Second), 10))
 	}
-	if errors.Is(v.Err, handler.ErrPostponed) {
-		status = http.StatusTooManyRequests
+	if v.Postponed {
+		e.counts.postponed.Add(1)
+		e.observe(handler.Event{Kind: handler.EventReleased, Origin: o, Message: m, Action: handler.Retry, Duration: delay})
+		answer(w, http.StatusTooManyRequests)
+		return
 	}
 	e.counts.retried.Add(1)
 	e.observe(handler.Event{Kind: handler.EventSettled, Origin: o, Message: m, Action: handler.Retry, Duration: delay})

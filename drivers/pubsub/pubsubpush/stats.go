@@ -6,9 +6,11 @@ import "sync/atomic"
 // now.
 type Stats struct {
 	// Received counts messages; Acked, Retried, DeadLettered and Discarded the
-	// verdicts that were answered; Foreign the messages that a redrive aimed at
-	// another subscription, which were acknowledged unhandled.
-	Received, Acked, Retried, DeadLettered, Discarded, Foreign uint64
+	// verdicts that were answered; Postponed the messages that a middleware had
+	// postponed ([handler.Postpone]), which were given back; Foreign the messages
+	// that a redrive aimed at another subscription, which were acknowledged
+	// unhandled.
+	Received, Acked, Retried, DeadLettered, Discarded, Postponed, Foreign uint64
 	// Refused counts requests without a valid token, Malformed those that could
 	// not be read or were too large, Busy those that were turned away because
 	// Concurrency handlers were running.
@@ -23,6 +25,7 @@ type Stats struct {
 
 type counts struct {
 	received, acked, retried, lettered, discarded, foreign atomic.Uint64
+	postponed                                              atomic.Uint64
 	refused, malformed, busy, late, unsettled, panics      atomic.Uint64
 }
 
@@ -31,7 +34,7 @@ func (e *Endpoint) Stats() Stats {
 	n := &e.counts
 	return Stats{
 		Received: n.received.Load(), Acked: n.acked.Load(), Retried: n.retried.Load(),
-		DeadLettered: n.lettered.Load(), Discarded: n.discarded.Load(), Foreign: n.foreign.Load(),
+		DeadLettered: n.lettered.Load(), Discarded: n.discarded.Load(), Postponed: n.postponed.Load(), Foreign: n.foreign.Load(),
 		Refused: n.refused.Load(), Malformed: n.malformed.Load(), Busy: n.busy.Load(),
 		Late: n.late.Load(), Unsettled: n.unsettled.Load(), Panics: n.panics.Load(),
 		Running: int(e.running.Load()),

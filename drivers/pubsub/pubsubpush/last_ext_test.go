@@ -1,0 +1,70 @@
+package pubsubpush_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubpush"
+	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/pubsubfake"
+)
+
+// wrapped is a push of a subscription at an attempt.
+func wrapped(subscription string, attempt int) string {
+	return fmt.Sprintf(`{"message":{"data":"aGVsbG8=","messageId":"7","orderingKey":"g","attributes":{"a":"b","sluice-dedupe-id":"order-9"}},`+
+		`"subscription":%q,"deliveryAttempt":%d}`, subscription, attempt)
+}
+
+// The failure of the last attempt that the dead-letter policy allows is the
+// letter's reason: the service would forward the message without one.
+func TestTheLastAttempt(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		err     error
+		attempt int
+		code    int
+		reason  string
+		stats   pubsubpush.Stats
+	}{
+		{name: "before the last", err: errBroken, attempt: 4, code: 500, stats: pubsubpush.Stats{Retried: 1}},
+		{name: "not known", err: errBroken, attempt: 0, code: 500, stats: pubsubpush.Stats{Retried: 1}},
+		{name: "plain", err: errBroken, attempt: 5, code: 204, reason: "attempts used up: attempt 5 of 5: broken", stats: pubsubpush.Stats{DeadLettered: 1}},
+		{name: "with a delay", err: handler.RetryAfter(time.Minute, errBroken), attempt: 6, code: 204,
+			reason: "attempts used up: attempt 6 of 5: broken", stats: pubsubpush.Stats{DeadLettered: 1}},
+		{name: "typed nil", err: (*typedNil)(nil), attempt: 5, code: 204,
+			reason: "attempts used up: attempt 5 of 5: an error of type *pubsubpush_test.typedNil whose Error method panicked", stats: pubsubpush.Stats{DeadLettered: 1}},
+		{name: "rejected with a typed nil", err: handler.Reject((*typedNil)(nil)), attempt: 1, code: 204,
+			reason: "rejected: an error of type *pubsubpush_test.typedNil whose Error method panicked", stats: pubsubpush.Stats{DeadLettered: 1}},
+		{name: "postponed", err: handler.Postpone(time.Second, errBroken), attempt: 5, code: 429, stats: pubsubpush.Stats{Postponed: 1}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			q := newQueue(t, pubsubfake.Queue{MaxAttempts: 5, AckDeadlineSeconds: 60})
+			h := &recorder{does: func(_ context.Context, m *handler.Message) error {
+				m.Attempt, m.Group, m.DedupeID = 99, "another", "another" // no letter tells of it
+				return c.err
+			}}
+			e := insecure(t, h, pubsubpush.Config{Subscription: openPush(t, q), Name: "me"})
+			require.Equal(t, c.code, post(e, wrapped(q.Subscription(), c.attempt)).Code)
+			c.stats.Received = 1
+			require.Equal(t, c.stats, e.Stats())
+			letters := pulled(t, q.DeadLetter())
+			if c.reason == "" {
+				require.Empty(t, letters)
+				return
+			}
+			require.Len(t, letters, 1)
+			got := letters[0].Attributes
+			require.Equal(t, c.reason, got[drivers.AttributeDeadLetterReason])
+			require.Equal(t, fmt.Sprint(c.attempt), got[drivers.AttributeDeadLetterAttempt])
+			require.Equal(t, "me", got[drivers.AttributeDeadLetterConsumer])
+			require.Equal(t, "order-9", got["sluice-dedupe-id"], "its identity is lost")
+			require.Equal(t, "b", got["a"])
+			require.Equal(t, "g", letters[0].OrderingKey)
+		})
+	}
+}
