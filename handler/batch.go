@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -80,9 +81,10 @@ func (c *BatchConfig) validate() error {
 // the others. That context has the values of the batch's first message's, and
 // no deadline.
 //
-// If h returns a slice of the wrong length, every message of the batch is
-// retried. If h panics, every call returns a [*PanicError]; nothing is raised
-// again, so that one fault is not logged once a message.
+// If h panics, ends its goroutine (runtime.Goexit) or returns a slice of the
+// wrong length, every message of the batch is retried: each call returns the
+// same error, a [*PanicError] for a panic. The runtime logs it once, a panic
+// with its stack, and counts it as one panic.
 //
 // On an ordered queue a batch has at most one message of each group.
 func Batch(h BatchHandler, config *BatchConfig) (Handler, error) {
@@ -213,7 +215,7 @@ func (g *batch) run(ctx context.Context, h BatchHandler) {
 		ms[i] = call.m
 	}
 	var errs []error
-	fault := errors.New("the batch handler ended its goroutine (runtime.Goexit): every message is retried")
+	var fault error = &batchFault{text: "the batch handler ended its goroutine (runtime.Goexit): every message is retried"}
 	// Deferred, because the calls must be answered even if h panics or calls
 	// runtime.Goexit.
 	defer func() {
@@ -234,6 +236,18 @@ func (g *batch) run(ctx context.Context, h BatchHandler) {
 	errs = h.HandleBatch(ctx, ms)
 	fault = nil
 	if errs != nil && len(errs) != len(g.calls) {
-		fault = fmt.Errorf("the batch handler returned %d verdicts for %d messages: every message is retried", len(errs), len(g.calls))
+		fault = &batchFault{text: fmt.Sprintf("the batch handler returned %d verdicts for %d messages: every message is retried", len(errs), len(g.calls))}
 	}
 }
+
+// batchFault is a batch handler's fault other than a panic: one error for all
+// messages of the batch.
+type batchFault struct {
+	text string
+	told atomic.Bool
+}
+
+func (e *batchFault) Error() string { return e.text }
+
+// FirstReport returns true to its first caller, as PanicError's does.
+func (e *batchFault) FirstReport() bool { return e.told.CompareAndSwap(false, true) }

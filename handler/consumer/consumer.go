@@ -11,6 +11,8 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/internal/seldom"
 	"github.com/sluice-go/sluice/internal/timer"
 )
 
@@ -29,7 +31,8 @@ var (
 // concurrently, before, during and after Run.
 type Consumer struct {
 	cfg     Config
-	log     *slog.Logger
+	log     *slog.Logger // survives its handler, as all hooks are
+	told    *invoke.Observers
 	handler handler.Handler
 	lanes   []*lane
 	heap    *timer.Heap
@@ -54,6 +57,7 @@ type Consumer struct {
 	// their verdict, before receiving pauses.
 	maxWaiting, maxUnsettled int
 	counts                   counts
+	badGate                  seldom.Event
 
 	backlogMu  sync.Mutex
 	backlogAt  time.Time
@@ -117,6 +121,7 @@ func NewWeighted(sources []Weighted, h handler.Handler, cfg *Config) (*Consumer,
 	}
 	c := &Consumer{
 		cfg: full, log: full.Logger, handler: h,
+		told:    invoke.NewObservers(full.Observers, full.Logger),
 		heap:    timer.New(),
 		stop:    make(chan struct{}),
 		aborted: make(chan struct{}),
@@ -143,12 +148,8 @@ func (c *Consumer) fail(err error) {
 	}
 }
 
-// observe tells the observers.
-func (c *Consumer) observe(e handler.Event) {
-	for _, o := range c.cfg.Observers {
-		o.Observe(e)
-	}
-}
+// observe tells the observers. No lock is held.
+func (c *Consumer) observe(e handler.Event) { c.told.Observe(e) }
 
 // progressed notes that something was finished.
 func (c *Consumer) progressed(now time.Time) { c.progress.Store(now.UnixNano()) }

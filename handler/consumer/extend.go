@@ -3,7 +3,6 @@ package consumer
 import (
 	"context"
 	"errors"
-	"runtime/debug"
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
@@ -271,7 +270,6 @@ func (f *flight) callHooks(k *keeper) {
 
 func (f *flight) runHooks(k *keeper) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	for k.hookOwed {
 		k.hookOwed = false
 		deadline := f.deadline
@@ -280,21 +278,10 @@ func (f *flight) runHooks(k *keeper) {
 				break // the handler has returned meanwhile
 			}
 			f.mu.Unlock()
-			f.callHook(h, deadline)
+			f.lane.c.callHook(f, h, deadline)
 			f.mu.Lock()
 		}
 	}
 	k.calling = false
-}
-
-// callHook calls a handler's function, whose panic must not end the process.
-func (f *flight) callHook(h func(time.Time), deadline time.Time) {
-	defer func() {
-		if p := recover(); p != nil {
-			f.lane.c.counts.panics.Add(1)
-			f.lane.c.log.Error("a function given to OnExtend panicked", "queue", f.lane.caps.Queue,
-				"message", f.msg.ID, "panic", p, "stack", string(debug.Stack()))
-		}
-	}()
-	h(deadline)
+	f.mu.Unlock()
 }

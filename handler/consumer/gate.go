@@ -30,15 +30,15 @@ func (c *Consumer) admit(l *lane, n int) (admitted int, restricted, ok bool) {
 	}
 	admitted = n
 	for _, g := range c.cfg.Gates {
-		m, reopened := g.Admit(admitted)
+		m, reopened := c.askGate(g, admitted)
 		if m > 0 {
 			admitted = min(admitted, m)
 			continue
 		}
 		c.giveBack(l, n)
-		l.paused.Store(true)
+		l.closedBy.Store(&g)
 		ok = c.awaitGate(reopened)
-		l.paused.Store(false)
+		l.closedBy.Store(nil)
 		<-c.turn
 		return 0, false, ok
 	}

@@ -89,7 +89,7 @@ func (c *Consumer) health() Health {
 	now := time.Now()
 	h := Health{Status: HealthOK}
 	for _, l := range c.lanes {
-		q := QueueHealth{Queue: l.caps.Queue, Status: HealthOK, Paused: l.paused.Load()}
+		q := QueueHealth{Queue: l.caps.Queue, Status: HealthOK, Paused: l.closedBy.Load() != nil}
 		if since, err := l.outage.state(); err != nil {
 			q.Status, q.Error, q.Since = HealthOutage, err.Error(), &since
 			h.Status = HealthOutage

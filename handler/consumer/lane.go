@@ -24,13 +24,13 @@ type lane struct {
 	acks, retries, letters *batch.Batcher[*flight]
 	extensions             *batch.Batcher[*flight]
 
-	outage  outage
-	noDLQ   seldom.Event
-	refuse  seldom.Event // extensions refused
-	noDelay seldom.Event // retries that cannot be delayed
-	empty   emptiness
-	paused  atomic.Bool // a gate is closed
-	trouble atomic.Bool // the latest settlements failed
+	outage   outage
+	noDLQ    seldom.Event
+	refuse   seldom.Event // extensions refused
+	noDelay  seldom.Event // retries that cannot be delayed
+	empty    emptiness
+	closedBy atomic.Pointer[handler.Gate] // the gate that admits nothing
+	trouble  atomic.Bool                  // the latest settlements failed
 
 	// What follows is guarded by c.mu.
 	pollers int

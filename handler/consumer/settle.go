@@ -9,6 +9,7 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/batch"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // finish takes a flight whose handler has returned to its settlement.
@@ -123,7 +124,7 @@ func (f *flight) tellAside(v *handler.Verdict, a aside, now time.Time) {
 		}
 	}
 	if v.Action == handler.Drop {
-		c.log.Info("message discarded", "queue", l.caps.Queue, "message", f.msg.ID, "attempt", f.msg.Attempt, "reason", v.Err)
+		c.log.Info("message discarded", "queue", l.caps.Queue, "message", f.msg.ID, "attempt", f.msg.Attempt, "reason", invoke.Text(v.Err))
 	}
 }
 
@@ -148,7 +149,7 @@ func (c *Consumer) late(f *flight, a handler.Action, err error) {
 func (c *Consumer) noDeadLetter(f *flight, err error, now time.Time) {
 	if missed, ok := f.lane.noDLQ.Allow(now, time.Minute); ok {
 		c.log.Error("message rejected, but the queue has no dead-letter queue: it is retried; give the queue one (sluice apply)",
-			"queue", f.lane.caps.Queue, "message", f.msg.ID, "reason", err, "not_logged", missed)
+			"queue", f.lane.caps.Queue, "message", f.msg.ID, "reason", invoke.Text(err), "not_logged", missed)
 	}
 	c.observe(handler.Event{Kind: handler.EventNoDeadLetter, Origin: f.lane.origin, Message: f.msg, Action: handler.DeadLetter, Err: err})
 }

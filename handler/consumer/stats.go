@@ -17,8 +17,10 @@ type Stats struct {
 	// verdicts that came after; Unsettled the verdicts that the provider did not
 	// take in time.
 	LeasesLost, Late, Unsettled uint64
-	// Extended counts extensions of leases, Panics the handlers that panicked.
-	Extended, Panics uint64
+	// Extended counts extensions of leases; Panics the handlers, and functions
+	// given to OnExtend, that panicked, a batch handler's panic once;
+	// HookFailures the calls of observers and gates that did.
+	Extended, Panics, HookFailures uint64
 
 	// Running is how many handlers are at work; Waiting how many messages wait
 	// for their turn or their group; Parked how many retries are held back here
@@ -31,7 +33,7 @@ type Stats struct {
 
 type counts struct {
 	received, acked, retried, lettered, discarded, released atomic.Uint64
-	lost, late, failed, extended, panics                    atomic.Uint64
+	lost, late, failed, extended, panics, gates             atomic.Uint64
 }
 
 func (n *counts) settled(v *settlement) {
@@ -56,7 +58,7 @@ func (c *Consumer) Stats() Stats {
 		Received: n.received.Load(), Acked: n.acked.Load(), Retried: n.retried.Load(),
 		DeadLettered: n.lettered.Load(), Discarded: n.discarded.Load(), Released: n.released.Load(),
 		LeasesLost: n.lost.Load(), Late: n.late.Load(), Unsettled: n.failed.Load(),
-		Extended: n.extended.Load(), Panics: n.panics.Load(),
+		Extended: n.extended.Load(), Panics: n.panics.Load(), HookFailures: n.gates.Load() + c.told.Failures(),
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -194,9 +194,10 @@ func (c *Consumer) call(f *flight) error {
 
 //go:noinline
 func (c *Consumer) panicked(f *flight, p *handler.PanicError) {
+	p.FirstReport()
 	c.counts.panics.Add(1)
 	c.log.Error("handler panicked: the message is retried", "queue", f.lane.caps.Queue,
-		"message", f.msg.ID, "attempt", f.msg.Attempt, "panic", p.Value, "stack", string(p.Stack))
+		"message", f.msg.ID, "attempt", f.msg.Attempt, "panic", invoke.Show(p.Value), "stack", string(p.Stack))
 }
 
 // handled reads the verdict and sends it on its way.
@@ -225,6 +226,7 @@ func (c *Consumer) verdictOf(f *flight, err error, now time.Time) (handler.Verdi
 
 //go:noinline
 func (c *Consumer) failureOf(f *flight, err error, now time.Time) (handler.Verdict, *drivers.Failure) {
+	c.reportFault(f, err)
 	limit := f.lane.caps.MaxAttempts
 	if f.interrupted() {
 		limit = 0 // it ended because it was cancelled, which is no failure

@@ -62,11 +62,12 @@ func DoApart(f func()) error {
 }
 
 // Text returns the text of err, "" if it is nil. If its Error method panics or
-// ends its goroutine, the text says so and names the type.
+// ends its goroutine, the text says so and names the type, which of a verdict is
+// that of its cause.
 func Text(err error) string {
 	text, ok := textOf(err)
 	if !ok {
-		return fmt.Sprintf("an error of type %T whose Error method panicked", err)
+		return fmt.Sprintf("an error of type %T whose Error method panicked", handler.Cause(err))
 	}
 	return text
 }
@@ -112,4 +113,13 @@ func Safe(err error) error {
 		return errors.New(Text(err))
 	}
 	return err
+}
+
+// Show returns the text that fmt gives v, and if a method of v panics or ends
+// its goroutine, one that names the type.
+func Show(v any) (text string) {
+	if DoApart(func() { text = fmt.Sprint(v) }) != nil {
+		return fmt.Sprintf("a value of type %T that cannot be printed", v)
+	}
+	return text
 }

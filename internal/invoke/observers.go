@@ -2,6 +2,7 @@ package invoke
 
 import (
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
@@ -15,6 +16,7 @@ type Observers struct {
 	list []handler.Observer
 	log  *slog.Logger
 	loud seldom.Event
+	bad  atomic.Uint64
 }
 
 // NewObservers returns the caller of list, which logs to log. log must be one of
@@ -37,7 +39,11 @@ func (o *Observers) Observe(e handler.Event) {
 	}
 }
 
+// Failures counts the events that an observer has missed because it failed.
+func (o *Observers) Failures() uint64 { return o.bad.Load() }
+
 func (o *Observers) failed(one handler.Observer, err error) {
+	o.bad.Add(1)
 	missed, ok := o.loud.Allow(time.Now(), time.Minute)
 	if !ok {
 		return

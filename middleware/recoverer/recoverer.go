@@ -63,6 +63,7 @@ func New(config *Config) handler.Middleware {
 // where the panic was.
 func (c *Config) report(ctx context.Context, m *handler.Message, v any) error {
 	p := &handler.PanicError{Value: v, Stack: debug.Stack()}
+	p.FirstReport() // it is logged here, so not by the runtime
 	c.Logger.LogAttrs(ctx, slog.LevelError, "handler panicked",
 		slog.String("queue", m.Origin().Queue),
 		slog.String("message_id", m.ID),

@@ -1,0 +1,82 @@
+package consumer
+
+import (
+	"time"
+
+	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
+)
+
+// askGate asks a gate for room. A gate that panics or ends its goroutine counts
+// as closed, since what it guards may be down; it is asked again after gateRetry.
+func (c *Consumer) askGate(g handler.Gate, want int) (n int, reopened <-chan struct{}) {
+	err := invoke.DoApart(func() { n, reopened = g.Admit(want) })
+	if err == nil {
+		return n, reopened
+	}
+	c.gateFailed(g, err)
+	return 0, nil
+}
+
+// gateReason asks a closed gate why it is closed; "" is no answer.
+func (c *Consumer) gateReason(g handler.Gate) (reason string) {
+	r, ok := g.(handler.GateReason)
+	if !ok {
+		return ""
+	}
+	if err := invoke.DoApart(func() { reason = r.Reason() }); err != nil {
+		c.gateFailed(g, err)
+		return ""
+	}
+	return reason
+}
+
+func (c *Consumer) gateFailed(g handler.Gate, err error) {
+	c.counts.gates.Add(1)
+	if missed, ok := c.badGate.Allow(time.Now(), time.Minute); ok {
+		c.log.Error("a gate failed: it counts as closed and is asked again", "gate", invoke.TypeName(g),
+			"error", invoke.Text(err), "stack", stackOf(err), "not_logged", missed)
+	}
+}
+
+// callHook calls a function that a handler gave to OnExtend.
+func (c *Consumer) callHook(f *flight, h func(time.Time), deadline time.Time) {
+	err := invoke.DoApart(func() { h(deadline) })
+	if err == nil {
+		return
+	}
+	c.counts.panics.Add(1)
+	c.log.Error("a function given to OnExtend panicked", "queue", f.lane.caps.Queue,
+		"message", f.msg.ID, "panic", invoke.Text(err), "stack", stackOf(err))
+}
+
+// fault is a failure of the handler's own code that comes as an error: a panic
+// that a batch handler or a middleware has caught.
+type fault interface {
+	error
+	// FirstReport is true for the first caller, who logs the fault.
+	FirstReport() bool
+}
+
+// reportFault logs and counts a fault in err that was not logged yet.
+func (c *Consumer) reportFault(f *flight, err error) {
+	found, ok := invoke.As[fault](err)
+	if !ok {
+		return
+	}
+	first := false
+	if invoke.DoApart(func() { first = found.FirstReport() }) != nil || !first {
+		return
+	}
+	c.counts.panics.Add(1)
+	c.log.Error("handler panicked: the message is retried", "queue", f.lane.caps.Queue,
+		"message", f.msg.ID, "attempt", f.msg.Attempt, "panic", invoke.Text(found), "stack", stackOf(found))
+}
+
+// stackOf returns the stack of a panic, "" of any other error.
+func stackOf(err error) string {
+	if p, ok := invoke.As[*handler.PanicError](err); ok {
+		return string(p.Stack)
+	}
+	return ""
+}
