@@ -9,11 +9,11 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"runtime/debug"
 	"slices"
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // The defaults of [SNSEndpointConfig].
@@ -62,16 +62,16 @@ type SNSEndpointConfig struct {
 	// means that rejections are answered by 500, for SNS to retry and to hand to
 	// the subscription's own dead-letter queue, and logged as errors.
 	DeadLetter func(ctx context.Context, m *handler.Message, reason error) error
-	// Logger gets refusals, confirmations and rejections, never a body. Nil
-	// discards them.
+	// Logger gets refusals, confirmations and rejections, never a body. Nil means
+	// slog.Default().
 	Logger *slog.Logger
 }
 
 // SNSEndpoint is the http.Handler of an SNS subscription by HTTP or HTTPS, with
 // wrapped delivery: raw deliveries are not signed, and refused.
 //
-// Answers: 200 for ack and discard; 503 for a retry, whose delay is up to the
-// subscription's delivery policy; for a rejection see DeadLetter; 403 for what is
+// Answers: 200 for ack and discard; 503 for a retry and for a postponement, whose
+// delay is up to the subscription's delivery policy; for a rejection see DeadLetter; 403 for what is
 // not from SNS or not of a declared topic, which SNS does not retry; 503 where
 // the certificate cannot be had.
 //
@@ -120,12 +120,15 @@ func NewSNSEndpoint(h handler.Handler, topicARNs []string, config *SNSEndpointCo
 	if c.CertName == "" {
 		c.CertName = DefaultSNSCertName
 	}
-	if c.Host == nil {
-		c.Host = snsHost.MatchString
+	host := c.Host
+	if host == nil {
+		host = snsHost.MatchString
 	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
+	c.Host = func(name string) (is bool) {
+		// One that panics knows no host.
+		return invoke.DoApart(func() { is = host(name) }) == nil && is
 	}
+	c.Logger = invoke.Logger(c.Logger)
 	client := http.Client{Timeout: fetchTimeout}
 	if c.Client != nil {
 		client = *c.Client
@@ -142,7 +145,7 @@ func (e *SNSEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(status)
 		return
 	}
-	e.log.WarnContext(r.Context(), "SNS request not taken", "status", status, "error", err.Error())
+	e.log.WarnContext(r.Context(), "SNS request not taken", "status", status, "error", err)
 	// The reason stays here: it would help whoever is trying.
 	http.Error(w, http.StatusText(status), status)
 }
@@ -202,7 +205,10 @@ func (e *SNSEndpoint) check(ctx context.Context, d *document) (int, error) {
 	if d.Message == nil || d.MessageID == "" {
 		return http.StatusForbidden, errors.New("Message or MessageId is missing")
 	}
-	err = e.v.verify(ctx, d)
+	// Apart, since the client that gets the certificate is the user's.
+	if failed := invoke.DoApart(func() { err = e.v.verify(ctx, d) }); failed != nil {
+		err = fmt.Errorf("%w: %w", errUnreachable, failed)
+	}
 	switch {
 	case errors.Is(err, errUnreachable):
 		return http.StatusServiceUnavailable, err
@@ -221,7 +227,7 @@ func (e *SNSEndpoint) confirm(ctx context.Context, d *document) (int, error) {
 	if err != nil {
 		return http.StatusForbidden, fmt.Errorf("SubscribeURL: %w", err)
 	}
-	if _, err := e.v.get(ctx, u.String()); err != nil {
+	if failed := invoke.DoApart(func() { _, err = e.v.get(ctx, u.String()) }); failed != nil || err != nil {
 		return http.StatusServiceUnavailable, fmt.Errorf("confirm the subscription to %s: SNS did not answer with 200", d.TopicARN)
 	}
 	e.log.InfoContext(ctx, "SNS subscription confirmed", "topic", d.TopicARN)
@@ -236,34 +242,51 @@ func (e *SNSEndpoint) notify(ctx context.Context, d *document) (int, error) {
 	if err != nil {
 		err = handler.Reject(fmt.Errorf("SNS envelope: %w", err))
 	} else {
+		received := *m
 		err = e.call(ctx, m)
+		*m = received // the handler's own changes are not the letter's
 	}
-	switch verdict := handler.VerdictOf(err); verdict.Action {
+	v := invoke.VerdictOf(err)
+	err = invoke.Safe(err)
+	switch v.Action {
 	case handler.Ack:
 		return http.StatusOK, nil
 	case handler.Drop:
-		e.log.WarnContext(ctx, "message discarded", "topic", d.TopicARN, "message", d.MessageID, "error", err.Error())
+		e.log.WarnContext(ctx, "message discarded", "topic", d.TopicARN, "message", d.MessageID, "error", err)
 		return http.StatusOK, nil
 	case handler.DeadLetter:
 		if e.c.DeadLetter == nil {
 			e.log.ErrorContext(ctx, "message rejected, and there is no dead-letter function: SNS retries it", "topic", d.TopicARN, "message", d.MessageID)
 			return http.StatusInternalServerError, err
 		}
-		if lost := e.c.DeadLetter(ctx, m, err); lost != nil {
-			return http.StatusServiceUnavailable, fmt.Errorf("dead-letter message %s of %s: %w", d.MessageID, d.TopicARN, lost)
+		var lost error
+		if failed := invoke.DoApart(func() { lost = e.c.DeadLetter(ctx, m, err) }); failed != nil {
+			lost = failed
+		}
+		if lost != nil {
+			return http.StatusServiceUnavailable, fmt.Errorf("dead-letter message %s of %s: %w", d.MessageID, d.TopicARN, invoke.Safe(lost))
 		}
 		return http.StatusOK, nil
 	default:
+		if v.Postponed {
+			e.log.InfoContext(ctx, "message postponed: SNS sends it again", "topic", d.TopicARN, "message", d.MessageID, "reason", err)
+			return http.StatusServiceUnavailable, nil
+		}
 		return http.StatusServiceUnavailable, fmt.Errorf("message %s of %s: %w", d.MessageID, d.TopicARN, err)
 	}
 }
 
-func (e *SNSEndpoint) call(ctx context.Context, m *handler.Message) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &handler.PanicError{Value: v, Stack: debug.Stack()}
-			e.log.ErrorContext(ctx, "handler panicked: SNS retries the message", "message", m.ID, "stack", string(debug.Stack()))
-		}
-	}()
-	return e.h.Handle(ctx, m)
+// call runs the handler on a goroutine of its own, which it may end.
+func (e *SNSEndpoint) call(ctx context.Context, m *handler.Message) error {
+	var (
+		p   *handler.PanicError
+		err error
+	)
+	if failed := invoke.DoApart(func() { p, err = invoke.Call(ctx, e.h, m) }); failed != nil {
+		return failed
+	}
+	if p != nil {
+		e.log.ErrorContext(ctx, "handler panicked: SNS retries the message", "message", m.ID, "panic", p.Value, "stack", string(p.Stack))
+	}
+	return err
 }

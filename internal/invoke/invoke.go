@@ -61,6 +61,19 @@ func DoApart(f func()) error {
 	return <-done
 }
 
+// VerdictOf is [handler.VerdictOf], but a method of err that ends its goroutine
+// does not end the caller's.
+func VerdictOf(err error) handler.Verdict {
+	if err == nil {
+		return handler.Verdict{Action: handler.Ack}
+	}
+	v := handler.Verdict{Err: err}
+	if DoApart(func() { v = handler.VerdictOf(err) }) != nil {
+		return handler.Verdict{Err: err}
+	}
+	return v
+}
+
 // Text returns the text of err, "" if it is nil. If its Error method panics or
 // ends its goroutine, the text says so and names the type, which of a verdict is
 // that of its cause.

@@ -25,14 +25,7 @@ const NoReason = "rejected with no reason given"
 //
 // attempt 0 means that it is not known, and max 0 that there is no limit.
 func Of(err error, attempt, max int, deadLetter bool) handler.Verdict {
-	if err == nil {
-		return handler.VerdictOf(nil)
-	}
-	v := handler.Verdict{Err: err}
-	// Apart, since the methods of err may end the goroutine that calls them.
-	if invoke.DoApart(func() { v = handler.VerdictOf(err) }) != nil {
-		v = handler.Verdict{Err: err}
-	}
+	v := invoke.VerdictOf(err)
 	if v.Action != handler.Retry || v.Postponed || !deadLetter || max <= 0 || attempt < max {
 		return v
 	}
