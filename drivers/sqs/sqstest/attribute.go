@@ -109,7 +109,7 @@ func settable() []string {
 // normalize checks what a client sets and returns it as the queue keeps it:
 // booleans in lower case, numbers without signs and leading zeros. An empty
 // value takes the attribute away.
-func normalize(attributes map[string]string, fifo, creating bool) (map[string]string, *apiError) {
+func normalize(attributes map[string]string, fifo bool) (map[string]string, *apiError) {
 	out := make(map[string]string, len(attributes))
 	for name, value := range attributes {
 		rule, ok := ruleOf(name)
@@ -117,17 +117,17 @@ func normalize(attributes map[string]string, fifo, creating bool) (map[string]st
 			return nil, unknownAttribute(name)
 		}
 		if rule.fifo && !fifo {
-			if name == attrFifo {
+			if name == attrFifo || name == attrContentDedupe {
 				return nil, unknownAttribute(name)
 			}
 			return nil, fault(CodeInvalidAttributeName, "You can specify the %s only when FifoQueue is set to true.", name)
 		}
-		if name == attrFifo && !creating {
-			return nil, fault(CodeInvalidAttributeName, "Attribute FifoQueue can only be set when the queue is created.")
-		}
 		v, ok := rule.normalize(value)
 		if !ok {
 			return nil, invalidAttribute(name)
+		}
+		if name == attrFifo && v != yes {
+			return nil, fault(CodeInvalidAttributeValue, "Invalid value for the parameter FifoQueue. Reason: Modifying queue type is not supported.")
 		}
 		out[name] = v
 	}

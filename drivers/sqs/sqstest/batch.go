@@ -5,11 +5,11 @@ const (
 	maxEntryID = 80
 )
 
-// checkEntries checks what holds for every batch: that it has 1 to 10 entries
-// with well-formed IDs, each once.
-func checkEntries(n int, id func(i int) string) *apiError {
+// checkEntries checks what holds for every batch of an action: that it has 1 to 10
+// entries with well-formed IDs, each once.
+func checkEntries(action string, n int, id func(i int) string) *apiError {
 	if n == 0 {
-		return plain(CodeEmptyBatchRequest)
+		return fault(CodeEmptyBatchRequest, "There should be at least one %sBatchRequestEntry in the request.", action)
 	}
 	if n > maxEntries {
 		return fault(CodeTooManyEntriesInBatchRequest, "Maximum number of entries per request are %d. You have sent %d.", maxEntries, n)

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -174,9 +175,9 @@ func checkAttributeName(name string) *apiError {
 	if name == "" || len(name) > maxAttributeName {
 		return invalidParameter("Message (user) attribute names must be 1 to %d characters long.", maxAttributeName)
 	}
-	for i := range len(name) {
-		switch c := name[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '-':
+	for i, c := range name {
+		switch {
+		case c == '_', c == '-', '0' <= c && c <= '9', c != utf8.RuneError && unicode.IsLetter(c): // beyond ASCII, too
 		case c == '.' && i > 0 && i < len(name)-1 && name[i-1] != '.':
 		default:
 			return invalidParameter("Message (user) attribute name '%s' is invalid: it can contain letters, digits, underscores, hyphens and periods, no period first, last or twice in a row.", name)

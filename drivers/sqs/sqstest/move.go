@@ -41,9 +41,11 @@ func decodeTaskHandle(handle string) (task, source string, ok bool) {
 	return h.Task, h.Source, true
 }
 
+func isARN(s string) bool { return strings.HasPrefix(s, "arn:") && strings.Count(s, ":") == 5 }
+
 // moveQueue finds the queue of an ARN that is a parameter of a move task.
 func (s *Server) moveQueue(c *call, arn, parameter string) (*settings, *apiError) {
-	if strings.Count(arn, ":") != 5 || !strings.HasPrefix(arn, "arn:") {
+	if !isARN(arn) {
 		return nil, invalidParameter("You must use this format to specify the %s: arn:<partition>:<service>:<region>:<account-id>:<resource-id>", parameter)
 	}
 	notThere := fault(CodeResourceNotFound, "The resource that you specified for the %s parameter doesn't exist.", parameter)
@@ -160,6 +162,17 @@ func (s *Server) listMessageMoveTasks(c *call, q *listRequest) *apiError {
 	return nil
 }
 
+// failureReason is SQS's word for why the engine ended a task.
+func failureReason(failure string) string {
+	switch {
+	case strings.HasSuffix(failure, "does not exist"), strings.HasSuffix(failure, "was removed"):
+		return shapeOf(CodeQueueDoesNotExist).queryCode
+	case strings.HasSuffix(failure, "directly"):
+		return "CouldNotDetermineMessageSource"
+	}
+	return failure
+}
+
 func (s *Server) writeTask(w *writer, t *queue.Task) {
 	source := s.QueueARN(t.Source)
 	w.open('{')
@@ -177,7 +190,7 @@ func (s *Server) writeTask(w *writer, t *queue.Task) {
 	w.memberInt("ApproximateNumberOfMessagesMoved", t.Moved)
 	w.memberInt("ApproximateNumberOfMessagesToMove", t.ToMove)
 	if t.Failure != "" {
-		w.member("FailureReason", t.Failure)
+		w.member("FailureReason", failureReason(t.Failure))
 	}
 	w.memberInt("StartedTimestamp", t.Started.UnixMilli())
 	w.close('}')

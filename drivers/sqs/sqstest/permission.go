@@ -5,6 +5,20 @@ import (
 	"slices"
 )
 
+// one is how a policy shows a list: a list of one as its only member.
+func one(list []string) any {
+	if len(list) == 1 {
+		return list[0]
+	}
+	return list
+}
+
+// ownersOnly are the actions that no policy can give to another account.
+var ownersOnly = []string{
+	"AddPermission", "CancelMessageMoveTask", "CreateQueue", "DeleteQueue", "ListMessageMoveTasks", "ListQueues", "ListQueueTags",
+	"RemovePermission", "SetQueueAttributes", "StartMessageMoveTask", "TagQueue", "UntagQueue",
+}
+
 // maxActions is how many actions a statement of AddPermission may name.
 const maxActions = 7
 
@@ -36,16 +50,19 @@ func (s *Server) addPermission(c *call, q *permissionRequest) *apiError {
 	switch {
 	case q.label == "":
 		return missing("Label")
-	case len(q.accounts) == 0:
-		return missing("AWSAccountIds")
 	case len(q.actions) == 0:
 		return missing("Actions")
+	case len(q.accounts) == 0:
+		return invalidParameter("Value [] for parameter PrincipalId is invalid. Reason: Unable to verify.")
 	case len(q.actions) > maxActions:
 		return fault(CodeOverLimit, "%d Actions were found, maximum allowed is %d.", len(q.actions), maxActions)
 	}
 	for _, action := range q.actions {
 		if _, ok := s.operations[action]; !ok && action != "*" {
 			return invalidParameter("Value SQS:%s for parameter ActionName is invalid. Reason: Please refer to the appropriate WSDL for a list of valid actions.", action)
+		}
+		if slices.Contains(ownersOnly, action) {
+			return invalidParameter("Value SQS:%s for parameter ActionName is invalid. Reason: Only the queue owner is allowed to invoke this action.", action)
 		}
 	}
 	return s.editPolicy(c, q.url, func(name string, list []json.RawMessage) ([]json.RawMessage, *apiError) {
@@ -61,8 +78,8 @@ func (s *Server) addPermission(c *call, q *permissionRequest) *apiError {
 			actions[i] = "SQS:" + a
 		}
 		statement, err := json.Marshal(map[string]any{
-			"Sid": q.label, "Effect": "Allow", "Principal": map[string]any{"AWS": principals},
-			"Action": actions, "Resource": s.QueueARN(name),
+			"Sid": q.label, "Effect": "Allow", "Principal": map[string]any{"AWS": one(principals)},
+			"Action": one(actions), "Resource": s.QueueARN(name),
 		})
 		if err != nil {
 			return nil, fault(CodeInternalFailure, "%v", err)

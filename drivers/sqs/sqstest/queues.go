@@ -77,11 +77,11 @@ func (s *Server) createQueue(c *call, q *createQueueRequest) *apiError {
 	if err := checkName(q.name, fifo); err != nil {
 		return err
 	}
-	attributes, err := normalize(q.attributes, fifo, true)
+	attributes, err := normalize(q.attributes, fifo)
 	if err != nil {
 		return err
 	}
-	if err := checkTags(q.tags, nil); err != nil {
+	if err := checkTags(q.name, q.tags, nil); err != nil {
 		return err
 	}
 	s.changing.Lock()
@@ -126,7 +126,7 @@ func (s *Server) writeURL(c *call, name string) {
 }
 
 // checkTarget checks that the dead-letter queue that a queue names exists, is of
-// its kind, and allows it.
+// its kind, and allows it. It may be the queue itself, once that exists.
 func (s *Server) checkTarget(ctx context.Context, q *settings) *apiError {
 	if q.redrive.target == "" {
 		return nil
@@ -137,9 +137,6 @@ func (s *Server) checkTarget(ctx context.Context, q *settings) *apiError {
 	name := queueName(q.redrive.target)
 	if q.redrive.target != s.QueueARN(name) {
 		return refuse("Dead letter target does not exist")
-	}
-	if name == q.name {
-		return refuse("Dead letter target cannot be the queue itself")
 	}
 	target, err := s.settings(ctx, name)
 	switch {
@@ -310,13 +307,18 @@ func (s *Server) getQueueAttributes(c *call, q *queueRequest) *apiError {
 			return s.gone(found.name, err)
 		}
 	}
-	c.out.open('{')
-	c.out.key("Attributes")
-	c.out.open('{')
+	none := true // and then the answer has no member Attributes
 	write := func(name, value string) {
-		if value != "" && (all || slices.Contains(q.names, name)) {
-			c.out.member(name, value)
+		if value == "" || !all && !slices.Contains(q.names, name) {
+			return
 		}
+		if none {
+			c.out.open('{')
+			c.out.key("Attributes")
+			c.out.open('{')
+			none = false
+		}
+		c.out.member(name, value)
 	}
 	write(attrArn, s.QueueARN(found.name))
 	write(attrVisible, strconv.FormatInt(stats.Visible, 10))
@@ -327,8 +329,10 @@ func (s *Server) getQueueAttributes(c *call, q *queueRequest) *apiError {
 	for _, name := range settable() {
 		write(name, found.attribute(name))
 	}
-	c.out.close('}')
-	c.out.close('}')
+	if !none {
+		c.out.close('}')
+		c.out.close('}')
+	}
 	return nil
 }
 
@@ -337,7 +341,7 @@ func (s *Server) setQueueAttributes(c *call, q *queueRequest) *apiError {
 		return missing("Attributes")
 	}
 	return s.change(c, q.url, func(old *settings) (*settings, *apiError) {
-		attributes, err := normalize(q.attributes, old.fifo, false)
+		attributes, err := normalize(q.attributes, old.fifo)
 		if err != nil {
 			return nil, err
 		}

@@ -58,7 +58,7 @@ func TestCreateQueue(t *testing.T) {
 		{"no boolean", "x.fifo", []string{"FifoQueue", "true", "ContentBasedDeduplication", "1"}, "InvalidAttributeValue"},
 		{"no such choice", "x.fifo", []string{"FifoQueue", "true", "DeduplicationScope", "world"}, "InvalidAttributeValue"},
 		{"throughput limit without its scope", "x.fifo", []string{"FifoQueue", "true", "FifoThroughputLimit", "perMessageGroupId"}, "InvalidAttributeValue"},
-		{"two kinds of encryption", "x", []string{"KmsMasterKeyId", "k", "SqsManagedSseEnabled", "true"}, "InvalidAttributeValue"},
+		{"two kinds of encryption", "x", []string{"KmsMasterKeyId", "k", "SqsManagedSseEnabled", "true"}, "InvalidAttributeName"},
 		{"policy that is no JSON", "x", []string{"Policy", "{"}, "InvalidAttributeValue"},
 		{"no such dead-letter queue", "x", []string{"RedrivePolicy", e.redrive("nowhere", 5)}, invalid},
 		{"itself", "x", []string{"RedrivePolicy", e.redrive("x", 5)}, invalid},
@@ -136,7 +136,7 @@ func TestQueueAttributes(t *testing.T) {
 	requireCode(t, "InvalidAttributeName", set("FifoQueue", "true"))
 	requireCode(t, "InvalidAttributeName", set("ApproximateNumberOfMessages", "7"))
 	requireCode(t, "InvalidAttributeValue", set("DelaySeconds", "-1"))
-	requireCode(t, "InvalidParameterValue", set("RedrivePolicy", e.redrive("orders", 3)))
+	requireCode(t, "InvalidParameterValue", set("RedrivePolicy", e.redrive("nowhere", 3)))
 	require.Equal(t, "0", e.attributes(url)["DelaySeconds"], "a refused change was made")
 
 	some, err := e.GetQueueAttributes(bg, &sqs.GetQueueAttributesInput{QueueUrl: url, AttributeNames: []types.QueueAttributeName{"QueueArn", "DelaySeconds", "FifoQueue"}})
@@ -153,7 +153,8 @@ func TestFifoQueueStaysOne(t *testing.T) {
 	e := inProcess(t, nil)
 	url := e.fifo("a.fifo")
 	_, err := e.SetQueueAttributes(bg, &sqs.SetQueueAttributesInput{QueueUrl: url, Attributes: map[string]string{"FifoQueue": "false"}})
-	requireCode(t, "InvalidAttributeName", err)
+	requireCode(t, "InvalidAttributeValue", err)
+	e.set(url, "FifoQueue", "true")
 	_, err = e.SetQueueAttributes(bg, &sqs.SetQueueAttributesInput{QueueUrl: url, Attributes: map[string]string{"ContentBasedDeduplication": "true"}})
 	require.NoError(t, err)
 	require.Equal(t, "true", e.attributes(url)["ContentBasedDeduplication"])
@@ -259,7 +260,7 @@ func TestTags(t *testing.T) {
 	_, err = e.TagQueue(bg, &sqs.TagQueueInput{QueueUrl: url, Tags: map[string]string{}})
 	requireCode(t, "MissingParameter", err)
 	_, err = e.UntagQueue(bg, &sqs.UntagQueueInput{QueueUrl: url, TagKeys: []string{}})
-	requireCode(t, "MissingParameter", err)
+	requireCode(t, "InvalidParameterValue", err)
 	require.Equal(t, map[string]string{"env": "dev"}, tags())
 }
 

@@ -170,10 +170,7 @@ func receiveOf(found *settings, q *receiveRequest) (queue.ReceiveRequest, *apiEr
 		}
 		r.Visibility = time.Duration(*q.visibility) * time.Second
 	}
-	if q.attempt != nil && *q.attempt != "" {
-		if !found.fifo {
-			return r, wrongForType(*q.attempt, "ReceiveRequestAttemptId")
-		}
+	if q.attempt != nil && *q.attempt != "" && found.fifo { // a standard queue takes no notice of it
 		if err := checkID(*q.attempt, "ReceiveRequestAttemptId"); err != nil {
 			return r, err
 		}

@@ -36,7 +36,7 @@ func TestReceiveParameters(t *testing.T) {
 		{"long lease", sqs.ReceiveMessageInput{QueueUrl: standard, VisibilityTimeout: 43201}, invalid},
 		{"negative lease", sqs.ReceiveMessageInput{QueueUrl: standard, VisibilityTimeout: -1}, invalid},
 		{"unknown attribute", sqs.ReceiveMessageInput{QueueUrl: standard, MessageSystemAttributeNames: []types.MessageSystemAttributeName{"Colour"}}, "InvalidAttributeName"},
-		{"attempt ID on a standard queue", sqs.ReceiveMessageInput{QueueUrl: standard, ReceiveRequestAttemptId: aws.String("a")}, invalid},
+		{"attempt ID on a standard queue", sqs.ReceiveMessageInput{QueueUrl: standard, ReceiveRequestAttemptId: aws.String("a")}, ""},
 		{"bad attempt ID", sqs.ReceiveMessageInput{QueueUrl: fifo, ReceiveRequestAttemptId: aws.String("a b")}, invalid},
 		{"no queue", sqs.ReceiveMessageInput{QueueUrl: aws.String(e.QueueURL("nothing"))}, "AWS.SimpleQueueService.NonExistentQueue"},
 	}

@@ -30,13 +30,14 @@ func parseRedrive(document string) (redrivePolicy, *apiError) {
 	for name, raw := range members {
 		switch name {
 		case "deadLetterTargetArn":
-			if json.Unmarshal(raw, &p.target) != nil {
+			if json.Unmarshal(raw, &p.target) != nil || p.target != "" && !isARN(p.target) {
 				return refuse("Invalid value for deadLetterTargetArn")
 			}
 		case "maxReceiveCount":
-			n, err := strconv.Atoi(strings.Trim(string(raw), `"`))
+			text := strings.Trim(string(raw), `"`)
+			n, err := strconv.Atoi(text)
 			if err != nil || n < 1 || n > maxReceiveCountLimit {
-				return refuse("Invalid value for maxReceiveCount: " + string(raw) + ", valid values are from 1 to 1000 both inclusive")
+				return refuse("Invalid value for maxReceiveCount: " + text + ", valid values are from 1 to 1000 both inclusive")
 			}
 			p.maxReceives = n
 		default:

@@ -16,7 +16,7 @@ func (s *Server) sendMessage(c *call, q *sendRequest) *apiError {
 		return err
 	}
 	m := &q.message
-	if err := checkSize(m, found); err != nil {
+	if err := checkSize(m, found, "are invalid"); err != nil {
 		return err
 	}
 	ready, err := s.prepare(c, found, m)
@@ -40,15 +40,22 @@ func (s *Server) sendMessageBatch(c *call, q *sendBatchRequest) *apiError {
 	}
 	n := len(q.entries)
 	id := func(i int) string { return q.entries[i].id }
-	if err := checkEntries(n, id); err != nil {
+	if err := checkEntries("SendMessage", n, id); err != nil {
 		return err
 	}
 	total := 0
 	for i := range q.entries {
 		m := &q.entries[i]
 		total += sizeOf(m.body, m.attributes)
-		if found.fifo && (m.group == nil || *m.group == "") {
-			return missing("MessageGroupId")
+		if !found.fifo {
+			continue
+		}
+		// What a FIFO queue lacks in one entry fails the whole batch.
+		if !found.contentDedupe && (m.dedupe == nil || *m.dedupe == "") {
+			return noDedupeID()
+		}
+		if m.group == nil || *m.group == "" {
+			return invalidParameter("%s", missing("MessageGroupId").message)
 		}
 	}
 	if total > maxMessageSize {
@@ -62,7 +69,7 @@ func (s *Server) sendMessageBatch(c *call, q *sendBatchRequest) *apiError {
 		if errs[i] = c.effects.entryError(m.id); errs[i] != nil {
 			continue
 		}
-		if errs[i] = checkSize(m, found); errs[i] != nil {
+		if errs[i] = checkSize(m, found, "cannot be validated"); errs[i] != nil {
 			continue
 		}
 		var message queue.Message
@@ -82,11 +89,17 @@ func (s *Server) sendMessageBatch(c *call, q *sendBatchRequest) *apiError {
 	return nil
 }
 
-func checkSize(m *outgoing, q *settings) *apiError {
+// checkSize checks a message's size. SQS words it otherwise in an entry of a
+// batch.
+func checkSize(m *outgoing, q *settings, verdict string) *apiError {
 	if sizeOf(m.body, m.attributes) > q.maxSize {
-		return invalidParameter("One or more parameters are invalid. Reason: Message must be shorter than %d bytes.", q.maxSize)
+		return invalidParameter("One or more parameters %s. Reason: Message must be shorter than %d bytes.", verdict, q.maxSize)
 	}
 	return nil
+}
+
+func noDedupeID() *apiError {
+	return invalidParameter("The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly")
 }
 
 // prepare checks a message and makes the engine's of it.
@@ -116,7 +129,7 @@ func (s *Server) prepare(c *call, q *settings, m *outgoing) (queue.Message, *api
 			out.Delay = time.Duration(d) * time.Second
 		}
 	}
-	if m.group != nil && (q.fifo || *m.group != "") {
+	if m.group != nil { // on a standard queue, too: an empty one is refused
 		if err := checkID(*m.group, "MessageGroupId"); err != nil {
 			return none, err
 		}
@@ -125,7 +138,7 @@ func (s *Server) prepare(c *call, q *settings, m *outgoing) (queue.Message, *api
 	if q.fifo && out.Group == "" {
 		return none, missing("MessageGroupId")
 	}
-	if m.dedupe != nil && *m.dedupe != "" {
+	if m.dedupe != nil {
 		if !q.fifo {
 			return none, wrongForType(*m.dedupe, "MessageDeduplicationId")
 		}
@@ -136,7 +149,7 @@ func (s *Server) prepare(c *call, q *settings, m *outgoing) (queue.Message, *api
 	}
 	if q.fifo && out.DedupeID == "" {
 		if !q.contentDedupe {
-			return none, invalidParameter("The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly")
+			return none, noDedupeID()
 		}
 		out.DedupeID = contentID(m.body)
 	}

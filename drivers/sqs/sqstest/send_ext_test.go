@@ -126,7 +126,7 @@ func TestSendMessageBatch(t *testing.T) {
 		{"bad ID", standard, []types.SendMessageBatchRequestEntry{entry("a.b", "x")}, "AWS.SimpleQueueService.InvalidBatchEntryId"},
 		{"long ID", standard, []types.SendMessageBatchRequestEntry{entry(strings.Repeat("a", 81), "x")}, "AWS.SimpleQueueService.InvalidBatchEntryId"},
 		{"too long", standard, []types.SendMessageBatchRequestEntry{entry("a", half), entry("b", half+"x")}, "AWS.SimpleQueueService.BatchRequestTooLong"},
-		{"no group", fifo, []types.SendMessageBatchRequestEntry{entry("a", "x")}, "MissingParameter"},
+		{"no group", fifo, []types.SendMessageBatchRequestEntry{entry("a", "x")}, "InvalidParameterValue"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -54,7 +54,7 @@ func newSettings(name string, attributes, tags map[string]string, created, modif
 	// An empty document or key takes the attribute away.
 	maps.DeleteFunc(s.attributes, func(_, v string) bool { return v == "" })
 	if s.attributes[attrKmsKey] != "" && s.attributes[attrManagedSse] == yes {
-		return nil, fault(CodeInvalidAttributeValue, "You can use one type of server-side encryption (SSE) at one time. You can either enable KMS SSE or SQS SSE.")
+		return nil, fault(CodeInvalidAttributeName, "You can use one type of server-side encryption (SSE) at one time. You can either enable KMS SSE or SQS SSE.")
 	}
 	if s.attribute(attrThroughputLimit) == limitPerGroup && s.attribute(attrDedupeScope) != scopeGroup {
 		return nil, fault(CodeInvalidAttributeValue, "The perMessageGroupId value of FifoThroughputLimit is allowed only when the value of DeduplicationScope is messageGroup.")
@@ -105,14 +105,16 @@ func (s *settings) seconds(name string) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// config is what the engine is told. A visibility timeout of 0 means the
-// default to the engine, so receives always pass their own.
+// config is the engine's configuration. A visibility timeout of 0 means the
+// default to the engine, so receives always pass their own. The queue is lax:
+// the engine's own law is stricter than SQS's.
 func (s *settings) config() queue.Config {
 	c := queue.Config{
 		Visibility:     s.visibility,
 		Retention:      s.seconds(attrRetention),
 		Delay:          s.seconds(attrDelay),
 		Ordered:        s.fifo,
+		Lax:            true,
 		DedupePerGroup: s.attribute(attrDedupeScope) == scopeGroup,
 		MaxReceives:    s.redrive.maxReceives,
 		Extra:          make(map[string]string, len(s.attributes)+len(s.tags)+len(s.other)+1),

@@ -25,7 +25,7 @@ func (s *Server) deleteMessageBatch(c *call, q *deliveryBatchRequest) *apiError 
 		return err
 	}
 	id := func(i int) string { return q.entries[i].id }
-	if err := checkEntries(len(q.entries), id); err != nil {
+	if err := checkEntries("DeleteMessage", len(q.entries), id); err != nil {
 		return err
 	}
 	c.writeBatch(len(q.entries), id, s.delete(c, found, q.entries), nil)
@@ -34,7 +34,7 @@ func (s *Server) deleteMessageBatch(c *call, q *deliveryBatchRequest) *apiError 
 
 // delete deletes deliveries. On a standard queue a receipt that is not good any
 // more is no error and deletes nothing; on a FIFO queue it is one from the end
-// of the lease on.
+// of the lease on, unless the message is gone.
 func (s *Server) delete(c *call, q *settings, ds []delivery) []*apiError {
 	errs, handles, place := c.handles(q, ds)
 	if len(handles) == 0 {
@@ -50,6 +50,9 @@ func (s *Server) delete(c *call, q *settings, ds []delivery) []*apiError {
 		for i, err := range itemErrors(len(handles), s.engine.Change(c.ctx, q.name, changes)) {
 			if err == nil {
 				kept, places = append(kept, handles[i]), append(places, place[i])
+				continue
+			}
+			if errors.Is(err, queue.ErrGone) {
 				continue
 			}
 			errs[place[i]] = s.expired(q, ds[place[i]].handle, err)
@@ -125,7 +128,7 @@ func (s *Server) changeMessageVisibilityBatch(c *call, q *deliveryBatchRequest) 
 		return err
 	}
 	id := func(i int) string { return q.entries[i].id }
-	if err := checkEntries(len(q.entries), id); err != nil {
+	if err := checkEntries("ChangeMessageVisibility", len(q.entries), id); err != nil {
 		return err
 	}
 	c.writeBatch(len(q.entries), id, s.changeVisibility(c, found, q.entries), nil)

@@ -13,7 +13,7 @@ const (
 )
 
 // checkTags checks new tags that are added to those there are.
-func checkTags(tags, present map[string]string) *apiError {
+func checkTags(queue string, tags, present map[string]string) *apiError {
 	total := len(present)
 	for k, v := range tags {
 		if k == "" || utf8.RuneCountInString(k) > maxTagKey {
@@ -27,7 +27,7 @@ func checkTags(tags, present map[string]string) *apiError {
 		}
 	}
 	if total > maxTags {
-		return invalidParameter("Too many tags added for queue: %d, and %d is the limit.", total, maxTags)
+		return invalidParameter("Too many tags added for queue %s.", queue)
 	}
 	return nil
 }
@@ -37,7 +37,7 @@ func (s *Server) tagQueue(c *call, q *queueRequest) *apiError {
 		return missing("Tags")
 	}
 	return s.change(c, q.url, func(old *settings) (*settings, *apiError) {
-		if err := checkTags(q.tags, old.tags); err != nil {
+		if err := checkTags(old.name, q.tags, old.tags); err != nil {
 			return nil, err
 		}
 		tags := map[string]string{}
@@ -49,7 +49,7 @@ func (s *Server) tagQueue(c *call, q *queueRequest) *apiError {
 
 func (s *Server) untagQueue(c *call, q *queueRequest) *apiError {
 	if len(q.names) == 0 {
-		return missing("TagKeys")
+		return invalidParameter("Tag keys must be between 1 and %d characters in length.", maxTagKey)
 	}
 	return s.change(c, q.url, func(old *settings) (*settings, *apiError) {
 		tags := maps.Clone(old.tags)
