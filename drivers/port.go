@@ -106,11 +106,24 @@ type Extension struct {
 // A Sink sends to one queue. Its methods but Close may be called concurrently.
 // After Close every method returns an error whose code is [Closed].
 type Sink interface {
-	// Send sends up to Capabilities.MaxSend messages in one request and returns
-	// an error a message, at the message's index; a nil slice means that all of
-	// them were taken. It sets the ID of each message that was taken. It keeps
-	// neither the slice nor the messages. Messages of one group that fail are
-	// not overtaken by later ones of it: those fail as well.
+	// Send sends up to Capabilities.MaxSend messages and returns an error a
+	// message, at the message's index; a nil slice means that all of them were
+	// taken. It sets the ID of each message that was taken. It keeps neither the
+	// slice nor the messages.
+	//
+	// On an ordered queue a message that fails, or whose answer is lost, is not
+	// overtaken by a later one of its group in the same call: the later ones are
+	// not sent and fail as well. If the provider may take some messages of a
+	// request and not others, the sink has at most one message of a group in a
+	// request and waits for the answer before the next: it needs as many
+	// requests as the largest group has messages. Nothing is sent after ctx has
+	// ended.
+	//
+	// A message's DedupeID is its identity. It arrives with the message, in a
+	// dead-letter queue and after a redrive too. A sink whose provider gives a
+	// redriven message another ID makes an identity for a message that has none.
+	// It makes another one in each call, since it keeps nothing of the message:
+	// who sends again what failed sets DedupeID before the first try.
 	Send(ctx context.Context, ms []*handler.Message) []error
 
 	// Capabilities says what the queue behind this sink can do.
@@ -133,6 +146,10 @@ type Capabilities struct {
 	// MaxReceive, MaxSettle, MaxExtend and MaxSend are the largest batches.
 	// They are never zero.
 	MaxReceive, MaxSettle, MaxExtend, MaxSend int
+	// MaxSendGroup is how many messages of one group fit in one request of an
+	// ordered sink. It is 1 if the provider may take some messages of a request
+	// and not others.
+	MaxSendGroup int
 	// MaxMessageBytes bounds a message's body and attributes together;
 	// MaxBatchBytes the messages of one Send together.
 	MaxMessageBytes, MaxBatchBytes int

@@ -88,6 +88,11 @@
 // Values and bodies are never changed, so that a foreign client reads what
 // Sluice wrote.
 //
+// A message without a dedupe ID has an identity in that attribute, which the
+// service's own forwarding to a dead-letter topic keeps. What another program
+// published without the attribute is known by its message ID: this driver's
+// letters and a redrive of them keep it, the service's forwarding does not.
+//
 // # Permissions
 //
 // A source needs roles/pubsub.subscriber and roles/pubsub.viewer on the

@@ -118,6 +118,13 @@ func (s *Source) reject(ctx context.Context, ss []drivers.Settlement, dead []int
 // nothing of it: it must not be stuck for that.
 func (s *Source) letter(m *handler.Message, f *drivers.Failure) (*pubsubpb.PubsubMessage, error) {
 	limit := maxAttributes
+	if m.DedupeID == "" {
+		// Another program has published it. Until now it was known by its message
+		// ID; the letter has another.
+		known := *m
+		known.DedupeID = m.ID
+		m = &known
+	}
 	if m.DedupeID != "" {
 		limit--
 	}
@@ -136,7 +143,12 @@ func (s *Source) letter(m *handler.Message, f *drivers.Failure) (*pubsubpb.Pubsu
 			return pm, nil
 		}
 	}
-	return encode(m)
+	if pm, err := encode(m); err == nil {
+		return pm, nil
+	}
+	bare := *m
+	bare.DedupeID = ""
+	return encode(&bare)
 }
 
 // nativeAttributes are those that the service would give to the letter.

@@ -11,13 +11,14 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/identity"
 )
 
 // Attributes that this driver adds to a message. A client that does not know
 // them may ignore them.
 const (
 	// AttributeDedupeID carries the message's dedupe ID, for which Pub/Sub has
-	// no field.
+	// no field, or the identity of a message that has none.
 	AttributeDedupeID = "sluice-dedupe-id"
 	// AttributeEmpty marks a message with neither body nor attributes. Pub/Sub
 	// refuses one with nothing in it.
@@ -50,6 +51,23 @@ const (
 	framing         = 4096
 	maxMessageBytes = maxRequestBytes - framing
 )
+
+// withIdentity returns m with an identity if it has none: m itself, if it has one,
+// or if there is no room for one that no sender has given.
+func withIdentity(m *handler.Message) *handler.Message {
+	if m.DedupeID != "" && (!identity.Made(m.DedupeID) || check(m) == nil) {
+		return m
+	}
+	out := *m
+	if out.DedupeID == "" {
+		out.DedupeID = identity.New()
+		if check(&out) == nil {
+			return &out
+		}
+	}
+	out.DedupeID = ""
+	return &out
+}
 
 // encode makes the message that is published for m. It shares m's body, and its
 // attributes where none of them has to change.

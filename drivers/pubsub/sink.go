@@ -78,7 +78,7 @@ func (s *Sink) encode(m *handler.Message) (*pubsubpb.PubsubMessage, error) {
 	if !s.target.zero() {
 		m = s.aimed(m)
 	}
-	pm, err := encode(m)
+	pm, err := encode(withIdentity(m))
 	if err != nil {
 		return nil, invalid(s.topic, "send", err)
 	}

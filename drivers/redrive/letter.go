@@ -1,6 +1,7 @@
 package redrive
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -38,10 +39,14 @@ func redrives(m *handler.Message) int {
 	return n
 }
 
-// restore returns the message that a letter was, with its history.
+// restore returns the message that a letter was, with its history. Its ID is the
+// letter's until it is sent.
 func restore(letter *handler.Message) (*handler.Message, error) {
 	m := &handler.Message{
-		Body: letter.Body, Group: letter.Group, DedupeID: letter.DedupeID,
+		ID: letter.ID, Body: letter.Body, Group: letter.Group,
+		// What a letter without one was known by is its message ID, which the
+		// message that is sent back does not have.
+		DedupeID:   cmp.Or(letter.DedupeID, letter.ID),
 		Attributes: drivers.WithoutFailure(letter.Attributes),
 	}
 	m.Attributes[drivers.AttributeRedriveCount] = strconv.Itoa(redrives(letter) + 1)

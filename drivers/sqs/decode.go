@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/identity"
 )
 
 // The system attributes that a receive asks for.
@@ -52,17 +54,27 @@ func (q *queue) decodeIn(bodies *slab, from *types.Message, m *handler.Message) 
 			m.Attributes[name] = text(value)
 		}
 	}
+	var packed more
+	if s, ok := m.Attributes[attributeMore]; ok {
+		var err error
+		if packed, err = parseMore(s); err != nil {
+			packed = more{}
+		} else {
+			delete(m.Attributes, attributeMore)
+		}
+	}
+	for name, value := range packed.Own {
+		if _, ok := m.Attributes[name]; !ok && own(name) && name != attributeMore {
+			m.Attributes[name] = value
+		}
+	}
 	decodeBody(bodies, aws.ToString(from.Body), m)
 	q.decodeSystem(from.Attributes, m)
 	take(m, attributeGroup, func(s string) { m.Group = s })
 	take(m, attributeDedupe, func(s string) { m.DedupeID = s })
-	if s, ok := m.Attributes[attributeMore]; ok {
-		// Taken out first: what it holds may be called the same.
-		delete(m.Attributes, attributeMore)
-		if parseMore(s, m.Attributes) != nil {
-			m.Attributes[attributeMore] = s
-		}
-	}
+	// Last: what they hold may be called as the driver's own are.
+	maps.Copy(m.Attributes, packed.Text)
+	maps.Copy(m.Attributes, packed.Raw)
 	drivers.UnpackFailure(m.Attributes)
 	if origin := from.Attributes[sysOrigin]; origin != "" && origin != q.arn {
 		decodeOrigin(origin, m)
@@ -139,7 +151,8 @@ func (q *queue) decodeSystem(system map[string]string, m *handler.Message) {
 		m.EnqueuedAt = time.UnixMilli(ms)
 	}
 	m.Group = system[sysGroup]
-	if id := system[sysDedupe]; !q.madeUp(id, m.Body) {
+	// In a dead-letter queue SQS puts the message ID in the place of the sender's.
+	if id := system[sysDedupe]; id != m.ID && !q.madeUp(id, m.Body) {
 		m.DedupeID = id
 	}
 	if header := system[traceHeader]; header != "" {
@@ -147,11 +160,11 @@ func (q *queue) decodeSystem(system map[string]string, m *handler.Message) {
 	}
 }
 
-// madeUp is true for a deduplication ID that no sender gave: this driver's own,
-// or the hash of the body, which two messages may share that are not duplicates.
+// madeUp reports whether id is the deduplication ID of a letter or a redrive, or
+// the hash of the body, which two messages may share that are not duplicates.
 func (q *queue) madeUp(id string, body []byte) bool {
 	if strings.HasPrefix(id, ownDedupe) {
-		return true
+		return !identity.Made(id)
 	}
 	if !q.contentDedupe || len(id) != 2*sha256.Size {
 		return false
@@ -181,9 +194,11 @@ func take(m *handler.Message, name string, use func(string)) {
 	}
 	delete(m.Attributes, name)
 	if strings.HasPrefix(s, wrapped) {
-		one := make(map[string]string, 1)
-		if parseMore(s, one) == nil && len(one) == 1 {
-			for _, s = range one {
+		if one, err := parseMore(s); err == nil && len(one.Text)+len(one.Raw) == 1 && len(one.Own) == 0 {
+			for _, s = range one.Text {
+				break
+			}
+			for _, s = range one.Raw {
 				break
 			}
 		}

@@ -68,10 +68,27 @@
 // SQS Extended Client has them.
 //
 // A body is sent as it is where it is text. One that is not is base64 with the
-// attribute sluice-body=base64; an empty one is "-" with sluice-body=empty. The
-// dedupe ID of a message on a standard queue is the attribute sluice-dedupe-id;
-// a group or dedupe ID that SQS would refuse is sent as its hash with the
-// original in sluice-group or sluice-dedupe-id.
+// attribute sluice-body=base64; an empty one is "-" with sluice-body=empty. A
+// group or dedupe ID that SQS would refuse is sent as its hash, with the group in
+// the attribute sluice-group. If a message has no room for the driver's own
+// attributes they are in sluice-more too: the user's come first, then tracing,
+// then Sluice's.
+//
+// # Identity
+//
+// The dedupe ID of a message is the attribute sluice-dedupe-id, on FIFO queues
+// beside the message deduplication ID: SQS replaces that ID by the message ID in
+// a dead-letter queue, and gives a redriven message a new message ID. A message
+// without a dedupe ID has an identity in the attribute, from package producer or
+// from the sink. On a FIFO queue it is the deduplication ID too, unless the queue
+// has content-based deduplication.
+//
+// A received message's DedupeID is the sender's, or else that identity. It is
+// empty if another program sent the message without a deduplication ID: its
+// message ID identifies it then, until SQS itself moves it out of a dead-letter
+// queue. A letter of this driver, and a selective redrive, keep that ID as the
+// identity. A message that is too large by no more than an identity that was
+// made for it is sent without.
 //
 // Of messages from other senders, attributes of type Number are their text and
 // those of type Binary are base64.

@@ -2,7 +2,6 @@ package sqs
 
 import (
 	"cmp"
-	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/identity"
 )
 
 // The driver's own message attributes; see the package comment.
@@ -32,8 +32,8 @@ const (
 	// wrapped begins a value that carry has wrapped.
 	wrapped = `{"`
 
-	// ownDedupe begins the deduplication IDs that the driver makes up, since a
-	// FIFO queue must have one. They are no one's dedupe ID.
+	// ownDedupe begins the deduplication IDs of letters and of what is redriven.
+	// They are no one's dedupe ID.
 	ownDedupe = "sluice-"
 )
 
@@ -70,7 +70,12 @@ type entry struct {
 	size int
 	// hint is about how many attributes there will be.
 	hint int
+	// own are the driver's own attributes. They are set last, since they make
+	// room for the message's.
+	own []attribute
 }
+
+type attribute struct{ name, value string }
 
 func (e *entry) set(name, value string) {
 	if e.MessageAttributes == nil {
@@ -82,8 +87,24 @@ func (e *entry) set(name, value string) {
 }
 
 // encode makes m what SQS takes. dedupeID is the deduplication ID on a FIFO
-// queue where it is not the message's own. It does not look at the size.
+// queue where it is not the message's own. It does not look at the size, except
+// that a message has to be too large without its identity, if SQS needs none.
 func (q *queue) encode(m *handler.Message, dedupeID string) (*entry, error) {
+	id := m.DedupeID
+	if id == "" {
+		id = identity.New()
+	}
+	e, err := q.encodeAs(m, dedupeID, id, true)
+	if err == nil && q.maxBytes > 0 && e.size > q.maxBytes && (q.fifo && dedupeID == "" || identity.Made(id)) {
+		// The message alone may fit. A FIFO queue has the ID in its own field.
+		return q.encodeAs(m, dedupeID, id, false)
+	}
+	return e, err
+}
+
+// encodeAs is encode for a message whose identity is id. The identity travels as
+// an attribute if carried is true.
+func (q *queue) encodeAs(m *handler.Message, dedupeID, id string, carried bool) (*entry, error) {
 	e := &entry{hint: len(m.Attributes) + 1}
 	switch {
 	case q.fifo && m.Group == "":
@@ -104,7 +125,12 @@ func (q *queue) encode(m *handler.Message, dedupeID string) (*entry, error) {
 			e.carry(attributeGroup, m.Group)
 		}
 	}
-	q.deduplicate(e, m, dedupeID)
+	if q.fifo {
+		e.MessageDeduplicationId = q.deduplicationID(dedupeID, id)
+	}
+	if carried {
+		e.carry(attributeDedupe, id)
+	}
 	e.attributes(m.Attributes)
 	return e, nil
 }
@@ -116,60 +142,44 @@ func (e *entry) body(b []byte) {
 		text = string(b)
 	case len(b) == 0:
 		text = emptyBody
-		e.set(attributeBody, bodyEmpty)
+		e.carry(attributeBody, bodyEmpty)
 	default:
 		text = base64.StdEncoding.EncodeToString(b)
-		e.set(attributeBody, bodyBase64)
+		e.carry(attributeBody, bodyBase64)
 	}
 	e.MessageBody = &text
 	e.size += len(text)
 }
 
-// deduplicate sets the deduplication ID. Where the sender gave none and the
-// queue does not make one of the body, it is made up: SQS would refuse the
-// message.
-func (q *queue) deduplicate(e *entry, m *handler.Message, id string) {
-	if !q.fifo {
-		if m.DedupeID != "" {
-			e.carry(attributeDedupe, m.DedupeID)
-		}
-		return
-	}
+// deduplicationID is what a FIFO queue deduplicates by: given, if it is not
+// empty, or else the message's identity. A queue with content-based deduplication
+// makes it of the body itself if the sender gave none: two messages with one body
+// are then duplicates, though their identities differ.
+func (q *queue) deduplicationID(given, id string) *string {
 	switch {
-	case id != "":
-		if m.DedupeID != "" {
-			e.carry(attributeDedupe, m.DedupeID)
-		}
-	case m.DedupeID != "":
-		if id = token(m.DedupeID); id != m.DedupeID {
-			e.carry(attributeDedupe, m.DedupeID)
-		}
-	case q.contentDedupe:
-		return
-	default:
-		id = ownDedupe + rand.Text()
+	case given != "":
+		return &given
+	case q.contentDedupe && identity.Made(id):
+		return nil
 	}
-	e.MessageDeduplicationId = &id
+	id = token(id)
+	return &id
 }
 
 // carry sets one of the driver's own attributes to any value: one that SQS would
 // refuse, or that looks wrapped, is wrapped as attributes are.
 func (e *entry) carry(name, value string) {
-	if sendable(value) && !strings.HasPrefix(value, wrapped) {
-		e.set(name, value)
-		return
+	if !sendable(value) || strings.HasPrefix(value, wrapped) {
+		var m more
+		m.add("", value)
+		value = m.String()
 	}
-	var m more
-	m.add("", value)
-	e.set(name, m.String())
+	e.own = append(e.own, attribute{name, value})
 }
 
-// attributes adds the message's own attributes: as they are where SQS takes
-// them and has room, the others in one.
+// attributes adds the message's own attributes and the driver's: as they are if
+// SQS takes them and has room, the others in one.
 func (e *entry) attributes(as map[string]string) {
-	if len(as) == 0 {
-		return
-	}
 	var rest more
 	fit := 0
 	for name, value := range as {
@@ -184,11 +194,14 @@ func (e *entry) attributes(as map[string]string) {
 			fit++
 		}
 	}
-	room := maxNames - len(e.MessageAttributes)
-	if !rest.empty() || fit > room {
+	room := maxNames
+	if !rest.empty() || fit+len(e.own) > room {
 		room--
 	}
-	if fit <= room {
+	if fit+len(e.own) <= room {
+		for _, a := range e.own {
+			e.set(a.name, a.value)
+		}
 		for name, value := range as {
 			if name != traceHeader && !own(name) && nameable(name) && sendable(value) {
 				e.set(name, value)
@@ -202,37 +215,70 @@ func (e *entry) attributes(as map[string]string) {
 	}
 }
 
-// rank orders attributes by who needs to read them: claim checks, without which
-// the body is not found, and tracing on any client, then the user's clients, then
-// Sluice.
+// The ranks of attributes, by who needs to read them: claim checks, without which
+// the body is not found, on any client, then the user's clients, then Sluice.
+// Tracing comes before the user's attributes if not all of these are readable in
+// any case, and otherwise after them.
+const (
+	rankClaim = iota
+	rankTrace
+	rankUser
+	rankLateTrace
+	rankSluice
+)
+
 func rank(name string) int {
 	switch {
 	case sizeOfClaim(name):
-		return -1
+		return rankClaim
 	case name == "traceparent" || name == "tracestate":
-		return 0
+		return rankTrace
 	case strings.HasPrefix(name, "sluice-"):
-		return 2
+		return rankSluice
 	}
-	return 1
+	return rankUser
 }
 
-// overflow sets room of the attributes that SQS takes and adds the others to
-// rest: the first by rank and name, the same each time, stay readable for
-// everyone.
+// overflow sets room of the attributes and adds the others to rest: the first by
+// rank and name, the same each time, stay readable for everyone. The driver's own
+// come last, since no other client knows them.
 func (e *entry) overflow(as map[string]string, room int, rest *more) {
-	var names []string
+	type ranked struct {
+		name string
+		rank int
+	}
+	var names []ranked
+	first := 0 // claims and the user's
 	for name, value := range as {
 		if name != traceHeader && !own(name) && nameable(name) && sendable(value) {
-			names = append(names, name)
+			r := rank(name)
+			names = append(names, ranked{name, r})
+			if r == rankClaim || r == rankUser {
+				first++
+			}
 		}
 	}
-	slices.SortFunc(names, func(a, b string) int { return cmp.Or(rank(a)-rank(b), strings.Compare(a, b)) })
-	for i, name := range names {
-		if i < room {
+	if first <= room {
+		for i := range names {
+			if names[i].rank == rankTrace {
+				names[i].rank = rankLateTrace
+			}
+		}
+	}
+	slices.SortFunc(names, func(a, b ranked) int { return cmp.Or(a.rank-b.rank, strings.Compare(a.name, b.name)) })
+	for i := range names {
+		if name := names[i].name; i < room {
 			e.set(name, as[name])
 		} else {
 			rest.add(name, as[name])
+		}
+	}
+	room -= min(room, len(names))
+	for i, a := range e.own {
+		if i < room {
+			e.set(a.name, a.value)
+		} else {
+			rest.addOwn(a.name, a.value)
 		}
 	}
 }

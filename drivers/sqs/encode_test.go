@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/identity"
 )
 
 // carried is what SQS would deliver of an entry. It fails unless SQS would take
@@ -81,16 +82,17 @@ func TestAnyMessageIsCarriedAndComesBack(t *testing.T) {
 		if q.fifo && m.Group == "" {
 			m.Group = "g"
 		}
-		if strings.HasPrefix(m.DedupeID, ownDedupe) {
-			m.DedupeID = "" // the driver's own
-		}
 		e, err := q.encode(m, "")
 		require.NoError(t, err)
 		var got handler.Message
 		q.decode(carried(t, q, e), &got)
 		require.Equal(t, string(m.Body), string(got.Body))
 		require.Equal(t, m.Group, got.Group)
-		require.Equal(t, m.DedupeID, got.DedupeID)
+		if m.DedupeID == "" {
+			require.True(t, identity.Made(got.DedupeID), "a message without a dedupe ID has an identity: %q", got.DedupeID)
+		} else {
+			require.Equal(t, m.DedupeID, got.DedupeID)
+		}
 		require.Equal(t, m.Attributes, got.Attributes)
 	})
 }
@@ -109,7 +111,7 @@ func TestTextIsSentAsItIs(t *testing.T) {
 
 func TestOverflowKeepsTracingReadable(t *testing.T) {
 	q := &queue{name: "q"}
-	m := &handler.Message{Body: []byte("x")}
+	m := &handler.Message{Body: []byte("x"), DedupeID: "d"}
 	for _, c := range "abcdefghijkl" {
 		m.SetAttribute(string(c), "v")
 	}
@@ -121,7 +123,97 @@ func TestOverflowKeepsTracingReadable(t *testing.T) {
 	require.Contains(t, e.MessageAttributes, "traceparent")
 	require.Contains(t, e.MessageAttributes, "a")
 	require.NotContains(t, e.MessageAttributes, "sluice-dead-letter-reason")
-	require.JSONEq(t, `{"text":{"i":"v","j":"v","k":"v","l":"v","sluice-dead-letter-reason":"r"}}`, *e.MessageAttributes[attributeMore].StringValue)
+	require.JSONEq(t, `{"text":{"i":"v","j":"v","k":"v","l":"v","sluice-dead-letter-reason":"r"},"own":{"sluice-dedupe-id":"d"}}`, *e.MessageAttributes[attributeMore].StringValue)
+}
+
+// Sluice's own attributes, and tracing, make room for the user's: a client that
+// knows nothing of Sluice reads as many as if Sluice added none.
+func TestUsersAttributesComeFirst(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		user     int
+		sluice   []string
+		body     string
+		group    string
+		readable []string // beside the user's
+	}{
+		{"room for all", 8, []string{"traceparent"}, "x", "", []string{"traceparent", "sluice-dedupe-id"}},
+		{"one too many", 9, []string{"traceparent"}, "x", "", []string{"sluice-more"}},
+		{"two of tracing", 8, []string{"traceparent", "tracestate"}, "x", "", []string{"traceparent", "sluice-more"}},
+		{"a letter", 5, []string{
+			"sluice-dead-letter-attempt", "sluice-dead-letter-consumer", "sluice-dead-letter-first-failed", "sluice-dead-letter-last-failed", "sluice-dead-letter-queue",
+		}, "x", "", []string{
+			"sluice-dead-letter-attempt", "sluice-dead-letter-consumer", "sluice-dead-letter-first-failed", "sluice-dead-letter-last-failed", "sluice-more",
+		}},
+		{"all of the driver's own", 9, nil, "\x00", "group \x00", []string{"sluice-more"}},
+		{"only an identity too many", 10, nil, "x", "", []string{"sluice-more"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for _, q := range []*queue{{name: "q"}, {name: "q.fifo", fifo: true}} {
+				m := &handler.Message{Body: []byte(c.body), Group: c.group}
+				if q.fifo && m.Group == "" {
+					m.Group = "g"
+				}
+				for i := range c.user {
+					m.SetAttribute("user-"+string(rune('a'+i)), "v")
+				}
+				for _, name := range c.sluice {
+					m.SetAttribute(name, "v")
+				}
+				e, err := q.encode(m, "")
+				require.NoError(t, err)
+				got := carried(t, q, e)
+				var others []string
+				users := 0
+				for name := range got.MessageAttributes {
+					if strings.HasPrefix(name, "user-") {
+						users++
+					} else {
+						others = append(others, name)
+					}
+				}
+				require.Equal(t, min(c.user, 9), users)
+				require.ElementsMatch(t, c.readable, others)
+				var back handler.Message
+				q.decode(got, &back)
+				require.Equal(t, m.Attributes, back.Attributes)
+				require.Equal(t, m.Body, back.Body)
+				require.Equal(t, m.Group, back.Group)
+				require.True(t, identity.Made(back.DedupeID), back.DedupeID)
+			}
+		})
+	}
+}
+
+// A message that is just small enough is sent, if need be without an identity.
+func TestAnIdentityMakesNoMessageTooLarge(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		fifo   bool
+		dedupe string
+		want   string
+		fits   bool
+	}{
+		{"made, standard", false, "", "", true},
+		{"made, FIFO", true, "", "made", true},
+		{"sender's, FIFO", true, "order-1", "order-1", true},
+		{"sender's, standard", false, "order-1", "order-1", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			q := &queue{name: "q", fifo: c.fifo, maxBytes: 1000}
+			m := &handler.Message{Body: []byte(strings.Repeat("x", 1000)), Group: "g", DedupeID: c.dedupe}
+			e, err := q.encode(m, "")
+			require.NoError(t, err)
+			require.Equal(t, c.fits, e.size <= q.maxBytes)
+			var got handler.Message
+			q.decode(carried(t, q, e), &got)
+			if c.want == "made" {
+				require.True(t, identity.Made(got.DedupeID))
+			} else {
+				require.Equal(t, c.want, got.DedupeID)
+			}
+		})
+	}
 }
 
 // The Amazon SQS Extended Client finds a body by this attribute, of this type.
@@ -183,14 +275,49 @@ func TestDeduplicationIDsThatNoSenderGaveAreNotShown(t *testing.T) {
 	require.Empty(t, decode("2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"), "the hash of the body")
 	require.Empty(t, decode(ownDedupe+"X"))
 	require.Equal(t, "order-1", decode("order-1"))
+	var letter handler.Message
+	q.decode(&types.Message{MessageId: aws.String("m-1"), Body: aws.String("x"), Attributes: map[string]string{sysDedupe: "m-1"}}, &letter)
+	require.Empty(t, letter.DedupeID, "the message ID, which SQS gives to what it dead-letters")
+}
 
-	q.contentDedupe = false
-	a, err := q.encode(&handler.Message{Body: []byte("hello"), Group: "g"}, "")
-	require.NoError(t, err)
-	b, err := q.encode(&handler.Message{Body: []byte("hello"), Group: "g"}, "")
-	require.NoError(t, err)
-	require.NotEqual(t, *a.MessageDeduplicationId, *b.MessageDeduplicationId)
-	require.Empty(t, decode(*a.MessageDeduplicationId))
+// A FIFO queue deduplicates by the sender's ID. Without one it deduplicates by the
+// body if it is set to, and otherwise by the message's identity.
+func TestWhatAFIFOQueueDeduplicatesBy(t *testing.T) {
+	made := identity.New()
+	for _, c := range []struct {
+		name, dedupe, given string
+		content             bool
+		want                string // "" is none, "made" any identity
+	}{
+		{"sender's", "order-1", "", false, "order-1"},
+		{"sender's, content-based", "order-1", "", true, "order-1"},
+		{"none", "", "", false, "made"},
+		{"none, content-based", "", "", true, ""},
+		{"made by the producer", made, "", false, made},
+		{"made by the producer, content-based", made, "", true, ""},
+		{"a letter", "order-1", "sluice-letter-1", true, "sluice-letter-1"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			q := &queue{name: "q.fifo", fifo: true, contentDedupe: c.content}
+			e, err := q.encode(&handler.Message{Body: []byte("hello"), Group: "g", DedupeID: c.dedupe}, c.given)
+			require.NoError(t, err)
+			got := aws.ToString(e.MessageDeduplicationId)
+			if c.want == "made" {
+				require.True(t, identity.Made(got), got)
+			} else {
+				require.Equal(t, c.want, got)
+			}
+			// The identity is an attribute beside it: SQS replaces the ID when it
+			// dead-letters the message.
+			carried := *e.MessageAttributes[attributeDedupe].StringValue
+			if c.dedupe == "" {
+				require.True(t, identity.Made(carried))
+				require.True(t, got == "" || got == carried)
+			} else {
+				require.Equal(t, c.dedupe, carried)
+			}
+		})
+	}
 }
 
 func TestDeadLettersTellTheirOrigin(t *testing.T) {

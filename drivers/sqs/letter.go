@@ -1,11 +1,13 @@
 package sqs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/internal/identity"
 	"github.com/sluice-go/sluice/internal/letter"
 )
 
@@ -34,7 +36,7 @@ func (s *Source) reject(ctx context.Context, op string, which []int, ss []driver
 		}
 		es, at = append(es, e), append(at, i)
 	}
-	s.dlq.send(ctx, op, es, nil, func(n int, _ *string, err error) { errs[at[n]] = err })
+	s.dlq.send(ctx, op, es, func(n int, _ *string, err error) { errs[at[n]] = err })
 	done := make([]int, 0, len(which))
 	for _, i := range which {
 		if errs[i] == nil {
@@ -60,6 +62,9 @@ func (s *Source) letter(r *drivers.Settlement) (*entry, error) {
 	}
 	m := *r.Message
 	m.Delay = 0
+	// What another program has sent was known by its message ID until now. The
+	// letter has another.
+	id := cmp.Or(m.DedupeID, m.ID, identity.New())
 	dedupe := ""
 	if s.dlq.fifo {
 		dedupe = token(ownDedupe + "letter-" + m.ID)
@@ -67,10 +72,11 @@ func (s *Source) letter(r *drivers.Settlement) (*entry, error) {
 	// A letter that is too long with all that is known of the failure is sent
 	// with less, and at last with nothing: it must not be stuck for that.
 	for _, f := range []*drivers.Failure{r.Failure, letter.Cut(r.Failure), nil} {
-		// The failure is packed where it does not fit in beside the message's own
-		// attributes, whatever their number: the encoding sees to theirs.
-		m.Attributes = drivers.FailureAttributes(f, r.Message, s.name, max(maxNames, len(r.Message.Attributes)+1))
-		e, err := s.dlq.encode(&m, dedupe)
+		// The failure is packed if it does not fit in beside the identity and the
+		// message's own attributes, whatever their number: the encoding sees to
+		// theirs.
+		m.Attributes = drivers.FailureAttributes(f, r.Message, s.name, max(maxNames-1, len(r.Message.Attributes)+1))
+		e, err := s.dlq.encodeAs(&m, dedupe, id, true)
 		if err != nil {
 			return nil, err
 		}
@@ -79,7 +85,11 @@ func (s *Source) letter(r *drivers.Settlement) (*entry, error) {
 		}
 	}
 	m.Attributes = r.Message.Attributes
-	return s.dlq.encode(&m, dedupe)
+	e, err := s.dlq.encodeAs(&m, dedupe, id, true)
+	if err == nil && e.size > s.dlq.maxBytes {
+		return s.dlq.encodeAs(&m, dedupe, id, false)
+	}
+	return e, err
 }
 
 // sentLetters are the receipts of messages whose copy is in the dead-letter

@@ -1,6 +1,7 @@
 package sqs_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -79,7 +80,8 @@ func TestLetterThatIsTooLongIsSentWithLess(t *testing.T) {
 	}
 	require.Equal(t, reason, *send(1000).MessageAttributes[drivers.AttributeDeadLetterReason].StringValue)
 	require.Len(t, *send(256<<10 - 500).MessageAttributes[drivers.AttributeDeadLetterReason].StringValue, 64)
-	require.NotContains(t, send(256<<10-130).MessageAttributes, drivers.AttributeDeadLetterReason)
+	require.NotContains(t, send(256<<10-160).MessageAttributes, drivers.AttributeDeadLetterReason)
+	require.Equal(t, "m", *send(256<<10 - 160).MessageAttributes["sluice-dedupe-id"].StringValue, "a letter's message was known by its ID")
 	require.Empty(t, send(256<<10).MessageAttributes)
 }
 
@@ -93,5 +95,8 @@ func TestFailureIsPackedWhereThereIsNoRoom(t *testing.T) {
 	require.Nil(t, src.Settle(t.Context(), []drivers.Settlement{{Receipt: "r", Message: m, Action: handler.DeadLetter, Failure: &drivers.Failure{Reason: "bad"}}}))
 	attributes := s.sent[0].Entries[0].MessageAttributes
 	require.Len(t, attributes, 10)
-	require.JSONEq(t, `{"reason":"bad","attempt":1,"queue":"orders"}`, *attributes[drivers.AttributeDeadLetter].StringValue)
+	var packed struct{ Text, Own map[string]string }
+	require.NoError(t, json.Unmarshal([]byte(*attributes["sluice-more"].StringValue), &packed))
+	require.JSONEq(t, `{"reason":"bad","attempt":1,"queue":"orders"}`, packed.Text[drivers.AttributeDeadLetter])
+	require.Equal(t, map[string]string{"sluice-dedupe-id": "m"}, packed.Own)
 }

@@ -11,9 +11,11 @@ import (
 // more is the attribute sluice-more: attributes that SQS cannot carry as they
 // are. Raw ones are not UTF-8, which JSON cannot carry either: their names and
 // values are base64.
+// Own ones are the driver's, for which the message had no room.
 type more struct {
 	Text map[string]string `json:"text,omitempty"`
 	Raw  map[string]string `json:"raw,omitempty"`
+	Own  map[string]string `json:"own,omitempty"`
 }
 
 func (m *more) add(name, value string) {
@@ -30,7 +32,15 @@ func (m *more) add(name, value string) {
 	m.Raw[base64.StdEncoding.EncodeToString([]byte(name))] = base64.StdEncoding.EncodeToString([]byte(value))
 }
 
-func (m *more) empty() bool { return len(m.Text) == 0 && len(m.Raw) == 0 }
+// addOwn adds one of the driver's own attributes, which are sendable.
+func (m *more) addOwn(name, value string) {
+	if m.Own == nil {
+		m.Own = make(map[string]string)
+	}
+	m.Own[name] = value
+}
+
+func (m *more) empty() bool { return len(m.Text)+len(m.Raw)+len(m.Own) == 0 }
 
 // escaper escapes the characters that JSON leaves as they are and SQS refuses.
 var escaper = strings.NewReplacer("\ufffe", `\ufffe`, "\uffff", `\uffff`)
@@ -45,35 +55,29 @@ func (m *more) String() string {
 	return escaper.Replace(strings.TrimSuffix(b.String(), "\n"))
 }
 
-// parseMore adds the attributes in s to attributes. An s that is none of ours
-// is an error, and attributes is left alone.
-func parseMore(s string, attributes map[string]string) error {
+// parseMore reads what String has written. An s that is none of ours is an error.
+func parseMore(s string) (more, error) {
 	var m more
 	d := json.NewDecoder(strings.NewReader(s))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&m); err != nil {
-		return err
+		return m, err
 	}
 	if d.More() {
-		return fmt.Errorf("something follows the object")
+		return m, fmt.Errorf("something follows the object")
 	}
 	raw := make(map[string]string, len(m.Raw))
 	for k, v := range m.Raw {
 		name, err := base64.StdEncoding.DecodeString(k)
 		if err != nil {
-			return err
+			return m, err
 		}
 		value, err := base64.StdEncoding.DecodeString(v)
 		if err != nil {
-			return err
+			return m, err
 		}
 		raw[string(name)] = string(value)
 	}
-	for k, v := range m.Text {
-		attributes[k] = v
-	}
-	for k, v := range raw {
-		attributes[k] = v
-	}
-	return nil
+	m.Raw = raw // decoded
+	return m, nil
 }

@@ -188,7 +188,7 @@ func (q *queue) capabilities() drivers.Capabilities {
 		Ordered: q.fifo, AttemptKnown: true, StaleReceiptFails: q.fifo,
 	}
 	if q.fifo {
-		c.MaxSendDelay = -1
+		c.MaxSendDelay, c.MaxSendGroup = -1, 1
 	}
 	return c
 }

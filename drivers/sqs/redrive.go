@@ -191,9 +191,10 @@ func (s *Source) OpenDeadLetters(ctx context.Context) (drivers.Source, error) {
 }
 
 // OpenRedrive opens the queue for sending letters back. On a FIFO queue each
-// goes with a deduplication ID that is new with each redrive: within five
-// minutes of its first sending, SQS would take a letter with its old one for
-// done. The letter's own dedupe ID goes with it as an attribute.
+// goes with a deduplication ID of its letter, which is the same if a redrive is
+// tried again and differs from that of any other letter: within five minutes of
+// its first sending SQS would drop a letter with its old one. The letter's own
+// dedupe ID goes with it as an attribute.
 func (s *Source) OpenRedrive(ctx context.Context) (drivers.Sink, error) {
 	if err := s.ready(ctx, "open redrive"); err != nil {
 		return nil, err
@@ -206,11 +207,11 @@ func (s *Source) OpenRedrive(ctx context.Context) (drivers.Sink, error) {
 	return sink, nil
 }
 
-// redriveDedupe is the deduplication ID of a letter that is sent back: the same
-// if the same redrive is tried again.
+// redriveDedupe is the deduplication ID of a letter that is sent back. m has the
+// letter's message ID.
 func redriveDedupe(m *handler.Message) string {
-	if m.DedupeID == "" {
-		return "" // one is made up
+	if m.ID == "" {
+		return "" // it is no letter
 	}
-	return token(ownDedupe + "redrive-" + m.Attributes[drivers.AttributeRedriveCount] + "-" + m.DedupeID)
+	return token(ownDedupe + "redrive-" + m.ID)
 }

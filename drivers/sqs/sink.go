@@ -46,15 +46,15 @@ func (s *Sink) Close() error {
 }
 
 // Send sends messages. See [drivers.Sink]. Ten messages are one request, unless
-// they are longer together than a request may be. On a FIFO queue a message
-// without dedupe ID gets one that is made up anew each time it is sent, unless
-// the queue makes it of the body.
+// they are longer together than a request may be. A request to a FIFO queue has
+// at most one message of a group: SQS may take some messages of a request and not
+// others, and a message that was taken too early can't be taken back. Messages of
+// one group are sent one after the other, those of different groups together, and
+// a message that fails holds back the later ones of its group.
 //
-// A message that cannot be sent as it is fails before anything is sent, and the
-// later ones of its group with it. Where SQS itself takes some messages of a
-// request and not others, which on a FIFO queue is rare, the later ones of a
-// group are reported as failed too, so that they are sent again in order; those
-// that SQS had taken it then recognises by their dedupe ID.
+// A message without a dedupe ID gets an identity, in each call of Send another
+// one. Who sends a message again after an error gives it a dedupe ID before the
+// first try, or the message may be there twice; package producer does so.
 func (s *Sink) Send(ctx context.Context, ms []*handler.Message) []error {
 	const op = "send"
 	if len(ms) == 0 {
@@ -66,9 +66,10 @@ func (s *Sink) Send(ctx context.Context, ms []*handler.Message) []error {
 	errs := make([]error, len(ms))
 	es := make([]*entry, 0, len(ms))
 	at := make([]int, 0, len(ms))
-	held := groups{}
+	held := map[string]bool{} // groups with a message that can't be sent as it is
 	for i, m := range ms {
-		if errs[i] = s.held(held, m.Group, i); errs[i] != nil {
+		if s.fifo && held[m.Group] {
+			errs[i] = s.heldBack(op, m.Group)
 			continue
 		}
 		dedupe := ""
@@ -81,46 +82,22 @@ func (s *Sink) Send(ctx context.Context, ms []*handler.Message) []error {
 		}
 		if err != nil {
 			errs[i] = err
-			held.hold(m.Group, i)
+			held[m.Group] = true
 			continue
 		}
 		es, at = append(es, e), append(at, i)
 	}
-	blocked := func(n int) error { return s.held(held, ms[at[n]].Group, at[n]) }
-	s.send(ctx, op, es, blocked, func(n int, id *string, err error) {
-		i := at[n]
-		if err == nil {
-			err = s.held(held, ms[i].Group, i)
+	s.send(ctx, op, es, func(n int, id *string, err error) {
+		if errs[at[n]] = err; err == nil {
+			ms[at[n]].ID = deref(id)
 		}
-		if errs[i] = err; err != nil {
-			held.hold(ms[i].Group, i)
-			return
-		}
-		ms[i].ID = deref(id)
 	})
 	return some(errs)
 }
 
-// groups are groups of which a message has failed, with the index of the first
-// that did.
-type groups map[string]int
-
-func (g groups) hold(group string, i int) {
-	if first, ok := g[group]; !ok || i < first {
-		g[group] = i
-	}
-}
-
-// held returns an error where a message of the group before the i-th has failed,
-// on a queue that keeps order.
-func (s *Sink) held(g groups, group string, i int) error {
-	if !s.fifo {
-		return nil
-	}
-	if first, ok := g[group]; !ok || first >= i {
-		return nil
-	}
-	return &drivers.Error{Code: drivers.Transient, Queue: s.name, Op: "send",
+// heldBack is the error of a message of which an earlier one of its group failed.
+func (q *queue) heldBack(op, group string) error {
+	return &drivers.Error{Code: drivers.Transient, Queue: q.name, Op: op,
 		Err: fmt.Errorf("an earlier message of the group %q could not be sent", group), Remedy: "send it again, after that one"}
 }
 
@@ -133,32 +110,57 @@ func (q *queue) fits(e *entry) error {
 		"keep the body in a bucket (package handler/claimcheck), or raise the queue's MaximumMessageSize, up to 1 MiB")
 }
 
-// send sends entries in order, in as few requests as they fit in, and reports
-// each to told, in order: its message ID, or why it was not sent. blocked, which
-// may be nil, is asked before an entry is put into a request, and after those
-// before it are known.
-func (q *queue) send(ctx context.Context, op string, es []*entry, blocked func(n int) error, told func(n int, id *string, err error)) {
-	part := make([]int, 0, min(len(es), maxBatch))
-	size := 0
-	flush := func() {
-		if len(part) > 0 {
-			q.sendRequest(ctx, op, es, part, told)
-		}
-		part, size = part[:0], 0
+// send sends entries in as few requests as they fit in, and reports each to told:
+// its message ID, or why it was not sent. Entries of one group of a FIFO queue are
+// in different requests, each made after the answer to the one before; if one of
+// them fails, the later ones are not sent.
+func (q *queue) send(ctx context.Context, op string, es []*entry, told func(n int, id *string, err error)) {
+	todo := make([]int, len(es))
+	for n := range es {
+		todo[n] = n
 	}
-	for n, e := range es {
-		if len(part) == maxBatch || size+e.size > q.maxRequest() {
-			flush()
-		}
-		if blocked != nil {
-			if err := blocked(n); err != nil {
-				told(n, nil, err)
+	var (
+		failed map[string]bool // groups
+		inPart map[string]bool // groups of the request that is being made
+		part   = make([]int, 0, min(len(es), maxBatch))
+	)
+	if q.fifo {
+		failed, inPart = make(map[string]bool), make(map[string]bool)
+	}
+	for len(todo) > 0 {
+		size, full := 0, false
+		part = part[:0]
+		clear(inPart)
+		later := todo[:0] // written behind what is read
+		for _, n := range todo {
+			e := es[n]
+			group := deref(e.MessageGroupId)
+			if failed[group] {
+				told(n, nil, q.heldBack(op, group))
 				continue
 			}
+			// One that waits for the next request holds back those behind it.
+			full = full || len(part) == maxBatch || len(part) > 0 && size+e.size > q.maxRequest()
+			if full || inPart[group] {
+				later = append(later, n)
+			} else {
+				part, size = append(part, n), size+e.size
+			}
+			if q.fifo {
+				inPart[group] = true
+			}
 		}
-		part, size = append(part, n), size+e.size
+		todo = later
+		if len(part) == 0 {
+			break // all of them were held back
+		}
+		q.sendRequest(ctx, op, es, part, func(n int, id *string, err error) {
+			if err != nil && q.fifo {
+				failed[deref(es[n].MessageGroupId)] = true
+			}
+			told(n, id, err)
+		})
 	}
-	flush()
 }
 
 var errNoAnswer = errors.New("SQS's answer does not mention the message")
@@ -169,6 +171,12 @@ func (q *queue) sendRequest(ctx context.Context, op string, es []*entry, part []
 	for k, n := range part {
 		entries[k] = es[n].SendMessageBatchRequestEntry
 		entries[k].Id = entryID(k)
+	}
+	if err := ctx.Err(); err != nil {
+		for _, n := range part {
+			told(n, nil, err)
+		}
+		return
 	}
 	rctx, cancel := within(ctx, answerTime)
 	defer cancel()

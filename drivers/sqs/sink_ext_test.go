@@ -1,6 +1,7 @@
 package sqs_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -102,12 +103,13 @@ func TestSentMessageIsTranslated(t *testing.T) {
 	require.Equal(t, "g", *e.MessageGroupId)
 	require.Equal(t, "d", *e.MessageDeduplicationId)
 	require.Equal(t, "Root=1-5759e988-bd862e3fe1be46a994272793", *e.MessageSystemAttributes["AWSTraceHeader"].StringValue)
-	require.Empty(t, e.MessageAttributes)
-	require.NotEmpty(t, *s.sent[0].Entries[1].MessageDeduplicationId, "SQS refuses a message without")
+	require.Len(t, e.MessageAttributes, 1)
+	require.Equal(t, "d", *e.MessageAttributes["sluice-dedupe-id"].StringValue)
+	require.NotEmpty(t, *s.sent[1].Entries[0].MessageDeduplicationId, "SQS refuses a message without")
 
 	s.attributes[queueURL+".fifo"]["ContentBasedDeduplication"] = "true"
 	require.Nil(t, openSink(t, s).Send(t.Context(), texts("g", "x")))
-	require.Nil(t, s.sent[1].Entries[0].MessageDeduplicationId, "the queue makes it")
+	require.Nil(t, s.sent[2].Entries[0].MessageDeduplicationId, "the queue makes it")
 
 	standard := newStub()
 	m := &handler.Message{Body: []byte("x"), Delay: 1100 * time.Millisecond}
@@ -132,33 +134,77 @@ func taken(in *awssqs.SendMessageBatchInput, refused ...int) *awssqs.SendMessage
 	return out
 }
 
-func TestPartialFailureKeepsTheOrderOfItsGroup(t *testing.T) {
+// A request has at most one message of a group, and the next is sent after the
+// answer: SQS may take any of a request's messages and not the others.
+func TestMessagesOfAGroupAreSentOneAfterTheOther(t *testing.T) {
+	requests := func(s *stub) []string {
+		var out []string
+		for _, in := range s.sent {
+			part := ""
+			for _, e := range in.Entries {
+				part += *e.MessageBody + " "
+			}
+			out = append(out, strings.TrimSpace(part))
+		}
+		return out
+	}
+	var ms []*handler.Message
+	for _, body := range strings.Fields("g1 g2 h1 g3 h2 i1") {
+		ms = append(ms, &handler.Message{Body: []byte(body), Group: body[:1]})
+	}
+	for _, c := range []struct {
+		name    string
+		refused string // this one, with an entry's error
+		lost    int    // the answer to this request, from 1
+		want    []string
+		failed  string
+	}{
+		{"all taken", "", 0, []string{"g1 h1 i1", "g2 h2", "g3"}, ""},
+		{"the first of a group is refused", "g1", 0, []string{"g1 h1 i1", "h2"}, "g1 g2 g3"},
+		{"the second of a group is refused", "g2", 0, []string{"g1 h1 i1", "g2 h2"}, "g2 g3"},
+		{"the answer to the second request is lost", "", 2, []string{"g1 h1 i1", "g2 h2"}, "g2 g3 h2"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newFIFOStub()
+			sink := openSink(t, s)
+			s.send = func(in *awssqs.SendMessageBatchInput) (*awssqs.SendMessageBatchOutput, error) {
+				if len(s.sent) == c.lost {
+					return nil, &net.OpError{Op: "read", Err: errors.New("reset")}
+				}
+				var refused []int
+				for i, e := range in.Entries {
+					if *e.MessageBody == c.refused {
+						refused = append(refused, i)
+					}
+				}
+				return taken(in, refused...), nil
+			}
+			var failed []string
+			for i, err := range sink.Send(t.Context(), ms) {
+				if err != nil {
+					require.ErrorIs(t, err, drivers.ErrTransient)
+					failed = append(failed, string(ms[i].Body))
+				}
+			}
+			require.Equal(t, c.want, requests(s))
+			require.ElementsMatch(t, strings.Fields(c.failed), failed)
+		})
+	}
+}
+
+// A context that ends between two requests of one Send ends the sending.
+func TestNothingIsSentAfterTheContextHasEnded(t *testing.T) {
 	s := newFIFOStub()
 	sink := openSink(t, s)
+	ctx, cancel := context.WithCancel(t.Context())
 	s.send = func(in *awssqs.SendMessageBatchInput) (*awssqs.SendMessageBatchOutput, error) {
-		return taken(in, 1), nil
-	}
-	ms := append(texts("g", "1", "2", "3"), texts("h", "4")...)
-	errs := sink.Send(t.Context(), ms)
-	require.NoError(t, errs[0])
-	require.ErrorIs(t, errs[1], drivers.ErrTransient)
-	require.ErrorContains(t, errs[2], "an earlier message of the group")
-	require.Empty(t, ms[2].ID)
-	require.NoError(t, errs[3])
-
-	// Nor is a later request of the same Send made for the group.
-	s.sent, s.send = nil, func(in *awssqs.SendMessageBatchInput) (*awssqs.SendMessageBatchOutput, error) {
-		if len(s.sent) == 1 {
-			return nil, &net.OpError{Op: "read", Err: errors.New("reset")}
-		}
+		cancel()
 		return taken(in), nil
 	}
-	big := strings.Repeat("x", 200<<10)
-	errs = sink.Send(t.Context(), append(texts("g", big, big), texts("h", big)...))
-	require.ErrorIs(t, errs[0], drivers.ErrTransient)
-	require.ErrorContains(t, errs[1], "an earlier message of the group")
-	require.NoError(t, errs[2])
-	require.Len(t, s.sent, 2)
+	errs := sink.Send(ctx, texts("g", "1", "2"))
+	require.NoError(t, errs[0])
+	require.ErrorIs(t, errs[1], context.Canceled)
+	require.Len(t, s.sent, 1)
 }
 
 func TestPartialFailureOnAStandardQueue(t *testing.T) {

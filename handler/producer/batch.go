@@ -3,11 +3,14 @@ package producer
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // pump sends what is to be sent now and sets the timer for the rest. p.mu is
@@ -86,19 +89,26 @@ func (p *Producer) take() []*entry {
 			break
 		}
 		p.load -= e.size
-		if !p.wanted(e) || p.setAside(e) {
+		if !p.wanted(e) {
+			p.pass(e)
+			continue
+		}
+		if p.setAside(e) {
 			continue
 		}
 		bytes += e.size
 		batch = append(batch, e)
+		if p.single() {
+			p.claim(e)
+		}
 	}
 	rest := copy(p.pending, p.pending[i:])
 	clear(p.pending[rest:])
 	p.pending = p.pending[:rest]
-	p.claim(batch)
 	for _, e := range batch {
+		p.claim(e)
 		e.tries++
-		e.flying = true
+		e.flying, e.turn = true, false
 	}
 	return batch
 }
@@ -123,47 +133,97 @@ func (p *Producer) end(e *entry, err error) {
 	p.answer(e, err)
 }
 
-// drop takes an entry out of the buffer. p.mu is held.
-func (p *Producer) drop(e *entry) {
-	p.buffered--
-	p.bytes -= e.size
-	if p.space != nil {
-		close(p.space)
-		p.space = nil
-	}
-}
-
 // send sends a batch.
 func (p *Producer) send(batch []*entry) {
 	defer p.tasks.Done()
+	var errs []error
+	done := false
+	defer func() {
+		if !done {
+			errs = slices.Repeat([]error{invoke.ErrGoexit}, len(batch))
+			p.sent(batch, errs, noneAgain(len(batch)))
+		}
+	}()
+	errs, again := p.request(batch)
+	done = true
+	p.sent(batch, errs, again)
+}
+
+// request makes the request for a batch. again reports which failures may pass.
+func (p *Producer) request(batch []*entry) (errs []error, again []bool) {
 	ms := make([]*handler.Message, len(batch))
 	for i, e := range batch {
 		ms[i] = &e.msg
 	}
 	ctx, cancel := context.WithTimeout(p.ctx, p.cfg.RequestTimeout)
-	var errs []error
-	if p.cfg.Send != nil {
-		errs = p.cfg.Send(ctx, ms, p.sink.Send)
-	} else {
-		errs = p.sink.Send(ctx, ms)
-	}
-	cancel()
-	if errs != nil && len(errs) != len(batch) {
-		fault := errors.New("the driver, or the Send hook, returned another number of results than it was given messages")
-		errs = make([]error, len(batch))
-		for i := range errs {
-			errs[i] = fault
+	defer cancel()
+	answered := false // by the sink; errs is its answer
+	sink := func(ctx context.Context, ms []*handler.Message) []error {
+		got := p.sink.Send(ctx, ms)
+		if len(ms) == len(batch) {
+			errs, answered = got, true
 		}
+		return got
 	}
+	var result []error
+	panicked := invoke.Do(func() {
+		if p.cfg.Send != nil {
+			result = p.cfg.Send(ctx, ms, sink)
+		} else {
+			result = sink(ctx, ms)
+		}
+	})
+	switch {
+	case panicked != nil && answered:
+		// The hook has failed after the sink's answer, which holds.
+		p.cfg.log(slog.LevelError, "the Send hook panicked", "queue", p.caps.Queue, "error", panicked, "stack", string(panicked.Stack))
+	case panicked != nil:
+		// A second try would not find out whether the first was sent.
+		p.cfg.log(slog.LevelError, "sending panicked", "queue", p.caps.Queue, "error", panicked, "stack", string(panicked.Stack))
+		return slices.Repeat([]error{panicked}, len(batch)), noneAgain(len(batch))
+	case result != nil && len(result) != len(batch):
+		fault := errors.New("the driver, or the Send hook, returned another number of results than it was given messages")
+		return slices.Repeat([]error{fault}, len(batch)), noneAgain(len(batch))
+	default:
+		errs = result
+	}
+	if errs == nil {
+		return nil, nil
+	}
+	if len(errs) != len(batch) {
+		fault := errors.New("the driver returned another number of results than it was given messages")
+		return slices.Repeat([]error{fault}, len(batch)), noneAgain(len(batch))
+	}
+	again = make([]bool, len(batch))
+	for i, err := range errs {
+		again[i] = err != nil && codeOf(err).Retryable()
+	}
+	return errs, again
+}
 
+func noneAgain(n int) []bool { return make([]bool, n) }
+
+// codeOf is drivers.CodeOf for an error that may be a hook's, whose methods can
+// panic.
+func codeOf(err error) drivers.Code {
+	code := drivers.Unclassified
+	invoke.Do(func() { code = drivers.CodeOf(err) })
+	return code
+}
+
+// sent takes in what became of a batch.
+func (p *Producer) sent(batch []*entry, errs []error, again []bool) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.inFlight--
 	if shared(batch) {
 		p.answers, p.expected = time.Now(), len(p.pending)+len(batch)
 	}
-	p.sort(batch, errs)
+	news := p.sort(batch, errs, again)
 	p.pump()
+	p.mu.Unlock()
+	if news != nil {
+		news()
+	}
 }
 
 // shared says whether the entries are of several calls.
@@ -177,8 +237,9 @@ func shared(batch []*entry) bool {
 }
 
 // sort answers the entries of a batch that was sent, and has those tried again
-// whose failure may pass. p.mu is held.
-func (p *Producer) sort(batch []*entry, errs []error) {
+// whose failure may pass. It returns what is to be logged, if anything. p.mu is
+// held.
+func (p *Producer) sort(batch []*entry, errs []error, passes []bool) (news func()) {
 	now := time.Now()
 	var again []*entry
 	tries := 0                  // of what is tried again for its own failure
@@ -209,32 +270,37 @@ func (p *Producer) sort(batch []*entry, errs []error) {
 		switch {
 		case e.call.gone:
 			p.drop(e)
-		case !drivers.CodeOf(err).Retryable() || now.Sub(e.since) >= p.cfg.RetryFor:
+		case !passes[i] || now.Sub(e.since) >= p.cfg.RetryFor:
 			p.end(e, err)
 		default:
 			tries = max(tries, e.tries)
+			p.fails(e)
 			again = append(again, e)
 		}
 	}
 	p.unclaim(batch, again)
-	p.retry(again, tries)
+	return p.retry(again, tries)
 }
 
-// retry has entries sent again: after a while, or at once where they were only
-// held back by one that failed for good. p.mu is held.
-func (p *Producer) retry(again []*entry, tries int) {
+// retry has entries sent again: after a while, or immediately if they were only
+// held back by one that failed for good. It returns what is to be logged, if
+// anything. p.mu is held.
+func (p *Producer) retry(again []*entry, tries int) (news func()) {
 	switch {
 	case len(again) == 0:
 		if p.failing {
 			p.failing = false
-			p.cfg.Logger.Info("sending works again", "queue", p.caps.Queue)
+			return func() { p.cfg.log(slog.LevelInfo, "sending works again", "queue", p.caps.Queue) }
 		}
 	case tries == 0:
 		p.requeue(again)
 	default:
 		if !p.failing {
 			p.failing = true
-			p.cfg.Logger.Warn("sending fails: it is tried again", "queue", p.caps.Queue, "error", again[0].err)
+			err := again[0].err
+			news = func() {
+				p.cfg.log(slog.LevelWarn, "sending fails: it is tried again", "queue", p.caps.Queue, "error", invoke.Safe(err))
+			}
 		}
 		p.tasks.Add(1)
 		time.AfterFunc(retryDelay(tries), func() {
@@ -245,6 +311,7 @@ func (p *Producer) retry(again []*entry, tries int) {
 			p.pump()
 		})
 	}
+	return news
 }
 
 // The wait before a message is sent again.

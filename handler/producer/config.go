@@ -23,10 +23,14 @@ const (
 
 // Config configures a [Producer]. The zero Config, and nil, are the defaults.
 type Config struct {
-	// MaxBuffered and MaxBufferedBytes bound the messages that are here at once,
+	// MaxBuffered and MaxBufferedBytes bound the messages that are in memory,
 	// those on their way included. Beyond them Send blocks. Zero means
 	// DefaultMaxBuffered and DefaultMaxBufferedBytes. A single message larger
-	// than the bound is taken when nothing else is here.
+	// than the bound is taken if nothing else is in memory.
+	//
+	// Messages that are tried again, and those that wait for them in their
+	// groups, have the same bounds to themselves: a group that fails does not
+	// take the room of the others. There can be twice as many messages in all.
 	MaxBuffered      int
 	MaxBufferedBytes int
 
@@ -36,11 +40,13 @@ type Config struct {
 
 	// Linger is how long a message may wait for others to share a request with,
 	// while other requests are on their way. Zero means DefaultLinger; negative
-	// sends each call's messages at once.
+	// sends each call's messages immediately.
 	Linger time.Duration
 
 	// RetryFor is how long a message is sent again whose failure may pass.
-	// Zero means DefaultRetryFor; negative is no second try.
+	// Zero means DefaultRetryFor; negative is no second try. A FIFO queue
+	// recognizes a message that it has taken for five minutes: with more than
+	// that, a message whose answer was lost can be there twice.
 	RetryFor time.Duration
 
 	// RequestTimeout bounds one request. Zero means DefaultRequestTimeout.
@@ -50,20 +56,28 @@ type Config struct {
 	// checked and it is sent: to inject a trace, to put a large body into a
 	// bucket (package handler/claimcheck). It gets Send's context and a copy of
 	// the message, attributes included, and changes that; the caller's own
-	// message is left as it is. An error fails the message. It may be called
-	// concurrently.
+	// message is left as it is. An error or a panic fails the message. It is not
+	// called if Send's context has ended. It may be called concurrently.
 	Prepare []func(ctx context.Context, m *handler.Message) error
 
 	// Send, if it is set, is called for each request in the sink's place, to
 	// trace and count it: it calls send with what it was given and returns what
-	// that returned. It may be called concurrently.
+	// that returned. If it panics before it has called send, the messages fail;
+	// after that, send's results count. It may be called concurrently.
 	Send func(ctx context.Context, ms []*handler.Message, send func(context.Context, []*handler.Message) []error) []error
 
 	// Pressure holds senders back while the queue is too deep. Nil does not.
 	Pressure *Pressure
 
-	// Logger gets retries and overload. Nil means slog.Default().
+	// Logger logs retries, overload, and panics of the hooks. Nil means
+	// slog.Default().
 	Logger *slog.Logger
+}
+
+// log logs. It must not be called under a lock: the logger's handler is the
+// user's code.
+func (c *Config) log(level slog.Level, text string, args ...any) {
+	c.Logger.Log(context.Background(), level, text, args...)
 }
 
 func (c *Config) withDefaults() Config {

@@ -23,12 +23,30 @@
 // backoff, for [Config.RetryFor]. The others go through: [Producer.Send] returns
 // a [*SendError] that tells which messages failed and why.
 //
+// # Identity
+//
+// A message without a dedupe ID gets an identity before the first try. It is the
+// Message.DedupeID that the receiver sees, in each delivery, in the dead-letter
+// queue and after a redrive: the idempotency middleware's default key.
+//
+// A retry can double a message: if the provider has taken it and the answer was
+// lost, the next try sends it again. A FIFO queue drops the second one if the
+// tries are at most five minutes apart. On other queues both are delivered, with
+// the same identity, and the idempotency middleware does the work once.
+//
+// A second call of Send is a new message with a new identity. To call it again
+// for a message that is reported with [ErrUnknown] is safe only if the message
+// has a dedupe ID of the caller's own.
+//
 // # Groups
 //
-// Where the queue keeps groups in order, one request at a time carries messages
-// of a group, and a message that is retried holds the later ones of its group
-// back. A message that fails for good fails the later ones of its group in the
-// same call of Send; those of other calls are sent.
+// If the queue keeps groups in order, one request at a time carries messages of
+// a group, and a message that is retried holds the later ones of its group back.
+// If the provider may take some messages of a request and not others, as SQS
+// does, a request has one message of a group at most: a group sends as many
+// messages a second as there are round trips, and different groups share
+// requests. A message that fails for good fails the later ones of its group in
+// the same call of Send; those of other calls are sent.
 //
 // # Overload
 //

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // DefaultPressureEvery is how often the queue's depth is asked for by default.
@@ -82,7 +83,7 @@ func (p *Pressure) validate() error {
 // gauge watches a queue's depth.
 type gauge struct {
 	cfg   *Pressure
-	log   *slog.Logger
+	all   *Config
 	queue string
 	done  chan struct{} // closed by close
 
@@ -91,8 +92,8 @@ type gauge struct {
 	blind bool          // the depth is not known
 }
 
-func newGauge(cfg *Pressure, log *slog.Logger, queue string) *gauge {
-	return &gauge{cfg: cfg, log: log, queue: queue, done: make(chan struct{})}
+func newGauge(cfg *Config, queue string) *gauge {
+	return &gauge{cfg: cfg.Pressure, all: cfg, queue: queue, done: make(chan struct{})}
 }
 
 // watch asks for the depth until the gauge is closed or ctx is done.
@@ -115,30 +116,54 @@ func (g *gauge) watch(ctx context.Context) {
 func (g *gauge) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, g.cfg.Every)
 	defer cancel()
-	d, err := g.cfg.Inspector.Depth(ctx)
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	var (
+		d   drivers.Depth
+		err error
+	)
+	// The inspector may be the user's own, and end the goroutine it is called on.
+	if gone := invoke.DoApart(func() { d, err = g.cfg.Inspector.Depth(ctx) }); gone != nil {
+		err = gone
+	}
 	if err == nil && d.Visible == drivers.Unknown {
 		err = errors.New("the provider does not tell how many messages are visible")
 	}
+	for _, n := range g.take(d.Visible, invoke.Safe(err)) {
+		g.all.log(n.level, n.text, n.args...)
+	}
+}
+
+// news is what is to be logged.
+type news struct {
+	level slog.Level
+	text  string
+	args  []any
+}
+
+// take takes in the number of visible messages, or why it is not known. The
+// error is a safe one.
+func (g *gauge) take(visible int64, err error) (out []news) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if (err != nil) != g.blind {
 		g.blind = err != nil
 		if g.blind {
-			g.log.Warn("the queue's depth is not known: pressure stays as it is", "queue", g.queue, "overloaded", g.over != nil, "error", err)
+			out = append(out, news{slog.LevelWarn, "the queue's depth is not known: pressure stays as it is",
+				[]any{"queue", g.queue, "overloaded", g.over != nil, "error", err}})
 		} else {
-			g.log.Info("the queue's depth is known again", "queue", g.queue)
+			out = append(out, news{slog.LevelInfo, "the queue's depth is known again", []any{"queue", g.queue}})
 		}
 	}
 	switch {
 	case err != nil:
-	case g.over == nil && d.Visible >= g.cfg.High:
+	case g.over == nil && visible >= g.cfg.High:
 		g.over = make(chan struct{})
-		g.log.Warn("the queue is overloaded", "queue", g.queue, "visible", d.Visible, "high", g.cfg.High)
-	case g.over != nil && d.Visible <= g.cfg.Low:
+		out = append(out, news{slog.LevelWarn, "the queue is overloaded", []any{"queue", g.queue, "visible", visible, "high", g.cfg.High}})
+	case g.over != nil && visible <= g.cfg.Low:
 		close(g.over)
 		g.over = nil
-		g.log.Info("the queue is no longer overloaded", "queue", g.queue, "visible", d.Visible, "low", g.cfg.Low)
+		out = append(out, news{slog.LevelInfo, "the queue is no longer overloaded", []any{"queue", g.queue, "visible", visible, "low", g.cfg.Low}})
 	}
+	return out
 }
 
 func (g *gauge) overloaded() bool {
@@ -154,8 +179,10 @@ func (g *gauge) admit(ctx context.Context, m *handler.Message) error {
 		over := g.over
 		g.mu.Unlock()
 		switch {
-		case over == nil, g.cfg.Overload == Shed && g.cfg.Priority(m) >= g.cfg.Floor:
+		case over == nil:
 			return nil
+		case g.cfg.Overload == Shed:
+			return g.shed(m)
 		case g.cfg.Overload != Block:
 			return ErrOverloaded
 		}
@@ -167,6 +194,18 @@ func (g *gauge) admit(ctx context.Context, m *handler.Message) error {
 			return fmt.Errorf("%w: %w", ErrOverloaded, ctx.Err())
 		}
 	}
+}
+
+// shed refuses a message whose priority is below the floor.
+func (g *gauge) shed(m *handler.Message) error {
+	priority := 0
+	if p := invoke.Do(func() { priority = g.cfg.Priority(m) }); p != nil {
+		return fmt.Errorf("priority: %w", p)
+	}
+	if priority < g.cfg.Floor {
+		return ErrOverloaded
+	}
+	return nil
 }
 
 func (g *gauge) close() { close(g.done) }

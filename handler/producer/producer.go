@@ -10,6 +10,8 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/identity"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // A Producer sends to one queue. Make one with [New]. Its methods may be called
@@ -25,10 +27,12 @@ type Producer struct {
 	tasks    sync.WaitGroup // goroutines and timers of the producer's own
 	pressure *gauge
 
+	// mu guards what follows. No code of the user's, which includes the methods
+	// of errors, loggers and sinks, is called under it.
 	mu       sync.Mutex
 	closed   bool
-	buffered int
-	bytes    int           // of those
+	working  buffer
+	failed   buffer        // what is tried again, and what waits for it
 	space    chan struct{} // closed when there is room again; nil if no one waits
 	pending  []*entry      // in the order of sending
 	load     int           // bytes of pending
@@ -58,7 +62,7 @@ func New(sink drivers.Sink, cfg *Config) (*Producer, error) {
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	if full.Pressure != nil {
-		p.pressure = newGauge(full.Pressure, full.Logger, p.caps.Queue)
+		p.pressure = newGauge(&p.cfg, p.caps.Queue)
 		p.tasks.Go(func() { p.pressure.watch(p.ctx) })
 	}
 	return p, nil
@@ -73,6 +77,8 @@ type entry struct {
 
 	flying bool // it is on its way
 	sent   bool // the provider has taken it
+	turn   bool // it is the next of its group, which waits for it
+	aside  bool // it is counted in Producer.failed
 
 	answered bool      // err is final, or it was sent
 	tries    int       // how often it was sent
@@ -100,7 +106,12 @@ type call struct {
 //
 // When ctx is done Send returns: a message that waited is not sent, one that was
 // on its way is reported with [ErrUnknown]. Its body and attributes must then
-// not be changed any more.
+// not be changed any more. If ctx has ended before the call, nothing is sent.
+//
+// A message without a dedupe ID gets an identity, before the first try; the
+// package comment says what it is for. Who calls Send again for a message that is
+// reported with ErrUnknown sets DedupeID before the first call: the second call
+// otherwise makes another identity, and the message may be there twice.
 func (p *Producer) Send(ctx context.Context, ms ...*handler.Message) error {
 	p.mu.Lock()
 	if p.closed {
@@ -136,14 +147,25 @@ func (p *Producer) prepare(ctx context.Context, e *entry, m *handler.Message) er
 	if m == nil {
 		return &drivers.Error{Code: drivers.Invalid, Queue: p.caps.Queue, Op: "send", Err: errors.New("the message is nil")}
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	e.msg = *m
 	if len(p.cfg.Prepare) > 0 {
 		e.msg.Attributes = maps.Clone(m.Attributes)
 		for _, f := range p.cfg.Prepare {
-			if err := f(ctx, &e.msg); err != nil {
+			var err error
+			if panicked := invoke.Do(func() { err = f(ctx, &e.msg) }); panicked != nil {
+				err = panicked
+			}
+			if err != nil {
 				return fmt.Errorf("prepare: %w", err)
 			}
 		}
+	}
+	if e.msg.DedupeID == "" {
+		// Once, before the first try: each later one is of the same message.
+		e.msg.DedupeID = identity.New()
 	}
 	e.size = size(&e.msg)
 	if err := check(&p.caps, &e.msg, e.size); err != nil {
@@ -163,7 +185,7 @@ func (p *Producer) enqueue(ctx context.Context, entries []entry) {
 	for i := range entries {
 		e := &entries[i]
 		if e.err == nil {
-			e.err = p.room(ctx, e.size)
+			e.err = p.room(ctx, e)
 		}
 		if e.err == nil && p.heldBack(e) {
 			e.err = ErrHeldBack
@@ -172,35 +194,12 @@ func (p *Producer) enqueue(ctx context.Context, entries []entry) {
 			p.answer(e, e.err)
 			continue
 		}
-		p.buffered++
-		p.bytes += e.size
+		p.enter(e)
 		e.at = time.Now()
 		p.pending = append(p.pending, e)
 		p.load += e.size
 	}
 	p.pump()
-}
-
-// room waits until there is room for a message. p.mu is held.
-func (p *Producer) room(ctx context.Context, bytes int) error {
-	for p.buffered > 0 && (p.buffered >= p.cfg.MaxBuffered || p.bytes+bytes > p.cfg.MaxBufferedBytes) {
-		// What waits for company would wait for this caller.
-		p.flush()
-		if p.space == nil {
-			p.space = make(chan struct{})
-		}
-		space := p.space
-		p.mu.Unlock()
-		select {
-		case <-space:
-		case <-ctx.Done():
-		}
-		p.mu.Lock()
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // answer tells an entry's call what became of it. p.mu is held.

@@ -3,6 +3,7 @@
 package letter
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -27,11 +28,14 @@ func Cut(f *drivers.Failure) *drivers.Failure {
 // nothing of it: it must not be stuck for that. The error is the sink's.
 func Send(ctx context.Context, sink drivers.Sink, m *handler.Message, f *drivers.Failure, queue string) error {
 	limit := sink.Capabilities().MaxAttributes
-	if limit > 1 && m.DedupeID != "" {
+	// The letter has a message ID of its own. What a message without a dedupe ID
+	// was known by is the ID that it had.
+	dedupe := cmp.Or(m.DedupeID, m.ID)
+	if limit > 1 && dedupe != "" {
 		limit-- // it is an attribute where a queue has no field for it
 	}
 	send := func(attributes map[string]string) error {
-		l := &handler.Message{Body: m.Body, Group: m.Group, DedupeID: m.DedupeID, Attributes: attributes}
+		l := &handler.Message{Body: m.Body, Group: m.Group, DedupeID: dedupe, Attributes: attributes}
 		if errs := sink.Send(ctx, []*handler.Message{l}); len(errs) > 0 {
 			return errs[0]
 		}
