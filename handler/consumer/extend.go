@@ -1,8 +1,10 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
@@ -108,7 +110,7 @@ func (f *flight) takeWant(now time.Time) (by time.Duration, ok bool) {
 	}
 	by = f.capExtension(k.want, now)
 	k.want = 0
-	if by <= 0 {
+	if by <= 0 || f.over(now) {
 		answer(k.waiters, handler.ErrLeaseLost)
 		k.waiters = nil
 		return 0, false
@@ -118,12 +120,19 @@ func (f *flight) takeWant(now time.Time) (by time.Duration, ok bool) {
 	return by, true
 }
 
-// flushExtensions sends a batch of extensions.
+// flushExtensions sends a batch of extensions, each within its lease: a standard
+// SQS queue lets an old receipt extend the lease of whoever has the message now.
 func (l *lane) flushExtensions(fs []*flight) {
+	// What is over is found by takeWant, which answers those who wait for it.
+	inTime(fs, l.extend, func(fs []*flight) { l.extend(fs, 0) })
+}
+
+// extend sends one request of extensions, of whose leases the shortest has the
+// given time left.
+func (l *lane) extend(fs []*flight, left time.Duration) {
 	now := time.Now()
 	es := make([]drivers.Extension, 0, len(fs))
 	sent := fs[:0]
-	patience := time.Duration(1<<63 - 1)
 	for _, f := range fs {
 		by, ok := f.takeWant(now)
 		if !ok {
@@ -131,13 +140,12 @@ func (l *lane) flushExtensions(fs []*flight) {
 		}
 		es = append(es, drivers.Extension{Receipt: f.receipt, By: by})
 		sent = append(sent, f)
-		patience = min(patience, f.remaining(now))
 	}
 	if len(es) == 0 {
 		return
 	}
 	// A request that hangs must leave time for another.
-	ctx, cancel := context.WithTimeout(l.c.ops, min(max(patience/2, time.Second), 20*time.Second))
+	ctx, cancel := context.WithTimeout(l.c.ops, min(max(left/2, time.Second), 20*time.Second, left))
 	var errs []error
 	if ctx.Err() == nil {
 		errs = l.source.Extend(ctx, es)
@@ -150,10 +158,58 @@ func (l *lane) flushExtensions(fs []*flight) {
 	}
 }
 
+// calm is how much of a lease must be left for a request to need no care: it is
+// more than any request takes.
+const calm = 10 * time.Second
+
+// inTime has requests made for fs, each with flights whose leases have similar
+// times left, of which the shortest is the second argument of send: one that is
+// nearly over must not cut the request of others short. Flights whose lease is
+// over go to lapsed. fs is reordered.
+func inTime(fs []*flight, send func([]*flight, time.Duration), lapsed func([]*flight)) {
+	least, now := endless, time.Now()
+	for _, f := range fs {
+		least = min(least, f.remaining(now))
+	}
+	if least >= calm {
+		send(fs, least)
+		return
+	}
+	slices.SortFunc(fs, func(a, b *flight) int { return cmp.Compare(a.remaining(now), b.remaining(now)) })
+	for len(fs) > 0 {
+		now = time.Now()
+		n, left := 1, fs[0].remaining(now)
+		same := func(f *flight) bool {
+			d := f.remaining(now)
+			return left >= calm || left > 0 && d <= 2*left || left <= 0 && d <= 0
+		}
+		for n < len(fs) && same(fs[n]) {
+			n++
+		}
+		if left > 0 {
+			send(fs[:n:n], left)
+		} else {
+			lapsed(fs[:n:n])
+		}
+		fs = fs[n:]
+	}
+}
+
+const endless = time.Duration(1<<63 - 1)
+
+// remaining is what is left of the lease.
 func (f *flight) remaining(now time.Time) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if !f.leased() {
+		return endless
+	}
 	return f.deadline.Sub(now)
+}
+
+// over reports whether the lease has ended. f.mu is held.
+func (f *flight) over(now time.Time) bool {
+	return f.revoked || f.leased() && !now.Before(f.deadline)
 }
 
 // errResults is what a driver's faulty answer is taken for.
@@ -188,12 +244,14 @@ func (f *flight) extended(at time.Time, by time.Duration, err error) {
 		close(k.idle)
 		k.idle = nil
 	}
+	f.revoked = f.revoked || lost // from now on no verdict is carried out
 	submit := f.state == settling && f.verdict.waits
+	f.verdict.waits = false
 	refused := false
 	switch {
 	case err == nil:
 		k.tries, k.retryAt = 0, time.Time{}
-		if !f.lost && f.state <= parked {
+		if !f.lost && f.state <= settling {
 			f.deadline = at.Add(by)
 			f.callHooks(k)
 		}
@@ -227,6 +285,11 @@ func (f *flight) extended(at time.Time, by time.Duration, err error) {
 			c.log.Error("the provider refuses to extend leases: handlers that take longer are cancelled",
 				"queue", f.lane.caps.Queue, "error", err, "not_logged", missed)
 		}
+	}
+	if submit && lost {
+		c.heap.Remove(&f.timer)
+		f.lane.lapsed([]*flight{f})
+		return
 	}
 	if submit {
 		f.submit(now)

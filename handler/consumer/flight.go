@@ -49,6 +49,7 @@ type flight struct {
 	mu       sync.Mutex
 	state    state
 	lost     bool // the lease is lost
+	revoked  bool // the provider has said so
 	stopped  bool // the handler was cancelled because the consumer stops
 	deadline time.Time
 	started  time.Time

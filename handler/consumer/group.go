@@ -126,8 +126,11 @@ func (f *flight) giveBack(delay time.Duration, now time.Time) {
 		return
 	}
 	f.state = settling
-	lost := f.lost
+	lost := f.lost || f.revoked
 	f.verdict = settlement{action: handler.Retry, delayed: true, delay: f.capDelay(delay, now), released: true}
+	// An extension that is on its way must not hide the message again.
+	f.verdict.waits = !lost && f.keep != nil && f.keep.sent
+	waits := f.verdict.waits
 	f.mu.Unlock()
 	f.probe.started()
 	f.probe.finished()
@@ -136,5 +139,7 @@ func (f *flight) giveBack(delay time.Duration, now time.Time) {
 		f.lane.c.gone(f)
 		return
 	}
-	f.submit(now)
+	if !waits {
+		f.submit(now)
+	}
 }

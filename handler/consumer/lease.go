@@ -166,7 +166,7 @@ func (f *flight) stopKeeping(asked int) {
 func (f *flight) start(now time.Time) bool {
 	f.mu.Lock()
 	f.started = now
-	if f.lost || f.leased() && !now.Before(f.deadline) {
+	if f.lost || f.over(now) {
 		f.lost = true
 		f.state = done
 		f.mu.Unlock()

@@ -17,8 +17,8 @@ func (f *flight) finish(v handler.Verdict, failure *drivers.Failure, now time.Ti
 	f.msg.Body, f.msg.Attributes = f.body, f.attrs
 
 	f.mu.Lock()
-	if f.leased() && !now.Before(f.deadline) {
-		f.lost = true // the timer was late
+	if f.over(now) {
+		f.lost = true // the timer was late, or has not told yet
 	}
 	if k := f.keep; k != nil {
 		k.on, k.hooks = false, nil
@@ -184,8 +184,31 @@ func (f *flight) batcher() *batch.Batcher[*flight] {
 	}
 }
 
-// flushSettlements carries out a batch of verdicts.
-func (l *lane) flushSettlements(fs []*flight) {
+// settleTimeout bounds a request of settlements, so that one that hangs leaves
+// time for another.
+func (l *lane) settleTimeout() time.Duration {
+	return min(max(l.caps.Lease/2, 5*time.Second), 30*time.Second)
+}
+
+// flushSettlements carries out a batch of verdicts, each of them within its
+// lease: after that it would be carried out on someone else's delivery.
+func (l *lane) flushSettlements(fs []*flight) { inTime(fs, l.settle, l.lapsed) }
+
+// lapsed ends settlements whose lease has ended before they could be sent. A
+// release is not needed any more.
+func (l *lane) lapsed(fs []*flight) {
+	for _, f := range fs {
+		if !f.verdict.released {
+			l.c.late(f, f.verdict.action, handler.ErrLeaseLost)
+		}
+		l.close(f, false)
+	}
+	l.c.finished(fs)
+}
+
+// settle sends one request of settlements, of whose leases the shortest has the
+// given time left.
+func (l *lane) settle(fs []*flight, left time.Duration) {
 	ss := make([]drivers.Settlement, len(fs))
 	for i, f := range fs {
 		v := &f.verdict
@@ -193,8 +216,7 @@ func (l *lane) flushSettlements(fs []*flight) {
 			Receipt: f.receipt, Message: f.msg, Action: v.action, Delay: v.delay, Delayed: v.delayed, Failure: v.failure,
 		}
 	}
-	// A request that hangs must leave time for another.
-	ctx, cancel := context.WithTimeout(l.c.ops, min(max(l.caps.Lease/2, 5*time.Second), 30*time.Second))
+	ctx, cancel := context.WithTimeout(l.c.ops, min(l.settleTimeout(), left))
 	var errs []error
 	if ctx.Err() == nil {
 		errs = l.source.Settle(ctx, ss)
@@ -291,12 +313,16 @@ func (l *lane) settled(f *flight, now time.Time, err error) bool {
 	again := code.Retryable() || v.action == handler.DeadLetter && code != drivers.Closed
 	v.tries++
 	wait := backoffDelay(v.tries, 100*time.Millisecond, 5*time.Second)
-	if again && c.ops.Err() == nil && (!f.leased() || now.Add(wait).Before(f.deadline)) {
+	inTime := f.remaining(now) > wait
+	if again && inTime && c.ops.Err() == nil {
 		f.mu.Lock()
 		f.verdict.again = true
 		c.heap.Set(&f.timer, now.Add(wait))
 		f.mu.Unlock()
 		return false
+	}
+	if v.released && !inTime {
+		return l.close(f, false) // the end of the lease releases it
 	}
 	c.counts.failed.Add(1)
 	c.log.Error("verdict could not be carried out: the message is delivered again when its lease ends",
