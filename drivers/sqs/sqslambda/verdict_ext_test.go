@@ -145,15 +145,11 @@ func TestVerdicts(t *testing.T) {
 						gone[body] = true
 					}
 					for _, m := range e.Records {
-						if gone[m.Body] {
+						// The function has deleted a letter itself: it must not come back.
+						if gone[m.Body] || c.letters > 0 && m.Body == "2" {
 							continue
 						}
-						err := deleteMessage(t.Context(), r, m.ReceiptHandle)
-						if c.letters > 0 && m.Body == "2" && fifo {
-							require.ErrorContains(t, err, "expired", "the function has deleted it itself, and only a FIFO queue says so")
-						} else {
-							require.NoError(t, err)
-						}
+						require.NoError(t, deleteMessage(t.Context(), r, m.ReceiptHandle))
 					}
 					if c.letters > 0 {
 						letters := r.receive(r.dlq)
