@@ -81,6 +81,9 @@ const (
 	EventStoreDown
 	// EventStoreUp: the store Name answers again, after Duration.
 	EventStoreUp
+	// EventPostponed: a handler postponed Message for Duration because of Err. It
+	// is kept in hand and handled again here, or given back (EventReleased).
+	EventPostponed
 )
 
 // An Event is one thing that happened to a message or a queue, for metrics. It

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,7 +55,8 @@ type Consumer struct {
 	started  atomic.Bool
 	progress atomic.Int64 // Unix nanoseconds of the latest progress
 	// How many messages may wait for their group, and for the provider to take
-	// their verdict, before receiving pauses.
+	// their verdict, before receiving pauses. A receive may bring a whole batch
+	// of one group, of which one has its turn.
 	maxWaiting, maxUnsettled int
 	counts                   counts
 	badGate                  seldom.Event
@@ -78,7 +80,11 @@ type Consumer struct {
 	alive    int     // how many they are
 	running  int     // handlers at work
 	waiting  int     // messages that wait for their group
-	parked   int     // messages held back because their delay is too long for the provider
+	parked   int     // messages that are kept in hand for a time
+	reruns   int     // those of them whose handler runs again here
+	// handBytes are the bodies' bytes of what is parked or waits.
+	handBytes int
+	drainBy   time.Time // when a stop gives back what has not been started
 }
 
 // New returns a Consumer that runs h on what source receives. A nil config is
@@ -131,10 +137,10 @@ func NewWeighted(sources []Weighted, h handler.Handler, cfg *Config) (*Consumer,
 		free:    full.Concurrency,
 	}
 	c.work.L = &c.mu
+	c.maxWaiting = max(1000, 20*full.Concurrency)
 	for _, s := range sources {
 		l := newLane(c, s)
 		c.lanes = append(c.lanes, l)
-		c.maxWaiting = max(c.maxWaiting, full.Concurrency+max(l.caps.MaxReceive, 10))
 		c.maxUnsettled = max(c.maxUnsettled, 2*full.Concurrency+4*max(l.caps.MaxSettle, 10))
 	}
 	return c, nil
@@ -155,7 +161,7 @@ func (c *Consumer) observe(e handler.Event) { c.told.Observe(e) }
 func (c *Consumer) progressed(now time.Time) { c.progress.Store(now.UnixNano()) }
 
 // fifo is a queue of items. The zero fifo is empty.
-type fifo[T any] struct {
+type fifo[T comparable] struct {
 	items []T
 	head  int
 }
@@ -180,6 +186,23 @@ func (q *fifo[T]) pop() T {
 		q.items, q.head = q.items[:0], 0
 	}
 	return item
+}
+
+// has reports whether item is in the queue. It looks at each.
+func (q *fifo[T]) has(item T) bool { return slices.Contains(q.items[q.head:], item) }
+
+// toFront moves the first item that matches to the front. It reports whether
+// there is one.
+func (q *fifo[T]) toFront(match func(T) bool) bool {
+	items := q.items[q.head:]
+	i := slices.IndexFunc(items, match)
+	if i < 0 {
+		return false
+	}
+	item := items[i]
+	copy(items[1:i+1], items[:i])
+	items[0] = item
+	return true
 }
 
 // drain takes all items out.

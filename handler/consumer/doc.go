@@ -10,12 +10,42 @@
 //
 // # Receiving
 //
-// A receive never asks for more messages than there are free handler slots, so
-// that nothing is leased that no one works on. One poller long-polls an idle
-// queue: three requests a minute. More pollers, up to [Config.MaxPollers], start
-// only while receives come back full and slots are free, and end with the first
-// receive that comes back empty. While the queue is busy a poller waits a little
-// for enough free slots to ask for a whole batch.
+// A receive asks for no more messages than there are free handler slots. One
+// poller long-polls an idle queue: three requests a minute. More pollers, up to
+// [Config.MaxPollers], start only while receives come back full and slots are
+// free, and end with the first receive that comes back empty. While the queue is
+// busy a poller waits a little for enough free slots to ask for a whole batch.
+//
+// On an ordered queue most of a batch may be of one group. What a receive asks
+// for then follows how many messages of the latest ones had their turn: the
+// others wait in hand and need no slot. Of several queues, one with few messages
+// long-polls without a slot and asks for one or two messages, which wait in hand
+// for a slot; a receive that holds slots waits for at most a second, so that no
+// queue keeps slots that others need. A queue whose receives fail has no share.
+//
+// # What is kept in hand
+//
+// Most providers count every receive as an attempt, so a message that is given
+// back unhandled has lost one. The runtime therefore keeps what it can, off its
+// handler slot and with its lease extended:
+//
+//   - a message whose handler postponed it ([handler.Postpone]) runs again here
+//     after the delay, as the same attempt;
+//   - the failed head of an ordered group runs again here after its retry's
+//     delay, as the next attempt, which the runtime counts; a retry without a
+//     delay waits until its lease would have ended, which is when the provider
+//     would deliver it again;
+//   - messages wait for their group, or for a group whose head was given back;
+//   - a retry whose delay is longer than the provider's longest is given back
+//     when the rest of the delay fits.
+//
+// Receiving pauses while 10,000 messages, or 64 MiB of bodies, are in hand, or
+// while more than 20 messages a slot (at least 1,000) wait for their group. A
+// message is given back ([drivers.Settlement.Released]) if the wait would leave
+// less than half a lease of the provider's longest, if its lease can't be
+// extended and is about to end, and at the end of a drain. What can't be kept, a
+// crash and a lost lease, still costs an attempt on SQS and Pub/Sub; the number
+// of attempts that a group's head has used here is lost with it.
 //
 // # Leases
 //
@@ -34,21 +64,54 @@
 // tried again while the message's lease lasts. A panic, and a handler that ends
 // its goroutine, are a retry.
 //
+// A failure of the last attempt that the queue allows is a rejection with that
+// failure as its reason, where the queue has a dead-letter queue. A message that
+// is postponed, or whose handler was cancelled by a stop or a lost lease, has not
+// failed.
+//
 // # Groups
 //
 // Where the queue keeps groups in order, messages of one group are handled one
-// at a time, in order, and those that wait hold no handler slot. When one fails,
-// the later ones that were already received go back unhandled. The next message
-// of a group starts when the handler of the one before has returned, and does
-// not wait for its ack to be confirmed; after a rejection it does wait.
+// at a time, in order, and those that wait hold no handler slot. The next message
+// of a group starts when the provider has taken the verdict on the one before:
+// until then the provider may deliver that one again, here or elsewhere. Acks of
+// groups share requests with what comes while a request is on its way, and
+// otherwise do not wait. When a message can't be settled, or its lease is lost,
+// the later ones of its group go back unhandled, unless the message itself has
+// been received again: then it is their head.
 //
 // # Stopping
 //
-// When Run's context is done: no more receives; a receive that is on its way
-// has one second to end, and what it brings is given back; so is what has not
-// been started. Handlers keep running, with their leases kept, for
-// [Config.DrainTimeout]; then their contexts are cancelled with cause
-// [handler.ErrStopped], and they have [Config.StopTimeout] to return. Verdicts
-// are flushed, the source is closed, and Run returns: nil where all was drained,
-// [ErrDrainTimeout] otherwise.
+// When Run's context is done: no more receives; a receive that is on its way has
+// one second to end. What is in hand is handled, with leases kept, for
+// [Config.DrainTimeout], as far as handlers are likely to end in time (judged by
+// how long they usually take); the rest is given back. Then the contexts of
+// handlers that still run are cancelled with cause [handler.ErrStopped], and they
+// have [Config.StopTimeout] to return. Verdicts are flushed, the source is
+// closed, and Run returns: nil if all was drained, [ErrDrainTimeout] otherwise.
+//
+// # The life of a delivery
+//
+//	received ─▶ held ─▶ running ─▶ settling ─▶ done
+//	             │ ▲       │          ▲
+//	             │ │       ▼          │
+//	             │ └──── parked ──────┤
+//	             └────────────────────┘
+//
+// A held flight waits for its group or for a worker. A parked one waits for its
+// time; when that has come a new flight takes the delivery over and is held, so
+// that a handler that keeps its context, message or lease finds them ended. A
+// settling flight's verdict is on its way: its handler's, or a release from held
+// or parked. A flight whose lease is lost is done from any state but running,
+// where its handler is cancelled first.
+//
+// Invariants: at most one flight of a group is ready, running, parked or
+// settling with a verdict that its group waits for; a flight that is not settled
+// is in Consumer.live; used slots are those of ready and running flights and of
+// receives, and may exceed Concurrency by what had waited in hand, but running
+// handlers never do.
+//
+// Lock order: flight.mu, then Consumer.mu, then the locks of the timer heap and
+// of the batches, which are leaves. No user code (handlers and the methods of
+// their errors, observers, gates, hooks, loggers) is called under any of them.
 package consumer

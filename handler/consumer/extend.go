@@ -19,6 +19,9 @@ const leaseSkew = 5 * time.Second
 // with.
 const beatSlack = time.Second
 
+// maxParkExtension bounds one extension of a parked message's lease.
+const maxParkExtension = 10 * time.Minute
+
 // nextBeat says when the lease is to be extended next and by how much. f.mu is
 // held.
 func (f *flight) nextBeat(now time.Time) (at time.Time, by time.Duration, ok bool) {
@@ -27,9 +30,10 @@ func (f *flight) nextBeat(now time.Time) (at time.Time, by time.Duration, ok boo
 	switch f.state {
 	case held:
 	case parked:
-		if m := f.lane.caps.MaxExtension; m > 0 {
-			length = m
-		}
+		// Its lease ends one length after its time. A process that crashes keeps
+		// it hidden for not much longer than it was to wait.
+		length = min(max(f.verdict.until.Sub(now)+f.length, f.length), max(f.length, maxParkExtension))
+		fraction = float64(f.length) / float64(2*length)
 	case running:
 		if k == nil || !k.on {
 			return at, 0, false
@@ -90,7 +94,7 @@ func (f *flight) capLease(d time.Duration, now time.Time) time.Duration {
 	if m <= 0 {
 		return d
 	}
-	left := m - now.Sub(f.received) - min(leaseSkew, m/10)
+	left := m - now.Sub(f.received) - leaseMargin(m)
 	if d <= left {
 		return d
 	}
@@ -99,6 +103,10 @@ func (f *flight) capLease(d time.Duration, now time.Time) time.Duration {
 	}
 	return left
 }
+
+// leaseMargin is what is left of the provider's longest lease for clocks and the
+// request's way.
+func leaseMargin(longest time.Duration) time.Duration { return min(leaseSkew, longest/10) }
 
 // takeWant takes the extension that is wanted, if it still is.
 func (f *flight) takeWant(now time.Time) (by time.Duration, ok bool) {
@@ -247,6 +255,7 @@ func (f *flight) extended(at time.Time, by time.Duration, err error) {
 	f.revoked = f.revoked || lost // from now on no verdict is carried out
 	submit := f.state == settling && f.verdict.waits
 	f.verdict.waits = false
+	due := f.state == parked && f.verdict.due && !lost && !f.lost
 	refused := false
 	switch {
 	case err == nil:
@@ -294,6 +303,9 @@ func (f *flight) extended(at time.Time, by time.Duration, err error) {
 	if submit {
 		f.submit(now)
 		return
+	}
+	if due {
+		f.unpark(now)
 	}
 	if lost {
 		f.lose(err)

@@ -16,7 +16,7 @@ type state uint8
 const (
 	held     state = iota // received, its handler has not started
 	running               // its handler is at work
-	parked                // a retry with a delay beyond the provider's; held back here
+	parked                // its handler has returned; it is kept in hand for a time
 	settling              // its verdict is to be carried out
 	done                  // nothing is to be done with it any more
 )
@@ -42,9 +42,15 @@ type flight struct {
 	timer timer.Item
 	probe *probe // the restricted receive that brought it; nil otherwise
 
+	// group is set before the flight is ready, and nil unless its queue is
+	// ordered and the message has one.
+	group *group
+	// failed is when its handler failed first, of a message of which that is
+	// known.
+	failed time.Time
+
 	// Guarded by Consumer.mu.
 	prev, next *flight // in Consumer.live
-	group      *group
 
 	mu       sync.Mutex
 	state    state
@@ -67,7 +73,12 @@ type settlement struct {
 	again    bool // it failed and is submitted again when the timer fires
 	tries    int
 	failure  *drivers.Failure
-	until    time.Time // parked: when the message is to be visible again
+
+	// Of a parked flight: when it is run again here, or is to be visible again;
+	// which of the two; and whether its time has come, and an extension on its
+	// way is in its way.
+	until      time.Time
+	rerun, due bool
 }
 
 // slab is how many flights are allocated at once: few enough that one that

@@ -13,20 +13,20 @@ const gateRetry = time.Second
 // a gate learns of a message only there.
 const gateGrace = 5 * time.Millisecond
 
-// admit asks the gates how many of n messages may be received. Slots that are
-// not to be used are given back. Where the gates restrict, the calling poller
+// admit asks the gates how many of n messages may be received, for which the
+// caller holds slots. Slots that are not to be used are given back. Where the gates restrict, the calling poller
 // holds the turn: it alone receives until its messages have reached the gates'
 // middleware, so that several pollers do not each take what was meant once. ok
 // is false when the consumer stops.
-func (c *Consumer) admit(l *lane, n int) (admitted int, restricted, ok bool) {
+func (c *Consumer) admit(l *lane, n, slots int) (admitted, left int, restricted, ok bool) {
 	if len(c.cfg.Gates) == 0 {
-		return n, false, true
+		return n, slots, false, true
 	}
 	select {
 	case c.turn <- struct{}{}:
 	case <-c.stop:
-		c.giveBack(l, n)
-		return 0, false, false
+		c.giveBack(l, slots)
+		return 0, 0, false, false
 	}
 	admitted = n
 	for _, g := range c.cfg.Gates {
@@ -35,19 +35,20 @@ func (c *Consumer) admit(l *lane, n int) (admitted int, restricted, ok bool) {
 			admitted = min(admitted, m)
 			continue
 		}
-		c.giveBack(l, n)
+		c.giveBack(l, slots)
 		l.closedBy.Store(&g)
 		ok = c.awaitGate(reopened)
 		l.closedBy.Store(nil)
 		<-c.turn
-		return 0, false, ok
+		return 0, 0, false, ok
 	}
 	if admitted == n {
 		<-c.turn
-		return n, false, true
+		return n, slots, false, true
 	}
-	c.giveBack(l, n-admitted)
-	return admitted, true, true
+	left = min(slots, admitted)
+	c.giveBack(l, slots-left)
+	return admitted, left, true, true
 }
 
 func (c *Consumer) awaitGate(reopened <-chan struct{}) bool {
@@ -96,6 +97,13 @@ func (p *probe) note(started, finished int) {
 	case p.change <- struct{}{}:
 	default:
 	}
+}
+
+// leaveProbe has the restricted receive that brought f not wait for it.
+func (f *flight) leaveProbe() {
+	f.probe.started()
+	f.probe.finished()
+	f.probe = nil
 }
 
 func (p *probe) left() (waiting, open int) {

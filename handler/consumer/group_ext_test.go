@@ -90,16 +90,16 @@ func TestAMessageThatWaitedStartsWithAFullLease(t *testing.T) {
 	})
 }
 
-func TestAFailureSendsTheRestOfItsGroupBack(t *testing.T) {
+func TestAFailedHeadIsRetriedInPlace(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		verdict error
-		back    bool // the rest goes back
+		delay   time.Duration // until the head runs again; 0 is never
 	}{
-		{"retry after", handler.RetryAfter(10*time.Second, errors.New("x")), true},
-		{"retry", errors.New("x"), true},
-		{"reject", handler.Reject(errors.New("x")), false},
-		{"discard", handler.Discard(errors.New("x")), false},
+		{"retry after", handler.RetryAfter(10*time.Second, errors.New("x")), 10 * time.Second},
+		{"retry", errors.New("x"), 30 * time.Second}, // when its lease would have ended
+		{"reject", handler.Reject(errors.New("x")), 0},
+		{"discard", handler.Discard(errors.New("x")), 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -107,39 +107,139 @@ func TestAFailureSendsTheRestOfItsGroupBack(t *testing.T) {
 				q := orderedQueue()
 				q.add(4, "g")
 				q.add(2, "h")
-				q.fifo = true
-				w := start(t, q, func(ctx context.Context, m *handler.Message) error {
-					o.add(m.ID)
+				w := start(t, q, func(_ context.Context, m *handler.Message) error {
+					o.add(fmt.Sprint(m.ID, ".", m.Attempt))
 					if m.ID == "m2" && m.Attempt == 1 {
 						return c.verdict
 					}
-					return lasting(time.Millisecond)(ctx, m)
+					return nil
 				}, consumer.Config{})
-				pass(5 * time.Second)
-				var group, other []string
-				for _, id := range o.all() {
-					if id == "m5" || id == "m6" {
-						other = append(other, id)
-					} else {
-						group = append(group, id)
+				if c.delay > 0 {
+					pass(c.delay - time.Millisecond)
+					require.ElementsMatch(t, []string{"m1.1", "m2.1", "m5.1", "m6.1"}, o.all(), "other groups go on")
+					require.Equal(t, 1, w.c.Stats().Parked)
+					require.Equal(t, 2, w.c.Stats().Waiting)
+				}
+				pass(time.Second)
+				var group []string
+				for _, run := range o.all() {
+					if run < "m5" {
+						group = append(group, run)
 					}
 				}
-				require.Equal(t, []string{"m5", "m6"}, other, "other groups go on")
-				if !c.back {
-					require.Equal(t, []string{"m1", "m2", "m3", "m4"}, group)
-					require.NoError(t, w.stop())
-					return
+				if c.delay > 0 {
+					require.Equal(t, []string{"m1.1", "m2.1", "m2.2", "m3.1", "m4.1"}, group)
+					require.EqualValues(t, 1, w.c.Stats().Retried)
+				} else {
+					require.Equal(t, []string{"m1.1", "m2.1", "m3.1", "m4.1"}, group)
 				}
-				require.Equal(t, []string{"m1", "m2"}, group)
-				released := w.events.of(handler.EventReleased)
-				require.Len(t, released, 2)
-				require.Equal(t, "m3", released[0].id)
-				require.Equal(t, "m4", released[1].id)
-				require.EqualValues(t, 2, w.c.Stats().Released)
-				pass(40 * time.Second)
-				require.Equal(t, []string{"m2", "m3", "m4"}, o.all()[4:], "in order again")
+				require.EqualValues(t, 6, w.c.Stats().Received, "nothing was given back")
+				require.Zero(t, w.c.Stats().Released)
 				require.NoError(t, w.stop())
 			})
+		})
+	}
+}
+
+func TestAPoisonHeadSpendsItsOwnAttemptsOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := orderedQueue()
+		q.caps.MaxAttempts = 3
+		q.add(10, "g")
+		runs := map[string]int{}
+		began := time.Now()
+		w := start(t, q, func(_ context.Context, m *handler.Message) error {
+			runs[m.ID]++
+			if m.ID == "m1" {
+				return handler.RetryAfter(time.Minute, errors.New("poison"))
+			}
+			return nil
+		}, consumer.Config{})
+		pass(3 * time.Minute)
+		require.Len(t, q.letters, 1)
+		require.Equal(t, "m1", q.letters[0].Message.ID)
+		require.Equal(t, "attempts used up: attempt 3 of 3: poison", q.letters[0].Failure.Reason)
+		require.Equal(t, began, q.letters[0].Failure.First)
+		require.Equal(t, began.Add(2*time.Minute), q.letters[0].Failure.Last)
+		require.Len(t, runs, 10)
+		for id, n := range runs {
+			require.Equal(t, map[bool]int{true: 3, false: 1}[id == "m1"], n, id)
+		}
+		require.EqualValues(t, 10, w.c.Stats().Received)
+		require.Empty(t, w.events.of(handler.EventLeaseLost), "leases were kept for two minutes")
+		require.NoError(t, w.stop())
+	})
+}
+
+func TestAHeadThatCannotBeKeptGoesBackWithItsGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var o order
+		q := orderedQueue()
+		q.fifo = true
+		q.caps.MaxLease = 10 * time.Minute
+		q.add(3, "g")
+		w := start(t, q, func(_ context.Context, m *handler.Message) error {
+			o.add(fmt.Sprint(m.ID, ".", m.Attempt))
+			if m.ID == "m1" && m.Attempt == 1 {
+				return handler.RetryAfter(590*time.Second, nil) // longer than the lease can be kept
+			}
+			return nil
+		}, consumer.Config{})
+		pass(time.Second)
+		require.EqualValues(t, 2, w.c.Stats().Released)
+		q.locked(func() {
+			for _, s := range q.settles[0] {
+				require.Equal(t, s.Message.ID != "m1", s.Released, "no handler has seen the later ones")
+			}
+		})
+		pass(20 * time.Minute)
+		require.Equal(t, []string{"m1.1", "m1.2", "m2.2", "m3.2"}, o.all())
+		require.NoError(t, w.stop())
+	})
+}
+
+func TestTheNextStartsWhenTheAckWasTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var o order
+		q := orderedQueue()
+		q.add(3, "g")
+		q.latency = 100 * time.Millisecond
+		q.onSettle = func(s drivers.Settlement) error { // called when the answer is due
+			o.add("acked " + s.Message.ID)
+			return nil
+		}
+		w := start(t, q, func(_ context.Context, m *handler.Message) error {
+			o.add("handled " + m.ID)
+			return nil
+		}, consumer.Config{})
+		pass(time.Second)
+		require.Equal(t, []string{"handled m1", "acked m1", "handled m2", "acked m2", "handled m3", "acked m3"}, o.all())
+		require.NoError(t, w.stop())
+	})
+}
+
+func TestNothingOvertakesAMessageWhoseAckFails(t *testing.T) {
+	for _, code := range []drivers.Code{drivers.Invalid, drivers.LeaseLost} {
+		synctest.Test(t, func(t *testing.T) {
+			var o order
+			q := orderedQueue()
+			q.add(3, "g")
+			q.fifo = true
+			q.onSettle = func(s drivers.Settlement) error {
+				if s.Message.ID == "m1" && s.Message.Attempt == 1 && s.Action == handler.Ack {
+					return fault(code)
+				}
+				return nil
+			}
+			w := start(t, q, func(_ context.Context, m *handler.Message) error {
+				o.add(m.ID)
+				return nil
+			}, consumer.Config{})
+			pass(29 * time.Second)
+			require.Equal(t, []string{"m1"}, o.all())
+			pass(2 * time.Second)
+			require.Equal(t, []string{"m1", "m1", "m2", "m3"}, o.all())
+			require.NoError(t, w.stop())
 		})
 	}
 }
@@ -209,41 +309,52 @@ func TestGroupsOfAnUnorderedQueueAreNoOrder(t *testing.T) {
 func TestTooManyWaitingMessagesPauseReceiving(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := orderedQueue()
-		q.add(1000, "g")
+		q.add(3000, "g")
 		w := start(t, q, lasting(10*time.Second), consumer.Config{Concurrency: 5})
 		pass(time.Second)
-		require.LessOrEqual(t, w.c.Stats().Waiting, 5+10+10)
+		require.InDelta(t, 1000, w.c.Stats().Waiting, 10)
 		require.Equal(t, 1, w.c.Stats().Running)
 		w.c.Abort()
 		require.ErrorIs(t, <-w.done, consumer.ErrDrainTimeout)
 	})
 }
 
-func TestALostLeaseAmongTheWaitingSendsTheLaterOnesBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var o order
-		q := orderedQueue()
-		q.add(4, "g")
-		receipts := map[string]string{}
-		q.onExtend = func(e drivers.Extension) error {
-			if receipts["m3"] == e.Receipt {
-				return fault(drivers.LeaseLost)
+func TestALostLeaseAmongTheWaitingIsNotOvertaken(t *testing.T) {
+	for _, elsewhere := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			var o order
+			q := orderedQueue()
+			q.add(4, "g")
+			receipts := map[string]string{}
+			q.onExtend = func(e drivers.Extension) error {
+				if receipts["m3"] == e.Receipt {
+					return fault(drivers.LeaseLost)
+				}
+				return nil
 			}
-			return nil
-		}
-		w := start(t, noting{q, receipts}, func(ctx context.Context, m *handler.Message) error {
-			o.add(m.ID)
-			return lasting(20*time.Second)(ctx, m)
-		}, consumer.Config{})
-		pass(41 * time.Second)
-		require.Equal(t, []string{"m1", "m2"}, o.all()[:2])
-		require.NotContains(t, o.all()[:2], "m3")
-		require.Len(t, w.events.of(handler.EventLeaseLost), 1)
-		require.Equal(t, "m3", w.events.of(handler.EventLeaseLost)[0].id)
-		require.Equal(t, "m4", w.events.of(handler.EventReleased)[0].id)
-		w.c.Abort()
-		require.ErrorIs(t, <-w.done, consumer.ErrDrainTimeout)
-	})
+			w := start(t, noting{q, receipts}, func(ctx context.Context, m *handler.Message) error {
+				o.add(m.ID)
+				return lasting(20*time.Second)(ctx, m)
+			}, consumer.Config{})
+			if elsewhere {
+				pass(29 * time.Second)
+				q.locked(func() { delete(q.flying, receipts["m3"]) })
+			}
+			pass(41 * time.Second)
+			require.Equal(t, []string{"m1", "m2"}, o.all()[:2])
+			require.Len(t, w.events.of(handler.EventLeaseLost), 1)
+			require.Equal(t, "m3", w.events.of(handler.EventLeaseLost)[0].id)
+			if elsewhere {
+				require.Equal(t, "m4", w.events.of(handler.EventReleased)[0].id)
+			} else {
+				pass(40 * time.Second)
+				require.Equal(t, []string{"m1", "m2", "m3", "m4"}, o.all(), "it came back to us: nothing is given back")
+				require.Zero(t, w.c.Stats().Released)
+			}
+			w.c.Abort()
+			<-w.done
+		})
+	}
 }
 
 // noting remembers the first receipt of each message.

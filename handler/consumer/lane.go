@@ -36,8 +36,10 @@ type lane struct {
 	pollers int
 	used    int           // handler slots that this lane has
 	busy    bool          // the latest receive brought all it asked for
-	quiet   bool          // the latest receive brought nothing
+	ask     int           // for how many messages the next receive asks, of several lanes
+	turns   int           // how many messages of the latest receives had their turn
 	took    time.Duration // how long handlers take, smoothed
+	usual   time.Duration // the same, known from the first on
 	groups  map[string]*group
 	blocked map[string]blockade
 }
@@ -46,7 +48,7 @@ type lane struct {
 const flushes = 32
 
 func newLane(c *Consumer, s Weighted) *lane {
-	l := &lane{c: c, source: s.Source, caps: s.Source.Capabilities(), weight: max(s.Weight, 1), quiet: true}
+	l := &lane{c: c, source: s.Source, caps: s.Source.Capabilities(), weight: max(s.Weight, 1)}
 	l.inspector, _ = s.Source.(drivers.Inspector)
 	l.origin = &handler.Origin{
 		Queue: l.caps.Queue, System: l.caps.System, MaxDelay: max(l.caps.MaxDelay, 0), Server: l.caps.Server,

@@ -206,6 +206,11 @@ func (f *flight) Fire(now time.Time) {
 			f.lose(handler.ErrLeaseLost)
 			return
 		}
+		if f.ending(now) {
+			f.mu.Unlock()
+			f.shed(now)
+			return
+		}
 		f.beat(now)
 		f.reschedule(now)
 	case parked:
@@ -234,6 +239,7 @@ func (f *flight) lose(cause error) {
 	}
 	f.lost = true
 	was := f.state
+	rerun := was == parked && f.verdict.rerun
 	if was == parked {
 		f.state = done
 	}
@@ -249,9 +255,15 @@ func (f *flight) lose(cause error) {
 		c.observe(handler.Event{Kind: handler.EventLeaseLost, Origin: f.lane.origin, Message: f.msg, Err: cause})
 	case parked:
 		c.mu.Lock()
-		c.parked--
+		c.leaveRoom(f)
+		back := c.groupDone(f, groupLost, 0)
 		c.mu.Unlock()
+		c.release(back)
 		c.gone(f)
+		if rerun {
+			c.counts.lost.Add(1)
+			c.observe(handler.Event{Kind: handler.EventLeaseLost, Origin: f.lane.origin, Message: f.msg, Err: cause})
+		}
 	case held, settling, done:
 		// A held one is found when its turn comes.
 	}
@@ -262,9 +274,40 @@ func (f *flight) reschedule(now time.Time) {
 	if !f.leased() {
 		return
 	}
-	at := f.deadline
-	if beat, _, ok := f.nextBeat(now); ok && beat.Before(at) {
-		at = beat
-	}
-	f.lane.c.heap.Set(&f.timer, at)
+	f.lane.c.heap.Set(&f.timer, f.nextCare(now))
 }
+
+// nextCare says when the lease needs care next: when it is to be extended or
+// ends, or shortly before its end if it can't be extended any more and no
+// handler needs it. f.mu is held.
+func (f *flight) nextCare(now time.Time) time.Time {
+	beat, _, ok := f.nextBeat(now)
+	switch {
+	case ok && beat.Before(f.deadline):
+		return beat
+	case !ok && f.unkeepable():
+		return f.deadline.Add(-f.endMargin())
+	default:
+		return f.deadline
+	}
+}
+
+// ending reports whether the lease of a message whose handler does not run is
+// about to end for good: it is better given back than lost. f.mu is held.
+func (f *flight) ending(now time.Time) bool {
+	if !f.leased() || now.Before(f.deadline.Add(-f.endMargin())) || !f.unkeepable() {
+		return false
+	}
+	_, _, ok := f.nextBeat(now)
+	return !ok
+}
+
+// unkeepable reports whether no handler runs and no extension is under way.
+// f.mu is held.
+func (f *flight) unkeepable() bool {
+	k := f.keep
+	return f.state != running && (k == nil || !k.sent && k.want == 0)
+}
+
+// endMargin is how long before its lease's end a message is given back.
+func (f *flight) endMargin() time.Duration { return min(2*time.Second, f.length/4) }

@@ -29,12 +29,12 @@ func (l *lane) poll() {
 		c.mu.Unlock()
 	}()
 	for {
-		n := c.acquire(w)
+		n, slots := c.acquire(w)
 		if n == 0 {
 			l.quit(true)
 			return
 		}
-		n, restricted, ok := c.admit(l, n)
+		n, slots, restricted, ok := c.admit(l, n, slots)
 		if !ok {
 			l.quit(true)
 			return
@@ -46,16 +46,16 @@ func (l *lane) poll() {
 		if restricted {
 			p = newProbe()
 		}
-		began, wait := time.Now(), l.wait()
+		began, wait := time.Now(), l.wait(slots)
 		ds, err := l.receive(n, wait)
 		if err == nil {
 			l.recovered()
-			l.deliver(ds, n, p, time.Since(began))
+			l.deliver(ds, n, slots, p, time.Since(began))
 			if restricted {
 				c.await(p)
 			}
 		} else {
-			c.giveBack(l, n)
+			c.missed(l, slots)
 		}
 		if restricted {
 			<-c.turn
@@ -108,11 +108,17 @@ func (l *lane) receive(n int, wait time.Duration) ([]drivers.Delivery, error) {
 // known soon.
 const afterOutage = time.Second
 
+// sharedWait is how long the receives of one lane of several wait that hold
+// handler slots.
+const sharedWait = time.Second
+
 // wait is how long the next receive may wait for a message.
-func (l *lane) wait() time.Duration {
+func (l *lane) wait(slots int) time.Duration {
 	switch wait := l.c.cfg.ReceiveWait; {
 	case l.outage.is():
 		return min(wait, afterOutage)
+	case slots > 0 && len(l.c.lanes) > 1:
+		return min(wait, sharedWait)
 	case l.c.cfg.UntilEmpty:
 		return min(wait, l.empty.wait(l.c.idleNow()))
 	default:
@@ -140,8 +146,9 @@ func (l *lane) quit(must bool) bool {
 	return true
 }
 
-// deliver takes in what a receive for n slots has brought, and how long it took.
-func (l *lane) deliver(ds []drivers.Delivery, n int, p *probe, took time.Duration) {
+// deliver takes in what a receive for n messages has brought, which holds the
+// given slots, and how long it took.
+func (l *lane) deliver(ds []drivers.Delivery, n, slots int, p *probe, took time.Duration) {
 	c := l.c
 	now := time.Now()
 	fs := l.newFlights(ds, now, p)
@@ -160,29 +167,36 @@ func (l *lane) deliver(ds []drivers.Delivery, n int, p *probe, took time.Duratio
 	}
 	var back []*flight
 	var delays []time.Duration
+	turns := 0
 	c.mu.Lock()
-	c.give(l, n)
-	l.busy = len(ds) >= n
-	l.quiet = len(ds) == 0
+	c.give(l, slots)
+	l.busy = slots > 0 && len(ds) >= n
+	if l.ask = len(ds); len(ds) >= n {
+		l.ask = 2 * n
+	}
 	for _, f := range fs {
 		c.link(f)
-		if c.stopping {
+		if c.stopping && !c.inTime(l, now) {
 			back, delays = append(back, f), append(delays, 0)
 			continue
 		}
-		if d := l.blockedFor(f, now); d > 0 {
+		if d := l.keptOut(f, now); d > 0 {
 			back, delays = append(back, f), append(delays, d)
 			continue
 		}
-		if l.queue(f) {
-			l.used++
-			c.free--
-			c.ready.push(f)
+		if l.queue(f, now) {
+			c.enqueue(f)
+			turns++
+		} else {
+			f.leaveProbe() // a gate learns of it when its turn comes
 		}
+	}
+	if len(fs) > 0 {
+		l.turns = max(turns, l.turns/2)
 	}
 	c.wake()
 	if l.busy && !c.stopping && l.pollers < l.mostPollers() && !l.outage.is() {
-		_, full := c.target(l)
+		_, full, _ := c.target(l)
 		if c.available() >= full && l.used+full <= c.share(l) && len(c.waiters) == 0 {
 			l.pollers++
 			go l.poll()
@@ -196,6 +210,16 @@ func (l *lane) deliver(ds []drivers.Delivery, n int, p *probe, took time.Duratio
 	if len(back) > 0 {
 		l.retries.Flush()
 	}
+}
+
+// missed notes that a receive failed, and returns its slots. The lane's share is
+// the others' until it has messages again.
+func (c *Consumer) missed(l *lane, slots int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.give(l, slots)
+	l.busy, l.ask = false, 0
+	c.grant()
 }
 
 func (c *Consumer) isStopping() bool {

@@ -61,37 +61,15 @@ func (c *Consumer) Run(ctx context.Context) error {
 // most [Config.StopTimeout]. It does not block.
 func (c *Consumer) Abort() { c.abortOnce.Do(func() { close(c.aborted) }) }
 
-// drain stops receiving, gives back what was not started, and waits for what
-// was.
+// drain stops receiving, has what is in hand handled as far as there is time,
+// and gives the rest back.
 func (c *Consumer) drain() error {
-	c.mu.Lock()
-	c.stopping = true
-	back := c.ready.drain()
-	for _, f := range back {
-		c.give(f.lane, 1)
-	}
-	var held []*flight
-	for f := c.live; f != nil; f = f.next {
-		held = append(held, f)
-	}
-	for _, l := range c.lanes {
-		for _, g := range l.groups {
-			waiting := g.wait.drain()
-			c.waiting -= len(waiting)
-			back = append(back, waiting...)
-		}
-	}
-	c.mu.Unlock()
-	close(c.stop)
-	c.release(back)
-	now := time.Now()
-	for _, f := range held {
-		f.giveAway(now)
-	}
-
+	now, budget := time.Now(), max(c.cfg.DrainTimeout, 0)
+	c.beginDrain(now, now.Add(budget))
 	grace := time.AfterFunc(pollGrace, c.endPolls)
 	defer grace.Stop()
-	drained := c.until(max(c.cfg.DrainTimeout, 0), c.aborted, func() bool { return c.running == 0 })
+	c.until(budget, c.aborted, func() bool { return c.running+c.unstarted() == 0 })
+	drained := c.endDrain(time.Now())
 	if !drained {
 		c.cancelHandlers()
 		c.until(c.cfg.StopTimeout, nil, func() bool { return c.running == 0 })
@@ -138,13 +116,7 @@ func (c *Consumer) polling() int {
 
 // cancelHandlers ends the grace period.
 func (c *Consumer) cancelHandlers() {
-	c.mu.Lock()
-	var fs []*flight
-	for f := c.live; f != nil; f = f.next {
-		fs = append(fs, f)
-	}
-	c.mu.Unlock()
-	for _, f := range fs {
+	for _, f := range c.flights() {
 		f.mu.Lock()
 		running := f.state == running
 		f.stopped = running

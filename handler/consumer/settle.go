@@ -31,14 +31,15 @@ func (f *flight) finish(v handler.Verdict, failure *drivers.Failure, now time.Ti
 		f.mu.Unlock()
 		f.lane.c.heap.Remove(&f.timer)
 		f.lane.c.late(f, v.Action, handler.ErrLeaseLost)
-		o.gone, o.group = true, groupFails
+		o.gone, o.group = true, groupLost
 		return
 	case v.Action == handler.Ack || v.Action == handler.Drop:
 		f.verdict = settlement{action: v.Action}
-		o.group = groupGoesOn
+		o.group = groupWaits
 	default:
 		if a = f.fails(&v, failure, now, o); o.park {
 			f.mu.Unlock()
+			f.lane.c.notePostponed(f, &v)
 			return
 		}
 	}
@@ -53,6 +54,7 @@ func (f *flight) finish(v handler.Verdict, failure *drivers.Failure, now time.Ti
 
 	if v.Action != handler.Ack {
 		f.tellAside(&v, a, now)
+		f.lane.c.notePostponed(f, &v)
 	}
 	if !waits {
 		f.lane.c.heap.Remove(&f.timer)
@@ -64,6 +66,7 @@ func (f *flight) finish(v handler.Verdict, failure *drivers.Failure, now time.Ti
 type aside struct {
 	noDLQ     bool          // there is no dead-letter queue
 	undelayed time.Duration // the delay that the provider cannot give
+	cut       time.Duration // the delay that was cut to the provider's longest
 }
 
 // fails decides what becomes of a message whose handler neither acked nor
@@ -82,7 +85,11 @@ func (f *flight) fails(v *handler.Verdict, failure *drivers.Failure, now time.Ti
 			o.group = groupWaits
 		}
 	case handler.Retry:
-		f.verdict.delayed, f.verdict.delay = v.Delayed, v.Delay
+		if (v.Postponed || f.group != nil) && f.rerun(v, now) {
+			o.park, o.group = true, groupWaits
+			return aside{}
+		}
+		f.verdict.delayed, f.verdict.delay, f.verdict.released = v.Delayed, v.Delay, v.Postponed
 		if f.stopped && !v.Delayed {
 			// It failed because it was cancelled, not for a reason of its own.
 			f.verdict.delayed = true
@@ -97,15 +104,19 @@ func (f *flight) fails(v *handler.Verdict, failure *drivers.Failure, now time.Ti
 		if l.caps.MaxDelay < 0 {
 			a.undelayed = asked
 		}
-		o.delay = f.verdict.delay
 	}
 	if m := l.caps.MaxDelay; f.verdict.delayed && m > 0 && f.verdict.delay > m {
 		if f.park(now) {
 			o.park = true
+			if f.group != nil {
+				o.group = groupWaits
+			}
 			return a
 		}
+		a.cut = f.verdict.delay
 		f.verdict.delay = m
 	}
+	o.delay = f.verdict.delay
 	return a
 }
 
@@ -123,6 +134,12 @@ func (f *flight) tellAside(v *handler.Verdict, a aside, now time.Time) {
 				"queue", l.caps.Queue, "message", f.msg.ID, "delay", a.undelayed, "not_logged", missed)
 		}
 	}
+	if a.cut > 0 {
+		if missed, ok := l.noDelay.Allow(now, time.Minute); ok {
+			c.log.Warn("the message is given back with a shorter delay than its retry's: it comes back early",
+				"queue", l.caps.Queue, "message", f.msg.ID, "delay", a.cut, "longest", l.caps.MaxDelay, "not_logged", missed)
+		}
+	}
 	if v.Action == handler.Drop {
 		c.log.Info("message discarded", "queue", l.caps.Queue, "message", f.msg.ID, "attempt", f.msg.Attempt, "reason", invoke.Text(v.Err))
 	}
@@ -135,6 +152,26 @@ func (f *flight) capDelay(d time.Duration, now time.Time) time.Duration {
 		return 0
 	}
 	return max(f.capLease(d, now), 0)
+}
+
+// capRetry is capDelay for a delay that is given in one settlement.
+func (f *flight) capRetry(d time.Duration, now time.Time) time.Duration {
+	d = f.capDelay(d, now)
+	if m := f.lane.caps.MaxDelay; m > 0 {
+		d = min(d, m)
+	}
+	return d
+}
+
+// notePostponed counts a postponement.
+//
+//go:noinline
+func (c *Consumer) notePostponed(f *flight, v *handler.Verdict) {
+	if !v.Postponed {
+		return
+	}
+	c.counts.postponed.Add(1)
+	c.observe(handler.Event{Kind: handler.EventPostponed, Origin: f.lane.origin, Message: f.msg, Duration: v.Delay, Err: v.Err})
 }
 
 // late reports a verdict that was not carried out.
@@ -167,7 +204,12 @@ func (f *flight) submit(now time.Time) {
 			due = now
 		}
 	}
-	f.batcher().Add(f, due)
+	if f.group != nil {
+		// Its group waits for it.
+		f.batcher().AddSoon(f, due)
+	} else {
+		f.batcher().Add(f, due)
+	}
 	if l.c.cfg.SettleDelay < 0 {
 		f.batcher().Flush()
 	}
@@ -213,7 +255,8 @@ func (l *lane) settle(fs []*flight, left time.Duration) {
 	for i, f := range fs {
 		v := &f.verdict
 		ss[i] = drivers.Settlement{
-			Receipt: f.receipt, Message: f.msg, Action: v.action, Delay: v.delay, Delayed: v.delayed, Failure: v.failure,
+			Receipt: f.receipt, Message: f.msg, Action: v.action, Delay: v.delay, Delayed: v.delayed,
+			Released: v.released, Failure: v.failure,
 		}
 	}
 	ctx, cancel := context.WithTimeout(l.c.ops, min(l.settleTimeout(), left))
@@ -334,15 +377,21 @@ func (l *lane) settled(f *flight, now time.Time, err error) bool {
 
 // close ends a settlement; its group goes on where it waited for this.
 func (l *lane) close(f *flight, ok bool) bool {
-	if f.group == nil || f.verdict.action != handler.DeadLetter {
+	if f.group == nil || f.verdict.action == handler.Retry {
 		return true
 	}
-	o := groupFails
-	if ok {
-		o = groupGoesOn
+	o, delay := groupGoesOn, time.Duration(0)
+	if !ok {
+		// It is delivered again when its lease ends; the later ones must not be
+		// handled before it.
+		o = groupLost
+		if f.leased() {
+			delay = time.Until(f.deadline)
+		}
 	}
 	l.c.mu.Lock()
-	back := l.c.groupDone(f, o, 0)
+	back := l.c.groupDone(f, o, delay)
+	l.c.grant()
 	l.c.mu.Unlock()
 	l.c.release(back)
 	return true

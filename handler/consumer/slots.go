@@ -7,6 +7,7 @@ type waiter struct {
 	lane *lane
 	// want is the most it can use, full the least that it is content with.
 	want, full int
+	ask        int // how many messages to ask for, if that is more than its slots
 	got        int
 	partial    bool // it was told that there are some slots, but fewer than full
 	ch         chan struct{}
@@ -15,15 +16,23 @@ type waiter struct {
 func newWaiter(l *lane) *waiter { return &waiter{lane: l, ch: make(chan struct{}, 1)} }
 
 // acquire waits for handler slots: for a whole batch's worth while the lane is
-// busy, but not for long once there are some. It returns 0 when the consumer
-// stops.
-func (c *Consumer) acquire(w *waiter) int {
+// busy, but not for long once there are some. It returns how many messages to
+// ask for, 0 if the consumer stops, and the slots that it has taken for them.
+//
+// Of several lanes, one with few messages takes no slot, since its long poll
+// would keep it from the others. What it brings waits for a slot in hand.
+func (c *Consumer) acquire(w *waiter) (n, slots int) {
 	c.mu.Lock()
 	if c.stopping {
 		c.mu.Unlock()
-		return 0
+		return 0, 0
 	}
-	w.want, w.full = c.target(w.lane)
+	if l := w.lane; len(c.lanes) > 1 && !l.busy && l.ask <= fewMessages && c.room() > 0 {
+		n = max(l.ask, 1)
+		c.mu.Unlock()
+		return n, 0
+	}
+	w.want, w.full, w.ask = c.target(w.lane)
 	w.got, w.partial = 0, false
 	select { // a signal of the last time
 	case <-w.ch:
@@ -54,7 +63,7 @@ func (c *Consumer) acquire(w *waiter) int {
 			c.forget(w)
 			c.give(w.lane, w.got)
 			c.mu.Unlock()
-			return 0
+			return 0, 0
 		}
 		if w.got == 0 && rang {
 			// First it is content with half a batch; a request for a few
@@ -71,8 +80,11 @@ func (c *Consumer) acquire(w *waiter) int {
 		}
 	}
 	c.mu.Unlock()
-	return w.got
+	return max(w.got, w.ask), w.got
 }
+
+// fewMessages is how many messages a lane may ask for without handler slots.
+const fewMessages = 2
 
 // patience is how long a poller waits for slots enough to fill a batch, once it
 // could have some: long enough for handlers that take a few milliseconds, and
@@ -91,18 +103,21 @@ func (l *lane) mostPollers() int {
 	return min(l.c.cfg.MaxPollers, max(share/full, 1))
 }
 
-// target says how many slots a lane's poller wants and with how many it is
-// content. c.mu is held.
-func (c *Consumer) target(l *lane) (want, full int) {
+// target says how many slots a lane's poller wants, with how many it is content,
+// and for how many messages it asks if that is more. c.mu is held.
+func (c *Consumer) target(l *lane) (want, full, ask int) {
 	share := c.share(l)
 	want = max(min(max(l.caps.MaxReceive, 1), share), 1)
-	if l.quiet && len(c.lanes) > 1 {
-		// Its long poll keeps the slot for so long that the others would miss
-		// it.
-		want = 1
+	if len(c.lanes) > 1 {
+		// Slots that it asks for in vain, the others miss: it begins slowly.
+		want = min(want, l.ask)
+	}
+	if l.groups != nil && l.turns < want {
+		// Most of what a receive brings waits for its group, not for a slot.
+		want, ask = max(l.turns, 1), want
 	}
 	if !l.busy {
-		return want, 1
+		return want, 1, ask
 	}
 	// Two batches take turns. What an idle lane's long poll holds is not there to
 	// be shared: counting on it, one of the two would wait for a slot in vain.
@@ -112,7 +127,7 @@ func (c *Consumer) target(l *lane) (want, full int) {
 			usable -= other.used
 		}
 	}
-	return want, max(min(want, usable/2), 1)
+	return want, max(min(want, usable/2), 1), ask
 }
 
 // share is how many slots a lane may have: all, but for those of the other
@@ -128,10 +143,19 @@ func (c *Consumer) share(l *lane) int {
 }
 
 // available is how many messages may be received now: not more than there are
-// free slots, and none while too many wait for their group or for the provider
-// to take their verdict. c.mu is held.
+// free slots, and none while too much is in hand. c.mu is held.
 func (c *Consumer) available() int {
-	return min(c.free, c.maxWaiting-c.waiting, c.maxUnsettled-c.unsettled())
+	return min(c.free, c.room())
+}
+
+// room is how many more messages may be in hand: none while too many wait for
+// their group, for their time, or for the provider to take their verdict. c.mu
+// is held.
+func (c *Consumer) room() int {
+	if c.handBytes >= maxHandBytes {
+		return 0
+	}
+	return min(c.maxWaiting-c.waiting, maxHand-c.waiting-c.reruns, c.maxUnsettled-c.unsettled())
 }
 
 // unsettled is how many messages wait for the provider to take their verdict.

@@ -10,9 +10,10 @@ import (
 // happening now.
 type Stats struct {
 	// Received counts deliveries; Acked, Retried, DeadLettered and Discarded
-	// the verdicts that the provider has taken; Released the messages that were
-	// given back unhandled.
-	Received, Acked, Retried, DeadLettered, Discarded, Released uint64
+	// the verdicts that the provider has taken, or that were carried out here;
+	// Released the messages that were given back unhandled; Postponed the
+	// postponements, after which a message is handled again here or given back.
+	Received, Acked, Retried, DeadLettered, Discarded, Released, Postponed uint64
 	// LeasesLost counts leases that ended before their handler; Late the
 	// verdicts that came after; Unsettled the verdicts that the provider did not
 	// take in time.
@@ -23,17 +24,18 @@ type Stats struct {
 	Extended, Panics, HookFailures uint64
 
 	// Running is how many handlers are at work; Waiting how many messages wait
-	// for their turn or their group; Parked how many retries are held back here
-	// because their delay is longer than the provider's longest; Settling how
-	// many verdicts are on their way.
+	// for their turn or their group; Parked how many are kept in hand for a time:
+	// postponed ones, failed heads of ordered groups, and retries whose delay is
+	// longer than the provider's longest; Settling how many verdicts are on their
+	// way.
 	Running, Waiting, Parked, Settling int
 	// Pollers is how many receives may be on their way.
 	Pollers int
 }
 
 type counts struct {
-	received, acked, retried, lettered, discarded, released atomic.Uint64
-	lost, late, failed, extended, panics, gates             atomic.Uint64
+	received, acked, retried, lettered, discarded, released, postponed atomic.Uint64
+	lost, late, failed, extended, panics, gates                        atomic.Uint64
 }
 
 func (n *counts) settled(v *settlement) {
@@ -56,7 +58,7 @@ func (c *Consumer) Stats() Stats {
 	n := &c.counts
 	s := Stats{
 		Received: n.received.Load(), Acked: n.acked.Load(), Retried: n.retried.Load(),
-		DeadLettered: n.lettered.Load(), Discarded: n.discarded.Load(), Released: n.released.Load(),
+		DeadLettered: n.lettered.Load(), Discarded: n.discarded.Load(), Released: n.released.Load(), Postponed: n.postponed.Load(),
 		LeasesLost: n.lost.Load(), Late: n.late.Load(), Unsettled: n.failed.Load(),
 		Extended: n.extended.Load(), Panics: n.panics.Load(), HookFailures: n.gates.Load() + c.told.Failures(),
 	}

@@ -81,6 +81,11 @@ func (c *Consumer) next(last *flight, o outcome, woken bool) (f *flight, waited 
 	for {
 		if c.ready.len() > 0 {
 			f = c.ready.pop()
+			if c.stopping && !c.inTime(f.lane, time.Now()) {
+				c.giveUp(f)
+				waited = true
+				continue
+			}
 			c.running++
 			c.wake()
 			c.mu.Unlock()
@@ -111,6 +116,17 @@ func (c *Consumer) next(last *flight, o outcome, woken bool) (f *flight, waited 
 	}
 }
 
+// giveUp gives a ready flight back, and with it what waits in its group. c.mu is
+// held, but not meanwhile.
+func (c *Consumer) giveUp(f *flight) {
+	c.give(f.lane, 1)
+	back := append([]*flight{f}, c.groupDone(f, groupFails, 0)...)
+	c.changed()
+	c.mu.Unlock()
+	c.release(back)
+	c.mu.Lock()
+}
+
 // expecting says whether more messages are likely to come at once. c.mu is held.
 func (c *Consumer) expecting() bool {
 	for _, l := range c.lanes {
@@ -126,7 +142,7 @@ type outcome struct {
 	ended time.Time // when the handler returned; zero where none was called
 	took  time.Duration
 	gone  bool          // nothing is left to be done
-	park  bool          // its retry waits here
+	park  bool          // it is parked
 	group groupOutcome  // for the later ones of its group
 	delay time.Duration // of its retry, where the group fails
 }
@@ -136,12 +152,14 @@ type outcome struct {
 func (c *Consumer) leave(f *flight, o outcome) []*flight {
 	c.running--
 	c.give(f.lane, 1)
-	f.lane.took += (o.took - f.lane.took) / 16
+	l := f.lane
+	l.took += (o.took - l.took) / 16
+	if l.usual == 0 {
+		l.usual = o.took
+	}
+	l.usual += (o.took - l.usual) / 8
 	if o.gone {
 		c.unlink(f)
-	}
-	if o.park {
-		c.parked++
 	}
 	back := c.groupDone(f, o.group, o.delay)
 	c.grant()
@@ -175,7 +193,7 @@ func (c *Consumer) lapsed(f *flight) outcome {
 	c.observe(handler.Event{Kind: handler.EventLeaseLost, Origin: f.lane.origin, Message: f.msg, Err: handler.ErrLeaseLost})
 	f.probe.started()
 	f.probe.finished()
-	return outcome{gone: true, group: groupFails}
+	return outcome{gone: true, group: groupLost}
 }
 
 //go:noinline
@@ -235,7 +253,11 @@ func (c *Consumer) failureOf(f *flight, err error, now time.Time) (handler.Verdi
 	if v.Action != handler.DeadLetter {
 		return v, nil
 	}
-	return v, verdict.Failure(v.Err, f.msg, now, c.cfg.Name)
+	failure := verdict.Failure(v.Err, f.msg, now, c.cfg.Name)
+	if failure.First.IsZero() {
+		failure.First = f.failed
+	}
+	return v, failure
 }
 
 //go:noinline

@@ -30,6 +30,7 @@ type Batcher[T any] struct {
 	pending  []T
 	due      time.Time // when pending must be flushed
 	eager    bool      // flush until nothing is pending
+	soon     bool      // flush when a flush on its way ends
 	inFlight int
 	timer    *time.Timer
 	spare    [][]T // batches to reuse
@@ -45,7 +46,12 @@ func New[T any](cfg Config[T]) *Batcher[T] {
 func (b *Batcher[T]) Add(item T, due time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.pending) == 0 && b.pending == nil {
+	b.add(item, due)
+}
+
+// add adds item. b.mu is held.
+func (b *Batcher[T]) add(item T, due time.Time) {
+	if b.pending == nil {
 		b.pending = b.buffer()
 	}
 	b.pending = append(b.pending, item)
@@ -60,6 +66,19 @@ func (b *Batcher[T]) Add(item T, due time.Time) {
 	if len(b.pending) >= b.cfg.Max || b.eager {
 		b.launch()
 	}
+}
+
+// AddSoon has item flushed now if no flush is on its way, and otherwise when one
+// ends, or at the given time or before. What is added meanwhile shares the next
+// flush. It does not block.
+func (b *Batcher[T]) AddSoon(item T, due time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.inFlight == 0 {
+		due = time.Now()
+	}
+	b.soon = true
+	b.add(item, due)
 }
 
 // Flush has everything that is pending flushed now. It does not block.
@@ -150,7 +169,7 @@ func (b *Batcher[T]) launch() {
 
 // ready says whether what is pending is to be flushed now. b.mu is held.
 func (b *Batcher[T]) ready() bool {
-	return len(b.pending) >= b.cfg.Max || len(b.pending) > 0 && (b.eager || !time.Now().Before(b.due))
+	return len(b.pending) >= b.cfg.Max || len(b.pending) > 0 && (b.eager || b.soon || !time.Now().Before(b.due))
 }
 
 // take cuts the next batch from what is pending. b.mu is held.
@@ -158,7 +177,7 @@ func (b *Batcher[T]) take() []T {
 	if len(b.pending) <= b.cfg.Max {
 		items := b.pending
 		b.pending = nil
-		b.eager = false
+		b.eager, b.soon = false, false
 		return items
 	}
 	items := append(b.buffer(), b.pending[:b.cfg.Max]...)
