@@ -37,7 +37,7 @@ func (k *worker) checkStart(m *message, r *run) {
 		return
 	}
 	for _, other := range w.p.messages {
-		if other == m || other.group != m.group {
+		if other == m || other.group != m.group || w.p.queue == onPubSub && !other.onlyOn(k) {
 			continue
 		}
 		for _, o := range other.runs {
@@ -45,10 +45,22 @@ func (k *worker) checkStart(m *message, r *run) {
 				w.find(ruleOverlap, m, "its handler begins on %v while that of %s, of its group, runs %v", r, other.id, o)
 			}
 		}
-		if other.index < m.index && other.left.IsZero() && m.calls == 1 {
+		if w.p.queue != onPubSub && other.index < m.index && other.left.IsZero() && m.calls == 1 {
 			w.before = append(w.before, before{other, m, time.Now(), k.name})
 		}
 	}
+}
+
+// onlyOn is true for a message that was delivered to no other worker than k. Where
+// the Pub/Sub service has one batch of an ordering key out at a time, its fake
+// delivers to others what comes behind it, and a batch in any order.
+func (m *message) onlyOn(k *worker) bool {
+	for _, d := range m.deliveries {
+		if d.worker != k || d.lost {
+			return false
+		}
+	}
+	return len(m.deliveries) > 0
 }
 
 func stolen(r *run) bool { return r.delivery != nil && r.delivery.stolen }

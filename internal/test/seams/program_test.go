@@ -3,7 +3,6 @@ package seams
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"time"
 )
@@ -25,20 +24,19 @@ type program struct {
 	queue string
 	seed  uint64
 
-	ordered      bool
-	lease        time.Duration
-	maxAttempts  int
-	dedupe       bool // the queue drops a dedupe ID that it has seen
-	idempotent   bool // the middleware is in the chain
-	backoff      bool // so is that of retries
-	heartbeat    bool // and that
-	workers      int
-	concurrency  int
-	hookFaults   int // percent of the calls of hooks that panic
-	drain, stop  time.Duration
-	steps        []step
-	messages     []*message
-	shortestStep time.Duration
+	ordered     bool
+	lease       time.Duration
+	maxAttempts int
+	dedupe      bool // the queue drops a dedupe ID that it has seen
+	idempotent  bool // the middleware is in the chain
+	backoff     bool // so is that of retries
+	heartbeat   bool // and that
+	workers     int
+	concurrency int
+	hookFaults  int // percent of the calls of hooks that panic
+	drain, stop time.Duration
+	steps       []step
+	messages    []*message
 }
 
 func (p *program) String() string {
@@ -179,7 +177,7 @@ func generate(queue string, seed uint64) *program {
 	if r.chance(25) {
 		p.hookFaults = 1 + r.IntN(20)
 	}
-	if os.Getenv("NOHOOKS") != "" {
+	if !*flagAll {
 		p.hookFaults = 0
 	}
 	switch queue {

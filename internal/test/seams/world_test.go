@@ -135,6 +135,7 @@ type world struct {
 	log       []event
 	workers   []*worker
 	before    []before
+	moved     time.Time // when something last happened to a message
 	gate      *gate
 }
 
@@ -192,6 +193,7 @@ func (w *world) find(rule string, m *message, format string, args ...any) {
 
 // note adds a line to a message's history. w.mu is held.
 func (w *world) note(m *message, format string, args ...any) {
+	w.moved = time.Now()
 	m.events = append(m.events, event{time.Now(), fmt.Sprintf(format, args...)})
 }
 
