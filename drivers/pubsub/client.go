@@ -67,9 +67,15 @@ func emulatorHost() string {
 	return strings.TrimSuffix(host, "/")
 }
 
-// keepAlive has a dead connection found out: on Linux the timeout also bounds how
-// long sent data may stay unacknowledged.
-var keepAlive = keepalive.ClientParameters{Time: 5 * time.Minute, Timeout: 20 * time.Second}
+// keepAlive has a dead connection found out, and replaced, within 40 seconds: a
+// connection on which nothing came for Time while a call waits is asked for a sign of
+// life. On Linux the timeout also bounds how long sent data may stay unacknowledged.
+//
+// A server may refuse clients that ask more often than every five minutes without
+// data between (gRPC's too_many_pings). A Pull is answered every 20 seconds at
+// most, so that a live server is asked once between two answers, and gRPC servers
+// let two pass.
+var keepAlive = keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 15 * time.Second}
 
 // dial makes clients with one connection. Without it, a Pull that waits could
 // not tell an idle queue from a lost connection; and one HTTP/2 connection carries

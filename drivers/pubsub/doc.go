@@ -42,6 +42,17 @@
 // late one reports a lost lease. The attempt number is known only where the
 // subscription has a dead-letter policy; elsewhere it is 0.
 //
+// A message that is given back unhandled (a nack) counts as a delivery attempt if the
+// subscription has a dead-letter policy, and elsewhere nothing counts it. The
+// service cannot be told otherwise, so that the runtime keeps what it can.
+//
+// A Pull to which no answer comes has failed, and so has a connection that gives no
+// sign of life for 35 seconds: silence is told from idleness within a minute. Other
+// ways in which emulators end an idle Pull are no failure.
+//
+// Credentials that expire after the queue was opened are an outage
+// ([drivers.Transient]); a right that is missing is [drivers.Denied].
+//
 // A message waits for its turn on the server, so that its lease begins somewhere
 // between the request and the response of a Pull. A delivery's deadline is
 // counted from the request, but not from earlier than a quarter of the lease
@@ -66,7 +77,7 @@
 // # Verdict mapping
 //
 //	ack, drop             Acknowledge
-//	retry                 ModifyAckDeadline(0): a nack, after which the
+//	retry, release        ModifyAckDeadline(0): a nack, after which the
 //	                      subscription's retry policy decides
 //	retry with a delay    ModifyAckDeadline(delay); the delay of a retry policy
 //	                      comes on top of it

@@ -15,7 +15,7 @@ import (
 var codeOf = map[codes.Code]drivers.Code{
 	codes.NotFound:           drivers.NotFound,
 	codes.PermissionDenied:   drivers.Denied,
-	codes.Unauthenticated:    drivers.Denied,
+	codes.Unauthenticated:    drivers.Transient, // but for opening: see wrap
 	codes.InvalidArgument:    drivers.Invalid,
 	codes.OutOfRange:         drivers.Invalid,
 	codes.AlreadyExists:      drivers.Invalid,
@@ -37,8 +37,18 @@ func wrap(ctx context.Context, on name, op string, err error) error {
 		return nil
 	}
 	code := codeOf[status.Code(err)]
-	return drivers.Wrap(ctx, code, on.String(), op, err, remedy(code, on, op))
+	if status.Code(err) != codes.Unauthenticated {
+		return drivers.Wrap(ctx, code, on.String(), op, err, remedy(code, on, op))
+	}
+	// Credentials that were good when the queue was opened have expired, and are
+	// renewed: an outage. PermissionDenied is a right that is missing.
+	if op == "open" {
+		code = drivers.Denied
+	}
+	return drivers.Wrap(ctx, code, on.String(), op, err, remedyCredentials)
 }
+
+const remedyCredentials = "the credentials have expired or are not valid: renew them; gcloud auth application-default print-access-token tries them"
 
 // remedy says what may be done about an error.
 func remedy(code drivers.Code, on name, op string) string {

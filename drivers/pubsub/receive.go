@@ -26,8 +26,12 @@ const (
 	// askTimeout bounds a Pull that does not wait.
 	askTimeout = 10 * time.Second
 	// wayBack is how long after its deadline an answer to a Pull is still waited
-	// for.
+	// for. A Pull without one by then has failed: an outage must not look like an
+	// idle queue.
 	wayBack = 5 * time.Second
+	// idlePull is how long a Pull must have waited at an emulator to count as idle
+	// if the emulator then ends it with an error of its own.
+	idlePull = time.Second
 	// emulatorSlack is how much longer than it is to wait an emulator is given to
 	// answer. It shares a machine with the test that it serves, is late when that
 	// is busy, and would lease messages in an answer that comes too late.
@@ -80,9 +84,9 @@ func (s *Source) receiveOnce(ctx context.Context, most int, wait time.Duration) 
 	if len(rms) == 0 {
 		return nil, true, nil
 	}
-	deadline := from.Add(s.native)
+	deadline, lease := from.Add(s.native), s.native
 	if s.lease > 0 {
-		deadline = s.give(ctx, rms, from)
+		deadline, lease = s.give(ctx, rms, from)
 	}
 	ds = make([]drivers.Delivery, len(rms))
 	var ms []handler.Message
@@ -91,7 +95,7 @@ func (s *Source) receiveOnce(ctx context.Context, most int, wait time.Duration) 
 			ms = make([]handler.Message, min(slab, len(rms)-i))
 		}
 		decodeTo(&ms[0], rm)
-		ds[i] = drivers.Delivery{Message: &ms[0], Receipt: rm.GetAckId(), Deadline: deadline}
+		ds[i] = drivers.Delivery{Message: &ms[0], Receipt: rm.GetAckId(), Deadline: deadline, Lease: lease}
 		ms = ms[1:]
 	}
 	return ds, true, nil
@@ -123,6 +127,8 @@ func (s *Source) pull(ctx context.Context, op string, sub name, most int, wait t
 	resp, err := s.c.subscriptions.Pull(pctx, req, once)
 	switch code := status.Code(err); {
 	case err == nil:
+	case ctx.Err() == nil && s.life.Err() == nil && s.idle(code, wait, time.Since(began)):
+		return nil, began, nil
 	case ctx.Err() != nil || s.life.Err() != nil || code != codes.DeadlineExceeded:
 		return nil, began, s.wrap(ctx, sub, op, err)
 	case pctx.Err() == nil:
@@ -130,7 +136,7 @@ func (s *Source) pull(ctx context.Context, op string, sub name, most int, wait t
 	case wait <= 0:
 		return nil, began, s.wrap(ctx, sub, op, err)
 	default:
-		return nil, began, s.disconnected()
+		return nil, began, s.unanswered(time.Since(began))
 	}
 	// See "Delivery" in the package's comment.
 	from := began
@@ -158,32 +164,48 @@ func soonest(ctx context.Context, end time.Time) bool {
 	return !ok || end.Before(at)
 }
 
-// disconnected tells whether a Pull that was not answered in time never reached
-// the service: an outage must not look like an idle queue.
-func (s *Source) disconnected() error {
-	if s.c.conn == nil { // the caller's, and there may be several
-		return nil
-	}
-	switch state := s.c.conn.GetState(); state {
-	case connectivity.Connecting, connectivity.TransientFailure:
-		return &drivers.Error{Code: drivers.Transient, Queue: s.sub.String(), Op: "receive",
-			Err: errors.New("no connection to " + s.caps.Server), Remedy: remedy(drivers.Transient, s.sub, "receive")}
+// idle reports whether a Pull that ended with an error after some time did so
+// because there was nothing to return. The service answers DeadlineExceeded.
+// Emulators have their own ways: a response without a status, Unknown, Canceled,
+// or the end of the stream.
+func (s *Source) idle(code codes.Code, wait, took time.Duration) bool {
+	switch code {
+	case codes.Unknown, codes.Canceled, codes.Internal, codes.Aborted:
 	default:
-		return nil
+		return false
 	}
+	if wait <= 0 {
+		return false
+	}
+	return s.c.emulated && took >= min(idlePull, wait/2) || took >= wait
+}
+
+// unanswered is the error of a Pull to which no answer came, not even that there
+// is nothing.
+func (s *Source) unanswered(after time.Duration) error {
+	what := "no answer from " + s.caps.Server + " within " + after.Round(time.Second).String()
+	if s.c.conn != nil { // otherwise it is the caller's, and there may be several
+		switch s.c.conn.GetState() {
+		case connectivity.Connecting, connectivity.TransientFailure:
+			what = "no connection to " + s.caps.Server
+		}
+	}
+	return &drivers.Error{Code: drivers.Transient, Queue: s.sub.String(), Op: "receive",
+		Err: errors.New(what), Remedy: remedy(drivers.Transient, s.sub, "receive")}
 }
 
 // give gives the messages this source's own lease. Where that fails they have the
 // subscription's, which is shorter or was to be cut: from is good either way.
-func (s *Source) give(ctx context.Context, rms []*pubsubpb.ReceivedMessage, from time.Time) time.Time {
+func (s *Source) give(ctx context.Context, rms []*pubsubpb.ReceivedMessage, from time.Time) (deadline time.Time, lease time.Duration) {
 	now := time.Now()
 	err := s.c.subscriptions.ModifyAckDeadline(ctx, &pubsubpb.ModifyAckDeadlineRequest{
 		Subscription: s.sub.String(), AckIds: ackIDs(rms), AckDeadlineSeconds: seconds(s.lease),
 	}, once)
 	if err != nil {
-		return from.Add(min(s.lease, s.native))
+		lease = min(s.lease, s.native)
+		return from.Add(lease), lease
 	}
-	return now.Add(s.lease)
+	return now.Add(s.lease), s.lease
 }
 
 // skip acknowledges the messages that a redrive aimed at another subscription and

@@ -59,7 +59,7 @@ func TestReceiveClassifiesErrors(t *testing.T) {
 	for code, want := range map[codes.Code]drivers.Code{
 		codes.NotFound:           drivers.NotFound,
 		codes.PermissionDenied:   drivers.Denied,
-		codes.Unauthenticated:    drivers.Denied,
+		codes.Unauthenticated:    drivers.Transient,
 		codes.ResourceExhausted:  drivers.Throttled,
 		codes.Unavailable:        drivers.Transient,
 		codes.Internal:           drivers.Transient,
