@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
 	"github.com/sluice-go/sluice/internal/seldom"
+	"github.com/sluice-go/sluice/internal/suspend"
 	"github.com/sluice-go/sluice/internal/timer"
 )
 
@@ -37,6 +38,8 @@ type Consumer struct {
 	handler handler.Handler
 	lanes   []*lane
 	heap    *timer.Heap
+	asleep  func() time.Duration // for how long the machine was suspended
+	slept   atomic.Int64         // what asleep returned when leases were judged last
 
 	// base is the context of handlers, without what ends Run's; ops that of
 	// requests to the provider, which ends when Run returns; polls that of
@@ -129,6 +132,7 @@ func NewWeighted(sources []Weighted, h handler.Handler, cfg *Config) (*Consumer,
 		cfg: full, log: full.Logger, handler: h,
 		told:    invoke.NewObservers(full.Observers, full.Logger),
 		heap:    timer.New(),
+		asleep:  suspend.Total,
 		stop:    make(chan struct{}),
 		aborted: make(chan struct{}),
 		failed:  make(chan error, 1),

@@ -131,6 +131,7 @@ func (f *flight) takeWant(now time.Time) (by time.Duration, ok bool) {
 // flushExtensions sends a batch of extensions, each within its lease: a standard
 // SQS queue lets an old receipt extend the lease of whoever has the message now.
 func (l *lane) flushExtensions(fs []*flight) {
+	l.c.noteSleep()
 	// What is over is found by takeWant, which answers those who wait for it.
 	inTime(fs, l.extend, func(fs []*flight) { l.extend(fs, 0) })
 }
@@ -138,7 +139,7 @@ func (l *lane) flushExtensions(fs []*flight) {
 // extend sends one request of extensions, of whose leases the shortest has the
 // given time left.
 func (l *lane) extend(fs []*flight, left time.Duration) {
-	now := time.Now()
+	slept, now := l.c.asleep(), time.Now()
 	es := make([]drivers.Extension, 0, len(fs))
 	sent := fs[:0]
 	for _, f := range fs {
@@ -161,6 +162,9 @@ func (l *lane) extend(fs []*flight, left time.Duration) {
 		errs = l.overErrors(len(es))
 	}
 	cancel()
+	if slept = l.c.asleep() - slept; slept > jitter {
+		now = now.Add(-slept) // the provider may have answered before
+	}
 	for i, f := range sent {
 		f.extended(now, es[i].By, itemError(errs, i, len(es)))
 	}

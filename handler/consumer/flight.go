@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"sync"
 	"time"
 
@@ -98,11 +99,8 @@ func (l *lane) newFlights(ds []drivers.Delivery, now time.Time, p *probe) []*fli
 		free = free[1:]
 		f.lane, f.msg, f.receipt, f.received, f.probe = l, d.Message, d.Receipt, now, p
 		f.body, f.attrs, f.attempt = d.Message.Body, d.Message.Attributes, d.Message.Attempt
-		f.deadline = d.Deadline
-		f.length = l.caps.Lease
-		if f.length <= 0 {
-			f.length = d.Deadline.Sub(now)
-		}
+		f.deadline = byThisClock(d.Deadline, now)
+		f.length = cmp.Or(max(d.Lease, 0), l.caps.Lease, f.deadline.Sub(now))
 		f.ctx.base = l.c.base
 		f.timer.Owner = f
 		d.Message.Bind(l.origin, (*lease)(f))
@@ -117,6 +115,16 @@ func (f *flight) interrupted() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.lost || f.stopped
+}
+
+// byThisClock gives a deadline that a driver left without its monotonic part
+// one, by the wall clock of this moment: a later step of that clock must not move
+// it.
+func byThisClock(t, now time.Time) time.Time {
+	if t.IsZero() || t != t.Round(0) { //nolint:staticcheck // Round takes the monotonic part away
+		return t
+	}
+	return now.Add(t.Sub(now))
 }
 
 // leased reports whether the delivery has a deadline at all.

@@ -40,7 +40,7 @@ func start(t *testing.T, q drivers.Source, h handler.HandlerFunc, cfg consumer.C
 func startAll(t *testing.T, sources []consumer.Weighted, h handler.HandlerFunc, cfg consumer.Config) *world {
 	t.Helper()
 	w := &world{t: t, logs: &logs{}, events: &events{}, done: make(chan error, 1), ended: make(chan struct{})}
-	cfg.Logger = slog.New(slog.NewTextHandler(w.logs, nil))
+	cfg.Logger = w.logs.logger()
 	cfg.Observers = append(cfg.Observers, w.events)
 	c, err := consumer.NewWeighted(sources, h, &cfg)
 	require.NoError(t, err)
@@ -84,6 +84,9 @@ func (l *logs) Write(p []byte) (int, error) {
 	defer l.mu.Unlock()
 	return l.buf.Write(p)
 }
+
+// logger returns a logger that writes there.
+func (l *logs) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
 // count says how many lines contain text.
 func (l *logs) count(text string) int {

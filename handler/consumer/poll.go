@@ -101,7 +101,17 @@ func (l *lane) poll() {
 func (l *lane) receive(n int, wait time.Duration) ([]drivers.Delivery, error) {
 	ctx, cancel := context.WithTimeout(l.c.polls, wait+receiveGrace)
 	defer cancel()
-	return l.source.Receive(ctx, n, wait)
+	slept := l.c.asleep()
+	ds, err := l.source.Receive(ctx, n, wait)
+	if slept = l.c.asleep() - slept; slept > jitter {
+		// The leases may have been given before the machine was suspended.
+		for i := range ds {
+			if !ds[i].Deadline.IsZero() {
+				ds[i].Deadline = ds[i].Deadline.Add(-slept)
+			}
+		}
+	}
+	return ds, err
 }
 
 // afterOutage is how long the receives of an outage wait, so that its end is
@@ -150,6 +160,7 @@ func (l *lane) quit(must bool) bool {
 // given slots, and how long it took.
 func (l *lane) deliver(ds []drivers.Delivery, n, slots int, p *probe, took time.Duration) {
 	c := l.c
+	c.noteSleep()
 	now := time.Now()
 	fs := l.newFlights(ds, now, p)
 	if len(fs) > 0 {

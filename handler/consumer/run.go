@@ -30,6 +30,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	c.ops, endOps = context.WithCancel(c.base)
 	c.polls, c.endPolls = context.WithCancel(c.base)
 	defer c.endPolls()
+	c.slept.Store(int64(c.asleep()))
 	c.progressed(time.Now())
 
 	c.mu.Lock()

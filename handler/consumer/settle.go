@@ -234,7 +234,10 @@ func (l *lane) settleTimeout() time.Duration {
 
 // flushSettlements carries out a batch of verdicts, each of them within its
 // lease: after that it would be carried out on someone else's delivery.
-func (l *lane) flushSettlements(fs []*flight) { inTime(fs, l.settle, l.lapsed) }
+func (l *lane) flushSettlements(fs []*flight) {
+	l.c.noteSleep()
+	inTime(fs, l.settle, l.lapsed)
+}
 
 // lapsed ends settlements whose lease has ended before they could be sent. A
 // release is not needed any more.

@@ -61,8 +61,15 @@ func New() *Heap {
 // Set has the item fire at the given time, in place of the time it was set to
 // before. A time that has passed fires at once. After [Heap.Close] it does
 // nothing.
+//
+// at should have a monotonic part. One without is read by the wall clock of this
+// moment, so that a later step of that clock does not move it.
 func (h *Heap) Set(it *Item, at time.Time) {
 	t := int64(at.Sub(h.base))
+	if at == at.Round(0) { //nolint:staticcheck // Round takes the monotonic part away: both have none
+		now := time.Now()
+		t = int64(now.Add(at.Sub(now)).Sub(h.base))
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {

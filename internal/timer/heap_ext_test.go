@@ -213,3 +213,24 @@ func BenchmarkSetRemove(b *testing.B) {
 		h.Remove(&a.item)
 	}
 }
+
+// A time without a monotonic part, as a provider or a database gives it, is read
+// by the clocks of the moment.
+func TestATimeOfTheWallClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := timer.New()
+		defer h.Close()
+		began, fired := time.Now(), make(chan time.Time, 1)
+		it := &timer.Item{Owner: ownerFunc(func(now time.Time) { fired <- now })}
+		h.Set(it, time.Now().Add(time.Minute).Round(0).UTC())
+		require.Equal(t, time.Minute, (<-fired).Sub(began))
+		h.Set(it, time.Now().Add(-time.Hour).Round(0))
+		require.Equal(t, time.Minute, (<-fired).Sub(began), "a time that has passed fires once, now")
+		synctest.Wait()
+		require.Zero(t, h.Len())
+	})
+}
+
+type ownerFunc func(time.Time)
+
+func (f ownerFunc) Fire(now time.Time) { f(now) }

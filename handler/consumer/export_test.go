@@ -1,0 +1,6 @@
+package consumer
+
+import "time"
+
+// SetAsleep replaces the clock of suspends.
+func (c *Consumer) SetAsleep(f func() time.Duration) { c.asleep = f }
