@@ -88,6 +88,8 @@ type Consumer struct {
 	// handBytes are the bodies' bytes of what is parked or waits.
 	handBytes int
 	drainBy   time.Time // when a stop gives back what has not been started
+	hurried   bool      // a stop gives back what is not in time
+	unfit     []*flight // what it will give back then
 }
 
 // New returns a Consumer that runs h on what source receives. A nil config is

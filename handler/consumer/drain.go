@@ -17,15 +17,24 @@ func (c *Consumer) inTime(l *lane, at time.Time) bool {
 // is over. c.mu is held.
 func (c *Consumer) unstarted() int { return c.ready.len() + c.waiting + c.reruns }
 
-// beginDrain stops receiving. What is in hand is handled by the given time, or
-// given back.
+// beginDrain stops receiving. What is in hand is to be handled by the given time.
 func (c *Consumer) beginDrain(now, by time.Time) {
 	for _, f := range c.flights() {
 		f.noteAge(now) // what runs already says how long handlers take
 	}
 	c.mu.Lock()
 	c.stopping, c.drainBy = true, by
-	var back []*flight
+	c.mu.Unlock()
+	close(c.stop)
+}
+
+// hurry gives back what can't be handled within the drain, and from then on what
+// turns out to be such.
+func (c *Consumer) hurry(now time.Time) {
+	c.mu.Lock()
+	c.hurried = true
+	back := c.unfit
+	c.unfit = nil
 	for _, l := range c.lanes {
 		for _, g := range l.groups {
 			if g.shut != nil && !c.inTime(l, l.blocked[g.key].until) {
@@ -34,7 +43,6 @@ func (c *Consumer) beginDrain(now, by time.Time) {
 		}
 	}
 	c.mu.Unlock()
-	close(c.stop)
 	c.release(back)
 	for _, f := range c.flights() {
 		f.hurry(now)
@@ -57,12 +65,9 @@ func (c *Consumer) endDrain(now time.Time) bool {
 			back = append(back, c.drainGroup(g)...)
 		}
 	}
+	c.unfit = append(c.unfit, back...)
 	c.mu.Unlock()
-	c.release(back)
-	for _, f := range c.flights() {
-		f.hurry(now)
-	}
-	c.flushRetries()
+	c.hurry(now)
 	return drained
 }
 

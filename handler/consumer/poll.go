@@ -188,7 +188,11 @@ func (l *lane) deliver(ds []drivers.Delivery, n, slots int, p *probe, took time.
 	for _, f := range fs {
 		c.link(f)
 		if c.stopping && !c.inTime(l, now) {
-			back, delays = append(back, f), append(delays, 0)
+			if c.hurried {
+				back, delays = append(back, f), append(delays, 0)
+			} else {
+				c.unfit = append(c.unfit, f)
+			}
 			continue
 		}
 		if d := l.keptOut(f, now); d > 0 {

@@ -65,17 +65,21 @@ func (c *Consumer) Abort() { c.abortOnce.Do(func() { close(c.aborted) }) }
 // drain stops receiving, has what is in hand handled as far as there is time,
 // and gives the rest back.
 func (c *Consumer) drain() error {
-	now, budget := time.Now(), max(c.cfg.DrainTimeout, 0)
-	c.beginDrain(now, now.Add(budget))
-	grace := time.AfterFunc(pollGrace, c.endPolls)
+	began, budget := time.Now(), max(c.cfg.DrainTimeout, 0)
+	c.beginDrain(began, began.Add(budget))
+	grace := time.AfterFunc(min(pollGrace, budget), c.endPolls)
 	defer grace.Stop()
-	c.until(budget, c.aborted, func() bool { return c.running+c.unstarted() == 0 })
+	// Nothing is given back while a receive is on its way: that would bring it
+	// here again, at the cost of an attempt.
+	c.until(2*pollGrace, c.aborted, func() bool { return c.polling() == 0 })
+	c.hurry(time.Now())
+	c.until(budget-time.Since(began), c.aborted, func() bool { return c.running+c.unstarted() == 0 })
+	c.endPolls()
 	drained := c.endDrain(time.Now())
 	if !drained {
 		c.cancelHandlers()
 		c.until(c.cfg.StopTimeout, nil, func() bool { return c.running == 0 })
 	}
-	// The polls' grace may be longer than the drain took.
 	c.until(2*pollGrace, nil, func() bool { return c.polling() == 0 })
 	settled := c.until(c.cfg.StopTimeout, nil, func() bool { return c.alive <= c.running })
 	return c.report(drained && settled)

@@ -46,7 +46,7 @@ func TestStopDrains(t *testing.T) {
 	})
 }
 
-func TestAReceiveOnItsWayHasASecondAndWhatItBringsGoesBack(t *testing.T) {
+func TestAReceiveOnItsWayHasASecondAndWhatItBringsIsHandled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(0)
 		w := start(t, q, ack, consumer.Config{})
@@ -57,9 +57,19 @@ func TestAReceiveOnItsWayHasASecondAndWhatItBringsGoesBack(t *testing.T) {
 		require.NoError(t, <-w.done)
 		require.Less(t, time.Since(began), 600*time.Millisecond)
 		require.EqualValues(t, 3, w.c.Stats().Received)
-		require.EqualValues(t, 3, w.c.Stats().Released)
-		require.Empty(t, w.events.of(handler.EventStarted))
-		require.Len(t, w.events.of(handler.EventReleased), 3)
+		require.EqualValues(t, 3, w.c.Stats().Acked, "giving it back would cost an attempt")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(1)
+		w := start(t, q, lasting(20*time.Second), consumer.Config{DrainTimeout: 10 * time.Second})
+		pass(21 * time.Second)
+		w.cancel()
+		pass(500 * time.Millisecond)
+		q.add(3, "")
+		require.NoError(t, <-w.done)
+		require.EqualValues(t, 4, w.c.Stats().Received)
+		require.EqualValues(t, 3, w.c.Stats().Released, "but it would not be in time")
+		require.Len(t, w.events.of(handler.EventStarted), 1)
 		q.locked(func() { require.Empty(t, q.visible); require.Len(t, q.hidden, 3) })
 	})
 	synctest.Test(t, func(t *testing.T) {

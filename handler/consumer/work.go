@@ -116,12 +116,16 @@ func (c *Consumer) next(last *flight, o outcome, woken bool) (f *flight, waited 
 	}
 }
 
-// giveUp gives a ready flight back, and with it what waits in its group. c.mu is
-// held, but not meanwhile.
+// giveUp gives a ready flight back that is not in time, and with it what waits in
+// its group. c.mu is held, but not meanwhile.
 func (c *Consumer) giveUp(f *flight) {
 	c.give(f.lane, 1)
 	back := append([]*flight{f}, c.groupDone(f, groupFails, 0)...)
 	c.changed()
+	if !c.hurried {
+		c.unfit = append(c.unfit, back...)
+		return
+	}
 	c.mu.Unlock()
 	c.release(back)
 	c.mu.Lock()

@@ -1,0 +1,167 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/handler/consumer"
+)
+
+// Deploy after deploy, no failure: nothing is given back, so that no attempt is
+// spent at a provider that counts receives.
+func TestRestartsSpendNoAttempts(t *testing.T) {
+	for _, ordered := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			q := newQueue(0)
+			q.caps.Ordered, q.fifo, q.caps.MaxAttempts = ordered, ordered, 3
+			q.latency = 5 * time.Millisecond
+			q.add(100, "g")
+			var o order
+			for range 7 {
+				w := start(t, q, func(ctx context.Context, m *handler.Message) error {
+					o.add(m.ID)
+					require.Equal(t, 1, m.Attempt)
+					return lasting(100*time.Millisecond)(ctx, m)
+				}, consumer.Config{Concurrency: 8})
+				pass(250 * time.Millisecond)
+				began := time.Now()
+				require.NoError(t, w.stop())
+				require.Less(t, time.Since(began), 20*time.Second)
+				require.Zero(t, w.c.Stats().Released)
+			}
+			require.Empty(t, q.letters)
+			seen := map[string]bool{}
+			for _, id := range o.all() {
+				require.False(t, seen[id], id)
+				seen[id] = true
+			}
+			require.Greater(t, len(seen), 50)
+		})
+	}
+}
+
+// What can't be handled in the time of the drain is given back.
+func TestADrainGivesBackWhatIsNotInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := orderedQueue()
+		q.fifo = true
+		q.add(10, "g")
+		w := start(t, q, keeping(handler.KeepOptions{}, lasting(7*time.Second)), consumer.Config{DrainTimeout: 20 * time.Second})
+		pass(8 * time.Second) // one is done
+		began := time.Now()
+		require.NoError(t, w.stop())
+		s := w.c.Stats()
+		require.EqualValues(t, 3, s.Acked, "those that end at 14 s and 21 s, but not one that would at 28 s, when 28 s are allowed")
+		require.EqualValues(t, 7, s.Released)
+		require.Equal(t, 13*time.Second, time.Since(began))
+		for _, batch := range q.settles {
+			for _, e := range batch {
+				require.Equal(t, e.Action == handler.Retry, e.Released)
+			}
+		}
+	})
+}
+
+func TestWhatIsParkedWhenAConsumerStops(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		ordered  bool
+		verdict  error
+		runs     int // of m1
+		released bool
+		delay    time.Duration // of its release or retry
+		took     time.Duration
+	}{
+		{"postponed, due soon", false, handler.Postpone(10*time.Second, nil), 2, false, 0, 9 * time.Second},
+		{"postponed for long", false, handler.Postpone(time.Minute, nil), 1, true, 58 * time.Second, time.Second},
+		{"head, due soon", true, handler.RetryAfter(10*time.Second, errors.New("x")), 2, false, 0, 9 * time.Second},
+		{"head that waits for long", true, handler.RetryAfter(time.Minute, errors.New("x")), 1, false, 58 * time.Second, time.Second},
+		{"postponed head that waits for long", true, handler.Postpone(time.Minute, nil), 1, true, 58 * time.Second, time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := newQueue(0)
+				q.caps.Ordered, q.fifo = c.ordered, c.ordered
+				q.add(3, "g")
+				runs := 0
+				w := start(t, q, func(_ context.Context, m *handler.Message) error {
+					if m.ID != "m1" {
+						return nil
+					}
+					if runs++; runs == 1 {
+						return c.verdict
+					}
+					return nil
+				}, consumer.Config{})
+				pass(time.Second)
+				began := time.Now()
+				require.NoError(t, w.stop())
+				require.Equal(t, c.took, time.Since(began))
+				require.Equal(t, c.runs, runs)
+				require.Zero(t, w.c.Stats().Parked)
+				s := w.c.Stats()
+				if c.runs == 2 {
+					require.EqualValues(t, 3, s.Acked)
+					return
+				}
+				back := 0
+				for _, batch := range q.settles {
+					for _, e := range batch {
+						if e.Message.ID == "m1" {
+							back++
+							require.Equal(t, c.released, e.Released)
+							require.True(t, e.Delayed)
+							require.Equal(t, c.delay, e.Delay)
+						} else {
+							require.Equal(t, c.ordered, e.Released, "the tail of its group")
+						}
+					}
+				}
+				require.Equal(t, 1, back)
+			})
+		})
+	}
+}
+
+// A retry longer than the provider's longest delay that is returned during a
+// drain: it is cut, and that is said; it is no reason to fail.
+func TestALongRetryWhileDraining(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(1)
+		q.caps.MaxDelay, q.caps.MaxExtension, q.caps.MaxLease = 10*time.Minute, 10*time.Minute, 0
+		w := start(t, q, func(context.Context, *handler.Message) error {
+			<-time.After(2 * time.Second)
+			return handler.RetryAfter(20*time.Minute, errors.New("later"))
+		}, consumer.Config{})
+		pass(time.Second)
+		began := time.Now()
+		require.NoError(t, w.stop())
+		require.Less(t, time.Since(began), 2*time.Second)
+		require.Len(t, q.settles, 1)
+		require.Equal(t, 10*time.Minute, q.settles[0][0].Delay)
+		require.Equal(t, 1, w.logs.count("shorter delay"))
+	})
+}
+
+func TestAbortGivesBackWhatHasNotBeenStarted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := orderedQueue()
+		q.fifo = true
+		for g := range 3 {
+			q.add(5, fmt.Sprint("g", g))
+		}
+		w := start(t, q, lasting(time.Minute), consumer.Config{Concurrency: 15})
+		pass(time.Second)
+		require.Equal(t, 3, w.c.Stats().Running)
+		w.c.Abort()
+		require.ErrorIs(t, <-w.done, consumer.ErrDrainTimeout)
+		require.EqualValues(t, 12, w.c.Stats().Released)
+	})
+}
