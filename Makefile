@@ -1,6 +1,6 @@
 # What a change must pass is in .ci/run; these are the steps by name.
 
-.PHONY: help check test race lint bench fuzz conformance api
+.PHONY: help check test race lint bench fuzz conformance api seams
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -33,3 +33,8 @@ conformance: ## docs/conformance.md anew, from real runs
 
 api: ## api/sluice.txt anew, after a wanted change of exported names
 	go test ./internal/archtest -run TestExportedNames -update
+
+DURATION ?= 10m
+SEAMS ?= mem,sqlite,sqs,sqsfifo,pubsub
+seams: ## programs of faults on fresh seeds for DURATION (10m)
+	go test ./internal/test/seams -run '^TestSeams$$' -count=1 -timeout 0 -v -seams.duration=$(DURATION) -seams.queue=$(SEAMS) -seams.goon

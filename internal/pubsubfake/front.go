@@ -42,7 +42,8 @@ type front struct {
 	mu   sync.Mutex
 	news chan struct{} // closed and replaced whenever a message may have become visible
 
-	kept retentions
+	kept  retentions
+	lasts lastAttempts
 
 	// publishing keeps messages from being published while a seek looks at the clock.
 	publishing sync.RWMutex
@@ -167,6 +168,15 @@ func (s subscriber) ModifyAckDeadline(ctx context.Context, r *pubsubpb.ModifyAck
 	}
 	defer s.announce()
 	return s.exactly(ctx, r.Subscription, r.AckIds, false, func(ids []string) (*emptypb.Empty, error) {
+		ids, last := s.lasts.translate(r.Subscription, ids)
+		if len(last) > 0 {
+			_, err := s.gserver().ModifyAckDeadline(ctx, &pubsubpb.ModifyAckDeadlineRequest{
+				Subscription: r.Subscription, AckIds: last, AckDeadlineSeconds: max(r.AckDeadlineSeconds, 1),
+			})
+			if err != nil || len(ids) == 0 {
+				return &emptypb.Empty{}, err
+			}
+		}
 		return s.gserver().ModifyAckDeadline(ctx, &pubsubpb.ModifyAckDeadlineRequest{
 			Subscription: r.Subscription, AckIds: ids, AckDeadlineSeconds: r.AckDeadlineSeconds,
 		})
@@ -180,7 +190,8 @@ func (s subscriber) Acknowledge(ctx context.Context, r *pubsubpb.AcknowledgeRequ
 	// An ordered message may now let the next of its key out.
 	defer s.announce()
 	return s.exactly(ctx, r.Subscription, r.AckIds, true, func(ids []string) (*emptypb.Empty, error) {
-		return s.gserver().Acknowledge(ctx, &pubsubpb.AcknowledgeRequest{Subscription: r.Subscription, AckIds: ids})
+		ids, last := s.lasts.translate(r.Subscription, ids)
+		return s.gserver().Acknowledge(ctx, &pubsubpb.AcknowledgeRequest{Subscription: r.Subscription, AckIds: append(ids, last...)})
 	})
 }
 
@@ -206,7 +217,7 @@ func (f *front) exactly(ctx context.Context, subscription string, ids []string, 
 	f.exact.Lock()
 	defer f.exact.Unlock()
 	failed := make(map[string]string)
-	for _, id := range f.peek.stale(subscription, ids) {
+	for _, id := range f.lasts.stale(subscription, ids, f.peek) {
 		if ack && f.acked[subscription+" "+id] {
 			continue
 		}
@@ -262,6 +273,7 @@ func (s subscriber) Pull(ctx context.Context, r *pubsubpb.PullRequest) (*pubsubp
 				s.giveBack(r.Subscription, resp.ReceivedMessages)
 				return nil, status.FromContextError(err).Err()
 			}
+			s.lasts.note(ctx, r.Subscription, resp, s.front)
 			return s.annotate(r.Subscription, resp), nil
 		}
 		left := time.Until(end) - wayBack

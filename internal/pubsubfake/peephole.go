@@ -29,7 +29,7 @@ const peepholeCall = "ListSchemas"
 //
 // pstest runs a reactor while it holds its lock, so a reactor may read what the
 // lock guards. The fields have no names outside their package, hence reflection;
-// it only reads, and where a newer pstest has other fields the answer is "don't
+// it reads, but for rename, and where a newer pstest has other fields the answer is "don't
 // know", never a wrong number.
 type peephole struct {
 	of *pstest.GServer
@@ -114,6 +114,26 @@ func (p *peephole) stale(subscription string, ackIDs []string) (stale []string) 
 		}
 	})
 	return stale
+}
+
+// rename gives each of the messages, which are leased, its own ID for an ack ID.
+// It is the one thing that the peephole writes.
+func (p *peephole) rename(subscription string, ids []string) {
+	p.with(func(subs reflect.Value) {
+		msgs := messagesOf(subs, subscription)
+		if msgs.Kind() != reflect.Map {
+			return
+		}
+		for _, id := range ids {
+			m := msgs.MapIndex(reflect.ValueOf(id))
+			if !m.IsValid() {
+				continue
+			}
+			if f := field(m, "proto"); f.Kind() == reflect.Pointer && f.Type() == reflect.TypeFor[*pubsubpb.ReceivedMessage]() {
+				(*pubsubpb.ReceivedMessage)(f.UnsafePointer()).AckId = id
+			}
+		}
+	})
 }
 
 // messagesOf finds the messages that a subscription holds, by message ID.

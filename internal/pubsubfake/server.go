@@ -64,12 +64,27 @@ func Start(addr string) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the Pub/Sub fake: %w", err)
 	}
+	s := New()
+	s.Serve(l)
+	return s, nil
+}
+
+// New returns a fake that does not listen yet. It must be made outside of a
+// testing/synctest bubble, since Google's fake listens on a port of its own; what
+// follows may be inside of one.
+func New() *Server {
 	peek := &peephole{}
 	// pstest insists on a listener of its own; nobody is told its address.
 	fake := pstest.NewServerWithAddress("127.0.0.1:0", pstest.ServerReactorOption{FuncName: peepholeCall, Reactor: peek})
 	peek.of = &fake.GServer
+	return &Server{fake: fake, peek: peek}
+}
 
-	s := &Server{fake: fake, peek: peek, addr: l.Addr().String(), ended: make(chan struct{})}
+// Serve has s listen on l, such as an in-memory listener. It is called once, and
+// does not block.
+func (s *Server) Serve(l net.Listener) {
+	fake, peek := s.fake, s.peek
+	s.addr, s.ended = l.Addr().String(), make(chan struct{})
 	s.grpc = grpc.NewServer(
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage),
 		grpc.ChainUnaryInterceptor(s.faults.unary), grpc.ChainStreamInterceptor(s.faults.stream),
@@ -88,7 +103,6 @@ func Start(addr string) (*Server, error) {
 		// nobody to tell of another: clients see it as a lost connection.
 		_ = s.grpc.Serve(l)
 	}()
-	return s, nil
 }
 
 // Addr is the address that the fake listens on, as host:port. It is the value

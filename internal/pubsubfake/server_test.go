@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"cloud.google.com/go/iam/apiv1/iampb"
@@ -19,6 +20,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/sluice-go/sluice/internal/pubsubfake"
@@ -310,4 +312,69 @@ func TestCreateReportsWhatIsThere(t *testing.T) {
 	q := r.queue(t, pubsubfake.Queue{MaxAttempts: 5})
 	err := r.Create(t.Context(), q)
 	require.Equal(t, codes.AlreadyExists, status.Code(errors.Unwrap(err)), "%v", err)
+}
+
+// TestALetterIsForwardedOnce: Google's fake alone forwards it a hundred times a
+// second until its message is ten minutes old.
+func TestALetterIsForwardedOnce(t *testing.T) {
+	for name, end := range map[string]func(t *testing.T, r *rig, q pubsubfake.Queue, rms []*pubsubpb.ReceivedMessage){
+		"nack":    func(t *testing.T, r *rig, q pubsubfake.Queue, rms []*pubsubpb.ReceivedMessage) { r.nack(t, q, rms) },
+		"timeout": func(*testing.T, *rig, pubsubfake.Queue, []*pubsubpb.ReceivedMessage) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake := pubsubfake.New()
+			synctest.Test(t, func(t *testing.T) {
+				l := bufconn.Listen(1 << 20)
+				fake.Serve(l)
+				conn, err := grpc.NewClient("passthrough:///fake", grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy(),
+					grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }))
+				require.NoError(t, err)
+				r := &rig{Server: fake, conn: conn, pub: pubsubpb.NewPublisherClient(conn), sub: pubsubpb.NewSubscriberClient(conn)}
+				q := r.queue(t, pubsubfake.Queue{MaxAttempts: 5})
+				r.publish(t, q, data("x"))
+				for attempt := range int32(5) {
+					rms := r.pull(t, q)
+					require.Len(t, rms, 1)
+					require.Equal(t, attempt+1, rms[0].DeliveryAttempt)
+					if attempt < 4 {
+						r.nack(t, q, rms)
+					} else {
+						end(t, r, q, rms)
+					}
+				}
+				<-time.After(time.Minute)
+				letters, err := fake.Depth(q.DeadLetter().Subscription())
+				require.NoError(t, err)
+				require.EqualValues(t, 1, letters.Visible+letters.InFlight)
+				rms := r.pull(t, q.DeadLetter())
+				require.Len(t, rms, 1)
+				_, err = r.sub.Acknowledge(t.Context(), &pubsubpb.AcknowledgeRequest{Subscription: q.DeadLetter().Subscription(), AckIds: []string{rms[0].AckId}})
+				require.NoError(t, err)
+				require.Empty(t, r.pull(t, q.DeadLetter()), "the letter was forwarded again")
+				left, err := fake.Depth(q.Subscription())
+				require.NoError(t, err)
+				require.Zero(t, left.Visible+left.InFlight)
+				require.NoError(t, conn.Close())
+				require.NoError(t, fake.Close())
+			})
+		})
+	}
+}
+
+func TestTheLastAttemptCanBeAcked(t *testing.T) {
+	r := start(t)
+	q := r.queue(t, pubsubfake.Queue{MaxAttempts: 5, ExactlyOnce: true})
+	r.publish(t, q, data("x"))
+	for range 4 {
+		r.nack(t, q, r.pull(t, q))
+	}
+	rms := r.pull(t, q)
+	require.Len(t, rms, 1)
+	_, err := r.sub.ModifyAckDeadline(t.Context(), &pubsubpb.ModifyAckDeadlineRequest{Subscription: q.Subscription(), AckIds: []string{rms[0].AckId}, AckDeadlineSeconds: 30})
+	require.NoError(t, err)
+	_, err = r.sub.Acknowledge(t.Context(), &pubsubpb.AcknowledgeRequest{Subscription: q.Subscription(), AckIds: []string{rms[0].AckId}})
+	require.NoError(t, err)
+	d, err := r.Depth(q.Subscription())
+	require.NoError(t, err)
+	require.Zero(t, d.Visible+d.InFlight)
 }
