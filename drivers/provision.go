@@ -103,6 +103,10 @@ type Change struct {
 	Remedy      string `json:"remedy,omitempty"`
 	// Applied is true where Apply has made it.
 	Applied bool `json:"applied,omitempty"`
+	// LeftOut says which part of the change the server does not know, and what it
+	// answered. Apply has left that part out and gone on; Applied is true if the
+	// rest was made. Servers that stand in for a provider lack this and that.
+	LeftOut string `json:"left_out,omitempty"`
 }
 
 // A Provisioner makes queues. It is an optional interface of an [Opener],
@@ -112,6 +116,8 @@ type Provisioner interface {
 	// says. It changes nothing. None means that there is nothing to do.
 	Plan(ctx context.Context, u *url.URL, spec QueueSpec) ([]Change, error)
 	// Apply makes them, and returns all changes with those marked that were
-	// made. Destructive ones are made only with allowDestructive.
+	// made. Destructive ones are made only with allowDestructive. A property that
+	// the server does not know does not keep the others from being set: it is in
+	// LeftOut.
 	Apply(ctx context.Context, u *url.URL, spec QueueSpec, allowDestructive bool) ([]Change, error)
 }

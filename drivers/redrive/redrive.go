@@ -22,7 +22,11 @@ func Run(ctx context.Context, source drivers.Source, o *Options) (Result, error)
 	queue := source.Capabilities().Queue
 	redriver, native := source.(drivers.Redriver)
 	if native && source.Capabilities().NativeRedrive && !opts.selective() {
-		return runNative(ctx, redriver, queue, opts)
+		// A server that stands in for the provider may have no redrive of its own.
+		result, err := runNative(ctx, redriver, queue, opts)
+		if !errors.Is(err, drivers.ErrUnsupported) || opts.Detach {
+			return result, err
+		}
 	}
 	if opts.Detach {
 		return Result{}, &drivers.Error{Code: drivers.Unsupported, Queue: queue, Op: "redrive",

@@ -97,11 +97,17 @@ func (p *provision) planAlarms(ctx context.Context, main string, dead *wish) err
 		return drivers.Wrap(ctx, drivers.Invalid, main, "plan alarms", err, "")
 	}
 	for _, a := range wanted {
-		current, err := describeAlarm(ctx, client, a.name)
-		if err != nil {
-			return alarmFailure(ctx, main, "plan alarms", err)
-		}
 		c := drivers.Change{Resource: "cloudwatch alarm " + a.name, Kind: drivers.ChangeCreate, To: a.String()}
+		current, err := describeAlarm(ctx, client, a.name)
+		if err = alarmFailure(ctx, main, "plan alarms", err); errors.Is(err, drivers.ErrUnsupported) {
+			left := &leftOut{what: []string{"alarm"}, err: err}
+			c.LeftOut, c.Remedy = left.Error(), "leave alarms out where that server is used, as in an overlay with: queues: {NAME: {alarms: null}}"
+			p.add(c, nil)
+			continue
+		}
+		if err != nil {
+			return err
+		}
 		if current != nil {
 			if a.is(current, p.spec.Alarms.Notify) {
 				continue
@@ -218,8 +224,7 @@ func alarmFailure(ctx context.Context, queue, op string, err error) error {
 	code, way := classifyError(err)
 	// A server that has SQS alone answers in SQS's protocol, whatever it is asked.
 	if foreign := (*smithy.DeserializationError)(nil); errors.As(err, &foreign) {
-		return drivers.Wrap(ctx, drivers.Unsupported, queue, op, errNoCloudWatch,
-			"leave alarms out where that server is used, as in an overlay with: queues: {NAME: {alarms: null}}")
+		return drivers.Wrap(ctx, drivers.Unsupported, queue, op, errNoCloudWatch, "")
 	}
 	if code == drivers.Denied {
 		way = "grant cloudwatch:DescribeAlarms, cloudwatch:DescribeAlarmsForMetric, cloudwatch:GetMetricStatistics and cloudwatch:PutMetricAlarm"

@@ -187,12 +187,15 @@ func (d *diagnosis) policies(dlq *queue, attributes map[string]string) {
 			"SQS moves no message between the two kinds", d.apply())
 	}
 	own, kept := number(d.attributes[attrRetention]), number(attributes[attrRetention])
-	if !d.fifo && kept <= own {
+	if !d.fifo && kept <= own && own > 0 && kept > 0 { // the server tells both
 		d.add(findDLQRetention, drivers.Critical, fmt.Sprintf("the dead-letter queue keeps messages for %v, the queue for %v", kept, own),
 			"letters keep the age of their messages: one that failed late expires as soon as it is dead-lettered", d.apply()+" (with dead_letter.retention: 14d)")
 	}
 	var a allowance
 	text := attributes[attrAllow]
+	if text == "" && !complete(attributes) {
+		return // the server may not know of such policies
+	}
 	if text == "" || json.Unmarshal([]byte(text), &a) != nil || a.Permission == "allowAll" {
 		d.add(findNoAllow, drivers.Minor, fmt.Sprintf("the dead-letter queue %s has no redrive allow policy", dlq.name),
 			"any queue of the account can make it its dead-letter queue, and fill it", d.apply())
@@ -200,6 +203,14 @@ func (d *diagnosis) policies(dlq *queue, attributes map[string]string) {
 		d.add(findNoAllow, drivers.Minor, fmt.Sprintf("the redrive allow policy of %s does not name this queue", dlq.name),
 			"SQS refuses the redrive policy when it is next set", d.apply())
 	}
+}
+
+// complete reports whether a server answers all of a queue's attributes, as AWS
+// does: a queue there has one kind of encryption, on or off.
+func complete(attributes map[string]string) bool {
+	_, sse := attributes[attrSSE]
+	_, kms := attributes[attrKMS]
+	return sse || kms
 }
 
 func kind(fifo bool) string {
@@ -229,7 +240,7 @@ func (d *diagnosis) letters(ctx context.Context, dlq *queue, attributes map[stri
 	kept := number(attributes[attrRetention])
 	for _, m := range sample {
 		left := kept - time.Since(m.EnqueuedAt)
-		if m.EnqueuedAt.IsZero() || left > kept/lettersNearExpiry {
+		if kept == 0 || m.EnqueuedAt.IsZero() || left > kept/lettersNearExpiry {
 			continue
 		}
 		d.add(findLettersExpire, drivers.Critical, fmt.Sprintf("of %d letters looked at, one expires in %v", len(sample), left.Round(time.Second)),

@@ -39,12 +39,12 @@ func codeOf(code string) drivers.Code {
 		return drivers.Throttled
 	case "InvalidIdFormat", "MessageNotInflight", "ReceiptHandleIsInvalid":
 		return drivers.LeaseLost
-	case "UnsupportedOperation":
+	case "InvalidAction", "NotImplemented", "UnknownOperation", "UnsupportedOperation":
 		return drivers.Unsupported
-	case "BatchEntryIdsNotDistinct", "BatchRequestTooLong", "EmptyBatchRequest", "InvalidAction", "InvalidAddress",
+	case "BatchEntryIdsNotDistinct", "BatchRequestTooLong", "EmptyBatchRequest", "InvalidAddress",
 		"InvalidAttributeName", "InvalidAttributeValue", "InvalidBatchEntryId", "InvalidMessageContents",
 		"InvalidParameterCombination", "InvalidParameterValue", "InvalidQueryParameter", "MalformedQueryString",
-		"MissingParameter", "TooManyEntriesInBatchRequest", "UnknownOperation", "ValidationError", "Validation":
+		"MissingParameter", "TooManyEntriesInBatchRequest", "ValidationError", "Validation":
 		return drivers.Invalid
 	case "InternalError", "InternalFailure", "InternalServer", "InternalServerError", "InternalService", "RequestExpired",
 		"RequestInTheFuture", "RequestTimeout", "RequestTimeTooSkewed", "ServiceUnavailable", "QueueDeletedRecently":
@@ -58,6 +58,8 @@ func codeOf(code string) drivers.Code {
 func classify(code, message string, serverFault bool, status int) (drivers.Code, string) {
 	c := codeOf(code)
 	switch {
+	case status == http.StatusNotImplemented:
+		c = drivers.Unsupported // by a server that is not AWS's
 	case c == drivers.Invalid && isReceiptFault(message):
 		// What SQS says of receipts that have expired, or whose message is gone,
 		// comes as a parameter's invalid value.

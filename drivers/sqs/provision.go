@@ -45,7 +45,12 @@ func (o *Opener) Apply(ctx context.Context, u *url.URL, spec drivers.QueueSpec, 
 		if s.do == nil || s.change.Destructive && !allowDestructive {
 			continue
 		}
-		if err := s.do(ctx); err != nil {
+		err := s.do(ctx)
+		if left := (*leftOut)(nil); errors.As(err, &left) {
+			s.change.Applied, s.change.LeftOut = left.made, left.Error()
+			continue
+		}
+		if err != nil {
 			return p.changes(), err
 		}
 		s.change.Applied = true
@@ -206,8 +211,8 @@ func (p *provision) queue(w *wish, f *found, deadLetter func(ctx context.Context
 		if name == attrSSE && current[attrKMS] != "" {
 			continue // encrypted, and better
 		}
-		if from, ok := current[name]; name == attrSSE && !ok && from == "" {
-			continue // a server that knows nothing of it
+		if _, ok := current[name]; !ok && name != attrKMS {
+			continue // AWS answers all of these: this server cannot tell
 		}
 		p.set(f, w.name, drivers.Change{
 			Resource: resource, Kind: drivers.ChangeUpdate, Field: fieldName(name), From: shown(name, current[name]), To: shown(name, value),
@@ -224,8 +229,7 @@ func (p *provision) queue(w *wish, f *found, deadLetter func(ctx context.Context
 	for _, k := range slices.Sorted(maps.Keys(missing)) {
 		p.add(drivers.Change{Resource: resource, Kind: drivers.ChangeUpdate, Field: "tags." + k, From: f.tags[k], To: missing[k]},
 			func(ctx context.Context) error {
-				_, err := p.client.TagQueue(ctx, &awssqs.TagQueueInput{QueueUrl: &f.url, Tags: map[string]string{k: missing[k]}})
-				return p.failure(ctx, w.name, err)
+				return p.tag(ctx, w.name, f.url, map[string]string{k: missing[k]})
 			})
 	}
 }
@@ -243,7 +247,48 @@ func (p *provision) create(ctx context.Context, w *wish, deadLetter func(ctx con
 		attributes[attrFIFO] = "true"
 	}
 	_, err := p.client.CreateQueue(ctx, &awssqs.CreateQueueInput{QueueName: &w.name, Attributes: attributes, Tags: w.tags})
-	return p.failure(ctx, w.name, err)
+	if err = p.failure(ctx, w.name, err); err == nil || !lacks(err) {
+		return err
+	}
+	// The server does not know one of them. Which one is found out by making a
+	// plain queue, and setting one after the other.
+	plain := map[string]string{}
+	if w.fifo {
+		plain[attrFIFO] = "true"
+		delete(attributes, attrFIFO)
+	}
+	made, err := p.client.CreateQueue(ctx, &awssqs.CreateQueueInput{QueueName: &w.name, Attributes: plain})
+	if err != nil {
+		return p.failure(ctx, w.name, err)
+	}
+	at := aws.ToString(made.QueueUrl)
+	left := &leftOut{made: true}
+	for _, name := range slices.Sorted(maps.Keys(attributes)) {
+		err := left.without(name, func() error { return p.set1(ctx, w.name, at, name, attributes[name]) })
+		if err != nil {
+			return err
+		}
+	}
+	if len(w.tags) > 0 {
+		if err := left.without("tags", func() error { return p.failure(ctx, w.name, p.tagQueue(ctx, at, w.tags)) }); err != nil {
+			return err
+		}
+	}
+	return left.result()
+}
+
+// tag sets tags. It returns a leftOut error where the server has none.
+func (p *provision) tag(ctx context.Context, name, at string, tags map[string]string) error {
+	left := &leftOut{}
+	if err := left.without("tags", func() error { return p.failure(ctx, name, p.tagQueue(ctx, at, tags)) }); err != nil {
+		return err
+	}
+	return left.result()
+}
+
+func (p *provision) tagQueue(ctx context.Context, at string, tags map[string]string) error {
+	_, err := p.client.TagQueue(ctx, &awssqs.TagQueueInput{QueueUrl: &at, Tags: tags})
+	return err
 }
 
 // redrivePolicy plans a queue's redrive policy.
@@ -334,10 +379,24 @@ func (p *provision) set(f *found, name string, c drivers.Change, attributes map[
 	p.add(c, func(ctx context.Context) error { return p.setAttributes(ctx, name, f.url, attributes) })
 }
 
+// setAttributes sets attributes, one after the other. It returns a leftOut error
+// where the server does not know one.
 func (p *provision) setAttributes(ctx context.Context, name, queueURL string, attributes map[string]string) error {
+	left := &leftOut{}
+	for _, attribute := range slices.Sorted(maps.Keys(attributes)) {
+		err := left.without(attribute, func() error { return p.set1(ctx, name, queueURL, attribute, attributes[attribute]) })
+		if err != nil {
+			return err
+		}
+	}
+	return left.result()
+}
+
+// set1 sets one attribute.
+func (p *provision) set1(ctx context.Context, name, queueURL, attribute, value string) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	_, err := p.client.SetQueueAttributes(ctx, &awssqs.SetQueueAttributesInput{QueueUrl: &queueURL, Attributes: attributes})
+	_, err := p.client.SetQueueAttributes(ctx, &awssqs.SetQueueAttributesInput{QueueUrl: &queueURL, Attributes: map[string]string{attribute: value}})
 	return p.failure(ctx, name, err)
 }
 

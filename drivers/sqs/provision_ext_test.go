@@ -286,12 +286,22 @@ func TestPlanNeedsTheServer(t *testing.T) {
 	require.ErrorContains(t, err, `"orders`)
 }
 
-// A server that has SQS alone cannot make alarms, and says so and what to do.
+// A server that has SQS alone cannot make alarms. It says so, and what to do, and
+// makes the rest.
 func TestAlarmsNeedCloudWatch(t *testing.T) {
-	s := spec()
+	s, o := spec(), &sqs.Opener{}
 	s.Alarms = &drivers.AlarmSpec{DeadLetters: 1}
-	_, err := (&sqs.Opener{}).Plan(t.Context(), mustURL(t, server(t, nil, "").URL(), "orders"), s)
-	require.ErrorIs(t, err, drivers.ErrUnsupported)
-	require.ErrorContains(t, err, "the server at the endpoint has no CloudWatch")
-	require.ErrorContains(t, err, "alarms: null")
+	u := mustURL(t, server(t, nil, "").URL(), "new")
+	plan, err := o.Plan(t.Context(), u, s)
+	require.NoError(t, err)
+	done, err := o.Apply(t.Context(), u, s, false)
+	require.NoError(t, err)
+	for _, changes := range [][]drivers.Change{plan, done} {
+		last := changes[len(changes)-1]
+		require.Equal(t, "create sluice-new-dead-letters", fields(changes)[len(changes)-1])
+		require.Contains(t, last.LeftOut, "the server at the endpoint has no CloudWatch")
+		require.Contains(t, last.Remedy, "alarms: null")
+		require.False(t, last.Applied)
+	}
+	require.True(t, done[0].Applied)
 }

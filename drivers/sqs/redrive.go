@@ -96,10 +96,12 @@ func (s *Source) soleSource(ctx context.Context, op string, api moveAPI) error {
 	defer cancel()
 	out, err := api.ListDeadLetterSourceQueues(rctx, &awssqs.ListDeadLetterSourceQueuesInput{QueueUrl: &s.dlq.url})
 	if err != nil {
-		if drivers.CodeOf(s.fail(ctx, op, err)) == drivers.Denied {
-			return nil // it cannot be looked at; the redrive itself may be allowed
+		switch err := s.fail(ctx, op, err); drivers.CodeOf(err) {
+		case drivers.Denied, drivers.Unsupported:
+			return nil // it cannot be looked at; the redrive itself may be possible
+		default:
+			return err
 		}
-		return s.fail(ctx, op, err)
 	}
 	for _, u := range out.QueueUrls {
 		if name := lastSegment(u); name != s.name {

@@ -54,7 +54,8 @@ func (a *app) applyCommand() *cobra.Command {
 and grants as configured. Applying twice changes nothing the second time. Nothing is
 deleted, shrunk or made lossy without --allow-destructive: such changes are shown,
 left out, and make the exit status 1, as do those that the provider cannot make in
-place.`,
+place. A property that an emulator does not know is shown as left out; the others are
+set, and the exit status is 0.`,
 		Example: `  sluice apply
   sluice apply orders --allow-destructive`,
 		ValidArgsFunction: a.completeQueues,
@@ -74,8 +75,11 @@ place.`,
 
 // applied says how apply ended.
 func (a *app) applied(changes []drivers.Change) error {
-	made, held, stuck, notes := 0, 0, 0, 0
+	made, held, stuck, notes, left := 0, 0, 0, 0, 0
 	for _, c := range changes {
+		if c.LeftOut != "" {
+			left++
+		}
 		switch {
 		case c.Applied:
 			made++
@@ -100,6 +104,8 @@ func (a *app) applied(changes []drivers.Change) error {
 	switch {
 	case a.asJSON():
 		return nil
+	case left > 0:
+		return a.printf("%d changes made; %d were left out, or a part of them: the server does not know it, as stands below each\n", made, left)
 	case notes > 0:
 		return a.printf("%d changes made; %d things are left to you: what to do stands below each\n", made, notes)
 	case made == 0:
@@ -217,6 +223,9 @@ func (a *app) showChange(c drivers.Change) error {
 	line := b.String()
 	if colours(a.out) {
 		line = "\x1b[" + colour + "m" + line + "\x1b[0m"
+	}
+	if c.LeftOut != "" {
+		line += "\n    left out: " + c.LeftOut
 	}
 	if c.Remedy != "" {
 		line += "\n    " + c.Remedy
