@@ -76,6 +76,7 @@ func mutations() []mutation {
 				d.Receipt += "'"
 			}
 		}}, []string{"SETL-9"}},
+		{"the deadline is the wall clock's", mutant{onDelivered: func(_ *stored, d *drivers.Delivery) { d.Deadline = d.Deadline.Round(0) }}, []string{"RECV-16"}},
 		{"a lease that ended costs no attempt", mutant{expiryIsFree: true}, []string{"ATT-3", "DLQ-4"}},
 		{"a release costs an attempt", mutant{releasesCount: true}, []string{"ATT-5", "ATT-6"}},
 		{"a release costs none, unannounced", mutant{onCapabilities: func(c *drivers.Capabilities) { c.FreeRelease = false }}, []string{"ATT-5"}},

@@ -27,6 +27,7 @@ func receiveRules() []Rule {
 		{"RECV-13", "Every message is received, however many there are.", nothingIsMissed},
 		{"RECV-14", "The receiver owns what it received: changing it does not change the queue's copy.", receiverOwnsTheMessage},
 		{"RECV-15", "A received message has no delay: that is for sending.", receivedHasNoDelay},
+		{"RECV-16", "A delivery's deadline has a monotonic part: a step of the wall clock does not move it.", deadlineIsMonotonic},
 	}
 }
 
@@ -145,6 +146,14 @@ func deadlineIsTheLeases(c *check) {
 	require.False(c, d.Deadline.After(now.Add(b.o.Lease)), "the deadline %v is later than the provider's", d.Deadline)
 	// A receive that waited may count from before it began to wait.
 	require.True(c, d.Deadline.After(begin.Add(b.o.Lease-drivers.MaxWait)), "the deadline %v is earlier than the lease allows", d.Deadline)
+}
+
+func deadlineIsMonotonic(c *check) {
+	b := c.leasing(QueueOptions{})
+	b.send(text("x"))
+	d := b.receiveOne()
+	c.needs(!d.Deadline.IsZero(), "the deadline is not known")
+	require.NotEqual(c, d.Deadline.Round(0), d.Deadline, "the deadline is by the wall clock")
 }
 
 func enqueueTimeIsKnown(c *check) {

@@ -40,7 +40,15 @@
 //
 // # Limits
 //
-// Memory. Delays, leases and sizes are not limited.
+// Memory. Delays, leases and sizes are not limited. What would end later than the
+// clock can count, some 250 years from now, does not end.
+//
+// # Clocks
+//
+// Leases, delays, retention and dedupe windows go by the monotonic clock: they are
+// as long as they were meant to be, whatever the wall clock is set to. While the
+// machine sleeps they stand still, as handlers do. EnqueuedAt is what the wall
+// clock showed when the message was sent.
 //
 // # Verdict mapping
 //

@@ -57,11 +57,34 @@
 // A redrive starts the count anew, and so does the dead-letter queue: a worker on
 // it begins at attempt 1.
 //
-// Leases and delays go by the machine's clock.
-//
 // # Limits
 //
-// A message is at most a gigabyte. Delays and leases are not limited.
+// A message is at most a gigabyte. Delays and leases are not limited. What would
+// end later than the clock can count, some 250 years from now, does not end.
+//
+// # Clocks
+//
+// Leases, delays, retention and dedupe windows go by a clock that all processes of
+// the machine share and that nobody sets (on Linux CLOCK_MONOTONIC): they are as
+// long as they were meant to be, whatever the wall clock is set to, and a lease
+// ends at the same moment for its holder and for all others. While the machine
+// sleeps they stand still, as handlers do (on Windows they go on).
+//
+// Over a reboot, and when the file is moved to another machine, the time that has
+// passed is what the wall clock says, or none if that has gone back. So it is
+// between processes on a system that is none of Linux, macOS and Windows, and
+// between containers of one machine in different time namespaces.
+//
+// EnqueuedAt is what the wall clock showed when the message was sent.
+//
+// # The file
+//
+// A file that is not ours (another program's database, one of a newer version of
+// Sluice, anything that is no SQLite file) is refused, and nothing is written to it
+// or beside it. A file, or the log or index beside it, that is deleted, moved or
+// replaced while it is open makes every operation fail with an error whose code is
+// drivers.NotFound: what was written to it would be lost. A send that reports
+// success was in the file at its path.
 //
 // # Verdict mapping
 //

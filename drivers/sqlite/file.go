@@ -49,7 +49,8 @@ func (fs *files) get(ctx context.Context, p place) (*file, error) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	f := fs.open[key]
-	if f == nil {
+	// Whoever has a file open that was moved keeps it, and its errors.
+	if f == nil || f.engine.Moved() != nil {
 		engine, err := queue.OpenSQLite(ctx, p.path, &queue.Options{Sync: p.sync})
 		if err != nil {
 			return nil, err
@@ -71,14 +72,19 @@ func (f *file) release() error {
 	if f.users--; f.users > 0 {
 		return nil
 	}
-	delete(f.files.open, f.key)
+	if f.files.open[f.key] == f {
+		delete(f.files.open, f.key)
+	}
 	return f.engine.Close()
 }
 
 // classify says of what kind an error of a file's is.
 func classify(err error) (drivers.Code, string) {
-	if errors.Is(err, queue.ErrForeign) {
+	switch {
+	case errors.Is(err, queue.ErrForeign):
 		return drivers.Invalid, "name another file"
+	case errors.Is(err, queue.ErrMoved):
+		return drivers.NotFound, "put it back, or start the program again to begin with what is there now; what was done last may be in the file that is gone"
 	}
 	var e *sqlite.Error
 	if !errors.As(err, &e) {

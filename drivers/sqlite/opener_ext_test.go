@@ -96,6 +96,35 @@ func TestFilesThatCannotBeOpened(t *testing.T) {
 	require.ErrorIs(t, err, drivers.ErrInvalid)
 }
 
+func TestLostFileIsAnErrorThatNamesIt(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "queues.db")
+	files := new(sqlite.Opener)
+	sink, err := files.Sink(t.Context(), path, "orders", nil)
+	require.NoError(t, err)
+	source, err := files.Source(t.Context(), path, "orders", nil)
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(path))
+	for op, err := range map[string]error{
+		"send":    sink.Send(t.Context(), []*handler.Message{{}})[0],
+		"receive": second(source.Receive(t.Context(), 1, drivers.MaxWait)),
+		"depth":   second(source.Depth(t.Context())),
+	} {
+		require.ErrorIs(t, err, drivers.ErrNotFound, op)
+		require.ErrorContains(t, err, path)
+		require.ErrorContains(t, err, "start the program again")
+	}
+	again, err := files.Sink(t.Context(), path, "orders", nil)
+	require.NoError(t, err, "whoever opens it now has a new file")
+	require.Nil(t, again.Send(t.Context(), []*handler.Message{{}}))
+	require.NotNil(t, sink.Send(t.Context(), []*handler.Message{{}}))
+	require.NoError(t, sink.Close())
+	require.NoError(t, source.Close())
+	require.Nil(t, again.Send(t.Context(), []*handler.Message{{}}))
+	require.NoError(t, again.Close())
+}
+
+func second[T any](_ T, err error) error { return err }
+
 func TestConfigurationThatMakesNoSenseLeavesNothingOpen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "queues.db")
 	_, err := new(sqlite.Opener).Source(t.Context(), path, "q", &sqlite.Config{DeadLetter: "q"})

@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"context"
-	"time"
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
@@ -19,9 +18,7 @@ func (s *Source) Depth(ctx context.Context) (drivers.Depth, error) {
 		return drivers.Depth{}, s.fail(ctx, "depth", err)
 	}
 	d := drivers.Depth{Visible: stats.Visible, InFlight: stats.InFlight, Delayed: stats.Delayed, DeadLetters: drivers.Unknown}
-	if !stats.Oldest.IsZero() {
-		d.OldestAge = max(time.Since(stats.Oldest), 0)
-	}
+	d.OldestAge = stats.OldestAge
 	if s.config.DeadLetter == "" {
 		return d, nil
 	}

@@ -93,6 +93,9 @@ func fill(m *handler.Message, from *queue.Message) {
 	if from.Source == "" {
 		return
 	}
+	if from.Exhausted {
+		m.Attributes = drivers.WithoutFailure(m.Attributes) // of its life before a redrive
+	}
 	if _, rejected := drivers.ParseFailure(m.Attributes); !rejected {
 		m.SetAttribute(drivers.AttributeDeadLetterQueue, from.Source)
 	}

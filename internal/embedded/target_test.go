@@ -122,6 +122,47 @@ func TestExhaustedLetterTellsItsSourceAndNoReason(t *testing.T) {
 	require.NoError(t, letters.Close())
 }
 
+// A redrive starts the count anew, and a letter that no handler failed does not
+// show the reason of the time before.
+func TestRedrivenLetterForgetsItsFailure(t *testing.T) {
+	tg := target(t, "q")
+	s := source(t, tg, &Config{MaxAttempts: 2, VisibilityTimeout: time.Nanosecond})
+	k := sink(t, tg)
+	require.Nil(t, k.Send(t.Context(), []*handler.Message{{Body: []byte("x"), DedupeID: "mine", Attributes: map[string]string{"k": "v"}}}))
+	d := receive(t, s, 1)[0]
+	require.Nil(t, s.Settle(t.Context(), []drivers.Settlement{{
+		Receipt: d.Receipt, Message: d.Message, Action: handler.DeadLetter, Failure: &drivers.Failure{Reason: "boom"},
+	}}))
+	letter := func(want drivers.DeadLetter) {
+		t.Helper()
+		letters, err := s.OpenDeadLetters(t.Context())
+		require.NoError(t, err)
+		ds := receive(t, letters, 1)
+		require.Len(t, ds, 1)
+		require.Equal(t, 1, ds[0].Message.Attempt, "a worker on letters begins at the first attempt")
+		require.Equal(t, "mine", ds[0].Message.DedupeID)
+		require.Equal(t, "v", ds[0].Message.Attributes["k"])
+		got, _ := drivers.ParseFailure(ds[0].Message.Attributes)
+		require.Equal(t, want, got)
+		require.Nil(t, letters.Settle(t.Context(), []drivers.Settlement{{
+			Receipt: ds[0].Receipt, Message: ds[0].Message, Action: handler.Retry, Delayed: true, Released: true,
+		}}))
+		require.NoError(t, letters.Close())
+	}
+	letter(drivers.DeadLetter{Queue: "q", Attempt: 1, Failure: drivers.Failure{Reason: "boom"}})
+	_, err := s.StartRedrive(t.Context(), 0)
+	require.NoError(t, err)
+	for want := 1; want <= 2; want++ {
+		ds, err := s.Receive(t.Context(), 1, drivers.MaxWait)
+		require.NoError(t, err)
+		require.Len(t, ds, 1)
+		require.Equal(t, want, ds[0].Message.Attempt)
+		require.Equal(t, "mine", ds[0].Message.DedupeID)
+	}
+	require.Empty(t, receive(t, s, 1))
+	letter(drivers.DeadLetter{Queue: "q"})
+}
+
 func TestCloseEndsTheWait(t *testing.T) {
 	tg := target(t, "q")
 	released := 0

@@ -16,9 +16,11 @@ type entry struct {
 	extra      []byte
 	source     string
 
-	// Times are in nanoseconds since 1970.
-	enqueuedAt, firstReceived, visibleAt int64
-	sequence                             int64
+	// These are by the engine's time.
+	enqueuedAt, visibleAt int64
+	// And these, which are told and not compared, by the wall clock.
+	sentAt, firstReceived int64
+	sequence              int64
 	// delivery is the latest delivery's number, which no other delivery of the
 	// engine has; 0 if there was none. A release gives it a number that nobody
 	// has.
@@ -30,6 +32,8 @@ type entry struct {
 	receives int32
 	earlier  int32 // in the queues that it was dead-lettered from; see Config.Lax
 	slot     uint32
+	// exhausted is true for a letter that was received often enough.
+	exhausted bool
 	// hidden is true while the entry is on the queue's hidden timeline.
 	hidden bool
 
@@ -155,11 +159,11 @@ func (s *slab) findAny(slot, delivery uint64) *entry {
 }
 
 // message returns what the entry tells, sharing its memory.
-func (e *entry) message() Message {
+func (e *entry) message(now moment) Message {
 	m := Message{
 		ID: e.id, Body: e.body, Attributes: e.attributes, Group: e.groupName, DedupeID: e.dedupeID,
-		Extra: e.extra, Source: e.source,
-		EnqueuedAt: timeOf(e.enqueuedAt), VisibleAt: timeOf(e.visibleAt),
+		Extra: e.extra, Source: e.source, Exhausted: e.exhausted,
+		EnqueuedAt: timeOf(e.sentAt), VisibleAt: now.show(e.visibleAt),
 		Sequence: e.sequence, Receives: int(e.earlier + e.receives),
 	}
 	if e.firstReceived != 0 {

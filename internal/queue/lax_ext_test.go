@@ -1,8 +1,6 @@
 package queue_test
 
 import (
-	"database/sql"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -117,44 +115,4 @@ func TestLaxLetters(t *testing.T) {
 		require.Equal(b, b.clock.Now().UnixNano(), back.EnqueuedAt.UnixNano())
 		require.Empty(b, back.Source)
 	})
-}
-
-// A file of the first version is brought up to date, with what is in it.
-func TestOldFileIsUpgraded(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "queues.db")
-	c := newClock()
-	open := func() *bench {
-		e, err := queue.OpenSQLite(t.Context(), path, &queue.Options{Clock: c})
-		require.NoError(t, err)
-		return newBench(t, c, e)
-	}
-	b := open()
-	b.create("q", queue.Config{})
-	b.send("q", text("a", "b")...)
-	b.receiveOne("q")
-	require.NoError(t, b.Close())
-
-	db, err := sql.Open("sqlite", path)
-	require.NoError(t, err)
-	for _, q := range []string{"ALTER TABLE messages DROP COLUMN earlier", "PRAGMA user_version = 1"} {
-		_, err := db.ExecContext(t.Context(), q)
-		require.NoError(t, err)
-	}
-	require.NoError(t, db.Close())
-
-	for range 2 {
-		b = open()
-		b.counts("q", 1, 1, 0)
-		c.Advance(time.Minute)
-		rs := b.receive("q", 2)
-		require.Equal(t, []string{"b", "a"}, bodies(rs))
-		b.change("q", 0, rs[0])
-		require.NoError(t, b.Close())
-		c.Advance(time.Minute)
-		b = open()
-		b.delete("q", b.receive("q", 2)...)
-		b.send("q", text("a", "b")...)
-		b.receiveOne("q")
-		require.NoError(t, b.Close())
-	}
 }

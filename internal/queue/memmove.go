@@ -3,12 +3,14 @@ package queue
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // memTask is a move task of an engine in memory. The engine's mutex guards it.
 type memTask struct {
 	Task
 	source *memQueue
+	begin  int64 // Started by the engine's time
 	// limit is the last sequence that was there when the task began.
 	limit int64
 	stop  chan struct{} // closed when the task is cancelled
@@ -35,9 +37,9 @@ func (m *Memory) StartMove(ctx context.Context, source, destination string, rate
 	t := &memTask{
 		Task: Task{
 			Handle: newHandle(), Source: source, Destination: destination, Rate: rate,
-			Status: TaskRunning, ToMove: q.stats().Visible, Started: m.clock.Now(),
+			Status: TaskRunning, ToMove: q.stats().Visible, Started: m.moment.now,
 		},
-		source: q, limit: q.sequence, stop: make(chan struct{}),
+		source: q, begin: m.moment.at, limit: q.sequence, stop: make(chan struct{}),
 	}
 	q.cursor = q.oldest
 	if len(q.moves) == keepMoves {
@@ -50,10 +52,9 @@ func (m *Memory) StartMove(ctx context.Context, source, destination string, rate
 }
 
 func (m *Memory) run(t *memTask) {
-	begin := t.Started.UnixNano()
 	for {
 		m.mu.Lock()
-		n, wait := pace(t.Rate, t.Moved, begin, m.now())
+		n, wait := pace(t.Rate, t.Moved, time.Duration(m.now()-t.begin))
 		if wait == 0 && !m.closed && t.Status == TaskRunning {
 			m.step(t, n)
 		}
@@ -64,7 +65,7 @@ func (m *Memory) run(t *memTask) {
 		}
 		if wait > 0 {
 			select {
-			case <-m.clock.After(wait):
+			case <-m.ticker.after(wait):
 			case <-t.stop:
 			case <-m.done:
 			}

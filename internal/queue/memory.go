@@ -16,11 +16,12 @@ import (
 // how many there are, but for the logarithm of how many are hidden with odd
 // delays.
 type Memory struct {
-	clock Clock
-	done  chan struct{} // closed by Close
-	tasks sync.WaitGroup
+	ticker ticker
+	done   chan struct{} // closed by Close
+	tasks  sync.WaitGroup
 
 	mu       sync.Mutex
+	moment   moment // that of the operation which holds mu
 	closed   bool
 	queues   map[string]*memQueue
 	running  map[string]*memTask // by handle
@@ -32,22 +33,21 @@ var _ Engine = (*Memory)(nil)
 
 // NewMemory returns an engine with no queues.
 func NewMemory(o *Options) *Memory {
-	m := &Memory{
+	return &Memory{
+		ticker:  newTicker(o),
 		done:    make(chan struct{}),
 		queues:  map[string]*memQueue{},
 		running: map[string]*memTask{},
 		// Receipts of an engine that was there before must not fit.
 		delivery: rand.Uint64() >> 1, // unlikely is enough
 	}
-	if o != nil && o.Clock != nil {
-		m.clock = o.Clock
-	} else {
-		m.clock = steadyClock{time.Now()}
-	}
-	return m
 }
 
-func (m *Memory) now() int64 { return m.clock.Now().UnixNano() }
+// now begins an operation. m.mu is held.
+func (m *Memory) now() int64 {
+	m.moment = m.ticker.moment()
+	return m.moment.at
+}
 
 func (m *Memory) nextDelivery() uint64 {
 	m.delivery++
@@ -102,8 +102,9 @@ func (m *Memory) Create(ctx context.Context, name string, c Config) error {
 		}
 		return nil
 	}
+	m.now()
 	m.queues[name] = &memQueue{
-		engine: m, name: name, config: c, created: m.clock.Now(),
+		engine: m, name: name, config: c, created: m.moment.now,
 		groups: map[string]*group{}, age: timeline{kind: byAge},
 	}
 	return nil
@@ -204,11 +205,11 @@ func (m *Memory) Send(ctx context.Context, name string, ms []Message) ([]Message
 func (q *memQueue) send(m *Message, now int64) *entry {
 	dedupe := q.config.DedupeWindow > 0 && m.DedupeID != ""
 	key := dedupeKey{q.config.dedupeScope(m.Group), m.DedupeID}
-	m.Receives, m.FirstReceived, m.Source = 0, time.Time{}, ""
+	m.Receives, m.FirstReceived, m.Source, m.Exhausted = 0, time.Time{}, "", false
 	if dedupe {
-		if first, ok := q.seen[key]; ok && first.enqueuedAt+int64(q.config.DedupeWindow) > now {
+		if first, ok := q.seen[key]; ok && later(first.enqueuedAt, q.config.DedupeWindow) > now {
 			m.ID, m.Sequence = first.id, first.sequence
-			m.EnqueuedAt = timeOf(first.enqueuedAt)
+			m.EnqueuedAt = q.engine.moment.show(first.enqueuedAt)
 			m.VisibleAt = m.EnqueuedAt
 			return nil
 		}
@@ -222,10 +223,10 @@ func (q *memQueue) send(m *Message, now int64) *entry {
 	if len(m.Extra) > 0 {
 		e.extra = bytes.Clone(m.Extra)
 	}
-	e.groupName, e.dedupeID, e.enqueuedAt = m.Group, m.DedupeID, now
-	q.add(e, now+int64(delay), now)
+	e.groupName, e.dedupeID, e.enqueuedAt, e.sentAt = m.Group, m.DedupeID, now, q.engine.moment.wall()
+	q.add(e, later(now, delay), now)
 	m.Sequence = e.sequence
-	m.EnqueuedAt, m.VisibleAt = timeOf(now), timeOf(e.visibleAt)
+	m.EnqueuedAt, m.VisibleAt = timeOf(e.sentAt), q.engine.moment.show(e.visibleAt)
 	if dedupe {
 		q.remember(key, sent{e.id, e.sequence, now})
 	}
@@ -243,7 +244,7 @@ func (m *Memory) Receive(ctx context.Context, name string, r ReceiveRequest) ([]
 	if len(out) > 0 || r.Wait <= 0 {
 		return out, nil
 	}
-	deadline := now + int64(r.Wait)
+	deadline := later(now, r.Wait)
 	w := q.bell.join()
 	defer q.bell.leave(w)
 	for len(out) == 0 && now < deadline {
@@ -252,7 +253,7 @@ func (m *Memory) Receive(ctx context.Context, name string, r ReceiveRequest) ([]
 		m.mu.Unlock()
 		select {
 		case <-w.c:
-		case <-m.clock.After(wait):
+		case <-m.ticker.after(wait):
 		case <-ctx.Done():
 		case <-m.done:
 		}
@@ -344,7 +345,7 @@ func (m *Memory) Change(ctx context.Context, name string, cs []Change) []error {
 		if cs[i].Release || (!newest || !e.hidden) && !q.config.anyReceipt() {
 			return ErrReceipt
 		}
-		q.change(e, now+int64(cs[i].By), now)
+		q.change(e, later(now, cs[i].By), now)
 		return nil
 	})
 }
@@ -384,7 +385,7 @@ func (m *Memory) Peek(ctx context.Context, name string, n int) ([]Message, error
 	defer m.mu.Unlock()
 	var out []Message
 	for e := q.oldest; e != nil && len(out) < n; e = e.newer {
-		c := e.message()
+		c := e.message(m.moment)
 		c.own(&arena{})
 		out = append(out, c)
 	}

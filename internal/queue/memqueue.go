@@ -50,7 +50,7 @@ func (q *memQueue) advance(now int64) {
 		q.unhide(e)
 		q.show(e)
 	}
-	for e := q.age.first(); e != nil && e.enqueuedAt+int64(q.config.Retention) <= now; e = q.age.first() {
+	for e := q.age.first(); e != nil && later(e.enqueuedAt, q.config.Retention) <= now; e = q.age.first() {
 		q.remove(e)
 	}
 	q.flush()
@@ -63,7 +63,7 @@ func (q *memQueue) nextEvent() int64 {
 		next = q.hidden.at(e)
 	}
 	if e := q.age.first(); e != nil {
-		next = min(next, e.enqueuedAt+int64(q.config.Retention))
+		next = min(next, later(e.enqueuedAt, q.config.Retention))
 	}
 	return next
 }
@@ -218,13 +218,14 @@ func (q *memQueue) remove(e *entry) {
 // transfer moves the entry to a queue, as a new message of it that can be
 // received at once. A source is where a dead letter came from; there is none if
 // a task moves the message.
-func (q *memQueue) transfer(e *entry, to *memQueue, now int64, attributes map[string]string, source string) {
+func (q *memQueue) transfer(e *entry, to *memQueue, now int64, attributes map[string]string, source string) *entry {
 	c := to.slab.get()
 	c.body, e.body = e.body, c.body
 	c.id, c.attributes, c.extra = e.id, attributes, e.extra
-	c.groupName, c.dedupeID, c.source, c.enqueuedAt = e.groupName, e.dedupeID, source, now
+	c.groupName, c.dedupeID, c.source = e.groupName, e.dedupeID, source
+	c.enqueuedAt, c.sentAt = now, q.engine.moment.wall()
 	if source != "" && !q.config.Ordered {
-		c.enqueuedAt = e.enqueuedAt
+		c.enqueuedAt, c.sentAt = e.enqueuedAt, e.sentAt
 	}
 	if q.config.Lax {
 		if source == "" {
@@ -241,6 +242,7 @@ func (q *memQueue) transfer(e *entry, to *memQueue, now int64, attributes map[st
 	if to != q { // whose groups are being taken from
 		to.flush()
 	}
+	return c
 }
 
 // deadLetters returns the queue that dead letters go to, or nil.
@@ -321,7 +323,7 @@ func (q *memQueue) exhausted(e *entry, now int64) bool {
 	if to == nil {
 		return false
 	}
-	q.transfer(e, to, now, e.attributes, q.name)
+	q.transfer(e, to, now, e.attributes, q.name).exhausted = true
 	return true
 }
 
@@ -337,11 +339,11 @@ func (q *memQueue) deliver(taken []*entry, now int64, visibility time.Duration, 
 	receipts.Grow(len(taken) * receiptSize)
 	var scratch [receiptSize]byte
 	out := slices.Grow(into[:0], len(taken))[:len(taken)]
-	until := now + int64(visibility)
+	until := later(now, visibility)
 	for i, e := range taken {
 		e.receives++
 		if e.firstReceived == 0 {
-			e.firstReceived = now
+			e.firstReceived = q.engine.moment.wall()
 		}
 		e.delivery = q.engine.nextDelivery()
 		if e.begin == 0 {
@@ -349,9 +351,9 @@ func (q *memQueue) deliver(taken []*entry, now int64, visibility time.Duration, 
 		}
 		q.place(e, until, now)
 		receipts.Write(appendReceipt(scratch[:0], uint64(e.slot), e.delivery))
-		out[i].Message = e.message()
+		out[i].Message = e.message(q.engine.moment)
 		out[i].own(&memory)
-		out[i].Deadline = timeOf(until)
+		out[i].Deadline = q.engine.moment.show(until)
 	}
 	all := receipts.String()
 	for i := range out {
@@ -396,12 +398,12 @@ func (q *memQueue) change(e *entry, until, now int64) {
 // release takes the entry's latest delivery back.
 func (q *memQueue) release(e *entry, by time.Duration, now int64) {
 	e.receives--
-	if e.receives == 0 {
+	if e.receives+e.earlier == 0 {
 		e.firstReceived = 0
 	}
 	e.delivery = q.engine.nextDelivery()
 	if e.hidden && by >= 0 {
-		q.change(e, now+int64(by), now)
+		q.change(e, later(now, by), now)
 	}
 }
 
@@ -429,7 +431,8 @@ func (q *memQueue) stats() Stats {
 	s := Stats{InFlight: q.inFlight, Delayed: q.delayed}
 	s.Visible = int64(q.slab.live) - q.inFlight - q.delayed
 	if e := q.age.first(); e != nil {
-		s.Oldest = timeOf(e.enqueuedAt)
+		s.Oldest = q.engine.moment.show(e.enqueuedAt)
+		s.OldestAge = time.Duration(max(q.engine.moment.at-e.enqueuedAt, 0))
 	}
 	return s
 }

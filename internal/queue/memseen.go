@@ -49,7 +49,7 @@ func (q *memQueue) remember(k dedupeKey, s sent) {
 func (q *memQueue) forget(now int64) {
 	for k := q.seenLog.front(); k != nil; k = q.seenLog.front() {
 		if s, ok := q.seen[*k]; ok {
-			if s.enqueuedAt+int64(q.config.DedupeWindow) > now {
+			if later(s.enqueuedAt, q.config.DedupeWindow) > now {
 				return
 			}
 			delete(q.seen, *k)
@@ -76,7 +76,7 @@ type attemptDelivery struct {
 // all of them are still as it left them. Their leases begin anew.
 func (q *memQueue) repeat(id string, now int64, visibility time.Duration) []Received {
 	a, ok := q.attempts[id]
-	if !ok || a.at+int64(attemptWindow) <= now {
+	if !ok || later(a.at, attemptWindow) <= now {
 		return nil
 	}
 	for _, d := range a.deliveries {
@@ -86,16 +86,16 @@ func (q *memQueue) repeat(id string, now int64, visibility time.Duration) []Rece
 		}
 	}
 	out := make([]Received, len(a.deliveries))
-	until := now + int64(visibility)
+	until := later(now, visibility)
 	for i := range a.deliveries {
 		d := &a.deliveries[i]
 		e := q.slab.find(d.slot, d.delivery)
 		q.change(e, until, now)
 		d.visibleAt = e.visibleAt
 		out[i] = Received{
-			Message:  e.message(),
+			Message:  e.message(q.engine.moment),
 			Receipt:  string(appendReceipt(nil, d.slot, d.delivery)),
-			Deadline: timeOf(until),
+			Deadline: q.engine.moment.show(until),
 		}
 		out[i].own(&arena{})
 	}
@@ -119,7 +119,7 @@ func (q *memQueue) tryAgain(id string, taken []*entry, now int64) {
 // forgetAttempts drops receives that cannot be repeated any more.
 func (q *memQueue) forgetAttempts(now int64) {
 	for id := q.tried.front(); id != nil; id = q.tried.front() {
-		if a := q.attempts[*id]; a.at+int64(attemptWindow) > now {
+		if a := q.attempts[*id]; later(a.at, attemptWindow) > now {
 			return
 		}
 		delete(q.attempts, *id)

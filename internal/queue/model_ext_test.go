@@ -29,6 +29,7 @@ type modelQueue struct {
 
 type modelMessage struct {
 	id, body, group, source string
+	exhausted               bool
 	attributes              map[string]string
 	enqueuedAt, visibleAt   time.Time
 	sequence, receives      int
@@ -161,7 +162,7 @@ func (m *model) receive(name string, r queue.ReceiveRequest) []*modelMessage {
 	take := func(x *modelMessage) {
 		letters := m.queues[q.config.DeadLetter]
 		if q.config.MaxReceives > 0 && x.receives >= q.config.MaxReceives && letters != nil {
-			m.deadLetter(q, letters, x, x.attributes)
+			m.deadLetter(q, letters, x, x.attributes).exhausted = true
 			return
 		}
 		taken = append(taken, x)
@@ -212,7 +213,7 @@ func (m *model) untouched(q *modelQueue, a modelAttempt) bool {
 	return true
 }
 
-func (m *model) deadLetter(q, letters *modelQueue, x *modelMessage, attributes map[string]string) {
+func (m *model) deadLetter(q, letters *modelQueue, x *modelMessage, attributes map[string]string) *modelMessage {
 	q.remove(x)
 	enqueuedAt := x.enqueuedAt
 	if q.config.Ordered {
@@ -226,6 +227,7 @@ func (m *model) deadLetter(q, letters *modelQueue, x *modelMessage, attributes m
 		letter.earlier = x.earlier + x.receives
 	}
 	letters.add(letter)
+	return letter
 }
 
 // find returns the message whose latest delivery it is.

@@ -12,16 +12,17 @@ const (
 	keepMoves = 10
 )
 
-// pace says how many messages a task that began at begin and has moved that
-// many is to move next, at a rate, and how long it waits before it does.
-func pace(rate int, moved int64, begin, now int64) (n int, wait time.Duration) {
+// pace returns how many messages a task moves next that has moved that many in
+// the time since it began, and how long it waits before it does.
+func pace(rate int, moved int64, since time.Duration) (n int, wait time.Duration) {
 	if rate <= 0 {
 		return moveStep, 0
 	}
 	// Ten steps a second, of at least one message.
 	n = min(max(rate/10, 1), moveStep)
-	due := begin + moved*int64(time.Second)/int64(rate)
-	return n, time.Duration(max(due-now, 0))
+	per := int64(rate)
+	due := time.Duration(moved/per)*time.Second + time.Duration(moved%per)*time.Second/time.Duration(rate)
+	return n, max(due-since, 0)
 }
 
 // newHandle makes a task's handle.

@@ -22,13 +22,15 @@ var (
 	ErrClosed       = errors.New("the queue engine is closed")
 	ErrConfig       = errors.New("the configuration makes no sense")
 	ErrForeign      = errors.New("the file is no queue file of this version")
+	ErrMoved        = errors.New("the file was deleted, moved or replaced while it was open")
 	ErrNoDeadLetter = errors.New("the queue has no dead-letter queue")
 	ErrTaskRunning  = errors.New("a move task is already running on this queue")
 	ErrTaskNotFound = errors.New("no such move task, or it has ended")
 )
 
-// Clock is what the engine reads the time from, so that a test can move it.
-// After is asked for when a receive waits or a task paces itself.
+// Clock is what the engine reads the time from, so that a test can move it: both
+// its own time and the wall clock's. After is called when a receive waits or a
+// task paces itself.
 type Clock interface {
 	Now() time.Time
 	After(d time.Duration) <-chan time.Time
@@ -110,6 +112,9 @@ type Message struct {
 	// Source is the queue that a dead letter came from by the engine's own
 	// doing; empty where it was sent to this queue directly.
 	Source string
+	// Exhausted is true for a letter that came here because it was received
+	// MaxReceives times, and not by a rejection.
+	Exhausted bool
 	// VisibleAt is when the message can be received (again).
 	VisibleAt time.Time
 }
@@ -161,8 +166,10 @@ type Rejection struct {
 // Stats counts a queue's messages.
 type Stats struct {
 	Visible, InFlight, Delayed int64
-	// Oldest is when the oldest message was enqueued; zero where there is none.
-	Oldest time.Time
+	// Oldest is when the oldest message was enqueued; zero if there is none. By
+	// the engine's time that was OldestAge ago, whatever the wall clock shows.
+	Oldest    time.Time
+	OldestAge time.Duration
 }
 
 // TaskStatus is the state of a move task, in SQS's words.

@@ -159,6 +159,7 @@ func (m *machine) same(s *store, want *modelMessage, got *queue.Message) {
 	require.Equal(m, want.body, string(got.Body), s.name)
 	require.Equal(m, want.group, got.Group, s.name)
 	require.Equal(m, want.source, got.Source, s.name)
+	require.Equal(m, want.exhausted, got.Exhausted, s.name)
 	require.Equal(m, want.earlier+want.receives, got.Receives, s.name)
 	require.Len(m, got.Attributes, len(want.attributes), s.name)
 	require.Equal(m, want.attributes["k"], got.Attributes["k"], s.name)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -150,42 +149,6 @@ func TestCancelOfAnotherEnginesTask(t *testing.T) {
 	c.Advance(time.Hour)
 	require.Eventually(t, func() bool { return c.Waiters() == 0 }, 10*time.Second, time.Millisecond)
 	require.Equal(t, was, moved())
-}
-
-func TestForeignFiles(t *testing.T) {
-	t.Parallel()
-	ctx := t.Context()
-	dir := t.TempDir()
-	other := filepath.Join(dir, "other.db")
-	db, err := sql.Open("sqlite", other)
-	require.NoError(t, err)
-	_, err = db.ExecContext(ctx, "CREATE TABLE t (x)")
-	require.NoError(t, err)
-	require.NoError(t, db.Close())
-	_, err = queue.OpenSQLite(ctx, other, nil)
-	require.ErrorIs(t, err, queue.ErrForeign)
-	require.ErrorContains(t, err, "other.db")
-
-	newer := filepath.Join(dir, "newer.db")
-	e, err := queue.OpenSQLite(ctx, newer, nil)
-	require.NoError(t, err)
-	require.NoError(t, e.Close())
-	db, err = sql.Open("sqlite", newer)
-	require.NoError(t, err)
-	_, err = db.ExecContext(ctx, "PRAGMA user_version = 99")
-	require.NoError(t, err)
-	require.NoError(t, db.Close())
-	_, err = queue.OpenSQLite(ctx, newer, nil)
-	require.ErrorIs(t, err, queue.ErrForeign)
-	require.ErrorContains(t, err, "99")
-
-	text := filepath.Join(dir, "text")
-	require.NoError(t, os.WriteFile(text, []byte("this is no database, and long enough not to be taken for an empty one, so that its header is looked at"), 0o600))
-	_, err = queue.OpenSQLite(ctx, text, nil)
-	require.ErrorContains(t, err, "text")
-
-	_, err = queue.OpenSQLite(ctx, filepath.Join(dir, "missing", "q.db"), nil)
-	require.ErrorContains(t, err, "missing")
 }
 
 func TestOddFileNames(t *testing.T) {

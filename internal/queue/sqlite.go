@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -22,10 +21,10 @@ import (
 // Every operation is one transaction. What has returned is in the file when the
 // process is killed; see [Options] for what a power cut does.
 type SQLite struct {
-	path  string
-	clock Clock
-	done  chan struct{} // closed by Close
-	tasks sync.WaitGroup
+	path    string
+	machine machine
+	done    chan struct{} // closed by Close
+	tasks   sync.WaitGroup
 
 	readers *sql.DB
 	writers *sql.DB
@@ -39,6 +38,7 @@ type SQLite struct {
 	queues  map[string]*sqlQueue
 	moving  map[string]chan struct{} // the tasks that this engine runs, by handle; closed to cancel
 
+	files   files
 	foreign int64 // SQLite's count of what other processes have committed
 
 	bells bells
@@ -65,13 +65,16 @@ func OpenSQLite(ctx context.Context, path string, o *Options) (*SQLite, error) {
 		return nil, fmt.Errorf("queue file %q: %w", path, err)
 	}
 	s := &SQLite{
-		path: path, clock: o.clock(), done: make(chan struct{}), turn: make(chan struct{}, 1),
+		path: path, machine: newMachine(o), done: make(chan struct{}), turn: make(chan struct{}, 1),
 		prepare: map[string]*sql.Stmt{}, queues: map[string]*sqlQueue{}, moving: map[string]chan struct{}{},
 	}
 	s.bells.watch, s.bells.done = s.watch, s.done
 	sync := "NORMAL"
 	if o != nil && o.Sync {
 		sync = "FULL"
+	}
+	if err := probe(ctx, abs, s); err != nil {
+		return nil, fmt.Errorf("queue file %q: %w", path, err)
 	}
 	// The writer does its own waiting, which ends with a context.
 	if s.writers, err = sql.Open("sqlite", dsn(abs, 0, sync)); err == nil {
@@ -88,47 +91,33 @@ func OpenSQLite(ctx context.Context, path string, o *Options) (*SQLite, error) {
 	if err == nil {
 		err = s.migrate(ctx)
 	}
+	if err == nil {
+		err = s.files.remember(abs)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("queue file %q: %w", path, err), s.release())
 	}
 	return s, nil
 }
 
-func dsn(path string, busy time.Duration, sync string) string {
-	q := url.Values{"_pragma": {
-		fmt.Sprintf("busy_timeout(%d)", busy.Milliseconds()),
-		"journal_mode(WAL)",
-		fmt.Sprintf("synchronous(%s)", sync),
-		"cache_size(-16000)",
-		"journal_size_limit(67108864)",
-	}}
-	return (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: q.Encode()}).String()
-}
-
 // migrate makes the schema in a new file, and refuses a file that is not ours.
 func (s *SQLite) migrate(ctx context.Context) error {
-	return s.transact(ctx, func(tx *sqlTx) error {
-		var id, version, tables int64
-		if err := tx.row("PRAGMA application_id").Scan(&id); err != nil {
+	return s.exclusive(ctx, func(tx *sqlTx) error {
+		var h header
+		if err := h.read(func(query string) interface{ Scan(dest ...any) error } { return tx.row(query) }); err != nil {
 			return err
 		}
-		if err := tx.row("PRAGMA user_version").Scan(&version); err != nil {
-			return err
-		}
-		if err := tx.row("SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil {
-			return err
-		}
+		empty, err := h.check()
 		switch {
-		case id == applicationID && version == schemaVersion:
+		case err != nil:
+			return err
+		case empty:
+			return s.build(schema)
+		case h.version < schemaVersion:
+			return s.build(slices.Concat(upgrades[h.version-1:]...))
+		default:
 			return nil
-		case id == applicationID && 0 < version && version < schemaVersion:
-			return s.build(upgrade[version-1:])
-		case id == applicationID:
-			return fmt.Errorf("%w: its version is %d, and this program knows %d; use a newer program", ErrForeign, version, schemaVersion)
-		case tables > 0:
-			return fmt.Errorf("%w: something else made it", ErrForeign)
 		}
-		return s.build(schema)
 	})
 }
 
@@ -191,6 +180,9 @@ func (s *SQLite) watch() bool {
 	if s.closed {
 		return false
 	}
+	if s.Moved() != nil {
+		return true // as below
+	}
 	tx := &sqlTx{s: s}
 	var n int64
 	if err := tx.row("PRAGMA data_version").Scan(&n); err != nil {
@@ -200,8 +192,6 @@ func (s *SQLite) watch() bool {
 	s.foreign = n
 	return changed
 }
-
-func (s *SQLite) now() int64 { return s.clock.Now().UnixNano() }
 
 // enter waits for the turn.
 func (s *SQLite) enter(ctx context.Context) error {
@@ -216,6 +206,20 @@ func (s *SQLite) enter(ctx context.Context) error {
 	if s.closed {
 		<-s.turn
 		return ErrClosed
+	}
+	if err := s.Moved(); err != nil {
+		<-s.turn
+		return err
+	}
+	return nil
+}
+
+// Moved returns an error, which is [ErrMoved], if the file that the engine has
+// open is not what is at its path now. Every operation begins with it, and one
+// that writes ends with it.
+func (s *SQLite) Moved() error {
+	if err := s.files.moved(); err != nil {
+		return fmt.Errorf("queue file %q: %w", s.path, err)
 	}
 	return nil
 }
@@ -260,11 +264,20 @@ func isBusy(err error) bool {
 
 // transact runs do in a transaction. The caller has the turn.
 func (s *SQLite) transact(ctx context.Context, do func(tx *sqlTx) error) error {
+	return s.exclusive(ctx, func(tx *sqlTx) error {
+		if err := tx.tick(true); err != nil {
+			return err
+		}
+		return do(tx)
+	})
+}
+
+// exclusive runs do in a transaction that has no time yet.
+func (s *SQLite) exclusive(ctx context.Context, do func(tx *sqlTx) error) error {
 	tx := &sqlTx{s: s}
 	if err := s.retry(ctx, func() error { return tx.exec("BEGIN IMMEDIATE") }); err != nil {
 		return err
 	}
-	tx.now = s.now() // after the wait for the lock, so that time goes one way
 	err := do(tx)
 	if err == nil {
 		err = tx.flush()
@@ -274,6 +287,10 @@ func (s *SQLite) transact(ctx context.Context, do func(tx *sqlTx) error) error {
 	}
 	if err != nil {
 		_ = tx.exec("ROLLBACK") // the first error is the one to report; a failed commit may have rolled back
+		return err
+	}
+	// What was written to a file that nobody finds is not done.
+	if err := s.Moved(); err != nil {
 		return err
 	}
 	for _, name := range tx.rings {

@@ -49,7 +49,7 @@ func (s *SQLite) StartMove(ctx context.Context, source, destination string, rate
 		if running > 0 {
 			return fmt.Errorf("queue %q: %w", source, ErrTaskRunning)
 		}
-		t.Started = timeOf(tx.now)
+		t.Started = tx.moment.now
 		var last int64
 		err := tx.row("SELECT (SELECT count(*) FROM messages WHERE queue = ?1 AND ordered IN (0, 1) AND visible_at <= ?2), (SELECT sequence FROM queues WHERE id = ?1)", q.id, tx.now).
 			Scan(&t.ToMove, &last)
@@ -57,7 +57,7 @@ func (s *SQLite) StartMove(ctx context.Context, source, destination string, rate
 			return err
 		}
 		err = tx.exec("INSERT INTO moves ("+moveColumns+", queue) VALUES (?, ?, ?, ?, ?, 0, ?, ?, '', ?, ?, ?, ?)",
-			t.Handle, t.Source, t.Destination, t.Rate, t.Status, t.ToMove, tx.now, q.low(), q.low()+last, tx.now, q.id)
+			t.Handle, t.Source, t.Destination, t.Rate, t.Status, t.ToMove, tx.moment.wall(), q.low(), q.low()+last, tx.now, q.id)
 		if err != nil {
 			return err
 		}
@@ -78,7 +78,7 @@ func (s *SQLite) StartMove(ctx context.Context, source, destination string, rate
 
 // bury ends tasks whose process has ended.
 func (tx *sqlTx) bury(q *sqlQueue) error {
-	handles, err := tx.strings("SELECT handle FROM moves WHERE queue = ? AND status = ? AND beat < ?", q.id, TaskRunning, tx.now-int64(beatPatience))
+	handles, err := tx.strings("SELECT handle FROM moves WHERE queue = ? AND status = ? AND beat < ?", q.id, TaskRunning, earlier(tx.now, beatPatience))
 	for _, h := range handles {
 		if tx.s.moving[h] == nil && err == nil {
 			err = tx.end(h, TaskFailed, "the process that ran the task has ended")
@@ -108,13 +108,12 @@ func (s *SQLite) abandon() error {
 }
 
 func (s *SQLite) run(t Task, stop chan struct{}) {
-	begin := t.Started.UnixNano()
 	var moved int64
 	for {
-		n, wait := pace(t.Rate, moved, begin, s.now())
+		n, wait := pace(t.Rate, moved, s.machine.read().now.Sub(t.Started))
 		if wait > 0 {
 			select {
-			case <-s.clock.After(wait):
+			case <-s.machine.after(wait):
 			case <-stop:
 				return
 			case <-s.done:
@@ -206,7 +205,7 @@ func (tx *sqlTx) moveSome(q *sqlQueue, m *sqlMove, n int) (failure string, err e
 			if err != nil {
 				return "", err
 			}
-			if err := tx.transfer(q, to, r, r.attributes, ""); err != nil {
+			if err := tx.transfer(q, to, r, r.attributes, "", false); err != nil {
 				return "", err
 			}
 			m.Moved++

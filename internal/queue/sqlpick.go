@@ -134,7 +134,7 @@ func (p *picker) take(r *record) error {
 			p.found = true
 		}
 		if p.letters != nil {
-			return p.tx.transfer(p.q, p.letters, r, r.attributes, p.q.name)
+			return p.tx.transfer(p.q, p.letters, r, r.attributes, p.q.name, true)
 		}
 	}
 	p.taken = append(p.taken, r)

@@ -20,7 +20,7 @@ func (s *SQLite) Create(ctx context.Context, name string, c Config) error {
 	}
 	return s.file(ctx, func(tx *sqlTx) error {
 		n, err := tx.change("INSERT INTO queues (name, created, version, sequence, config) VALUES (?, ?, 1, 0, ?) ON CONFLICT DO NOTHING",
-			name, tx.now, string(config))
+			name, tx.moment.wall(), string(config))
 		if err != nil || n > 0 {
 			return err
 		}
@@ -60,7 +60,13 @@ func (s *SQLite) read(ctx context.Context, do func(tx *sqlTx) error) error {
 		return err
 	}
 	defer func() { <-s.turn }()
-	return s.wrap(s.retry(ctx, func() error { return do(&sqlTx{s: s, now: s.now()}) }))
+	return s.wrap(s.retry(ctx, func() error {
+		tx := &sqlTx{s: s}
+		if err := tx.tick(false); err != nil {
+			return err
+		}
+		return do(tx)
+	}))
 }
 
 // Configure implements [Engine].
@@ -161,7 +167,7 @@ func (s *SQLite) Stats(ctx context.Context, name string) (Stats, error) {
 	if err == nil {
 		err = s.readers.QueryRowContext(ctx,
 			`SELECT count(*), coalesce(sum(delivery > 0), 0) FROM messages WHERE queue = ?1 AND ordered IN (0, 1) AND visible_at > ?2`,
-			q.id, now).Scan(&hidden, &stats.InFlight)
+			q.id, now.at).Scan(&hidden, &stats.InFlight)
 	}
 	if err != nil {
 		return Stats{}, s.reading(ctx, err)
@@ -169,7 +175,8 @@ func (s *SQLite) Stats(ctx context.Context, name string) (Stats, error) {
 	stats.Delayed = hidden - stats.InFlight
 	stats.Visible = max(total-hidden, 0)
 	if total > 0 {
-		stats.Oldest = timeOf(oldest)
+		stats.Oldest = now.show(oldest)
+		stats.OldestAge = time.Duration(max(now.at-oldest, 0))
 	}
 	return stats, nil
 }
@@ -189,21 +196,21 @@ func (s *SQLite) reading(ctx context.Context, err error) error {
 
 // collect removes what is too old, if anything is, before the queue is looked
 // at.
-func (s *SQLite) collect(ctx context.Context, name string) (*sqlQueue, int64, error) {
+func (s *SQLite) collect(ctx context.Context, name string) (*sqlQueue, moment, error) {
 	var q *sqlQueue
-	var now int64
+	var now moment
 	old := false
 	err := s.read(ctx, func(tx *sqlTx) error {
 		found, oldest, err := tx.queue(name)
 		if err == nil {
-			q, now = found, tx.now
-			old = oldest.Valid && oldest.Int64+int64(q.config.Retention) <= tx.now
+			q, now = found, tx.moment
+			old = oldest.Valid && later(oldest.Int64, q.config.Retention) <= tx.now
 		}
 		return err
 	})
 	if err == nil && old {
 		err = s.write(ctx, name, func(tx *sqlTx, found *sqlQueue) error {
-			q, now = found, tx.now
+			q, now = found, tx.moment
 			return nil
 		})
 	}
@@ -212,7 +219,7 @@ func (s *SQLite) collect(ctx context.Context, name string) (*sqlQueue, int64, er
 
 // Peek implements [Engine].
 func (s *SQLite) Peek(ctx context.Context, name string, n int) ([]Message, error) {
-	q, _, err := s.collect(ctx, name)
+	q, now, err := s.collect(ctx, name)
 	if err != nil || n <= 0 {
 		return nil, err
 	}
@@ -245,7 +252,7 @@ func (s *SQLite) Peek(ctx context.Context, name string, n int) ([]Message, error
 				return nil, s.reading(ctx, err)
 			}
 		}
-		m, err := r.message()
+		m, err := r.message(now)
 		if err != nil {
 			return nil, err
 		}

@@ -14,26 +14,25 @@ import (
 
 // Receive implements [Engine].
 func (s *SQLite) Receive(ctx context.Context, name string, r ReceiveRequest) ([]Received, error) {
-	begin := s.now()
-	out, _, err := s.try(ctx, name, &r)
+	out, seen, err := s.try(ctx, name, &r)
 	if len(out) > 0 || err != nil || r.Wait <= 0 {
 		return out, err
 	}
-	deadline := begin + int64(r.Wait)
+	deadline := later(seen.moment.at, r.Wait)
 	w := s.bells.join(name)
 	defer s.bells.leave(name, w)
 	for {
 		s.bells.set(name, math.MaxInt64) // what becomes due from now on rings
-		out, next, err := s.try(ctx, name, &r)
-		now := s.now()
-		if len(out) > 0 || err != nil || now >= deadline {
+		out, seen, err := s.try(ctx, name, &r)
+		if len(out) > 0 || err != nil || seen.moment.at >= deadline {
 			return out, err
 		}
-		next = min(next, deadline)
+		next := min(seen.next, deadline)
 		s.bells.set(name, next)
+		wait := time.Duration(max(next-seen.moment.at, 0)) - s.machine.read().now.Sub(seen.moment.now)
 		select {
 		case <-w.c:
-		case <-s.clock.After(time.Duration(max(next-now, 0))):
+		case <-s.machine.after(wait):
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-s.done:
@@ -42,38 +41,49 @@ func (s *SQLite) Receive(ctx context.Context, name string, r ReceiveRequest) ([]
 	}
 }
 
-// try receives what there is. Where there is nothing it writes nothing, and
-// says when there will be something.
-func (s *SQLite) try(ctx context.Context, name string, r *ReceiveRequest) (out []Received, next int64, err error) {
+// A look is what a receive saw that found nothing.
+type look struct {
+	moment moment
+	next   int64 // when there may be something
+}
+
+// try receives what there is. If there is nothing it writes nothing, and returns
+// when there will be something.
+func (s *SQLite) try(ctx context.Context, name string, r *ReceiveRequest) (out []Received, seen look, err error) {
 	if err := s.enter(ctx); err != nil {
-		return nil, 0, err
+		return nil, look{}, err
 	}
 	defer func() { <-s.turn }()
 	found := false
-	err = s.retry(ctx, func() (err error) {
-		tx := &sqlTx{s: s, now: s.now()}
+	err = s.retry(ctx, func() error {
+		tx := &sqlTx{s: s}
+		if err := tx.tick(false); err != nil {
+			return err
+		}
 		q, _, err := tx.queue(name)
 		if err != nil {
 			return err
 		}
-		next, err = tx.next(q)
-		found = next <= tx.now || r.AttemptID != ""
+		seen.moment = tx.moment
+		seen.next, err = tx.next(q)
+		found = seen.next <= tx.now || r.AttemptID != ""
 		return err
 	})
 	if err != nil || !found {
-		return nil, next, s.wrap(err)
+		return nil, seen, s.wrap(err)
 	}
 	err = s.writeInTurn(ctx, name, func(tx *sqlTx, q *sqlQueue) error {
+		seen.moment = tx.moment
 		if out, err = tx.receive(q, r); err != nil || len(out) > 0 {
 			return err
 		}
-		next, err = tx.next(q)
+		seen.next, err = tx.next(q)
 		return err
 	})
 	if err != nil {
-		return nil, 0, err
+		return nil, look{}, err
 	}
-	return out, next, nil
+	return out, seen, nil
 }
 
 // next is when the queue's first message can be received, or something else
@@ -91,7 +101,7 @@ func (tx *sqlTx) next(q *sqlQueue) (int64, error) {
 		next = min(next, grouped.Int64)
 	}
 	if oldest.Valid {
-		next = min(next, oldest.Int64+int64(q.config.Retention))
+		next = min(next, later(oldest.Int64, q.config.Retention))
 	}
 	return next, err
 }
@@ -113,7 +123,7 @@ func (tx *sqlTx) receive(q *sqlQueue, r *ReceiveRequest) ([]Received, error) {
 	}
 	out, err := tx.deliver(q, p.taken, visibility, r.Into)
 	if err == nil && r.AttemptID != "" && len(out) > 0 {
-		err = tx.tryAgain(q, r.AttemptID, out)
+		err = tx.tryAgain(q, r.AttemptID, out, later(tx.now, visibility))
 	}
 	return out, err
 }
@@ -124,7 +134,7 @@ func (tx *sqlTx) deliver(q *sqlQueue, taken []*record, visibility time.Duration,
 	if len(taken) == 0 {
 		return nil, nil
 	}
-	until := tx.now + int64(visibility)
+	until := later(tx.now, visibility)
 	delivery := newDelivery()
 	out := slices.Grow(into[:0], len(taken))[:len(taken)]
 	receipts := make([]byte, 0, len(taken)*receiptSize)
@@ -136,7 +146,7 @@ func (tx *sqlTx) deliver(q *sqlQueue, taken []*record, visibility time.Duration,
 		}
 		r.receives++
 		if r.firstReceived == 0 {
-			r.firstReceived = tx.now
+			r.firstReceived = tx.moment.wall()
 		}
 		r.visibleAt = until
 		err := tx.exec("UPDATE messages SET visible_at = ?, receives = ?, first_received = ?, delivery = ? WHERE id = ?",
@@ -147,10 +157,10 @@ func (tx *sqlTx) deliver(q *sqlQueue, taken []*record, visibility time.Duration,
 		if r.ordered {
 			tx.mark(q, r.group)
 		}
-		if out[i].Message, err = r.message(); err != nil {
+		if out[i].Message, err = r.message(tx.moment); err != nil {
 			return nil, fmt.Errorf("queue %q: message %q: %w", q.name, r.mid, err)
 		}
-		out[i].Deadline = timeOf(until)
+		out[i].Deadline = tx.moment.show(until)
 		receipts = appendReceipt(receipts, uint64(r.id), uint64(delivery)) // both are above zero
 	}
 	tx.offer(q, until)
@@ -174,7 +184,7 @@ type storedDelivery struct {
 // all of them are still as it left them. Their leases begin anew.
 func (tx *sqlTx) repeat(q *sqlQueue, attempt string, visibility time.Duration) ([]Received, error) {
 	var stored string
-	err := tx.row("SELECT deliveries FROM attempts WHERE queue = ? AND attempt = ? AND at > ?", q.id, attempt, tx.now-int64(attemptWindow)).Scan(&stored)
+	err := tx.row("SELECT deliveries FROM attempts WHERE queue = ? AND attempt = ? AND at > ?", q.id, attempt, earlier(tx.now, attemptWindow)).Scan(&stored)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -194,7 +204,7 @@ func (tx *sqlTx) repeat(q *sqlQueue, attempt string, visibility time.Duration) (
 		}
 		records[i] = found[0]
 	}
-	until := tx.now + int64(visibility)
+	until := later(tx.now, visibility)
 	out := make([]Received, len(ds))
 	for i, r := range records {
 		if r.large {
@@ -209,11 +219,11 @@ func (tx *sqlTx) repeat(q *sqlQueue, attempt string, visibility time.Duration) (
 			tx.mark(q, r.group)
 		}
 		r.visibleAt, ds[i].VisibleAt = until, until
-		if out[i].Message, err = r.message(); err != nil {
+		if out[i].Message, err = r.message(tx.moment); err != nil {
 			return nil, err
 		}
 		out[i].Receipt = string(appendReceipt(nil, uint64(r.id), uint64(ds[i].Delivery))) // both are above zero
-		out[i].Deadline = timeOf(until)
+		out[i].Deadline = tx.moment.show(until)
 	}
 	tx.offer(q, until)
 	again, err := json.Marshal(ds)
@@ -223,17 +233,17 @@ func (tx *sqlTx) repeat(q *sqlQueue, attempt string, visibility time.Duration) (
 	return out, tx.exec("UPDATE attempts SET deliveries = ? WHERE queue = ? AND attempt = ?", string(again), q.id, attempt)
 }
 
-func (tx *sqlTx) tryAgain(q *sqlQueue, attempt string, out []Received) error {
+func (tx *sqlTx) tryAgain(q *sqlQueue, attempt string, out []Received, until int64) error {
 	ds := make([]storedDelivery, len(out))
 	for i := range out {
 		place, delivery, _ := parseReceipt(out[i].Receipt)
-		ds[i] = storedDelivery{int64(place), int64(delivery), out[i].VisibleAt.UnixNano()} // they were above zero
+		ds[i] = storedDelivery{int64(place), int64(delivery), until} // they were above zero
 	}
 	stored, err := json.Marshal(ds)
 	if err != nil {
 		return err
 	}
-	if err := tx.exec("DELETE FROM attempts WHERE queue = ? AND at <= ?", q.id, tx.now-int64(attemptWindow)); err != nil {
+	if err := tx.exec("DELETE FROM attempts WHERE queue = ? AND at <= ?", q.id, earlier(tx.now, attemptWindow)); err != nil {
 		return err
 	}
 	return tx.exec("INSERT OR REPLACE INTO attempts (queue, attempt, at, deliveries) VALUES (?, ?, ?, ?)", q.id, attempt, tx.now, string(stored))

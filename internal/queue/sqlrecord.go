@@ -8,28 +8,28 @@ import (
 // record is a row of messages.
 type record struct {
 	id, visibleAt, receives, firstReceived, enqueuedAt int64
-	earlier                                            int64
-	ordered, large                                     bool
+	earlier, sentAt                                    int64
+	ordered, large, exhausted                          bool
 	mid, group, dedupe, source                         string
 	attributes, body, extra                            []byte
 }
 
-const recordColumns = "id, ordered, visible_at, receives, first_received, enqueued_at, large, mid, grp, dedupe, source, attributes, body, extra, earlier"
+const recordColumns = "id, ordered, visible_at, receives, first_received, enqueued_at, large, mid, grp, dedupe, source, attributes, body, extra, earlier, sent_at, exhausted"
 
 const largeBody = "SELECT body, extra FROM bodies WHERE id = ?"
 
 func (r *record) scan(rows *sql.Rows) error {
 	return rows.Scan(&r.id, &r.ordered, &r.visibleAt, &r.receives, &r.firstReceived, &r.enqueuedAt, &r.large,
-		&r.mid, &r.group, &r.dedupe, &r.source, &r.attributes, &r.body, &r.extra, &r.earlier)
+		&r.mid, &r.group, &r.dedupe, &r.source, &r.attributes, &r.body, &r.extra, &r.earlier, &r.sentAt, &r.exhausted)
 }
 
 // message returns the record as a message. A large one's body was read.
-func (r *record) message() (Message, error) {
+func (r *record) message(now moment) (Message, error) {
 	attributes, err := decodeAttributes(r.attributes)
 	m := Message{
 		ID: r.mid, Body: r.body, Attributes: attributes, Group: r.group, DedupeID: r.dedupe, Extra: r.extra,
-		EnqueuedAt: timeOf(r.enqueuedAt), Sequence: r.id & (1<<seqBits - 1), Receives: int(r.earlier + r.receives),
-		Source: r.source, VisibleAt: timeOf(r.visibleAt),
+		EnqueuedAt: timeOf(r.sentAt), Sequence: r.id & (1<<seqBits - 1), Receives: int(r.earlier + r.receives),
+		Source: r.source, Exhausted: r.exhausted, VisibleAt: now.show(r.visibleAt),
 	}
 	if r.firstReceived != 0 {
 		m.FirstReceived = timeOf(r.firstReceived)
@@ -98,16 +98,16 @@ func (tx *sqlTx) began(q *sqlQueue, group string, id, visibleAt int64) error {
 // transfer moves a message to a queue, as a new message of it that can be
 // received at once. A source is where a dead letter came from; there is none if
 // a task moves the message.
-func (tx *sqlTx) transfer(q, to *sqlQueue, r *record, attributes []byte, source string) error {
+func (tx *sqlTx) transfer(q, to *sqlQueue, r *record, attributes []byte, source string, exhausted bool) error {
 	before, err := tx.sequences(to, 1)
 	if err != nil {
 		return err
 	}
 	id := before + 1
 	ordered := to.config.Ordered && r.group != ""
-	enqueuedAt := tx.now
+	enqueuedAt, sentAt := tx.now, tx.moment.wall()
 	if source != "" && !q.config.Ordered {
-		enqueuedAt = r.enqueuedAt
+		enqueuedAt, sentAt = r.enqueuedAt, r.sentAt
 	}
 	mid, dedupe, earlier, first := r.mid, r.dedupe, int64(0), int64(0)
 	if q.config.Lax {
@@ -120,9 +120,9 @@ func (tx *sqlTx) transfer(q, to *sqlQueue, r *record, attributes []byte, source 
 			}
 		}
 	}
-	err = tx.exec(`INSERT INTO messages (id, queue, ordered, visible_at, receives, first_received, delivery, enqueued_at, large, mid, grp, dedupe, source, attributes, body, extra, earlier)
-		SELECT ?, ?, ?, ?, 0, ?, 0, ?, large, ?, grp, ?, ?, ?, body, extra, ? FROM messages WHERE id = ?`,
-		id, to.id, ordered, tx.now, first, enqueuedAt, mid, dedupe, source, attributes, earlier, r.id)
+	err = tx.exec(`INSERT INTO messages (id, queue, ordered, visible_at, receives, first_received, delivery, enqueued_at, large, mid, grp, dedupe, source, attributes, body, extra, earlier, sent_at, exhausted)
+		SELECT ?, ?, ?, ?, 0, ?, 0, ?, large, ?, grp, ?, ?, ?, body, extra, ?, ?, ? FROM messages WHERE id = ?`,
+		id, to.id, ordered, tx.now, first, enqueuedAt, mid, dedupe, source, attributes, earlier, sentAt, exhausted, r.id)
 	if err != nil {
 		return err
 	}

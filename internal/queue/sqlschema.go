@@ -4,7 +4,7 @@ package queue
 const applicationID = 0x534c4351 // SLCQ
 
 // schemaVersion is the version of the schema, in SQLite's user_version.
-const schemaVersion = 2
+const schemaVersion = 3
 
 // seqBits is how much of a message's rowid its sequence takes; the rest is its
 // queue. So a queue's messages lie together in the order of sending, and that
@@ -15,7 +15,9 @@ const seqBits = 44
 // row. Receiving and extending write the row anew, so larger ones are elsewhere.
 const smallBody = 1000
 
-// The schema. Times are in nanoseconds since 1970.
+// The schema. Times are in nanoseconds, most by the clock of the file (see epoch):
+// visible_at, ready_at, enqueued_at, at, beat. Those that are told and not
+// compared are by the wall clock: created, sent_at, first_received, started.
 //
 // messages.ordered is 1 for a message of a group in a queue that keeps order.
 // Such messages are received by way of the table of groups, which knows for each
@@ -46,7 +48,9 @@ var schema = []string{
 		attributes BLOB,
 		body BLOB,
 		extra BLOB,
-		earlier INTEGER NOT NULL DEFAULT 0)`,
+		earlier INTEGER NOT NULL DEFAULT 0,
+		sent_at INTEGER NOT NULL DEFAULT 0,
+		exhausted INTEGER NOT NULL DEFAULT 0)`,
 	`CREATE INDEX messages_due ON messages (queue, ordered, visible_at)`,
 	`CREATE INDEX messages_age ON messages (queue, enqueued_at)`,
 	`CREATE INDEX messages_group ON messages (queue, grp) WHERE ordered = 1`,
@@ -92,10 +96,25 @@ var schema = []string{
 		last INTEGER NOT NULL,
 		beat INTEGER NOT NULL)`,
 	`CREATE INDEX moves_queue ON moves (queue)`,
+	clockTable,
 }
 
-// upgrade is what makes each version of the schema the next one, from version 1
+const clockTable = `CREATE TABLE clock (
+		id INTEGER PRIMARY KEY CHECK (id = 0),
+		boot TEXT NOT NULL,
+		uptime INTEGER NOT NULL,
+		wall INTEGER NOT NULL,
+		time INTEGER NOT NULL)`
+
+// upgrades are what makes each version of the schema the next one, from version 1
 // on.
-var upgrade = []string{
-	`ALTER TABLE messages ADD COLUMN earlier INTEGER NOT NULL DEFAULT 0`,
+var upgrades = [...][]string{
+	{`ALTER TABLE messages ADD COLUMN earlier INTEGER NOT NULL DEFAULT 0`},
+	{
+		`ALTER TABLE messages ADD COLUMN sent_at INTEGER NOT NULL DEFAULT 0`,
+		`ALTER TABLE messages ADD COLUMN exhausted INTEGER NOT NULL DEFAULT 0`,
+		// All times were by the wall clock, which the new one begins at.
+		`UPDATE messages SET sent_at = enqueued_at`,
+		clockTable,
+	},
 }

@@ -25,7 +25,7 @@ func (s *SQLite) Send(ctx context.Context, name string, ms []Message) ([]Message
 func (tx *sqlTx) send(q *sqlQueue, ms []Message) error {
 	dedupes := q.config.DedupeWindow > 0
 	if dedupes {
-		err := tx.exec("DELETE FROM seen WHERE queue = ? AND enqueued_at <= ?", q.id, tx.now-int64(q.config.DedupeWindow))
+		err := tx.exec("DELETE FROM seen WHERE queue = ? AND enqueued_at <= ?", q.id, earlier(tx.now, q.config.DedupeWindow))
 		if err != nil {
 			return err
 		}
@@ -36,7 +36,7 @@ func (tx *sqlTx) send(q *sqlQueue, ms []Message) error {
 	}
 	for i := range ms {
 		m := &ms[i]
-		m.Receives, m.FirstReceived, m.Source = 0, time.Time{}, ""
+		m.Receives, m.FirstReceived, m.Source, m.Exhausted = 0, time.Time{}, "", false
 		if dedupes && m.DedupeID != "" {
 			found, err := tx.duplicate(q, m)
 			if err != nil {
@@ -67,7 +67,7 @@ func (tx *sqlTx) duplicate(q *sqlQueue, m *Message) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	m.ID, m.Sequence, m.EnqueuedAt, m.VisibleAt = id, sequence, timeOf(at), timeOf(at)
+	m.ID, m.Sequence, m.EnqueuedAt, m.VisibleAt = id, sequence, tx.moment.show(at), tx.moment.show(at)
 	return true, nil
 }
 
@@ -77,7 +77,7 @@ func (tx *sqlTx) store(q *sqlQueue, m *Message, id int64) error {
 	if delay < 0 {
 		delay = q.config.Delay
 	}
-	visibleAt := tx.now + int64(delay)
+	visibleAt := later(tx.now, delay)
 	ordered := q.config.Ordered && m.Group != ""
 	body, extra := nullable(m.Body), nullable(m.Extra)
 	large := len(body)+len(extra) > smallBody
@@ -87,9 +87,9 @@ func (tx *sqlTx) store(q *sqlQueue, m *Message, id int64) error {
 		}
 		body, extra = nil, nil
 	}
-	err := tx.exec(`INSERT INTO messages (id, queue, ordered, visible_at, receives, first_received, delivery, enqueued_at, large, mid, grp, dedupe, source, attributes, body, extra)
-		VALUES (?, ?, ?, ?, 0, 0, 0, ?, ?, ?, ?, ?, '', ?, ?, ?)`,
-		id, q.id, ordered, visibleAt, tx.now, large, m.ID, m.Group, m.DedupeID, encodeAttributes(m.Attributes), body, extra)
+	err := tx.exec(`INSERT INTO messages (id, queue, ordered, visible_at, receives, first_received, delivery, enqueued_at, large, mid, grp, dedupe, source, attributes, body, extra, sent_at)
+		VALUES (?, ?, ?, ?, 0, 0, 0, ?, ?, ?, ?, ?, '', ?, ?, ?, ?)`,
+		id, q.id, ordered, visibleAt, tx.now, large, m.ID, m.Group, m.DedupeID, encodeAttributes(m.Attributes), body, extra, tx.moment.wall())
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (tx *sqlTx) store(q *sqlQueue, m *Message, id int64) error {
 	}
 	tx.offer(q, visibleAt)
 	m.Sequence = id - q.low()
-	m.EnqueuedAt, m.VisibleAt = timeOf(tx.now), timeOf(visibleAt)
+	m.EnqueuedAt, m.VisibleAt = timeOf(tx.moment.wall()), tx.moment.show(visibleAt)
 	if q.config.DedupeWindow > 0 && m.DedupeID != "" {
 		return tx.exec("INSERT INTO seen (queue, scope, dedupe, mid, sequence, enqueued_at) VALUES (?, ?, ?, ?, ?, ?)",
 			q.id, q.config.dedupeScope(m.Group), m.DedupeID, m.ID, m.Sequence, tx.now)

@@ -72,7 +72,7 @@ func (s *SQLite) Change(ctx context.Context, name string, cs []Change) []error {
 		if cs[i].Release {
 			return tx.release(q, id, delivery, cs[i].By)
 		}
-		until := tx.now + int64(max(cs[i].By, 0))
+		until := later(tx.now, max(cs[i].By, 0))
 		var ordered bool
 		var group string
 		// The id is the message's own, and no other delivery of it has that number.
@@ -96,9 +96,9 @@ func (tx *sqlTx) release(q *sqlQueue, id, delivery int64, by time.Duration) (ref
 	var group string
 	var until int64
 	// The new number is that of a delivery that nobody has.
-	err = tx.row(`UPDATE messages SET receives = receives - 1, first_received = iif(receives > 1, first_received, 0), delivery = ?1,
-		visible_at = iif(?2 >= 0 AND visible_at > ?3, ?3 + ?2, visible_at) WHERE id = ?4 AND delivery = ?5 RETURNING ordered, grp, visible_at`,
-		newDelivery(), int64(by), tx.now, id, delivery).Scan(&ordered, &group, &until)
+	err = tx.row(`UPDATE messages SET receives = receives - 1, first_received = iif(receives + earlier > 1, first_received, 0), delivery = ?1,
+		visible_at = iif(?2 AND visible_at > ?3, ?4, visible_at) WHERE id = ?5 AND delivery = ?6 RETURNING ordered, grp, visible_at`,
+		newDelivery(), by >= 0, tx.now, later(tx.now, by), id, delivery).Scan(&ordered, &group, &until)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return ErrReceipt, nil
@@ -143,6 +143,6 @@ func (s *SQLite) Reject(ctx context.Context, name string, rs []Rejection) []erro
 		if to == nil {
 			return q.config.noDeadLetter(q.name), nil
 		}
-		return nil, tx.transfer(q, to, found[0], encodeAttributes(rs[i].Attributes), q.name)
+		return nil, tx.transfer(q, to, found[0], encodeAttributes(rs[i].Attributes), q.name, false)
 	})
 }

@@ -10,11 +10,12 @@ import (
 
 // sqlTx is a transaction.
 type sqlTx struct {
-	s     *SQLite
-	now   int64
-	dirty map[sqlGroup]*sqlQueue
-	rings []string // queues with something new
-	dues  []dueAt  // and with something that can be received later
+	s      *SQLite
+	now    int64
+	moment moment // whose at is now
+	dirty  map[sqlGroup]*sqlQueue
+	rings  []string // queues with something new
+	dues   []dueAt  // and with something that can be received later
 }
 
 type dueAt struct {
@@ -131,7 +132,7 @@ const expireStep = 2000
 
 // expire removes what is too old, and tells whether there is more.
 func (tx *sqlTx) expire(q *sqlQueue, oldest sql.NullInt64) (more bool, err error) {
-	limit := tx.now - int64(q.config.Retention)
+	limit := earlier(tx.now, q.config.Retention)
 	if !oldest.Valid || oldest.Int64 > limit {
 		return false, nil
 	}
