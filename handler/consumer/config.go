@@ -20,6 +20,7 @@ const (
 	DefaultSettleDelay  = 10 * time.Millisecond
 	DefaultDrainTimeout = 25 * time.Second
 	DefaultStopTimeout  = 5 * time.Second
+	DefaultGiveUpAfter  = 15 * time.Minute
 )
 
 // Config configures a [Consumer]. The zero Config, and nil, are the defaults.
@@ -55,10 +56,18 @@ type Config struct {
 	// returns without them. Zero means DefaultStopTimeout.
 	StopTimeout time.Duration
 
-	// StallAfter is how long nothing may be finished, while messages are
-	// waiting, before health reports it. Zero means the length of the lease, or
-	// a minute where that is not known. With handlers that keep their lease for
-	// long (heartbeat) it must be longer than they take.
+	// GiveUpAfter is how long a queue may refuse all requests (no permission,
+	// expired credentials that the provider denies, a queue that was deleted)
+	// before Run ends with its error. Zero means DefaultGiveUpAfter; negative
+	// means never. Before the first success a refusal ends Run at the start: see
+	// the package comment.
+	GiveUpAfter time.Duration
+
+	// StallAfter is how long no handler may start or return, though one could,
+	// before health reports a stall: all handler slots are taken, or messages
+	// could be received. Zero means the length of the lease, or a minute if that
+	// is not known. With handlers that keep their lease for long (heartbeat) it
+	// must be longer than they take.
 	StallAfter time.Duration
 
 	// UntilEmpty has Run return nil once the queue is drained: nothing is held
@@ -96,6 +105,7 @@ func (c *Config) withDefaults() Config {
 	orDefault(&d.SettleDelay, DefaultSettleDelay)
 	orDefault(&d.DrainTimeout, DefaultDrainTimeout)
 	orDefault(&d.StopTimeout, DefaultStopTimeout)
+	orDefault(&d.GiveUpAfter, DefaultGiveUpAfter)
 	d.Logger = invoke.Logger(d.Logger)
 	if d.Name == "" {
 		host, err := os.Hostname()

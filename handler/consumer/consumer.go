@@ -56,17 +56,14 @@ type Consumer struct {
 	turn      chan struct{} // held by the poller that receives under a restricting gate
 
 	started  atomic.Bool
-	progress atomic.Int64 // Unix nanoseconds of the latest progress
+	born     time.Time
+	progress atomic.Int64 // when something was started or finished last, since born; 0 is never
 	// How many messages may wait for their group, and for the provider to take
 	// their verdict, before receiving pauses. A receive may bring a whole batch
 	// of one group, of which one has its turn.
 	maxWaiting, maxUnsettled int
 	counts                   counts
 	badGate                  seldom.Event
-
-	backlogMu  sync.Mutex
-	backlogAt  time.Time
-	backlogged bool
 
 	mu       sync.Mutex
 	stopping bool
@@ -134,6 +131,7 @@ func NewWeighted(sources []Weighted, h handler.Handler, cfg *Config) (*Consumer,
 		cfg: full, log: full.Logger, handler: h,
 		told:    invoke.NewObservers(full.Observers, full.Logger),
 		heap:    timer.New(),
+		born:    time.Now(),
 		asleep:  suspend.Total,
 		stop:    make(chan struct{}),
 		aborted: make(chan struct{}),
@@ -163,8 +161,9 @@ func (c *Consumer) fail(err error) {
 // observe tells the observers. No lock is held.
 func (c *Consumer) observe(e handler.Event) { c.told.Observe(e) }
 
-// progressed notes that something was finished.
-func (c *Consumer) progressed(now time.Time) { c.progress.Store(now.UnixNano()) }
+// progressed notes that something was started or finished, or that there was
+// nothing to be done until now.
+func (c *Consumer) progressed(now time.Time) { c.progress.Store(max(int64(now.Sub(c.born)), 1)) }
 
 // fifo is a queue of items. The zero fifo is empty.
 type fifo[T comparable] struct {

@@ -143,16 +143,16 @@ func (l *lane) depth() (n int64, known bool) {
 	d, err := l.inspector.Depth(ctx)
 	e := &l.empty
 	e.mu.Lock()
-	defer e.mu.Unlock()
+	first := err != nil && !e.blind && ctx.Err() == nil
+	e.blind = err != nil && (e.blind || first)
+	e.mu.Unlock()
+	if first {
+		l.c.log.Warn("the queue's depth cannot be read: it is taken to be empty when receives bring nothing",
+			"queue", l.caps.Queue, "error", err)
+	}
 	if err != nil {
-		if !e.blind && ctx.Err() == nil {
-			e.blind = true
-			l.c.log.Warn("the queue's depth cannot be read: it is taken to be empty when receives bring nothing",
-				"queue", l.caps.Queue, "error", err)
-		}
 		return 0, false
 	}
-	e.blind = false
 	for _, v := range []int64{d.Visible, d.InFlight, d.Delayed} {
 		if v == drivers.Unknown {
 			return 0, false

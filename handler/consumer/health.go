@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime"
 	"sort"
+	"sync"
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
@@ -18,16 +19,19 @@ const (
 	HealthStarting = "starting" // Run was not called yet
 	HealthDraining = "draining" // Run's context is done
 	HealthStopped  = "stopped"  // Run has returned
-	HealthOutage   = "outage"   // receiving fails
-	HealthStalled  = "stalled"  // messages wait and none is finished
+	HealthOutage   = "outage"   // receiving or settling fails
+	HealthStalled  = "stalled"  // handlers are stuck, or receiving is
 )
 
-// Health is what [Consumer.Health] answers.
+// Health is the state of a consumer at one moment, as [Consumer.Health] returns
+// it. It is also an HTTP handler, which answers with the state at the time of
+// the request.
 type Health struct {
 	// Status is one of the constants above.
 	Status string        `json:"status"`
 	Queues []QueueHealth `json:"queues"`
-	// IdleSeconds is how long ago something was finished, or found to be empty.
+	// IdleSeconds is how long ago a handler was started or has returned, or a
+	// receive found the queue empty.
 	IdleSeconds float64 `json:"idle_seconds"`
 	Running     int     `json:"running"`
 	Waiting     int     `json:"waiting"`
@@ -35,8 +39,11 @@ type Health struct {
 	Settling    int     `json:"settling"`
 	// Slowest are the handlers that have run longest, at most ten.
 	Slowest []RunningHandler `json:"slowest,omitempty"`
-	// Stacks are the stacks of all running handlers, where they were asked for.
+	// Stacks are the stacks of all running handlers, if the request asks for
+	// them.
 	Stacks string `json:"stacks,omitempty"`
+
+	c *Consumer // of the HTTP handler; nil in a Health that was made by hand
 }
 
 // QueueHealth is the health of one queue.
@@ -44,12 +51,14 @@ type QueueHealth struct {
 	Queue string `json:"queue"`
 	// Status is HealthOK or HealthOutage.
 	Status string `json:"status"`
-	// Error is why receiving fails, and Since when it began to.
+	// Error is why receiving or settling fails, and Since when it began to.
 	Error string     `json:"error,omitempty"`
 	Since *time.Time `json:"since,omitempty"`
-	// Paused is true while a gate holds receiving back.
-	Paused  bool `json:"paused,omitempty"`
-	Pollers int  `json:"pollers"`
+	// Paused is true while a gate holds receiving back; PausedBy is the gate's
+	// reason, if it has one.
+	Paused   bool   `json:"paused,omitempty"`
+	PausedBy string `json:"paused_by,omitempty"`
+	Pollers  int    `json:"pollers"`
 }
 
 // RunningHandler is a handler at work.
@@ -60,37 +69,76 @@ type RunningHandler struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// Health returns an HTTP handler that tells the consumer's [Health] as JSON:
-// with status 200 while it works, is starting or draining, and 503 when it has
-// stopped, when a provider cannot be received from, or when nothing was finished
-// for [Config.StallAfter] though messages wait. With the query stacks=1 the
-// answer has the stacks of the handlers that run. It counts the queue at most
-// once in ten seconds.
-func (c *Consumer) Health() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := c.health()
-		if r.URL.Query().Get("stacks") == "1" {
-			h.Stacks = handlerStacks()
-		}
-		code := http.StatusOK
-		switch h.Status {
-		case HealthOutage, HealthStalled, HealthStopped:
-			code = http.StatusServiceUnavailable
-		}
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Cache-Control", "no-store")
-		w.WriteHeader(code)
-		// A client that has gone away needs no answer.
-		_ = json.NewEncoder(w).Encode(h)
-	})
+// Live reports whether the process should go on: it is false of a consumer that
+// is stalled or has stopped, which a restart mends. An outage of the provider, a
+// closed gate, an idle queue and a drain are no reason for a restart.
+func (h Health) Live() bool { return h.Status != HealthStalled && h.Status != HealthStopped }
+
+// Ready reports whether the consumer can take messages: it is false before Run,
+// during an outage or a drain, and of a consumer that is stalled or has stopped.
+// A consumer whose gate is closed is ready: it waits on purpose.
+func (h Health) Ready() bool { return h.Status == HealthOK }
+
+// ServeHTTP answers with the health as JSON: with status 200 while the consumer
+// works, is starting or draining, and 503 when it is stalled or has stopped, and
+// during an outage. With the query stacks=1 the answer has the stacks of the
+// handlers that run. It is for people and dashboards; probes use
+// [Consumer.Liveness] and [Consumer.Readiness].
+func (h Health) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.serve(w, r, func(h Health) bool { return h.Live() && h.Status != HealthOutage })
 }
 
-func (c *Consumer) health() Health {
+// Liveness returns the HTTP handler of a liveness probe: 503 only if a restart
+// mends what is wrong ([Health.Live]). An outage of the provider is none of that:
+// a probe that restarted all replicas then would make the recovery slow.
+func (c *Consumer) Liveness() http.Handler { return probeHandler{c, Health.Live} }
+
+// Readiness returns the HTTP handler of a readiness probe: 200 only while the
+// consumer can take messages ([Health.Ready]), so that a rollout does not go on
+// with a version that cannot receive.
+func (c *Consumer) Readiness() http.Handler { return probeHandler{c, Health.Ready} }
+
+type probeHandler struct {
+	c    *Consumer
+	good func(Health) bool
+}
+
+func (p probeHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.c.Health().serve(w, r, p.good)
+}
+
+func (h Health) serve(w http.ResponseWriter, r *http.Request, good func(Health) bool) {
+	if h.c != nil {
+		h = h.c.Health()
+	}
+	if r.URL.Query().Get("stacks") == "1" {
+		h.Stacks = handlerStacks()
+	}
+	code := http.StatusOK
+	if !good(h) {
+		code = http.StatusServiceUnavailable
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	// A client that has gone away needs no answer.
+	_ = json.NewEncoder(w).Encode(h)
+}
+
+// Health returns the state of the consumer. It does not wait for the provider:
+// whether messages wait there is asked in the background, at most once in ten
+// seconds and only if nothing is received.
+func (c *Consumer) Health() Health {
 	now := time.Now()
-	h := Health{Status: HealthOK}
+	h := Health{Status: HealthOK, c: c}
+	paused := false
 	for _, l := range c.lanes {
-		q := QueueHealth{Queue: l.caps.Queue, Status: HealthOK, Paused: l.closedBy.Load() != nil}
-		if since, err := l.outage.state(); err != nil {
+		q := QueueHealth{Queue: l.caps.Queue, Status: HealthOK}
+		if g := l.closedBy.Load(); g != nil {
+			q.Paused, q.PausedBy = true, c.gateReason(*g)
+			paused = true
+		}
+		if since, err := l.outage.state(now); err != nil {
 			q.Status, q.Error, q.Since = HealthOutage, err.Error(), &since
 			h.Status = HealthOutage
 		}
@@ -101,7 +149,7 @@ func (c *Consumer) health() Health {
 		h.Queues[i].Pollers = l.pollers
 	}
 	h.Running, h.Waiting, h.Parked, h.Settling = c.running, c.waiting+c.ready.len(), c.parked, c.unsettled()
-	full := c.running >= c.cfg.Concurrency
+	busy := c.running >= c.cfg.Concurrency || c.ready.len() > 0
 	stopping, ended := c.stopping, c.ended
 	var fs []*flight
 	for f := c.live; f != nil; f = f.next {
@@ -125,14 +173,18 @@ func (c *Consumer) health() Health {
 		h.Status = HealthStarting
 		return h
 	}
-	idle := now.Sub(time.Unix(0, last))
+	idle := now.Sub(c.born.Add(time.Duration(last)))
 	h.IdleSeconds = idle.Seconds()
 	switch {
 	case ended:
 		h.Status = HealthStopped
 	case stopping:
 		h.Status = HealthDraining
-	case h.Status == HealthOK && idle > c.stallAfter() && (full || h.Waiting > 0 || c.backlog(now)):
+	case idle <= c.stallAfter():
+	case busy:
+		// Handlers are stuck, whatever the provider and the gates say.
+		h.Status = HealthStalled
+	case h.Status == HealthOK && !paused && c.deaf(now):
 		h.Status = HealthStalled
 	}
 	return h
@@ -153,23 +205,48 @@ func (c *Consumer) stallAfter() time.Duration {
 	return d
 }
 
+// deaf reports whether a queue has messages though no receive of it has ended for
+// longer than a receive takes that hangs: the poller is stuck.
+func (c *Consumer) deaf(now time.Time) bool {
+	limit := max(c.stallAfter(), c.cfg.ReceiveWait+receiveGrace+afterOutage)
+	for _, l := range c.lanes {
+		last := l.outage.received()
+		if last.IsZero() {
+			last = c.born
+		}
+		if now.Sub(last) > limit && l.backlog(now) {
+			return true
+		}
+	}
+	return false
+}
+
 // backlogPeriod is how long the answer to whether a queue has messages holds.
 const backlogPeriod = 10 * time.Second
 
-// backlog asks whether messages wait at the provider.
-func (c *Consumer) backlog(now time.Time) bool {
-	c.backlogMu.Lock()
-	defer c.backlogMu.Unlock()
-	if now.Sub(c.backlogAt) < backlogPeriod {
-		return c.backlogged
+// backlog is whether messages wait at the provider, as it was known last.
+type backlog struct {
+	mu     sync.Mutex
+	asked  time.Time
+	exists bool
+}
+
+// backlog reports whether messages wait at the provider, as far as that is
+// known, and asks anew if that is old.
+func (l *lane) backlog(now time.Time) bool {
+	b := &l.waiting
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.asked.IsZero() || now.Sub(b.asked) >= backlogPeriod {
+		b.asked = now
+		go func() {
+			d, ok := l.visible()
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.exists = ok && d > 0
+		}()
 	}
-	c.backlogAt, c.backlogged = now, false
-	for _, l := range c.lanes {
-		if d, ok := l.visible(); ok && d > 0 {
-			c.backlogged = true
-		}
-	}
-	return c.backlogged
+	return b.exists
 }
 
 // visible counts the messages that could be received, as far as the source can.

@@ -115,26 +115,183 @@ func TestHealthFindsStuckHandlers(t *testing.T) {
 
 func stuckHere(release chan struct{}) { <-release }
 
-func TestHealthFindsThatNothingIsReceived(t *testing.T) {
+func TestHealthFindsAReceiveThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(-1)
-		q := newQueue(1)
-		w := start(t, q, ack, consumer.Config{Gates: []handler.Gate{g}, StallAfter: time.Minute})
-		pass(time.Second)
-		g.set(0)
-		pass(40 * time.Second) // the poll that was on its way has ended
+		q := newQueue(0)
+		release := make(chan struct{})
+		var hang atomic.Bool
+		q.onReceive = func(int) error {
+			if hang.Load() {
+				<-release // whatever its context says
+			}
+			return nil
+		}
+		w := start(t, q, ack, consumer.Config{})
+		hang.Store(true)
+		pass(21 * time.Second) // the next poll hangs
+		pass(10 * time.Minute)
+		require.Equal(t, consumer.HealthOK, w.c.Health().Status, "the queue is empty: nothing is lost")
 		q.add(1, "")
-		pass(10 * time.Second)
-		code, h := ask(t, w.c, "")
-		require.Equal(t, http.StatusOK, code)
-		require.True(t, h.Queues[0].Paused)
-		pass(time.Minute)
-		code, h = ask(t, w.c, "")
-		require.Equal(t, http.StatusServiceUnavailable, code, "a gate that never opens is a silent freeze")
-		require.Equal(t, consumer.HealthStalled, h.Status)
+		pass(20 * time.Second)
+		_ = w.c.Health() // asks
+		synctest.Wait()
+		require.Equal(t, consumer.HealthStalled, w.c.Health().Status)
+		code, _ := probe(t, w.c.Liveness())
+		require.Equal(t, http.StatusServiceUnavailable, code)
+		hang.Store(false)
+		close(release)
+		pass(time.Second)
+		require.Equal(t, consumer.HealthOK, w.c.Health().Status)
 		require.NoError(t, w.stop())
 	})
 }
+
+// probe asks a probe's handler.
+func probe(t *testing.T, h http.Handler) (int, consumer.Health) {
+	t.Helper()
+	r := httptest.NewRecorder()
+	h.ServeHTTP(r, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/probe", nil))
+	var health consumer.Health
+	require.NoError(t, json.Unmarshal(r.Body.Bytes(), &health), r.Body.String())
+	return r.Code, health
+}
+
+// state asks for everything that tells a consumer's health.
+func state(t *testing.T, c *consumer.Consumer) (status string, overall, live, ready int) {
+	t.Helper()
+	overall, _ = probe(t, c.Health())
+	live, _ = probe(t, c.Liveness())
+	ready, _ = probe(t, c.Readiness())
+	return c.Health().Status, overall, live, ready
+}
+
+// What a restart does not mend is no reason for one.
+func TestProbesThroughWhatIsNoStall(t *testing.T) {
+	const good, bad = http.StatusOK, http.StatusServiceUnavailable
+	check := func(t *testing.T, c *consumer.Consumer, status string, overall, live, ready int) {
+		t.Helper()
+		s, o, l, r := state(t, c)
+		require.Equal(t, []any{status, overall, live, ready}, []any{s, o, l, r}, "%+v", c.Health())
+	}
+	t.Run("a burst after idle", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			q := newQueue(0)
+			w := start(t, q, lasting(20*time.Second), consumer.Config{})
+			pass(39 * time.Second)
+			q.add(100, "")
+			for range 60 {
+				pass(time.Second)
+				check(t, w.c, consumer.HealthOK, good, good, good)
+			}
+			require.NoError(t, w.stop())
+		})
+	})
+	t.Run("an outage and the recovery from it", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			q := newQueue(100)
+			var down atomic.Bool
+			q.onReceive = func(int) error {
+				if down.Load() {
+					return fault(drivers.Transient)
+				}
+				return nil
+			}
+			w := start(t, q, lasting(2*time.Second), consumer.Config{})
+			pass(40 * time.Second)
+			down.Store(true)
+			q.add(100, "")
+			pass(30 * time.Second)
+			for range 60 {
+				pass(10 * time.Second)
+				check(t, w.c, consumer.HealthOutage, bad, good, bad)
+			}
+			down.Store(false)
+			for w.c.Stats().Running == 0 {
+				pass(100 * time.Millisecond)
+				_, _, live, _ := state(t, w.c)
+				require.Equal(t, good, live)
+			}
+			check(t, w.c, consumer.HealthOK, good, good, good)
+			require.NoError(t, w.stop())
+		})
+	})
+	t.Run("a closed gate", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			q := newQueue(10)
+			g := reasonGate{newGate(0)}
+			w := start(t, q, ack, consumer.Config{Gates: []handler.Gate{g}})
+			for range 60 {
+				pass(10 * time.Second)
+				check(t, w.c, consumer.HealthOK, good, good, good)
+			}
+			h := w.c.Health()
+			require.True(t, h.Queues[0].Paused)
+			require.Equal(t, "the store is down", h.Queues[0].PausedBy)
+			g.set(-1)
+			pass(time.Second)
+			check(t, w.c, consumer.HealthOK, good, good, good)
+			require.False(t, w.c.Health().Queues[0].Paused)
+			require.NoError(t, w.stop())
+		})
+	})
+	t.Run("stuck handlers, also during an outage", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			q := newQueue(3)
+			var down atomic.Bool
+			q.onReceive = func(int) error {
+				if down.Load() {
+					return fault(drivers.Transient)
+				}
+				return nil
+			}
+			release := make(chan struct{})
+			w := start(t, q, keeping(handler.KeepOptions{}, func(context.Context, *handler.Message) error {
+				<-release
+				return nil
+			}), consumer.Config{Concurrency: 3})
+			down.Store(true)
+			pass(29 * time.Second)
+			_, _, live, _ := state(t, w.c)
+			require.Equal(t, good, live)
+			pass(2 * time.Second)
+			check(t, w.c, consumer.HealthStalled, bad, bad, bad)
+			close(release)
+			pass(time.Second)
+			_, _, live, _ = state(t, w.c)
+			require.Equal(t, good, live)
+			require.NoError(t, w.stop())
+		})
+	})
+	t.Run("the ends of a life", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			q := newQueue(1)
+			c, err := consumer.New(q, lasting(10*time.Second), nil)
+			require.NoError(t, err)
+			check(t, c, consumer.HealthStarting, good, good, bad)
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- c.Run(ctx) }()
+			pass(time.Second)
+			check(t, c, consumer.HealthOK, good, good, good)
+			kept := c.Health()
+			cancel()
+			pass(time.Second)
+			check(t, c, consumer.HealthDraining, good, good, bad)
+			require.NoError(t, <-done)
+			check(t, c, consumer.HealthStopped, bad, bad, bad)
+			require.Equal(t, consumer.HealthOK, kept.Status, "a Health is a value")
+			code, now := probe(t, kept)
+			require.Equal(t, bad, code, "which answers with the present")
+			require.Equal(t, consumer.HealthStopped, now.Status)
+			code, _ = probe(t, consumer.Health{Status: consumer.HealthOK})
+			require.Equal(t, good, code, "one that is made by hand answers with itself")
+		})
+	})
+}
+
+type reasonGate struct{ *gate }
+
+func (reasonGate) Reason() string { return "the store is down" }
 
 func TestAnIdleOrBusyConsumerIsHealthy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -25,12 +25,12 @@ type lane struct {
 	extensions             *batch.Batcher[*flight]
 
 	outage   outage
+	waiting  backlog
 	noDLQ    seldom.Event
 	refuse   seldom.Event // extensions refused
 	noDelay  seldom.Event // retries that cannot be delayed
 	empty    emptiness
 	closedBy atomic.Pointer[handler.Gate] // the gate that admits nothing
-	trouble  atomic.Bool                  // the latest settlements failed
 
 	// What follows is guarded by c.mu.
 	pollers int

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -14,64 +15,189 @@ const (
 	outageCap  = 30 * time.Second
 )
 
-// outage is the state of a lane whose receives fail.
+// settlePatience is for how long settlements may be refused of which none has
+// ever succeeded: the permission is missing, and each message is handled again
+// and again meanwhile.
+const settlePatience = 10 * time.Second
+
+// outage is what the provider answers to a lane: whether its requests fail, and
+// whether that must end the consumer.
 type outage struct {
-	mu     sync.Mutex
-	proven bool // a receive has succeeded once
-	tries  int  // failures in a row
-	since  time.Time
-	err    error
+	mu       sync.Mutex
+	receives trouble
+	settles  trouble
 }
 
-// failed takes a receive's error. It reports whether the consumer must end: at
-// start-up no error that a further attempt cannot mend is waited out.
-func (l *lane) failed(err error) (fatal bool) {
-	c, o := l.c, &l.outage
-	c.observe(handler.Event{Kind: handler.EventReceiveFailed, Origin: l.origin, Err: err})
-	code := drivers.CodeOf(err)
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if code == drivers.Closed || !code.Retryable() && !o.proven {
-		c.fail(err)
+// trouble is requests of one kind that fail.
+type trouble struct {
+	proven  time.Time // the latest success
+	tries   int       // failures in a row
+	since   time.Time // the first of them
+	last    time.Time // the latest of them
+	refused time.Time // the first of them that no other attempt mends
+	err     error     // the latest one's
+}
+
+// failed notes a failure. It reports whether it is the first one in a row.
+func (t *trouble) failed(err error, now time.Time) (first bool) {
+	if t.tries == 0 {
+		t.since = now
+	}
+	if t.refused.IsZero() && !drivers.CodeOf(err).Retryable() {
+		t.refused = now
+	}
+	t.tries++
+	t.err, t.last = err, now
+	return t.tries == 1
+}
+
+// succeeded notes a success. It returns what has ended with it.
+func (t *trouble) succeeded(now time.Time) (ended trouble) {
+	ended = *t
+	*t = trouble{proven: now}
+	return ended
+}
+
+// hopeless reports whether the latest failure ends the consumer, by the rule in
+// the package comment. o.mu is held.
+func (o *outage) hopeless(t *trouble, giveUp time.Duration) bool {
+	switch code := drivers.CodeOf(t.err); {
+	case code == drivers.Closed:
+		return true
+	case code.Retryable():
+		return false
+	case t == &o.settles && t.proven.IsZero():
+		return t.last.Sub(t.refused) >= min(settlePatience, positive(giveUp))
+	case t.proven.IsZero():
 		return true
 	}
-	o.tries++
-	o.err = err
-	if o.tries == 1 {
-		o.since = time.Now()
+	since := t.refused
+	if t == &o.receives && o.settles.proven.After(since) {
+		since = o.settles.proven
+	}
+	return t.last.Sub(since) >= positive(giveUp)
+}
+
+// positive is d, and endless if d is negative.
+func positive(d time.Duration) time.Duration {
+	if d < 0 {
+		return endless
+	}
+	return d
+}
+
+// failed takes a receive's error. It reports whether the consumer must end.
+func (l *lane) failed(err error) (fatal bool) {
+	c, o, now := l.c, &l.outage, time.Now()
+	c.observe(handler.Event{Kind: handler.EventReceiveFailed, Origin: l.origin, Err: err})
+	o.mu.Lock()
+	first := o.receives.failed(err, now)
+	fatal = o.hopeless(&o.receives, c.cfg.GiveUpAfter)
+	since := o.receives.since
+	o.mu.Unlock()
+	switch {
+	case fatal:
+		c.log.Error("receiving is refused: the consumer ends", "queue", l.caps.Queue, "error", err, "for", now.Sub(since))
+		c.fail(err)
+	case first:
 		c.log.Error("receiving fails: it is tried again until it succeeds", "queue", l.caps.Queue, "error", err)
 	}
-	return false
+	return fatal
 }
 
 // recovered notes that a receive succeeded.
 func (l *lane) recovered() {
-	o := &l.outage
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.proven = true
-	if o.tries == 0 {
+	now := time.Now()
+	l.outage.mu.Lock()
+	ended := l.outage.receives.succeeded(now)
+	l.outage.mu.Unlock()
+	if ended.tries == 0 {
 		return
 	}
-	l.c.log.Info("receiving works again", "queue", l.caps.Queue, "after", time.Since(o.since), "failures", o.tries, "error", o.err)
-	o.tries, o.err, o.since = 0, nil, time.Time{}
+	l.c.progressed(now) // until now there was nothing to be done
+	l.c.log.Info("receiving works again", "queue", l.caps.Queue, "after", now.Sub(ended.since), "failures", ended.tries, "error", ended.err)
+}
+
+// noteSettled takes the answers to a request of settlements, all of one action.
+// It reports whether the request was refused as a whole.
+func (l *lane) noteSettled(action handler.Action, errs []error, n int, now time.Time) (all bool) {
+	c, o := l.c, &l.outage
+	failed, refused, other := 0, 0, 0
+	var err error
+	for i := range n {
+		one := itemError(errs, i, n)
+		switch code := drivers.CodeOf(one); {
+		case one == nil || errors.Is(one, drivers.ErrLeaseLost):
+			continue
+		case code == drivers.Denied || code == drivers.NotFound:
+			refused++
+		case code.Retryable() || code == drivers.Closed:
+			other++
+		}
+		failed++
+		err = one
+	}
+	if failed < n {
+		o.mu.Lock()
+		ended := o.settles.succeeded(now)
+		o.mu.Unlock()
+		if ended.tries > 0 {
+			c.log.Info("verdicts are taken again", "queue", l.caps.Queue, "after", now.Sub(ended.since))
+		}
+		return false
+	}
+	if action == handler.DeadLetter || refused+other < n || c.ops.Err() != nil {
+		return false // the dead-letter queue's fault, the messages' or ours
+	}
+	o.mu.Lock()
+	first := o.settles.failed(err, now)
+	fatal := o.hopeless(&o.settles, c.cfg.GiveUpAfter)
+	since := o.settles.since
+	o.mu.Unlock()
+	switch {
+	case fatal:
+		c.log.Error("verdicts are refused: the consumer ends", "queue", l.caps.Queue, "error", err, "for", now.Sub(since))
+		c.fail(err)
+	case first:
+		c.log.Warn("verdicts are not taken: they are tried again while leases last", "queue", l.caps.Queue, "error", err)
+	}
+	return refused == n
 }
 
 // delay is the wait before the next receive.
 func (o *outage) delay() time.Duration {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return backoffDelay(o.tries, outageBase, outageCap)
+	return backoffDelay(o.receives.tries, outageBase, outageCap)
 }
 
+// is reports whether receives fail.
 func (o *outage) is() bool {
-	_, err := o.state()
-	return err != nil
-}
-
-// state is the error with which receives fail, and since when; nil is none.
-func (o *outage) state() (since time.Time, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.since, o.err
+	return o.receives.err != nil
+}
+
+// settleMemory is how long a failed settlement counts as an outage if none was
+// tried after it.
+const settleMemory = 30 * time.Second
+
+// state is the error with which requests fail, and since when; nil is none.
+func (o *outage) state(now time.Time) (since time.Time, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if t := &o.receives; t.err != nil {
+		return t.since, t.err
+	}
+	if t := &o.settles; t.err != nil && now.Sub(t.last) < settleMemory {
+		return t.since, t.err
+	}
+	return time.Time{}, nil
+}
+
+// received is when a receive succeeded last.
+func (o *outage) received() time.Time {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.receives.proven
 }

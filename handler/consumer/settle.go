@@ -271,32 +271,14 @@ func (l *lane) settle(fs []*flight, left time.Duration) {
 	}
 	cancel()
 	now := time.Now()
-	if fatal := l.refusal(fs, errs); fatal != nil {
-		l.c.fail(fatal)
-	}
+	refused := l.noteSettled(fs[0].verdict.action, errs, len(ss), now)
 	ended := fs[:0]
-	l.noteTrouble(errs, len(ss))
 	for i, f := range fs {
-		if l.settled(f, now, itemError(errs, i, len(ss))) {
+		if l.settled(f, now, itemError(errs, i, len(ss)), refused) {
 			ended = append(ended, f)
 		}
 	}
 	l.c.finished(ended)
-}
-
-// refusal returns the error with which the provider refused a whole batch, where
-// it is one that no other attempt mends: the queue is gone or forbidden. A
-// rejection's may be the dead-letter queue's alone.
-func (l *lane) refusal(fs []*flight, errs []error) error {
-	if len(errs) != len(fs) || fs[0].verdict.action == handler.DeadLetter {
-		return nil
-	}
-	for _, err := range errs {
-		if !errors.Is(err, drivers.ErrDenied) && !errors.Is(err, drivers.ErrNotFound) {
-			return nil
-		}
-	}
-	return errs[0]
 }
 
 // overErrors answers requests that come after Run has returned, of handlers that
@@ -311,28 +293,9 @@ func (l *lane) overErrors(n int) []error {
 
 var errOver = errors.New("the consumer has ended")
 
-// noteTrouble logs when settling begins to fail and when it works again.
-func (l *lane) noteTrouble(errs []error, n int) {
-	var trouble error
-	for i := range n {
-		if err := itemError(errs, i, n); err != nil && !errors.Is(err, drivers.ErrLeaseLost) {
-			trouble = err
-			break
-		}
-	}
-	if l.trouble.Swap(trouble != nil) == (trouble != nil) {
-		return
-	}
-	if trouble != nil {
-		l.c.log.Warn("verdicts are not taken: they are tried again while leases last", "queue", l.caps.Queue, "error", trouble)
-	} else {
-		l.c.log.Info("verdicts are taken again", "queue", l.caps.Queue)
-	}
-}
-
 // settled takes the answer to one settlement. It reports whether the flight has
 // ended; otherwise it is tried again.
-func (l *lane) settled(f *flight, now time.Time, err error) bool {
+func (l *lane) settled(f *flight, now time.Time, err error, refused bool) bool {
 	c, v := l.c, &f.verdict
 	if err == nil {
 		c.counts.settled(v)
@@ -354,9 +317,9 @@ func (l *lane) settled(f *flight, now time.Time, err error) bool {
 		return l.close(f, false)
 	}
 	code := drivers.CodeOf(err)
-	// A rejection is tried as long as there is time: the dead-letter queue may
-	// come back.
-	again := code.Retryable() || v.action == handler.DeadLetter && code != drivers.Closed
+	// A refusal of all may pass: permissions are changed. So may one of a
+	// rejection: the dead-letter queue may come back.
+	again := code.Retryable() || refused || v.action == handler.DeadLetter && code != drivers.Closed
 	v.tries++
 	wait := backoffDelay(v.tries, 100*time.Millisecond, 5*time.Second)
 	inTime := f.remaining(now) > wait

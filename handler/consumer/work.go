@@ -58,6 +58,7 @@ func (c *Consumer) worker(woken bool) {
 		began := o.ended
 		if waited || began.IsZero() {
 			began = time.Now() // otherwise one handler begins where the last one ended
+			c.progressed(began)
 		}
 		o = c.run(f, began)
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -114,7 +115,7 @@ counts deliveries and verdicts.`,
 	fl.StringVar(&f.idempotency, "idempotency", "", "handle no message twice, by marks in the store at `URL` (mem, redis, postgres, sqlite, dynamodb, firestore, mongo)")
 	fl.BoolVar(&f.heartbeat, "heartbeat", false, "keep a message's lease while it is handled")
 	durationVar(fl, &f.timeout, "timeout", "end a handler that takes longer")
-	fl.StringVar(&f.metrics, "metrics", "", "serve Prometheus metrics and health at `ADDR`; a port alone is on 127.0.0.1")
+	fl.StringVar(&f.metrics, "metrics", "", "serve Prometheus metrics at `ADDR`, and /healthz, /livez and /readyz; a port alone is on 127.0.0.1")
 	claimVar(fl, &f.claim, "get large bodies that are")
 	return c
 }
@@ -152,9 +153,9 @@ func (a *app) run(cmd *cobra.Command, queue string, f *runFlags) (err error) {
 	}
 
 	counts := &summary{}
-	var health lateHandler
+	health, live, ready := lateHandler{}, lateHandler{early: http.StatusOK}, lateHandler{}
 	tel, err := telemetry.Setup(ctx, telemetry.Options{
-		MetricsAddr: f.metrics, Health: &health, ServiceName: "sluice", Version: readBuild().Version,
+		MetricsAddr: f.metrics, Health: &health, Live: &live, Ready: &ready, ServiceName: "sluice", Version: readBuild().Version,
 	})
 	if err != nil {
 		return errors.Join(err, source.Close())
@@ -178,6 +179,8 @@ func (a *app) run(cmd *cobra.Command, queue string, f *runFlags) (err error) {
 		return errors.Join(err, source.Close())
 	}
 	health.set(c.Health())
+	live.set(c.Liveness())
+	ready.set(c.Readiness())
 	defer context.AfterFunc(ctx, func() {
 		a.log.Info("stopping: what was begun is finished; a second signal ends it at once", "at_most", drainTime)
 	})()
@@ -280,7 +283,10 @@ func (a *app) printSummary(s *summary) error {
 
 // A lateHandler is an HTTP handler that becomes known after the server has
 // started.
-type lateHandler struct{ known atomic.Pointer[http.Handler] }
+type lateHandler struct {
+	known atomic.Pointer[http.Handler]
+	early int // the status until then; zero means 503
+}
 
 func (l *lateHandler) set(h http.Handler) { l.known.Store(&h) }
 
@@ -290,7 +296,7 @@ func (l *lateHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		(*h).ServeHTTP(w, r)
 		return
 	}
-	http.Error(w, "starting", http.StatusServiceUnavailable)
+	http.Error(w, "starting", cmp.Or(l.early, http.StatusServiceUnavailable))
 }
 
 // depthOf asks a queue for its depth as telemetry wants it.

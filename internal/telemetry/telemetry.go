@@ -36,8 +36,9 @@ type Options struct {
 	// port, or a port alone, which is then on the loopback interface. Empty
 	// serves none. Port 0 takes a free one.
 	MetricsAddr string
-	// Health is served at /healthz beside the metrics. Nil serves none.
-	Health http.Handler
+	// Health, Live and Ready are served at /healthz, /livez and /readyz beside
+	// the metrics. Nil serves none.
+	Health, Live, Ready http.Handler
 	// ServiceName is the service's name where OTEL_SERVICE_NAME gives none.
 	ServiceName string
 	// Version is the service's version.
@@ -155,8 +156,10 @@ func (t *Telemetry) serve(ctx context.Context, o Options, registry *prometheus.R
 	t.Addr = l.Addr().String()
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
-	if o.Health != nil {
-		mux.Handle("GET /healthz", o.Health)
+	for path, h := range map[string]http.Handler{"/healthz": o.Health, "/livez": o.Live, "/readyz": o.Ready} {
+		if h != nil {
+			mux.Handle("GET "+path, h)
+		}
 	}
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	done := make(chan error, 1)

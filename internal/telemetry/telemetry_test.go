@@ -40,6 +40,8 @@ func TestPrometheusIsServedOnLoopback(t *testing.T) {
 	tel, err := telemetry.Setup(t.Context(), telemetry.Options{
 		MetricsAddr: "0", ServiceName: "worker", Version: "1.2.3",
 		Health: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "fine") }),
+		Live:   http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "alive") }),
+		Ready:  http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ready") }),
 	})
 	require.NoError(t, err)
 	require.True(t, tel.Enabled)
@@ -51,6 +53,8 @@ func TestPrometheusIsServedOnLoopback(t *testing.T) {
 	require.Contains(t, get(t, "http://"+tel.Addr+"/metrics"), "jobs_done_total")
 	require.Contains(t, get(t, "http://"+tel.Addr+"/metrics"), `service_name="worker"`)
 	require.Equal(t, "fine", get(t, "http://"+tel.Addr+"/healthz"))
+	require.Equal(t, "alive", get(t, "http://"+tel.Addr+"/livez"))
+	require.Equal(t, "ready", get(t, "http://"+tel.Addr+"/readyz"))
 	require.NoError(t, tel.Shutdown(t.Context()))
 	_, err = http.Get("http://" + tel.Addr + "/metrics") //nolint:noctx,bodyclose // it is to fail
 	require.Error(t, err)
