@@ -17,6 +17,11 @@ type Source interface {
 	// what the provider had already granted then comes back when its lease
 	// ends. It does not retry. max is at most Capabilities.MaxReceive. The
 	// caller owns the slice and the messages.
+	//
+	// Messages and an error together mean that the messages are good, and that
+	// others came with them that are not, such as one whose checksum is wrong:
+	// these stay with the provider and come again when their leases end. The
+	// caller handles the messages and reports the error.
 	Receive(ctx context.Context, max int, wait time.Duration) ([]Delivery, error)
 
 	// Settle carries out up to Capabilities.MaxSettle settlements, which may be

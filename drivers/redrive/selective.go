@@ -105,8 +105,8 @@ func (s *scan) run(ctx context.Context) error {
 func (s *scan) receive(ctx context.Context) ([]drivers.Delivery, error) {
 	for try := 1; ; try++ {
 		ds, err := s.letters.Receive(ctx, s.batch(), emptyWait)
-		if err == nil {
-			return ds, nil
+		if err == nil || len(ds) > 0 {
+			return ds, nil // one that came damaged comes again
 		}
 		if !again(ctx, try, err) {
 			return nil, ended(ctx, err)

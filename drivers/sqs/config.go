@@ -26,7 +26,8 @@ const (
 // Config says how a queue is used. The zero Config uses it as it is.
 type Config struct {
 	// VisibilityTimeout is the lease that receives ask for, in whole seconds up
-	// to 12 hours. Zero means the queue's own.
+	// to 12 hours. Zero means the queue's own, as it is now: a change is
+	// followed within a minute. If the queue's is zero too, it is 30 seconds.
 	VisibilityTimeout time.Duration
 	// DeadLetter is the dead-letter queue: a name, a URL or an ARN, in the
 	// queue's account and region. Empty means the target of the queue's redrive

@@ -69,6 +69,7 @@ func (q *queue) decodeIn(bodies *slab, from *types.Message, m *handler.Message) 
 		}
 	}
 	decodeBody(bodies, aws.ToString(from.Body), m)
+	m.Attempt = q.attempt(from)
 	q.decodeSystem(from.Attributes, m)
 	take(m, attributeGroup, func(s string) { m.Group = s })
 	take(m, attributeDedupe, func(s string) { m.DedupeID = s })
@@ -76,7 +77,7 @@ func (q *queue) decodeIn(bodies *slab, from *types.Message, m *handler.Message) 
 	maps.Copy(m.Attributes, packed.Text)
 	maps.Copy(m.Attributes, packed.Raw)
 	drivers.UnpackFailure(m.Attributes)
-	if origin := from.Attributes[sysOrigin]; origin != "" && origin != q.arn {
+	if origin := q.originOf(from); origin != "" {
 		decodeOrigin(origin, m)
 	}
 	if len(m.Attributes) == 0 {
@@ -144,9 +145,6 @@ func (s *slab) copy(body string) []byte {
 }
 
 func (q *queue) decodeSystem(system map[string]string, m *handler.Message) {
-	if n, err := strconv.ParseUint(system[sysReceives], 10, 31); err == nil {
-		m.Attempt = int(n)
-	}
 	if ms, err := strconv.ParseInt(system[sysSent], 10, 64); err == nil {
 		m.EnqueuedAt = time.UnixMilli(ms)
 	}

@@ -29,8 +29,21 @@
 // At least once. A standard queue keeps no order; a message's group is then a
 // fair-queue tenant. A FIFO queue delivers the messages of a group in order and
 // blocks the group while one of them is in flight or waits for its retry.
+//
 // Attempts are ApproximateReceiveCount, which also counts deliveries that no
-// handler saw. A receive that is cancelled, or whose answer is lost, leaves what
+// handler saw. SQS goes on with that count in a dead-letter queue, so what the
+// source queue's maxReceiveCount allowed is subtracted there: attempts are counted
+// from the message's arrival in this queue. The source queue's policy is read once
+// (sqs:GetQueueAttributes). If that is denied, the lowest count that was seen of
+// its letters stands for the first attempt.
+//
+// Every receive names its visibility timeout: the configured one, or the queue's,
+// which is read when the source is opened and again once a minute. A change holds
+// for the receives after that; a message in hand keeps the lease that it was
+// received with. A message whose checksum is wrong is left to the end of its
+// lease, and reported; the others of its receive are delivered.
+//
+// A receive that is cancelled, or whose answer is lost, leaves what
 // SQS had granted invisible for one visibility timeout; on a FIFO queue the next
 // receive of the same source gets it, by its receive request attempt ID. A
 // receive that waits for less than a second is a short poll, which asks only a

@@ -96,6 +96,7 @@ func (s *Source) Peek(ctx context.Context, most int, dead bool) ([]*handler.Mess
 		}
 		seen = append(seen, out.Messages...)
 	}
+	q.learn(ctx, op, seen)
 	ms := make([]*handler.Message, 0, len(seen))
 	ids := make(map[string]bool, len(seen))
 	for i := range seen {

@@ -35,6 +35,8 @@ type queue struct {
 	maxBytes      int
 	deadLetterARN string
 	maxReceives   int
+
+	origins origins
 }
 
 // describe opens the queue: it asks for its attributes, and so finds out whether

@@ -1,6 +1,7 @@
 package sqs
 
 import (
+	"context"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -15,8 +16,11 @@ func (s *Source) ARN() string { return s.arn }
 // Deliveries returns messages of the queue that someone else has received, such
 // as Lambda's event source mapping, as [Source.Receive] returns those that it has
 // received itself: decoded, and to be settled by their receipt handles. deadline
-// is when their leases end, zero where that is not known. It does no IO and keeps
-// nothing of from but what strings and bytes the messages share with it.
-func (s *Source) Deliveries(from []types.Message, deadline time.Time) []drivers.Delivery {
+// is when their leases end, zero where that is not known. It keeps nothing of from
+// but what strings and bytes the messages share with it. Of messages that SQS has
+// dead-lettered from another queue it asks for that queue's policy, once, to know
+// their attempts.
+func (s *Source) Deliveries(ctx context.Context, from []types.Message, deadline time.Time) []drivers.Delivery {
+	s.learn(ctx, "receive", from)
 	return s.deliveries(from, deadline)
 }

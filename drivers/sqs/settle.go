@@ -45,6 +45,7 @@ func (s *Source) Settle(ctx context.Context, ss []drivers.Settlement) []error {
 	} else {
 		s.settleKinds(ctx, op, &kinds, ss, errs)
 	}
+	s.noteLost(errs)
 	return some(errs)
 }
 
@@ -117,6 +118,7 @@ func (s *Source) Extend(ctx context.Context, es []drivers.Extension) []error {
 		which[i] = i
 	}
 	s.change(ctx, op, which, func(i int) *string { return &es[i].Receipt }, func(i int) int32 { return seconds(es[i].By) }, errs)
+	s.noteLost(errs)
 	return some(errs)
 }
 
@@ -158,6 +160,12 @@ func (q *queue) batches(ctx context.Context, op string, which []int, errs []erro
 	for len(which) > 0 {
 		part := which[:min(len(which), maxBatch)]
 		which = which[len(part):]
+		if err := ctx.Err(); err != nil {
+			for _, i := range part {
+				errs[i] = err // after the caller's deadline nothing goes out
+			}
+			continue
+		}
 		rctx, cancel := within(ctx, answerTime)
 		failed, err := request(rctx, part)
 		cancel()

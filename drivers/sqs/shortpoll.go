@@ -14,7 +14,7 @@ import (
 // shortPollOptions has a receive with a WaitTimeSeconds of zero say so. The SDK
 // leaves a zero out, and SQS then waits as long as the queue's own
 // ReceiveMessageWaitTimeSeconds, up to 20 seconds.
-var shortPollOptions = []func(*awssqs.Options){once, func(o *awssqs.Options) {
+var shortPollOptions = []func(*awssqs.Options){once, unchecked, func(o *awssqs.Options) {
 	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
 		return stack.Serialize.Add(middleware.SerializeMiddlewareFunc("sluiceShortPoll", sayZero), middleware.After)
 	})

@@ -17,13 +17,14 @@ import (
 // [drivers.Inspector] and a [drivers.Purger].
 type Source struct {
 	*queue
-	dlq     *queue // nil: there is none
-	config  Config
-	names   []types.MessageSystemAttributeName
-	caps    drivers.Capabilities
-	lost    lostReceives
-	letters sentLetters
-	release func()
+	dlq        *queue // nil: there is none
+	config     Config
+	names      []types.MessageSystemAttributeName
+	caps       drivers.Capabilities
+	visibility visibility
+	lost       lostReceives
+	letters    sentLetters
+	release    func()
 }
 
 var (
@@ -32,8 +33,12 @@ var (
 	_ drivers.Purger    = (*Source)(nil)
 )
 
-// receiveOptions has the SDK try a receive once.
-var receiveOptions = []func(*awssqs.Options){once}
+// receiveOptions has the SDK try a receive once, and leaves the check of each
+// message to the driver: to the SDK one that is damaged is a failure of the whole
+// receive.
+var receiveOptions = []func(*awssqs.Options){once, unchecked}
+
+func unchecked(o *awssqs.Options) { o.DisableMessageChecksumValidation = true }
 
 // NewSource opens the queue that has the URL for receiving with the caller's own
 // client, whose HTTP client ought to be as [HTTPClient]: the SDK's default keeps
@@ -54,9 +59,11 @@ func NewSource(ctx context.Context, api API, queueURL string, c *Config) (*Sourc
 		return nil, err
 	}
 	s.caps = q.capabilities()
-	s.caps.Lease = q.lease
-	if config.VisibilityTimeout > 0 {
-		s.caps.Lease = config.VisibilityTimeout
+	s.visibility.init(config.VisibilityTimeout, q.lease)
+	s.caps.Lease = s.visibility.lease
+	if q.lease == 0 && !s.visibility.fixed {
+		config.Logger.WarnContext(ctx, "the queue's visibility timeout is 0: receives ask for another; set one with visibility_timeout, or on the queue with sluice apply",
+			"queue", q.name, "visibility_timeout", s.caps.Lease)
 	}
 	if s.dlq != nil {
 		s.caps.DeadLetter, s.caps.DeadLetterQueue, s.caps.NativeRedrive = true, s.dlq.name, true
@@ -93,11 +100,12 @@ func (s *Source) Receive(ctx context.Context, most int, wait time.Duration) ([]d
 	if err := s.ready(ctx, op); err != nil {
 		return nil, err
 	}
+	lease := s.lease(ctx, op)
 	in := &awssqs.ReceiveMessageInput{
 		QueueUrl:                    &s.url,
 		MaxNumberOfMessages:         int32(min(most, maxBatch)),                      // at most 10
 		WaitTimeSeconds:             int32(min(wait, drivers.MaxWait) / time.Second), // at most 20
-		VisibilityTimeout:           seconds(s.config.VisibilityTimeout),
+		VisibilityTimeout:           seconds(lease),
 		MessageAttributeNames:       allAttributes,
 		MessageSystemAttributeNames: s.names,
 	}
@@ -122,7 +130,17 @@ func (s *Source) Receive(ctx context.Context, most int, wait time.Duration) ([]d
 	if len(out.Messages) == 0 {
 		return nil, nil
 	}
-	return s.deliveries(out.Messages, s.deadline(begin)), nil
+	deadline := deadline(begin, lease)
+	whole, err := s.whole(op, out.Messages)
+	if len(whole) == 0 {
+		return nil, err
+	}
+	s.learn(ctx, op, whole)
+	ds := s.deliveries(whole, deadline)
+	for i := range ds {
+		ds[i].Lease = lease
+	}
+	return ds, err
 }
 
 // within bounds a request to d, unless ctx does already.
@@ -149,13 +167,12 @@ func (s *Source) deliveries(from []types.Message, deadline time.Time) []drivers.
 	return ds
 }
 
-// deadline returns when the lease of messages that came just now ends, given
-// when they were asked for. SQS's clock ran from some moment between the two. A
+// deadline returns when the lease of messages that came just now ends, given its
+// length and when they were asked for. SQS's clock ran from some moment between the two. A
 // long poll answers as soon as it has something, so that it was not long ago,
 // and counting from the request would find the leases of messages that came late
 // in a poll all but over. So it allows for an answer that took a while to come.
-func (s *Source) deadline(asked time.Time) time.Time {
-	lease := s.caps.Lease
+func deadline(asked time.Time, lease time.Duration) time.Time {
 	from := time.Now().Add(-min(time.Second, lease/4))
 	if asked.After(from) {
 		from = asked

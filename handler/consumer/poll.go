@@ -6,6 +6,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // receiveGrace is how long a receive may take beyond the wait that it was asked
@@ -110,6 +111,10 @@ func (l *lane) receive(n int, wait time.Duration) ([]drivers.Delivery, error) {
 				ds[i].Deadline = ds[i].Deadline.Add(-slept)
 			}
 		}
+	}
+	if err != nil && len(ds) > 0 {
+		l.c.log.Error("messages came damaged: they come again when their leases end", "queue", l.caps.Queue, "error", invoke.Safe(err))
+		err = nil
 	}
 	return ds, err
 }

@@ -114,7 +114,7 @@ func newSubscription(source drivers.Source) driver.Subscription { return &subscr
 // ReceiveBatch implements driver.Subscription.
 func (s *subscription) ReceiveBatch(ctx context.Context, n int) ([]*driver.Message, error) {
 	ds, err := s.source.Receive(ctx, min(n, max(s.source.Capabilities().MaxReceive, 1)), receiveWait)
-	if err != nil {
+	if err != nil && len(ds) == 0 { // beside messages it speaks of others, which come again
 		return nil, err
 	}
 	dms := make([]*driver.Message, len(ds))

@@ -22,7 +22,7 @@ import (
 type source interface {
 	drivers.Source
 	ARN() string
-	Deliveries(from []types.Message, deadline time.Time) []drivers.Delivery
+	Deliveries(ctx context.Context, from []types.Message, deadline time.Time) []drivers.Delivery
 }
 
 // A Function runs a handler on the events of one SQS queue. Make one with [New].

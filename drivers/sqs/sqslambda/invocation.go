@@ -71,7 +71,7 @@ func (f *Function) begin(ctx context.Context, e *events.SQSEvent) *invocation {
 	i.bound(ctx)
 	i.settler.invocation = i
 	i.settler.slots = make(chan struct{}, f.cfg.Concurrency)
-	ds := f.source.Deliveries(received(e), time.Time{})
+	ds := f.source.Deliveries(ctx, received(e), time.Time{})
 	i.heads = make([]*item, 0, len(ds))
 	var last map[string]*item
 	if f.caps.Ordered {

@@ -1,0 +1,78 @@
+package sqs
+
+import (
+	"crypto/md5" //nolint:gosec // SQS's checksum, which protects from nothing but accidents
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/sluice-go/sluice/drivers"
+)
+
+// whole returns the messages that came as SQS has sent them, in from's memory, and
+// an error that speaks of the others. These come again when their leases end. On
+// a FIFO queue the later messages of a damaged one's group are left out too: they
+// must not overtake it.
+func (q *queue) whole(op string, from []types.Message) ([]types.Message, error) {
+	damaged := 0
+	for i := range from {
+		if isDamaged(&from[i]) {
+			damaged++
+		}
+	}
+	if damaged == 0 {
+		return from, nil
+	}
+	var (
+		good = from[:0]
+		held = map[string]bool{}
+		why  []error
+		kept int
+	)
+	for i := range from {
+		m := &from[i]
+		group := m.Attributes[sysGroup]
+		switch {
+		case isDamaged(m):
+			why = append(why, fmt.Errorf("message %s: the MD5 of its body is not %s", deref(m.MessageId), deref(m.MD5OfBody)))
+			held[group] = true
+		case q.fifo && held[group]:
+			kept++
+		default:
+			good = append(good, *m)
+		}
+	}
+	text := fmt.Sprintf("%d of %d messages came damaged and stay until their leases end", damaged, len(from))
+	if kept > 0 {
+		text += fmt.Sprintf(", with %d later ones of their groups", kept)
+	}
+	return good, &drivers.Error{Code: drivers.Transient, Queue: q.name, Op: op, Err: fmt.Errorf("%s: %w", text, errors.Join(why...))}
+}
+
+// isDamaged reports whether the body is another than the one that SQS has sent. A
+// message without a checksum is not: some servers leave it out.
+func isDamaged(m *types.Message) bool {
+	if m.MD5OfBody == nil || m.Body == nil {
+		return false
+	}
+	want := *m.MD5OfBody
+	got := md5.Sum([]byte(*m.Body)) //nolint:gosec // see above
+	if len(want) != 2*len(got) {
+		return true
+	}
+	const digits = "0123456789abcdef"
+	for i, b := range got {
+		if lower(want[2*i]) != digits[b>>4] || lower(want[2*i+1]) != digits[b&15] {
+			return true
+		}
+	}
+	return false
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'F' {
+		return c + ('a' - 'A')
+	}
+	return c
+}
