@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"maps"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -215,4 +218,36 @@ func queueURLOf(t *testing.T, endpoint, name string) *string {
 	at, err := client(t, endpoint).GetQueueUrl(t.Context(), &awssqs.GetQueueUrlInput{QueueName: &name})
 	require.NoError(t, err)
 	return at.QueueUrl
+}
+
+// Servers end an idle long poll each in its own way. None of them is an outage.
+func TestIdlePollsEndInManyWays(t *testing.T) {
+	testserver.Credentials(t)
+	for name, answer := range map[string]http.HandlerFunc{
+		"no member":      func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{}`)) },
+		"an empty list":  func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"Messages":[]}`)) },
+		"a null":         func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"Messages":null}`)) },
+		"nothing at all": func(http.ResponseWriter, *http.Request) {},
+		"no content":     func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			polls := 0
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".ReceiveMessage") {
+					polls++
+					answer(w, r)
+					return
+				}
+				_, _ = w.Write([]byte(`{"Attributes":{"QueueArn":"arn:aws:sqs:us-east-1:000000000000:orders","VisibilityTimeout":"30"}}`))
+			}))
+			defer s.Close()
+			src, err := sqs.NewSource(t.Context(), client(t, s.URL), s.URL+"/000000000000/orders", nil)
+			require.NoError(t, err)
+			got, err := src.Receive(t.Context(), 10, time.Second)
+			require.NoError(t, err)
+			require.Empty(t, got)
+			require.Positive(t, polls)
+			require.NoError(t, src.Close())
+		})
+	}
 }

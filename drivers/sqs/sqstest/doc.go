@@ -33,9 +33,7 @@
 //     for short polls of standard queues, silence otherwise).
 //   - Settling: DeleteMessage, ChangeMessageVisibility and their batches. A lease
 //     is set from now, not added to, and ends twelve hours after the receive at the
-//     latest. Deleting with a receipt that is not the newest succeeds on a standard
-//     queue and deletes nothing; on a FIFO queue it is an error as soon as the lease
-//     has ended. Changing a lease that has ended is InvalidParameterValue.
+//     latest.
 //   - FIFO queues: order and blocking within a group, the deduplication window of
 //     five minutes by ID, content, queue or group, sequence numbers,
 //     ReceiveRequestAttemptId, no delay by message. Group IDs on standard queues
@@ -46,10 +44,55 @@
 //     and keeps the time when it was sent on standard queues.
 //   - Move tasks: Start, Cancel and ListMessageMoveTasks; one running task a source,
 //     1 to 500 messages a second; the source must be a dead-letter queue, and
-//     without a destination a message that was sent to it directly fails the task.
+//     without a destination a message that was sent to it directly fails the task,
+//     with the reason that SQS gives.
 //   - Errors: the code, __type, x-amzn-query-error header and HTTP status of SQS, so
 //     that the typed errors of SDKs work; partial failures of batches. Texts are
 //     SQS's where they are known.
+//
+// # Where SQS is lax
+//
+// A program that holds only on a stricter server fails on AWS. So sqstest does
+// what SQS does where one would rather it did not. The source stands behind each:
+// a test of LocalStack that its authors run against AWS (L, with the test's
+// name), the developer guide or the API reference (G), a test of another project
+// that runs against AWS (B: ballerinax/aws.sqs), texts that moto copies (M).
+//
+//   - On a standard queue any receipt of a message changes its visibility: after its
+//     own lease has ended (L: change_message_visibility_after_visibility_timeout_expiration),
+//     and while a newer receipt holds the message (L:
+//     terminate_visibility_timeout_after_receive). A success proves nothing.
+//   - Deleting with a receipt that is not the newest succeeds on a standard queue
+//     and deletes nothing (G: DeleteMessage). On a FIFO queue it is an error from the
+//     end of the lease on (L: fifo_delete_message_with_expired_receipt_handle).
+//     Deleting what is gone succeeds on both.
+//   - In a FIFO queue only what is behind a hidden message waits: the first of a
+//     group comes again as soon as it is visible, though later ones are in flight
+//     (L: fifo_message_group_visibility_after_terminate_visibility_timeout, and
+//     _after_change_message_visibility), and a later one can be deleted first. Two of
+//     one group can be in hand at the same time.
+//   - ApproximateReceiveCount goes on in the dead-letter queue (L:
+//     dead_letter_queue_message_attributes). What counts toward a queue's own
+//     maxReceiveCount are the receives there.
+//   - A FIFO dead-letter queue replaces the deduplication ID by the message ID (G).
+//   - A move task makes new messages: with a new message ID and enqueue time, and
+//     the count begun anew (G: dead-letter queue redrive). The task's ID in a
+//     TaskHandle is a UUID (L: basic_move_task_workflow).
+//   - PurgeQueue clears the deduplication of a FIFO queue.
+//   - A queue may be its own dead-letter queue (L: set_empty_redrive_policy).
+//   - A batch fails whole where one entry for a FIFO queue lacks a group or a
+//     deduplication ID that it needs (L: send_batch_missing_…); other faults fail
+//     their entry alone.
+//   - Names of message attributes may have letters beyond ASCII (L:
+//     send_message_with_invalid_string_attributes). An empty MessageGroupId is
+//     refused on a standard queue too (G). A ReceiveRequestAttemptId on one is
+//     ignored (B).
+//   - GetQueueAttributes leaves its member Attributes out where none of the named is
+//     set, and AddPermission writes a list of one as its member (L:
+//     sqs_permission_lifecycle). FifoQueue can be set to what it is (L:
+//     set_unsupported_attribute_fifo).
+//
+// The tests of this package have each of them, in tables.
 //
 // # What is not simulated
 //
