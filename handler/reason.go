@@ -20,6 +20,48 @@ var (
 	ErrExhausted = errors.New("attempts used up")
 )
 
+// Exhausted returns the reason of a rejection whose only ground is that the
+// attempts are used up: attempt is the one that failed with err, limit how many
+// there are. Its text is "attempts used up: attempt 3 of 3: " and err's, without
+// the verdicts around it. It wraps [ErrExhausted] and err; an err that has
+// ErrExhausted in it already is returned as it is.
+func Exhausted(attempt, limit int, err error) error {
+	if isExhausted(err) {
+		return err
+	}
+	return &exhausted{attempt, limit, err}
+}
+
+// isExhausted is errors.Is, but false if a method of err panics.
+func isExhausted(err error) (is bool) {
+	defer func() {
+		if recover() != nil {
+			is = false
+		}
+	}()
+	return errors.Is(err, ErrExhausted)
+}
+
+type exhausted struct {
+	attempt, limit int
+	err            error
+}
+
+func (e *exhausted) Error() string {
+	text := fmt.Sprintf("%v: attempt %d of %d", ErrExhausted, e.attempt, e.limit)
+	if e.err == nil {
+		return text
+	}
+	return text + ": " + textOf(Cause(e.err))
+}
+
+func (e *exhausted) Unwrap() []error {
+	if e.err == nil {
+		return []error{ErrExhausted}
+	}
+	return []error{ErrExhausted, e.err}
+}
+
 // Postpone returns an error that puts the message off for d, because of reason,
 // and marks that with [ErrPostponed] as no failure: no one has worked on the
 // message. A middleware returns it if it did not let the message through. A nil

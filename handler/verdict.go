@@ -119,7 +119,10 @@ func (e *verdictError) Error() string {
 	if e.Err != nil {
 		cause = textOf(e.Err)
 	}
+	_, last := e.Err.(*exhausted) //nolint:errorlint // what it was given
 	switch {
+	case e.Action == DeadLetter && last:
+		return cause // the same, whoever noticed that it was the last attempt
 	case e.Action == DeadLetter:
 		return "rejected: " + cause
 	case e.Action == Drop:

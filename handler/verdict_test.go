@@ -160,3 +160,24 @@ func BenchmarkVerdictOf(b *testing.B) {
 		})
 	}
 }
+
+func TestExhaustedHasOneWording(t *testing.T) {
+	boom := errors.New("boom")
+	const want = "attempts used up: attempt 3 of 3: boom"
+	last := handler.Exhausted(3, 3, boom)
+	require.EqualError(t, last, want)
+	require.EqualError(t, handler.Reject(last), want)
+	require.EqualError(t, handler.Exhausted(3, 3, handler.RetryAfter(time.Second, boom)), want)
+	require.EqualError(t, handler.Exhausted(5, 5, handler.Reject(last)), want, "it was used up before")
+	require.ErrorIs(t, handler.Reject(last), handler.ErrExhausted)
+	require.ErrorIs(t, last, boom)
+	require.EqualError(t, handler.Exhausted(1, 1, nil), "attempts used up: attempt 1 of 1")
+	require.NotPanics(t, func() {
+		require.Contains(t, handler.Exhausted(1, 1, (*nilError)(nil)).Error(), "Error method panicked")
+	})
+}
+
+type nilError struct{ s string }
+
+func (e *nilError) Error() string { return e.s }
+func (e *nilError) Unwrap() error { return errors.New(e.s) }

@@ -55,5 +55,5 @@ func Example() {
 	// 1 redelivered 1s
 	// 2 redelivered 2s
 	// 3 dead-lettered 0s
-	// rejected: attempts used up (3): gateway timeout
+	// attempts used up: attempt 3 of 3: gateway timeout
 }

@@ -99,6 +99,7 @@ func Standard(config *Config) (*Stack, error) {
 		}
 	}
 	s.add(c.Idempotency)
+	s.gates = append(s.gates, handler.GatesOf(c.Idempotency)...)
 	s.add(retries)
 	s.add(recoverer.New(&recoverer.Config{Logger: c.Logger}))
 	s.add(limit)
@@ -128,9 +129,10 @@ func (s *Stack) Handler(h handler.Handler) handler.Handler {
 	return handler.Chain(h, s.middleware...)
 }
 
-// Gates returns the gates of the breakers and rate limits. They must be given to
-// the runtime, or messages are received that cannot be handled: they would be
-// given back again and again, at the price of their attempts.
+// Gates returns the gates of the breakers, of the rate limits and of the
+// idempotency middleware's store. Give them to the runtime. Without them messages
+// are received that can't be handled; the runtime then holds them, up to its
+// bounds, and gives the rest back.
 func (s *Stack) Gates() []handler.Gate {
 	return append([]handler.Gate(nil), s.gates...)
 }

@@ -63,6 +63,7 @@
 //	retry with a delay  republished where asked for; otherwise unsupported
 //	retry without       republished where asked for; otherwise nack, and
 //	                    unsupported where the provider has none
+//	release             as retry; a copy keeps its attempt
 //	reject              sent to dead_letter with failure attributes, then acked;
 //	                    unsupported where there is none
 //

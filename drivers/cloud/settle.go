@@ -49,20 +49,45 @@ func (s *Source) deliver(f *flight) drivers.Delivery {
 // takeDue delivers up to n held messages that have become due, and tells when the
 // next does, and whether as many are held as may be.
 func (s *Source) takeDue(n int, now time.Time) (out []drivers.Delivery, next time.Time, full bool) {
+	due, next, full := s.popDue(n, now)
+	for _, d := range due {
+		if f := s.flight(d.Receipt); f == nil || s.lost(f) { // what is lost comes again
+			s.forget(d.Receipt)
+			continue
+		}
+		out = append(out, d)
+	}
+	return out, next, full
+}
+
+// popDue delivers up to n held messages that have become due, those that are lost
+// among them.
+func (s *Source) popDue(n int, now time.Time) (due []drivers.Delivery, next time.Time, full bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := 0
-	for k < len(s.held) && len(out) < n && !s.held[k].due.After(now) {
-		if !s.lost(s.held[k]) { // what is lost comes again
-			out = append(out, s.deliver(s.held[k]))
-		}
+	for k < len(s.held) && k < n && !s.held[k].due.After(now) {
+		due = append(due, s.deliver(s.held[k]))
 		k++
 	}
 	s.held = slices.Delete(s.held, 0, k)
 	if len(s.held) > 0 {
 		next = s.held[0].due
 	}
-	return out, next, len(s.held) >= maxHeld
+	return due, next, len(s.held) >= maxHeld
+}
+
+// flight returns the flight of a receipt, nil if there is none.
+func (s *Source) flight(receipt string) *flight {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.flying[receipt]
+}
+
+func (s *Source) forget(receipt string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.flying, receipt)
 }
 
 var (
@@ -121,7 +146,11 @@ func (s *Source) settle(ctx context.Context, st *drivers.Settlement) (err error)
 		if st.Delayed && st.Delay > 0 {
 			due = time.Now().Add(st.Delay)
 		}
-		return s.back(ctx, f, true, due)
+		if s.c.Republish == nil && f.pm.Nackable() && !due.IsZero() {
+			return s.refuse(errNoDelay)
+		}
+		// A message that no handler has seen goes back as the attempt that it is.
+		return s.back(ctx, f, !st.Released, due)
 	}
 }
 
@@ -163,18 +192,16 @@ func (s *Source) back(ctx context.Context, f *flight, counts bool, due time.Time
 		}
 		return errs[0]
 	}
-	refuse := func(err error) error {
-		return &drivers.Error{Code: drivers.Unsupported, Queue: s.c.Queue, Op: "retry", Err: err,
-			Remedy: "have retries republished, with the URL's parameter retry=republish"}
-	}
-	switch {
-	case !f.pm.Nackable():
-		return refuse(errNoNack)
-	case counts && !due.IsZero():
-		return refuse(errNoDelay)
+	if !f.pm.Nackable() {
+		return s.refuse(errNoNack)
 	}
 	f.pm.Nack()
 	return nil
+}
+
+func (s *Source) refuse(err error) error {
+	return &drivers.Error{Code: drivers.Unsupported, Queue: s.c.Queue, Op: "retry", Err: err,
+		Remedy: "have retries republished, with the URL's parameter retry=republish"}
 }
 
 // Extend implements drivers.Source. It refuses.

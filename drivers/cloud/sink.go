@@ -126,7 +126,10 @@ func (s *Sink) publish(ctx context.Context, pms []*pubsub.Message, errs []error)
 		case ctx.Err() != nil:
 			errs[i] = ctx.Err()
 		case errs[i] == nil:
-			pm.BeforeSend = s.c.Prepare
+			if s.c.Prepare != nil {
+				// gocloud calls it on a goroutine of its own.
+				pm.BeforeSend = func(as func(any) bool) error { return call(func() error { return s.c.Prepare(as) }) }
+			}
 			wg.Go(func() { errs[i] = classify(ctx, s.c.Queue, "send", s.topic.Send(ctx, pm)) })
 		}
 	}
@@ -134,7 +137,7 @@ func (s *Sink) publish(ctx context.Context, pms []*pubsub.Message, errs []error)
 	if s.c.Flush == nil || len(pms) == 0 {
 		return
 	}
-	if err := s.c.Flush(ctx); err != nil {
+	if err := call(func() error { return s.c.Flush(ctx) }); err != nil {
 		err = classify(ctx, s.c.Queue, "send", err)
 		for i := range errs {
 			if errs[i] == nil {

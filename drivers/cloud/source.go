@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // DefaultSystem is the messaging.system of a provider that is not known.
@@ -116,15 +117,21 @@ func (s *Source) subscription(ctx context.Context) (*pubsub.Subscription, error)
 	s.reopening.Lock()
 	defer s.reopening.Unlock()
 	s.mu.Lock()
-	sub, isClosed := s.sub, s.closed
+	live, isClosed := s.sub, s.closed
 	s.mu.Unlock()
 	if isClosed {
 		return nil, closed(s.c.Queue, "receive")
 	}
-	if sub != nil {
-		return sub, nil
+	if live != nil {
+		return live, nil
 	}
-	sub, err := s.open(ctx)
+	var (
+		sub *pubsub.Subscription
+		err error
+	)
+	if failed := invoke.DoApart(func() { sub, err = s.open(ctx) }); failed != nil {
+		err = failed
+	}
 	if err != nil {
 		return nil, classify(ctx, s.c.Queue, "open", err)
 	}
@@ -241,7 +248,7 @@ func (s *Source) Capabilities() drivers.Capabilities {
 		MaxDelay: -1, MaxSendDelay: -1, MaxExtension: -1,
 	}
 	if s.c.Republish != nil {
-		c.MaxDelay, c.AttemptKnown = 0, true
+		c.MaxDelay, c.AttemptKnown, c.FreeRelease = 0, true, true
 	}
 	if s.c.DeadLetter != nil {
 		c.DeadLetter, c.DeadLetterQueue = true, s.c.DeadLetter.Capabilities().Queue
@@ -281,7 +288,7 @@ func (s *Source) Close() error {
 	var errs []error
 	for _, sub := range subs {
 		if s.c.Stop != nil {
-			errs = append(errs, s.c.Stop(sub))
+			errs = append(errs, call(func() error { return s.c.Stop(sub) }))
 		}
 	}
 	switch {
@@ -309,7 +316,7 @@ func (s *Source) Close() error {
 			errs = append(errs, classify(ctx, s.c.Queue, "close", err))
 		}
 		if s.c.Release != nil {
-			errs = append(errs, classify(ctx, s.c.Queue, "close", s.c.Release(sub)))
+			errs = append(errs, classify(ctx, s.c.Queue, "close", call(func() error { return s.c.Release(sub) })))
 		}
 	}
 	if s.c.Republish != nil {
@@ -321,7 +328,23 @@ func (s *Source) Close() error {
 	return errors.Join(errs...)
 }
 
-func (s *Source) lost(f *flight) bool { return s.c.Lost != nil && s.c.Lost(f.pm) }
+// lost reports whether the provider has taken a delivery back. It calls the
+// user's code, and must not be called under s.mu. One that panics does not know: to
+// settle the delivery could hit another, so that it counts as lost.
+func (s *Source) lost(f *flight) (is bool) {
+	if s.c.Lost == nil {
+		return false
+	}
+	return invoke.DoApart(func() { is = s.c.Lost(f.pm) }) != nil || is
+}
+
+// call calls a hook of the user's. Its panic is its error.
+func call(hook func() error) (err error) {
+	if failed := invoke.DoApart(func() { err = hook() }); failed != nil {
+		return failed
+	}
+	return err
+}
 
 // fetched takes what gocloud has fetched ahead of the receives. Shutting its
 // subscription down would drop that: not every driver of gocloud's gives it back.

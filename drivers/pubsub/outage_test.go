@@ -59,7 +59,9 @@ func TestAnIdlePullMayEndInAnyWay(t *testing.T) {
 				return
 			}
 			waits.Store(false)
+			began := time.Now()
 			_, err = s.Receive(t.Context(), 1, 2*time.Second)
+			require.Less(t, time.Since(began), time.Second, "it is asked again and again")
 			require.ErrorIs(t, err, drivers.ErrTransient, "a Pull that has not waited was not idle")
 		})
 	}

@@ -36,8 +36,8 @@ func exported(t *testing.T) map[string]string {
 	require.NoError(t, err)
 
 	o := handler.Origin{Queue: "orders", System: "aws_sqs"}
-	for k := handler.EventReceived; k <= handler.EventDuplicate; k++ {
-		e := handler.Event{Kind: k, Origin: &o, N: 1}
+	for k := handler.EventReceived; k <= handler.EventStoreUp; k++ {
+		e := handler.Event{Kind: k, Origin: &o, Name: "idempotency store redis://cache", N: 1}
 		if k == handler.EventReceiveFailed {
 			e.Err = errors.New("down")
 		}

@@ -23,11 +23,15 @@ const (
 	// Lost: the lease was lost while the handler ran. The verdict was not
 	// carried out, and the message is delivered again.
 	Lost
+	// Postponed: the verdict was a postponement ([handler.Postpone]). Nobody has
+	// worked on the message; it is delivered again, after [Delivery.Delay], and
+	// the attempt is the same then.
+	Postponed
 )
 
 // String returns the outcome's name in lower case.
 func (o Outcome) String() string {
-	names := [...]string{"redelivered", "acked", "dead-lettered", "dropped", "lost"}
+	names := [...]string{"redelivered", "acked", "dead-lettered", "dropped", "lost", "postponed"}
 	if int(o) < len(names) {
 		return names[o]
 	}
@@ -38,8 +42,8 @@ func (o Outcome) String() string {
 type Delivery struct {
 	// Message is a copy of the message as it was delivered. It has no lease.
 	Message *handler.Message
-	// Attempt counts the message's deliveries from 1, even where the message
-	// itself hides it.
+	// Attempt counts the message's deliveries from 1, postponed ones left out,
+	// even where the message itself hides it.
 	Attempt int
 	// At is when the handler was called, Duration how long it ran.
 	At       time.Time
@@ -51,7 +55,7 @@ type Delivery struct {
 	// Extensions is how many times the lease was extended.
 	Extensions int
 	// Outcome is what became of the message, Delay how long it stays invisible
-	// where it is redelivered.
+	// if it is redelivered or postponed.
 	Outcome Outcome
 	Delay   time.Duration
 }
@@ -72,7 +76,8 @@ type DeadLetter struct {
 	Message *handler.Message
 	// Attempt is the number of its last delivery.
 	Attempt int
-	// Err is the error of its last delivery.
+	// Err is the error of its last delivery: [handler.Exhausted] of it if the
+	// attempts are used up.
 	Err error
 	// Rejected is true where the handler rejected the message, and false where
 	// the queue gave up because the attempts are used up.

@@ -4,7 +4,8 @@
 // A [Queue] delivers messages to a handler and does with them what a provider
 // would: it redelivers after the delay of the verdict, counts attempts, moves a
 // message to the dead letters when it is rejected or its attempts are used up,
-// and takes a message back when its lease is lost.
+// and takes a message back when its lease is lost. A postponed message
+// ([handler.Postpone]) comes again after its delay and has spent no attempt.
 //
 //	q, err := handlertest.New(handler.Chain(charge, retries), nil)
 //	...

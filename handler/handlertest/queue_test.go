@@ -255,3 +255,36 @@ func TestNewRefusesNonsense(t *testing.T) {
 	require.ErrorContains(t, err, "RetryDelay")
 	require.ErrorContains(t, err, "Concurrency")
 }
+
+func TestAPostponementSpendsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		full, boom := errors.New("full"), errors.New("boom")
+		calls := 0
+		q, err := handlertest.New(handler.HandlerFunc(func(_ context.Context, m *handler.Message) error {
+			calls++
+			if calls <= 10 {
+				require.Equal(t, 1, m.Attempt)
+				return handler.Postpone(time.Minute, full)
+			}
+			return boom
+		}), &handlertest.Config{MaxAttempts: 2})
+		require.NoError(t, err)
+		start := time.Now()
+		q.Send(&handler.Message{})
+		ds, err := q.Drain(t.Context())
+		require.NoError(t, err)
+		require.Len(t, ds, 12)
+		for i, d := range ds[:10] {
+			require.Equal(t, handlertest.Postponed, d.Outcome, i)
+			require.Equal(t, 1, d.Attempt)
+			require.Equal(t, time.Minute, d.Delay)
+		}
+		require.Equal(t, start.Add(10*time.Minute), ds[10].At)
+		require.Equal(t, "postponed", handlertest.Postponed.String())
+		letters := q.DeadLetters()
+		require.Len(t, letters, 1)
+		require.ErrorIs(t, letters[0].Err, boom)
+		require.EqualError(t, letters[0].Err, "attempts used up: attempt 2 of 2: boom")
+		require.False(t, letters[0].Rejected)
+	})
+}

@@ -99,21 +99,27 @@ func (q *Queue) settle(e *entry, d *Delivery) {
 		d.Outcome = Dropped
 	case d.Verdict.Action == handler.DeadLetter && !q.config.NoDeadLetter:
 		d.Outcome = DeadLettered
+	case d.Verdict.Postponed:
+		d.Outcome = Postponed
+		d.Delay = q.delay(d.Verdict)
+		e.attempts--
 	default:
 		d.Outcome = Redelivered
 		d.Delay = q.delay(d.Verdict)
 	}
+	reason := d.Verdict.Err
 	limited := q.config.MaxAttempts > 0 && !q.config.NoDeadLetter
 	rejected := d.Outcome == DeadLettered
 	if (d.Outcome == Redelivered || d.Outcome == Lost) && limited && e.attempts >= q.config.MaxAttempts {
 		d.Outcome, d.Delay = DeadLettered, 0
+		reason = handler.Exhausted(e.attempts, q.config.MaxAttempts, reason)
 	}
 	switch d.Outcome {
-	case Redelivered, Lost:
+	case Redelivered, Lost, Postponed:
 		q.schedule(e, now.Add(d.Delay))
 	case DeadLettered:
 		q.deadLetters = append(q.deadLetters, DeadLetter{
-			Message: clone(e.message), Attempt: e.attempts, Err: d.Verdict.Err, Rejected: rejected, At: now,
+			Message: clone(e.message), Attempt: e.attempts, Err: reason, Rejected: rejected, At: now,
 		})
 	case Acked, Dropped:
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -172,7 +173,7 @@ func (a *app) run(cmd *cobra.Command, queue string, f *runFlags) (err error) {
 	}
 	c, err := consumer.New(source, h, &consumer.Config{
 		Concurrency: f.concurrency, UntilEmpty: f.untilEmpty, DrainTimeout: drainTime, StopTimeout: stopTime,
-		Gates: w.gates, Observers: s.observers, Logger: a.log,
+		Gates: slices.Concat(w.gates, s.gates), Observers: s.observers, Logger: a.log,
 	})
 	if err != nil {
 		return errors.Join(err, source.Close())

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
@@ -33,6 +32,7 @@ type stack struct {
 
 	observers []handler.Observer
 	outer     handler.Middleware // telemetry's
+	gates     []handler.Gate
 	closers   []func() error
 }
 
@@ -80,6 +80,7 @@ func (s *stack) wrap(ctx context.Context, h handler.Handler) (handler.Handler, e
 			return nil, err
 		}
 		chain = append(chain, m)
+		s.gates = handler.GatesOf(m)
 	}
 	if f.maxAttempts > 0 {
 		chain = append(chain, maxAttempts(f.maxAttempts))
@@ -123,13 +124,10 @@ func maxAttempts(n int) handler.Middleware {
 				return err
 			}
 			cause := context.Cause(ctx)
-			if errors.Is(cause, handler.ErrStopped) || errors.Is(cause, handler.ErrLeaseLost) || errors.Is(err, handler.ErrPostponed) {
+			if errors.Is(cause, handler.ErrStopped) || errors.Is(cause, handler.ErrLeaseLost) || handler.VerdictOf(err).Postponed {
 				return err
 			}
-			if cause := errors.Unwrap(err); cause != nil && handler.VerdictOf(err).Delayed {
-				err = cause // there is no retry, of which its text speaks
-			}
-			return handler.Reject(fmt.Errorf("%w (%d): %w", handler.ErrExhausted, m.Attempt, err))
+			return handler.Reject(handler.Exhausted(m.Attempt, n, err))
 		})
 	}
 }
@@ -144,7 +142,7 @@ func (s *stack) idempotency(ctx context.Context) (handler.Middleware, error) {
 	if store.SQL != nil {
 		s.closers = append(s.closers, s.sweep(ctx, store.SQL))
 	}
-	return idempotency.New(store.Store, &idempotency.Config{Observer: s, Logger: s.app.log})
+	return idempotency.New(store.Store, &idempotency.Config{StoreName: store.String(), Observer: s, Logger: s.app.log})
 }
 
 // sweep removes expired keys now and then, until the function that it returns is

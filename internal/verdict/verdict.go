@@ -5,7 +5,6 @@
 package verdict
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
@@ -32,20 +31,8 @@ func Of(err error, attempt, max int, deadLetter bool) handler.Verdict {
 	if invoke.Is(err, handler.ErrPostponed) || invoke.Is(err, handler.ErrLeaseLost) || invoke.Is(err, handler.ErrStopped) {
 		return v
 	}
-	return handler.Verdict{Action: handler.DeadLetter, Err: exhausted{attempt, max, v.Err}}
+	return handler.Verdict{Action: handler.DeadLetter, Err: handler.Exhausted(attempt, max, v.Err)}
 }
-
-// exhausted is the error of a last attempt.
-type exhausted struct {
-	attempt, max int
-	err          error
-}
-
-func (e exhausted) Error() string {
-	return fmt.Sprintf("%v: attempt %d of %d: %s", handler.ErrExhausted, e.attempt, e.max, invoke.Text(handler.Cause(e.err)))
-}
-
-func (e exhausted) Unwrap() []error { return []error{handler.ErrExhausted, e.err} }
 
 // Reason returns the text that a dead letter gets for a rejection with err.
 func Reason(err error) string {

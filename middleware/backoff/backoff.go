@@ -160,12 +160,20 @@ func (r *retrier) judge(ctx context.Context, m *handler.Message, err error) erro
 	}
 	longest, stop := r.policy.delay(m.Attempt)
 	if stop || (r.config.MaxAttempts > 0 && m.Attempt >= r.config.MaxAttempts) {
-		return handler.Reject(fmt.Errorf("%w (%d): %w", handler.ErrExhausted, m.Attempt, err))
+		return handler.Reject(handler.Exhausted(m.Attempt, r.limit(m.Attempt), err))
 	}
 	if limit := m.Origin().MaxDelay; limit > 0 {
 		longest = min(longest, limit)
 	}
 	return handler.RetryAfter(r.jitter(longest), err)
+}
+
+// limit is how many attempts there are, as far as one that is the last tells.
+func (r *retrier) limit(attempt int) int {
+	if r.config.MaxAttempts > 0 {
+		return r.config.MaxAttempts
+	}
+	return attempt // the policy stops after it
 }
 
 func (r *retrier) classify(err error) Class {

@@ -40,6 +40,6 @@ func Example() {
 	// retry after 1s: gateway timeout
 	// retry after 2s: gateway timeout
 	// retry after 4s: gateway timeout
-	// rejected: attempts used up (4): gateway timeout
+	// attempts used up: attempt 4 of 4: gateway timeout
 	// dead_letter
 }

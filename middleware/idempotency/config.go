@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/internal/storegate"
 )
 
 // The defaults of [Config].
@@ -18,6 +19,8 @@ const (
 	DefaultDoneTTL = 14 * 24 * time.Hour
 	// DefaultClaimTTL is longer than most deliveries without a lease may take.
 	DefaultClaimTTL = 15 * time.Minute
+	// DefaultStoreTimeout is how long the store may take to answer.
+	DefaultStoreTimeout = 5 * time.Second
 	// DefaultRetryMax caps the delay of a message that waits for the store.
 	DefaultRetryMax = 30 * time.Second
 )
@@ -51,20 +54,31 @@ type Config struct {
 	// With a lease the claim lasts as long as it does.
 	ClaimTTL time.Duration
 
-	// RetryMax caps the delay, with full jitter, of a message that came while
-	// the store could not be asked. Zero means DefaultRetryMax.
+	// RetryMax caps the delay, with full jitter, of a message for which the
+	// store fails again and again while it answers for others. Zero means
+	// DefaultRetryMax.
 	RetryMax time.Duration
+
+	// StoreTimeout is how long the store may take for one answer, even if its
+	// client ignores contexts. Zero means DefaultStoreTimeout.
+	StoreTimeout time.Duration
+
+	// StoreName names the store in logs and in health. Empty means what the
+	// store's String method returns, or its type.
+	StoreName string
 
 	// OnDuplicate is told of a message that was already done, with the result
 	// that was stored by [SetResult]. Nil is not told. It may be called
 	// concurrently. An error that it returns is the message's verdict.
 	OnDuplicate func(ctx context.Context, m *handler.Message, result []byte) error
 
-	// Observer is told of duplicates (handler.EventDuplicate). Nil is none.
+	// Observer is told of duplicates (handler.EventDuplicate), and when the store
+	// stops answering (handler.EventStoreDown) and answers again
+	// (handler.EventStoreUp). Nil is none.
 	Observer handler.Observer
 
-	// Logger gets a record when the store fails or a claim is lost. Nil means
-	// slog.Default().
+	// Logger gets a record when the store stops answering, when it answers again,
+	// and for each claim that is lost. Nil means slog.Default().
 	Logger *slog.Logger
 }
 
@@ -86,6 +100,7 @@ func (c *Config) WithDefaults() (Config, error) {
 		{"DoneTTL", &out.DoneTTL, DefaultDoneTTL},
 		{"ClaimTTL", &out.ClaimTTL, DefaultClaimTTL},
 		{"RetryMax", &out.RetryMax, DefaultRetryMax},
+		{"StoreTimeout", &out.StoreTimeout, DefaultStoreTimeout},
 	} {
 		if *d.value == 0 {
 			*d.value = d.zero
@@ -122,7 +137,9 @@ func (c *Config) StoreKey(m *handler.Message) (string, error) {
 func (c *Config) Duplicate(ctx context.Context, m *handler.Message, result []byte) error {
 	if c.Observer != nil {
 		origin := m.Origin()
-		c.Observer.Observe(handler.Event{Kind: handler.EventDuplicate, Origin: &origin, Message: m, N: 1})
+		_ = invoke.Do(func() { // what is done is done, whatever the observer does
+			c.Observer.Observe(handler.Event{Kind: handler.EventDuplicate, Origin: &origin, Message: m, N: 1})
+		})
 	}
 	if c.OnDuplicate != nil {
 		return c.OnDuplicate(ctx, m, result)
@@ -130,9 +147,23 @@ func (c *Config) Duplicate(ctx context.Context, m *handler.Message, result []byt
 	return nil
 }
 
-// Retry returns the verdict on a message for which the store could not be asked:
-// a retry with full jitter, since when a store comes back, not every worker may
-// ask it in the same moment.
+// Retry returns the verdict on a message for which the store fails though it
+// answers for others: a retry with full jitter, which counts as an attempt.
 func (c *Config) Retry(err error) error {
-	return handler.RetryAfter(mathrand.N(c.RetryMax+1), err)
+	return handler.RetryAfter(time.Duration(mathrand.Float64()*float64(c.RetryMax)), err)
+}
+
+// Gate returns an open gate for a store: it closes while the store does not
+// answer. probe asks the store something that changes nothing.
+func (c *Config) Gate(store any, probe func(ctx context.Context) error) *storegate.Gate {
+	name := c.StoreName
+	if s, ok := store.(fmt.Stringer); ok && name == "" {
+		name = s.String()
+	}
+	if name == "" {
+		name = fmt.Sprintf("%T", store)
+	}
+	return storegate.New(storegate.Config{
+		Name: "idempotency store " + name, Probe: probe, Timeout: c.StoreTimeout, Logger: c.Logger, Observer: c.Observer,
+	})
 }

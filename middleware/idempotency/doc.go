@@ -35,5 +35,13 @@
 // # When the store is down
 //
 // The middleware fails closed: no handler runs unprotected and nothing is acked.
-// The message is retried after a delay with full jitter.
+// Messages are postponed, which costs them no attempt, and a gate closes, so that
+// receiving stops. handler.GatesOf finds the gate in the middleware, and
+// middleware.Standard has it among its gates; give it to the consumer. The store
+// is asked again after pauses that grow to half a minute. Health names the store,
+// and one record and one event tell of each change of state.
+//
+// A message that was handled when the store went down is postponed too, and marked
+// when the store is back, without being handled again, if it comes back to the
+// same process.
 package idempotency

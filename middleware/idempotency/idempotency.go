@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/storegate"
 )
 
 // ErrNoKey is the reason with which a message without a key is rejected.
@@ -27,8 +28,10 @@ func New(store Store, c *Config) (handler.Middleware, error) {
 	if err != nil {
 		return nil, err
 	}
+	g := &guard{store: store, cfg: cfg, owner: rand.Text(), unmarked: newUnmarked(cfg.DoneTTL)}
+	g.gate = cfg.Gate(store, g.probe)
 	return func(next handler.Handler) handler.Handler {
-		return &guard{next: next, store: store, cfg: cfg, owner: rand.Text()}
+		return &guarded{guard: g, next: next}
 	}, nil
 }
 
@@ -52,17 +55,29 @@ const (
 	renewPause = 100 * time.Millisecond
 )
 
+// guard is what all handlers of one middleware share.
 type guard struct {
-	next  handler.Handler
-	store Store
-	cfg   Config
+	store    Store
+	cfg      Config
+	gate     *storegate.Gate
+	unmarked *unmarked
 	// A token is the owner, which is random, and a number.
 	owner string
 	count atomic.Uint64
 }
 
+// guarded is a handler behind a guard.
+type guarded struct {
+	*guard
+	next handler.Handler
+}
+
+// Gate returns the gate that is closed while the store does not answer;
+// handler.GatesOf finds it.
+func (g *guard) Gate() handler.Gate { return g.gate }
+
 // Handle implements handler.Handler.
-func (g *guard) Handle(ctx context.Context, m *handler.Message) error {
+func (g *guarded) Handle(ctx context.Context, m *handler.Message) error {
 	key, err := g.cfg.StoreKey(m)
 	switch {
 	case err != nil:
@@ -70,33 +85,58 @@ func (g *guard) Handle(ctx context.Context, m *handler.Message) error {
 	case key == "":
 		return g.next.Handle(ctx, m)
 	}
-	r := &run{guard: g, m: m, key: key, token: g.owner + "-" + strconv.FormatUint(g.count.Add(1), 36)}
-	r.ends = r.claimEnd(ctx)
+	if wait, entered := g.gate.Enter(ctx); !entered {
+		return handler.Postpone(wait, g.gate.Err())
+	}
+	r := &run{guard: g.guard, m: m, key: key, token: g.token()}
+	r.deadline, r.ends = r.claimEnd(ctx)
 
-	claim, err := g.store.Claim(ctx, r.key, r.token, time.Until(r.ends))
+	claim, err := r.claim(ctx)
 	if err == nil && claim.State == InProgress && claim.Remaining <= shortWait {
 		pause(ctx, claim.Remaining)
-		claim, err = g.store.Claim(ctx, r.key, r.token, time.Until(r.ends))
+		claim, err = r.claim(ctx)
 	}
 	if err != nil {
-		g.cfg.Logger.WarnContext(ctx, "idempotency store cannot be asked; the message is retried",
-			slog.String("queue", m.Origin().Queue), slog.String("message_id", m.ID), slog.Any("error", err))
-		// The claim may have been made though the answer was lost.
-		r.release(ctx, unsureTime)
-		return g.cfg.Retry(fmt.Errorf("idempotency: claim: %w", err))
+		return r.unclaimed(ctx, err)
 	}
+	g.gate.Fine(key)
 	switch claim.State {
 	case Claimed:
-		return r.handle(ctx)
+		if h, ok := g.unmarked.get(key); ok {
+			return r.mark(ctx, h)
+		}
+		return r.handle(ctx, g.next)
 	case InProgress:
 		// A little later than the claim's end, and not all at the same moment.
-		wait := claim.Remaining + mathrand.N(claim.Remaining/10+100*time.Millisecond)
+		wait := claim.Remaining + mathrand.N(min(claim.Remaining, time.Minute)/10+100*time.Millisecond)
 		return handler.Postpone(wait, errors.New("idempotency: a duplicate is being handled"))
 	case Done:
+		g.unmarked.remove(key)
 		return g.cfg.Duplicate(ctx, m, claim.Result)
 	default:
 		return g.cfg.Retry(fmt.Errorf("idempotency: the store answered with state %d", claim.State))
 	}
+}
+
+func (g *guard) token() string { return g.owner + "-" + strconv.FormatUint(g.count.Add(1), 36) }
+
+// call bounds a call of the store. A [Memory] answers without waiting.
+func call[T any](ctx context.Context, g *guard, limit time.Duration, f func(ctx context.Context) (T, error)) (T, error) {
+	if _, ok := g.store.(*Memory); ok {
+		return f(ctx)
+	}
+	return storegate.Call(ctx, min(limit, g.cfg.StoreTimeout), f)
+}
+
+// probe claims a key of its own, as a message does, and gives it back: a store
+// that can be read may not be there to be written.
+func (g *guard) probe(ctx context.Context) error {
+	key, token := StoreKey("sluice", "probe"), g.token()
+	if _, err := g.store.Claim(ctx, key, token, minClaim); err != nil {
+		return err
+	}
+	_ = g.store.Release(ctx, key, token) // it ends by itself
+	return nil
 }
 
 // run is one message that is being handled under a claim.
@@ -104,21 +144,47 @@ type run struct {
 	*guard
 	m          *handler.Message
 	key, token string
-	// ends is when the claim ends by this machine's clock. Once the handler
-	// runs, only the renewing goroutine changes it.
-	ends time.Time
+	// deadline is the lease's when the claim was asked for, ends the claim's end
+	// by this machine's clock. One goroutine at a time changes ends.
+	deadline, ends time.Time
 }
 
-func (r *run) claimEnd(ctx context.Context) time.Time {
+func (r *run) claimEnd(ctx context.Context) (deadline, end time.Time) {
 	now := time.Now()
-	end := r.m.Lease().Deadline()
+	deadline = r.m.Lease().Deadline()
+	end = deadline
 	if end.IsZero() {
 		end = now.Add(r.cfg.ClaimTTL)
 		if d, ok := ctx.Deadline(); ok && d.Before(end) {
 			end = d
 		}
 	}
-	return latest(end, now)
+	return deadline, latest(end, now)
+}
+
+func (r *run) claim(ctx context.Context) (Claim, error) {
+	return call(ctx, r.guard, r.cfg.StoreTimeout, func(ctx context.Context) (Claim, error) {
+		return r.store.Claim(ctx, r.key, r.token, time.Until(r.ends))
+	})
+}
+
+// unclaimed is the verdict on a message whose claim was not answered. No handler
+// has seen the message, so nothing is spent, unless the store fails for this
+// message alone.
+func (r *run) unclaimed(ctx context.Context, err error) error {
+	// The claim may have been made though the answer was lost.
+	r.release(ctx, unsureTime)
+	if ctx.Err() != nil {
+		return handler.Postpone(0, context.Cause(ctx))
+	}
+	err = fmt.Errorf("idempotency: claim: %w", err)
+	wait, own := r.gate.Suspect(r.key, err)
+	if !own {
+		return handler.Postpone(wait, err)
+	}
+	r.cfg.Logger.WarnContext(ctx, "the idempotency store fails for this message; it answers for others",
+		slog.String("queue", r.m.Origin().Queue), slog.String("message_id", r.m.ID), slog.Any("error", err))
+	return r.cfg.Retry(err)
 }
 
 // latest is when a claim ends on a lease that ends at deadline.
@@ -130,13 +196,22 @@ func latest(deadline, now time.Time) time.Time {
 	return end
 }
 
-func (r *run) handle(ctx context.Context) error {
+func (r *run) handle(ctx context.Context, next handler.Handler) error {
 	work, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	box := &resultBox{}
 	work = context.WithValue(work, resultKey{}, box)
 
-	r.m.Lease().OnExtend(func(deadline time.Time) { r.renew(work, deadline, cancel) })
+	ready := make(chan struct{})
+	r.m.Lease().OnExtend(func(deadline time.Time) {
+		<-ready // one renewal at a time
+		r.renew(work, deadline, cancel)
+	})
+	// The lease may have been extended while the claim was being made.
+	if now := r.m.Lease().Deadline(); now.After(r.deadline) {
+		r.renew(work, now, cancel)
+	}
+	close(ready)
 
 	returned := false
 	defer func() {
@@ -144,21 +219,28 @@ func (r *run) handle(ctx context.Context) error {
 			r.release(ctx, settleTime)
 		}
 	}()
-	err := r.next.Handle(work, r.m)
+	err := next.Handle(work, r.m)
 	returned = true
+	lost := errors.Is(context.Cause(work), ErrClaimLost)
 	cancel(nil) // before the claim is settled, so that no renewal finds it gone and complains
 
 	switch handler.VerdictOf(err).Action {
 	case handler.Ack, handler.Drop:
-		if markErr := r.complete(ctx, box.get()); markErr != nil {
-			return r.unmarked(ctx, markErr)
-		}
+		return r.mark(ctx, handled{result: box.get(), verdict: err})
 	case handler.Retry, handler.DeadLetter:
+		if lost {
+			// Another worker has the message. That its handler was cancelled
+			// here is no failure of the message.
+			return handler.Postpone(r.again(), fmt.Errorf("%w: %w", ErrClaimLost, err))
+		}
 		// A letter that is redriven must find its key free.
 		r.release(ctx, settleTime)
 	}
 	return err
 }
+
+// again is in how long a message is looked at that another worker has.
+func (r *run) again() time.Duration { return minClaim + mathrand.N(minClaim) }
 
 // renew moves the claim's end to the lease's, trying until the claim has ended.
 // A claim that could not be renewed is no protection any more, so the handler
@@ -166,7 +248,9 @@ func (r *run) handle(ctx context.Context) error {
 func (r *run) renew(ctx context.Context, deadline time.Time, cancel context.CancelCauseFunc) {
 	for {
 		end := latest(deadline, time.Now())
-		err := r.store.Renew(ctx, r.key, r.token, time.Until(end))
+		_, err := call(ctx, r.guard, r.cfg.StoreTimeout, func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, r.store.Renew(ctx, r.key, r.token, time.Until(end))
+		})
 		if err == nil {
 			r.ends = end
 			return
@@ -184,37 +268,56 @@ func (r *run) renew(ctx context.Context, deadline time.Time, cancel context.Canc
 	}
 }
 
-// complete sets the mark, trying for as long as the message is ours.
+// mark sets the mark and returns the verdict. A message that was handled and
+// could not be marked must not be acked. If the claim was lost, another worker has
+// the message and decides; if the store is down, the guard remembers that the
+// message was handled here, so that it is marked, not handled, the next time.
+func (r *run) mark(ctx context.Context, h handled) error {
+	err := r.complete(ctx, h.result)
+	if err == nil {
+		r.unmarked.remove(r.key)
+		r.gate.Fine(r.key)
+		return h.verdict
+	}
+	r.cfg.Logger.ErrorContext(ctx, "handled, but not marked as done; the message is looked at again",
+		slog.String("queue", r.m.Origin().Queue), slog.String("message_id", r.m.ID), slog.Any("error", err))
+	if errors.Is(err, ErrClaimLost) {
+		r.unmarked.remove(r.key)
+		return handler.Postpone(r.again(), fmt.Errorf("idempotency: handled, but not marked: %w", err))
+	}
+	r.unmarked.add(r.key, h)
+	wait, own := r.gate.Suspect(r.key, err)
+	err = fmt.Errorf("idempotency: handled, but not marked: %w", err)
+	if own {
+		return r.cfg.Retry(err)
+	}
+	return handler.Postpone(wait, err)
+}
+
+// complete sets the mark, trying for as long as the message is ours. It tries once
+// even if the lease has ended meanwhile: the token says whether the key still is.
 func (r *run) complete(ctx context.Context, result []byte) error {
+	ctx = context.WithoutCancel(ctx)
 	until := time.Now().Add(settleTime)
 	if d := r.m.Lease().Deadline(); !d.IsZero() && d.Before(until) {
 		until = d
 	}
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
-	defer cancel()
 	for {
-		err := r.store.Complete(ctx, r.key, r.token, result, r.cfg.DoneTTL)
-		if err == nil || errors.Is(err, ErrClaimLost) || ctx.Err() != nil {
+		_, err := call(ctx, r.guard, settleTime, func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, r.store.Complete(ctx, r.key, r.token, result, r.cfg.DoneTTL)
+		})
+		if err == nil || errors.Is(err, ErrClaimLost) || time.Until(until) <= renewPause {
 			return err
 		}
 		pause(ctx, renewPause)
 	}
 }
 
-// unmarked says what becomes of a message that was handled and could not be
-// marked. It must not be acked: where the claim was lost, another worker has the
-// message and decides; where the store is down, the claim is left to end, so
-// that until then nobody handles the message again.
-func (r *run) unmarked(ctx context.Context, err error) error {
-	r.cfg.Logger.ErrorContext(ctx, "handled, but not marked as done; the message is looked at again",
-		slog.String("queue", r.m.Origin().Queue), slog.String("message_id", r.m.ID), slog.Any("error", err))
-	return r.cfg.Retry(fmt.Errorf("idempotency: handled, but not marked: %w", err))
-}
-
 func (r *run) release(ctx context.Context, limit time.Duration) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
-	defer cancel()
-	if err := r.store.Release(ctx, r.key, r.token); err != nil {
+	_, err := call(context.WithoutCancel(ctx), r.guard, limit, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, r.store.Release(ctx, r.key, r.token)
+	})
+	if err != nil && r.gate.Open() {
 		r.cfg.Logger.WarnContext(ctx, "idempotency claim not released; it ends by itself",
 			slog.String("queue", r.m.Origin().Queue), slog.String("message_id", r.m.ID), slog.Any("error", err))
 	}

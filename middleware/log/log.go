@@ -50,7 +50,7 @@ type Config struct {
 // ([handler.ErrPostponed]), Error for a rejection, Warn for the rest.
 func DefaultLevel(err error) slog.Level {
 	switch v := handler.VerdictOf(err); {
-	case v.Action == handler.Ack, errors.Is(err, handler.ErrPostponed):
+	case v.Action == handler.Ack, invoke.Is(err, handler.ErrPostponed):
 		return slog.LevelDebug
 	case v.Action == handler.DeadLetter:
 		return slog.LevelError
@@ -111,7 +111,7 @@ func (w *writer) handled(ctx context.Context, m *handler.Message, err error, too
 	if v.Delayed {
 		attrs = append(attrs, slog.Duration("retry_delay", v.Delay))
 	}
-	if errors.Is(err, handler.ErrPostponed) {
+	if invoke.Is(err, handler.ErrPostponed) {
 		attrs = append(attrs, slog.Bool("postponed", true))
 	}
 	if lost {
@@ -119,7 +119,7 @@ func (w *writer) handled(ctx context.Context, m *handler.Message, err error, too
 		attrs = append(attrs, slog.Bool("lease_lost", true))
 	}
 	if err != nil {
-		attrs = append(attrs, slog.String("error", cut(err.Error())))
+		attrs = append(attrs, slog.String("error", cut(invoke.Text(err))))
 	}
 	w.config.Logger.LogAttrs(ctx, level, "message handled", attrs...)
 }

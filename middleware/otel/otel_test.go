@@ -327,6 +327,7 @@ func TestEventsBecomeMetrics(t *testing.T) {
 		{Kind: handler.EventExtended, N: 3}, {Kind: handler.EventExtended, Err: codedError{}},
 		{Kind: handler.EventLeaseLost}, {Kind: handler.EventLateVerdict}, {Kind: handler.EventReleased},
 		{Kind: handler.EventNoDeadLetter}, {Kind: handler.EventDuplicate},
+		{Kind: handler.EventStoreDown, Name: "a"}, {Kind: handler.EventStoreDown, Name: "b"}, {Kind: handler.EventStoreUp, Name: "b"},
 	} {
 		e.Origin = o
 		k.Observe(e)
@@ -349,6 +350,8 @@ func TestEventsBecomeMetrics(t *testing.T) {
 		"sluice.messages.released[{message}]{" + q + "}":                           1,
 		"sluice.rejections.unroutable[{message}]{" + q + "}":                       1,
 		"sluice.messages.duplicates[{message}]{" + q + "}":                         1,
+		"sluice.stores.down[{store}]{sluice.store=a}":                              1,
+		"sluice.stores.down[{store}]{sluice.store=b}":                              0,
 	}, k.metrics(t))
 }
 

@@ -2,7 +2,6 @@ package otel
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // Middleware returns the middleware that makes a span of each message.
@@ -72,7 +72,7 @@ func (p *processor) Handle(ctx context.Context, m *handler.Message) error {
 // isFault is false for an ack, for a message that the handler chose to drop, and
 // for one that was put off before anyone worked on it.
 func isFault(err error) bool {
-	if errors.Is(err, handler.ErrPostponed) {
+	if invoke.Is(err, handler.ErrPostponed) {
 		return false
 	}
 	a := handler.VerdictOf(err).Action
@@ -87,7 +87,7 @@ func finish(span trace.Span, err error) {
 	span.SetAttributes(verdictKey.String(handler.VerdictOf(err).Action.String()))
 	if isFault(err) {
 		span.SetAttributes(errorType(err))
-		span.SetStatus(codes.Error, err.Error())
+		span.SetStatus(codes.Error, invoke.Text(err))
 	}
 }
 

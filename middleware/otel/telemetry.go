@@ -88,7 +88,7 @@ type instruments struct {
 	consumed, sent                                        metric.Int64Counter
 	settled, retried, released, duplicates                metric.Int64Counter
 	extensions, losses, late, unroutable, receiveFailures metric.Int64Counter
-	inFlight                                              metric.Int64UpDownCounter
+	inFlight, storesDown                                  metric.Int64UpDownCounter
 }
 
 // durationBuckets are those that the conventions advise, in seconds.
@@ -125,6 +125,8 @@ func newInstruments(m metric.Meter) (instruments, error) {
 	i.receiveFailures = counter("sluice.receive.failures", "{failure}", "Receives that failed.")
 	inFlight, err := m.Int64UpDownCounter("sluice.messages.in_flight", metric.WithUnit("{message}"), metric.WithDescription("Messages whose handler runs."))
 	i.inFlight = inFlight
+	faults = append(faults, err)
+	i.storesDown, err = m.Int64UpDownCounter("sluice.stores.down", metric.WithUnit("{store}"), metric.WithDescription("Stores of middleware that do not answer, by sluice.store."))
 	return i, errors.Join(append(faults, err)...)
 }
 
@@ -165,6 +167,7 @@ const (
 	verdictKey = attribute.Key("sluice.verdict")
 	attemptKey = attribute.Key("sluice.attempt")
 	stateKey   = attribute.Key("sluice.state")
+	storeKey   = attribute.Key("sluice.store")
 )
 
 func newLabels(o handler.Origin) *labels {
@@ -205,6 +208,11 @@ func errorType(err error) attribute.KeyValue { return semconv.ErrorType(handler.
 
 // Observe implements handler.Observer.
 func (t *Telemetry) Observe(e handler.Event) {
+	switch e.Kind {
+	case handler.EventStoreDown, handler.EventStoreUp:
+		t.store(e)
+		return
+	}
 	var o handler.Origin
 	if e.Origin != nil {
 		o = *e.Origin
@@ -248,4 +256,13 @@ func (t *Telemetry) Observe(e handler.Event) {
 	case handler.EventDuplicate:
 		t.duplicates.Add(ctx, n, l.plain)
 	}
+}
+
+// store counts the stores that are down.
+func (t *Telemetry) store(e handler.Event) {
+	n := int64(1)
+	if e.Kind == handler.EventStoreUp {
+		n = -1
+	}
+	t.storesDown.Add(context.Background(), n, metric.WithAttributes(storeKey.String(e.Name)))
 }

@@ -45,9 +45,13 @@ type Config struct {
 	// Without it they are held back.
 	FailOpen bool
 
-	// Logger gets a record when the store fails and when it answers again.
-	// Nil means slog.Default().
+	// Logger gets a record when the store stops answering and when it answers
+	// again. Nil means slog.Default().
 	Logger *slog.Logger
+
+	// Observer gets an event then (handler.EventStoreDown, handler.EventStoreUp).
+	// Nil is none.
+	Observer handler.Observer
 }
 
 func (c *Config) withDefaults() Config {

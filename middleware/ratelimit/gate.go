@@ -1,33 +1,18 @@
 package ratelimit
 
 import (
-	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
-)
-
-// How long receiving pauses when the store has failed: at first, and at most.
-const (
-	firstPause = time.Second
-	lastPause  = 30 * time.Second
 )
 
 // gate is what is known about the window without asking the store, from the
 // answers that messages got.
 type gate struct {
-	name   string
-	logger *slog.Logger
-
 	mu     sync.Mutex
 	free   int       // places that were free
 	asOf   time.Time // when that was so
 	openAt time.Time // while none is free: when there is a batch of them
 	wake   chan struct{}
-
-	failing bool
-	pause   time.Duration
-	until   time.Time // while failing: when to try again
 }
 
 // admit takes a limit of 0 where places are not counted together.
@@ -36,8 +21,6 @@ func (g *gate) admit(want, limit int, per time.Duration, batch int) (n int, reop
 	defer g.mu.Unlock()
 	now := time.Now()
 	switch {
-	case now.Before(g.until):
-		return 0, g.wakeAt(g.until.Sub(now))
 	case limit == 0:
 		return want, nil
 	case now.Sub(g.asOf) >= per:
@@ -86,29 +69,12 @@ func (g *gate) learn(a Answer, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.free, g.asOf, g.openAt = a.Free, now, now.Add(a.Next)
-	if g.failing {
-		g.failing, g.pause, g.until = false, 0, time.Time{}
-		g.logger.Info("rate limit's store answers again", slog.String("limit", g.name))
-	}
 }
 
-// fail has receiving pause, for longer each time, and returns in how long a
-// message may come back. It tells the logger only of the first failure.
-func (g *gate) fail(err error, open bool) time.Duration {
+// shut reports whether there is no place, as far as is known.
+func (g *gate) shut(per time.Duration) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
-	if !g.failing {
-		g.failing = true
-		g.logger.Warn("rate limit's store fails", slog.String("limit", g.name),
-			slog.Bool("messages_pass", open), slog.Any("error", err))
-	}
-	if open {
-		return 0
-	}
-	if !now.Before(g.until) { // not one of many that failed together
-		g.pause = min(max(2*g.pause, firstPause), lastPause)
-		g.until = now.Add(g.pause)
-	}
-	return g.until.Sub(now) + time.Duration(rand.Int64N(int64(g.pause)))
+	return now.Sub(g.asOf) < per && g.free <= 0 && now.Before(g.openAt)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/storegate"
 )
 
 // ErrLimited is in the error with which a message is given back that is over its
@@ -23,9 +24,10 @@ type Limiter struct {
 	batch   int
 	reached error
 	gate    gate
+	store   *storegate.Gate
 }
 
-var _ handler.Gate = (*Limiter)(nil)
+var _ handler.GateReason = (*Limiter)(nil)
 
 // New returns a limit of max messages in any stretch of per. A nil config has the
 // defaults.
@@ -42,13 +44,23 @@ func New(limit int, per time.Duration, config *Config) (*Limiter, error) {
 		batch:   min(max(limit/4, 1), 10),
 		reached: fmt.Errorf("%s: %w (%d in %v)", c.Name, ErrLimited, limit, per),
 	}
-	l.gate = gate{name: c.Name, logger: c.Logger, free: limit}
+	l.gate = gate{free: limit}
+	l.store = storegate.New(storegate.Config{
+		Name: fmt.Sprintf("the store of the rate limit %q", c.Name), Probe: l.probe, Timeout: c.StoreTimeout,
+		Logger: c.Logger, Observer: c.Observer,
+	})
 	return l, nil
 }
 
 // Admit implements [handler.Gate]: as many as there are places in the window, as
-// far as is known, or all where there is a Key. It never asks the store.
+// far as is known, or all if there is a Key; none while the store does not answer,
+// unless FailOpen is set. It does not wait for the store.
 func (l *Limiter) Admit(want int) (n int, reopened <-chan struct{}) {
+	if !l.config.FailOpen {
+		if n, reopened := l.store.Admit(want); n == 0 {
+			return 0, reopened
+		}
+	}
 	limit := l.max
 	if l.config.Key != nil {
 		limit = 0
@@ -56,21 +68,45 @@ func (l *Limiter) Admit(want int) (n int, reopened <-chan struct{}) {
 	return l.gate.admit(want, limit, l.per, l.batch)
 }
 
+// Reason implements [handler.GateReason].
+func (l *Limiter) Reason() string {
+	if reason := l.store.Reason(); reason != "" && !l.config.FailOpen {
+		return reason
+	}
+	if l.config.Key == nil && l.gate.shut(l.per) {
+		return l.reached.Error()
+	}
+	return ""
+}
+
 // Middleware holds next to the limit. Give it to handler.Chain as a method value.
 func (l *Limiter) Middleware(next handler.Handler) handler.Handler {
 	return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
+		key := l.key(m)
+		if l.config.FailOpen {
+			if !l.store.Open() {
+				return next.Handle(ctx, m)
+			}
+		} else if wait, entered := l.store.Enter(ctx); !entered {
+			return handler.Postpone(wait, l.store.Err())
+		}
 		now := time.Now()
-		a, err := l.take(ctx, m, now)
+		a, err := l.take(ctx, key, l.patience(m, now))
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return handler.Postpone(0, context.Cause(ctx))
 		case err != nil:
-			pause := l.gate.fail(err, l.config.FailOpen)
-			if !l.config.FailOpen {
-				return handler.Postpone(pause, fmt.Errorf("%s: the store failed: %w", l.config.Name, err))
+			wait, own := l.store.Suspect(key, err)
+			switch err = fmt.Errorf("%s: the store failed: %w", l.config.Name, err); {
+			case l.config.FailOpen:
+				return next.Handle(ctx, m)
+			case own:
+				return handler.RetryAfter(wait, err)
+			default:
+				return handler.Postpone(wait, err)
 			}
-			return next.Handle(ctx, m)
 		}
+		l.store.Fine(key)
 		l.gate.learn(a, now)
 		if !a.Taken {
 			return handler.Postpone(a.After, l.reached)
@@ -84,17 +120,28 @@ func (l *Limiter) Middleware(next handler.Handler) handler.Handler {
 	})
 }
 
-func (l *Limiter) take(ctx context.Context, m *handler.Message, now time.Time) (Answer, error) {
-	r := Request{Key: l.config.Name, Max: l.max, Per: l.per, Wait: l.patience(m, now), Batch: l.batch}
-	if l.config.Key != nil {
-		r.Key += ":" + l.config.Key(m)
+// key names the window of a message.
+func (l *Limiter) key(m *handler.Message) string {
+	if l.config.Key == nil {
+		return l.config.Name
 	}
+	return l.config.Name + ":" + l.config.Key(m)
+}
+
+func (l *Limiter) take(ctx context.Context, key string, wait time.Duration) (Answer, error) {
+	r := Request{Key: key, Max: l.max, Per: l.per, Wait: wait, Batch: l.batch}
 	if s, ok := l.config.Store.(*Memory); ok {
 		return s.Take(ctx, r)
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.config.StoreTimeout)
-	defer cancel()
-	return l.config.Store.Take(ctx, r)
+	return storegate.Call(ctx, l.config.StoreTimeout, func(ctx context.Context) (Answer, error) {
+		return l.config.Store.Take(ctx, r)
+	})
+}
+
+// probe takes a place in a window of its own.
+func (l *Limiter) probe(ctx context.Context) error {
+	_, err := l.config.Store.Take(ctx, Request{Key: "probe of " + l.config.Name, Max: 1, Per: time.Second, Batch: 1})
+	return err
 }
 
 // patience is how long a message may wait for its place.

@@ -29,8 +29,8 @@ func (k *worker) checkStart(m *message, r *run) {
 		w.find(ruleOverlap, m, "its handler begins on %v while it runs %v", r, other)
 	}
 	if d := r.delivery; d != nil && d.attempt > 0 && len(m.letters) == 0 {
-		if spent := w.spent(m, d.mid); r.attempt > spent+1 {
-			w.find(ruleUnhandled, m, "its handler begins with attempt %d, but only %d were spent by handling or by faults", r.attempt, spent)
+		if spent := w.spent(m, d.mid); r.attempt > spent {
+			w.find(ruleUnhandled, m, "its handler begins with attempt %d, but only %d were spent before by handling or by faults", r.attempt, spent-1)
 		}
 	}
 	if !w.p.ordered || m.group == "" {
@@ -70,7 +70,34 @@ func (w *world) free() bool { return w.p.queue == onMem || w.p.queue == onSQLite
 
 // excused is true for a delivery that was not handled and counts all the same.
 func (w *world) excused(d *delivery) bool {
-	return d.lost || d.troubled || d.stolen || d.worker != nil && d.worker.killed || !w.free() && d.draining
+	switch {
+	case d.lost || d.troubled || d.stolen || d.worker.killed:
+		return true
+	case w.free():
+		return false
+	default:
+		return d.draining || d.released && w.behindLost(d)
+	}
+}
+
+// behindLost is true for a delivery from whose group its worker has lost another
+// one: what comes behind that can't be handled here, and is given back.
+func (w *world) behindLost(d *delivery) bool {
+	m := w.byID[d.id]
+	if m == nil || m.group == "" || !w.p.ordered {
+		return false
+	}
+	for _, other := range w.p.messages {
+		if other == m || other.group != m.group {
+			continue
+		}
+		for _, o := range other.deliveries {
+			if o.worker == d.worker && (o.troubled || o.stolen || !o.settled && !o.released && !o.ends.After(d.releasedAt)) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // spent counts the attempts of one copy of a message that handling has used up,
@@ -163,7 +190,7 @@ func (w *world) checkLetter(m *message, l *letter) {
 	if n := len(m.deliveries); n > 0 && m.copies == 1 {
 		d := m.deliveries[n-1]
 		last := lastRun(m, d)
-		if last != nil && last.returned && !last.killed && !w.excused(d) && last.verdict.Action == handler.Retry && !last.verdict.Postponed && !overdue(last) {
+		if last != nil && last.returned && !last.killed && !last.cut && !w.excused(d) && last.verdict.Action == handler.Retry && !last.verdict.Postponed && !overdue(last) {
 			w.find(ruleReason, m, "its last handler failed (%v), and the letter has no reason", last)
 		}
 	}

@@ -3,6 +3,7 @@ package seams
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 )
@@ -197,6 +198,7 @@ func generate(queue string, seed uint64) *program {
 	if len(p.messages) == 0 {
 		p.steps = append(p.steps, p.sending(r, groups))
 	}
+	p.steps = slices.DeleteFunc(p.steps, func(s step) bool { return slices.Contains(strings.Split(*flagWithout, ","), string(s.deed)) })
 	return p
 }
 

@@ -76,6 +76,7 @@ func (s *show) perform(ctx context.Context) error {
 	for _, k := range s.gone {
 		s.await(k)
 	}
+	s.awaitHandlers()
 	if err := s.collect(ctx); err != nil {
 		return err
 	}
@@ -93,6 +94,20 @@ func (s *show) await(k *worker) {
 	case <-k.done:
 	case <-time.After(patience):
 		s.locked(func() { s.find(ruleBudget, nil, "Run of %s has not ended %v after it was asked to", k.name, patience) })
+	}
+}
+
+// awaitHandlers waits for the handlers that do not listen to their contexts.
+func (s *show) awaitHandlers() {
+	for until := time.Now().Add(5 * s.p.lease); time.Now().Before(until); pass(100 * time.Millisecond) {
+		s.mu.Lock()
+		busy := slices.ContainsFunc(s.p.messages, func(m *message) bool {
+			return slices.ContainsFunc(m.runs, func(r *run) bool { return !r.returned })
+		})
+		s.mu.Unlock()
+		if !busy {
+			return
+		}
 	}
 }
 
@@ -294,7 +309,7 @@ func (s *show) steal(ctx context.Context, n int) {
 func (s *show) redrive(ctx context.Context, o *redrive.Options) {
 	mark := func(m *message) {
 		m.redriven++
-		m.redrivenAt = time.Now()
+		m.redrivenAt, m.surely, m.dead = time.Now(), m.dead, false
 		s.note(m, "redriven")
 	}
 	if o.Max > 0 || o.MaxRedrives > 0 {
@@ -308,7 +323,7 @@ func (s *show) redrive(ctx context.Context, o *redrive.Options) {
 	} else {
 		s.locked(func() {
 			for _, m := range s.p.messages {
-				if m.rejections > 0 || s.couldExhaust(m) {
+				if m.dead || s.couldExhaust(m) {
 					mark(m)
 				}
 			}

@@ -36,6 +36,7 @@ var (
 	flagChild    = flag.Uint64("seams.child", 0, "for the suite itself: the first fresh seed")
 	flagDone     = flag.Int("seams.done", 0, "for the suite itself: how many fixed seeds are done")
 	flagAll      = flag.Bool("seams.all", false, "count the findings of pending rules, and have hooks panic")
+	flagWithout  = flag.String("seams.without", "", "leave out the steps of these names, to look for other findings")
 	flagGoOn     = flag.Bool("seams.goon", false, "go on after a finding, for -seams.duration")
 )
 
@@ -292,7 +293,7 @@ func spawn(ctx context.Context, queue string, duration time.Duration, all *tally
 	all.mu.Unlock()
 
 	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestSeams$", "-test.timeout=0", "-test.count=1",
-		fmt.Sprintf("-seams.child=%d", first), "-seams.queue="+queue, fmt.Sprintf("-seams.duration=%v", max(duration, 0)), fmt.Sprintf("-seams.fixed=%d", *flagFixed), fmt.Sprintf("-seams.done=%d", done), fmt.Sprintf("-seams.all=%t", *flagAll))
+		fmt.Sprintf("-seams.child=%d", first), "-seams.queue="+queue, fmt.Sprintf("-seams.duration=%v", max(duration, 0)), fmt.Sprintf("-seams.fixed=%d", *flagFixed), fmt.Sprintf("-seams.done=%d", done), fmt.Sprintf("-seams.all=%t", *flagAll), "-seams.without="+*flagWithout)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	stdout, err := cmd.StdoutPipe()
@@ -313,8 +314,9 @@ func spawn(ctx context.Context, queue string, duration time.Duration, all *tally
 	}
 	if e := (*exec.ExitError)(nil); err != nil && !errors.As(err, &e) {
 		all.fail("a child: %v", err)
+		return false
 	}
-	return false
+	return err != nil // it reported goroutines that are left, and then crashed for them
 }
 
 // readReports reads what a child prints. It returns the program that was begun

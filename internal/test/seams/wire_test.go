@@ -144,7 +144,7 @@ func (x *wire) delivered(d drivers.Delivery, now time.Time) *delivery {
 	if lease == 0 {
 		lease = x.caps.Lease
 	}
-	n := &delivery{receipt: d.Receipt, mid: d.Message.ID, worker: x.worker, attempt: d.Message.Attempt, at: now, ends: now.Add(lease)}
+	n := &delivery{receipt: d.Receipt, mid: d.Message.ID, worker: x.worker, attempt: d.Message.Attempt, at: now, ends: now.Add(lease), lost: true}
 	m := w.byID[string(d.Message.Body)]
 	w.byReceipt[d.Receipt] = n
 	if m == nil {
@@ -152,7 +152,7 @@ func (x *wire) delivered(d drivers.Delivery, now time.Time) *delivery {
 		return n
 	}
 	n.id = m.id
-	if m.redriven > 0 && d.Message.Attempt > 1 && !slices.ContainsFunc(m.deliveries, func(e *delivery) bool { return e.mid == n.mid && e.at.After(m.redrivenAt) }) {
+	if m.surely && d.Message.Attempt > 1 && !slices.ContainsFunc(m.deliveries, func(e *delivery) bool { return e.mid == n.mid && !e.at.Before(m.redrivenAt) }) {
 		w.find(ruleAttempt, m, "its first delivery after a redrive is attempt %d", d.Message.Attempt)
 	}
 	m.deliveries = append(m.deliveries, n)
@@ -245,15 +245,11 @@ func (x *wire) settled(s drivers.Settlement, err error) {
 			m.left, m.leftHow = now, s.Action
 		}
 		if s.Action == handler.DeadLetter {
-			m.rejections++
+			m.dead = true
 		}
 	case handler.Retry:
-		d.released = s.Released
+		d.released, d.releasedAt = s.Released, time.Now()
 		d.draining = x.worker.stopping
-		// What is given back has no lease any more.
-		if s.Delayed {
-			d.ends = time.Now()
-		}
 	}
 }
 
@@ -392,13 +388,16 @@ func (x *sinkWire) Send(ctx context.Context, ms []*handler.Message) []error {
 	if err := w.there(ctx, opSend, nil); err != nil {
 		return repeat(errs, err)
 	}
-	// Which entries a queue takes and which not is its own affair.
+	// As a sink promises, one that fails is not overtaken by later ones of its
+	// group.
+	failed := map[string]bool{}
 	var good []*handler.Message
 	var at []int
 	w.mu.Lock()
 	for i, m := range ms {
-		if w.chance(opSend, inPart) {
+		if w.chance(opSend, inPart) || m.Group != "" && failed[m.Group] {
 			errs[i] = w.broken(errPart)
+			failed[m.Group] = true
 			continue
 		}
 		good, at = append(good, m), append(at, i)

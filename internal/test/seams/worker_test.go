@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/handler/consumer"
+	"github.com/sluice-go/sluice/internal/invoke"
 	"github.com/sluice-go/sluice/middleware/backoff"
 	"github.com/sluice-go/sluice/middleware/heartbeat"
 	"github.com/sluice-go/sluice/middleware/idempotency"
@@ -192,10 +193,12 @@ func (k *worker) outermost(next handler.Handler) handler.Handler {
 				w.note(msg, "its handler panicked or ended its goroutine")
 			} else {
 				r.verdict = handler.VerdictOf(err)
+				r.cut = invoke.Is(err, handler.ErrStopped)
 				w.note(msg, "verdict: %v delay=%v postponed=%t", r.verdict.Action, r.verdict.Delay, r.verdict.Postponed)
 			}
-			if d := r.delivery; d != nil && !r.verdict.Postponed {
-				d.runs++
+			// What no handler has seen is spent by nothing.
+			if d := r.delivery; d != nil && (r.verdict.Postponed || !r.reached && !panicked && r.verdict.Action == handler.Retry) {
+				d.runs--
 			}
 		}()
 		err = next.Handle(context.WithValue(ctx, runKey{}, &ticket{msg, r}), m)
@@ -232,7 +235,7 @@ func (k *worker) begin(m *handler.Message) (*message, *run) {
 		}
 	}
 	if d := r.delivery; d != nil {
-		d.anyRun = true
+		d.runs++
 	}
 	if k.killed {
 		r.ended, r.killed = r.began, true

@@ -38,7 +38,8 @@ type message struct {
 	letters    []*letter
 	redriven   int
 	redrivenAt time.Time
-	rejections int // that the queue carried out
+	dead       bool // it was dead-lettered by a consumer, and not redriven since
+	surely     bool // so it was when it was redriven
 	events     []event
 }
 
@@ -69,6 +70,7 @@ type run struct {
 	returned bool
 	verdict  handler.Verdict
 	killed   bool
+	cut      bool // by the end of its worker's grace period
 	// marked is true once the idempotency store has its mark; markFailed while it
 	// could not be set.
 	marked, markFailed bool
@@ -99,18 +101,19 @@ type delivery struct {
 	at               time.Time
 	// ends is a time by which the lease has ended for sure by the queue's clock.
 	ends time.Time
-	// lost is true where the answer did not reach the consumer, or late.
+	// lost is true until the answer has reached the consumer, and if it was late.
 	lost bool
 	// troubled is true where a request about it went wrong on purpose.
 	troubled bool
-	// runs counts the calls of the handler chain that were no postponement.
-	runs      int
-	anyRun    bool
-	settled   bool // it was acked, dropped or dead-lettered
-	acked     bool // not dead-lettered, and while its lease lasted
-	settledAt time.Time
-	released  bool // it was given back
-	draining  bool // and that while the worker was being stopped
+	// runs counts the calls of the handler chain but for postponements.
+	runs       int
+	anyRun     bool
+	settled    bool // it was acked, dropped or dead-lettered
+	acked      bool // not dead-lettered, and while its lease lasted
+	settledAt  time.Time
+	released   bool // it was given back
+	releasedAt time.Time
+	draining   bool // and that while the worker was being stopped
 	// refused is when the consumer knew that the lease is lost.
 	refused time.Time
 	stolen  bool

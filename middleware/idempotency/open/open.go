@@ -49,7 +49,12 @@ type Store struct {
 	// SQL is the store where it is a SQL one, for its transactional form and
 	// its Cleanup; nil otherwise.
 	SQL *sqlstore.Store
+
+	name string
 }
+
+// String returns the store's URL without its password and parameters.
+func (s *Store) String() string { return s.name }
 
 // schemes are the known ones, with the function that opens each.
 func schemes() map[string]func(context.Context, *url.URL) (*Store, error) {
@@ -99,6 +104,9 @@ func URL(ctx context.Context, rawURL string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("idempotency store %s: %w", u.Redacted(), err)
 	}
+	shown := *u
+	shown.RawQuery = ""
+	s.name = shown.Redacted()
 	return s, nil
 }
 
