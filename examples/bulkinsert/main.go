@@ -68,7 +68,7 @@ func run(ctx context.Context, source drivers.Source, database string, c consumer
 	if err != nil {
 		return errors.Join(err, source.Close())
 	}
-	c.Concurrency = concurrency
+	c.Concurrency, c.Gates = concurrency, stack.Gates()
 	run, err := consumer.New(source, stack.Handler(bulk), &c)
 	if err != nil {
 		return errors.Join(err, source.Close())

@@ -140,7 +140,7 @@ func worker(ctx context.Context, o options, log *slog.Logger) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	gateway := &payment.Client{URL: o.gateway, HTTP: &http.Client{Timeout: o.patience}}
-	h, err := payment.Worker(ctx, db, dialect, gateway, log)
+	h, gates, err := payment.Worker(ctx, db, dialect, gateway, log)
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func worker(ctx context.Context, o options, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	c, err := consumer.New(source, h, &consumer.Config{Concurrency: 8, Logger: log})
+	c, err := consumer.New(source, h, &consumer.Config{Concurrency: 8, Gates: gates, Logger: log})
 	if err != nil {
 		return errors.Join(err, source.Close())
 	}

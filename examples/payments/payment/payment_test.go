@@ -83,7 +83,7 @@ func worker(t *testing.T, gateway payment.Charger) (handler.Handler, *sql.DB) {
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), "ledger.db")+"?_txlock=immediate")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	h, err := payment.Worker(t.Context(), db, sqlstore.SQLite, gateway, nil)
+	h, _, err := payment.Worker(t.Context(), db, sqlstore.SQLite, gateway, nil)
 	require.NoError(t, err)
 	return h, db
 }

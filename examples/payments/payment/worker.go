@@ -61,37 +61,38 @@ const (
 	retryMax       = 5 * time.Second
 )
 
-// Worker returns the handler in its middleware. It makes the tables in db where
+// Worker returns the handler in its middleware, and the gates of that for the
+// consumer: receiving stops while the ledger is down. It makes the tables in db if
 // they do not exist.
-func Worker(ctx context.Context, db *sql.DB, dialect sqlstore.Dialect, gateway Charger, log *slog.Logger) (handler.Handler, error) {
+func Worker(ctx context.Context, db *sql.DB, dialect sqlstore.Dialect, gateway Charger, log *slog.Logger) (handler.Handler, []handler.Gate, error) {
 	store, err := sqlstore.New(db, dialect, nil)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := store.Migrate(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if _, err := db.ExecContext(ctx, Schema); err != nil {
-		return nil, fmt.Errorf("ledger: %w", err)
+		return nil, nil, fmt.Errorf("ledger: %w", err)
 	}
 	config := &sqlstore.TxConfig{BusyRetry: time.Second}
 	config.Logger = log
 	config.RetryMax = retryMax
 	once, err := sqlstore.Transactional(store, config)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	retry, err := backoff.New(&backoff.Config{Min: retryMin, Max: retryMax})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	limit, err := timeout.New(attemptTimeout, nil)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	beat, err := heartbeat.New(nil)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return handler.Chain(Handler(gateway), once, retry, limit, beat), nil
+	return handler.Chain(Handler(gateway), once, retry, limit, beat), handler.GatesOf(once), nil
 }

@@ -76,6 +76,15 @@ func New(db *sql.DB, dialect Dialect, c *Config) (*Store, error) {
 	return s, nil
 }
 
+// String names the database and the table.
+func (s *Store) String() string {
+	kind := "PostgreSQL"
+	if s.dialect == SQLite {
+		kind = "SQLite"
+	}
+	return kind + " table " + s.table
+}
+
 // Migrate makes the table and its index, and changes nothing where they exist.
 // Several processes may call it at once.
 func (s *Store) Migrate(ctx context.Context) error {

@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/storegate"
 	"github.com/sluice-go/sluice/middleware/idempotency"
 )
 
@@ -24,8 +26,10 @@ type TxConfig struct {
 	// the transaction, and ends with it. OnDuplicate's result is always nil.
 	idempotency.Config
 
-	// BusyRetry caps the delay, with full jitter, of a message whose duplicate
-	// holds the key in a transaction of its own. Zero means DefaultBusyRetry.
+	// BusyRetry caps the delay, with full jitter, of a message that another
+	// transaction keeps waiting: its duplicate holds the key, SQLite's one writer
+	// is taken, or so are all connections of the pool. It costs no attempt. Zero
+	// means DefaultBusyRetry.
 	BusyRetry time.Duration
 
 	// Options are the transaction's. Nil is the database's default isolation,
@@ -46,7 +50,14 @@ type TxConfig struct {
 // exactly one effect, as far as it lies in the transaction. Keep other effects
 // out of it, or make them idempotent by the same key.
 //
-// SQLite has one writer: a handler holds it for as long as it runs.
+// SQLite has one writer: a handler holds it for as long as it runs. A handler on
+// PostgreSQL holds a connection: let the pool have one for each handler that runs
+// at once, and one more.
+//
+// While the database does not answer, messages are postponed and a gate is closed,
+// as with the other form; see package idempotency. Waits for a connection, for the
+// beginning of a transaction and for the commit end after StoreTimeout, and the
+// first two with the message's context.
 func Transactional(s *Store, c *TxConfig) (handler.Middleware, error) {
 	if s == nil {
 		return nil, errors.New("sqlstore: the store is nil")
@@ -66,8 +77,10 @@ func Transactional(s *Store, c *TxConfig) (handler.Middleware, error) {
 	if cfg.BusyRetry == 0 {
 		cfg.BusyRetry = DefaultBusyRetry
 	}
+	g := &txGuard{store: s, cfg: cfg}
+	g.gate = cfg.Gate(s, g.probe)
 	return func(next handler.Handler) handler.Handler {
-		return &txGuard{next: next, store: s, cfg: cfg}
+		return &txHandler{txGuard: g, next: next}
 	}, nil
 }
 
@@ -80,44 +93,78 @@ func Tx(ctx context.Context) *sql.Tx {
 	return tx
 }
 
+// txGuard is what all handlers of one middleware share.
 type txGuard struct {
-	next  handler.Handler
 	store *Store
 	cfg   TxConfig
+	gate  *storegate.Gate
+}
+
+// Gate returns the gate that is closed while the database does not answer;
+// handler.GatesOf finds it.
+func (g *txGuard) Gate() handler.Gate { return g.gate }
+
+// probe reads a key that nobody has. A pool whose connections are all taken by
+// handlers is no sign of an outage.
+func (g *txGuard) probe(ctx context.Context) error {
+	if g.saturated() {
+		return nil
+	}
+	var (
+		done   bool
+		left   int64
+		result []byte
+	)
+	err := g.store.db.QueryRowContext(ctx, g.store.queries.look, idempotency.StoreKey("sluice", "probe")).Scan(&done, &left, &result)
+	if errors.Is(err, sql.ErrNoRows) || g.store.dialect == SQLite && sqliteBusy(err) {
+		return nil
+	}
+	return err
+}
+
+func (g *txGuard) saturated() bool {
+	st := g.store.db.Stats()
+	return st.MaxOpenConnections > 0 && st.InUse >= st.MaxOpenConnections
+}
+
+type txHandler struct {
+	*txGuard
+	next handler.Handler
 }
 
 // Handle implements handler.Handler.
-func (g *txGuard) Handle(ctx context.Context, m *handler.Message) error {
+func (g *txHandler) Handle(ctx context.Context, m *handler.Message) error {
 	key, err := g.cfg.StoreKey(m)
 	if err != nil {
 		return handler.Reject(err)
 	}
+	if wait, entered := g.gate.Enter(ctx); !entered {
+		return handler.Postpone(wait, g.gate.Err())
+	}
 	// Not with the handler's context: database/sql would roll back behind the
 	// handler's back when the context ends, and a commit would then fail though
 	// all was well. It is looked at before the commit instead.
-	txCtx := context.WithoutCancel(ctx)
-	tx, err := g.store.db.BeginTx(txCtx, g.cfg.Options)
-	switch {
-	case err != nil && g.store.dialect == SQLite && sqliteBusy(err):
-		return g.busy() // the connection begins with the write lock, and another holds it
-	case err != nil:
-		return g.retry(ctx, m, "begin", err)
+	txCtx, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	tx, err := g.begin(ctx, txCtx, end)
+	if err != nil {
+		return g.failed(ctx, m, key, "begin", err)
 	}
 	defer func() {
 		// After a commit this does nothing. It is what a panic comes through.
-		if err := tx.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) {
+		_, err := storegate.Call(txCtx, g.cfg.StoreTimeout, func(context.Context) (struct{}, error) { return struct{}{}, tx.Rollback() })
+		if err != nil && !errors.Is(err, sql.ErrTxDone) {
 			g.cfg.Logger.WarnContext(ctx, "rollback failed; the database undoes the transaction by itself",
 				slog.String("queue", m.Origin().Queue), slog.String("message_id", m.ID), slog.Any("error", err))
 		}
 	}()
 
-	won, err := g.mark(ctx, tx, key)
+	won, err := storegate.Call(ctx, g.cfg.StoreTimeout, func(ctx context.Context) (bool, error) { return g.mark(ctx, tx, key) })
 	switch {
-	case errors.Is(err, errBusy):
-		return g.busy()
 	case err != nil:
-		return g.retry(ctx, m, "mark", err)
+		return g.failed(ctx, m, key, "mark", err)
 	case !won:
+		g.gate.Fine(key)
 		return g.cfg.Duplicate(ctx, m, nil)
 	}
 
@@ -129,22 +176,74 @@ func (g *txGuard) Handle(ctx context.Context, m *handler.Message) error {
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		// The lease is lost, or the consumer stopped: another worker may have
-		// the message by now.
-		return fmt.Errorf("sqlstore: rolled back: %w", cause)
+		// the message by now. It is no failure of the message.
+		return handler.Postpone(0, fmt.Errorf("sqlstore: rolled back: %w", cause))
 	}
-	if err := tx.Commit(); err != nil {
-		return g.retry(ctx, m, "commit", err)
+	_, err = storegate.Call(txCtx, g.cfg.StoreTimeout, func(context.Context) (struct{}, error) { return struct{}{}, tx.Commit() })
+	if err != nil {
+		return g.failed(ctx, m, key, "commit", err)
 	}
+	g.gate.Fine(key)
 	return verdict
 }
 
+// begin waits for a connection and begins a transaction on it, until ctx ends or
+// StoreTimeout is over. The transaction lasts as long as txCtx, which end ends.
+func (g *txHandler) begin(ctx, txCtx context.Context, end context.CancelFunc) (*sql.Tx, error) {
+	defer context.AfterFunc(ctx, end)()
+	tx, err := storegate.Call(txCtx, g.cfg.StoreTimeout, func(context.Context) (*sql.Tx, error) {
+		return g.store.db.BeginTx(txCtx, g.cfg.Options)
+	})
+	if err != nil {
+		end() // a transaction that begins after all is rolled back
+	}
+	return tx, err
+}
+
+// failed is the verdict on a message whose transaction could not be had, marked or
+// committed. Nothing of it has happened, or all of it, and the mark with it: the
+// next delivery finds out. It spends no attempt, unless the database refuses what
+// this handler wrote.
+func (g *txHandler) failed(ctx context.Context, m *handler.Message, key, op string, err error) error {
+	switch {
+	case errors.Is(err, errBusy), g.store.dialect == SQLite && sqliteBusy(err):
+		return g.busy(errBusy)
+	case ctx.Err() != nil:
+		return handler.Postpone(0, context.Cause(ctx))
+	case op == "begin" && g.saturated():
+		return g.busy(errNoConnection)
+	}
+	err = fmt.Errorf("sqlstore: %s: %w", op, err)
+	wait, own := time.Duration(0), refused(err)
+	if !own {
+		wait, own = g.gate.Suspect(key, err)
+	}
+	if own {
+		g.cfg.Logger.WarnContext(ctx, "the database refuses this message's transaction",
+			slog.String("queue", m.Origin().Queue), slog.String("message_id", m.ID),
+			slog.String("operation", op), slog.Any("error", err))
+		return g.cfg.Retry(err)
+	}
+	return handler.Postpone(wait, err)
+}
+
+// refused is true for what PostgreSQL says of the data of a transaction: a
+// constraint that is checked at the commit, for one.
+func refused(err error) bool {
+	state := sqlState(err)
+	return strings.HasPrefix(state, "22") || strings.HasPrefix(state, "23")
+}
+
 // busy puts the message off: another transaction is in its way.
-func (g *txGuard) busy() error {
-	return handler.Postpone(mathrand.N(g.cfg.BusyRetry)+100*time.Millisecond, errBusy)
+func (g *txHandler) busy(reason error) error {
+	return handler.Postpone(time.Duration(mathrand.Float64()*float64(g.cfg.BusyRetry))+100*time.Millisecond, reason)
 }
 
 // errBusy means that another transaction holds the key.
 var errBusy = errors.New("idempotency: another transaction holds the key, or the database")
+
+// errNoConnection means that other handlers have all connections of the pool.
+var errNoConnection = errors.New("idempotency: no connection is free: the pool is smaller than the handlers are many")
 
 // mark takes the key within tx. It reports false where the key is done.
 func (g *txGuard) mark(ctx context.Context, tx *sql.Tx, key string) (bool, error) {
@@ -185,11 +284,4 @@ func sqliteBusy(err error) bool {
 		return e.Code()&0xff == busy || e.Code()&0xff == locked
 	}
 	return err != nil && err.Error() == "database is locked"
-}
-
-func (g *txGuard) retry(ctx context.Context, m *handler.Message, op string, err error) error {
-	g.cfg.Logger.WarnContext(ctx, "idempotency transaction failed; the message is retried",
-		slog.String("queue", m.Origin().Queue), slog.String("message_id", m.ID),
-		slog.String("operation", op), slog.Any("error", err))
-	return g.cfg.Retry(fmt.Errorf("sqlstore: %s: %w", op, err))
 }

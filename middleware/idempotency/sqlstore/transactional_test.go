@@ -215,3 +215,58 @@ func TestTransactionalRefuses(t *testing.T) {
 	_, err = sqlstore.Transactional(s, &sqlstore.TxConfig{Config: idempotency.Config{DoneTTL: -1}})
 	require.ErrorContains(t, err, "DoneTTL")
 }
+
+// A message whose context ends while it waits for a connection does not wait on.
+func TestAWaitForAConnectionEndsWithTheMessage(t *testing.T) {
+	db := openSQLite(t, t.TempDir()+"/k.db")
+	db.SetMaxOpenConns(1)
+	s := newSQLiteStore(t, db)
+	inside, leave := make(chan struct{}), make(chan struct{})
+	h := transactional(t, s, handler.HandlerFunc(func(context.Context, *handler.Message) error {
+		close(inside)
+		<-leave
+		return nil
+	}), nil)
+	first := make(chan error, 1)
+	go func() { first <- h.Handle(context.Background(), &handler.Message{ID: "a"}) }()
+	<-inside
+	ctx, cancel := context.WithCancelCause(t.Context())
+	time.AfterFunc(50*time.Millisecond, func() { cancel(handler.ErrLeaseLost) })
+	start := time.Now()
+	err := h.Handle(ctx, &handler.Message{ID: "b"})
+	require.ErrorIs(t, err, handler.ErrLeaseLost)
+	require.True(t, handler.VerdictOf(err).Postponed)
+	require.Less(t, time.Since(start), 3*time.Second)
+
+	// And one that waits for longer than the database may take is put off, though
+	// the database is up.
+	quick := transactional(t, s, handler.HandlerFunc(func(context.Context, *handler.Message) error { return nil }),
+		&sqlstore.TxConfig{Config: idempotency.Config{StoreTimeout: 100 * time.Millisecond}})
+	err = quick.Handle(t.Context(), &handler.Message{ID: "c"})
+	require.True(t, handler.VerdictOf(err).Postponed)
+	require.ErrorContains(t, err, "no connection is free")
+	close(leave)
+	require.NoError(t, <-first)
+	require.NoError(t, quick.Handle(t.Context(), &handler.Message{ID: "c"}))
+}
+
+// A database that is down closes the gate, and opens it when it is back.
+func TestADatabaseThatIsDownClosesTheGate(t *testing.T) {
+	dialects(t, func(t *testing.T, db *sql.DB, s *sqlstore.Store) {
+		mw, err := sqlstore.Transactional(s, nil)
+		require.NoError(t, err)
+		gates := handler.GatesOf(mw)
+		require.Len(t, gates, 1)
+		require.NoError(t, db.Close())
+		err = mw(newNothing()).Handle(t.Context(), &handler.Message{ID: "m"})
+		require.True(t, handler.VerdictOf(err).Postponed)
+		n, reopened := gates[0].Admit(10)
+		require.Zero(t, n)
+		<-reopened
+		require.Contains(t, gates[0].(handler.GateReason).Reason(), "table sluice_idempotency is down: ")
+	})
+}
+
+func newNothing() handler.Handler {
+	return handler.HandlerFunc(func(context.Context, *handler.Message) error { return nil })
+}
