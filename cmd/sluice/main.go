@@ -9,4 +9,9 @@ import (
 	"github.com/sluice-go/sluice/internal/cli"
 )
 
-func main() { os.Exit(cli.Main(cli.Program{Mux: all.Mux()})) }
+func main() {
+	if code, ok := cli.Init(); ok {
+		os.Exit(code)
+	}
+	os.Exit(cli.Main(cli.Program{Mux: all.Mux()}))
+}

@@ -41,9 +41,13 @@ type Program struct {
 	Stdout, Stderr io.Writer
 	// Mux opens queues.
 	Mux *drivers.Mux
-	// Signals has the first and the second request to end. Nil is SIGINT and
-	// SIGTERM.
+	// Signals has the requests to end: the first stops the command, the second ends
+	// it at once, the third ends the process. Nil is SIGINT, SIGTERM, SIGQUIT and
+	// SIGHUP, as far as they are not ignored.
 	Signals <-chan os.Signal
+	// Exit ends the process if the command does not end soon after the second
+	// request. Nil is os.Exit.
+	Exit func(code int)
 }
 
 // Main runs the program and returns its exit status.
@@ -66,7 +70,11 @@ func Main(p Program) int {
 
 	ctx, ended := context.WithCancel(context.Background())
 	defer ended()
-	a.stop = newStopper(ctx, p.Signals)
+	exit := p.Exit
+	if exit == nil {
+		exit = os.Exit
+	}
+	a.stop = newStopper(ctx, p.Signals, exit)
 	defer a.stop.close()
 
 	root := a.root()

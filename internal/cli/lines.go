@@ -36,7 +36,19 @@ func (a *app) sendLines(ctx context.Context, p *producer.Producer, template *han
 	}()
 
 	number, failed := 0, 0
-	for first := range lines {
+	for {
+		var (
+			first []byte
+			more  bool
+		)
+		select {
+		case first, more = <-lines:
+		case <-ctx.Done():
+			return fmt.Errorf("stopped after line %d: %w", number, ctx.Err())
+		}
+		if !more {
+			break
+		}
 		ms := []*handler.Message{fill(template, first)}
 	gather:
 		for len(ms) < linesAtOnce {

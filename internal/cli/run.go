@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/handler/consumer"
 	"github.com/sluice-go/sluice/handler/exechandler"
+	"github.com/sluice-go/sluice/internal/invoke"
 	"github.com/sluice-go/sluice/internal/telemetry"
 	"github.com/sluice-go/sluice/middleware/otel"
 )
@@ -48,8 +50,8 @@ func (a *app) runCommand() *cobra.Command {
 		Use:   "run QUEUE (--exec 'CMD ARGS...' | --http URL)",
 		Short: "Handle messages with a command or an HTTP endpoint",
 		Long: `Receives messages and hands each to a command or an HTTP endpoint, in any
-language, until SIGINT or SIGTERM; then it finishes what it has begun, for 20
-seconds at most. A second signal ends it at once.
+language, until SIGINT, SIGTERM, SIGQUIT or SIGHUP; then it finishes what it has
+begun, for 20 seconds at most. A second signal ends it at once: the status is 1.
 
 --exec runs the command once a message, without a shell. It gets the body on
 stdin and, in its environment, SLUICE_MESSAGE_ID, SLUICE_ATTEMPT (0 where the
@@ -93,8 +95,11 @@ The variable has a secret, "whsec_" and the base64 of 24 to 64 bytes, or several
 with spaces between while one is changed: each then gives a signature.
 
 A retry comes back after the delay of --backoff, or of the configuration's retry
-section, and without either by the queue's own policy. The last line of stdout
-counts deliveries and verdicts.`,
+section, and without either by the queue's own policy. The failure of the last
+attempt, by the queue's own limit or by --max-attempts, whichever is lower, rejects
+the message with that failure as the reason. The last line of stdout counts
+deliveries and verdicts; messages that were put off without having been handled are
+counted as postponed, if there are any, and in no other number.`,
 		Example: `  sluice run orders --exec './charge --live' --backoff 1s..5m --max-attempts 8
   sluice run awssqs:///orders --http http://127.0.0.1:8080/orders --concurrency 64
   WEBHOOK_SECRET=whsec_... sluice run orders --http http://127.0.0.1:8080/ --http-secret-env WEBHOOK_SECRET
@@ -110,7 +115,7 @@ counts deliveries and verdicts.`,
 	fl := c.Flags()
 	fl.IntVar(&f.concurrency, "concurrency", consumer.DefaultConcurrency, "handle `N` messages at once")
 	fl.BoolVar(&f.untilEmpty, "until-empty", false, "end once the queue is drained")
-	fl.IntVar(&f.maxAttempts, "max-attempts", 0, "reject a message that failed `N` times (default: only the queue's own limit)")
+	fl.IntVar(&f.maxAttempts, "max-attempts", 0, "reject a message that failed `N` times (default, and if lower: the queue's own limit)")
 	fl.StringVar(&f.backoff, "backoff", "", "delay retries by `MIN..MAX`, growing with the attempt, at random")
 	fl.StringVar(&f.idempotency, "idempotency", "", "handle no message twice, by marks in the store at `URL` (mem, redis, postgres, sqlite, dynamodb, firestore, mongo)")
 	fl.BoolVar(&f.heartbeat, "heartbeat", false, "keep a message's lease while it is handled")
@@ -148,6 +153,10 @@ func (a *app) run(cmd *cobra.Command, queue string, f *runFlags) (err error) {
 	if err := attemptsCount(f, caps); err != nil {
 		return errors.Join(err, source.Close())
 	}
+	if f.maxAttempts > caps.MaxAttempts && caps.MaxAttempts > 0 {
+		a.log.Warn("the queue's own limit of attempts is lower than --max-attempts, and is what counts", "queue", label(q, caps),
+			"limit", caps.MaxAttempts, "max_attempts", f.maxAttempts)
+	}
 	if retries == nil {
 		retries = q.Spec.Retry
 	}
@@ -160,7 +169,7 @@ func (a *app) run(cmd *cobra.Command, queue string, f *runFlags) (err error) {
 	if err != nil {
 		return errors.Join(err, source.Close())
 	}
-	defer shutdown(tel, &err)
+	defer a.shutdown(tel)
 
 	s := &stack{app: a, flags: f, retries: retries, counts: counts}
 	defer s.close(&err)
@@ -241,7 +250,7 @@ func attemptsCount(f *runFlags, c drivers.Capabilities) error {
 
 // A summary counts what happened. It is a handler.Observer.
 type summary struct {
-	received, acked, retried, rejected, duplicates atomic.Int64
+	received, acked, retried, rejected, duplicates, postponed atomic.Int64
 }
 
 // Observe implements handler.Observer.
@@ -251,6 +260,10 @@ func (s *summary) Observe(e handler.Event) {
 		s.received.Add(int64(e.N))
 	case handler.EventDuplicate:
 		s.duplicates.Add(1)
+	case handler.EventHandled:
+		if e.Action == handler.Retry && invoke.VerdictOf(e.Err).Postponed {
+			s.postponed.Add(1)
+		}
 	case handler.EventSettled:
 		if e.Err != nil {
 			return
@@ -269,8 +282,12 @@ func (s *summary) Observe(e handler.Event) {
 
 func (a *app) printSummary(s *summary) error {
 	if !a.asJSON() {
-		return a.printf("received %d, acked %d, retried %d, rejected %d, duplicates %d\n",
-			s.received.Load(), s.acked.Load(), s.retried.Load(), s.rejected.Load(), s.duplicates.Load())
+		postponed := ""
+		if n := s.postponed.Load(); n > 0 {
+			postponed = fmt.Sprintf(", postponed %d", n)
+		}
+		return a.printf("received %d, acked %d, retried %d, rejected %d, duplicates %d%s\n",
+			s.received.Load(), s.acked.Load(), s.retried.Load(), s.rejected.Load(), s.duplicates.Load(), postponed)
 	}
 	return a.printJSON(struct {
 		Received   int64 `json:"received"`
@@ -278,7 +295,8 @@ func (a *app) printSummary(s *summary) error {
 		Retried    int64 `json:"retried"`
 		Rejected   int64 `json:"rejected"`
 		Duplicates int64 `json:"duplicates"`
-	}{s.received.Load(), s.acked.Load(), s.retried.Load(), s.rejected.Load(), s.duplicates.Load()})
+		Postponed  int64 `json:"postponed,omitempty"`
+	}{s.received.Load(), s.acked.Load(), s.retried.Load(), s.rejected.Load(), s.duplicates.Load(), s.postponed.Load()})
 }
 
 // A lateHandler is an HTTP handler that becomes known after the server has

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"time"
@@ -111,7 +110,7 @@ func (a *app) open(ctx context.Context, queue string, f *sendFlags, do func(p *p
 	if err != nil {
 		return errors.Join(err, sink.Close())
 	}
-	defer traces.close(&err)
+	defer traces.close()
 	large, err := newClaims(ctx, "send", f.claim)
 	if err != nil {
 		return errors.Join(err, sink.Close())
@@ -137,7 +136,7 @@ func (a *app) body(cmd *cobra.Command, f *sendFlags) ([]byte, error) {
 		}
 		return content, nil
 	default:
-		return io.ReadAll(a.in)
+		return readAll(cmd.Context(), a.in)
 	}
 }
 

@@ -2,13 +2,26 @@ package cli
 
 import (
 	"context"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
+// endGrace is how long a command may take to end after the second signal: what it
+// has in hand is given back meanwhile. Then, or at a third signal, the process
+// exits.
+const endGrace = 3 * time.Second
+
+// stopSignals are the signals that ask a container's process to end: SIGTERM is the
+// usual one, SIGQUIT that of images such as nginx's and php-fpm's, SIGHUP the end of
+// a terminal.
+var stopSignals = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGHUP}
+
 // A stopper turns signals into the end of contexts: the first asks to stop, the
-// second to stop at once.
+// second to end at once. A command that does not end by then is ended with the
+// process.
 type stopper struct {
 	// ctx ends at the first signal, now at the second.
 	ctx, now   context.Context
@@ -16,15 +29,24 @@ type stopper struct {
 	restore    func()
 }
 
-// newStopper listens to signals; nil are SIGINT and SIGTERM of the process.
-func newStopper(ctx context.Context, signals <-chan os.Signal) *stopper {
+// newStopper listens to signals; nil are stopSignals of the process. exit ends the
+// process.
+func newStopper(ctx context.Context, signals <-chan os.Signal, exit func(code int)) *stopper {
 	s := &stopper{restore: func() {}}
 	s.ctx, s.stop = context.WithCancel(ctx)
 	s.now, s.kill = context.WithCancel(ctx)
 	if signals == nil {
-		own := make(chan os.Signal, 2)
-		signal.Notify(own, os.Interrupt, syscall.SIGTERM)
-		s.restore = func() { signal.Stop(own) }
+		own := make(chan os.Signal, 3)
+		for _, sig := range stopSignals {
+			if !signal.Ignored(sig) { // as by nohup
+				signal.Notify(own, sig)
+			}
+		}
+		// The reader of the log may go away. Without this the next line that is
+		// logged would end the process, in the middle of a job.
+		broken := make(chan os.Signal, 1)
+		signal.Notify(broken, syscall.SIGPIPE)
+		s.restore = func() { signal.Stop(own); signal.Stop(broken) }
 		signals = own
 	}
 	go func() {
@@ -36,6 +58,15 @@ func newStopper(ctx context.Context, signals <-chan os.Signal) *stopper {
 				return
 			}
 		}
+		t := time.NewTimer(endGrace)
+		defer t.Stop()
+		select {
+		case <-signals:
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+		exit(ExitFailed)
 	}()
 	return s
 }
@@ -44,4 +75,24 @@ func (s *stopper) close() {
 	s.restore()
 	s.kill()
 	s.stop()
+}
+
+// readAll reads all of r, or returns ctx's error when that is done: a read from a
+// terminal or a pipe cannot be ended. The reading goroutine goes on until then.
+func readAll(ctx context.Context, r io.Reader) ([]byte, error) {
+	type result struct {
+		content []byte
+		err     error
+	}
+	done := make(chan result, 1)
+	go func() {
+		content, err := io.ReadAll(r)
+		done <- result{content, err}
+	}()
+	select {
+	case d := <-done:
+		return d.content, d.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }

@@ -16,13 +16,15 @@ import (
 	"github.com/sluice-go/sluice/middleware/otel"
 )
 
-// flushTime bounds how long spans and metrics that are left may take.
-const flushTime = 5 * time.Second
+// flushTime bounds how long spans and metrics that are left may take: with
+// drainTime and stopTime it is within the 30 seconds that a container has.
+const flushTime = 1500 * time.Millisecond
 
 // A tracer gives each message that is sent a span of its own, and the message
 // the span's traceparent. The spans are exported where the environment says so;
 // elsewhere they are made for their IDs alone.
 type tracer struct {
+	app       *app
 	telemetry *telemetry.Telemetry
 	hook      func(context.Context, *handler.Message) error
 	// send is the hook around a request, or nil.
@@ -51,7 +53,7 @@ func newTracer(ctx context.Context, a *app, wanted bool, c drivers.Capabilities)
 	prepare := o.Prepare(origin, otel.Room{Attributes: c.MaxAttributes, Bytes: c.MaxMessageBytes})
 	// The convention for programs that are started within a trace.
 	parent := propagation.MapCarrier{"traceparent": os.Getenv("TRACEPARENT"), "tracestate": os.Getenv("TRACESTATE")}
-	return &tracer{telemetry: t, send: o.Send(origin), hook: func(ctx context.Context, m *handler.Message) error {
+	return &tracer{app: a, telemetry: t, send: o.Send(origin), hook: func(ctx context.Context, m *handler.Message) error {
 		err := prepare(propagation.TraceContext{}.Extract(ctx, parent), m)
 		a.log.Debug("trace", "traceparent", m.Attribute("traceparent"))
 		return err
@@ -66,16 +68,19 @@ func (t *tracer) prepare() []func(context.Context, *handler.Message) error {
 }
 
 // close exports what is left.
-func (t *tracer) close(err *error) {
+func (t *tracer) close() {
 	if t.telemetry != nil {
-		shutdown(t.telemetry, err)
+		t.app.shutdown(t.telemetry)
 	}
 }
 
 // shutdown ends telemetry within flushTime. The command's own context may have
-// ended.
-func shutdown(t *telemetry.Telemetry, err *error) {
+// ended. What could not be exported is logged: it does not decide how the command
+// ends.
+func (a *app) shutdown(t *telemetry.Telemetry) {
 	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
 	defer cancel()
-	*err = errors.Join(*err, t.Shutdown(ctx))
+	if err := t.Shutdown(ctx); err != nil {
+		a.log.Warn("telemetry was not exported to the end", "error", err)
+	}
 }
