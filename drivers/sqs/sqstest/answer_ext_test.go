@@ -149,6 +149,13 @@ func TestAnswers(t *testing.T) {
 			}, "", "",
 		},
 		{
+			"name instead of a URL", "validated: test_posting_to_queue_via_queue_name",
+			func(c *caller) error {
+				_, err := c.ReceiveMessage(bg, &sqs.ReceiveMessageInput{QueueUrl: aws.String("standard")})
+				return err
+			}, "", "",
+		},
+		{
 			"attempt ID on a standard queue", "ballerina: testReceiveMessageWithAllOptionalConfigs",
 			func(c *caller) error {
 				_, err := c.ReceiveMessage(bg, &sqs.ReceiveMessageInput{QueueUrl: c.standard, ReceiveRequestAttemptId: aws.String("attempt-001")})

@@ -65,20 +65,24 @@
 //   - Deleting with a receipt that is not the newest succeeds on a standard queue
 //     and deletes nothing (G: DeleteMessage). On a FIFO queue it is an error from the
 //     end of the lease on (L: fifo_delete_message_with_expired_receipt_handle).
-//     Deleting what is gone succeeds on both.
+//     Deleting what is gone succeeds on a standard queue (L:
+//     delete_message_with_deleted_receipt_handle), and here on a FIFO queue too: a
+//     program cannot count on an error.
 //   - In a FIFO queue only what is behind a hidden message waits: the first of a
 //     group comes again as soon as it is visible, though later ones are in flight
 //     (L: fifo_message_group_visibility_after_terminate_visibility_timeout, and
 //     _after_change_message_visibility), and a later one can be deleted first. Two of
 //     one group can be in hand at the same time.
 //   - ApproximateReceiveCount goes on in the dead-letter queue (L:
-//     dead_letter_queue_message_attributes). What counts toward a queue's own
-//     maxReceiveCount are the receives there.
+//     dead_letter_queue_message_attributes), and so does the time of the first
+//     receive (elasticmq issue 386). What counts toward a queue's own
+//     maxReceiveCount are the receives there (localstack issue 5225).
 //   - A FIFO dead-letter queue replaces the deduplication ID by the message ID (G).
 //   - A move task makes new messages: with a new message ID and enqueue time, and
 //     the count begun anew (G: dead-letter queue redrive). The task's ID in a
 //     TaskHandle is a UUID (L: basic_move_task_workflow).
-//   - PurgeQueue clears the deduplication of a FIFO queue.
+//   - PurgeQueue clears the deduplication of a FIFO queue (L:
+//     purge_queue_clears_fifo_deduplication_cache).
 //   - A queue may be its own dead-letter queue (L: set_empty_redrive_policy).
 //   - A batch fails whole where one entry for a FIFO queue lacks a group or a
 //     deduplication ID that it needs (L: send_batch_missing_…); other faults fail

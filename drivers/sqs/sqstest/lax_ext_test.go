@@ -95,7 +95,8 @@ func extend(seconds int32) func(*env, *string, types.Message) error {
 // test_dead_letter_queue_message_attributes, and
 // test_dead_letter_queue_with_fifo_and_content_based_deduplication. Guide: the
 // deduplication ID becomes the message ID. That a queue further on counts from
-// zero toward its own limit is LocalStack's reading of the guide.
+// zero toward its own limit is LocalStack's reading of the guide (its issue 5225);
+// that the first receive stays the first one is elasticmq's issue 386.
 func TestReceiveCountGoesOn(t *testing.T) {
 	for _, suffix := range []string{"", ".fifo"} {
 		t.Run("orders"+suffix, func(t *testing.T) {
@@ -311,7 +312,7 @@ func inGroupOrder(bodies []string) bool {
 	return true
 }
 
-// Guide, PurgeQueue; LocalStack does the same.
+// Validated: test_purge_queue_clears_fifo_deduplication_cache.
 func TestPurgeForgetsDeduplication(t *testing.T) {
 	e := inProcess(t, nil)
 	url := e.fifo("orders.fifo")

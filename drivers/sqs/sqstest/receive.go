@@ -262,8 +262,10 @@ func (s *Server) writeMessage(w *writer, q *settings, m *queue.Received, receive
 }
 
 func (s *Server) writeSystem(w *writer, q *settings, m *queue.Received, e *extra, system nameSet) {
+	begin := len(w.b)
 	w.key("Attributes")
 	w.open('{')
+	empty := len(w.b)
 	if system&sysSender != 0 && e.sender != "" {
 		w.member("SenderId", e.sender)
 	}
@@ -290,6 +292,10 @@ func (s *Server) writeSystem(w *writer, q *settings, m *queue.Received, e *extra
 	}
 	if system&sysSource != 0 && m.Source != "" {
 		w.member("DeadLetterQueueSourceArn", s.QueueARN(m.Source))
+	}
+	if len(w.b) == empty {
+		w.b = w.b[:begin] // the message has none of those that were asked for
+		return
 	}
 	w.close('}')
 }

@@ -70,6 +70,11 @@ func TestReceiveGivesWhatIsAskedFor(t *testing.T) {
 		{"a prefix", []string{"app.*"}, "app.a app.b"},
 		{"a prefix and one", []string{"app.*", "other"}, "app.a app.b other"},
 		{"what is not there", []string{"nothing"}, ""},
+		// Validated: test_receive_message_message_attribute_names_filters.
+		{"all, by an asterisk", []string{"*"}, "app.a app.b other"},
+		{"a prefix that ends within a word", []string{"ap.*"}, "app.a app.b"},
+		{"a name that nothing can have", []string{"AWS."}, ""},
+		{"another", []string{"..foo"}, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -94,6 +99,17 @@ func TestReceiveGivesWhatIsAskedFor(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, out.Messages[0].Attributes, 2)
 	require.Equal(t, strconv.Itoa(len(tests)+1), out.Messages[0].Attributes["ApproximateReceiveCount"])
+
+	// As in the answers about queues, there is no member for none.
+	for _, name := range []types.MessageSystemAttributeName{"SequenceNumber", "MessageGroupId", "MessageDeduplicationId", "AWSTraceHeader", "DeadLetterQueueSourceArn"} {
+		out, err := e.ReceiveMessage(bg, &sqs.ReceiveMessageInput{QueueUrl: url, MessageSystemAttributeNames: []types.MessageSystemAttributeName{name}})
+		require.NoError(t, err)
+		require.Nil(t, out.Messages[0].Attributes, name)
+	}
+	// Validated: test_receive_message_attribute_names_filters.
+	out, err = e.ReceiveMessage(bg, &sqs.ReceiveMessageInput{QueueUrl: url, MessageSystemAttributeNames: []types.MessageSystemAttributeName{"SenderId", "SequenceNumber"}})
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"SenderId": "AKIDTEST"}, out.Messages[0].Attributes)
 }
 
 func TestTimes(t *testing.T) {
