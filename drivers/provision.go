@@ -39,9 +39,13 @@ type QueueSpec struct {
 
 	// HandlerP99 is how long the slowest hundredth of the handlers take, as far
 	// as that is known, and Heartbeat whether they have the heartbeat
-	// middleware. They are for a [Diagnoser] and nothing is made of them.
-	HandlerP99 time.Duration
-	Heartbeat  bool
+	// middleware. HandlerAttempts is after how many attempts the handlers' own
+	// stack rejects (backoff.Config.MaxAttempts, sluice run --max-attempts); zero
+	// is not known, or no limit of its own. They are for a [Diagnoser] and nothing
+	// is made of them.
+	HandlerP99      time.Duration
+	Heartbeat       bool
+	HandlerAttempts int
 }
 
 // DeadLetterSpec is a wanted dead-letter queue.

@@ -33,8 +33,10 @@ const (
 	findNoFilter       = "no-redrive-filter"
 	findUnordered      = "ordering-off"
 	findTopicMissing   = "topic-missing"
+	findHeadroom       = "attempts-headroom"
 
 	sampledLetters      = 10
+	roomForDeliveries   = 3 // what a subscription should allow above the handlers' own limit
 	lettersNearExpiry   = 4 // a letter is near its end in the last quarter of its time
 	oldestPartRetention = 2
 )
@@ -128,6 +130,12 @@ func (d *diagnosis) own(spec *drivers.QueueSpec) {
 		d.report(findVisibility, drivers.Critical, fmt.Sprintf("the ack deadline is %v, and one handler in a hundred takes %v or longer, without a heartbeat", d.lease, spec.HandlerP99),
 			"messages are delivered again while they are still handled: their effects are doubled",
 			"sluice run "+d.shown+" --heartbeat … (or raise visibility_timeout and: sluice apply)")
+	}
+	native := int(d.sub.DeadLetterPolicy.GetMaxDeliveryAttempts())
+	if d.sub.DeadLetterPolicy != nil && spec.HandlerAttempts > 0 && native <= spec.HandlerAttempts {
+		d.report(findHeadroom, drivers.Major, fmt.Sprintf("the subscription allows %d delivery attempts, and the handlers reject after %d", native, spec.HandlerAttempts),
+			"Pub/Sub counts every delivery, also to a consumer that crashed or stopped: a message is dead-lettered before its handlers have given up, and without a reason",
+			fmt.Sprintf("%s (with dead_letter.max_attempts: %d)", mendByApply, min(spec.HandlerAttempts+roomForDeliveries, maxAttempts)))
 	}
 }
 

@@ -162,6 +162,12 @@ func TestFindings(t *testing.T) {
 		{"handlers outlast the ack deadline with a heartbeat", func(_ *testing.T, _ pubsubfake.Queue, s *drivers.QueueSpec) {
 			s.HandlerP99, s.Heartbeat = time.Minute, true
 		}, []string{}, true},
+		{"no room for other deliveries", func(_ *testing.T, _ pubsubfake.Queue, s *drivers.QueueSpec) {
+			s.HandlerAttempts = 7
+		}, []string{"major attempts-headroom"}, true},
+		{"room for other deliveries", func(_ *testing.T, _ pubsubfake.Queue, s *drivers.QueueSpec) {
+			s.HandlerAttempts = 6
+		}, []string{}, true},
 		{"no ordering", func(_ *testing.T, _ pubsubfake.Queue, s *drivers.QueueSpec) {
 			s.FIFO = true
 		}, []string{"critical ordering-off", "minor drift"}, true},

@@ -26,6 +26,7 @@ const (
 	findNoDLQ           = "no-dead-letter"
 	findAttemptsOne     = "attempts-one"
 	findAttemptsMany    = "attempts-many"
+	findHeadroom        = "attempts-headroom"
 	findOldest          = "oldest-message"
 	findLetters         = "letters-present"
 	findShortPolling    = "short-polling"
@@ -34,6 +35,7 @@ const (
 	findDrift           = "drift"
 	findEncryption      = "encryption-off"
 	manyAttempts        = 100
+	roomForReceives     = 3 // what a queue should allow above the handlers' own limit
 	sampledLetters      = 10
 	lettersNearExpiry   = 4 // a letter is near its end in the last quarter of its time
 	oldestPartRetention = 2
@@ -101,6 +103,7 @@ func (d *diagnosis) apply() string { return "sluice apply" }
 
 func (d *diagnosis) run(ctx context.Context, spec *drivers.QueueSpec) error {
 	d.own(spec)
+	d.headroom(spec)
 	if err := d.age(ctx); err != nil {
 		return err
 	}
@@ -138,6 +141,16 @@ func (d *diagnosis) age(ctx context.Context) error {
 			"it expires, and is lost, if it waits on", "sluice run "+d.shown+" --concurrency N … (or raise retention and: sluice apply)")
 	}
 	return nil
+}
+
+// headroom looks at what the native limit leaves above the handlers' own.
+func (d *diagnosis) headroom(spec *drivers.QueueSpec) {
+	if spec == nil || spec.HandlerAttempts <= 0 || d.deadLetterARN == "" || d.maxReceives > spec.HandlerAttempts {
+		return
+	}
+	d.add(findHeadroom, drivers.Major, fmt.Sprintf("maxReceiveCount is %d, and the handlers reject after %d attempts", d.maxReceives, spec.HandlerAttempts),
+		"SQS counts every receive, also of a consumer that crashed or stopped, or of somebody who looked: a message is dead-lettered before its handlers have given up, and without a reason",
+		fmt.Sprintf("%s (with dead_letter.max_attempts: %d)", d.apply(), spec.HandlerAttempts+roomForReceives))
 }
 
 // deadLetters looks at the dead-letter queue.

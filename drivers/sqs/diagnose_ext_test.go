@@ -139,6 +139,12 @@ func TestFindings(t *testing.T) {
 		{"handlers outlast the lease with a heartbeat", func(_ *testing.T, b *built) {
 			b.spec.HandlerP99, b.spec.Heartbeat = 2*time.Minute, true
 		}, []string{}, ""},
+		{"no room for other receives", func(_ *testing.T, b *built) {
+			b.spec.HandlerAttempts = 5
+		}, []string{"major attempts-headroom"}, ""},
+		{"room for other receives", func(_ *testing.T, b *built) {
+			b.spec.HandlerAttempts = 4
+		}, []string{}, ""},
 		{"no alarm", func(t *testing.T, b *built) {
 			b.name = queue(t, b.endpoint) // one that apply did not make
 			dlq := queue(t, b.endpoint)
@@ -173,7 +179,7 @@ func TestFindings(t *testing.T) {
 				require.NoError(t, err)
 				c.build(t, b)
 				got := findings(t, b.endpoint, b.name, nil)
-				if slices.Contains(c.want, "minor drift") || b.spec.HandlerP99 > 0 {
+				if slices.Contains(c.want, "minor drift") || b.spec.HandlerP99 > 0 || b.spec.HandlerAttempts > 0 {
 					got = findings(t, b.endpoint, b.name, b.spec)
 				}
 				require.Equal(t, c.want, got)

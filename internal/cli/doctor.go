@@ -21,6 +21,7 @@ type doctorFlags struct {
 	watch     time.Duration
 	p99       time.Duration
 	heartbeat bool
+	attempts  int
 }
 
 func (a *app) doctorCommand() *cobra.Command {
@@ -46,6 +47,9 @@ back.`,
 			if cmd.Flags().Changed("watch") && f.watch <= 0 {
 				return usage("doctor: --watch %v is not above zero", f.watch)
 			}
+			if cmd.Flags().Changed("max-attempts") && f.attempts < 1 {
+				return usage("doctor: --max-attempts %d is below 1", f.attempts)
+			}
 			if f.json {
 				a.format = formatJSON
 			}
@@ -58,6 +62,7 @@ back.`,
 	durationVar(fs, &f.watch, "watch", "look again and again, with this pause, until interrupted")
 	durationVar(fs, &f.p99, "p99", "how long the slowest hundredth of the handlers take")
 	fs.BoolVar(&f.heartbeat, "heartbeat", false, "the handlers have the heartbeat middleware")
+	fs.IntVar(&f.attempts, "max-attempts", 0, "the handlers reject a message that failed `N` times")
 	return c
 }
 
@@ -128,11 +133,13 @@ func (a *app) targets(names []string, f doctorFlags) ([]doctor.Target, error) {
 		t := doctor.Target{Name: q.Name, URL: q.URL()}
 		if q.Configured {
 			t.Spec = &q.Spec
+		} else if f.attempts > 0 {
+			return nil, usage("doctor: --max-attempts needs a queue of the configuration, and %s is given by its URL", q.Name)
 		} else if f.p99 > 0 {
 			return nil, usage("doctor: --p99 needs a queue of the configuration, and %s is given by its URL", q.Name)
 		}
 		if t.Spec != nil {
-			t.Spec.HandlerP99, t.Spec.Heartbeat = f.p99, f.heartbeat
+			t.Spec.HandlerP99, t.Spec.Heartbeat, t.Spec.HandlerAttempts = f.p99, f.heartbeat, f.attempts
 		}
 		targets = append(targets, t)
 	}
