@@ -10,8 +10,8 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 )
 
-// A leftOut error names what a server that is not AWS's does not know, and why
-// we think so. The rest of the step was done.
+// A leftOut error names the attributes that the server, an emulator, does not
+// know. The rest of the step was done.
 type leftOut struct {
 	what []string // queue attributes, or "tags"
 	err  error    // the latest refusal
@@ -33,8 +33,8 @@ func (l *leftOut) reason() string {
 	return l.err.Error()
 }
 
-// without runs do, which sets something, and keeps it in mind where the server
-// does not know it.
+// without runs do, which sets the named attribute, and records the attribute if
+// the server does not know it. It returns all other errors.
 func (l *leftOut) without(what string, do func() error) error {
 	err := do()
 	switch {
@@ -57,10 +57,9 @@ func (l *leftOut) result() error {
 	return l
 }
 
-// lacks reports whether an error means that the server does not know an
-// attribute or an action, rather than that it refuses a value. AWS knows all
-// that this package uses; servers that stand in for it do not, and word it as
-// they please.
+// lacks reports whether err means that the server does not know an attribute or
+// an action, rather than that it refuses a value. AWS knows all that this package
+// uses. Emulators do not, and each has its own words for it.
 func lacks(err error) bool {
 	switch drivers.CodeOf(err) {
 	case drivers.Unsupported:

@@ -250,8 +250,8 @@ func (p *provision) create(ctx context.Context, w *wish, deadLetter func(ctx con
 	if err = p.failure(ctx, w.name, err); err == nil || !lacks(err) {
 		return err
 	}
-	// The server does not know one of them. Which one is found out by making a
-	// plain queue, and setting one after the other.
+	// The server does not know one of them. Make a plain queue, and set one after
+	// the other, to find out which.
 	plain := map[string]string{}
 	if w.fifo {
 		plain[attrFIFO] = "true"
@@ -277,7 +277,7 @@ func (p *provision) create(ctx context.Context, w *wish, deadLetter func(ctx con
 	return left.result()
 }
 
-// tag sets tags. It returns a leftOut error where the server has none.
+// tag sets tags. It returns a leftOut error if the server has no tags.
 func (p *provision) tag(ctx context.Context, name, at string, tags map[string]string) error {
 	left := &leftOut{}
 	if err := left.without("tags", func() error { return p.failure(ctx, name, p.tagQueue(ctx, at, tags)) }); err != nil {
@@ -380,7 +380,7 @@ func (p *provision) set(f *found, name string, c drivers.Change, attributes map[
 }
 
 // setAttributes sets attributes, one after the other. It returns a leftOut error
-// where the server does not know one.
+// if the server does not know one of them.
 func (p *provision) setAttributes(ctx context.Context, name, queueURL string, attributes map[string]string) error {
 	left := &leftOut{}
 	for _, attribute := range slices.Sorted(maps.Keys(attributes)) {

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The sources of what AWS answers, which the tests of this package cite.
+// The tests of this package cite their sources:
 //
 //   - validated: a test of LocalStack (tests/aws/services/sqs) that its authors
 //     run against AWS, or its recording.
@@ -72,8 +72,8 @@ func (c *caller) batch(url *string, entries ...string) error {
 	return err
 }
 
-func (c *caller) permit(label string, accounts []string, actions ...string) error {
-	_, err := c.AddPermission(bg, &sqs.AddPermissionInput{QueueUrl: c.standard, Label: &label, AWSAccountIds: accounts, Actions: actions})
+func (c *caller) permit(accounts []string, actions ...string) error {
+	_, err := c.AddPermission(bg, &sqs.AddPermissionInput{QueueUrl: c.standard, Label: aws.String("l"), AWSAccountIds: accounts, Actions: actions})
 	return err
 }
 
@@ -169,7 +169,7 @@ func TestAnswers(t *testing.T) {
 			}, "", "",
 		},
 		{
-			"redrive policy that is taken away where there is none", "the same", func(c *caller) error { return c.set(c.standard, "RedrivePolicy", "") }, "", "",
+			"redrive policy taken away from a queue without one", "the same", func(c *caller) error { return c.set(c.standard, "RedrivePolicy", "") }, "", "",
 		},
 		{
 			"target that is no ARN", "validated: test_invalid_dead_letter_arn_rejected_before_lookup",
@@ -266,21 +266,21 @@ func TestAnswers(t *testing.T) {
 				return err
 			}, "MissingParameter", "The request must contain the parameter Tags.",
 		},
-		{"no actions", "moto", func(c *caller) error { return c.permit("l", account, []string{}...) }, "MissingParameter", "The request must contain the parameter Actions."},
+		{"no actions", "moto", func(c *caller) error { return c.permit(account, []string{}...) }, "MissingParameter", "The request must contain the parameter Actions."},
 		{
-			"no accounts", "moto", func(c *caller) error { return c.permit("l", []string{}, "SendMessage") },
+			"no accounts", "moto", func(c *caller) error { return c.permit([]string{}, "SendMessage") },
 			invalidValue, "Value [] for parameter PrincipalId is invalid. Reason: Unable to verify.",
 		},
 		{
-			"action of the owner's", "moto", func(c *caller) error { return c.permit("l", account, "CreateQueue") },
+			"action of the owner's", "moto", func(c *caller) error { return c.permit(account, "CreateQueue") },
 			invalidValue, "Value SQS:CreateQueue for parameter ActionName is invalid. Reason: Only the queue owner is allowed to invoke this action.",
 		},
 		{
-			"action that there is not", "validated", func(c *caller) error { return c.permit("l", account, "EatMessage") },
+			"unknown action", "validated", func(c *caller) error { return c.permit(account, "EatMessage") },
 			invalidValue, "Value SQS:EatMessage for parameter ActionName is invalid. Reason: Please refer to the appropriate WSDL for a list of valid actions.",
 		},
 		{
-			"permission that there is not", "validated: test_sqs_permission_lifecycle",
+			"unknown permission", "validated: test_sqs_permission_lifecycle",
 			func(c *caller) error {
 				_, err := c.RemovePermission(bg, &sqs.RemovePermissionInput{QueueUrl: c.standard, Label: aws.String("none")})
 				return err

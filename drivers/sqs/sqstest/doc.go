@@ -52,11 +52,11 @@
 //
 // # Where SQS is lax
 //
-// A program that holds only on a stricter server fails on AWS. So sqstest does
-// what SQS does where one would rather it did not. The source stands behind each:
-// a test of LocalStack that its authors run against AWS (L, with the test's
-// name), the developer guide or the API reference (G), a test of another project
-// that runs against AWS (B: ballerinax/aws.sqs), texts that moto copies (M).
+// A program that is right only on a stricter server fails on AWS. So sqstest has
+// the laxities of SQS too. Each has its source: a test of LocalStack that its
+// authors run against AWS (L, with the test's name), the developer guide or the
+// API reference (G), or a test of another project that runs against AWS (B:
+// ballerinax/aws.sqs).
 //
 //   - On a standard queue any receipt of a message changes its visibility: after its
 //     own lease has ended (L: change_message_visibility_after_visibility_timeout_expiration),
@@ -84,14 +84,14 @@
 //   - PurgeQueue clears the deduplication of a FIFO queue (L:
 //     purge_queue_clears_fifo_deduplication_cache).
 //   - A queue may be its own dead-letter queue (L: set_empty_redrive_policy).
-//   - A batch fails whole where one entry for a FIFO queue lacks a group or a
+//   - A batch fails whole if one entry for a FIFO queue lacks a group or a
 //     deduplication ID that it needs (L: send_batch_missing_…); other faults fail
 //     their entry alone.
 //   - Names of message attributes may have letters beyond ASCII (L:
 //     send_message_with_invalid_string_attributes). An empty MessageGroupId is
 //     refused on a standard queue too (G). A ReceiveRequestAttemptId on one is
 //     ignored (B).
-//   - GetQueueAttributes leaves its member Attributes out where none of the named is
+//   - GetQueueAttributes leaves its member Attributes out if none of the named is
 //     set, and AddPermission writes a list of one as its member (L:
 //     sqs_permission_lifecycle). FifoQueue can be set to what it is (L:
 //     set_unsupported_attribute_fifo).

@@ -3,7 +3,6 @@ package sqstest_test
 import (
 	"encoding/base64"
 	"encoding/json"
-	"regexp"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -17,11 +16,11 @@ import (
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 )
 
-// These are the tests of what AWS lets happen and one would rather it did not.
-// Sources are as in TestAnswers.
+// The tests in this file show where AWS is laxer than a program would like. They
+// cite their sources as TestAnswers does.
 
-// TestOldReceipts tells what a receipt does whose lease has ended, or that is
-// older than the one that holds the message.
+// TestOldReceipts uses receipts whose lease has ended, and receipts that are older
+// than the one that holds the message.
 func TestOldReceipts(t *testing.T) {
 	const (
 		expired = "The receipt handle has expired."
@@ -173,7 +172,7 @@ func TestRedrivenMessageIsNew(t *testing.T) {
 				var handle map[string]string
 				require.NoError(t, json.Unmarshal(raw, &handle))
 				require.Equal(t, e.QueueARN("dlq"), handle["sourceArn"])
-				require.Regexp(t, regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`), handle["taskId"])
+				require.Regexp(t, `^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`, handle["taskId"])
 
 				synctest.Wait()
 				back := e.one(url)
