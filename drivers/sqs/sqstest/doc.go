@@ -83,6 +83,8 @@
 //     TaskHandle is a UUID (L: basic_move_task_workflow).
 //   - PurgeQueue clears the deduplication of a FIFO queue (L:
 //     purge_queue_clears_fifo_deduplication_cache).
+//   - DeduplicationScope can be changed, and the queue goes on by the scope that it
+//     was made with (localstack pulls 10324 and 10887).
 //   - A queue may be its own dead-letter queue (L: set_empty_redrive_policy).
 //   - A batch fails whole if one entry for a FIFO queue lacks a group or a
 //     deduplication ID that it needs (L: send_batch_missing_…); other faults fail

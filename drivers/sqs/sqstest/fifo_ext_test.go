@@ -1,6 +1,8 @@
 package sqstest_test
 
 import (
+	"fmt"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
+	"github.com/sluice-go/sluice/internal/queue"
 )
 
 func TestFifoOrderAndBlocking(t *testing.T) {
@@ -90,6 +93,32 @@ func TestDeduplicationByGroup(t *testing.T) {
 		e.sendGroup(url, "x", group, "d")
 	}
 	require.Len(t, e.receive(url), 2)
+}
+
+// Validated: test_fifo_change_to_high_throughput_after_creation.
+func TestDeduplicationScopeStays(t *testing.T) {
+	for _, scope := range []string{"queue", "messageGroup"} {
+		for _, onFile := range []bool{false, true} {
+			t.Run(fmt.Sprint(scope, " on file ", onFile), func(t *testing.T) {
+				var cfg sqstest.Config
+				if onFile {
+					engine, err := queue.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "sqs.db"), nil)
+					require.NoError(t, err)
+					t.Cleanup(func() { require.NoError(t, engine.Close()) })
+					cfg.Engine = engine
+				}
+				e := inProcess(t, &cfg)
+				url := e.fifo("orders.fifo", "DeduplicationScope", scope)
+				other := map[string]string{"queue": "messageGroup", "messageGroup": "queue"}[scope]
+				e.set(url, "DeduplicationScope", other)
+				require.Equal(t, other, e.attributes(url)["DeduplicationScope"])
+				for _, group := range []string{"g", "h"} {
+					e.sendGroup(url, "x", group, "d")
+				}
+				require.Len(t, e.receive(url), map[string]int{"queue": 1, "messageGroup": 2}[scope])
+			})
+		}
+	}
 }
 
 func TestReceiveRequestAttempt(t *testing.T) {

@@ -14,6 +14,7 @@ const (
 	extraAttribute = "sqs.attribute."
 	extraTag       = "sqs.tag."
 	extraModified  = "sqs.modified"
+	extraScope     = "sqs.scope"
 )
 
 // dedupeWindow is fixed in SQS.
@@ -30,6 +31,9 @@ type settings struct {
 	modified   time.Time
 	other      map[string]string // members of Extra that are not ours
 	redrive    redrivePolicy
+	// scope is the DeduplicationScope that the queue was made with. SQS lets the
+	// attribute be changed and goes on by the old one.
+	scope string
 
 	// The attributes that every send or receive looks at.
 	visibility    time.Duration
@@ -71,6 +75,7 @@ func newSettings(name string, attributes, tags map[string]string, created, modif
 			return nil, err
 		}
 	}
+	s.scope = s.attribute(attrDedupeScope)
 	s.visibility = s.seconds(attrVisibility)
 	s.wait = s.seconds(attrWait)
 	s.maxSize = int(s.seconds(attrMaxSize) / time.Second)
@@ -115,9 +120,9 @@ func (s *settings) config() queue.Config {
 		Delay:          s.seconds(attrDelay),
 		Ordered:        s.fifo,
 		Lax:            true,
-		DedupePerGroup: s.attribute(attrDedupeScope) == scopeGroup,
+		DedupePerGroup: s.scope == scopeGroup,
 		MaxReceives:    s.redrive.maxReceives,
-		Extra:          make(map[string]string, len(s.attributes)+len(s.tags)+len(s.other)+1),
+		Extra:          make(map[string]string, len(s.attributes)+len(s.tags)+len(s.other)+2),
 	}
 	if s.fifo {
 		c.DedupeWindow = dedupeWindow
@@ -131,6 +136,9 @@ func (s *settings) config() queue.Config {
 	}
 	for k, v := range s.tags {
 		c.Extra[extraTag+k] = v
+	}
+	if s.fifo {
+		c.Extra[extraScope] = s.scope
 	}
 	c.Extra[extraModified] = strconv.FormatInt(s.modified.UnixNano(), 10)
 	return c
@@ -148,6 +156,8 @@ func settingsOf(name string, c queue.Config, created time.Time, arn func(string)
 			attributes[a] = v
 		} else if t, ok := strings.CutPrefix(k, extraTag); ok {
 			tags[t] = v
+		} else if k == extraScope {
+			continue
 		} else if k == extraModified {
 			if n, err := strconv.ParseInt(v, 10, 64); err == nil {
 				modified = time.Unix(0, n)
@@ -174,6 +184,9 @@ func settingsOf(name string, c queue.Config, created time.Time, arn func(string)
 		return nil, err
 	}
 	s.other = other
+	if made := c.Extra[extraScope]; made != "" {
+		s.scope = made
+	}
 	return s, nil
 }
 
@@ -192,7 +205,7 @@ func (s *settings) with(changed map[string]string, now time.Time) (*settings, *a
 	if err != nil {
 		return nil, err
 	}
-	n.other = s.other
+	n.other, n.scope = s.other, s.scope
 	return n, nil
 }
 
