@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
@@ -15,11 +17,12 @@ import (
 const pollGrace = time.Second
 
 // Run receives and handles until ctx is done, drains, closes the sources and
-// returns nil, or [ErrDrainTimeout] where it could not drain in time. With
-// [Config.UntilEmpty] it returns nil when the queue is drained. It returns the
-// provider's error, drained as well, where a queue does not exist or is
-// forbidden: at start-up, or when it refuses to settle. Any other outage is
-// waited out. It blocks, and runs once.
+// returns nil, or [ErrDrainTimeout] if it could not drain in time. It returns
+// within [Config.DrainTimeout] and [Config.StopTimeout] together, whatever hangs.
+// With [Config.UntilEmpty] it returns nil when the queue is drained. It returns
+// the provider's error, drained as well, if a queue refuses requests at the
+// start, or for [Config.GiveUpAfter]; the package comment has the rule. Any other
+// outage is waited out. It blocks, and runs once.
 func (c *Consumer) Run(ctx context.Context) error {
 	if !c.started.CompareAndSwap(false, true) {
 		return ErrRunTwice
@@ -46,7 +49,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	case err = <-c.failed:
 	case <-c.aborted:
 	}
-	drainErr := c.drain()
+	end, drainErr := c.drain()
 	if err == nil {
 		select { // it was refused while draining
 		case err = <-c.failed:
@@ -54,7 +57,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		}
 	}
 	endOps()
-	return errors.Join(append([]error{err, drainErr}, c.close()...)...)
+	return errors.Join(append([]error{err, drainErr}, c.close(end)...)...)
 }
 
 // Abort ends the grace period of a shutdown at once, and begins the shutdown
@@ -62,33 +65,55 @@ func (c *Consumer) Run(ctx context.Context) error {
 // most [Config.StopTimeout]. It does not block.
 func (c *Consumer) Abort() { c.abortOnce.Do(func() { close(c.aborted) }) }
 
+// A shutdown has one budget, DrainTimeout and StopTimeout together, of which all
+// its parts take their share:
+//
+//	began            by                     flushBy  end
+//	  | handlers go on | they are cancelled,   | what is left is
+//	  |                | verdicts are sent     | closed
+//
+// If the handlers are done early, or after an Abort, what follows begins then.
+
 // drain stops receiving, has what is in hand handled as far as there is time,
-// and gives the rest back.
-func (c *Consumer) drain() error {
-	began, budget := time.Now(), max(c.cfg.DrainTimeout, 0)
-	c.beginDrain(began, began.Add(budget))
-	grace := time.AfterFunc(min(pollGrace, budget), c.endPolls)
+// and gives the rest back. It returns when Run must return.
+func (c *Consumer) drain() (end time.Time, err error) {
+	began := time.Now()
+	by := began.Add(max(c.cfg.DrainTimeout, 0))
+	c.beginDrain(began, by)
+	grace := time.AfterFunc(min(pollGrace, by.Sub(began)), c.endPolls)
 	defer grace.Stop()
 	// Nothing is given back while a receive is on its way: that would bring it
 	// here again, at the cost of an attempt.
-	c.until(2*pollGrace, c.aborted, func() bool { return c.polling() == 0 })
+	c.until(earlier(by, began.Add(2*pollGrace)), c.aborted, func() bool { return c.polling() == 0 })
 	c.hurry(time.Now())
-	c.until(budget-time.Since(began), c.aborted, func() bool { return c.running+c.unstarted() == 0 })
+	c.until(by, c.aborted, func() bool { return c.running+c.unstarted() == 0 })
 	c.endPolls()
 	drained := c.endDrain(time.Now())
+	end = time.Now().Add(c.cfg.StopTimeout)
+	flushBy := end.Add(-c.closeTime())
 	if !drained {
 		c.cancelHandlers()
-		c.until(c.cfg.StopTimeout, nil, func() bool { return c.running == 0 })
+		c.until(flushBy, nil, func() bool { return c.running == 0 })
 	}
-	c.until(2*pollGrace, nil, func() bool { return c.polling() == 0 })
-	settled := c.until(c.cfg.StopTimeout, nil, func() bool { return c.alive <= c.running })
-	return c.report(drained && settled)
+	c.until(earlier(flushBy, time.Now().Add(2*pollGrace)), nil, func() bool { return c.polling() == 0 })
+	settled := c.until(flushBy, nil, func() bool { return c.alive <= c.running })
+	return end, c.report(drained && settled)
 }
 
-// until waits until done, which is called with c.mu held, or for at most d, or
-// until early is closed. It reports whether done was reached.
-func (c *Consumer) until(d time.Duration, early <-chan struct{}, done func() bool) bool {
-	t := time.NewTimer(d)
+// closeTime is the part of StopTimeout that is kept for closing.
+func (c *Consumer) closeTime() time.Duration { return min(c.cfg.StopTimeout/10, 500*time.Millisecond) }
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// until waits until done, which is called with c.mu held, or until the given
+// time, or until early is closed. It reports whether done was reached.
+func (c *Consumer) until(by time.Time, early <-chan struct{}, done func() bool) bool {
+	t := time.NewTimer(time.Until(by))
 	defer t.Stop()
 	for {
 		c.mu.Lock()
@@ -149,29 +174,71 @@ func (c *Consumer) report(drained bool) error {
 	return err
 }
 
-// close ends what is left and closes the sources.
-func (c *Consumer) close() []error {
+// close ends what is left and closes the sources, by the given time.
+func (c *Consumer) close(end time.Time) []error {
 	c.mu.Lock()
 	c.closing = true
 	c.work.Broadcast()
 	c.mu.Unlock()
+	waitBy := end.Add(-c.closeTime() / 2)
 	// Handlers that never return keep their workers; nothing else is left.
-	c.until(c.cfg.StopTimeout, nil, func() bool { return c.workers <= c.running })
-	c.heap.Close()
-	ctx, cancel := context.WithTimeout(c.base, c.cfg.StopTimeout)
+	c.until(waitBy, nil, func() bool { return c.workers <= c.running })
+	within(waitBy, c.heap.Close)
+	ctx, cancel := context.WithDeadline(c.base, waitBy)
 	defer cancel()
-	var faults []error
 	for _, l := range c.lanes {
 		for _, b := range l.batchers() {
 			_ = b.Wait(ctx) // its requests' context has ended: they are over, or hang
 			b.Stop()
 		}
-		if err := l.source.Close(); err != nil {
-			faults = append(faults, fmt.Errorf("close the source: %w", err))
-		}
 	}
+	faults := c.closeSources(end)
 	c.mu.Lock()
 	c.ended = true
 	c.mu.Unlock()
 	return faults
+}
+
+// leastClose is the time that closing has if nothing is left of the budget.
+const leastClose = 10 * time.Millisecond
+
+// closeSources closes all sources. One that takes too long is left to itself.
+func (c *Consumer) closeSources(end time.Time) []error {
+	if least := time.Now().Add(leastClose); end.Before(least) {
+		end = least
+	}
+	faults := make([]error, len(c.lanes))
+	var closed sync.WaitGroup
+	var mu sync.Mutex
+	for i, l := range c.lanes {
+		faults[i] = fmt.Errorf("close the source of %q: it has not returned: %w", l.caps.Queue, ErrDrainTimeout)
+		closed.Go(func() {
+			err := l.source.Close()
+			if err != nil {
+				err = fmt.Errorf("close the source: %w", err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			faults[i] = err
+		})
+	}
+	within(end, closed.Wait)
+	mu.Lock()
+	defer mu.Unlock()
+	return slices.Clone(faults)
+}
+
+// within calls f and waits until it returns, or until the given time.
+func within(by time.Time, f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	t := time.NewTimer(time.Until(by))
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+	}
 }
