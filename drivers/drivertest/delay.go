@@ -1,6 +1,7 @@
 package drivertest
 
 import (
+	"math"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -18,6 +19,7 @@ func delayRules() []Rule {
 		{"DELAY-5", "A delayed message does not hold up others of its batch.", sendDelayIsItsOwn},
 		{"DELAY-6", "A queue that cannot delay messages refuses one with a delay, and does not send it at once instead.", sendDelayIsRefused},
 		{"DELAY-7", "A queue that cannot delay a retry refuses one with a delay, and the message can still be settled.", retryDelayIsRefused},
+		{"DELAY-8", "A delay near the longest duration does not end at once, on a queue that does not bound it.", longestDelay},
 	}
 }
 
@@ -84,4 +86,20 @@ func retryDelayIsRefused(c *check) {
 	c.refused(errs[0], "a retry with a delay", drivers.Unsupported)
 	b.settle(release(d))
 	require.Equal(c, "later", string(b.receiveOne().Message.Body))
+}
+
+func longestDelay(c *check) {
+	b := c.retrying(QueueOptions{})
+	c.needs(b.caps.MaxDelay == 0, "the queue bounds a retry's delay")
+	for _, d := range []time.Duration{math.MaxInt64, math.MaxInt64 - 1, math.MaxInt64 / 2} {
+		b.send(text("x"))
+		b.settle(retry(b.receiveOne(), d))
+		b.nothing(500*time.Millisecond, "it was given back for "+d.String())
+		if b.sink.Capabilities().MaxSendDelay == 0 {
+			m := text("later")
+			m.Delay = d
+			b.send(m)
+			b.nothing(500*time.Millisecond, "it was sent with a delay of "+d.String())
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package drivertest
 
 import (
+	"math"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -20,6 +21,7 @@ func leaseRules() []Rule {
 		{"LEASE-8", "An extension of a message that was acked reports the lease as lost.", extendAfterAck},
 		{"LEASE-9", "A batch as large as Capabilities.MaxExtend is extended whole.", fullExtension},
 		{"LEASE-10", "A lease can be extended again and again.", extendRepeatedly},
+		{"LEASE-11", "An extension by nearly the longest duration does not end the lease, on a queue that does not bound it.", longestExtension},
 	}
 }
 
@@ -129,4 +131,16 @@ func extendRepeatedly(c *check) {
 	}
 	b.settle(ack(d))
 	b.nothing(time.Second, "the message was acked while its extended lease lasted")
+}
+
+func longestExtension(c *check) {
+	b := c.leasing(QueueOptions{})
+	c.needs(b.caps.MaxExtension == 0 && b.caps.MaxLease == 0, "the queue bounds its leases")
+	for _, d := range []time.Duration{math.MaxInt64, math.MaxInt64 - 1, math.MaxInt64 / 2} {
+		b.send(text("x"))
+		held := b.receiveOne()
+		b.extend(drivers.Extension{Receipt: held.Receipt, By: d})
+		b.nothing(500*time.Millisecond, "its lease was extended by "+d.String())
+		b.settle(ack(held))
+	}
 }

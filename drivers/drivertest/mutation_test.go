@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"math"
 	"net/url"
 	"slices"
 	"strings"
@@ -77,6 +78,18 @@ func mutations() []mutation {
 			}
 		}}, []string{"SETL-9"}},
 		{"the deadline is the wall clock's", mutant{onDelivered: func(_ *stored, d *drivers.Delivery) { d.Deadline = d.Deadline.Round(0) }}, []string{"RECV-16"}},
+		{"long delays wrap", mutant{
+			onSettled: func(r *reference, x *stored, s drivers.Settlement) {
+				if s.Delayed && s.Delay > math.MaxInt64/4 {
+					x.visibleAt = time.Unix(0, r.now.UnixNano()+int64(s.Delay))
+				}
+			},
+		}, []string{"DELAY-8"}},
+		{"long extensions wrap", mutant{onExtended: func(x *stored) {
+			if x.visibleAt.Year() > 2100 {
+				x.visibleAt = time.Time{}
+			}
+		}}, []string{"LEASE-11"}},
 		{"a lease that ended costs no attempt", mutant{expiryIsFree: true}, []string{"ATT-3", "DLQ-4"}},
 		{"a release costs an attempt", mutant{releasesCount: true}, []string{"ATT-5", "ATT-6"}},
 		{"a release costs none, unannounced", mutant{onCapabilities: func(c *drivers.Capabilities) { c.FreeRelease = false }}, []string{"ATT-5"}},

@@ -208,5 +208,5 @@ func lastSegment(queueURL string) string {
 
 // seconds rounds up to whole seconds.
 func seconds(d time.Duration) int32 {
-	return int32(min((d+time.Second-1)/time.Second, maxLease/time.Second)) // at most 43200
+	return int32((min(d, maxLease) + time.Second - 1) / time.Second) // at most 43200
 }

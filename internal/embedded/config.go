@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"strconv"
 	"strings"
@@ -161,8 +162,11 @@ func parseDuration(s string) (time.Duration, error) {
 	if more < 0 {
 		return 0, errors.New("a duration below zero")
 	}
-	return d + more, err
+	return sum(d, more), err
 }
+
+// sum is a + b, or the longest duration if that is longer. Neither is below zero.
+func sum(a, b time.Duration) time.Duration { return a + min(b, math.MaxInt64-a) }
 
 // apply returns the engine's configuration of a queue as c wants it.
 func (c *Config) apply(to queue.Config) queue.Config {
@@ -244,7 +248,7 @@ func makeDeadLetters(ctx context.Context, e queue.Engine, c queue.Config) error 
 	if !errors.Is(err, queue.ErrNotFound) {
 		return err
 	}
-	err = e.Create(ctx, c.DeadLetter, queue.Config{Visibility: DefaultVisibilityTimeout, Retention: 2 * c.Retention})
+	err = e.Create(ctx, c.DeadLetter, queue.Config{Visibility: DefaultVisibilityTimeout, Retention: sum(c.Retention, c.Retention)})
 	if errors.Is(err, queue.ErrExists) {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"math"
 	"net/url"
 	"testing"
 	"time"
@@ -24,6 +25,8 @@ func TestFromURL(t *testing.T) {
 		{"max_attempts=0&dead_letter=none&ordered=false&dedupe_window=0&delay=0", Config{
 			MaxAttempts: -1, DeadLetter: NoDeadLetter, Ordered: &no, DedupeWindow: -1, Delay: -1,
 		}},
+		{"retention=65535d65535h", Config{Retention: (65535*24 + 65535) * time.Hour}},
+		{"retention=65535d2562047h", Config{Retention: math.MaxInt64}},
 		{"retention=1d12h", Config{Retention: 36 * time.Hour}},
 		{"file=x", Config{}},
 	} {

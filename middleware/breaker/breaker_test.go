@@ -128,6 +128,24 @@ func TestPausesAreSpread(t *testing.T) {
 	})
 }
 
+func TestTheLongestPauseIsNoShortOne(t *testing.T) {
+	for _, longest := range []time.Duration{math.MaxInt64, math.MaxInt64 - 1, math.MaxInt64 / 2} {
+		synctest.Test(t, func(t *testing.T) {
+			c := small()
+			c.OpenFor, c.MaxOpenFor, c.Random = longest, longest, func() float64 { return 0.99 }
+			b := newBreaker(t, c)
+			_ = pass(t.Context(), b, errDown)
+			_ = pass(t.Context(), b, errDown)
+			_, reopened := b.Admit(1)
+			select {
+			case <-reopened:
+				t.Errorf("a breaker that opens for %v has closed", longest)
+			case <-time.After(24 * time.Hour):
+			}
+		})
+	}
+}
+
 func TestMessagesHeldWhileOpenAreGivenBackUnhandled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBreaker(t, small())

@@ -3,6 +3,7 @@ package breaker
 import (
 	"context"
 	"log/slog"
+	"math"
 	"time"
 )
 
@@ -76,7 +77,8 @@ func (b *Breaker) open(cause error) {
 	default:
 		b.pause = b.config.MaxOpenFor
 	}
-	spread := b.pause + time.Duration(b.config.Random()*float64(b.pause)/5)
+	spread := time.Duration(b.config.Random() * float64(b.pause) / 5)
+	spread = b.pause + min(spread, math.MaxInt64-b.pause)
 	b.until = time.Now().Add(spread)
 	b.change(Open, cause)
 	era := b.era

@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 )
@@ -46,7 +47,7 @@ func (s *Memory) Take(_ context.Context, r Request) (Answer, error) {
 	w.forget(now-r.Per, r.Max)
 	at := now
 	if w.count == r.Max {
-		at = w.nth(0) + r.Per
+		at = sum(w.nth(0), r.Per)
 	}
 	a := Answer{Taken: at-now <= r.Wait, After: at - now}
 	if a.Taken {
@@ -56,17 +57,20 @@ func (s *Memory) Take(_ context.Context, r Request) (Answer, error) {
 		w.add(at, r.Max)
 	} else {
 		promise := max(at, w.promised)
-		w.promised = promise + r.Per/time.Duration(r.Max)
+		w.promised = sum(promise, r.Per/time.Duration(r.Max))
 		a.After = promise - now
 	}
 	if a.Free = r.Max - w.count; a.Free == 0 {
-		a.Next = w.nth(r.Batch-1) + r.Per - now
+		a.Next = sum(w.nth(r.Batch-1), r.Per) - now
 	}
 	return a, nil
 }
 
+// sum is a + b, or the longest duration if that is longer. Neither is below zero.
+func sum(a, b time.Duration) time.Duration { return a + min(b, math.MaxInt64-a) }
+
 func (s *Memory) window(r Request, now time.Duration) *starts {
-	s.keep = max(s.keep, r.Per+r.Wait)
+	s.keep = max(s.keep, sum(r.Per, r.Wait))
 	if now-s.turned > s.keep {
 		s.older, s.recent, s.turned = s.recent, make(map[string]*starts), now
 	}

@@ -2,6 +2,7 @@ package ratelimit_test
 
 import (
 	"context"
+	"math"
 	"strconv"
 	"testing"
 	"time"
@@ -16,6 +17,26 @@ func TestMemory(t *testing.T) {
 	storetest.Run(t, storetest.Harness{New: func(_ testing.TB, now func() time.Time) ratelimit.Store {
 		return ratelimit.NewMemory(&ratelimit.MemoryConfig{Now: now})
 	}})
+}
+
+func TestTheLongestWindow(t *testing.T) {
+	for _, per := range []time.Duration{math.MaxInt64, math.MaxInt64 - 1} {
+		now := time.Now()
+		s := ratelimit.NewMemory(&ratelimit.MemoryConfig{Now: func() time.Time { return now }})
+		now = now.Add(time.Minute)
+		r := ratelimit.Request{Key: "k", Max: 1, Per: per, Wait: per, Batch: 1}
+		a, err := s.Take(t.Context(), r)
+		require.NoError(t, err)
+		require.True(t, a.Taken)
+		require.Greater(t, a.Next, 24*time.Hour)
+		r.Wait = time.Hour
+		for range 3 {
+			a, err = s.Take(t.Context(), r)
+			require.NoError(t, err)
+			require.False(t, a.Taken)
+			require.Greater(t, a.After, 24*time.Hour)
+		}
+	}
 }
 
 func BenchmarkMemory(b *testing.B) {
