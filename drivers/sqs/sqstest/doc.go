@@ -59,8 +59,9 @@
 // ballerinax/aws.sqs).
 //
 //   - On a standard queue any receipt of a message changes its visibility: after its
-//     own lease has ended (L: change_message_visibility_after_visibility_timeout_expiration),
-//     and while a newer receipt holds the message (L:
+//     own lease has ended (L: change_message_visibility_after_visibility_timeout_expiration
+//     proves the success; that the message is hidden again is moto's reading), and
+//     while a newer receipt holds the message (L:
 //     terminate_visibility_timeout_after_receive). A success proves nothing.
 //   - Deleting with a receipt that is not the newest succeeds on a standard queue
 //     and deletes nothing (G: DeleteMessage). On a FIFO queue it is an error from the
