@@ -187,6 +187,11 @@ type Capabilities struct {
 	// count as an attempt. False, which is also right where it is not known,
 	// makes the runtime keep what it can rather than give it back.
 	FreeRelease bool
+	// LocalClock is true if leases go by this machine's monotonic clock, as those
+	// of an embedded queue do: they stand still while the machine is suspended.
+	// False, which is also right if it is not known, makes the runtime take the
+	// time of a suspend off its leases.
+	LocalClock bool
 	// NativeRedrive is true where the provider itself moves letters back.
 	NativeRedrive bool
 	// ExactlyOnce is true where an ack that succeeds is final, and one that

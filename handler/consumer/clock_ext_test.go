@@ -94,6 +94,22 @@ func TestALeaseRunsDownWhileTheMachineIsSuspended(t *testing.T) {
 	}
 }
 
+// An embedded queue's leases stand still as the monotonic clock does.
+func TestALeaseOfTheMachinesOwnClockOutlivesASuspend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(2)
+		q.caps.LocalClock = true
+		w, suspend := asleep(t, q, keeping(handler.KeepOptions{}, lasting(40*time.Second)))
+		pass(5 * time.Second)
+		suspend(time.Hour)
+		pass(50 * time.Second)
+		s := w.c.Stats()
+		require.EqualValues(t, 2, s.Acked, "%+v", s)
+		require.Zero(t, s.LeasesLost+s.Late, "%+v", s)
+		require.NoError(t, w.stop())
+	})
+}
+
 // deliveries is a queue that changes what it delivers.
 type deliveries struct {
 	*queue

@@ -139,7 +139,7 @@ func (l *lane) flushExtensions(fs []*flight) {
 // extend sends one request of extensions, of whose leases the shortest has the
 // given time left.
 func (l *lane) extend(fs []*flight, left time.Duration) {
-	slept, now := l.c.asleep(), time.Now()
+	slept, now := l.asleep(), time.Now()
 	es := make([]drivers.Extension, 0, len(fs))
 	sent := fs[:0]
 	for _, f := range fs {
@@ -162,7 +162,7 @@ func (l *lane) extend(fs []*flight, left time.Duration) {
 		errs = l.overErrors(len(es))
 	}
 	cancel()
-	if slept = l.c.asleep() - slept; slept > jitter {
+	if slept = l.asleep() - slept; slept > jitter {
 		now = now.Add(-slept) // the provider may have answered before
 	}
 	for i, f := range sent {

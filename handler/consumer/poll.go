@@ -102,9 +102,9 @@ func (l *lane) poll() {
 func (l *lane) receive(n int, wait time.Duration) ([]drivers.Delivery, error) {
 	ctx, cancel := context.WithTimeout(l.c.polls, wait+receiveGrace)
 	defer cancel()
-	slept := l.c.asleep()
+	slept := l.asleep()
 	ds, err := l.source.Receive(ctx, n, wait)
-	if slept = l.c.asleep() - slept; slept > jitter {
+	if slept = l.asleep() - slept; slept > jitter {
 		// The leases may have been given before the machine was suspended.
 		for i := range ds {
 			if !ds[i].Deadline.IsZero() {

@@ -10,8 +10,8 @@ const jitter = 100 * time.Millisecond
 // since the last call. Providers count it and the monotonic clock does not, so
 // that verdicts would be carried out, and handlers go on, on messages that
 // others have by now. It is called before leases are judged: when requests are
-// sent and when messages come. An embedded queue counts leases as the monotonic
-// clock does; then the message is delivered again later than it could be.
+// sent and when messages come. Leases by the machine's own clock are left alone
+// (Capabilities.LocalClock): the message is still ours.
 func (c *Consumer) noteSleep() {
 	total := int64(c.asleep())
 	last := c.slept.Load()
@@ -22,7 +22,9 @@ func (c *Consumer) noteSleep() {
 	c.mu.Lock()
 	fs := make([]*flight, 0, c.alive)
 	for f := c.live; f != nil; f = f.next {
-		fs = append(fs, f)
+		if !f.lane.caps.LocalClock {
+			fs = append(fs, f)
+		}
 	}
 	c.mu.Unlock()
 	for _, f := range fs {
@@ -35,5 +37,16 @@ func (c *Consumer) noteSleep() {
 		}
 		f.mu.Unlock()
 	}
+	if len(fs) == 0 {
+		return
+	}
 	c.log.Warn("the machine was suspended: leases have run down meanwhile", "suspended", d, "messages", len(fs))
+}
+
+// asleep is for how long leases of the lane ran down in suspends.
+func (l *lane) asleep() time.Duration {
+	if l.caps.LocalClock {
+		return 0
+	}
+	return l.c.asleep()
 }

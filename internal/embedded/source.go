@@ -181,7 +181,7 @@ func (s *Source) Extend(ctx context.Context, es []drivers.Extension) []error {
 // Capabilities says what the queue can do.
 func (s *Source) Capabilities() drivers.Capabilities {
 	c := s.capabilities()
-	c.Lease, c.FreeRelease = s.config.Visibility, true
+	c.Lease, c.FreeRelease, c.LocalClock = s.config.Visibility, true, true
 	return c
 }
 

@@ -56,7 +56,7 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, drivers.Capabilities{
 		Queue: "orders", System: "sluice_test", MaxReceive: batch, MaxSettle: batch, MaxExtend: batch, MaxSend: batch,
 		Lease: DefaultVisibilityTimeout, Ordered: true, DeadLetter: true, DeadLetterQueue: "orders-dlq", MaxAttempts: DefaultMaxAttempts,
-		AttemptKnown: true, FreeRelease: true, NativeRedrive: true, StaleReceiptFails: true,
+		AttemptKnown: true, FreeRelease: true, LocalClock: true, NativeRedrive: true, StaleReceiptFails: true,
 	}, c)
 	letters, _, err := tg.Engine.Config(t.Context(), "orders-dlq")
 	require.NoError(t, err)
