@@ -118,6 +118,9 @@ func (l *lane) recovered() {
 	l.c.log.Info("receiving works again", "queue", l.caps.Queue, "after", now.Sub(ended.since), "failures", ended.tries, "error", ended.err)
 }
 
+// refusal reports whether code is that of a queue that is gone or forbidden.
+func refusal(code drivers.Code) bool { return code == drivers.Denied || code == drivers.NotFound }
+
 // noteSettled takes the answers to a request of settlements, all of one action.
 // It reports whether the request was refused as a whole.
 func (l *lane) noteSettled(action handler.Action, errs []error, n int, now time.Time) (all bool) {
@@ -129,7 +132,7 @@ func (l *lane) noteSettled(action handler.Action, errs []error, n int, now time.
 		switch code := drivers.CodeOf(one); {
 		case one == nil || errors.Is(one, drivers.ErrLeaseLost):
 			continue
-		case code == drivers.Denied || code == drivers.NotFound:
+		case refusal(code):
 			refused++
 		case code.Retryable() || code == drivers.Closed:
 			other++

@@ -170,7 +170,6 @@ func (l *lane) deliver(ds []drivers.Delivery, n, slots int, p *probe, took time.
 	fs := l.newFlights(ds, now, p)
 	if len(fs) > 0 {
 		c.counts.received.Add(uint64(len(fs)))
-		c.observe(handler.Event{Kind: handler.EventReceived, Origin: l.origin, N: len(fs), Duration: took})
 		l.noteBack(fs)
 		if p != nil {
 			p.add(len(fs))
@@ -224,6 +223,10 @@ func (l *lane) deliver(ds []drivers.Delivery, n, slots int, p *probe, took time.
 	}
 	c.grant()
 	c.mu.Unlock()
+	if len(fs) > 0 {
+		// Not before: another poller must not overtake this one meanwhile.
+		c.observe(handler.Event{Kind: handler.EventReceived, Origin: l.origin, N: len(fs), Duration: took})
+	}
 	for i, f := range back {
 		f.giveBack(delays[i], now)
 	}

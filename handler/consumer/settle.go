@@ -319,6 +319,7 @@ func (l *lane) settled(f *flight, now time.Time, err error, refused bool) bool {
 	code := drivers.CodeOf(err)
 	// A refusal of all may pass: permissions are changed. So may one of a
 	// rejection: the dead-letter queue may come back.
+	refused = refused || v.tries > 0 && refusal(code)
 	again := code.Retryable() || refused || v.action == handler.DeadLetter && code != drivers.Closed
 	v.tries++
 	wait := backoffDelay(v.tries, 100*time.Millisecond, 5*time.Second)
