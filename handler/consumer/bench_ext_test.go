@@ -24,6 +24,11 @@ type tap struct {
 	batch int
 	lease time.Duration
 	left  atomic.Int64
+	// groups is how many groups the messages are of, which arrive a batch of one
+	// group after the other, as from SQS FIFO; 0 is no group. answer is how long
+	// a request takes.
+	groups int
+	answer time.Duration
 
 	receives, settles, extends, extended atomic.Int64
 }
@@ -46,9 +51,13 @@ func (s *tap) Receive(ctx context.Context, n int, wait time.Duration) ([]drivers
 	}
 	ds := make([]drivers.Delivery, n)
 	ms := make([]handler.Message, n)
+	s.wait()
 	deadline := time.Now().Add(s.lease)
 	for i := range ds {
 		ms[i].ID = "id"
+		if s.groups > 0 {
+			ms[i].Group = strconv.Itoa(int(s.receives.Load()) % s.groups)
+		}
 		ds[i] = drivers.Delivery{Message: &ms[i], Receipt: "receipt", Deadline: deadline}
 	}
 	return ds, nil
@@ -56,7 +65,14 @@ func (s *tap) Receive(ctx context.Context, n int, wait time.Duration) ([]drivers
 
 func (s *tap) Settle(context.Context, []drivers.Settlement) []error {
 	s.settles.Add(1)
+	s.wait()
 	return nil
+}
+
+func (s *tap) wait() {
+	if s.answer > 0 {
+		<-time.After(s.answer)
+	}
 }
 
 func (s *tap) Extend(_ context.Context, es []drivers.Extension) []error {
@@ -66,7 +82,9 @@ func (s *tap) Extend(_ context.Context, es []drivers.Extension) []error {
 }
 
 func (s *tap) Capabilities() drivers.Capabilities {
-	return drivers.Capabilities{Queue: "tap", MaxReceive: s.batch, MaxSettle: s.batch, MaxExtend: 10, Lease: s.lease}
+	return drivers.Capabilities{
+		Queue: "tap", MaxReceive: s.batch, MaxSettle: s.batch, MaxExtend: 10, Lease: s.lease, Ordered: s.groups > 0,
+	}
 }
 
 func (s *tap) Close() error { return nil }
@@ -123,6 +141,27 @@ func BenchmarkConcurrency(b *testing.B) {
 				return nil
 			})
 		})
+	}
+}
+
+// BenchmarkGroups is an ordered queue with a backlog of many groups, whose
+// requests take 2 ms: msg/s is what the next message's waiting for the ack of the
+// one before costs, and requests/msg what acks that do not wait for company do.
+func BenchmarkGroups(b *testing.B) {
+	for _, handles := range []time.Duration{0, 5 * time.Millisecond} {
+		for _, n := range []int{32, 100} {
+			b.Run(fmt.Sprintf("handler=%v/concurrency=%d", handles, n), func(b *testing.B) {
+				b.ReportAllocs()
+				s := &tap{batch: 10, lease: 30 * time.Second, groups: 1000, answer: 2 * time.Millisecond}
+				drain(b, s, b.N, n, func(context.Context, *handler.Message) error {
+					if handles > 0 {
+						<-time.After(handles)
+					}
+					return nil
+				})
+				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
+			})
+		}
 	}
 }
 

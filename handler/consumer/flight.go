@@ -46,9 +46,8 @@ type flight struct {
 	// group is set before the flight is ready, and nil unless its queue is
 	// ordered and the message has one.
 	group *group
-	// failed is when its handler failed first, of a message of which that is
-	// known.
-	failed time.Time
+	// failed is when its handler failed first, if that is known: it failed here.
+	failed *time.Time
 
 	// Guarded by Consumer.mu.
 	prev, next *flight // in Consumer.live

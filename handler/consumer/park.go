@@ -56,7 +56,7 @@ func (f *flight) rerun(v *handler.Verdict, now time.Time) bool {
 	f.state = parked
 	f.verdict = settlement{action: handler.Retry, delay: delay, released: v.Postponed, until: until, rerun: true}
 	if f.attempt == 1 && !v.Postponed {
-		f.failed = now
+		f.failed = &now
 	}
 	f.schedulePark(now)
 	return true

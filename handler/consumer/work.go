@@ -259,8 +259,8 @@ func (c *Consumer) failureOf(f *flight, err error, now time.Time) (handler.Verdi
 		return v, nil
 	}
 	failure := verdict.Failure(v.Err, f.msg, now, c.cfg.Name)
-	if failure.First.IsZero() {
-		failure.First = f.failed
+	if failure.First.IsZero() && f.failed != nil {
+		failure.First = *f.failed
 	}
 	return v, failure
 }
