@@ -184,8 +184,8 @@ type Capabilities struct {
 	// AttemptKnown is true where deliveries carry their attempt number.
 	AttemptKnown bool
 	// FreeRelease is true where a delivery that is settled as Released does not
-	// count as an attempt. False, which is also right where it is not known,
-	// makes the runtime keep what it can rather than give it back.
+	// count as an attempt. False is also right where it is not known: the runtime
+	// keeps what it can in hand either way, and gives back little.
 	FreeRelease bool
 	// LocalClock is true if leases go by this machine's monotonic clock, as those
 	// of an embedded queue do: they stand still while the machine is suspended.

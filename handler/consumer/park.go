@@ -38,7 +38,7 @@ const (
 // if the handler named no time, which is when the provider would deliver it
 // again. It reports whether that is within the bounds. f.mu is held.
 func (f *flight) rerun(v *handler.Verdict, now time.Time) bool {
-	if f.stopped && !v.Postponed {
+	if f.stopped && !v.Postponed || !v.Delayed && !f.leased() {
 		return false
 	}
 	delay := v.Delay

@@ -146,10 +146,12 @@ func (c *Consumer) expecting() bool {
 type outcome struct {
 	ended time.Time // when the handler returned; zero where none was called
 	took  time.Duration
-	gone  bool          // nothing is left to be done
-	park  bool          // it is parked
-	group groupOutcome  // for the later ones of its group
-	delay time.Duration // of its retry, where the group fails
+	gone  bool // nothing is left to be done
+	park  bool // it is parked
+	// postponed is true if no one has worked on it, so that took tells nothing.
+	postponed bool
+	group     groupOutcome  // for the later ones of its group
+	delay     time.Duration // of its retry, where the group fails
 }
 
 // leave gives a handled flight's slot back and lets its group go on. It returns
@@ -162,7 +164,9 @@ func (c *Consumer) leave(f *flight, o outcome) []*flight {
 	if l.usual == 0 {
 		l.usual = o.took
 	}
-	l.usual += (o.took - l.usual) / 8
+	if !o.postponed {
+		l.usual += (o.took - l.usual) / 8
+	}
 	if o.gone {
 		c.unlink(f)
 	}
@@ -234,6 +238,7 @@ func (c *Consumer) handled(f *flight, err error) outcome {
 		c.tellHandled(f, v.Action, o.took, err)
 	}
 	f.probe.finished()
+	o.postponed = v.Postponed
 	f.finish(v, failure, now, &o)
 	return o
 }
