@@ -10,6 +10,7 @@ import (
 	cenkalti "github.com/cenkalti/backoff/v4"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // The defaults of [Config].
@@ -152,7 +153,7 @@ func (r *retrier) judge(ctx context.Context, m *handler.Message, err error) erro
 	if r.classify(err) == Permanent {
 		return handler.Reject(err)
 	}
-	if errors.Is(context.Cause(ctx), handler.ErrStopped) {
+	if invoke.Is(context.Cause(ctx), handler.ErrStopped) {
 		return handler.RetryAfter(0, err)
 	}
 	if m.Attempt <= 0 {
@@ -176,7 +177,16 @@ func (r *retrier) limit(attempt int) int {
 	return attempt // the policy stops after it
 }
 
-func (r *retrier) classify(err error) Class {
+// classify asks methods of the error and a function of the user's. If one panics,
+// the error is not known.
+func (r *retrier) classify(err error) (c Class) {
+	if invoke.Do(func() { c = r.ask(err) }) != nil {
+		return Unknown
+	}
+	return c
+}
+
+func (r *retrier) ask(err error) Class {
 	if r.config.Classifier != nil {
 		if c := r.config.Classifier(err); c != Unknown {
 			return c
@@ -191,8 +201,22 @@ func (r *retrier) jitter(longest time.Duration) time.Duration {
 		return longest
 	case EqualJitter:
 		half := longest / 2
-		return half + time.Duration(r.config.Random()*float64(longest-half))
+		return half + part(longest-half, r.config.Random())
 	default:
-		return time.Duration(r.config.Random() * float64(longest))
+		return part(longest, r.config.Random())
+	}
+}
+
+// part is a part of d, between 0 and d whatever random is: float64 can't hold the
+// longest durations, and a product above them would turn negative.
+func part(d time.Duration, random float64) time.Duration {
+	f := random * float64(d)
+	switch {
+	case !(f > 0):
+		return 0
+	case f >= float64(d):
+		return d
+	default:
+		return time.Duration(f)
 	}
 }

@@ -233,3 +233,60 @@ func TestNewRefusesNonsense(t *testing.T) {
 		require.ErrorContains(t, err, "backoff: ")
 	}
 }
+
+// Whatever the policy, the jitter and the attempt are, a delay is never below zero
+// nor beyond what it was computed to.
+func TestDelaysSaturate(t *testing.T) {
+	const longest = time.Duration(math.MaxInt64)
+	for _, c := range []*backoff.Config{
+		{Max: longest},
+		{Max: longest, Multiplier: 1e300},
+		{Max: longest, Jitter: backoff.EqualJitter, Random: func() float64 { return math.Nextafter(1, 0) }},
+		{Max: longest, Jitter: backoff.FullJitter, Random: func() float64 { return 1 }},
+		{Max: longest, Jitter: backoff.FullJitter, Random: math.NaN},
+		{Max: longest, Jitter: backoff.NoJitter},
+		{Policy: &cenkalti.ConstantBackOff{Interval: longest}},
+	} {
+		mw, err := backoff.New(c)
+		require.NoError(t, err)
+		h := mw(handler.HandlerFunc(func(context.Context, *handler.Message) error { return errors.New("boom") }))
+		for _, attempt := range []int{1, 2, 62, 63, 64, 1 << 40, math.MaxInt} {
+			v := handler.VerdictOf(h.Handle(t.Context(), &handler.Message{Attempt: attempt}))
+			require.Equal(t, handler.Retry, v.Action)
+			require.GreaterOrEqual(t, v.Delay, time.Duration(0), "attempt %d", attempt)
+		}
+	}
+}
+
+// An error whose methods panic, and a Classifier that does, are an error that is
+// not known.
+func TestErrorsWhoseMethodsPanic(t *testing.T) {
+	for _, err := range []error{(*bad)(nil), errors.Join((*bad)(nil)), handler.RetryAfter(time.Second, (*bad)(nil))} {
+		mw, newErr := backoff.New(&backoff.Config{MaxAttempts: 3, Classifier: func(err error) backoff.Class { panic(err) }})
+		require.NoError(t, newErr)
+		h := mw(handler.HandlerFunc(func(context.Context, *handler.Message) error { return err }))
+		require.NotPanics(t, func() {
+			require.Equal(t, handler.Retry, handler.VerdictOf(h.Handle(t.Context(), &handler.Message{Attempt: 1})).Action)
+			got := h.Handle(t.Context(), &handler.Message{Attempt: 3})
+			if !handler.VerdictOf(err).Delayed {
+				require.ErrorIs(t, got, handler.ErrExhausted)
+				require.Contains(t, got.Error(), "attempt 3 of 3: ")
+			}
+		})
+	}
+}
+
+type bad struct{ err error }
+
+func (b *bad) Error() string   { return b.err.Error() }
+func (b *bad) Unwrap() error   { return b.err }
+func (b *bad) Retryable() bool { return b.err == nil }
+
+// A postponement passes as it is, on the last attempt too.
+func TestAPostponementPasses(t *testing.T) {
+	mw, err := backoff.New(&backoff.Config{MaxAttempts: 1})
+	require.NoError(t, err)
+	want := handler.Postpone(time.Minute, errors.New("full"))
+	got := mw(handler.HandlerFunc(func(context.Context, *handler.Message) error { return want })).Handle(t.Context(), &handler.Message{Attempt: 7})
+	require.Same(t, want, got)
+}

@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
+	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // ErrOpen is in the error with which a message is retried because of a breaker.
@@ -110,17 +111,18 @@ func (b *Breaker) Middleware(next handler.Handler) handler.Handler {
 		if !entered {
 			return handler.Postpone(wait, b.explain(nil))
 		}
-		returned := false
-		// Deferred, because a panic or a runtime.Goexit must give the probe's
-		// place back too.
+		left := false
+		// Deferred, because a panic or a runtime.Goexit, of the handler or of
+		// Failure, must give the probe's place back too.
 		defer func() {
-			if !returned {
+			if !left {
 				b.leave(era, p, neutral, nil)
 			}
 		}()
 		err := next.Handle(ctx, m)
-		returned = true
-		if d, failed := b.leave(era, p, b.judge(ctx, err), err); failed {
+		judged := b.judge(ctx, err)
+		left = true
+		if d, failed := b.leave(era, p, judged, err); failed {
 			return b.delay(d, err)
 		}
 		return err
@@ -178,10 +180,12 @@ type probe struct {
 // nil unless the message is one.
 func (b *Breaker) enter() (era uint64, p *probe, wait time.Duration, entered bool) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	if b.room(1) == 0 {
-		return 0, nil, b.remaining(), false
+		left, pause := b.remaining()
+		b.mu.Unlock()
+		return 0, nil, left + b.part(pause), false
 	}
+	defer b.mu.Unlock()
 	if b.state == HalfOpen {
 		p = b.probe()
 	}
@@ -199,20 +203,25 @@ func (b *Breaker) probe() *probe {
 // leave counts an outcome. Where it is a failure and the breaker is not closed,
 // it also returns in how long the message may try again.
 func (b *Breaker) leave(era uint64, p *probe, o outcome, err error) (wait time.Duration, failed bool) {
+	var spread float64
+	if o == failure {
+		spread, err = b.random(), invoke.Safe(err)
+	}
 	b.mu.Lock()
 	if p != nil {
 		p.timer.Stop()
 		p.over = true
 	}
 	if era == b.era {
-		b.count(p != nil, o, err)
+		b.count(p != nil, o, err, spread)
 	}
 	failed = o == failure && b.state != Closed
-	if failed {
-		wait = b.remaining()
-	}
+	left, pause := b.remaining()
 	untold := len(b.changes) > 0
 	b.mu.Unlock()
+	if failed {
+		wait = left + b.part(pause)
+	}
 	if untold {
 		b.notify()
 	}
@@ -221,9 +230,10 @@ func (b *Breaker) leave(era uint64, p *probe, o outcome, err error) (wait time.D
 
 // giveUp counts a probe that has not ended in time as failed.
 func (b *Breaker) giveUp(era uint64, p *probe) {
+	spread := b.random()
 	b.mu.Lock()
 	if b.era == era && !p.over {
-		b.open(fmt.Errorf("a probe has not ended within %v", b.config.ProbeTimeout))
+		b.open(fmt.Errorf("a probe has not ended within %v", b.config.ProbeTimeout), spread)
 	}
 	b.mu.Unlock()
 	b.notify()
@@ -233,7 +243,8 @@ func (b *Breaker) giveUp(era uint64, p *probe) {
 func (b *Breaker) check(era uint64) {
 	ctx, cancel := context.WithTimeout(context.Background(), b.config.ProbeTimeout)
 	defer cancel()
-	err := b.callCheck(ctx)
+	err := invoke.Safe(b.callCheck(ctx))
+	spread := b.random()
 	b.mu.Lock()
 	if b.era == era {
 		b.checking = false
@@ -241,20 +252,51 @@ func (b *Breaker) check(era uint64) {
 			b.checked = true
 			b.wake()
 		} else {
-			b.open(fmt.Errorf("check: %w", err))
+			b.open(fmt.Errorf("check: %w", err), spread)
 		}
 	}
 	b.mu.Unlock()
 	b.notify()
 }
 
-// callCheck turns a panic into an error: there is no handler here whose runtime
-// would recover it.
-func (b *Breaker) callCheck(ctx context.Context) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &handler.PanicError{Value: v, Stack: debug.Stack()}
+// callCheck turns a panic, and the end of its goroutine, into an error: there is
+// no handler here whose runtime would notice. A check that ignores its context is
+// left behind when its time is over.
+func (b *Breaker) callCheck(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		if fault := invoke.DoApart(func() { err = b.config.Check(ctx) }); fault != nil {
+			err = fault
 		}
+		done <- err
 	}()
-	return b.config.Check(ctx)
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	t := time.NewTimer(checkGrace)
+	defer t.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-t.C:
+		return fmt.Errorf("it has not ended within %v", b.config.ProbeTimeout)
+	}
+}
+
+// checkGrace is what a check that heeds its context gets to return.
+const checkGrace = 100 * time.Millisecond
+
+// part returns a random part of d.
+func (b *Breaker) part(d time.Duration) time.Duration { return time.Duration(b.random() * float64(d)) }
+
+// random returns a number from [0, 1). It calls user code and is never called with
+// mu held.
+func (b *Breaker) random() (f float64) {
+	if invoke.DoApart(func() { f = b.config.Random() }) != nil || !(f >= 0 && f < 1) {
+		return rand.Float64()
+	}
+	return f
 }

@@ -153,15 +153,14 @@ func (c *Config) validate() error {
 // rejection with [handler.ErrExhausted], but not for a message that was put off
 // ([handler.ErrPostponed]) nor for a panic, which tells of the program.
 func IsFailure(err error) bool {
-	var p *handler.PanicError
-	if errors.Is(err, handler.ErrPostponed) || errors.As(err, &p) {
+	if _, panicked := invoke.As[*handler.PanicError](err); panicked || invoke.Is(err, handler.ErrPostponed) {
 		return false
 	}
 	switch handler.VerdictOf(err).Action {
 	case handler.Retry:
 		return true
 	case handler.DeadLetter:
-		return errors.Is(err, handler.ErrExhausted)
+		return invoke.Is(err, handler.ErrExhausted)
 	default:
 		return false
 	}

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"math"
 	"time"
+
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // The methods of this file are called with mu held, except notify.
@@ -28,14 +30,14 @@ func (b *Breaker) room(want int) int {
 	}
 }
 
-// remaining is in how long a refused message may try again: once the breaker is
-// no longer open, spread over a pause's length.
-func (b *Breaker) remaining() time.Duration {
-	return max(time.Until(b.until), 0) + time.Duration(b.config.Random()*float64(b.pause))
+// remaining is in how long a refused message may try again: once the breaker is no
+// longer open, and then spread over the length of a pause.
+func (b *Breaker) remaining() (left, pause time.Duration) {
+	return max(time.Until(b.until), 0), b.pause
 }
 
 // count takes the outcome of a message of this era into account.
-func (b *Breaker) count(probe bool, o outcome, err error) {
+func (b *Breaker) count(probe bool, o outcome, err error, spread float64) {
 	if probe {
 		b.probing--
 		switch o {
@@ -46,7 +48,7 @@ func (b *Breaker) count(probe bool, o outcome, err error) {
 				b.change(Closed, nil)
 			}
 		case failure:
-			b.open(err)
+			b.open(err, spread)
 		case neutral:
 			b.wake() // its place is free for another
 		}
@@ -62,13 +64,13 @@ func (b *Breaker) count(probe bool, o outcome, err error) {
 	}
 	total, failed := b.counts.sum(now)
 	if total >= b.config.MinCount && float64(failed) >= b.config.Ratio*float64(total) {
-		b.open(err)
+		b.open(err, spread)
 	}
 }
 
 // open opens the breaker, for twice as long as the last time unless it was
 // closed meanwhile.
-func (b *Breaker) open(cause error) {
+func (b *Breaker) open(cause error, random float64) {
 	switch {
 	case b.pause == 0:
 		b.pause = b.config.OpenFor
@@ -77,8 +79,7 @@ func (b *Breaker) open(cause error) {
 	default:
 		b.pause = b.config.MaxOpenFor
 	}
-	spread := time.Duration(b.config.Random() * float64(b.pause) / 5)
-	spread = b.pause + min(spread, math.MaxInt64-b.pause)
+	spread := b.pause + min(time.Duration(random*float64(b.pause)/5), math.MaxInt64-b.pause)
 	b.until = time.Now().Add(spread)
 	b.change(Open, cause)
 	era := b.era
@@ -109,39 +110,54 @@ func (b *Breaker) wake() {
 	b.changed = make(chan struct{})
 }
 
-// notify tells of changes, in order and with mu not held, so that OnChange and
-// the logger may look at the breaker. A change that comes while another is being
-// told is left to whoever is telling.
+// notify tells OnChange of changes, in order and with mu not held, so that it may
+// look at the breaker. A change that comes while another is being told is left to
+// whoever is telling. The logger has the time that it takes: nobody waits for it
+// but the goroutine that was telling.
 func (b *Breaker) notify() {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	if b.notifying {
+		b.mu.Unlock()
 		return
 	}
 	b.notifying = true
-	defer func() { b.notifying = false }()
-	for len(b.changes) > 0 {
-		told := b.changes
-		b.changes = nil
-		b.tell(told)
+	var told []change
+	func() {
+		defer b.mu.Unlock()
+		defer func() { b.notifying = false }()
+		for len(b.changes) > 0 {
+			c := b.changes[0]
+			b.changes = b.changes[1:]
+			b.tell(c)
+			told = append(told, c)
+		}
+	}()
+	for _, c := range told {
+		b.log(c)
 	}
 }
 
-// tell lets go of mu while it tells.
-func (b *Breaker) tell(changes []change) {
+// tell lets go of mu while it tells. An OnChange that ends its goroutine leaves
+// what it was not told of to the next notify.
+func (b *Breaker) tell(c change) {
+	if b.config.OnChange == nil {
+		return
+	}
 	b.mu.Unlock()
 	defer b.mu.Lock()
-	for _, c := range changes {
-		level, attrs := slog.LevelInfo, []slog.Attr{
-			slog.String("breaker", b.config.Name), slog.String("from", c.from.String()), slog.String("to", c.to.String()),
-		}
-		if c.to == Open {
-			level = slog.LevelWarn
-			attrs = append(attrs, slog.Duration("pause", c.pause), slog.Any("error", c.cause))
-		}
-		b.config.Logger.LogAttrs(context.Background(), level, "breaker "+c.to.String(), attrs...)
-		if b.config.OnChange != nil {
-			b.config.OnChange(c.from, c.to, c.cause)
-		}
+	if p := invoke.Do(func() { b.config.OnChange(c.from, c.to, c.cause) }); p != nil {
+		b.config.Logger.LogAttrs(context.Background(), slog.LevelError, "the breaker's OnChange panicked",
+			slog.String("breaker", b.config.Name), slog.Any("error", p), slog.String("stack", string(p.Stack)))
 	}
+}
+
+func (b *Breaker) log(c change) {
+	level, attrs := slog.LevelInfo, []slog.Attr{
+		slog.String("breaker", b.config.Name), slog.String("from", c.from.String()), slog.String("to", c.to.String()),
+	}
+	if c.to == Open {
+		level = slog.LevelWarn
+		attrs = append(attrs, slog.Duration("pause", c.pause), slog.Any("error", c.cause))
+	}
+	b.config.Logger.LogAttrs(context.Background(), level, "breaker "+c.to.String(), attrs...)
 }

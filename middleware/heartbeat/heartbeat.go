@@ -93,7 +93,7 @@ func New(config *Config) (handler.Middleware, error) {
 				// The lease is gone before the work has begun: it would be done
 				// twice.
 				stop()
-				return fmt.Errorf("message %q was not handled: keep its lease: %w", m.ID, err)
+				return handler.Postpone(0, fmt.Errorf("message %q was not handled: keep its lease: %w", m.ID, err))
 			}
 			defer stop()
 			return next.Handle(ctx, m)

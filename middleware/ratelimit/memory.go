@@ -25,6 +25,7 @@ type Memory struct {
 	// before it. What is in neither is forgotten.
 	recent, older map[string]*starts
 	turned        time.Duration
+	latest        time.Duration
 	keep          time.Duration // the longest time that a window must be kept
 }
 
@@ -40,9 +41,13 @@ func NewMemory(config *MemoryConfig) *Memory {
 
 // Take implements [Store]. It does not block and never fails.
 func (s *Memory) Take(_ context.Context, r Request) (Answer, error) {
+	// The clock is the user's. One that steps back, or that is read out of turn,
+	// does not turn windows back.
+	now := s.now().Sub(s.epoch)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.now().Sub(s.epoch)
+	now = max(now, s.latest)
+	s.latest = now
 	w := s.window(r, now)
 	w.forget(now-r.Per, r.Max)
 	at := now

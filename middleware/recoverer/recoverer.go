@@ -71,7 +71,7 @@ func (c *Config) report(ctx context.Context, m *handler.Message, v any) error {
 		slog.String("error", p.Error()),
 		slog.String("stack", string(p.Stack)))
 	if c.OnPanic != nil {
-		c.OnPanic(ctx, m, p)
+		_ = invoke.Do(func() { c.OnPanic(ctx, m, p) })
 	}
 	return p
 }

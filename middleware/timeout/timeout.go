@@ -26,11 +26,11 @@ package timeout
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // ErrTimeout is the cause with which a handler's context ends when its time is
@@ -81,7 +81,7 @@ func New(d time.Duration, config *Config) (handler.Middleware, error) {
 
 // explain says of a handler's error that it comes from the end of its time.
 func explain(ctx context.Context, limit time.Duration, err error) error {
-	if err == nil || context.Cause(ctx) != ErrTimeout || !errors.Is(err, context.DeadlineExceeded) { //nolint:errorlint // ours, unwrapped
+	if err == nil || context.Cause(ctx) != ErrTimeout || !invoke.Is(err, context.DeadlineExceeded) { //nolint:errorlint // ours, unwrapped
 		return err
 	}
 	return fmt.Errorf("%w after %v: %w", ErrTimeout, limit, err)

@@ -1,0 +1,70 @@
+package breaker_test
+
+import (
+	"context"
+	"log/slog"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/middleware/breaker"
+)
+
+// No user code runs under the breaker's lock, and none that panics or ends its
+// goroutine leaves a probe's place taken or the breaker stuck.
+func TestUserCodeThatMisbehaves(t *testing.T) {
+	for name, misbehave := range map[string]func(){"panics": func() { panic("boom") }, "ends its goroutine": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var b *breaker.Breaker
+				var bad atomic.Bool
+				hook := func() {
+					b.State() // would deadlock under the lock
+					if bad.Load() {
+						misbehave()
+					}
+				}
+				var err error
+				b, err = breaker.New(&breaker.Config{
+					MinCount: 1, OpenFor: time.Second,
+					Failure:  func(error) bool { hook(); return true },
+					OnChange: func(breaker.State, breaker.State, error) { hook() },
+					Random:   func() float64 { hook(); return 0 },
+					Check:    func(context.Context) error { hook(); return nil },
+					Logger:   slog.New(slog.DiscardHandler),
+				})
+				require.NoError(t, err)
+				apart := func(err error) {
+					done := make(chan struct{})
+					go func() {
+						defer close(done)
+						defer func() { _ = recover() }() // as the runtime does
+						_ = pass(t.Context(), b, err)
+					}()
+					<-done
+				}
+				apart(errDown)
+				require.Equal(t, breaker.Open, b.State())
+				bad.Store(true)
+				for range 20 { // probes, checks and changes of which all go wrong
+					time.Sleep(time.Minute)
+					b.Admit(1)
+					synctest.Wait()
+					apart(errDown)
+				}
+				bad.Store(false)
+				for range 5 {
+					time.Sleep(2 * time.Minute)
+					b.Admit(1)
+					synctest.Wait()
+					apart(nil)
+				}
+				require.Equal(t, breaker.Closed, b.State(), "a probe's place was never given back")
+			})
+		})
+	}
+}
