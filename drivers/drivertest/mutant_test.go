@@ -36,6 +36,7 @@ type mutant struct {
 	redrivesToNowhere           bool
 	dedupesAlways               bool
 	losesHeavyBatches           bool
+	redrivesDuplicates          bool
 	peeksAll                    bool
 	purgesTheQueueAlways        bool
 	settlesAtMost               int // of a batch; zero is all

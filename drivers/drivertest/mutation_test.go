@@ -307,6 +307,21 @@ func mutations() []mutation {
 				s.Action = handler.Retry
 			}
 		}}, []string{"REJ-3"}},
+		{"each delivery has an ID of its own", mutant{onDelivered: func(x *stored, d *drivers.Delivery) { d.Message.ID += x.receipt }}, []string{"ID-1"}},
+		{"duplicates are told by the body", mutant{dedupesAlways: true, identify: func(m *handler.Message) string { return string(m.Body) }}, []string{"ID-2"}},
+		{"a letter has its ID in the place of its dedupe ID", mutant{onBuried: func(x *stored) { x.m.ID += "'"; x.m.DedupeID = x.m.ID }}, []string{"ID-3", "ID-4", "ID-5", "ID-6", "ID-7"}},
+		{"a redriven message has another ID", mutant{onRedriven: func(r *reference, _ *drivers.RedriveTask) {
+			for _, x := range r.messages {
+				x.m.ID += "'"
+			}
+		}}, []string{"ID-5"}},
+		{"a letter that is sent back is a duplicate", mutant{redrivesDuplicates: true}, []string{"ID-6"}},
+		{"attempts go on in the dead-letter queue", mutant{onBuried: func(x *stored) { x.m.Attempt = 2 }}, []string{"ID-8"}},
+		{"batches go from their end to their beginning", mutant{onSent: func(r *reference) {
+			if n := len(r.messages); n > 1 {
+				r.messages[n-1], r.messages[n-2] = r.messages[n-2], r.messages[n-1]
+			}
+		}}, []string{"ID-9"}},
 		{"peek shows all", mutant{peeksAll: true}, []string{"INSP-7"}},
 		{"purging the letters purges the queue", mutant{purgesTheQueueAlways: true}, []string{"PURGE-2"}},
 		{"purge takes the letters as well", mutant{purgeTakesLettersToo: true}, []string{"PURGE-1"}},

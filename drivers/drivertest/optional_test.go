@@ -123,5 +123,5 @@ func (s *referenceSource) OpenRedrive(context.Context) (drivers.Sink, error) {
 	if s.r.mutant.redrivesToNowhere {
 		return &referenceSink{face: face{r: newReference(s.r.o, mutant{})}}, nil
 	}
-	return &referenceSink{face: face{r: s.r}}, nil
+	return &referenceSink{face: face{r: s.r}, redrive: !s.r.mutant.redrivesDuplicates}, nil
 }

@@ -139,7 +139,10 @@ func (f *face) Capabilities() drivers.Capabilities {
 	return c
 }
 
-type referenceSink struct{ face }
+type referenceSink struct {
+	face
+	redrive bool // a letter that is sent back is no duplicate of what it was
+}
 
 func (s *referenceSink) Send(ctx context.Context, ms []*handler.Message) []error {
 	errs := make([]error, len(ms))
@@ -167,7 +170,7 @@ func (s *referenceSink) Send(ctx context.Context, ms []*handler.Message) []error
 			held[m.Group] = held[m.Group] || (m.Group != "" && s.r.o.Ordered)
 			continue
 		}
-		s.r.send(m)
+		s.r.send(m, s.redrive)
 	}
 	if len(ms) == 0 {
 		return s.r.mutant.ofNothing
@@ -175,11 +178,11 @@ func (s *referenceSink) Send(ctx context.Context, ms []*handler.Message) []error
 	return errs
 }
 
-func (r *reference) send(m *handler.Message) {
+func (r *reference) send(m *handler.Message, redrive bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	identity := r.mutant.identity(m)
-	if id, ok := r.seen[identity]; ok && (r.o.Dedupe || r.mutant.dedupesAlways) && identity != "" {
+	if id, ok := r.seen[identity]; ok && (r.o.Dedupe || r.mutant.dedupesAlways) && identity != "" && !redrive {
 		m.ID = id
 		return
 	}

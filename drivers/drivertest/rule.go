@@ -33,6 +33,7 @@ func Rules() []Rule {
 		concurrencyRules(),
 		inspectRules(),
 		redriveRules(),
+		identityRules(),
 		closeRules(),
 		errorRules(),
 	)

@@ -109,12 +109,18 @@ func (s *Source) OpenDeadLetters(ctx context.Context) (drivers.Source, error) {
 	return t.OpenSource(ctx, nil)
 }
 
-// OpenRedrive opens the queue itself for sending letters back to it.
+// OpenRedrive opens the queue itself for sending letters back to it. A letter is no
+// duplicate of the message that it was.
 func (s *Source) OpenRedrive(ctx context.Context) (drivers.Sink, error) {
 	if err := s.usable(ctx, "open redrive"); err != nil {
 		return nil, err
 	}
 	t := s.Target
 	t.Release = nil
-	return t.OpenSink(ctx, nil)
+	sink, err := t.OpenSink(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	sink.redrive = true
+	return sink, nil
 }

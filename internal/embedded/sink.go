@@ -11,7 +11,10 @@ import (
 )
 
 // Sink sends to a queue. It implements [drivers.Sink].
-type Sink struct{ *opened }
+type Sink struct {
+	*opened
+	redrive bool // what it sends are letters that go back
+}
 
 var _ drivers.Sink = (*Sink)(nil)
 
@@ -21,7 +24,7 @@ func (t Target) OpenSink(ctx context.Context, c *Config) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Sink{o}, nil
+	return &Sink{opened: o}, nil
 }
 
 var errDelay = errors.New("the delay is below zero")
@@ -62,7 +65,7 @@ func (s *Sink) Send(ctx context.Context, ms []*handler.Message) []error {
 		if delay == 0 {
 			delay = -1 // the queue's
 		}
-		out = append(out, queue.Message{Body: m.Body, Attributes: m.Attributes, Group: m.Group, DedupeID: m.DedupeID, Delay: delay})
+		out = append(out, queue.Message{Body: m.Body, Attributes: m.Attributes, Group: m.Group, DedupeID: m.DedupeID, Again: s.redrive, Delay: delay})
 	}
 	if len(out) == 0 {
 		return errs

@@ -206,7 +206,7 @@ func (q *memQueue) send(m *Message, now int64) *entry {
 	dedupe := q.config.DedupeWindow > 0 && m.DedupeID != ""
 	key := dedupeKey{q.config.dedupeScope(m.Group), m.DedupeID}
 	m.Receives, m.FirstReceived, m.Source, m.Exhausted = 0, time.Time{}, "", false
-	if dedupe {
+	if dedupe && !m.Again {
 		if first, ok := q.seen[key]; ok && later(first.enqueuedAt, q.config.DedupeWindow) > now {
 			m.ID, m.Sequence = first.id, first.sequence
 			m.EnqueuedAt = q.engine.moment.show(first.enqueuedAt)

@@ -97,6 +97,9 @@ type Message struct {
 	Attributes map[string]string
 	Group      string
 	DedupeID   string
+	// Again is true for a letter that is sent back. It is no duplicate of the
+	// message that it was, though its DedupeID was seen.
+	Again bool
 	// Delay is how long it stays invisible; negative means the queue's Config.Delay.
 	Delay time.Duration
 	// Extra is opaque to the engine (sqstest keeps the typed SQS attributes

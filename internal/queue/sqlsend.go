@@ -37,7 +37,7 @@ func (tx *sqlTx) send(q *sqlQueue, ms []Message) error {
 	for i := range ms {
 		m := &ms[i]
 		m.Receives, m.FirstReceived, m.Source, m.Exhausted = 0, time.Time{}, "", false
-		if dedupes && m.DedupeID != "" {
+		if dedupes && m.DedupeID != "" && !m.Again {
 			found, err := tx.duplicate(q, m)
 			if err != nil {
 				return err
@@ -102,7 +102,7 @@ func (tx *sqlTx) store(q *sqlQueue, m *Message, id int64) error {
 	m.Sequence = id - q.low()
 	m.EnqueuedAt, m.VisibleAt = timeOf(tx.moment.wall()), tx.moment.show(visibleAt)
 	if q.config.DedupeWindow > 0 && m.DedupeID != "" {
-		return tx.exec("INSERT INTO seen (queue, scope, dedupe, mid, sequence, enqueued_at) VALUES (?, ?, ?, ?, ?, ?)",
+		return tx.exec("INSERT OR REPLACE INTO seen (queue, scope, dedupe, mid, sequence, enqueued_at) VALUES (?, ?, ?, ?, ?, ?)",
 			q.id, q.config.dedupeScope(m.Group), m.DedupeID, m.ID, m.Sequence, tx.now)
 	}
 	return nil
