@@ -16,13 +16,13 @@ const graceMillis = "60000"
 
 func newQueries(d Dialect, table string) queries {
 	now := "(extract(epoch from clock_timestamp()) * 1000)::bigint"
-	blob := "bytea"
+	blob, skip := "bytea", "FOR UPDATE SKIP LOCKED"
 	if d == SQLite {
 		now = "cast(unixepoch('subsec') * 1000 as integer)"
-		blob = "blob"
+		blob, skip = "blob", ""
 	}
 	fill := strings.NewReplacer("{table}", table, "{index}", index(table), "{now}", now, "{blob}", blob,
-		"{grace}", graceMillis).Replace
+		"{grace}", graceMillis, "{skip}", skip).Replace
 	return queries{
 		migrate: []string{
 			fill(`CREATE TABLE IF NOT EXISTS {table} (
@@ -44,8 +44,11 @@ func newQueries(d Dialect, table string) queries {
 				result = CASE WHEN done THEN result ELSE $4 END, done = true
 			WHERE key = $1 AND token = $2`),
 		release: fill(`DELETE FROM {table} WHERE key = $1 AND token = $2 AND NOT done`),
-		cleanup: fill(`DELETE FROM {table} WHERE key IN
-			(SELECT key FROM {table} WHERE expires_at < {now} - {grace} ORDER BY expires_at LIMIT $1)`),
+		// The outer condition is looked at again for a row that was claimed or
+		// marked while the statement waited for it. Rows that are being claimed
+		// are not waited for at all.
+		cleanup: fill(`DELETE FROM {table} WHERE expires_at < {now} - {grace} AND key IN
+			(SELECT key FROM {table} WHERE expires_at < {now} - {grace} ORDER BY expires_at LIMIT $1 {skip})`),
 		// mark is the transactional form's: the key is done at once, and seen to
 		// be when the transaction commits.
 		mark: fill(`INSERT INTO {table} AS t (key, token, done, expires_at) VALUES ($1, $2, true, {now} + $3)

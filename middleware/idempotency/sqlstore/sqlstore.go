@@ -85,15 +85,32 @@ func (s *Store) String() string {
 	return kind + " table " + s.table
 }
 
-// Migrate makes the table and its index, and changes nothing where they exist.
-// Several processes may call it at once.
+// Migrate makes the table and its index, and changes nothing if they exist.
+// Several processes may call it at once. A role that may use the table and not
+// make one can call it too.
 func (s *Store) Migrate(ctx context.Context) error {
 	for _, q := range s.queries.migrate {
-		if _, err := s.db.ExecContext(ctx, q); err != nil && !concurrentMigration(err) {
+		_, err := s.db.ExecContext(ctx, q)
+		if err != nil && !concurrentMigration(err) && !(sqlState(err) == insufficientPrivilege && s.usable(ctx)) {
 			return fmt.Errorf("sqlstore: migrate table %s: %w", s.table, err)
 		}
 	}
 	return nil
+}
+
+// insufficientPrivilege is what PostgreSQL answers a role that may not create,
+// before it looks whether there is anything to create.
+const insufficientPrivilege = "42501"
+
+// usable reports whether the table exists and can be read.
+func (s *Store) usable(ctx context.Context) bool {
+	var (
+		done   bool
+		left   int64
+		result []byte
+	)
+	err := s.db.QueryRowContext(ctx, s.queries.look, "").Scan(&done, &left, &result)
+	return err == nil || errors.Is(err, sql.ErrNoRows)
 }
 
 // concurrentMigration is PostgreSQL's answer to the loser of two concurrent
