@@ -16,10 +16,10 @@ import (
 
 // asleep runs a consumer whose machine can be suspended: the monotonic clock,
 // and so the bubble's, stands still meanwhile.
-func asleep(t *testing.T, q drivers.Source, h handler.HandlerFunc) (w *world, suspend func(time.Duration)) {
+func asleep(t *testing.T, q drivers.Source, h handler.HandlerFunc) (*world, func(time.Duration)) {
 	t.Helper()
 	var total atomic.Int64
-	w = &world{t: t, logs: &logs{}, events: &events{}, done: make(chan error, 1), ended: make(chan struct{})}
+	w := &world{t: t, logs: &logs{}, events: &events{}, done: make(chan error, 1), ended: make(chan struct{})}
 	c, err := consumer.New(q, h, &consumer.Config{Observers: []handler.Observer{w.events}, Logger: w.logs.logger()})
 	require.NoError(t, err)
 	c.SetAsleep(func() time.Duration { return time.Duration(total.Load()) })

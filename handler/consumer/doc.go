@@ -89,6 +89,10 @@
 // handlers that still run are cancelled with cause [handler.ErrStopped], and they
 // have [Config.StopTimeout] to return. Verdicts are flushed, the source is
 // closed, and Run returns: nil if all was drained, [ErrDrainTimeout] otherwise.
+// All of that takes at most DrainTimeout and StopTimeout together, 30 seconds
+// with the defaults, whatever hangs. After [Consumer.Abort] it takes at most
+// StopTimeout. A retry whose delay is longer than the provider's longest gets
+// that one then, and the loss is logged.
 //
 // # The life of a delivery
 //
@@ -110,6 +114,53 @@
 // is in Consumer.live; used slots are those of ready and running flights and of
 // receives, and may exceed Concurrency by what had waited in hand, but running
 // handlers never do.
+//
+// # What the provider refuses
+//
+// A request that the provider refuses (no permission, no such queue, invalid,
+// unsupported) can be a mistake that lasts or one that passes, such as a
+// permission that is being changed. Run ends with the error
+//
+//   - of a refused receive, if no receive has succeeded yet: the configuration is
+//     wrong;
+//   - of refused settlements, if none has succeeded yet and they are refused for
+//     ten seconds: messages would be handled again and again;
+//   - of refusals for [Config.GiveUpAfter] in which no receive and no settlement
+//     has succeeded; of settlements, in which no settlement has;
+//   - of a source that was closed underneath.
+//
+// Everything else is an outage: it is waited out, and what failed is tried again,
+// a settlement while its lease lasts. Network errors and throttling are outages at
+// the start too; credentials that expire later are one, like any refusal. A
+// rejection that is refused, which may be the dead-letter queue's fault, and
+// single messages of a request are not counted.
+//
+// # Time
+//
+// Leases are judged by the monotonic clock, which no step of the wall clock
+// moves. While a machine is suspended that clock stands still and a provider's
+// lease runs down: on Linux the consumer asks for how long, before it sends or
+// judges anything, and shortens all leases by it. Other systems have no such
+// clock, and a verdict may be late there by as long as the machine slept. No
+// request for a message is on its way after its lease has ended: until then it
+// may be cut off, and then its verdict is late ([handler.EventLateVerdict]) or
+// not taken ([Stats.Unsettled]).
+//
+// # User code
+//
+// Handlers, the methods of their errors, observers, gates, loggers and functions
+// given to OnExtend may panic or end their goroutine. A handler that does is
+// retried, with the panic and its stack in the log. An observer loses the event,
+// which the others get. A gate counts as closed and is asked again after a
+// second. A record that the logger could not take goes to standard error. An
+// error whose text can't be had is replaced by one that names its type.
+//
+// # Health
+//
+// [Consumer.Liveness] fails only if a restart helps: all handlers are stuck, or
+// the receive is, for [Config.StallAfter], or Run has returned. An outage, the
+// recovery from it, an idle queue, a closed gate and a drain are no reason.
+// [Consumer.Readiness] fails before Run, during an outage and a drain too.
 //
 // Lock order: flight.mu, then Consumer.mu, then the locks of the timer heap and
 // of the batches, which are leaves. No user code (handlers and the methods of

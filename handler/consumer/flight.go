@@ -120,7 +120,7 @@ func (f *flight) interrupted() bool {
 // one, by the wall clock of this moment: a later step of that clock must not move
 // it.
 func byThisClock(t, now time.Time) time.Time {
-	if t.IsZero() || t != t.Round(0) { //nolint:staticcheck // Round takes the monotonic part away
+	if t.IsZero() || t != t.Round(0) { // Round takes the monotonic part away
 		return t
 	}
 	return now.Add(t.Sub(now))

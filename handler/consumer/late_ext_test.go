@@ -231,6 +231,6 @@ func TestAnExtensionEndsWithItsLease(t *testing.T) {
 		require.LessOrEqual(t, q.longest, 500*time.Millisecond)
 		require.Positive(t, q.longest)
 		w.c.Abort()
-		<-w.done
+		_ = <-w.done
 	})
 }

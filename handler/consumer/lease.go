@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // lease is the handler's view of a flight.
@@ -250,9 +251,7 @@ func (f *flight) lose(cause error) {
 	case running:
 		f.ctx.cancel(handler.ErrLeaseLost)
 		c.counts.lost.Add(1)
-		c.log.Warn("lease lost while the handler runs: it was cancelled", "queue", f.lane.caps.Queue,
-			"message", f.msg.ID, "attempt", f.msg.Attempt, "cause", cause)
-		c.observe(handler.Event{Kind: handler.EventLeaseLost, Origin: f.lane.origin, Message: f.msg, Err: cause})
+		go c.tellLost(f, true, cause)
 	case parked:
 		c.mu.Lock()
 		c.leaveRoom(f)
@@ -262,11 +261,21 @@ func (f *flight) lose(cause error) {
 		c.gone(f)
 		if rerun {
 			c.counts.lost.Add(1)
-			c.observe(handler.Event{Kind: handler.EventLeaseLost, Origin: f.lane.origin, Message: f.msg, Err: cause})
+			go c.tellLost(f, false, cause)
 		}
 	case held, settling, done:
 		// A held one is found when its turn comes.
 	}
+}
+
+// tellLost reports a lost lease. It has a goroutine of its own: a logger or an
+// observer that is slow must not delay the timer of all other leases.
+func (c *Consumer) tellLost(f *flight, cancelled bool, cause error) {
+	if cancelled {
+		c.log.Warn("lease lost while the handler runs: it was cancelled", "queue", f.lane.caps.Queue,
+			"message", f.msg.ID, "attempt", f.attempt, "cause", invoke.Text(cause))
+	}
+	c.observe(handler.Event{Kind: handler.EventLeaseLost, Origin: f.lane.origin, Message: f.msg, Err: cause})
 }
 
 // reschedule sets the timer to what is next. f.mu is held.

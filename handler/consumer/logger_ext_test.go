@@ -18,12 +18,12 @@ import (
 // A nil Logger hides nothing: a panic is in the default logger, with its stack.
 func TestANilLoggerIsTheDefaultOne(t *testing.T) {
 	out := &logs{}
-	old, flags := slog.Default(), log.Flags()
-	slog.SetDefault(slog.New(slog.NewTextHandler(out, nil)))
+	old, flags := slog.Default(), log.Flags() //nolint:forbidigo // the default logger is what is tested
+	slog.SetDefault(out.logger())             //nolint:forbidigo // as above
 	t.Cleanup(func() {
-		slog.SetDefault(old)
-		log.SetOutput(os.Stderr)
-		log.SetFlags(flags)
+		slog.SetDefault(old)     //nolint:forbidigo // as above
+		log.SetOutput(os.Stderr) //nolint:forbidigo // as above
+		log.SetFlags(flags)      //nolint:forbidigo // as above
 	})
 	for name, cfg := range map[string]*consumer.Config{"no config": nil, "zero config": {}} {
 		t.Run(name, func(t *testing.T) {

@@ -166,7 +166,7 @@ func TestRefusalsThatDoNotEndRun(t *testing.T) {
 				pass(time.Hour)
 				require.Empty(t, w.done)
 				w.c.Abort()
-				<-w.done
+				_ = <-w.done
 			})
 		})
 	}

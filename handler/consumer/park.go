@@ -172,7 +172,7 @@ func (f *flight) runAgain(now time.Time) {
 	c.heap.Remove(&f.timer)
 	if !f.verdict.released {
 		c.counts.retried.Add(1)
-		c.observe(handler.Event{
+		go c.observe(handler.Event{ // the timer of all leases does not wait for it
 			Kind: handler.EventSettled, Origin: l.origin, Message: f.msg, Action: handler.Retry, Duration: f.verdict.delay,
 		})
 	}

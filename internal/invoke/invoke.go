@@ -98,7 +98,7 @@ func textOf(err error) (text string, ok bool) {
 // goroutine.
 func Is(err, target error) (is bool) {
 	if err == nil || target == nil {
-		return err == target
+		return err == target //nolint:errorlint // one of them is nil
 	}
 	if DoApart(func() { is = errors.Is(err, target) }) != nil {
 		return false

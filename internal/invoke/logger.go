@@ -12,7 +12,7 @@ import (
 // A nil l is slog.Default(). Logger of a logger that it returned is the same.
 func Logger(l *slog.Logger) *slog.Logger {
 	if l == nil {
-		l = slog.Default()
+		l = slog.Default() //nolint:forbidigo // what a nil Logger means, as in net/http
 	}
 	h := l.Handler()
 	if _, ok := h.(logHandler); ok {
