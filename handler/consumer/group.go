@@ -200,7 +200,7 @@ func (c *Consumer) enqueue(f *flight) {
 
 // shed gives a waiting flight back whose lease can't be kept any longer, and
 // with it what waits in its group: none of it may overtake it.
-func (f *flight) shed(now time.Time) {
+func (f *flight) shed() {
 	c := f.lane.c
 	var back []*flight
 	c.mu.Lock()

@@ -206,8 +206,15 @@ func (c *Consumer) stallAfter() time.Duration {
 }
 
 // deaf reports whether a queue has messages though no receive of it has ended for
-// longer than a receive takes that hangs: the poller is stuck.
+// longer than a receive takes that hangs: the poller is stuck. While too much is
+// in hand, pollers wait on purpose.
 func (c *Consumer) deaf(now time.Time) bool {
+	c.mu.Lock()
+	full := c.handRoom() < 1
+	c.mu.Unlock()
+	if full {
+		return false
+	}
 	limit := max(c.stallAfter(), c.cfg.ReceiveWait+receiveGrace+afterOutage)
 	for _, l := range c.lanes {
 		last := l.outage.received()

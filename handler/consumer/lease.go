@@ -209,7 +209,7 @@ func (f *flight) Fire(now time.Time) {
 		}
 		if f.ending(now) {
 			f.mu.Unlock()
-			f.shed(now)
+			f.shed()
 			return
 		}
 		f.beat(now)

@@ -174,7 +174,10 @@ func TestTooMuchInHandPausesReceiving(t *testing.T) {
 					}
 					return handler.Postpone(time.Hour, nil)
 				}, consumer.Config{Concurrency: 20})
-				pass(30 * time.Minute)
+				pass(29 * time.Minute)
+				w.c.Health() // asks whether messages wait
+				pass(time.Minute)
+				require.True(t, w.c.Health().Live(), "it waits on purpose")
 				require.InDelta(t, c.most, w.c.Stats().Parked, 20)
 				require.Zero(t, w.c.Stats().Released)
 				mu.Lock()

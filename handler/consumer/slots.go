@@ -152,10 +152,15 @@ func (c *Consumer) available() int {
 // their group, for their time, or for the provider to take their verdict. c.mu
 // is held.
 func (c *Consumer) room() int {
+	return min(c.handRoom(), c.maxUnsettled-c.unsettled())
+}
+
+// handRoom is room without the messages that wait for the provider. c.mu is held.
+func (c *Consumer) handRoom() int {
 	if c.handBytes >= maxHandBytes {
 		return 0
 	}
-	return min(c.maxWaiting-c.waiting, maxHand-c.waiting-c.reruns, c.maxUnsettled-c.unsettled())
+	return min(c.maxWaiting-c.waiting, maxHand-c.waiting-c.reruns)
 }
 
 // unsettled is how many messages wait for the provider to take their verdict.
