@@ -30,7 +30,11 @@ type Message struct {
 
 	// DedupeID is the sender's own identity for the message: a second message
 	// with it is a duplicate. SQS: the message deduplication ID of a FIFO
-	// queue, an attribute elsewhere. Empty is none.
+	// queue, and an attribute on every queue. Empty is none: package producer
+	// then makes one before the first try, which a received message has here. It
+	// stays the same in each delivery, in a dead-letter queue and after a
+	// redrive. A copy of a received message has it too: who makes several
+	// messages of one gives each its own, or clears it.
 	DedupeID string
 
 	// Delay is how long a sent message stays invisible. It is read when the

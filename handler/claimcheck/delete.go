@@ -125,11 +125,18 @@ func (d *Deleter) Observe(e handler.Event) {
 	if _, err := d.check.find(p); err != nil {
 		return // not ours to delete
 	}
+	if text := d.note(p); text != "" {
+		d.cfg.Logger.Warn(text, "bucket", p.bucket, "key", p.key)
+	}
+}
+
+// note has a body deleted. It returns what is to be logged, if anything: the
+// logger is the user's code, and is not called under the lock.
+func (d *Deleter) note(p *pointer) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.todo == nil {
-		d.cfg.Logger.Warn("a body stays: its message was acked after the deleter was closed", "bucket", p.bucket, "key", p.key)
-		return
+		return "a body stays: its message was acked after the deleter was closed"
 	}
 	select {
 	case d.todo <- p:
@@ -137,9 +144,10 @@ func (d *Deleter) Observe(e handler.Event) {
 	default:
 		if !d.behind {
 			d.behind = true
-			d.cfg.Logger.Warn("bodies stay: deleting them is slower than the messages come", "bucket", p.bucket, "key", p.key)
+			return "bodies stay: deleting them is slower than the messages come"
 		}
 	}
+	return ""
 }
 
 func (d *Deleter) delete(p *pointer) {
@@ -149,9 +157,13 @@ func (d *Deleter) delete(p *pointer) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), d.cfg.Timeout)
 	defer cancel()
-	err = b.Blob.Delete(ctx, p.key)
+	// The bucket's driver may be the user's, and its panic is nothing but a body
+	// that stays.
+	if panicked := invoke.Do(func() { err = b.Blob.Delete(ctx, p.key) }); panicked != nil {
+		err = panicked
+	}
 	if err != nil && gcerrors.Code(err) != gcerrors.NotFound { // a duplicate's ack was first
-		d.cfg.Logger.Warn("a body stays: it could not be deleted", "bucket", p.bucket, "key", p.key, "error", err)
+		d.cfg.Logger.Warn("a body stays: it could not be deleted", "bucket", p.bucket, "key", p.key, "error", invoke.Safe(err))
 	}
 }
 
