@@ -307,9 +307,10 @@ func (s *show) steal(ctx context.Context, n int) {
 
 // redrive brings letters back, in the background.
 func (s *show) redrive(ctx context.Context, o *redrive.Options) {
+	begin := time.Now()
 	mark := func(m *message) {
 		m.redriven++
-		m.redrivenAt, m.surely, m.dead = time.Now(), m.dead, false
+		m.redrivenAt, m.surely, m.dead = begin, m.dead, false
 		s.note(m, "redriven")
 	}
 	if o.Max > 0 || o.MaxRedrives > 0 {

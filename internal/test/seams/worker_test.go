@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -196,8 +197,9 @@ func (k *worker) outermost(next handler.Handler) handler.Handler {
 				r.cut = invoke.Is(err, handler.ErrStopped)
 				w.note(msg, "verdict: %v delay=%v postponed=%t", r.verdict.Action, r.verdict.Delay, r.verdict.Postponed)
 			}
-			// What no handler has seen is spent by nothing.
-			if d := r.delivery; d != nil && (r.verdict.Postponed || !r.reached && !panicked && r.verdict.Action == handler.Retry) {
+			// A postponement spends nothing, nor does what no handler has seen.
+			worked := slices.ContainsFunc(msg.effects, func(e effect) bool { return e.run == r })
+			if d := r.delivery; d != nil && !worked && (r.verdict.Postponed || !r.reached && !panicked && r.verdict.Action == handler.Retry) {
 				d.runs--
 			}
 		}()
