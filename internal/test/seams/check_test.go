@@ -1,6 +1,7 @@
 package seams
 
 import (
+	"slices"
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
@@ -73,6 +74,8 @@ func (w *world) excused(d *delivery) bool {
 	switch {
 	case d.lost || d.troubled || d.stolen || d.worker.killed:
 		return true
+	case w.p.queue == onSQS && w.byID[d.id] != nil && slices.ContainsFunc(w.byID[d.id].deliveries, func(o *delivery) bool { return o.stolen }):
+		return true // by its old receipt the one who lost it changes the new one's lease
 	case w.free():
 		return false
 	default:
@@ -92,7 +95,7 @@ func (w *world) behindLost(d *delivery) bool {
 			continue
 		}
 		for _, o := range other.deliveries {
-			if o.worker == d.worker && (o.troubled || o.stolen || !o.settled && !o.released && o.ends.Add(-slack).Before(d.releasedAt)) {
+			if o.worker == d.worker && (o.troubled || o.stolen || !o.settled && !o.released && o.ends.Add(-margin).Before(d.releasedAt)) {
 				return true
 			}
 		}
@@ -256,3 +259,7 @@ func reasonOf(m *handler.Message) string {
 	}
 	return d.Reason
 }
+
+// margin is how much earlier than a queue a consumer takes a lease for ended: the
+// SQS driver leaves a second, in which SQS counts.
+const margin = 1100 * time.Millisecond

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"time"
+	"unsafe"
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
@@ -146,7 +147,7 @@ func (x *wire) delivered(d drivers.Delivery, now time.Time) *delivery {
 	}
 	n := &delivery{receipt: d.Receipt, mid: d.Message.ID, worker: x.worker, attempt: d.Message.Attempt, at: now, ends: now.Add(lease), lost: true}
 	m := w.byID[string(d.Message.Body)]
-	w.byReceipt[d.Receipt] = n
+	w.byReceipt[d.Receipt], w.byBody[unsafe.SliceData(d.Message.Body)] = n, n
 	if m == nil {
 		w.find(ruleError, nil, "a message that nobody sent: %q", d.Message.Body)
 		return n

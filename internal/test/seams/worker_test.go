@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
@@ -231,13 +232,11 @@ func (k *worker) begin(m *handler.Message) (*message, *run) {
 		return nil, nil
 	}
 	r := &run{worker: k.name, by: k, attempt: m.Attempt, began: time.Now()}
-	for _, d := range msg.deliveries { // the latest of this worker
-		if d.worker == k && d.mid == m.ID && !d.lost {
-			r.delivery = d
-		}
-	}
-	if d := r.delivery; d != nil {
+	if d := w.byBody[unsafe.SliceData(m.Body)]; d != nil && d.worker == k {
+		r.delivery = d
 		d.runs++
+	} else {
+		w.find(ruleError, msg, "a handler on %s is called with a message that it was not given", k.name)
 	}
 	if k.killed {
 		r.ended, r.killed = r.began, true

@@ -134,6 +134,7 @@ type world struct {
 	calm      bool // for good: the end of the program
 	byID      map[string]*message
 	byReceipt map[string]*delivery
+	byBody    map[*byte]*delivery // by the memory of the body, which is the delivery's own
 	findings  []finding
 	log       []event
 	workers   []*worker
@@ -156,6 +157,7 @@ func newWorld(p *program) *world {
 		dice:      dice{rand.New(rand.NewPCG(p.seed, 77))},
 		byID:      map[string]*message{},
 		byReceipt: map[string]*delivery{},
+		byBody:    map[*byte]*delivery{},
 		healed:    make(chan struct{}),
 		gate:      newGate(),
 	}
