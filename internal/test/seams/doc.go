@@ -1,9 +1,12 @@
 // Package seams has no code of its own. Its test runs random, seeded programs of
 // faults over every queue: deploys and kills, lost and late answers, partial
 // failures, throttling, outages of the queue and of the idempotency store, lost
-// leases, steps of the clock, redrives, poison, and panics from every hook. A
+// leases, redrives, poison, and panics from every hook. A
 // checker then holds the history of each message against what the runtime and the
 // drivers promise.
+//
+// What this suite leaves to others: steps of the wall clock and suspends (package
+// internal/test/wallclock) and processes that are really killed (internal/crashtest).
 //
 // Programs run in virtual time (testing/synctest), so that each takes
 // milliseconds: the embedded engine, sqstest and the Pub/Sub fake all work in a

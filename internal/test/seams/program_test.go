@@ -68,7 +68,6 @@ const (
 	doNative    deed = "redrive"   // the provider's own
 	doSelective deed = "selective" // redrive of ours, n at most
 	doShrink    deed = "shrink"    // the queue's own lease is now d
-	doClock     deed = "clock"     // the wall clock steps by d
 	doWait      deed = "wait"
 )
 
@@ -210,7 +209,7 @@ func (p *program) step(r dice, groups int) step {
 	some := r.between(200*time.Millisecond, 3*p.lease)
 	for s.deed == "" {
 		switch d := pick(r, doDeploy, doDeploy, doDeploy, doKill, doKill, doFaults, doFaults, doFaults, doFaults, doCalm, doOutage, doHang,
-			doStoreDown, doGate, doNarrow, doSteal, doNative, doSelective, doShrink, doClock, doWait); d {
+			doStoreDown, doGate, doNarrow, doSteal, doNative, doSelective, doShrink, doWait); d {
 		case doFaults:
 			s.deed = d
 			for n := 1 + r.IntN(3); n > 0; n-- {
@@ -241,10 +240,6 @@ func (p *program) step(r dice, groups int) step {
 		case doShrink:
 			if p.queue == onSQS || p.queue == onSQSFIFO {
 				s.deed, s.d = d, time.Duration(pick(r, 2, 3, 5))*time.Second
-			}
-		case doClock:
-			if p.queue == onMem || p.queue == onSQLite {
-				s.deed, s.d = d, pick(r, -time.Hour, time.Hour, 3*time.Second, -3*time.Second, 20*time.Second)
 			}
 		default:
 			s.deed = d

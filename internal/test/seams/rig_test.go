@@ -36,9 +36,7 @@ type rig struct {
 	// strike has a part of each batch fail at the queue itself; nil where it
 	// cannot.
 	strike func(action string, percent int) (end func())
-	// clock steps; nil where there is none to step.
-	clock func(d time.Duration)
-	close func() error
+	close  func() error
 }
 
 // outside is what a rig needs that cannot be made in a bubble.

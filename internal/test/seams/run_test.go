@@ -202,10 +202,6 @@ func (s *show) step(ctx context.Context, i int) error {
 		if err := s.rig.shrink(ctx, x.d); err != nil {
 			return err
 		}
-	case doClock:
-		if s.rig.clock != nil {
-			s.rig.clock(x.d)
-		}
 	case doWait:
 		pass(x.d)
 	}
