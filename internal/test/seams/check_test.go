@@ -24,7 +24,7 @@ func (k *worker) checkStart(m *message, r *run) {
 		if other == r || !other.reached || !other.ended.IsZero() {
 			continue
 		}
-		if m.copies > 1 && !w.p.idempotent || stolen(other) || stolen(r) {
+		if m.copies > 1 && !w.p.idempotent || stolen(other) || stolen(r) || w.p.queue == onSQS && m.stolen() {
 			continue
 		}
 		w.find(ruleOverlap, m, "its handler begins on %v while it runs %v", r, other)
@@ -64,6 +64,13 @@ func (m *message) onlyOn(k *worker) bool {
 	return len(m.deliveries) > 0
 }
 
+// stolen is true for a message of which a lease was ended behind its holder's back.
+// On a standard SQS queue that holder changes the next one's lease by its old
+// receipt until it learns of it.
+func (m *message) stolen() bool {
+	return slices.ContainsFunc(m.deliveries, func(d *delivery) bool { return d.stolen })
+}
+
 func stolen(r *run) bool { return r.delivery != nil && r.delivery.stolen }
 
 // free is true where the queue does not count a release.
@@ -74,8 +81,8 @@ func (w *world) excused(d *delivery) bool {
 	switch {
 	case d.lost || d.troubled || d.stolen || d.worker.killed:
 		return true
-	case w.p.queue == onSQS && w.byID[d.id] != nil && slices.ContainsFunc(w.byID[d.id].deliveries, func(o *delivery) bool { return o.stolen }):
-		return true // by its old receipt the one who lost it changes the new one's lease
+	case w.p.queue == onSQS && w.byID[d.id] != nil && w.byID[d.id].stolen():
+		return true
 	case w.free():
 		return false
 	default:
