@@ -66,9 +66,10 @@ func (m *message) onlyOn(k *worker) bool {
 
 // stolen is true for a message of which a lease was ended behind its holder's back.
 // On a standard SQS queue that holder changes the next one's lease by its old
-// receipt until it learns of it.
+// receipt until it learns of it. So does one that gave a message back, did not get
+// the answer, and gives it back again.
 func (m *message) stolen() bool {
-	return slices.ContainsFunc(m.deliveries, func(d *delivery) bool { return d.stolen })
+	return slices.ContainsFunc(m.deliveries, func(d *delivery) bool { return d.stolen || d.unsure })
 }
 
 func stolen(r *run) bool { return r.delivery != nil && r.delivery.stolen }
@@ -102,7 +103,7 @@ func (w *world) behindLost(d *delivery) bool {
 			continue
 		}
 		for _, o := range other.deliveries {
-			if o.worker == d.worker && (o.troubled || o.stolen || !o.settled && !o.released && o.ends.Add(-margin).Before(d.releasedAt)) {
+			if o.worker == d.worker && (o.troubled || o.stolen || !o.settled && !o.released && o.ends.Add(-w.margin()).Before(d.releasedAt)) {
 				return true
 			}
 		}
@@ -267,6 +268,12 @@ func reasonOf(m *handler.Message) string {
 	return d.Reason
 }
 
-// margin is how much earlier than a queue a consumer takes a lease for ended: the
-// SQS driver leaves a second, in which SQS counts.
-const margin = 1100 * time.Millisecond
+// margin is how much earlier than a queue a consumer may take a lease for ended:
+// the SQS driver leaves a second, in which SQS counts, the Pub/Sub driver a part of
+// the lease.
+func (w *world) margin() time.Duration {
+	if w.p.queue == onPubSub {
+		return w.p.lease * 3 / 10
+	}
+	return 1100 * time.Millisecond
+}
