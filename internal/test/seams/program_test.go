@@ -177,9 +177,6 @@ func generate(queue string, seed uint64) *program {
 	if r.chance(25) {
 		p.hookFaults = 1 + r.IntN(20)
 	}
-	if !*flagAll {
-		p.hookFaults = 0
-	}
 	switch queue {
 	case onSQS:
 		p.ordered, p.dedupe = false, false

@@ -301,7 +301,7 @@ func (k *worker) perform(ctx context.Context, t *ticket, m *handler.Message, a a
 	case actKeep, actHook:
 		if a.kind == actHook {
 			m.Lease().OnExtend(func(time.Time) {
-				if k.w.roll(50) && *flagAll {
+				if k.w.roll(50) {
 					runtime.Goexit()
 				}
 				panic("the hook of OnExtend panics")
