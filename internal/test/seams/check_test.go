@@ -24,7 +24,7 @@ func (k *worker) checkStart(m *message, r *run) {
 		if other == r || !other.reached || !other.ended.IsZero() {
 			continue
 		}
-		if m.copies > 1 && !w.p.idempotent || stolen(other) || stolen(r) || w.p.queue == onSQS && m.stolen() {
+		if !w.p.idempotent && copies(other, r) || stolen(other) || stolen(r) || w.p.queue == onSQS && m.stolen() {
 			continue
 		}
 		w.find(ruleOverlap, m, "its handler begins on %v while it runs %v", r, other)
@@ -62,6 +62,12 @@ func (m *message) onlyOn(k *worker) bool {
 		}
 	}
 	return len(m.deliveries) > 0
+}
+
+// copies is true for runs of two copies of a message: a sender that did not get an
+// answer made them, or a redrive that could not delete what it had sent back.
+func copies(a, b *run) bool {
+	return a.delivery != nil && b.delivery != nil && a.delivery.mid != b.delivery.mid
 }
 
 // stolen is true for a message of which a lease was ended behind its holder's back.
