@@ -185,11 +185,20 @@ func (w *world) checkMessage(m *message) {
 	}
 	for _, d := range m.deliveries {
 		for _, e := range m.deliveries {
-			if e.mid == d.mid && d.acked && e.at.After(d.settledAt) {
+			if e.mid == d.mid && d.acked && e.at.After(d.settledAt) && w.newest(m, d) {
 				w.find(ruleOnce, m, "it was delivered at %v though its ack was taken at %v", e.at.Sub(w.begin), d.settledAt.Sub(w.begin))
 			}
 		}
 	}
+}
+
+// newest is true for a delivery that was the latest of its copy when it was
+// settled: by an older receipt a standard SQS queue deletes nothing, and says that
+// all is well.
+func (w *world) newest(m *message, d *delivery) bool {
+	return !slices.ContainsFunc(m.deliveries, func(o *delivery) bool {
+		return o.mid == d.mid && o.at.After(d.at) && !o.at.After(d.settledAt)
+	})
 }
 
 // checkLetter holds that a dead letter is one that a handler failed, or a fault,
