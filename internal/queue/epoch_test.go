@@ -28,6 +28,7 @@ func TestEpoch(t *testing.T) {
 		{"and back", "a", 160, -time.Hour, 60},
 		{"another process read a little earlier", "a", 99, 0, 0},
 		{"a reboot", "b", 5, time.Hour, 3600},
+		{"a reboot since which it was up for longer", "b", 500, time.Hour, 3600},
 		{"a reboot of a machine with no clock of its own", "b", 5, -1000 * time.Hour, 0},
 		{"another machine whose boot has the same name", "a", 1, time.Hour, 3600},
 	} {

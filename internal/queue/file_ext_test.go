@@ -14,9 +14,9 @@ import (
 	"github.com/sluice-go/sluice/internal/queue"
 )
 
-func openFile(t *testing.T, path string, o *queue.Options) *queue.SQLite {
+func openFile(t *testing.T, path string) *queue.SQLite {
 	t.Helper()
-	e, err := queue.OpenSQLite(t.Context(), path, o)
+	e, err := queue.OpenSQLite(t.Context(), path, nil)
 	require.NoError(t, err)
 	return e
 }
@@ -60,15 +60,15 @@ func TestForeignFilesAreLeftAlone(t *testing.T) {
 		{"an ID and no tables", "another program's", func(t *testing.T, path string) { sqlDo(t, path, "PRAGMA application_id = 7") }},
 		{"a version and no tables", "another program's", func(t *testing.T, path string) { sqlDo(t, path, "PRAGMA user_version = 7") }},
 		{"tables named as ours", "another program's", func(t *testing.T, path string) {
-			require.NoError(t, openFile(t, path, nil).Close())
+			require.NoError(t, openFile(t, path).Close())
 			sqlDo(t, path, "PRAGMA application_id = 0")
 		}},
 		{"a newer version", "version is 99", func(t *testing.T, path string) {
-			require.NoError(t, openFile(t, path, nil).Close())
+			require.NoError(t, openFile(t, path).Close())
 			sqlDo(t, path, "PRAGMA user_version = 99")
 		}},
 		{"no version", "version is 0", func(t *testing.T, path string) {
-			require.NoError(t, openFile(t, path, nil).Close())
+			require.NoError(t, openFile(t, path).Close())
 			sqlDo(t, path, "PRAGMA user_version = 0")
 		}},
 		{"text", "no SQLite file", func(t *testing.T, path string) {
@@ -121,7 +121,7 @@ func TestFileOfAKilledProcessIsOurs(t *testing.T) {
 	for _, also := range [][]string{{"", "-wal"}, {"", "-wal", "-shm"}} {
 		dir := t.TempDir()
 		from, to := filepath.Join(dir, "from.db"), filepath.Join(dir, "to.db")
-		e := openFile(t, from, nil)
+		e := openFile(t, from)
 		require.NoError(t, e.Create(t.Context(), "q", queue.Config{}))
 		_, err := e.Send(t.Context(), "q", text("x"))
 		require.NoError(t, err)
@@ -131,7 +131,7 @@ func TestFileOfAKilledProcessIsOurs(t *testing.T) {
 			require.NoError(t, os.WriteFile(to+suffix, b, 0o600))
 		}
 		require.NoError(t, e.Close())
-		e = openFile(t, to, nil)
+		e = openFile(t, to)
 		s, err := e.Stats(t.Context(), "q")
 		require.NoError(t, err)
 		require.EqualValues(t, 1, s.Visible)
@@ -151,7 +151,7 @@ func TestLostFileIsNoticed(t *testing.T) {
 			func(path string) error { return os.Rename(path+".old", path) }},
 		{"replaced", func(t *testing.T, path string) {
 			require.NoError(t, os.Rename(path, path+".old"))
-			e := openFile(t, path, nil)
+			e := openFile(t, path)
 			require.NoError(t, e.Create(t.Context(), "q", queue.Config{}))
 			require.NoError(t, e.Close())
 		}, nil},
@@ -167,7 +167,7 @@ func TestLostFileIsNoticed(t *testing.T) {
 			ctx := t.Context()
 			path := filepath.Join(t.TempDir(), "d", "queues.db")
 			require.NoError(t, os.Mkdir(filepath.Dir(path), 0o700))
-			e := openFile(t, path, nil)
+			e := openFile(t, path)
 			require.NoError(t, e.Create(ctx, "q", queue.Config{}))
 			_, err := e.Send(ctx, "q", text("x"))
 			require.NoError(t, err)

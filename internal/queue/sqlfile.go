@@ -108,7 +108,7 @@ func (h *header) check() (empty bool, err error) {
 func probe(ctx context.Context, path string, s *SQLite) error {
 	info, err := os.Stat(path)
 	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
-		return nil //nolint:nilerr // there is nothing yet; opening tells what is wrong
+		return nil // there is nothing yet, or opening reports what is wrong
 	}
 	params := url.Values{"mode": {"ro"}, "_pragma": {"busy_timeout(5000)"}}
 	real, err := filepath.EvalSymlinks(path)
