@@ -187,7 +187,7 @@ func TestAStoreThatIsDownCostsNoAttempt(t *testing.T) {
 				var mu sync.Mutex
 				effects := map[string]int{}
 				start := time.Now()
-				first := time.Duration(0)
+				first, attempts := time.Duration(0), 0
 				received := &counting{Source: p.source}
 				w, err := consumer.New(received, stack.Handler(handler.HandlerFunc(func(_ context.Context, m *handler.Message) error {
 					mu.Lock()
@@ -196,6 +196,7 @@ func TestAStoreThatIsDownCostsNoAttempt(t *testing.T) {
 						first = time.Since(start)
 					}
 					effects[string(m.Body)]++
+					attempts = max(attempts, m.Attempt)
 					return nil
 				})), &consumer.Config{Gates: stack.Gates(), Logger: slog.New(slog.DiscardHandler)})
 				require.NoError(t, err)
@@ -219,6 +220,7 @@ func TestAStoreThatIsDownCostsNoAttempt(t *testing.T) {
 				for body, times := range effects {
 					require.Equal(t, 1, times, body)
 				}
+				require.Equal(t, 1, attempts, "the outage has cost an attempt")
 				require.GreaterOrEqual(t, first, down)
 				require.Less(t, first, down+40*time.Second)
 

@@ -85,8 +85,10 @@ func TestCleanupLeavesWhatIsBeingMarked(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- h.Handle(context.Background(), &handler.Message{ID: "order"}) }()
 	<-inside
-	n, err := s.Cleanup(t.Context(), 0)
-	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	n, err := s.Cleanup(ctx, 0)
+	require.NoError(t, err, "it waits for the handler")
 	require.EqualValues(t, 1, n, "the other one")
 	close(leave)
 	require.NoError(t, <-done)

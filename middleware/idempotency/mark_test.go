@@ -1,0 +1,108 @@
+package idempotency_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/middleware/idempotency"
+)
+
+// A message that was handled while the store could not take its mark is marked when
+// it comes again, and not handled again, even if its claim has ended meanwhile.
+func TestWhatWasHandledIsMarkedLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		runs := 0
+		s := failing("complete", 1<<20)
+		h := guard(t, s, nil, func(context.Context, *handler.Message) error { runs++; return nil })
+		v := handler.VerdictOf(h.Handle(t.Context(), leased("a", time.Minute)))
+		require.True(t, v.Postponed, "it has spent an attempt")
+		time.Sleep(10 * time.Minute) //nolint:forbidigo // the claim ends
+		s.fail["complete"].Store(0)
+		require.NoError(t, h.Handle(t.Context(), leased("a", time.Minute)))
+		require.Equal(t, 1, runs)
+		require.NoError(t, h.Handle(t.Context(), leased("a", time.Minute)), "it is marked")
+		require.Equal(t, 1, runs)
+	})
+}
+
+// strict is a store across a network: it fails with its context.
+type strict struct{ idempotency.Store }
+
+func (s strict) Complete(ctx context.Context, key, token string, result []byte, ttl time.Duration) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return s.Store.Complete(ctx, key, token, result, ttl)
+}
+
+// A handler that overran its lease and succeeded is marked if nobody has taken its
+// claim over.
+func TestALateSuccessIsMarked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		runs := 0
+		h := guard(t, strict{new(idempotency.Memory)}, nil, func(context.Context, *handler.Message) error {
+			if runs++; runs == 1 {
+				time.Sleep(1500 * time.Millisecond) //nolint:forbidigo // longer than the lease
+			}
+			return nil
+		})
+		_ = h.Handle(t.Context(), leased("a", time.Second))
+		require.NoError(t, h.Handle(t.Context(), leased("a", time.Second)))
+		require.Equal(t, 1, runs)
+	})
+}
+
+// A handler that was cancelled because its claim was lost has not failed.
+func TestALostClaimIsNoFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := new(idempotency.Memory)
+		h := guard(t, s, nil, func(ctx context.Context, m *handler.Message) error {
+			time.Sleep(time.Minute)                                   //nolint:forbidigo // outlives its claim
+			require.NoError(t, m.Lease().Extend(ctx, 30*time.Second)) // too late
+			<-ctx.Done()
+			return handler.Reject(context.Cause(ctx))
+		})
+		m := leased("a", 30*time.Second)
+		done := make(chan error, 1)
+		go func() { done <- h.Handle(t.Context(), m) }()
+		time.Sleep(32 * time.Second) //nolint:forbidigo // moves the bubble's clock
+		_, err := s.Claim(t.Context(), idempotency.StoreKey(m.Origin().Queue, "a"), "other", time.Hour)
+		require.NoError(t, err)
+		got := <-done
+		require.ErrorIs(t, got, idempotency.ErrClaimLost)
+		require.True(t, handler.VerdictOf(got).Postponed)
+	})
+}
+
+// slow answers a claim after the lease was extended.
+type slow struct {
+	idempotency.Store
+	m *handler.Message
+}
+
+func (s *slow) Claim(ctx context.Context, key, token string, ttl time.Duration) (idempotency.Claim, error) {
+	c, err := s.Store.Claim(ctx, key, token, ttl)
+	return c, errors.Join(err, s.m.Lease().Extend(ctx, time.Hour))
+}
+
+// A lease that is extended while the claim is made takes the claim along.
+func TestAnExtensionDuringTheClaimRenewsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := leased("a", 10*time.Second)
+		store := new(idempotency.Memory)
+		h := guard(t, &slow{store, m}, nil, func(ctx context.Context, m *handler.Message) error {
+			time.Sleep(time.Minute) //nolint:forbidigo // moves the bubble's clock
+			c, err := store.Claim(ctx, idempotency.StoreKey(m.Origin().Queue, "a"), "other", time.Nanosecond)
+			require.NoError(t, err)
+			require.Equal(t, idempotency.InProgress, c.State)
+			return nil
+		})
+		require.NoError(t, h.Handle(t.Context(), m))
+	})
+}
