@@ -24,7 +24,9 @@
 //	                    otel middleware is around this handler, otherwise the
 //	                    sender's
 //
-// What is too long for the environment is left out, and that is logged. Exit
+// What is too long for the environment is left out, and that is logged. A command
+// that can't be started (its file is missing, there is no memory) has not had the
+// message, which is postponed; [Handler.Gate] holds back receiving meanwhile. Exit
 // status 0 acks; 65 rejects, with the end of standard error as the reason;
 // anything else (75 by convention) retries, and so does a signal.
 //

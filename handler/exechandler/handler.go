@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"os/exec"
 	"slices"
+	"syscall"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/reach"
 )
 
 // exitReject is the exit status that rejects a message: EX_DATAERR of sysexits.
@@ -22,8 +24,9 @@ type Handler struct {
 	words  []string
 	config Config
 	// now ends when running commands are to be killed at once.
-	now  context.Context
-	kill context.CancelFunc
+	now   context.Context
+	kill  context.CancelFunc
+	reach *reach.Gate
 }
 
 var _ handler.Handler = (*Handler)(nil)
@@ -37,9 +40,17 @@ func New(command []string, config *Config) (*Handler, error) {
 		return nil, fmt.Errorf("exechandler: %w", err)
 	}
 	h := &Handler{path: path, words: slices.Clone(command), config: config.withDefaults()}
+	h.reach = reach.New("command "+command[0], h.config.Logger)
 	h.now, h.kill = context.WithCancel(context.Background())
 	return h, nil
 }
+
+// Gate returns a gate for the consumer ([consumer.Config].Gates) that holds back
+// receiving while the command can't be started, as when its file is missing. It lets
+// a message through now and then to try.
+//
+// [consumer.Config]: https://pkg.go.dev/github.com/sluice-go/sluice/handler/consumer#Config
+func (h *Handler) Gate() handler.Gate { return h.reach }
 
 // Kill kills the commands that are running, with SIGKILL and without waiting for
 // them, and from then on those that are started. It may be called at any time,
@@ -50,6 +61,10 @@ func (h *Handler) Kill() { h.kill() }
 // SIGTERM and then SIGKILL; Handle returns once it has ended. What ended with
 // status 0 or 65 all the same keeps its verdict.
 func (h *Handler) Handle(ctx context.Context, m *handler.Message) error {
+	if wait, ok := h.reach.Enter(); !ok {
+		return handler.Postpone(wait, h.reach.Err())
+	}
+	defer h.reach.Left()
 	c := exec.CommandContext(ctx, h.path)
 	c.Args = h.words
 	c.Dir = h.config.Dir
@@ -63,8 +78,20 @@ func (h *Handler) Handle(ctx context.Context, m *handler.Message) error {
 	err := h.run(ctx, c)
 	stdout.flush()
 	stderr.flush()
+	if c.ProcessState == nil && ctx.Err() == nil && h.now.Err() == nil && !ofTheMessage(err) {
+		return handler.Postpone(h.reach.Failed(err), fmt.Errorf("run %s: %w", c.Args[0], err))
+	}
+	h.reach.Reached()
 	return verdict(ctx, c, err, stderr.tail.String())
 }
+
+// ofTheMessage reports whether a command could not be started because of the
+// message: what it puts into the environment is too long.
+func ofTheMessage(err error) bool {
+	return errors.Is(err, errTooLong) || errors.Is(err, syscall.EINVAL)
+}
+
+const errTooLong = syscall.E2BIG
 
 // verdict reads the verdict out of a command's end.
 func verdict(ctx context.Context, c *exec.Cmd, err error, said string) error {

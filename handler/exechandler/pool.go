@@ -74,7 +74,7 @@ func (p *Pool) Kill() { p.kill() }
 // Close ends the workers: it waits for those that have a message, and gives the
 // others the end of their input, then SIGTERM, then SIGKILL. It returns when
 // there are none left. The error is always nil. Messages that come later are
-// retried. It may be called twice.
+// postponed. It may be called twice.
 func (p *Pool) Close() error {
 	p.once.Do(func() {
 		close(p.closing)
@@ -110,14 +110,19 @@ func (p *Pool) Handle(ctx context.Context, m *handler.Message) error {
 	}
 	w, err := p.acquire(ctx)
 	if err != nil {
-		return fmt.Errorf("%s: no worker: %w", p.words[0], err)
+		err = fmt.Errorf("%s: no worker: %w", p.words[0], err)
+		if ctx.Err() != nil {
+			return err
+		}
+		// No worker has had the message.
+		return handler.Postpone(p.restart.left(), err)
 	}
 	answered, more, verdict := w.handle(ctx, m, text)
 	switch {
 	case answered:
 		p.restart.answered()
 	case ctx.Err() == nil && p.now.Err() == nil:
-		p.restart.failed()
+		p.restart.failed(verdict)
 	}
 	if !more || p.config.MaxMessages > 0 && w.handled >= p.config.MaxMessages {
 		go p.retire(w)
@@ -146,7 +151,7 @@ func (p *Pool) acquire(ctx context.Context) (*worker, error) {
 		}
 		if fault {
 			w.log.Warn("a worker is replaced", "error", w.explain(err))
-			p.restart.failed()
+			p.restart.failed(err)
 		}
 		w.retire(p.config.StopGrace)
 	}
@@ -156,7 +161,7 @@ func (p *Pool) acquire(ctx context.Context) (*worker, error) {
 	}
 	w, err := startWorker(p.now, p.path, p.words, &p.config.Config)
 	if err != nil {
-		p.restart.failed()
+		p.restart.failed(err)
 		<-p.slots
 		return nil, err
 	}

@@ -2,10 +2,12 @@ package exechandler
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // gateAfter is how many failures in a row, without an answer between them, hold
@@ -20,14 +22,33 @@ type restart struct {
 
 	mu       sync.Mutex
 	failures int       // in a row
+	cause    error     // the last of them
 	next     time.Time // not before this is a worker started
 	reopened chan struct{}
 }
 
-var _ handler.Gate = (*restart)(nil)
+var _ handler.GateReason = (*restart)(nil)
+
+// Reason implements handler.GateReason.
+func (r *restart) Reason() string {
+	r.mu.Lock()
+	cause, failures := r.cause, r.failures
+	r.mu.Unlock()
+	if failures < gateAfter {
+		return ""
+	}
+	return fmt.Sprintf("workers have failed %d times in a row: %s", failures, invoke.Text(cause))
+}
+
+// left returns how long it is until a worker may be started.
+func (r *restart) left() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return max(time.Until(r.next), r.least)
+}
 
 // failed counts a failure, and puts the next start off.
-func (r *restart) failed() {
+func (r *restart) failed(cause error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delay := r.least
@@ -39,6 +60,7 @@ func (r *restart) failed() {
 		delay *= 2
 	}
 	r.failures++
+	r.cause = cause
 	r.next = time.Now().Add(min(delay, r.most))
 }
 

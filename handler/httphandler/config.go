@@ -3,6 +3,7 @@ package httphandler
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -49,8 +50,15 @@ type Config struct {
 	Header http.Header
 
 	// Transport makes the requests. Nil is one like the standard library's,
-	// which obeys HTTP_PROXY and its like, with Concurrency connections kept.
+	// which obeys HTTP_PROXY and its like, with Concurrency connections kept. It
+	// finds out a connection that has died in silence within a minute: an HTTP/2
+	// connection by pings, one of HTTP/1 by TCP's own means, which do not see
+	// through a proxy that goes on acknowledging.
 	Transport http.RoundTripper
+
+	// Logger gets a record when the endpoint can't be reached, and when it can
+	// again. Nil means slog.Default().
+	Logger *slog.Logger
 
 	// Now is the clock for Retry-After dates and signatures. It is called
 	// concurrently. Nil means time.Now.

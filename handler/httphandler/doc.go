@@ -31,7 +31,12 @@
 //	any other 4xx              reject, with the answer's beginning as the reason
 //	1xx (101), 3xx, others     retry: redirects are not followed, since a
 //	                           redirected POST would often become a GET
+//	no connection              postponed: no attempt is spent
 //	no answer                  retry
+//
+// While no connection can be made, messages wait and [Handler.Gate] holds back
+// receiving; one message tries after each pause, of up to 30 seconds. A request that
+// finds its kept connection closed is made once more, over another.
 //
 // An answer's status decides, even if its body then breaks off. Whether an
 // endpoint that gave no answer did its work is unknown, so it gets the message

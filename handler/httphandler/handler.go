@@ -3,15 +3,20 @@ package httphandler
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/reach"
 )
 
 const (
@@ -32,6 +37,9 @@ type Handler struct {
 	url    string
 	config Config
 	client *http.Client
+	reach  *reach.Gate
+	// traced is true if the transport tells which requests got a connection.
+	traced bool
 }
 
 // New returns a handler that posts to an http:// or https:// URL. A user and
@@ -50,17 +58,22 @@ func New(rawURL string, config *Config) (*Handler, error) {
 	}
 	c := config.withDefaults()
 	if c.Transport == nil {
-		t := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert,forbidigo // the standard library's own; the copy is ours
-		// Of its own accord it keeps two a host, and would open a connection for
-		// nearly every message.
-		t.MaxIdleConns, t.MaxIdleConnsPerHost = c.Concurrency, c.Concurrency
-		c.Transport = t
+		c.Transport = newTransport(c.Concurrency)
 	}
-	return &Handler{url: rawURL, config: c, client: &http.Client{
+	_, traced := c.Transport.(*http.Transport)
+	gate := reach.New("endpoint "+u.Redacted(), c.Logger)
+	return &Handler{url: rawURL, config: c, reach: gate, traced: traced, client: &http.Client{
 		Transport:     c.Transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }
+
+// Gate returns a gate for the consumer ([consumer.Config].Gates) that holds back
+// receiving while the endpoint can't be reached. It lets a message through now and
+// then to try.
+//
+// [consumer.Config]: https://pkg.go.dev/github.com/sluice-go/sluice/handler/consumer#Config
+func (h *Handler) Gate() handler.Gate { return h.reach }
 
 // Close closes the connections that no request uses. The handler can still be
 // used, and opens new ones. The error is always nil.
@@ -71,6 +84,10 @@ func (h *Handler) Close() error {
 
 // Handle implements [handler.Handler].
 func (h *Handler) Handle(ctx context.Context, m *handler.Message) error {
+	if wait, ok := h.reach.Enter(); !ok {
+		return handler.Postpone(wait, h.reach.Err())
+	}
+	defer h.reach.Left()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if h.config.Timeout > 0 {
@@ -90,32 +107,64 @@ func (h *Handler) Handle(ctx context.Context, m *handler.Message) error {
 			return fmt.Errorf("sign: %w", err)
 		}
 	}
+	// A request that finds the connection closed, on which another was answered
+	// before, is made again by the transport. For a POST it does so only if this
+	// header is there; empty, it is not sent.
+	if r.Header["X-Idempotency-Key"] == nil {
+		r.Header["X-Idempotency-Key"] = []string{}
+	}
+	var got atomic.Bool // a connection: from then on the endpoint may have the message
+	r = r.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { got.Store(true) }}))
 	answer, err := h.client.Do(r)
 	if err != nil {
-		return h.unanswered(ctx, err)
+		return h.unanswered(ctx, err, h.traced && !got.Load())
 	}
+	h.reach.Reached()
 	defer answer.Body.Close()
 	defer time.AfterFunc(answerPatience, func() { cancel(nil) }).Stop()
 	said := readAnswer(answer.Body)
 	return h.verdict(answer.StatusCode, answer.Header.Get("Retry-After"), said)
 }
 
-// unanswered is the error of a request that had no answer.
-func (h *Handler) unanswered(ctx context.Context, err error) error {
+// unanswered is the error of a request that had no answer. If the endpoint can't have
+// had the message, that is no failure of the message.
+func (h *Handler) unanswered(ctx context.Context, err error, unreached bool) error {
 	var ue *url.Error
 	if errors.As(err, &ue) {
 		err = ue.Err // without the URL, which may have a password
 	}
-	switch cause := context.Cause(ctx); {
+	cause := context.Cause(ctx)
+	timedOut := errors.Is(cause, errTimeout)
+	if timedOut {
+		// The connection may be dead. One of HTTP/2 would be used for ever.
+		h.client.CloseIdleConnections()
+	}
+	if (cause == nil || timedOut) && (unreached || noConnection(err)) {
+		if timedOut {
+			err = fmt.Errorf("no connection within %v: %w", h.config.Timeout, err)
+		}
+		return handler.Postpone(h.reach.Failed(err), fmt.Errorf("POST: %w", err))
+	}
+	switch {
 	case cause == nil:
 		return fmt.Errorf("POST: %w", err)
-	case errors.Is(cause, errTimeout):
+	case timedOut:
 		return fmt.Errorf("POST: no answer within %v: %w", h.config.Timeout, context.DeadlineExceeded)
 	case errors.Is(err, cause):
 		return fmt.Errorf("POST: %w", err)
 	default:
 		return fmt.Errorf("POST: %w: %w", err, cause)
 	}
+}
+
+// noConnection reports whether err is that no connection could be made.
+func noConnection(err error) bool {
+	var (
+		op   *net.OpError
+		name *net.DNSError
+		cert *tls.CertificateVerificationError
+	)
+	return errors.As(err, &op) && op.Op == "dial" || errors.As(err, &name) || errors.As(err, &cert)
 }
 
 // readAnswer returns the beginning of an answer's body on one line. What cannot

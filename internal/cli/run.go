@@ -88,6 +88,9 @@ is handled, or without telemetry those of the message. A 2xx answer acks; 408,
 has it; any other 4xx rejects with the beginning of the answer as the reason.
 Redirects are not followed: they retry.
 
+While a command can't be started or an endpoint can't be connected to, nobody has
+had the message: it waits, spends no attempt, and nothing more is received.
+
 With --http-secret-env requests are signed by Standard Webhooks, with the headers
 webhook-id (the dedupe ID, or the message's), webhook-timestamp and
 webhook-signature: "v1," and the base64 of the HMAC-SHA256 of "id.timestamp.body".

@@ -38,7 +38,9 @@ func newStopper(ctx context.Context, signals <-chan os.Signal, exit func(code in
 	if signals == nil {
 		own := make(chan os.Signal, 3)
 		for _, sig := range stopSignals {
-			if !signal.Ignored(sig) { // as by nohup
+			// nohup has SIGHUP ignored. Shells ignore SIGINT for what they start in the
+			// background, and yet it is sent to end it.
+			if sig != syscall.SIGHUP || !signal.Ignored(sig) {
 				signal.Notify(own, sig)
 			}
 		}

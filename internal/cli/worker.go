@@ -74,7 +74,7 @@ func (a *app) work(f *workFlags, concurrency int) (*work, error) {
 		if err != nil {
 			return nil, usage("--exec: %w", err)
 		}
-		return &work{Handler: h, kill: h.Kill, close: func() error { return nil }}, nil
+		return &work{Handler: h, gates: []handler.Gate{h.Gate()}, kill: h.Kill, close: func() error { return nil }}, nil
 	}
 	p, err := exechandler.NewPool(words, &exechandler.PoolConfig{Config: config, Workers: concurrency, MaxMessages: f.workerMessages})
 	if err != nil {
@@ -86,7 +86,7 @@ func (a *app) work(f *workFlags, concurrency int) (*work, error) {
 func (a *app) httpWork(f *workFlags, concurrency int) (*work, error) {
 	// Only --timeout limits a request: an endpoint may work for as long as its
 	// message's lease is kept.
-	config := httphandler.Config{Concurrency: concurrency, Timeout: -1}
+	config := httphandler.Config{Concurrency: concurrency, Timeout: -1, Logger: a.log}
 	if name := f.httpSecretEnv; name != "" {
 		// Several while one is rotated: neither base64 nor the prefix has spaces
 		// or commas.
@@ -104,7 +104,7 @@ func (a *app) httpWork(f *workFlags, concurrency int) (*work, error) {
 	if err != nil {
 		return nil, usage("--http: %w", err)
 	}
-	return &work{Handler: h, kill: func() {}, close: h.Close}, nil
+	return &work{Handler: h, gates: []handler.Gate{h.Gate()}, kill: func() {}, close: h.Close}, nil
 }
 
 // follow has the work killed when now ends, until the function that it returns is

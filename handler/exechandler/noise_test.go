@@ -1,0 +1,118 @@
+package exechandler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/handler"
+)
+
+func script(t *testing.T, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "command")
+	require.NoError(t, os.WriteFile(name, []byte("#!/bin/sh\n"+text+"\n"), 0o700)) //nolint:gosec // it is run
+	return name
+}
+
+// A command that is missing for a moment, as while it is deployed, has not had the
+// message: that is postponed, and receiving stops until the command can be started.
+func TestACommandThatIsMissingSpendsNothing(t *testing.T) {
+	for _, how := range []string{"command", "worker"} {
+		t.Run(how, func(t *testing.T) {
+			name := script(t, `while read -r line; do echo '{"verdict":"ack"}'; done; exit 0`)
+			var h handler.Handler
+			var gate handler.GateReason
+			config := Config{Logger: slog.New(slog.DiscardHandler)}
+			if how == "command" {
+				one, err := New([]string{name}, &config)
+				require.NoError(t, err)
+				h, gate = one, one.Gate().(handler.GateReason)
+			} else {
+				p, err := NewPool([]string{name}, &PoolConfig{Config: config, Workers: 1, MaxMessages: 1, MinRestart: time.Millisecond, MaxRestart: 20 * time.Millisecond})
+				require.NoError(t, err)
+				defer p.Close()
+				h, gate = p, p.Gate().(handler.GateReason)
+			}
+			handle := func() handler.Verdict {
+				return handler.VerdictOf(h.Handle(context.Background(), &handler.Message{ID: "1", Body: []byte("x"), Attempt: 1}))
+			}
+			require.Equal(t, handler.Ack, handle().Action)
+			require.NoError(t, os.Rename(name, name+".away"))
+			closed := false
+			for range 20 {
+				v := handle()
+				require.True(t, v.Postponed, "%v", v.Err)
+				require.Positive(t, v.Delay)
+				n, _ := gate.Admit(5)
+				closed = closed || n == 0
+			}
+			require.True(t, closed, "receiving goes on")
+			require.Contains(t, gate.Reason(), "no such file")
+			require.NoError(t, os.Rename(name+".away", name))
+			require.Eventually(t, func() bool { return handle().Action == handler.Ack }, 20*time.Second, 10*time.Millisecond)
+			n, _ := gate.Admit(5)
+			require.Equal(t, 5, n)
+			require.Empty(t, gate.Reason())
+		})
+	}
+}
+
+// What a command does once it was started is its verdict, as ever.
+func TestACommandThatFailsHasHadTheMessage(t *testing.T) {
+	h, err := New([]string{script(t, "exit 75")}, &Config{Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	for range 5 {
+		v := handler.VerdictOf(h.Handle(context.Background(), &handler.Message{ID: "1"}))
+		require.Equal(t, handler.Retry, v.Action)
+		require.False(t, v.Postponed)
+	}
+	n, _ := h.Gate().Admit(5)
+	require.Equal(t, 5, n)
+}
+
+type badLog struct {
+	slog.Handler
+	fail func()
+}
+
+func (b badLog) Enabled(context.Context, slog.Level) bool  { b.fail(); return true }
+func (b badLog) Handle(context.Context, slog.Record) error { b.fail(); return nil }
+func (b badLog) WithAttrs([]slog.Attr) slog.Handler        { return b }
+
+// A command's output is logged by goroutines of the standard library's: a logger that
+// panics there would end the process.
+func TestALoggerThatFails(t *testing.T) {
+	for how, fail := range map[string]func(){
+		"value": func() { panic("boom") }, "error": func() { panic(errors.New("boom")) }, "goexit": runtime.Goexit,
+	} {
+		t.Run(how, func(t *testing.T) {
+			config := Config{Logger: slog.New(badLog{slog.DiscardHandler, fail})}
+			h, err := New([]string{script(t, "echo out; echo err >&2")}, &config)
+			require.NoError(t, err)
+			require.NoError(t, h.Handle(t.Context(), &handler.Message{ID: "1"}))
+			p, err := NewPool([]string{script(t, `while read -r line; do echo err >&2; echo '{"verdict":"ack"}'; done`)}, &PoolConfig{Config: config, Workers: 1})
+			require.NoError(t, err)
+			defer p.Close()
+			for range 3 {
+				require.NoError(t, p.Handle(t.Context(), &handler.Message{ID: "1"}))
+			}
+		})
+	}
+}
+
+// A message that makes the environment too large is at fault itself.
+func TestAMessageThatCannotBePassedOn(t *testing.T) {
+	require.True(t, ofTheMessage(fmt.Errorf("fork/exec: %w", errTooLong)))
+	require.False(t, ofTheMessage(os.ErrNotExist))
+	require.True(t, strings.Contains(errTooLong.Error(), "long"))
+}
