@@ -193,3 +193,9 @@ func BenchmarkLog(b *testing.B) {
 type discard struct{}
 
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
+
+func TestALevelThatPanicsChangesNoVerdict(t *testing.T) {
+	h := handler.Chain(handler.HandlerFunc(func(context.Context, *handler.Message) error { return nil }),
+		log.New(&log.Config{Level: func(error) slog.Level { panic("boom") }}))
+	require.NotPanics(t, func() { require.NoError(t, h.Handle(t.Context(), &handler.Message{})) })
+}
