@@ -352,7 +352,7 @@ func TestALostLeaseAmongTheWaitingIsNotOvertaken(t *testing.T) {
 				require.Zero(t, w.c.Stats().Released)
 			}
 			w.c.Abort()
-			_ = <-w.done
+			<-w.ended
 		})
 	}
 }

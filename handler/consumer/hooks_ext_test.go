@@ -88,7 +88,9 @@ func TestUserCodeThatFails(t *testing.T) {
 		"on extend": func(_ *consumer.Config, f *failing) handler.HandlerFunc {
 			return func(ctx context.Context, m *handler.Message) error {
 				m.Lease().OnExtend(func(time.Time) { f.fail() })
-				return m.Lease().Extend(ctx, time.Minute)
+				err := m.Lease().Extend(ctx, time.Minute)
+				<-time.After(time.Second) // the function is called meanwhile
+				return err
 			}
 		},
 		"decode": func(_ *consumer.Config, f *failing) handler.HandlerFunc {

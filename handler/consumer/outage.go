@@ -114,7 +114,6 @@ func (l *lane) recovered() {
 	if ended.tries == 0 {
 		return
 	}
-	l.c.progressed(now) // until now there was nothing to be done
 	l.c.log.Info("receiving works again", "queue", l.caps.Queue, "after", now.Sub(ended.since), "failures", ended.tries, "error", ended.err)
 }
 

@@ -38,7 +38,7 @@ func TestAnOrderedQueueUsesAllSlots(t *testing.T) {
 				require.EqualValues(t, concurrency, most.Load())
 				require.Greater(t, int(done.Load()), concurrency*60*9/10)
 				w.c.Abort()
-				_ = <-w.done
+				<-w.ended
 			})
 		})
 	}
@@ -65,7 +65,7 @@ func TestGroupsThatWaitLeaveTheOthersAlone(t *testing.T) {
 		<-time.After(30 * time.Second)
 		require.EqualValues(t, 400, done.Load(), "20 slots for 20 s")
 		w.c.Abort()
-		_ = <-w.done
+		<-w.ended
 	})
 }
 

@@ -66,7 +66,7 @@ func New() *Heap {
 // moment, so that a later step of that clock does not move it.
 func (h *Heap) Set(it *Item, at time.Time) {
 	t := int64(at.Sub(h.base))
-	if at == at.Round(0) { // Round takes the monotonic part away: there is none
+	if at == at.Round(0) { //nolint:staticcheck // Equal ignores the monotonic part, which is what Round takes away
 		now := time.Now()
 		t = int64(now.Add(at.Sub(now)).Sub(h.base))
 	}
