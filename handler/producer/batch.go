@@ -207,7 +207,9 @@ func noneAgain(n int) []bool { return make([]bool, n) }
 // panic.
 func codeOf(err error) drivers.Code {
 	code := drivers.Unclassified
-	invoke.Do(func() { code = drivers.CodeOf(err) })
+	if invoke.Do(func() { code = drivers.CodeOf(err) }) != nil {
+		return drivers.Unclassified
+	}
 	return code
 }
 
