@@ -58,10 +58,10 @@ func TestEveryReceiveAsksForItsLease(t *testing.T) {
 // A change of the queue's visibility timeout is noticed, and followed by the next
 // receives. What fails to be read changes nothing.
 func TestAChangedVisibilityTimeoutIsFollowed(t *testing.T) {
-	lost := func() (*awssqs.ChangeMessageVisibilityBatchOutput, error) {
+	lost := func() *awssqs.ChangeMessageVisibilityBatchOutput {
 		return &awssqs.ChangeMessageVisibilityBatchOutput{Failed: []types.BatchResultErrorEntry{{
 			Id: aws.String("0"), Code: aws.String("ReceiptHandleIsInvalid"), SenderFault: true,
-		}}}, nil
+		}}}
 	}
 	for _, c := range []struct {
 		name       string
@@ -90,7 +90,7 @@ func TestAChangedVisibilityTimeoutIsFollowed(t *testing.T) {
 				src := openSource(t, s, &sqs.Config{VisibilityTimeout: c.configured})
 				if c.lost {
 					s.change = func(*awssqs.ChangeMessageVisibilityBatchInput) (*awssqs.ChangeMessageVisibilityBatchOutput, error) {
-						return lost()
+						return lost(), nil
 					}
 					require.ErrorIs(t, src.Extend(t.Context(), []drivers.Extension{{Receipt: "r", By: time.Minute}})[0], drivers.ErrLeaseLost)
 				}
