@@ -150,7 +150,7 @@ func TestAMessageFindsTheStoreUpAgain(t *testing.T) {
 		_, entered := g.Enter(t.Context())
 		require.False(t, entered)
 		s.set(nil)
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) //nolint:forbidigo // moves the bubble's clock
 		probes, _ := s.asked()
 		require.Equal(t, 1, probes, "a gate that nobody uses does nothing")
 		_, entered = g.Enter(t.Context())
@@ -166,12 +166,12 @@ func TestAProbeThatHangsCountsAsFailed(t *testing.T) {
 		g := storegate.New(storegate.Config{Name: "store", Probe: s.probe, Timeout: time.Second})
 		g.Suspect("k", errDown)
 		g.Admit(1)
-		time.Sleep(2 * time.Second)
+		time.Sleep(2 * time.Second) //nolint:forbidigo // moves the bubble's clock
 		require.Contains(t, g.Reason(), "no answer within 1s")
 		for range 1000 {
 			_, entered := g.Enter(t.Context())
 			require.False(t, entered)
-			time.Sleep(time.Second)
+			time.Sleep(time.Second) //nolint:forbidigo // moves the bubble's clock
 		}
 		_, most := s.asked()
 		require.LessOrEqual(t, most, 3, "hanging probes pile up")
@@ -203,7 +203,7 @@ func TestUserCodeThatMisbehaves(t *testing.T) {
 				synctest.Wait()
 				require.Contains(t, g.Reason(), "is down")
 				bad = false
-				time.Sleep(time.Minute)
+				time.Sleep(time.Minute) //nolint:forbidigo // moves the bubble's clock
 				_, entered := g.Enter(t.Context())
 				require.True(t, entered)
 				synctest.Wait()

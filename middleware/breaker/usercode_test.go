@@ -51,14 +51,14 @@ func TestUserCodeThatMisbehaves(t *testing.T) {
 				require.Equal(t, breaker.Open, b.State())
 				bad.Store(true)
 				for range 20 { // probes, checks and changes of which all go wrong
-					time.Sleep(time.Minute)
+					time.Sleep(time.Minute) //nolint:forbidigo // moves the bubble's clock
 					b.Admit(1)
 					synctest.Wait()
 					apart(errDown)
 				}
 				bad.Store(false)
 				for range 5 {
-					time.Sleep(2 * time.Minute)
+					time.Sleep(2 * time.Minute) //nolint:forbidigo // moves the bubble's clock
 					b.Admit(1)
 					synctest.Wait()
 					apart(nil)
