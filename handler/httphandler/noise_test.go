@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -66,12 +65,12 @@ func TestAnEndpointThatIsDownSpendsNothing(t *testing.T) {
 
 // scripted serves HTTP/1 by hand: of each connection it answers as many requests as
 // it is told, and closes it under the next.
-func scripted(t *testing.T, answers int) (url string, requests *atomic.Int64) {
+func scripted(t *testing.T, answers int) (string, *atomic.Int64) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = l.Close() })
-	requests = new(atomic.Int64)
+	requests := new(atomic.Int64)
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -229,7 +228,7 @@ func TestADeadConnectionIsLeftAfterATimeout(t *testing.T) {
 	d.die()
 	v := verdict(h)
 	require.Equal(t, handler.Retry, v.Action)
-	require.True(t, strings.Contains(v.Err.Error(), "no answer within 2s"), "%v", v.Err)
+	require.ErrorContains(t, v.Err, "no answer within 2s")
 	require.Equal(t, handler.Ack, verdict(h).Action)
 	require.EqualValues(t, 2, d.dials.Load())
 }

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	_ = os.Setenv("PUBSUB_EMULATOR_HOST", fake.Addr())
-	slog.SetDefault(slog.New(slog.DiscardHandler)) // a nil Logger is it
+	slog.SetDefault(slog.New(slog.DiscardHandler)) //nolint:forbidigo // a nil Logger is it, and the tests are silent
 	code := m.Run()
 	_ = fake.Close()
 	os.Exit(code)
