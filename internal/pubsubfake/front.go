@@ -168,18 +168,23 @@ func (s subscriber) ModifyAckDeadline(ctx context.Context, r *pubsubpb.ModifyAck
 	}
 	defer s.announce()
 	return s.exactly(ctx, r.Subscription, r.AckIds, false, func(ids []string) (*emptypb.Empty, error) {
-		ids, last := s.lasts.translate(r.Subscription, ids)
-		if len(last) > 0 {
-			_, err := s.gserver().ModifyAckDeadline(ctx, &pubsubpb.ModifyAckDeadlineRequest{
-				Subscription: r.Subscription, AckIds: last, AckDeadlineSeconds: max(r.AckDeadlineSeconds, 1),
-			})
-			if err != nil || len(ids) == 0 {
-				return &emptypb.Empty{}, err
-			}
-		}
-		return s.gserver().ModifyAckDeadline(ctx, &pubsubpb.ModifyAckDeadlineRequest{
-			Subscription: r.Subscription, AckIds: ids, AckDeadlineSeconds: r.AckDeadlineSeconds,
+		return s.modify(ctx, r.Subscription, ids, r.AckDeadlineSeconds)
+	})
+}
+
+// modify sets ack deadlines.
+func (f *front) modify(ctx context.Context, subscription string, ids []string, seconds int32) (*emptypb.Empty, error) {
+	known, last := f.lasts.translate(subscription, ids)
+	if len(last) > 0 {
+		_, err := f.gserver().ModifyAckDeadline(ctx, &pubsubpb.ModifyAckDeadlineRequest{
+			Subscription: subscription, AckIds: last, AckDeadlineSeconds: max(seconds, 1),
 		})
+		if err != nil || len(known) == 0 {
+			return &emptypb.Empty{}, err
+		}
+	}
+	return f.gserver().ModifyAckDeadline(ctx, &pubsubpb.ModifyAckDeadlineRequest{
+		Subscription: subscription, AckIds: known, AckDeadlineSeconds: seconds,
 	})
 }
 
@@ -269,11 +274,11 @@ func (s subscriber) Pull(ctx context.Context, r *pubsubpb.PullRequest) (*pubsubp
 			return nil, err
 		}
 		if len(resp.ReceivedMessages) > 0 {
+			s.lasts.note(r.Subscription, resp, s.front)
 			if err := ctx.Err(); err != nil {
 				s.giveBack(r.Subscription, resp.ReceivedMessages)
 				return nil, status.FromContextError(err).Err()
 			}
-			s.lasts.note(ctx, r.Subscription, resp, s.front)
 			return s.annotate(r.Subscription, resp), nil
 		}
 		left := time.Until(end) - wayBack
@@ -294,12 +299,12 @@ func (s subscriber) Pull(ctx context.Context, r *pubsubpb.PullRequest) (*pubsubp
 
 // giveBack makes messages visible again whose caller has gone.
 func (s subscriber) giveBack(subscription string, rms []*pubsubpb.ReceivedMessage) {
-	back := &pubsubpb.ModifyAckDeadlineRequest{Subscription: subscription}
-	for _, rm := range rms {
-		back.AckIds = append(back.AckIds, rm.AckId)
+	ids := make([]string, len(rms))
+	for i, rm := range rms {
+		ids[i] = rm.AckId
 	}
 	// It fails only where the subscription is gone, and its messages with it.
-	_, _ = s.gserver().ModifyAckDeadline(context.Background(), back)
+	_, _ = s.modify(context.Background(), subscription, ids, 0)
 	s.announce()
 }
 

@@ -27,8 +27,8 @@ func lastKey(subscription, ackID string) string { return subscription + " " + ac
 
 // note remembers the messages of a response that are at their last attempt. It
 // copies those, since pstest keeps what it returns.
-func (l *lastAttempts) note(ctx context.Context, subscription string, resp *pubsubpb.PullResponse, f *front) {
-	sub, err := f.gserver().GetSubscription(ctx, &pubsubpb.GetSubscriptionRequest{Subscription: subscription})
+func (l *lastAttempts) note(subscription string, resp *pubsubpb.PullResponse, f *front) {
+	sub, err := f.gserver().GetSubscription(context.Background(), &pubsubpb.GetSubscriptionRequest{Subscription: subscription})
 	most := sub.GetDeadLetterPolicy().GetMaxDeliveryAttempts()
 	if err != nil || most == 0 {
 		return

@@ -36,6 +36,7 @@ var (
 	flagChild    = flag.Uint64("seams.child", 0, "for the suite itself: the first fresh seed")
 	flagDone     = flag.Int("seams.done", 0, "for the suite itself: how many fixed seeds are done")
 	flagWithout  = flag.String("seams.without", "", "leave out the steps of these names, to look for other findings")
+	flagFirst    = flag.Bool("seams.first", false, "end at the first finding")
 	flagGoOn     = flag.Bool("seams.goon", false, "go on after a finding, for -seams.duration")
 )
 
@@ -201,7 +202,9 @@ func parent(t *testing.T) {
 		}
 	}
 	queues := strings.Split(*flagQueue, ",")
-	var all tally
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	all := tally{stop: stop}
 	var wg sync.WaitGroup
 	// Each queue has the processor for its share of the time.
 	jobs := make(chan string, len(queues))
@@ -214,7 +217,7 @@ func parent(t *testing.T) {
 		wg.Go(func() {
 			for q := range jobs {
 				for until := time.Now().Add(share); ; {
-					goOn := spawn(t.Context(), q, time.Until(until), &all)
+					goOn := spawn(ctx, q, time.Until(until), &all)
 					if !goOn || time.Now().After(until) {
 						break
 					}
@@ -239,6 +242,7 @@ type tally struct {
 	failures []string
 	rules    map[string]int
 	fresh    uint64
+	stop     func() // ends the children
 }
 
 func (a *tally) locked(f func()) {
@@ -269,6 +273,9 @@ func (a *tally) fail(format string, args ...any) {
 	if *flagGoOn {
 		fmt.Println(text)
 	}
+	if *flagFirst {
+		a.stop()
+	}
 }
 
 // spawn runs one child. It returns false where nothing is to be run any more.
@@ -297,6 +304,9 @@ func spawn(ctx context.Context, queue string, duration time.Duration, all *tally
 	}
 	open, other := readReports(stdout, all)
 	err = cmd.Wait()
+	if ctx.Err() != nil {
+		return false
+	}
 	if open != nil {
 		all.locked(func() { all.programs[queue]++ })
 		all.fail("program %s crashed: replay with -seams.queue=%s -seams.seed=%d\n%s\n%v\n%s", open.Queue, open.Queue, open.Seed,

@@ -153,7 +153,7 @@ func (x *wire) delivered(d drivers.Delivery, now time.Time) *delivery {
 		return n
 	}
 	n.id = m.id
-	if m.surely && d.Message.Attempt > 1 && !slices.ContainsFunc(m.deliveries, func(e *delivery) bool { return e.mid == n.mid && !e.at.Before(m.redrivenAt) }) {
+	if m.surely && m.copies == 1 && d.Message.Attempt > 1 && !slices.ContainsFunc(m.deliveries, func(e *delivery) bool { return e.mid == n.mid && !e.at.Before(m.redrivenAt) }) {
 		w.find(ruleAttempt, m, "its first delivery after a redrive is attempt %d", d.Message.Attempt)
 	}
 	m.deliveries = append(m.deliveries, n)

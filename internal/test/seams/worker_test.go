@@ -32,6 +32,7 @@ type worker struct {
 	// Guarded by the world.
 	stopping bool
 	killed   bool
+	gone     bool      // Run has returned
 	asked    time.Time // to end
 	onKill   map[*context.CancelFunc]struct{}
 }
@@ -102,6 +103,7 @@ func (k *worker) ended(err error) {
 		return
 	}
 	took := time.Since(k.asked)
+	k.gone = true
 	w.say("%s has ended after %v: %v", k.name, took, err)
 	if !k.killed && err != nil && !errors.Is(err, consumer.ErrDrainTimeout) {
 		w.find(ruleError, nil, "Run of %s: %v", k.name, err)
@@ -200,7 +202,7 @@ func (k *worker) outermost(next handler.Handler) handler.Handler {
 			}
 			// A postponement spends nothing, nor does what no handler has seen.
 			worked := slices.ContainsFunc(msg.effects, func(e effect) bool { return e.run == r })
-			if d := r.delivery; d != nil && !worked && (r.verdict.Postponed || !r.reached && !panicked && r.verdict.Action == handler.Retry) {
+			if d := r.delivery; d != nil && !worked && !k.gone && (r.verdict.Postponed || !r.reached && !panicked && r.verdict.Action == handler.Retry) {
 				d.runs--
 			}
 		}()

@@ -107,7 +107,6 @@ type delivery struct {
 	troubled bool
 	// runs counts the calls of the handler chain but for postponements.
 	runs       int
-	anyRun     bool
 	settled    bool // it was acked, dropped or dead-lettered
 	acked      bool // not dead-lettered, and while its lease lasted
 	settledAt  time.Time

@@ -1,0 +1,153 @@
+package main
+
+// A mutant is a fault that was mended, put back.
+type mutant struct {
+	point string // of the promises; see docs/seams.md
+	fault string
+	file  string
+	// old stands in the file once, and new takes its place.
+	old, new string
+	// pkg has the test that must fail.
+	pkg, test string
+	args      []string
+}
+
+const seams = "./internal/test/seams"
+
+// bySeams has the suite itself catch a mutant, on a queue.
+func bySeams(point, fault, file, old, new, queue string) mutant {
+	return mutant{point, fault, file, old, new, seams, "^TestSeams$", []string{"-seams.queue=" + queue, "-seams.fixed=200", "-seams.duration=30s", "-seams.first"}}
+}
+
+func by(point, fault, file, old, new, pkg, test string) mutant {
+	return mutant{point: point, fault: fault, file: file, old: old, new: new, pkg: pkg, test: "^" + test + "$"}
+}
+
+var mutants = []mutant{
+	// Attempts are spent by handling.
+	bySeams("1.1", "the failed head of a group is given back, with its tail",
+		"handler/consumer/settle.go", "(v.Postponed || f.group != nil) && f.rerun(v, now)", "v.Postponed && f.rerun(v, now)", "sqsfifo"),
+	by("1.1", "the tail goes back with a poison head",
+		"handler/consumer/settle.go", "(v.Postponed || f.group != nil) && f.rerun(v, now)", "v.Postponed && f.rerun(v, now)",
+		"./drivers/sqs", "TestOnlyThePoisonMessageIsDeadLettered"),
+	bySeams("1.2", "a postponed message is given back",
+		"handler/consumer/settle.go", "(v.Postponed || f.group != nil) && f.rerun(v, now)", "f.group != nil && !v.Postponed && f.rerun(v, now)", "sqs"),
+	bySeams("1.2", "the embedded queue counts a release",
+		"internal/embedded/source.go", "Release: t.Released}", "Release: false}", "mem"),
+	by("1.2", "the same",
+		"internal/embedded/source.go", "Release: t.Released}", "Release: false}", "./drivers/mem", "TestConformance"),
+	bySeams("1.2", "messages that wait for a store that is down are retried",
+		"middleware/idempotency/idempotency.go", "return handler.Postpone(wait, g.gate.Err())", "return handler.RetryAfter(wait, g.gate.Err())", "mem"),
+	by("1.2", "the same, two minutes of it",
+		"middleware/idempotency/idempotency.go", "return handler.Postpone(wait, g.gate.Err())", "return handler.RetryAfter(wait, g.gate.Err())",
+		"./middleware", "TestAStoreThatIsDownCostsNoAttempt"),
+	by("1.2", "a stop gives back what is in hand",
+		"handler/consumer/run.go", "c.until(by, c.aborted, func() bool { return c.running+c.unstarted() == 0 })", "c.endDrain(time.Now())",
+		"./handler/consumer", "TestRestartsSpendNoAttempts"),
+	bySeams("1.3", "the last attempt's failure is left to the queue",
+		"handler/consumer/work.go", "v := verdict.Of(err, f.attempt, limit, f.lane.caps.DeadLetter)", "_ = limit; v := verdict.Of(err, f.attempt, 0, f.lane.caps.DeadLetter)", "sqs"),
+	by("1.3", "the same",
+		"handler/consumer/work.go", "v := verdict.Of(err, f.attempt, limit, f.lane.caps.DeadLetter)", "_ = limit; v := verdict.Of(err, f.attempt, 0, f.lane.caps.DeadLetter)",
+		"./handler/consumer", "TestTheLastAttemptsFailureIsARejectionWithItsReason"),
+	by("1.4", "a worker on a dead-letter queue counts on",
+		"drivers/sqs/decode.go", "m.Attempt = q.attempt(from)", "m.Attempt = (&queue{}).attempt(from)", "./drivers/sqs", "TestAWorkerOnADeadLetterQueueBeginsAtOne"),
+	by("1.3", "an abandoned Lambda attempt has no reason",
+		"drivers/sqs/sqslambda/invocation.go", "v := verdict.Of(errAbandoned, it.attempt, f.caps.MaxAttempts, f.caps.DeadLetter)", "v := verdict.Of(errAbandoned, it.attempt, 0, f.caps.DeadLetter)",
+		"./drivers/sqs/sqslambda", "TestAnAbandonedLastAttemptHasItsReason"),
+	by("1.3", "the push endpoint runs no last-attempt rule",
+		"drivers/pubsub/pubsubpush/settle.go", "e.cfg.Subscription.Capabilities().MaxAttempts, e.deadLetterCapable())", "0, e.deadLetterCapable())",
+		"./drivers/pubsub/pubsubpush", "TestTheLastAttempt"),
+
+	// Identity.
+	by("2", "the producer gives no identity",
+		"handler/producer/producer.go", "e.msg.DedupeID = identity.New()", "_ = identity.New",
+		"./handler/producer", "TestEveryTryOfAMessageHasItsIdentity"),
+	bySeams("2", "the same", "handler/producer/producer.go", "e.msg.DedupeID = identity.New()", "_ = identity.New", "sqs"),
+	by("2", "the dedupe ID is no attribute",
+		"drivers/sqs/encode.go", "	if carried {\n", "	if carried && !q.fifo {\n", "./drivers/sqs", "TestWhatAFIFOQueueDeduplicatesBy"),
+	by("2", "a redrive is a duplicate, and lost",
+		"internal/embedded/redrive.go", "sink.redrive = true", "sink.redrive = false", "./drivers/mem", "TestConformance"),
+	bySeams("2", "the same", "internal/embedded/redrive.go", "sink.redrive = true", "sink.redrive = false", "mem"),
+
+	// Order.
+	by("3.1", "each try has an identity of its own",
+		"handler/producer/producer.go", "e.msg.DedupeID = identity.New()", "_ = identity.New",
+		"./drivers/sqs", "TestLostAnswersDoubleNothingOnAFIFOQueue"),
+	by("3.2", "several messages of a group are in one request",
+		"handler/producer/group.go", "return p.caps.MaxSendGroup == 1", "return false",
+		"./handler/producer", "TestOneMessageOfAGroupIsUnconfirmedAtATime"),
+	bySeams("3.3", "the next of a group starts before the ack is taken",
+		"handler/consumer/settle.go", "f.verdict = settlement{action: v.Action}\n		o.group = groupWaits", "f.verdict = settlement{action: v.Action}\n		o.group = groupGoesOn", "mem"),
+	by("3.3", "the same",
+		"handler/consumer/settle.go", "f.verdict = settlement{action: v.Action}\n		o.group = groupWaits", "f.verdict = settlement{action: v.Action}\n		o.group = groupGoesOn",
+		"./handler/consumer", "TestTheNextStartsWhenTheAckWasTaken"),
+	bySeams("3.4", "a settlement is not bounded by its lease",
+		"handler/consumer/settle.go", "min(l.settleTimeout(), left))", "max(l.settleTimeout(), min(left, 1)))", "sqs"),
+	by("3.4", "the same",
+		"handler/consumer/settle.go", "min(l.settleTimeout(), left))", "max(l.settleTimeout(), min(left, 1)))",
+		"./handler/consumer", "TestASlowVerdictEndsWithItsLease"),
+	by("3.4", "a verdict is carried out after the queue has said that the lease is lost",
+		"handler/consumer/extend.go", "f.revoked = f.revoked || lost", "_ = lost",
+		"./handler/consumer", "TestAVerdictIsNotCarriedOutOnceTheLeaseIsLost"),
+	by("3.5", "an ordered queue receives for its slots, not for its groups",
+		"handler/consumer/slots.go", "if l.groups != nil && l.turns < want {", "if false {", "./handler/consumer", "TestAnOrderedQueueUsesAllSlots"),
+	by("3.5", "an idle queue's long poll keeps its slots",
+		"handler/consumer/slots.go", "len(c.lanes) > 1 && !l.busy && l.ask <= fewMessages && c.room() > 0", "false", "./handler/consumer", "TestIdleQueuesLeaveTheSlotsToTheBusyOne"),
+
+	// User code.
+	by("4", "the text of a handler's error can panic",
+		"internal/verdict/verdict.go", "if text := invoke.Text(err); text != \"\" {", "if text := err.Error(); invoke.Text(nil) == \"\" {",
+		"./handler/consumer", "TestATypedNilIsAnErrorLikeAnyOther"),
+	bySeams("4", "the same", "internal/verdict/verdict.go", "if text := invoke.Text(err); text != \"\" {", "if text := err.Error(); invoke.Text(nil) == \"\" {", "mem"),
+	bySeams("4", "a gate is called inline",
+		"handler/consumer/hooks.go", "err := invoke.DoApart(func() { n, reopened = g.Admit(want) })", "n, reopened = g.Admit(want)\n	var err error", "mem"),
+	bySeams("4", "an OnExtend hook is called inline",
+		"handler/consumer/hooks.go", "err := invoke.DoApart(func() { h(deadline) })", "h(deadline)\n	var err error", "mem"),
+	bySeams("4", "a producer's hook is called inline",
+		"handler/producer/producer.go", "if panicked := invoke.Do(func() { err = f(ctx, &e.msg) }); panicked != nil {",
+		"err = f(ctx, &e.msg)\n			if panicked := invoke.Do(func() {}); panicked != nil {", "mem"),
+
+	// Clocks and leases.
+	by("5.1", "a file's time is the wall clock's",
+		"internal/queue/sqlclock.go", "	if e.sameBoot(r) {\n		since = r.uptime - e.uptime\n	}\n", "", "./internal/queue", "TestEpoch"),
+	by("5.1", "a deadline is compared by the wall clock",
+		"handler/consumer/flight.go", "return now.Add(t.Sub(now))", "return t", "./handler/consumer", "TestADeadlineOfTheWallClockIsConvertedOnce"),
+	by("5.1", "a lease does not run down in a suspend",
+		"handler/consumer/sleep.go", "if d <= jitter || !c.slept", "if d > 0 || !c.slept", "./handler/consumer", "TestALeaseRunsDownWhileTheMachineIsSuspended"),
+	by("5.2", "receives do not ask for their lease",
+		"drivers/sqs/source.go", "VisibilityTimeout:           seconds(lease),", "",
+		"./drivers/sqs", "TestEveryReceiveAsksForItsLease"),
+	bySeams("5.2", "the visibility timeout is read once",
+		"drivers/sqs/source.go", "		VisibilityTimeout:           seconds(lease),\n", "", "sqs"),
+	by("5.3", "a time far away wraps",
+		"internal/queue/clock.go", "	if d > 0 && at > math.MaxInt64-int64(d) {\n		return math.MaxInt64\n	}\n	return at + int64(d)", "	return at + int64(d)",
+		"./internal/queue", "TestTimesSaturate"),
+	bySeams("5.4", "what follows the drain has a budget of its own",
+		"handler/consumer/run.go", "	flushBy := end.Add(-c.closeTime())", "	end = end.Add(c.cfg.StopTimeout)\n	flushBy := end.Add(-c.closeTime())", "mem"),
+	by("5.4", "the same",
+		"handler/consumer/run.go", "	flushBy := end.Add(-c.closeTime())", "	end = end.Add(c.cfg.StopTimeout)\n	flushBy := end.Add(-c.closeTime())",
+		"./handler/consumer", "TestAShutdownHasOneBudget"),
+
+	// Health, outages, silence.
+	by("6.1", "the end of an outage is a stall",
+		"handler/consumer/outage.go", "	l.c.progressed(now) // until now there was nothing to be done\n", "", "./handler/consumer", "TestProbesThroughWhatIsNoStall"),
+	by("6.1", "a closed gate is a stall",
+		"handler/consumer/health.go", "case h.Status == HealthOK && !paused && c.deaf(now):", "case h.Status == HealthOK && (paused || c.deaf(now)):",
+		"./handler/consumer", "TestProbesThroughWhatIsNoStall"),
+	by("6.2", "one refusal ends Run",
+		"handler/consumer/outage.go", "return t.last.Sub(since) >= positive(giveUp)\n}", "return true\n}", "./handler/consumer", "TestARefusalThatPassesDoesNotEndRun"),
+	by("6.3", "a nil Logger logs nothing",
+		"internal/invoke/logger.go", "l = slog.Default() //nolint:forbidigo // what a nil Logger means, as in net/http", "l = slog.New(slog.DiscardHandler)",
+		"./handler/consumer", "TestANilLoggerIsTheDefaultOne"),
+	by("6.4", "a file that was deleted takes sends",
+		"internal/queue/sqlfile.go", "return fmt.Errorf(\"%w: there is no %s any more\", ErrMoved, path)", "return nil",
+		"./internal/queue", "TestLostFileIsNoticed"),
+	by("6.4", "a foreign file is taken",
+		"internal/queue/sqlfile.go", "return false, fmt.Errorf(\"%w: it is another program's SQLite file\", ErrForeign)", "return false, nil",
+		"./internal/queue", "TestForeignFilesAreLeftAlone"),
+	by("6.5", "a damaged message takes those beside it along",
+		"drivers/sqs/checksum.go", "			good = append(good, *m)", "			_ = append(good, *m)", "./drivers/sqs", "TestADamagedMessageKeepsNoOthersBack"),
+	by("6.6", "a Send whose context has ended sends",
+		"handler/producer/producer.go", "	if err := ctx.Err(); err != nil {", "	if err := ctx.Err(); err != nil && false {",
+		"./handler/producer", "TestAnEndedContextSendsNothing"),
+}
