@@ -197,7 +197,7 @@ func (s *show) step(ctx context.Context, i int) error {
 	case doNative:
 		s.redrive(ctx, &redrive.Options{})
 	case doSelective:
-		s.redrive(ctx, &redrive.Options{Max: x.n, MaxRedrives: 100})
+		s.redrive(ctx, &redrive.Options{Max: x.n, MaxRedrives: 2})
 	case doShrink:
 		if err := s.rig.shrink(ctx, x.d); err != nil {
 			return err
