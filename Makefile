@@ -1,6 +1,6 @@
 # What a change must pass is in .ci/run; these are the steps by name.
 
-.PHONY: help check test race lint bench fuzz conformance api seams
+.PHONY: help check test race lint bench fuzz conformance api seams mutants
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -38,3 +38,6 @@ DURATION ?= 10m
 SEAMS ?= mem,sqlite,sqs,sqsfifo,pubsub
 seams: ## programs of faults on fresh seeds for DURATION (10m)
 	go test ./internal/test/seams -run '^TestSeams$$' -count=1 -timeout 0 -v -seams.duration=$(DURATION) -seams.queue=$(SEAMS) -seams.goon
+
+mutants: ## put mended faults back, and check that a test catches each
+	go run ./internal/test/seams/mutants

@@ -26,7 +26,7 @@ func main() {
 	table := flag.Bool("table", false, "print the table in Markdown and run nothing")
 	flag.Parse()
 	if *table {
-		fmt.Print(markdown())
+		fmt.Fprint(os.Stdout, markdown())
 		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -58,7 +58,7 @@ func run(ctx context.Context, points []string) (lived int, err error) {
 		if verdict != caught {
 			lived++
 		}
-		fmt.Printf("%-7s %-5s %s (%s, %v)\n", verdict, m.point, m.fault, m.catcher(), time.Since(begin).Round(time.Second))
+		fmt.Fprintf(os.Stdout, "%-7s %-5s %s (%s, %v)\n", verdict, m.point, m.fault, m.catcher(), time.Since(begin).Round(time.Second))
 	}
 	return lived, nil
 }
