@@ -27,6 +27,7 @@ func orderedQueue() *queue {
 func TestGroupsAreHandledInOrderOneAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := orderedQueue()
+		q.fifo = true // one batch of a group at a time, as SQS and Pub/Sub have it
 		for range 10 {
 			for g := range 5 {
 				q.add(1, fmt.Sprint("g", g))

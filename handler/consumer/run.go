@@ -38,8 +38,10 @@ func (c *Consumer) Run(ctx context.Context) error {
 
 	c.mu.Lock()
 	for _, l := range c.lanes {
-		l.pollers = 1
-		go l.poll()
+		if ctx.Err() == nil { // otherwise there is nothing to receive for
+			l.pollers = 1
+			go l.poll()
+		}
 	}
 	c.mu.Unlock()
 
