@@ -125,8 +125,9 @@ var mutants = []mutant{
 		"./handler/consumer", "TestAShutdownHasOneBudget"),
 
 	// Health, outages, silence.
-	by("6.1", "the end of an outage is a stall",
-		"handler/consumer/outage.go", "	l.c.progressed(now) // until now there was nothing to be done\n", "", "./handler/consumer", "TestProbesThroughWhatIsNoStall"),
+	by("6.1", "an outage is a stall",
+		"handler/consumer/health.go", "case h.Status == HealthOK && !paused && c.deaf(now):", "case h.Status != HealthOK || !paused && c.deaf(now):",
+		"./handler/consumer", "TestProbesThroughWhatIsNoStall"),
 	by("6.1", "a closed gate is a stall",
 		"handler/consumer/health.go", "case h.Status == HealthOK && !paused && c.deaf(now):", "case h.Status == HealthOK && (paused || c.deaf(now)):",
 		"./handler/consumer", "TestProbesThroughWhatIsNoStall"),
