@@ -110,7 +110,7 @@ func TestHooksThatFail(t *testing.T) {
 		"panic with a value":     func() { panic("boom") },
 		"panic with an error":    func() { panic(errors.New("boom")) },
 		"panic with a typed nil": func() { panic((*typedNil)(nil)) },
-		"panic with nil":         func() { panic(any(nil)) },
+		"panic with nil":         func() { panic(any(nil)) }, //nolint:govet // the runtime makes an error of it
 		"goexit":                 runtime.Goexit,
 	} {
 		t.Run(name, func(t *testing.T) {
