@@ -104,12 +104,26 @@ func (k *worker) ended(err error) {
 	}
 	took := time.Since(k.asked)
 	k.gone = true
+	if errors.Is(err, consumer.ErrDrainTimeout) {
+		k.orphan() // it says that it could not give back what it held
+	}
 	w.say("%s has ended after %v: %v", k.name, took, err)
 	if !k.killed && err != nil && !errors.Is(err, consumer.ErrDrainTimeout) {
 		w.find(ruleError, nil, "Run of %s: %v", k.name, err)
 	}
 	if budget := w.p.drain + w.p.stop; took > budget+slack {
 		w.find(ruleBudget, nil, "Run of %s took %v to end; DrainTimeout and StopTimeout are %v together (killed: %t)", k.name, took, budget, k.killed)
+	}
+}
+
+// orphan notes that what a worker holds was not given back. w.mu is held.
+func (k *worker) orphan() {
+	for _, m := range k.w.p.messages {
+		for _, d := range m.deliveries {
+			if d.worker == k && !d.settled && !d.released {
+				d.troubled = true
+			}
+		}
 	}
 }
 
@@ -145,12 +159,8 @@ func (k *worker) kill() {
 				w.note(m, "killed in its handler")
 			}
 		}
-		for _, d := range m.deliveries {
-			if d.worker == k && !d.settled {
-				d.troubled = true
-			}
-		}
 	}
+	k.orphan()
 	w.mu.Unlock()
 	k.c.Abort()
 	k.stop()
