@@ -156,6 +156,8 @@ func TestForeignClientsReadAndWrite(t *testing.T) {
 			}
 			require.NoError(t, json.Unmarshal(out, &got), string(out))
 			require.Equal(t, "AP8=", got[0].Body)
+			require.Regexp(t, "^sluice-id-", got[0].Attributes["sluice-dedupe-id"])
+			delete(got[0].Attributes, "sluice-dedupe-id")
 			require.Equal(t, map[string]string{"sluice-body": "base64", "sluice-more": `{"text":{"ключ":"v"}}`}, got[0].Attributes)
 			require.JSONEq(t, `{"id": 1}`, got[1].Body)
 			require.Equal(t, "tenant-7", got[1].Group)

@@ -215,8 +215,12 @@ func consume(ctx context.Context, mux *drivers.Mux, o *options, in, out *blob.Bu
 	if err != nil {
 		return err
 	}
+	messages := slog.New(slog.DiscardHandler) // the summary tells of each dead letter
+	if o.verbose || o.worker {
+		messages = log
+	}
 	stack, err := middleware.Standard(&middleware.Config{
-		Logger:  log,
+		Logger:  messages,
 		Backoff: &backoff.Config{Min: 200 * time.Millisecond, Max: time.Minute, MaxAttempts: 5},
 		Timeout: 2 * time.Minute,
 	})
