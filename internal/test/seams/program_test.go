@@ -10,12 +10,11 @@ import (
 
 // The queues that programs run on.
 const (
-	onMem        = "mem"
-	onSQLite     = "sqlite"
-	onSQS        = "sqs"
-	onSQSFIFO    = "sqsfifo"
-	onPubSub     = "pubsub"
-	onLocalStack = "localstack" // in real time, and short
+	onMem     = "mem"
+	onSQLite  = "sqlite"
+	onSQS     = "sqs"
+	onSQSFIFO = "sqsfifo"
+	onPubSub  = "pubsub"
 )
 
 var virtualQueues = []string{onMem, onSQLite, onSQS, onSQSFIFO, onPubSub}

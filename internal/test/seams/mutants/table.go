@@ -38,6 +38,8 @@ var mutants = []mutant{
 		"internal/embedded/source.go", "Release: t.Released}", "Release: false}", "./drivers/mem", "TestConformance"),
 	bySeams("1.2", "messages that wait for a store that is down are retried",
 		"middleware/idempotency/idempotency.go", "return handler.Postpone(wait, g.gate.Err())", "return handler.RetryAfter(wait, g.gate.Err())", "mem"),
+	bySeams("1.2", "a postponed message runs again with the lease of the run before",
+		"handler/consumer/park.go", "m.Bind(f.lane.origin, (*lease)(next))", "m.Bind(f.lane.origin, (*lease)(f))", "mem"),
 	by("1.2", "a stop gives back what is in hand",
 		"handler/consumer/run.go", "c.until(by, c.aborted, func() bool { return c.running+c.unstarted() == 0 })", "c.endDrain(time.Now())",
 		"./handler/consumer", "TestRestartsSpendNoAttempts"),
