@@ -21,7 +21,7 @@ type before struct {
 func (k *worker) checkStart(m *message, r *run) {
 	w := k.w
 	for _, other := range m.runs {
-		if other == r || !other.reached || !other.ended.IsZero() {
+		if other == r || !other.running() {
 			continue
 		}
 		if !w.p.idempotent && copies(other, r) || stolen(other) || stolen(r) || w.p.queue == onSQS && m.stolen() {
@@ -42,7 +42,7 @@ func (k *worker) checkStart(m *message, r *run) {
 			continue
 		}
 		for _, o := range other.runs {
-			if o.reached && o.ended.IsZero() && !stolen(o) && !stolen(r) {
+			if o.running() && !stolen(o) && !stolen(r) {
 				w.find(ruleOverlap, m, "its handler begins on %v while that of %s, of its group, runs %v", r, other.id, o)
 			}
 		}

@@ -271,6 +271,8 @@ func (k *worker) handle(ctx context.Context, m *handler.Message) error {
 		k.checkStart(t.m, t.r)
 	}
 	w.mu.Unlock()
+	// What the middleware does behind it may overlap with another run's.
+	defer func() { w.locked(func() { t.r.worked = true }) }()
 	return k.perform(ctx, t, m, a)
 }
 

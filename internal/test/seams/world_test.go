@@ -67,6 +67,7 @@ type run struct {
 	ended time.Time
 	// reached is true once the innermost handler was called.
 	reached  bool
+	worked   bool // it has returned
 	returned bool
 	verdict  handler.Verdict
 	killed   bool
@@ -75,6 +76,9 @@ type run struct {
 	// could not be set.
 	marked, markFailed bool
 }
+
+// running is true while the innermost handler runs and may.
+func (r *run) running() bool { return r.reached && !r.worked && r.ended.IsZero() }
 
 func (r *run) String() string {
 	return fmt.Sprintf("on %s, attempt %d", r.worker, r.attempt)
