@@ -156,7 +156,7 @@ func (w *world) checkEnd() {
 		f := b.first
 		switch {
 		case !f.taken || f.unknown || f.redriven > 0: // it came late, and nobody knew when
-		case f.left.IsZero() && len(f.letters) > 0: // the queue took it away
+		case len(f.letters) > 0 && (f.left.IsZero() || f.copies > 1): // the queue took it, or a copy of it, away
 		case f.left.IsZero() || f.left.After(b.at):
 			w.find(ruleOrder, b.then, "its handler began on %s at %v, when %s, which was sent before, had not left the queue", b.worker, b.at.Sub(w.begin), f.id)
 			w.note(f, "FINDING: %s, which was sent behind it, was begun before it had left the queue", b.then.id)
