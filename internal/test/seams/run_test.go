@@ -306,7 +306,7 @@ func (s *show) redrive(ctx context.Context, o *redrive.Options) {
 	begin := time.Now()
 	mark := func(m *message) {
 		m.redriven++
-		m.redrivenAt, m.surely, m.dead = begin, m.dead, false
+		m.redrivenAt, m.surely, m.dead = begin, m.dead && !m.stolen(), false
 		s.note(m, "redriven")
 	}
 	if o.Max > 0 || o.MaxRedrives > 0 {
