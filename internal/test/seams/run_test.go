@@ -332,7 +332,7 @@ func (s *show) redrive(ctx context.Context, o *redrive.Options) {
 		result, err := redrive.Run(tctx, s.raw, o)
 		s.locked(func() {
 			s.say("redrive: %+v %v", result, err)
-			if err != nil && tctx.Err() == nil && result.Doubled == 0 {
+			if err != nil && tctx.Err() == nil && !drivers.CodeOf(err).Retryable() {
 				s.find(ruleError, nil, "the redrive failed: %v", err)
 			}
 		})
