@@ -153,7 +153,10 @@ func (x *wire) delivered(d drivers.Delivery, now time.Time) *delivery {
 		return n
 	}
 	n.id = m.id
-	if m.surely && m.copies == 1 && d.Message.Attempt > 1 && !slices.ContainsFunc(m.deliveries, func(e *delivery) bool { return e.mid == n.mid && !e.at.Before(m.redrivenAt) }) {
+	// On SQS what was redriven is a new message; an old one is the original of a
+	// letter that could not be deleted.
+	sqs := w.p.queue == onSQS || w.p.queue == onSQSFIFO
+	if m.surely && m.copies == 1 && d.Message.Attempt > 1 && !slices.ContainsFunc(m.deliveries, func(e *delivery) bool { return e.mid == n.mid && (sqs || !e.at.Before(m.redrivenAt)) }) {
 		w.find(ruleAttempt, m, "its first delivery after a redrive is attempt %d", d.Message.Attempt)
 	}
 	m.deliveries = append(m.deliveries, n)
