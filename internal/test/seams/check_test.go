@@ -214,8 +214,10 @@ func (w *world) checkLetter(m *message, l *letter) {
 	if !w.couldExhaust(m) {
 		w.find(ruleUnhandled, m, "the queue dead-lettered it after fewer attempts than %d", w.p.maxAttempts)
 	}
-	// The last delivery of the copy that became the letter decides.
-	if n := len(m.deliveries); n > 0 && m.copies == 1 {
+	// The last delivery of the copy that became the letter decides. A rejection
+	// on SQS whose message could not be deleted leaves that to the queue, too.
+	told := slices.ContainsFunc(m.letters, func(o *letter) bool { return o.reason != "" })
+	if n := len(m.deliveries); n > 0 && m.copies == 1 && !told {
 		d := m.deliveries[n-1]
 		last := lastRun(m, d)
 		if last != nil && last.returned && !last.killed && !last.cut && !w.excused(d) && last.verdict.Action == handler.Retry && !last.verdict.Postponed && !overdue(last) {
