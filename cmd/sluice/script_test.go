@@ -11,11 +11,13 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -34,6 +36,11 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the scripts that need no queue, or bring their own.
 func TestScripts(t *testing.T) {
+	// Under nohup SIGHUP is ignored, and so it would be in the commands of the
+	// scripts. A process that handles a signal leaves its children the default.
+	hups := make(chan os.Signal, 1)
+	signal.Notify(hups, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(hups) })
 	testscript.Run(t, testscript.Params{Dir: "testdata/plain", Setup: clean, Cmds: commands(), RequireExplicitExec: true})
 }
 
