@@ -85,7 +85,7 @@ func (p provider) scripts(t *testing.T) {
 		},
 		Condition: func(name string) (bool, error) {
 			for _, known := range providers() {
-				if known.name == name {
+				if known.name == name || name == "localstack" {
 					return name == p.name, nil
 				}
 			}

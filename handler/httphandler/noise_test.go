@@ -219,8 +219,9 @@ func (d *deadEnd) handler(t *testing.T, timeout time.Duration) *Handler {
 	return h
 }
 
-// After a request that was not answered in time the next one goes over another
-// connection.
+// After a request that was not answered in time a next one goes over another
+// connection. net/http ends the unanswered stream on a goroutine of its own, and
+// until then the connection is in use: the very next request may still get it.
 func TestADeadConnectionIsLeftAfterATimeout(t *testing.T) {
 	d := newDeadEnd(t)
 	h := d.handler(t, 2*time.Second)
@@ -229,7 +230,7 @@ func TestADeadConnectionIsLeftAfterATimeout(t *testing.T) {
 	v := verdict(h)
 	require.Equal(t, handler.Retry, v.Action)
 	require.ErrorContains(t, v.Err, "no answer within 2s")
-	require.Equal(t, handler.Ack, verdict(h).Action)
+	require.Eventually(t, func() bool { return verdict(h).Action == handler.Ack }, time.Minute, 100*time.Millisecond)
 	require.EqualValues(t, 2, d.dials.Load())
 }
 
