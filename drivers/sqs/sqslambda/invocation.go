@@ -161,13 +161,15 @@ func (i *invocation) run() {
 // where that is not nil.
 func (i *invocation) work(it *item) {
 	calling := false
+	var m *handler.Message
+	var began time.Time
 	defer func() {
 		if !calling {
 			return
 		}
 		// The handler called runtime.Goexit: this goroutine is lost, the message
 		// and those after it are not.
-		if next, on := i.handled(it, nil, invoke.ErrGoexit); on {
+		if next, on := i.handled(it, m, began, nil, invoke.ErrGoexit); on {
 			go i.work(next)
 		}
 	}()
@@ -183,17 +185,19 @@ func (i *invocation) work(it *item) {
 			it = nil
 			continue
 		}
+		// From the exchange on the item may be abandoned, and is not this worker's.
+		m = it.delivery.Message
 		if !it.state.CompareAndSwap(waiting, running) {
 			it = nil
 			continue
 		}
-		i.f.observe(handler.Event{Kind: handler.EventStarted, Origin: i.f.origin, Message: it.delivery.Message})
-		it.decided = time.Now()
+		i.f.observe(handler.Event{Kind: handler.EventStarted, Origin: i.f.origin, Message: m})
+		began = time.Now()
 		calling = true
-		p, err := invoke.Call(i.ctx, i.f.handler, it.delivery.Message)
+		p, err := invoke.Call(i.ctx, i.f.handler, m)
 		calling = false
 		var on bool
-		if it, on = i.handled(it, p, err); !on {
+		if it, on = i.handled(it, m, began, p, err); !on {
 			return
 		}
 	}
@@ -211,8 +215,8 @@ func (i *invocation) take() *item {
 // handled takes the verdict of a handler that has returned. It returns what the
 // worker goes on with, nil for the next group, and false where the invocation has
 // gone on without the worker.
-func (i *invocation) handled(it *item, p *handler.PanicError, err error) (next *item, on bool) {
-	f, m := i.f, it.delivery.Message
+func (i *invocation) handled(it *item, m *handler.Message, began time.Time, p *handler.PanicError, err error) (next *item, on bool) {
+	f := i.f
 	now := time.Now()
 	v := verdict.Of(err, it.attempt, f.caps.MaxAttempts, f.caps.DeadLetter)
 	if p != nil {
@@ -225,7 +229,7 @@ func (i *invocation) handled(it *item, p *handler.PanicError, err error) (next *
 		to = postponed
 	}
 	on = it.state.CompareAndSwap(running, to)
-	f.observe(handler.Event{Kind: handler.EventHandled, Origin: f.origin, Message: m, Action: v.Action, Duration: now.Sub(it.decided), Err: err})
+	f.observe(handler.Event{Kind: handler.EventHandled, Origin: f.origin, Message: m, Action: v.Action, Duration: now.Sub(began), Err: err})
 	if !on {
 		f.counts.late.Add(1)
 		f.log.Warn("verdict lost: the invocation had to end before the handler returned, and reported its message as failed",
