@@ -91,6 +91,30 @@ func TestAMessageThatWaitedStartsWithAFullLease(t *testing.T) {
 	})
 }
 
+// A rejection is a retry if there is no dead-letter queue. It spends no attempt of
+// the messages behind it, and is reported.
+func TestARejectedHeadWithoutADeadLetterQueueKeepsItsTail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var o order
+		q := orderedQueue()
+		q.caps.DeadLetter = false
+		q.add(3, "g")
+		w := start(t, q, func(_ context.Context, m *handler.Message) error {
+			o.add(fmt.Sprint(m.ID, ".", m.Attempt))
+			if m.ID == "m1" && m.Attempt < 4 {
+				return handler.Reject(errors.New("boom"))
+			}
+			return nil
+		}, consumer.Config{})
+		pass(5 * time.Minute)
+		require.Equal(t, []string{"m1.1", "m1.2", "m1.3", "m1.4", "m2.1", "m3.1"}, o.all())
+		require.EqualValues(t, 3, w.c.Stats().Received, "nothing was given back")
+		require.Zero(t, w.c.Stats().Released)
+		require.Positive(t, w.logs.count("no dead-letter queue"), "it is reported")
+		require.NoError(t, w.stop())
+	})
+}
+
 func TestAFailedHeadIsRetriedInPlace(t *testing.T) {
 	for _, c := range []struct {
 		name    string

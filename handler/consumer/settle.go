@@ -39,6 +39,9 @@ func (f *flight) finish(v handler.Verdict, failure *drivers.Failure, now time.Ti
 	default:
 		if a = f.fails(&v, failure, now, o); o.park {
 			f.mu.Unlock()
+			if a.noDLQ {
+				f.tellAside(&v, a, now)
+			}
 			f.lane.c.notePostponed(f, &v)
 			return
 		}
@@ -83,6 +86,11 @@ func (f *flight) fails(v *handler.Verdict, failure *drivers.Failure, now time.Ti
 			f.verdict.action = handler.DeadLetter
 			f.verdict.failure = failure
 			o.group = groupWaits
+		} else if f.group != nil && f.rerun(v, now) {
+			// It is a retry, and like any failed head it is retried in place: giving
+			// its tail back would spend an attempt of each.
+			o.park, o.group = true, groupWaits
+			return aside{noDLQ: true}
 		}
 	case handler.Retry:
 		if (v.Postponed || f.group != nil) && f.rerun(v, now) {
