@@ -73,7 +73,8 @@ func VerdictOf(err error) (v Verdict) {
 		}
 	}()
 	v = Verdict{Err: err}
-	if found := findVerdict(err); found != nil {
+	left := maxErrors
+	if found := findVerdict(err, &left); found != nil {
 		v.Action, v.Delay, v.Delayed, v.Postponed = found.Action, found.Delay, found.Delayed, found.Postponed
 	}
 	return v
@@ -145,13 +146,21 @@ func textOf(err error) (text string) {
 	return err.Error()
 }
 
+// maxErrors is how many errors of a tree are looked at. What lies beyond is a
+// mistake of the program that made it.
+const maxErrors = 1000
+
 var rejection = &Verdict{Action: DeadLetter}
 
 // findVerdict walks the tree of wrapped errors from the outside in, as errors.As
 // does, looking for either kind of verdict at each step: two passes of errors.As
 // would let an inner verdict win over an outer one of the other kind.
-func findVerdict(err error) *Verdict {
-	for err != nil {
+//
+// left is how many errors it may still look at: an error that unwraps to itself
+// has no end.
+func findVerdict(err error, left *int) *Verdict {
+	for err != nil && *left > 0 {
+		*left--
 		if v, ok := err.(*verdictError); ok { //nolint:errorlint // this is the walk
 			return &v.Verdict
 		}
@@ -160,7 +169,7 @@ func findVerdict(err error) *Verdict {
 		}
 		if many, ok := err.(interface{ Unwrap() []error }); ok {
 			for _, e := range many.Unwrap() {
-				if v := findVerdict(e); v != nil {
+				if v := findVerdict(e, left); v != nil {
 					return v
 				}
 			}

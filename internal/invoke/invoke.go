@@ -100,10 +100,39 @@ func Is(err, target error) (is bool) {
 	if err == nil || target == nil {
 		return err == target //nolint:errorlint // one of them is nil
 	}
-	if DoApart(func() { is = errors.Is(err, target) }) != nil {
+	if DoApart(func() { is = bounded(err) && errors.Is(err, target) }) != nil {
 		return false
 	}
 	return is
+}
+
+// maxErrors is how many errors of a tree Is and As look at.
+const maxErrors = 1000
+
+// bounded reports whether the tree of err ends. errors.Is and errors.As go on for
+// ever at an error that unwraps to itself, and use up the stack if it does so by
+// Unwrap() []error, which nothing can recover from.
+func bounded(err error) bool {
+	left := maxErrors
+	var walk func(err error) bool
+	walk = func(err error) bool {
+		for err != nil {
+			if left--; left < 0 {
+				return false
+			}
+			if many, ok := err.(interface{ Unwrap() []error }); ok {
+				for _, e := range many.Unwrap() {
+					if !walk(e) {
+						return false
+					}
+				}
+				return true
+			}
+			err = errors.Unwrap(err)
+		}
+		return true
+	}
+	return walk(err)
 }
 
 // As is errors.AsType for a type T, but reports false if a method of err panics
@@ -112,7 +141,7 @@ func As[T error](err error) (found T, ok bool) {
 	if err == nil {
 		return found, false
 	}
-	if DoApart(func() { ok = errors.As(err, &found) }) != nil {
+	if DoApart(func() { ok = bounded(err) && errors.As(err, &found) }) != nil {
 		var none T
 		return none, false
 	}

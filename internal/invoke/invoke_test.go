@@ -136,3 +136,24 @@ func TestHooksThatFail(t *testing.T) {
 	none.Observe(handler.Event{})
 	require.NotNil(t, Logger(nil))
 }
+
+type ownCause struct{}
+
+func (ownCause) Error() string   { return "its own cause" }
+func (e ownCause) Unwrap() error { return e }
+
+type ownCauses struct{}
+
+func (ownCauses) Error() string     { return "its own causes" }
+func (e ownCauses) Unwrap() []error { return []error{e, e} }
+
+func TestErrorsWithoutAnEnd(t *testing.T) {
+	for _, bad := range []error{ownCause{}, ownCauses{}, fmt.Errorf("around: %w", ownCauses{})} {
+		require.False(t, Is(bad, context.Canceled))
+		_, ok := As[*handler.PanicError](bad)
+		require.False(t, ok)
+		require.Equal(t, handler.Retry, handler.VerdictOf(bad).Action)
+		require.Equal(t, handler.Retry, VerdictOf(bad).Action)
+		require.Equal(t, handler.DeadLetter, handler.VerdictOf(handler.Reject(bad)).Action)
+	}
+}
