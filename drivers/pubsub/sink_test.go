@@ -13,7 +13,9 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/pubsub"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/identity"
 	"github.com/sluice-go/sluice/internal/pubsubfake"
 )
 
@@ -198,4 +200,37 @@ func TestSendAfterClose(t *testing.T) {
 	require.Len(t, errs, 2)
 	require.ErrorIs(t, errs[0], drivers.ErrClosed)
 	require.ErrorIs(t, errs[1], drivers.ErrClosed)
+}
+
+// Each message travels with an identity, the sender's or one that is made for it:
+// a service that gives a letter a new message ID must not make another job of it.
+func TestEveryMessageIsSentWithAnIdentity(t *testing.T) {
+	q := newQueue(t, pubsubfake.Queue{})
+	attributes := func(m *handler.Message, n int) *handler.Message {
+		for i := range n {
+			m.SetAttribute(fmt.Sprintf("k%03d", i), "v")
+		}
+		return m
+	}
+	ms := []*handler.Message{
+		{Body: []byte("with"), DedupeID: "order-42"}, text("without"), text("another"),
+		attributes(text("99 attributes"), 99), attributes(text("100 attributes"), 100),
+	}
+	send(t, openSink(t, q), ms...)
+	for _, m := range ms[1:] {
+		require.Empty(t, m.DedupeID, "the caller's message is as it was")
+		require.NotContains(t, m.Attributes, pubsub.AttributeDedupeID)
+	}
+	ids := map[string]string{}
+	for range ms {
+		m := raw(t, q)
+		ids[string(m.Data)] = m.Attributes[pubsub.AttributeDedupeID]
+	}
+	require.Len(t, ids, len(ms))
+	require.Equal(t, "order-42", ids["with"])
+	require.Empty(t, ids["100 attributes"], "there is no room for one that no sender has given")
+	for _, body := range []string{"without", "another", "99 attributes"} {
+		require.True(t, identity.Made(ids[body]), "%s: %q", body, ids[body])
+	}
+	require.NotEqual(t, ids["without"], ids["another"])
 }

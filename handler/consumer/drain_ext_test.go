@@ -69,6 +69,40 @@ func TestADrainGivesBackWhatIsNotInTime(t *testing.T) {
 	})
 }
 
+// A message whose turn comes during a drain, too late to be handled, is kept until
+// no receive is on its way any more: one that is would bring it here again, at the
+// cost of an attempt.
+func TestNothingIsGivenBackWhileAReceiveIsOnItsWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := orderedQueue()
+		q.fifo = true
+		q.add(2, "g")
+		w := start(t, q, keeping(handler.KeepOptions{}, lasting(7*time.Second)), consumer.Config{Concurrency: 4, DrainTimeout: 5 * time.Second})
+		pass(6500 * time.Millisecond)
+		q.locked(func() { require.Equal(t, 1, q.polling, "a long poll is on its way") })
+		w.cancel()
+		pass(700 * time.Millisecond) // m1 is acked, and m2 would not end in time
+		require.EqualValues(t, 1, w.c.Stats().Acked)
+		q.locked(func() {
+			require.Equal(t, 1, q.polling)
+			require.Len(t, q.settles, 1, "m1's ack alone")
+		})
+		require.NoError(t, <-w.done)
+		s := w.c.Stats()
+		require.EqualValues(t, 2, s.Received, "m2 came once")
+		require.EqualValues(t, 1, s.Released)
+
+		var o order
+		w = start(t, q, func(_ context.Context, m *handler.Message) error {
+			o.add(fmt.Sprint(m.ID, ".", m.Attempt))
+			return nil
+		}, consumer.Config{})
+		pass(time.Second)
+		require.Equal(t, []string{"m2.2"}, o.all())
+		require.NoError(t, w.stop())
+	})
+}
+
 func TestWhatIsParkedWhenAConsumerStops(t *testing.T) {
 	for _, c := range []struct {
 		name     string

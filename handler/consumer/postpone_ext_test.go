@@ -61,6 +61,49 @@ func TestAPostponedMessageIsKeptInHand(t *testing.T) {
 	}
 }
 
+// Each run in hand can work with the lease: it extends it, keeps it, and learns of
+// its new deadline.
+func TestEachRunInHandHasALeaseOfItsOwn(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		verdict error
+		attempt int // of the second run
+	}{
+		{"postponed", handler.Postpone(10*time.Second, nil), 1},
+		{"failed head", handler.RetryAfter(10*time.Second, errors.New("x")), 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := orderedQueue()
+				q.add(1, "g")
+				runs, told := 0, 0
+				w := start(t, q, func(ctx context.Context, m *handler.Message) error {
+					if runs++; runs == 1 {
+						return c.verdict
+					}
+					require.Equal(t, c.attempt, m.Attempt)
+					l := m.Lease()
+					l.OnExtend(func(time.Time) { told++ })
+					require.NoError(t, l.Extend(ctx, 5*time.Minute))
+					require.WithinDuration(t, time.Now().Add(5*time.Minute), l.Deadline(), time.Second)
+					stop, err := l.Keep(handler.KeepOptions{})
+					require.NoError(t, err)
+					defer stop()
+					return lasting(20*time.Minute)(ctx, m)
+				}, consumer.Config{})
+				pass(21 * time.Minute)
+				require.Equal(t, 2, runs)
+				require.Positive(t, told)
+				s := w.c.Stats()
+				require.EqualValues(t, 1, s.Received)
+				require.EqualValues(t, 1, s.Acked)
+				require.Zero(t, s.LeasesLost)
+				require.NoError(t, w.stop())
+			})
+		})
+	}
+}
+
 // A bulkhead: of many messages few get through at a time, the rest is postponed.
 func TestALimitSpendsNoAttempts(t *testing.T) {
 	for _, ordered := range []bool{false, true} {
