@@ -64,6 +64,9 @@ type Consumer struct {
 	maxWaiting, maxUnsettled int
 	counts                   counts
 	badGate                  seldom.Event
+	gated                    atomic.Bool  // a gate holds receiving back
+	reopened                 atomic.Int64 // when one did last, since born
+	hasty                    int          // guarded by turn; see maxHasty
 
 	mu       sync.Mutex
 	stopping bool

@@ -13,6 +13,15 @@ const gateRetry = time.Second
 // a gate learns of a message only there.
 const gateGrace = 5 * time.Millisecond
 
+// maxHasty is how many times in a row a gate may be closed again in the moment in
+// which it has reopened before it is asked at longer and longer intervals, up to
+// hastyCap: one that returns a channel that is closed already would be asked in a
+// hot loop.
+const (
+	maxHasty = 3
+	hastyCap = 100 * time.Millisecond
+)
+
 // admit asks the gates how many of n messages may be received, for which the
 // caller holds slots. Slots that are not to be used are given back. Where the gates restrict, the calling poller
 // holds the turn: it alone receives until its messages have reached the gates'
@@ -37,11 +46,15 @@ func (c *Consumer) admit(l *lane, n, slots int) (admitted, left int, restricted,
 		}
 		c.giveBack(l, slots)
 		l.closedBy.Store(&g)
+		c.gated.Store(true)
 		ok = c.awaitGate(reopened)
-		l.closedBy.Store(nil)
+		c.reopened.Store(int64(time.Since(c.born)))
+		c.gated.Store(false)
 		<-c.turn
 		return 0, 0, false, ok
 	}
+	l.closedBy.Store(nil)
+	c.hasty = 0
 	if admitted == n {
 		<-c.turn
 		return n, slots, false, true
@@ -51,16 +64,26 @@ func (c *Consumer) admit(l *lane, n, slots int) (admitted, left int, restricted,
 	return admitted, left, true, true
 }
 
+// awaitGate waits until a closed gate is worth asking again. It reports false if
+// the consumer stops. The turn is held.
 func (c *Consumer) awaitGate(reopened <-chan struct{}) bool {
 	if reopened == nil {
 		return c.sleep(gateRetry)
 	}
+	began := time.Now()
 	select {
 	case <-reopened:
-		return true
 	case <-c.stop:
 		return false
 	}
+	if time.Since(began) >= time.Millisecond {
+		c.hasty = 0
+		return true
+	}
+	if c.hasty++; c.hasty > maxHasty {
+		return c.sleep(backoffDelay(c.hasty-maxHasty, time.Millisecond, hastyCap))
+	}
+	return true
 }
 
 // probe follows the messages of a receive that a gate restricted. A nil probe

@@ -3,6 +3,7 @@ package consumer_test
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -159,6 +160,103 @@ func TestSeveralPollersDoNotOverAdmit(t *testing.T) {
 		}
 		pass(3 * time.Second)
 		require.EqualValues(t, 1000, w.c.Stats().Acked)
+		require.NoError(t, w.stop())
+	})
+}
+
+// slowGate takes a while to say that it is closed, and gives no channel.
+type slowGate time.Duration
+
+func (g slowGate) Admit(int) (int, <-chan struct{}) {
+	pause(time.Duration(g))
+	return 0, nil
+}
+
+func TestAClosedGateThatAnswersSlowlyIsNoStall(t *testing.T) {
+	for _, slow := range []time.Duration{400 * time.Millisecond, 45 * time.Second} {
+		t.Run(slow.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := start(t, newQueue(10), ack, consumer.Config{Gates: []handler.Gate{slowGate(slow)}})
+				for range 3000 {
+					pass(310 * time.Millisecond)
+					require.Equal(t, consumer.HealthOK, w.c.Health().Status)
+				}
+				require.NoError(t, w.stop())
+				pass(slow) // its last answer
+			})
+		})
+	}
+}
+
+func TestNothingIsStalledWhenAGateReopens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, q := newGate(-1), newQueue(10)
+		q.latency = 2 * time.Second
+		w := start(t, q, lasting(3*time.Second), consumer.Config{Gates: []handler.Gate{g}})
+		pass(time.Minute)
+		g.set(0)
+		q.add(300, "")
+		pass(time.Hour)
+		g.set(-1)
+		for range 1000 {
+			pass(10 * time.Millisecond)
+			require.Equal(t, consumer.HealthOK, w.c.Health().Status)
+		}
+		require.NotZero(t, w.c.Stats().Running)
+		require.NoError(t, w.stop())
+	})
+}
+
+// hastyGate is closed and says that it is worth asking again at once.
+type hastyGate struct{ asked atomic.Int64 }
+
+func (g *hastyGate) Admit(want int) (int, <-chan struct{}) {
+	if g.asked.Add(1) > 10_000 {
+		return want, nil // it ends the loop
+	}
+	again := make(chan struct{})
+	close(again)
+	return 0, again
+}
+
+func TestAGateIsNotAskedInAHotLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &hastyGate{}
+		w := start(t, newQueue(1), ack, consumer.Config{Gates: []handler.Gate{g}})
+		pass(10 * time.Second)
+		require.Less(t, g.asked.Load(), int64(300))
+		require.NoError(t, w.stop())
+	})
+}
+
+// muteGate is closed and never says why.
+type muteGate struct {
+	gate
+	asked atomic.Int64
+	end   chan struct{}
+}
+
+func (g *muteGate) Reason() string {
+	g.asked.Add(1)
+	<-g.end
+	return "late"
+}
+
+func TestHealthDoesNotWaitForAGatesReason(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &muteGate{gate: gate{reopen: make(chan struct{})}, end: make(chan struct{})}
+		w := start(t, newQueue(1), ack, consumer.Config{Gates: []handler.Gate{g}})
+		for range 10 {
+			began := time.Now()
+			h := w.c.Health()
+			require.Less(t, time.Since(began), time.Second)
+			require.True(t, h.Queues[0].Paused)
+			require.Empty(t, h.Queues[0].PausedBy)
+		}
+		require.EqualValues(t, 1, g.asked.Load(), "one that has not answered is not asked again")
+		close(g.end)
+		pass(time.Second)
+		require.Equal(t, "late", w.c.Health().Queues[0].PausedBy)
 		require.NoError(t, w.stop())
 	})
 }

@@ -131,12 +131,10 @@ func (h Health) serve(w http.ResponseWriter, r *http.Request, good func(Health) 
 func (c *Consumer) Health() Health {
 	now := time.Now()
 	h := Health{Status: HealthOK, c: c}
-	paused := false
 	for _, l := range c.lanes {
 		q := QueueHealth{Queue: l.caps.Queue, Status: HealthOK}
 		if g := l.closedBy.Load(); g != nil {
-			q.Paused, q.PausedBy = true, c.gateReason(*g)
-			paused = true
+			q.Paused, q.PausedBy = true, c.gateReason(l, *g)
 		}
 		if since, err := l.outage.state(now); err != nil {
 			q.Status, q.Error, q.Since = HealthOutage, err.Error(), &since
@@ -184,7 +182,7 @@ func (c *Consumer) Health() Health {
 	case busy:
 		// Handlers are stuck, whatever the provider and the gates say.
 		h.Status = HealthStalled
-	case h.Status == HealthOK && !paused && c.deaf(now):
+	case h.Status == HealthOK && !c.gated.Load() && c.deaf(now):
 		h.Status = HealthStalled
 	}
 	return h
@@ -207,7 +205,8 @@ func (c *Consumer) stallAfter() time.Duration {
 
 // deaf reports whether a queue has messages though no receive of it has ended for
 // longer than a receive takes that hangs: the poller is stuck. While too much is
-// in hand, pollers wait on purpose.
+// in hand, pollers wait on purpose. Time during which a gate was closed does not
+// count.
 func (c *Consumer) deaf(now time.Time) bool {
 	c.mu.Lock()
 	full := c.handRoom() < 1
@@ -217,11 +216,11 @@ func (c *Consumer) deaf(now time.Time) bool {
 	}
 	limit := max(c.stallAfter(), c.cfg.ReceiveWait+receiveGrace+afterOutage)
 	for _, l := range c.lanes {
-		last := l.outage.received()
-		if last.IsZero() {
-			last = c.born
+		last := c.born.Add(time.Duration(c.reopened.Load()))
+		if r := l.outage.received(); r.After(last) {
+			last = r
 		}
-		if now.Sub(last) > limit && l.backlog(now) {
+		if now.Sub(last) > limit && l.backlog(now, last) {
 			return true
 		}
 	}
@@ -235,12 +234,13 @@ const backlogPeriod = 10 * time.Second
 type backlog struct {
 	mu     sync.Mutex
 	asked  time.Time
+	known  time.Time // when the answer came
 	exists bool
 }
 
 // backlog reports whether messages wait at the provider, as far as that is
-// known, and asks anew if that is old.
-func (l *lane) backlog(now time.Time) bool {
+// known since the given time, and asks anew if that is old.
+func (l *lane) backlog(now, since time.Time) bool {
 	b := &l.waiting
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -250,10 +250,10 @@ func (l *lane) backlog(now time.Time) bool {
 			d, ok := l.visible()
 			b.mu.Lock()
 			defer b.mu.Unlock()
-			b.exists = ok && d > 0
+			b.exists, b.known = ok && d > 0, time.Now()
 		}()
 	}
-	return b.exists
+	return b.exists && b.known.After(since)
 }
 
 // visible counts the messages that could be received, as far as the source can.

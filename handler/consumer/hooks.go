@@ -18,17 +18,36 @@ func (c *Consumer) askGate(g handler.Gate, want int) (n int, reopened <-chan str
 	return 0, nil
 }
 
-// gateReason asks a closed gate why it is closed; "" is no answer.
-func (c *Consumer) gateReason(g handler.Gate) (reason string) {
+// reasonPatience is how long health waits for a gate's reason: a probe that
+// waited for ever would have the process restarted.
+const reasonPatience = 250 * time.Millisecond
+
+// gateReason asks a closed gate why it is closed; "" is no answer. One that has
+// not answered yet is not asked again.
+func (c *Consumer) gateReason(l *lane, g handler.Gate) string {
 	r, ok := g.(handler.GateReason)
-	if !ok {
+	if !ok || !l.asking.CompareAndSwap(false, true) {
 		return ""
 	}
-	if err := invoke.DoApart(func() { reason = r.Reason() }); err != nil {
-		c.gateFailed(g, err)
+	answer := make(chan string, 1)
+	go func() {
+		reason := ""
+		err := invoke.DoApart(func() { reason = r.Reason() })
+		l.asking.Store(false)
+		if err != nil {
+			c.gateFailed(g, err)
+			reason = ""
+		}
+		answer <- reason
+	}()
+	t := time.NewTimer(reasonPatience)
+	defer t.Stop()
+	select {
+	case reason := <-answer:
+		return reason
+	case <-t.C:
 		return ""
 	}
-	return reason
 }
 
 func (c *Consumer) gateFailed(g handler.Gate, err error) {

@@ -30,7 +30,8 @@ type lane struct {
 	refuse   seldom.Event // extensions refused
 	noDelay  seldom.Event // retries that cannot be delayed
 	empty    emptiness
-	closedBy atomic.Pointer[handler.Gate] // the gate that admits nothing
+	closedBy atomic.Pointer[handler.Gate] // the gate that admitted nothing last
+	asking   atomic.Bool                  // it is asked for its reason
 
 	// What follows is guarded by c.mu.
 	pollers int
