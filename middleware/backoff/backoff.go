@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	cenkalti "github.com/cenkalti/backoff/v4"
@@ -73,8 +74,15 @@ type Config struct {
 	// the reason to the dead-letter queue.
 	MaxAttempts int
 
-	// Classifier is asked about an error before [Classify] is, which has the
-	// last word only where it says [Unknown]. Nil means Classify alone.
+	// Permanent names the codes of errors that another attempt can't mend. A
+	// message whose handler returns one is rejected. A code is an HTTP status
+	// ("404"), the name of a gRPC or gocloud.dev code ("NotFound"), an AWS error
+	// code ("ValidationException") or a SQLSTATE ("23505"). Nil means none: see
+	// [Classify]. New refuses an empty code, and one with a space in it.
+	Permanent []string
+
+	// Classifier is asked about an error before Permanent and [Classify], which
+	// decide only if it says [Unknown]. Nil means those two alone.
 	Classifier Classifier
 
 	// Random returns numbers from [0, 1), concurrently, for the jitter. Nil means
@@ -112,6 +120,11 @@ func (c *Config) validate() error {
 	if c.Jitter > NoJitter {
 		faults = append(faults, fmt.Errorf("Jitter is %d, which is none of FullJitter, EqualJitter, NoJitter", c.Jitter))
 	}
+	for _, code := range c.Permanent {
+		if code == "" || strings.ContainsAny(code, " \t\r\n") {
+			faults = append(faults, fmt.Errorf("Permanent has %q, which is no code of an error", code))
+		}
+	}
 	if c.MaxAttempts < 0 {
 		faults = append(faults, fmt.Errorf("MaxAttempts is %d, below zero", c.MaxAttempts))
 	}
@@ -128,7 +141,10 @@ func New(config *Config) (handler.Middleware, error) {
 	if err != nil {
 		return nil, fmt.Errorf("backoff: %w", err)
 	}
-	r := &retrier{config: c, policy: p}
+	r := &retrier{config: c, policy: p, permanent: make(codes, len(c.Permanent))}
+	for _, code := range c.Permanent {
+		r.permanent[code] = true
+	}
 	return func(next handler.Handler) handler.Handler {
 		return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
 			err := next.Handle(ctx, m)
@@ -141,19 +157,26 @@ func New(config *Config) (handler.Middleware, error) {
 }
 
 type retrier struct {
-	config Config
-	policy policy
+	config    Config
+	policy    policy
+	permanent codes
 }
 
 // judge turns a handler's error into the verdict on its message.
 func (r *retrier) judge(ctx context.Context, m *handler.Message, err error) error {
-	if v := handler.VerdictOf(err); v.Action != handler.Retry || v.Delayed {
+	stopped := invoke.Is(context.Cause(ctx), handler.ErrStopped)
+	switch v := handler.VerdictOf(err); {
+	case stopped && v.Action == handler.DeadLetter && invoke.Is(err, context.Canceled):
+		// The handler rejected the message because it was cancelled. The shutdown
+		// did that, so the message is not at fault.
+		return handler.RetryAfter(0, err)
+	case v.Action != handler.Retry || v.Delayed:
 		return err
 	}
 	if r.classify(err) == Permanent {
 		return handler.Reject(err)
 	}
-	if invoke.Is(context.Cause(ctx), handler.ErrStopped) {
+	if stopped {
 		return handler.RetryAfter(0, err)
 	}
 	if m.Attempt <= 0 {
@@ -192,7 +215,7 @@ func (r *retrier) ask(err error) Class {
 			return c
 		}
 	}
-	return Classify(err)
+	return r.permanent.classify(err)
 }
 
 func (r *retrier) jitter(longest time.Duration) time.Duration {

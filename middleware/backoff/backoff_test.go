@@ -26,7 +26,7 @@ func judge(ctx context.Context, t require.TestingT, c *backoff.Config, m *handle
 func attempt(n int) *handler.Message { return &handler.Message{Attempt: n} }
 
 func TestErrorsBecomeVerdicts(t *testing.T) {
-	fixed := &backoff.Config{Min: time.Second, Max: time.Minute, Jitter: backoff.NoJitter, MaxAttempts: 4}
+	fixed := &backoff.Config{Min: time.Second, Max: time.Minute, Jitter: backoff.NoJitter, MaxAttempts: 4, Permanent: []string{"400"}}
 	stopping, stop := context.WithCancelCause(context.Background())
 	stop(handler.ErrStopped)
 	for _, tc := range []struct {
@@ -51,6 +51,10 @@ func TestErrorsBecomeVerdicts(t *testing.T) {
 		{"backoff.Permanent", nil, attempt(1), fmt.Errorf("x: %w", cenkalti.Permanent(statusError(503))), handler.Verdict{Action: handler.DeadLetter}},
 		{"stopping", stopping, attempt(3), context.Canceled, handler.Verdict{Delayed: true}},
 		{"stopping at the last attempt", stopping, attempt(4), errBoom, handler.Verdict{Delayed: true}},
+		{"stopping, rejected for being cancelled", stopping, attempt(4), handler.Reject(fmt.Errorf("x: %w", context.Canceled)), handler.Verdict{Delayed: true}},
+		{"stopping, backoff.Permanent for being cancelled", stopping, attempt(3), cenkalti.Permanent(context.Canceled), handler.Verdict{Delayed: true}},
+		{"rejected for being cancelled by itself", nil, attempt(3), handler.Reject(context.Canceled), handler.Verdict{Action: handler.DeadLetter}},
+		{"stopping, rejected", stopping, attempt(3), handler.Reject(errBoom), handler.Verdict{Action: handler.DeadLetter}},
 		{"stopping, permanent", stopping, attempt(3), statusError(400), handler.Verdict{Action: handler.DeadLetter}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -80,7 +84,7 @@ func TestWithoutMaxAttemptsTheQueueDecides(t *testing.T) {
 }
 
 func TestTheClassifierIsAskedFirst(t *testing.T) {
-	c := &backoff.Config{Classifier: func(err error) backoff.Class {
+	c := &backoff.Config{Permanent: []string{"401", "403"}, Classifier: func(err error) backoff.Class {
 		switch {
 		case errors.Is(err, errBoom):
 			return backoff.Permanent
@@ -93,7 +97,8 @@ func TestTheClassifierIsAskedFirst(t *testing.T) {
 	for err, want := range map[error]handler.Action{
 		errBoom:          handler.DeadLetter,
 		statusError(401): handler.Retry,
-		statusError(403): handler.DeadLetter, // left to Classify
+		statusError(403): handler.DeadLetter, // left to Permanent
+		statusError(404): handler.Retry,      // left to Classify
 		statusError(500): handler.Retry,
 	} {
 		require.Equal(t, want, handler.VerdictOf(judge(t.Context(), t, c, attempt(1), err)).Action, err.Error())

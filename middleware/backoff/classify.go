@@ -2,14 +2,14 @@ package backoff
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
-	"encoding/xml"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"reflect"
+	"strconv"
 	"strings"
 )
 
@@ -35,23 +35,27 @@ type Classifier func(err error) Class
 // Classify is the default [Classifier]. It looks at err and what it wraps, from
 // the outside in, and goes by the first error that it knows:
 //
-//   - an end of the context, a network error, a timeout: transient
+//   - an end of the context, a network error, a timeout, a broken connection of
+//     database/sql, io.ErrUnexpectedEOF: transient
 //   - an error with Retryable() bool: as it says
 //   - an HTTP status, by StatusCode() int or HTTPStatusCode() int, or a
-//     *googleapi.Error: 408, 409, 425, 429 and 5xx are transient, other 4xx
-//     permanent
-//   - an AWS error (smithy's APIError): throttling, timeouts and expired
-//     credentials are transient; otherwise the HTTP status or the fault counts:
-//     server transient, client permanent
+//     *googleapi.Error: 408, 409, 425, 429 and 5xx are transient
+//   - an AWS error (smithy's APIError): throttling, timeouts, expired credentials
+//     and faults of the server are transient
 //   - a gRPC status: Canceled, DeadlineExceeded, ResourceExhausted, Aborted,
-//     Internal, Unavailable and DataLoss are transient; InvalidArgument,
-//     NotFound, AlreadyExists, PermissionDenied, OutOfRange, Unimplemented and
-//     Unauthenticated permanent
+//     Internal, Unavailable and DataLoss are transient
 //   - a gocloud.dev error: the codes of the same names, likewise
-//     (FailedPrecondition is unknown in both: docstore uses it for a write
-//     conflict)
-//   - what encoding/json, xml, base64 and hex say of bad input, and types called
-//     ValidationError or ValidationErrors: permanent
+//   - a SQL error, by SQLState() string: the classes 08 (connection), 40 (rollback),
+//     53 (resources), 57 (operator) and 58 (system) are transient
+//
+// All else is unknown, and retried. Classify calls no error permanent by its look:
+// a dependency that is down answers with a page that is no JSON, an answer that is
+// cut off, 401, 403 or 404, AccessDenied, Unauthenticated, and the same message
+// succeeds once it is up. An error is permanent if the handler says so, by
+// handler.Reject, backoff.Permanent or Retryable() false, or if [Config] does, by
+// Permanent or Classifier. handler.Typed and the other codecs reject a message whose
+// own body can't be decoded; a handler that decodes the body itself must reject it
+// itself.
 //
 // Of joined errors (errors.Join, several %w) a transient one outweighs a
 // permanent one, and that an unknown one.
@@ -59,28 +63,28 @@ type Classifier func(err error) Class
 // The types of gRPC, gocloud.dev and the Google and AWS SDKs are recognised by
 // their methods and names: a program that does not use them must not link them,
 // and gocloud.dev/gcerrors alone would bring in all of gRPC.
-//
-// Beware of permanent errors that come out of a dependency's fault: a gateway's
-// HTML error page read as JSON is a syntax error. Wrap those in
-// handler.RetryAfter, or give [Config] a [Classifier] that knows them. The same
-// goes for 401 and 403 where credentials are expected to come back by themselves.
-func Classify(err error) Class {
+func Classify(err error) Class { return codes(nil).classify(err) }
+
+// codes are those that [Config.Permanent] names.
+type codes map[string]bool
+
+func (c codes) classify(err error) Class {
 	for err != nil {
-		if c := classifyOne(err); c != Unknown {
-			return c
+		if class := c.classifyOne(err); class != Unknown {
+			return class
 		}
 		if many, ok := err.(interface{ Unwrap() []error }); ok {
-			return classifyJoined(many.Unwrap())
+			return c.classifyJoined(many.Unwrap())
 		}
 		err = errors.Unwrap(err)
 	}
 	return Unknown
 }
 
-func classifyJoined(errs []error) Class {
+func (c codes) classifyJoined(errs []error) Class {
 	joined := Unknown
 	for _, err := range errs {
-		switch Classify(err) {
+		switch c.classify(err) {
 		case Transient:
 			return Transient
 		case Permanent:
@@ -92,20 +96,14 @@ func classifyJoined(errs []error) Class {
 }
 
 // classifyOne looks at err alone, not at what it wraps.
-func classifyOne(err error) Class {
-	if err == context.Canceled || err == context.DeadlineExceeded { //nolint:errorlint // the caller walks
+func (c codes) classifyOne(err error) Class {
+	switch err { //nolint:errorlint // the caller walks
+	case context.Canceled, context.DeadlineExceeded, io.ErrUnexpectedEOF, driver.ErrBadConn, sql.ErrConnDone:
 		return Transient
 	}
 	switch e := err.(type) { //nolint:errorlint // the caller walks
 	case interface{ Retryable() bool }:
-		if e.Retryable() {
-			return Transient
-		}
-		return Permanent
-	case *json.SyntaxError, *json.UnmarshalTypeError,
-		*xml.SyntaxError, xml.UnmarshalError, *xml.TagPathError,
-		base64.CorruptInputError, hex.InvalidByteError:
-		return Permanent
+		return classifyRetryable(err, e.Retryable())
 	case *net.OpError, *net.DNSError:
 		return Transient
 	case interface{ Timeout() bool }:
@@ -114,45 +112,88 @@ func classifyOne(err error) Class {
 			return Transient
 		}
 	}
-	if err == hex.ErrLength { //nolint:errorlint // the caller walks
-		return Permanent
+	if e, ok := err.(interface{ ErrorCode() string }); ok {
+		if class := c.classifyAWS(e.ErrorCode()); class != Unknown {
+			return class
+		}
 	}
-	if e, ok := err.(interface{ ErrorCode() string }); ok && awsTransient[e.ErrorCode()] {
-		return Transient
+	if e, ok := err.(interface{ SQLState() string }); ok {
+		return c.classifySQL(e.SQLState())
 	}
 	switch e := err.(type) { //nolint:errorlint // the caller walks
 	case interface{ HTTPStatusCode() int }:
-		return classifyResponse(err, e.HTTPStatusCode())
+		return c.classifyResponse(err, e.HTTPStatusCode())
 	case interface{ StatusCode() int }:
-		return classifyResponse(err, e.StatusCode())
+		return c.classifyResponse(err, e.StatusCode())
 	}
-	return classifyByName(err)
+	return c.classifyByName(err)
+}
+
+// driverCode is the type of the codes of our own drivers. They say whether a driver
+// tries a request again: a queue that denies a send is no fault of the message whose
+// handler sends.
+const driverCode = "github.com/sluice-go/sluice/drivers"
+
+func classifyRetryable(err error, retryable bool) Class {
+	switch {
+	case retryable:
+		return Transient
+	case reflect.TypeOf(err).PkgPath() == driverCode:
+		return Unknown
+	default:
+		return Permanent
+	}
+}
+
+func (c codes) classifyAWS(code string) Class {
+	switch {
+	case c[code]:
+		return Permanent
+	case awsTransient[code]:
+		return Transient
+	default:
+		return Unknown
+	}
+}
+
+// classifySQL classifies by a SQLSTATE, whose first two characters are its class.
+func (c codes) classifySQL(state string) Class {
+	switch {
+	case c[state]:
+		return Permanent
+	case len(state) == 5 && transientSQL[state[:2]]:
+		return Transient
+	default:
+		return Unknown
+	}
 }
 
 // classifyResponse classifies by an HTTP status. An AWS throttling error comes
 // with status 400, and its code is in an error inside the one with the status.
-func classifyResponse(err error, status int) Class {
+func (c codes) classifyResponse(err error, status int) Class {
 	var api interface{ ErrorCode() string }
-	if errors.As(err, &api) && awsTransient[api.ErrorCode()] {
-		return Transient
+	if errors.As(err, &api) {
+		if class := c.classifyAWS(api.ErrorCode()); class != Unknown {
+			return class
+		}
 	}
-	return classifyStatus(status)
+	return c.classifyStatus(status)
 }
 
-func classifyStatus(status int) Class {
+func (c codes) classifyStatus(status int) Class {
 	switch {
+	case c[strconv.Itoa(status)]:
+		return Permanent
 	case status == http.StatusRequestTimeout, status == http.StatusConflict,
 		status == http.StatusTooEarly, status == http.StatusTooManyRequests, status >= 500:
 		return Transient
-	case status >= 400:
-		return Permanent
 	default:
 		return Unknown
 	}
 }
 
 // classifyByName knows the types that would be too costly to link.
-func classifyByName(err error) Class {
+func (c codes) classifyByName(err error) Class {
 	v := reflect.ValueOf(err)
 	t := v.Type()
 	if t.Kind() == reflect.Pointer {
@@ -162,22 +203,31 @@ func classifyByName(err error) Class {
 		t = t.Elem()
 	}
 	switch path, name := t.PkgPath(), t.Name(); {
-	case name == "ValidationError" || name == "ValidationErrors":
-		return Permanent
 	case name == "Error" && path == "gocloud.dev/internal/gcerr":
-		return gocloudClasses[intField(v, "Code")]
+		return c.classifyNamed(gocloudNames, uint64(intField(v, "Code")))
 	case name == "Error" && strings.HasSuffix(path, "google.golang.org/api/googleapi"):
-		return classifyStatus(int(intField(v, "Code")))
+		return c.classifyStatus(int(intField(v, "Code")))
 	}
 	if status := call(v, v.MethodByName("GRPCStatus")); status.IsValid() {
 		if code := call(status, status.MethodByName("Code")); code.IsValid() && code.CanUint() {
-			return grpcClasses[code.Uint()]
+			return c.classifyNamed(grpcNames, code.Uint())
 		}
 	}
-	if fault := call(v, v.MethodByName("ErrorFault")); fault.IsValid() && fault.CanInt() {
-		return smithyClasses[fault.Int()]
+	if fault := call(v, v.MethodByName("ErrorFault")); fault.IsValid() && fault.CanInt() && fault.Int() == smithyServer {
+		return Transient
 	}
 	return Unknown
+}
+
+func (c codes) classifyNamed(names map[uint64]string, code uint64) Class {
+	switch name := names[code]; {
+	case c[name]:
+		return Permanent
+	case transientNames[name]:
+		return Transient
+	default:
+		return Unknown
+	}
 }
 
 // intField returns the named integer field of the struct that v is or points

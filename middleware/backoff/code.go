@@ -3,42 +3,31 @@ package backoff
 // The numbers below are parts of the wire formats and published interfaces of
 // their makers and do not change. What is in no table is unknown.
 
-// grpcClasses are those of google.golang.org/grpc/codes.
-var grpcClasses = map[uint64]Class{
-	1:  Transient, // Canceled
-	3:  Permanent, // InvalidArgument
-	4:  Transient, // DeadlineExceeded
-	5:  Permanent, // NotFound
-	6:  Permanent, // AlreadyExists
-	7:  Permanent, // PermissionDenied
-	8:  Transient, // ResourceExhausted
-	10: Transient, // Aborted
-	11: Permanent, // OutOfRange
-	12: Permanent, // Unimplemented
-	13: Transient, // Internal
-	14: Transient, // Unavailable
-	15: Transient, // DataLoss
-	16: Permanent, // Unauthenticated
+// grpcNames are those of google.golang.org/grpc/codes.
+var grpcNames = map[uint64]string{
+	1: "Canceled", 2: "Unknown", 3: "InvalidArgument", 4: "DeadlineExceeded", 5: "NotFound", 6: "AlreadyExists",
+	7: "PermissionDenied", 8: "ResourceExhausted", 9: "FailedPrecondition", 10: "Aborted", 11: "OutOfRange",
+	12: "Unimplemented", 13: "Internal", 14: "Unavailable", 15: "DataLoss", 16: "Unauthenticated",
 }
 
-// gocloudClasses are those of gocloud.dev/gcerrors.
-var gocloudClasses = map[int64]Class{
-	2:  Permanent, // NotFound
-	3:  Permanent, // AlreadyExists
-	4:  Permanent, // InvalidArgument
-	5:  Transient, // Internal
-	6:  Permanent, // Unimplemented
-	8:  Permanent, // PermissionDenied
-	9:  Transient, // ResourceExhausted
-	10: Transient, // Canceled
-	11: Transient, // DeadlineExceeded
+// gocloudNames are those of gocloud.dev/gcerrors.
+var gocloudNames = map[uint64]string{
+	1: "Unknown", 2: "NotFound", 3: "AlreadyExists", 4: "InvalidArgument", 5: "Internal", 6: "Unimplemented",
+	7: "FailedPrecondition", 8: "PermissionDenied", 9: "ResourceExhausted", 10: "Canceled", 11: "DeadlineExceeded",
 }
 
-// smithyClasses are those of github.com/aws/smithy-go's ErrorFault.
-var smithyClasses = map[int64]Class{
-	1: Transient, // FaultServer
-	2: Permanent, // FaultClient
+// transientNames are those of the two above that another attempt may mend.
+// FailedPrecondition is not known: docstore uses it for a write conflict.
+var transientNames = map[string]bool{
+	"Canceled": true, "DeadlineExceeded": true, "ResourceExhausted": true, "Aborted": true,
+	"Internal": true, "Unavailable": true, "DataLoss": true,
 }
+
+// transientSQL are the classes of SQLSTATEs that another attempt may mend.
+var transientSQL = map[string]bool{"08": true, "40": true, "53": true, "57": true, "58": true}
+
+// smithyServer is FaultServer of github.com/aws/smithy-go's ErrorFault.
+const smithyServer = 1
 
 // awsTransient are the codes of AWS errors that another attempt may mend though
 // many of them come with HTTP status 400: those that the SDK's own retryer

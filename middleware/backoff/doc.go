@@ -11,12 +11,13 @@
 //	nil                                     as it is
 //	a verdict: RetryAfter, Reject, Discard  as it is, MaxAttempts or not: the
 //	and backoff.Permanent                   handler knows better
-//	permanent by the classifier             handler.Reject
+//	permanent by Permanent or Classifier    handler.Reject
 //	any other, attempts left                handler.RetryAfter(delay)
 //	any other, last attempt                 handler.Reject, with handler.ErrExhausted
 //	any other, attempt unknown              as it is: the queue's own policy decides
 //	any other, while the consumer stops     handler.RetryAfter(0): the shutdown cut
-//	                                        the work off, so it waits for no one
+//	                                        the work off, so it waits for no one; a
+//	                                        rejection with context.Canceled likewise
 //
 // The attempt is unknown on a Pub/Sub subscription without a dead-letter policy.
 // No delay can grow there, so the subscription's native RetryPolicy is left to
@@ -36,7 +37,12 @@
 //
 // # Which errors are permanent
 //
-// See [Classify]. An error that it does not know is retried, never rejected.
+// Those that the handler names, by handler.Reject, backoff.Permanent or an error with
+// Retryable() false, and those that Config.Permanent or Config.Classifier names. A
+// message whose body handler.Typed can't decode is rejected by it. All other errors are
+// retried; see [Classify]. In particular, a dependency's answer that can't be decoded,
+// or that says "denied" or "not found", is retried: a dependency that is down gives
+// such answers too.
 //
 // # Where it stands
 //

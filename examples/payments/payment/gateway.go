@@ -27,7 +27,7 @@ type Client struct {
 const defaultTimeout = 10 * time.Second
 
 // StatusError is an answer of the gateway that is no success. The backoff
-// middleware's classifier reads its status.
+// middleware reads its status: Worker names those that another attempt can't mend.
 type StatusError struct{ Status int }
 
 // Error tells the status.

@@ -82,7 +82,10 @@ func Worker(ctx context.Context, db *sql.DB, dialect sqlstore.Dialect, gateway C
 	if err != nil {
 		return nil, nil, err
 	}
-	retry, err := backoff.New(&backoff.Config{Min: retryMin, Max: retryMax})
+	retry, err := backoff.New(&backoff.Config{
+		Min: retryMin, Max: retryMax,
+		Permanent: []string{"400", "422"}, // the gateway refuses the charge itself
+	})
 	if err != nil {
 		return nil, nil, err
 	}
