@@ -78,8 +78,13 @@ func (c *BatchConfig) validate() error {
 // gathering, the call leaves the batch and returns the context's cause. Once h
 // runs, h's context is cancelled when those of all messages in the batch have
 // ended, with the last one's cause: one lost lease does not undo the work on
-// the others. That context has the values of the batch's first message's, and
-// no deadline.
+// the others. That context has no deadline. Of values it has those of the context
+// that the runtime was started with, and none that middleware adds for a message,
+// such as a span: [MessageContext] returns a message's own context. (Under a
+// runtime that does not call [WithShared] it has the values that are equal for all
+// of at least two messages.) Middleware that gives a message what others must not
+// use, such as a transaction, refuses a batch handler when it is built; see
+// [Singly].
 //
 // If h panics, ends its goroutine (runtime.Goexit) or returns a slice of the
 // wrong length, every message of the batch is retried: each call returns the
@@ -127,6 +132,9 @@ type batchCall struct {
 func (b *batcher) Handle(ctx context.Context, m *Message) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if err := singly(ctx); err != nil {
+		return err
 	}
 	call := &batchCall{ctx: ctx, m: m, done: make(chan error, 1)}
 	in := b.join(call)
@@ -203,7 +211,7 @@ func (b *batcher) start(g *batch) {
 	b.gathering = nil
 	g.started = true
 	g.live = len(g.calls)
-	ctx, cancel := context.WithCancelCause(context.WithoutCancel(g.calls[0].ctx))
+	ctx, cancel := context.WithCancelCause(newBatchContext(g.calls))
 	g.cancel = cancel
 	go g.run(ctx, b.h)
 }

@@ -26,11 +26,12 @@ func (f HandlerFunc) Handle(ctx context.Context, m *Message) error { return f(ct
 type Middleware func(Handler) Handler
 
 // Chain wraps h in the given middleware. The first is the outermost: it sees
-// the message first and the verdict last. A nil middleware is skipped.
+// the message first and the verdict last. A nil middleware is skipped. If middleware
+// can't be around h, the result is a handler that [Check] refuses.
 func Chain(h Handler, middleware ...Middleware) Handler {
 	for i := len(middleware) - 1; i >= 0; i-- {
 		if middleware[i] != nil {
-			h = middleware[i](h)
+			h = layer(h, middleware[i])
 		}
 	}
 	return h

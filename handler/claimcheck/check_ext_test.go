@@ -7,6 +7,7 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -339,4 +340,40 @@ func BenchmarkLargeMessages(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// In a batch a pointer is read though the batch's first message is none.
+func TestABatchReadsBodies(t *testing.T) {
+	b := inMemory(t, "large")
+	require.NoError(t, b.Blob.WriteAll(t.Context(), "1", []byte("large body"), nil))
+	check := newCheck(t, b, nil)
+	var mu sync.Mutex
+	bodies := map[string]bool{}
+	batch, err := handler.Batch(handler.BatchHandlerFunc(func(ctx context.Context, ms []*handler.Message) []error {
+		errs := make([]error, len(ms))
+		for i, m := range ms {
+			r, err := claimcheck.Open(ctx, m)
+			if errs[i] = err; err != nil {
+				continue
+			}
+			all, err := io.ReadAll(r)
+			mu.Lock()
+			bodies[string(all)] = true
+			mu.Unlock()
+			errs[i] = errors.Join(err, r.Close())
+		}
+		return errs
+	}), &handler.BatchConfig{MaxCount: 2})
+	require.NoError(t, err)
+	h := handler.Chain(batch, check.Stream)
+	var calls sync.WaitGroup
+	for _, m := range []*handler.Message{{Body: []byte("small")}, s3Pointer("large", "1")} {
+		calls.Go(func() {
+			if err := h.Handle(t.Context(), m); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	calls.Wait()
+	require.Equal(t, map[string]bool{"small": true, "large body": true}, bodies)
 }

@@ -73,7 +73,7 @@ func Open(ctx context.Context, m *handler.Message) (io.ReadCloser, error) {
 	if !Claimed(m) {
 		return io.NopCloser(bytes.NewReader(m.Body)), nil
 	}
-	c, ok := ctx.Value(key{}).(*Check)
+	c, ok := handler.MessageContext(ctx, m).Value(key{}).(*Check)
 	if !ok {
 		return nil, errors.New("claim check: the message is a pointer, and no Check.Stream is around the handler")
 	}

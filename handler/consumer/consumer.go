@@ -119,6 +119,7 @@ func NewWeighted(sources []Weighted, h handler.Handler, cfg *Config) (*Consumer,
 	if h == nil {
 		faults = append(faults, errors.New("the handler is nil"))
 	}
+	faults = append(faults, handler.Check(h))
 	for i, s := range sources {
 		if s.Source == nil {
 			faults = append(faults, fmt.Errorf("source %d is nil", i))

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/sluice-go/sluice/handler"
 )
 
 // handlerContext is a handler's context. It has the values of Run's context and
@@ -97,7 +99,7 @@ func (c *handlerContext) end() {
 // on top has no meaning: asked for a value, the bare result of WithoutCancel
 // allocates, and one that is wrapped does not.
 func detach(ctx context.Context) context.Context {
-	return context.WithValue(context.WithoutCancel(ctx), detached{}, true)
+	return handler.WithShared(context.WithValue(context.WithoutCancel(ctx), detached{}, true))
 }
 
 type detached struct{}

@@ -98,6 +98,9 @@ func NewSNSEndpoint(h handler.Handler, topicARNs []string, config *SNSEndpointCo
 	if h == nil {
 		faults = append(faults, errors.New("the handler is nil"))
 	}
+	if err := handler.Check(h); err != nil {
+		faults = append(faults, err)
+	}
 	topics, err := declared(topicARNs)
 	if err != nil {
 		faults = append(faults, err)

@@ -152,6 +152,9 @@ func New(h handler.Handler, config *Config) (*Queue, error) {
 	if h == nil {
 		return nil, errors.New("handlertest: the handler is nil")
 	}
+	if err := handler.Check(h); err != nil {
+		return nil, fmt.Errorf("handlertest: %w", err)
+	}
 	c := config.withDefaults()
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("handlertest: %w", err)

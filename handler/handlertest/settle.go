@@ -65,6 +65,7 @@ func (q *Queue) take() *entry {
 // call runs the handler and says whether the lease was held to the end.
 func (q *Queue) call(ctx context.Context, m *handler.Message, d *Delivery) (held bool) {
 	held = true
+	ctx = handler.WithShared(ctx)
 	if q.config.NoLease {
 		m.Bind(q.origin, nil)
 	} else {

@@ -21,7 +21,8 @@ func (b *resultBox) get() []byte {
 }
 
 // SetResult has data stored with the mark when the handler succeeds, for
-// [Config.OnDuplicate]. ctx is the handler's. The latest call holds. It reports
+// [Config.OnDuplicate]. ctx is the handler's; in a batch handler, it is what
+// handler.MessageContext returns for the message. The latest call holds. It reports
 // whether there is a middleware to store it. It may be called concurrently.
 func SetResult(ctx context.Context, data []byte) bool {
 	b, ok := ctx.Value(resultKey{}).(*resultBox)

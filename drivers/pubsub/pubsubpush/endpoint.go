@@ -42,6 +42,9 @@ func New(h handler.Handler, config *Config) (*Endpoint, error) {
 	if h == nil {
 		return nil, errors.New("pubsubpush: the handler is nil")
 	}
+	if err := handler.Check(h); err != nil {
+		return nil, fmt.Errorf("pubsubpush: %w", err)
+	}
 	c := config.withDefaults()
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("pubsubpush: %w", err)

@@ -56,6 +56,7 @@ func New(src drivers.Source, h handler.Handler, config *Config) (*Function, erro
 	if h == nil {
 		faults = append(faults, errors.New("the handler is nil"))
 	}
+	faults = append(faults, handler.Check(h))
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("sqslambda: %w", err)
 	}
@@ -88,7 +89,7 @@ func (f *Function) Handle(ctx context.Context, e events.SQSEvent) (events.SQSEve
 		f.log.ErrorContext(ctx, "an event was refused: Lambda retries all of it", "queue", f.caps.Queue, "messages", len(e.Records), "error", err)
 		return events.SQSEventResponse{}, err
 	}
-	i := f.begin(ctx, &e)
+	i := f.begin(handler.WithShared(ctx), &e)
 	defer i.end()
 	i.run()
 	return i.report()

@@ -50,6 +50,11 @@ type TxConfig struct {
 // exactly one effect, as far as it lies in the transaction. Keep other effects
 // out of it, or make them idempotent by the same key.
 //
+// A batch handler (see handler.Batch) can't be within Transactional: its messages
+// would share one effect and have a transaction each. Runtimes refuse such a handler
+// when they are made. Put idempotency.New around a batch handler instead, and have
+// its writes ignore what is there already.
+//
 // SQLite has one writer: a handler holds it for as long as it runs. A handler on
 // PostgreSQL holds a connection: let the pool have one for each handler that runs
 // at once, and one more.
@@ -79,10 +84,14 @@ func Transactional(s *Store, c *TxConfig) (handler.Middleware, error) {
 	}
 	g := &txGuard{store: s, cfg: cfg}
 	g.gate = cfg.Gate(s, g.probe)
-	return func(next handler.Handler) handler.Handler {
+	return handler.Singly(func(next handler.Handler) handler.Handler {
 		return &txHandler{txGuard: g, next: next}
-	}, nil
+	}, errBatch), nil
 }
+
+// errBatch is why a batch handler is refused.
+var errBatch = errors.New("sqlstore: a batch handler can't be within Transactional, which gives each message a transaction of its own: " +
+	"put idempotency.New around the batch handler, with this store, and have its writes ignore what is there already (ON CONFLICT DO NOTHING); or handle messages singly")
 
 type txKey struct{}
 
