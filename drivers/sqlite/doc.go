@@ -81,10 +81,13 @@
 //
 // A file that is not ours (another program's database, one of a newer version of
 // Sluice, anything that is no SQLite file) is refused, and nothing is written to it
-// or beside it. A file, or the log or index beside it, that is deleted, moved or
-// replaced while it is open makes every operation fail with an error whose code is
-// drivers.NotFound: what was written to it would be lost. A send that reports
-// success was in the file at its path.
+// or beside it. A file, or the log or index beside it, that is deleted, moved,
+// replaced, truncated or overwritten while it is open makes every operation fail
+// with an error whose code is drivers.NotFound: what was written to it would be
+// lost. A send that reports success was in the file at its path. Other programs may
+// checkpoint and vacuum the file. A file that was damaged in place stays refused
+// until the program opens it again; an older copy that is written over it within
+// ten seconds of the time it was made is not told from the file.
 //
 // # Verdict mapping
 //

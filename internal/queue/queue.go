@@ -22,7 +22,7 @@ var (
 	ErrClosed       = errors.New("the queue engine is closed")
 	ErrConfig       = errors.New("the configuration makes no sense")
 	ErrForeign      = errors.New("the file is no queue file of this version")
-	ErrMoved        = errors.New("the file was deleted, moved or replaced while it was open")
+	ErrMoved        = errors.New("the file was deleted, moved, replaced or damaged while it was open")
 	ErrNoDeadLetter = errors.New("the queue has no dead-letter queue")
 	ErrTaskRunning  = errors.New("a move task is already running on this queue")
 	ErrTaskNotFound = errors.New("no such move task, or it has ended")

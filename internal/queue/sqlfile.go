@@ -3,60 +3,14 @@ package queue
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
 	"time"
 
-	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
-
-// files are those that a SQLite engine has open: the database, and the log and
-// its index beside it. What is written to a file that was deleted or moved is
-// seen by nobody who opens its path, and without its own log and index two
-// processes don't see each other's locks.
-type files struct {
-	paths []string
-	infos []os.FileInfo
-}
-
-// remember notes the files, which are open.
-func (f *files) remember(path string) error {
-	// SQLite follows links before it names the log.
-	real, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return err
-	}
-	for _, p := range []string{path, real + "-wal", real + "-shm"} {
-		info, err := os.Stat(p)
-		if p != path && errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		f.paths, f.infos = append(f.paths, p), append(f.infos, info)
-	}
-	return nil
-}
-
-// moved returns an error if one of the files is not where it was.
-func (f *files) moved() error {
-	for i, path := range f.paths {
-		info, err := os.Stat(path)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return fmt.Errorf("%w: there is no %s any more", ErrMoved, path)
-		case err == nil && !os.SameFile(info, f.infos[i]):
-			return fmt.Errorf("%w: another %s is in its place", ErrMoved, path)
-		}
-	}
-	return nil
-}
 
 func location(path string, params url.Values) string {
 	return (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: params.Encode()}).String()
@@ -127,8 +81,7 @@ func probe(ctx context.Context, path string, s *SQLite) error {
 	err = s.retry(ctx, func() error {
 		return h.read(func(query string) interface{ Scan(dest ...any) error } { return db.QueryRowContext(ctx, query) })
 	})
-	var e *sqlite.Error
-	if errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_NOTADB {
+	if sqliteCode(err) == sqlite3.SQLITE_NOTADB {
 		return fmt.Errorf("%w: it is no SQLite file", ErrForeign)
 	}
 	if err == nil {

@@ -92,7 +92,7 @@ func OpenSQLite(ctx context.Context, path string, o *Options) (*SQLite, error) {
 		err = s.migrate(ctx)
 	}
 	if err == nil {
-		err = s.files.remember(abs)
+		err = s.files.remember(ctx, abs)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("queue file %q: %w", path, err), s.release())
@@ -135,7 +135,7 @@ func (s *SQLite) build(queries []string) error {
 
 // release closes the connections.
 func (s *SQLite) release() error {
-	var errs []error
+	errs := []error{s.files.close()}
 	for _, stmt := range s.prepare {
 		errs = append(errs, stmt.Close())
 	}
@@ -215,8 +215,8 @@ func (s *SQLite) enter(ctx context.Context) error {
 }
 
 // Moved returns an error, which is [ErrMoved], if the file that the engine has
-// open is not what is at its path now. Every operation begins with it, and one
-// that writes ends with it.
+// open is not what is at its path now, or was truncated or overwritten in place.
+// Every operation begins with it, and one that writes ends with it.
 func (s *SQLite) Moved() error {
 	if err := s.files.moved(); err != nil {
 		return fmt.Errorf("queue file %q: %w", s.path, err)
@@ -251,15 +251,20 @@ func (s *SQLite) retry(ctx context.Context, do func() error) error {
 }
 
 func isBusy(err error) bool {
-	var e *sqlite.Error
-	if !errors.As(err, &e) {
-		return false
-	}
-	switch e.Code() & 0xff {
+	switch sqliteCode(err) {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return true
 	}
 	return false
+}
+
+// sqliteCode returns the primary code of an error of SQLite's, and else 0.
+func sqliteCode(err error) int {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return 0
+	}
+	return e.Code() & 0xff
 }
 
 // transact runs do in a transaction. The caller has the turn.
@@ -331,11 +336,15 @@ func (s *SQLite) writeInTurn(ctx context.Context, name string, do func(tx *sqlTx
 	return nil
 }
 
-// wrap names the file in an error of SQLite's.
+// wrap names the file in an error of SQLite's. A file that is damaged under
+// SQLite's hands is ErrMoved here too.
 func (s *SQLite) wrap(err error) error {
 	var e *sqlite.Error
-	if errors.As(err, &e) {
-		return fmt.Errorf("queue file %q: %w", s.path, err)
+	if !errors.As(err, &e) {
+		return err
 	}
-	return err
+	if moved := s.files.failed(e.Code()); moved != nil {
+		err = moved
+	}
+	return fmt.Errorf("queue file %q: %w", s.path, err)
 }
