@@ -2,6 +2,7 @@ package pubsubfake
 
 import (
 	"context"
+	"path"
 	"strconv"
 	"strings"
 	"sync"
@@ -42,8 +43,9 @@ type front struct {
 	mu   sync.Mutex
 	news chan struct{} // closed and replaced whenever a message may have become visible
 
-	kept  retentions
-	lasts lastAttempts
+	kept   retentions
+	lasts  lastAttempts
+	answer answers
 
 	// publishing keeps messages from being published while a seek looks at the clock.
 	publishing sync.RWMutex
@@ -107,6 +109,7 @@ func (p publisher) Publish(ctx context.Context, r *pubsubpb.PublishRequest) (*pu
 	if err := checkPublish(r); err != nil {
 		return nil, err
 	}
+	p.answer.expect(r.Messages)
 	p.publishing.RLock()
 	resp, err := p.gserver().Publish(ctx, r)
 	p.publishing.RUnlock()
@@ -259,17 +262,13 @@ func (s subscriber) Pull(ctx context.Context, r *pubsubpb.PullRequest) (*pubsubp
 	if r.MaxMessages <= 0 {
 		return nil, status.Error(codes.InvalidArgument, "max_messages must be greater than 0")
 	}
-	now := proto.CloneOf(r)
-	now.ReturnImmediately = true //nolint:staticcheck // deprecated for clients; here it turns off pstest's own wait
-	now.MaxMessages = min(now.MaxMessages, 1000)
-
 	end := time.Now().Add(longestPull)
 	if d, ok := ctx.Deadline(); ok && d.Before(end) {
 		end = d
 	}
 	for {
 		news := s.hear() // before the look, so that nothing falls between
-		resp, err := s.gserver().Pull(ctx, now)
+		resp, err := s.answer.fill(ctx, s.gserver(), r)
 		if err != nil {
 			return nil, err
 		}
@@ -368,9 +367,9 @@ func (a *annotated) Send(r *pubsubpb.StreamingPullResponse) error {
 	return a.Subscriber_StreamingPullServer.Send(out)
 }
 
-// annotate gives the messages that were forwarded to a dead-letter topic the
-// attributes that the service gives them. pstest forwards a message as it is, so
-// it is known by having been published to another topic.
+// annotate gives the messages that were forwarded to a dead-letter topic a new
+// message ID and the attributes that the service gives them. pstest forwards a
+// message as it is, so it is known by having been published to another topic.
 func (f *front) annotate(subscription string, resp *pubsubpb.PullResponse) *pubsubpb.PullResponse {
 	var topic string
 	out := resp
@@ -389,14 +388,16 @@ func (f *front) annotate(subscription string, resp *pubsubpb.PullResponse) *pubs
 		if m.Topic == topic {
 			continue
 		}
-		from := f.forwarder(m.Topic, topic)
-		if from == nil {
-			continue
-		}
 		if out == resp {
 			out = &pubsubpb.PullResponse{ReceivedMessages: append([]*pubsubpb.ReceivedMessage(nil), resp.ReceivedMessages...)}
 		}
 		letter := proto.CloneOf(rm)
+		letter.Message.MessageId += "-" + path.Base(topic)
+		out.ReceivedMessages[i] = letter
+		from := f.forwarder(m.Topic, topic)
+		if from == nil {
+			continue
+		}
 		if letter.Message.Attributes == nil {
 			letter.Message.Attributes = make(map[string]string, 4)
 		}
@@ -406,7 +407,6 @@ func (f *front) annotate(subscription string, resp *pubsubpb.PullResponse) *pubs
 		a["CloudPubSubDeadLetterSourceSubscription"] = parts[len(parts)-1]
 		a["CloudPubSubDeadLetterSourceSubscriptionProject"] = parts[1]
 		a["CloudPubSubDeadLetterSourceTopicPublishTime"] = m.PublishTime.UTC().Format(deadLetterTime)
-		out.ReceivedMessages[i] = letter
 	}
 	return out
 }

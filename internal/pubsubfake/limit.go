@@ -45,7 +45,7 @@ func checkPublish(r *pubsubpb.PublishRequest) error {
 			switch {
 			case k == "":
 				return bad("an attribute has no name")
-			case strings.HasPrefix(k, "goog") && !strings.HasPrefix(k, "googclient_"):
+			case strings.HasPrefix(strings.ToLower(k), "goog") && !strings.HasPrefix(k, "googclient_"):
 				return bad("attribute names must not start with goog: %q", k)
 			case len(k) > maxKeyBytes || len(v) > maxValueBytes:
 				return bad("attribute %q is too large: a name has at most %d bytes and a value %d", k, maxKeyBytes, maxValueBytes)

@@ -5,8 +5,10 @@
 //
 //   - the limits of a publish request (one ordering key a request, attribute
 //     sizes, no empty message, 1,000 messages, 10 MB);
-//   - a Pull that waits for a message instead of half a second;
-//   - the dead-letter attributes of a natively forwarded message;
+//   - a Pull that waits for a message instead of half a second, and that leases no
+//     more than its answer has room for;
+//   - the dead-letter attributes and the new message ID of a natively forwarded
+//     message;
 //   - failing acks and extensions by a stale ack ID where exactly-once delivery
 //     is on;
 //   - the backlog metrics of Cloud Monitoring, from the fake's true state;
@@ -15,8 +17,8 @@
 //
 // What stays different from the real service, because pstest has it so: retry
 // policies are ignored, messages live ten minutes at most, the delivery counter
-// is shared by all subscriptions of a topic, a forwarded letter keeps its message
-// ID, a changed ack deadline holds for new subscriptions only, snapshots and
+// is shared by all subscriptions of a topic and goes on in a dead-letter topic, a
+// changed ack deadline holds for new subscriptions only, snapshots and
 // seeking back in time are missing, and ack deadlines below ten seconds are
 // accepted (which tests make use of).
 package pubsubfake

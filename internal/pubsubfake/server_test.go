@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/sluice-go/sluice/internal/pubsubfake"
@@ -114,6 +115,7 @@ func TestPublishHasTheServicesLimits(t *testing.T) {
 		{"long key", []*pubsubpb.PubsubMessage{{Data: []byte("a"), OrderingKey: strings.Repeat("k", 1025)}}, codes.InvalidArgument},
 		{"empty attribute name", []*pubsubpb.PubsubMessage{attr("", "v")}, codes.InvalidArgument},
 		{"reserved attribute name", []*pubsubpb.PubsubMessage{attr("google", "v")}, codes.InvalidArgument},
+		{"reserved attribute name in another case", []*pubsubpb.PubsubMessage{attr("GooGle", "v")}, codes.InvalidArgument},
 		{"long attribute name", []*pubsubpb.PubsubMessage{attr(strings.Repeat("k", 257), "v")}, codes.InvalidArgument},
 		{"long attribute value", []*pubsubpb.PubsubMessage{attr("k", strings.Repeat("v", 1025))}, codes.InvalidArgument},
 		{"101 attributes", []*pubsubpb.PubsubMessage{{Attributes: many}}, codes.InvalidArgument},
@@ -163,6 +165,35 @@ func TestPullAnswersBeforeItsDeadline(t *testing.T) {
 	require.Empty(t, resp.ReceivedMessages)
 }
 
+// TestAPullLeasesWhatItsAnswerHolds: an answer that is too large to be sent fails,
+// and its messages are in flight with nobody.
+func TestAPullLeasesWhatItsAnswerHolds(t *testing.T) {
+	r := start(t)
+	q := r.queue(t, pubsubfake.Queue{MaxAttempts: 5, AckDeadlineSeconds: 600})
+	const large, small = 20, 50
+	for range large {
+		r.publish(t, q, &pubsubpb.PubsubMessage{Data: make([]byte, 1_000_000)})
+	}
+	r.publish(t, q, &pubsubpb.PubsubMessage{Data: make([]byte, 9_900_000)})
+	r.publish(t, q, slicesOf(data("x"), small)...)
+	seen := map[string]bool{}
+	for len(seen) < large+1+small {
+		resp, err := r.sub.Pull(t.Context(), &pubsubpb.PullRequest{Subscription: q.Subscription(), MaxMessages: 100}, grpc.MaxCallRecvMsgSize(16<<20))
+		require.NoError(t, err, "%d messages had come", len(seen))
+		require.NotEmpty(t, resp.ReceivedMessages)
+		require.LessOrEqual(t, proto.Size(resp), 11_000_000)
+		for _, rm := range resp.ReceivedMessages {
+			require.EqualValues(t, 1, rm.DeliveryAttempt)
+			require.False(t, seen[rm.AckId], "%s came twice", rm.AckId)
+			seen[rm.AckId] = true
+		}
+	}
+	d, err := r.Depth(q.Subscription())
+	require.NoError(t, err)
+	require.EqualValues(t, len(seen), d.InFlight)
+	require.Zero(t, d.Visible)
+}
+
 func TestDepthIsReadWithoutTouchingMessages(t *testing.T) {
 	r := start(t)
 	q := r.queue(t, pubsubfake.Queue{MaxAttempts: 5})
@@ -186,9 +217,11 @@ func TestForwardedLettersHaveTheServicesAttributes(t *testing.T) {
 	r := start(t)
 	q := r.queue(t, pubsubfake.Queue{MaxAttempts: 5})
 	r.publish(t, q, &pubsubpb.PubsubMessage{Data: []byte("poison"), Attributes: map[string]string{"own": "kept"}})
+	var ids []string
 	for range 5 {
 		rms := r.pull(t, q)
 		require.Len(t, rms, 1)
+		ids = append(ids, rms[0].Message.MessageId)
 		require.NotContains(t, rms[0].Message.Attributes, "CloudPubSubDeadLetterSourceSubscription")
 		r.nack(t, q, rms)
 	}
@@ -207,6 +240,7 @@ func TestForwardedLettersHaveTheServicesAttributes(t *testing.T) {
 		return len(letters) > 0
 	}, 10*time.Second, time.Millisecond)
 	check(letters[0].Message.Attributes)
+	require.NotContains(t, ids, letters[0].Message.MessageId, "a letter is a message of its own")
 	r.nack(t, q.DeadLetter(), letters)
 
 	// The same by streaming pull, which the high-level client uses.

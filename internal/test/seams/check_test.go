@@ -120,13 +120,27 @@ func (w *world) behindLost(d *delivery) bool {
 // spent counts the attempts of one copy of a message that handling has used up,
 // or a fault, since it began anew. w.mu is held.
 func (w *world) spent(m *message, mid string) int {
-	n := 0
+	n, _ := w.attempts(m, mid)
+	return n
+}
+
+// most is the largest count of spent attempts that a copy ever had. w.mu is held.
+func (w *world) most(m *message, mid string) int {
+	_, most := w.attempts(m, mid)
+	return most
+}
+
+func (w *world) attempts(m *message, mid string) (n, most int) {
+	last, lastAt := 0, m.sent
 	for _, d := range m.deliveries {
 		if d.mid != mid {
 			continue
 		}
 		if d.attempt == 1 {
-			n = 0
+			n, last = 0, 0
+		}
+		if unseen := d.attempt - last - 1; unseen > 0 && w.brokenOff(lastAt, d.at) {
+			n += unseen
 		}
 		switch {
 		case d.runs > 0:
@@ -134,8 +148,16 @@ func (w *world) spent(m *message, mid string) int {
 		case w.excused(d):
 			n++
 		}
+		last, lastAt = max(last, d.attempt), d.at
+		most = max(most, n)
 	}
-	return n
+	return n, most
+}
+
+// brokenOff is true if a receive from Pub/Sub was cancelled between two times.
+// What the service had put into its answer was delivered to nobody.
+func (w *world) brokenOff(from, to time.Time) bool {
+	return w.p.queue == onPubSub && slices.ContainsFunc(w.cancelled, func(at time.Time) bool { return !at.Before(from) && !at.After(to) })
 }
 
 // checkEffect holds the rule on doubled effects. w.mu is held.
@@ -220,16 +242,16 @@ func (w *world) checkLetter(m *message, l *letter) {
 	if n := len(m.deliveries); n > 0 && m.copies == 1 && !told {
 		d := m.deliveries[n-1]
 		last := lastRun(m, d)
-		if last != nil && last.returned && !last.killed && !last.cut && !w.excused(d) && last.verdict.Action == handler.Retry && !last.verdict.Postponed && !overdue(last) {
+		if last != nil && last.returned && !last.killed && !last.cut && !w.excused(d) && last.verdict.Action == handler.Retry && !last.verdict.Postponed && !w.overdue(last) {
 			w.find(ruleReason, m, "its last handler failed (%v), and the letter has no reason", last)
 		}
 	}
 }
 
-// overdue is true for a run whose lease had ended before it did: its verdict is
-// not carried out.
-func overdue(r *run) bool {
-	return r.delivery != nil && !r.ended.Before(r.delivery.ends.Add(-time.Second))
+// overdue is true for a run whose lease had ended before it did, as far as its
+// consumer could tell: its verdict is not carried out.
+func (w *world) overdue(r *run) bool {
+	return r.delivery != nil && !r.ended.Before(r.delivery.ends.Add(-w.margin()))
 }
 
 func lastRun(m *message, d *delivery) *run {
@@ -250,27 +272,6 @@ func (w *world) couldExhaust(m *message) bool {
 		}
 	}
 	return false
-}
-
-// most is the largest count of spent attempts that a copy ever had.
-func (w *world) most(m *message, mid string) int {
-	n, most := 0, 0
-	for _, d := range m.deliveries {
-		if d.mid != mid {
-			continue
-		}
-		if d.attempt == 1 {
-			n = 0
-		}
-		switch {
-		case d.runs > 0:
-			n += d.runs
-		case w.excused(d):
-			n++
-		}
-		most = max(most, n)
-	}
-	return most
 }
 
 // exhaustedReason is what the embedded engine says of letters that it made.

@@ -309,7 +309,8 @@ func (s *show) redrive(ctx context.Context, o *redrive.Options) {
 		m.redrivenAt, m.surely, m.dead = begin, m.dead && !m.stolen(), false
 		s.note(m, "redriven")
 	}
-	if o.Max > 0 || o.MaxRedrives > 0 {
+	if o.Max > 0 || o.MaxRedrives > 0 || !s.raw.Capabilities().NativeRedrive {
+		// Letters that handlers make while the redrive lasts are moved by it too.
 		o.Found = func(h *handler.Message) {
 			s.locked(func() {
 				if m := s.byID[string(h.Body)]; m != nil {

@@ -216,13 +216,7 @@ func parent(t *testing.T) {
 	for range min(runtime.NumCPU(), len(queues)) {
 		wg.Go(func() {
 			for q := range jobs {
-				own := share
-				if *flagDuration == 0 && q == onPubSub {
-					// Fresh programs there have rare finds whose cause, the code or the
-					// checker, is not known yet (docs/seams.md): make seams has them.
-					own = 0
-				}
-				for until := time.Now().Add(own); ; {
+				for until := time.Now().Add(share); ; {
 					goOn := spawn(ctx, q, time.Until(until), &all)
 					if !goOn || time.Now().After(until) {
 						break

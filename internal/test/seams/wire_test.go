@@ -116,6 +116,9 @@ func (x *wire) Receive(ctx context.Context, most int, wait time.Duration) ([]dri
 	}
 	now := time.Now()
 	w.mu.Lock()
+	if err != nil && waiting.Err() != nil {
+		w.cancelled = append(w.cancelled, now)
+	}
 	var got []*delivery
 	for _, d := range ds {
 		got = append(got, x.delivered(d, now))
@@ -153,10 +156,10 @@ func (x *wire) delivered(d drivers.Delivery, now time.Time) *delivery {
 		return n
 	}
 	n.id = m.id
-	// On SQS what was redriven is a new message; an old one is the original of a
-	// letter that could not be deleted.
-	sqs := w.p.queue == onSQS || w.p.queue == onSQSFIFO
-	if m.surely && m.copies == 1 && d.Message.Attempt > 1 && !slices.ContainsFunc(m.deliveries, func(e *delivery) bool { return e.mid == n.mid && (sqs || !e.at.Before(m.redrivenAt)) }) {
+	// On SQS and Pub/Sub what was redriven is a new message; an old one is the
+	// original of a letter that could not be deleted.
+	anew := !w.free()
+	if m.surely && m.copies == 1 && d.Message.Attempt > 1 && !w.brokenOff(m.redrivenAt, now) && !slices.ContainsFunc(m.deliveries, func(e *delivery) bool { return e.mid == n.mid && (anew || !e.at.Before(m.redrivenAt)) }) {
 		w.find(ruleAttempt, m, "its first delivery after a redrive is attempt %d", d.Message.Attempt)
 	}
 	m.deliveries = append(m.deliveries, n)

@@ -144,7 +144,8 @@ type world struct {
 	log       []event
 	workers   []*worker
 	before    []before
-	moved     time.Time // when something last happened to a message
+	cancelled []time.Time // receives that the queue may have answered
+	moved     time.Time   // when something last happened to a message
 	gate      *gate
 }
 

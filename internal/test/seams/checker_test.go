@@ -1,0 +1,87 @@
+package seams
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/drivers/redrive"
+	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/pubsubfake"
+)
+
+// TestALettersReason: the verdict of a run that ended past its lease, as its
+// consumer counts it, is not carried out, and the queue makes a letter without a
+// reason.
+func TestALettersReason(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		before time.Duration // the lease's end by the queue's clock
+		wrong  bool
+	}{
+		{"in time", 4 * time.Second, true},
+		{"past the driver's margin", 2400 * time.Millisecond, false},
+		{"past the lease", -time.Second, false},
+	} {
+		w := newWorld(&program{queue: onPubSub, lease: 10 * time.Second, maxAttempts: 1})
+		ends := time.Now()
+		d := &delivery{mid: "m1", worker: &worker{}, attempt: 1, at: ends.Add(-10 * time.Second), ends: ends, runs: 1}
+		m := &message{id: "m", copies: 1, deliveries: []*delivery{d}, runs: []*run{{
+			delivery: d, attempt: 1, reached: true, worked: true, returned: true, ended: ends.Add(-c.before),
+			verdict: handler.Verdict{Action: handler.Retry},
+		}}}
+		w.checkLetter(m, &letter{})
+		require.Equal(t, c.wrong, len(w.findings) > 0, "%s: %v", c.name, w.findings)
+	}
+}
+
+// TestADeliveryToNobody: a Pull that is cancelled may have leased messages.
+func TestADeliveryToNobody(t *testing.T) {
+	begin := time.Now()
+	at := func(s int) time.Time { return begin.Add(time.Duration(s) * time.Second) }
+	for _, c := range []struct {
+		name      string
+		queue     string
+		cancelled []time.Time
+		want      int
+	}{
+		{"a cancelled Pull", onPubSub, []time.Time{at(5)}, 3},
+		{"none", onPubSub, nil, 2},
+		{"one before", onPubSub, []time.Time{at(1)}, 2},
+		{"the embedded queue", onMem, []time.Time{at(5)}, 2},
+	} {
+		w := newWorld(&program{queue: c.queue, lease: 10 * time.Second, maxAttempts: 5})
+		w.cancelled = c.cancelled
+		k := &worker{}
+		m := &message{id: "m", sent: begin, deliveries: []*delivery{
+			{mid: "m1", worker: k, attempt: 1, at: at(2), runs: 1},
+			{mid: "m1", worker: k, attempt: 3, at: at(9), runs: 1},
+		}}
+		require.Equal(t, c.want, w.spent(m, "m1"), c.name)
+		require.Equal(t, c.want, w.most(m, "m1"), c.name)
+	}
+}
+
+// TestWhatARedriveMoved: Pub/Sub has no redrive of its own. Ours tells which letters
+// it has moved; one that an earlier redrive has brought back is none of them.
+func TestWhatARedriveMoved(t *testing.T) {
+	fake := pubsubfake.New()
+	synctest.Test(t, func(t *testing.T) {
+		m := &message{id: "m0", dead: true}
+		p := &program{queue: onPubSub, lease: 10 * time.Second, maxAttempts: 5, messages: []*message{m}}
+		r, err := p.rig(t.Context(), &outside{fake: fake})
+		require.NoError(t, err)
+		s := &show{world: newWorld(p), rig: r}
+		s.raw, err = r.source(t.Context())
+		require.NoError(t, err)
+		s.redrive(t.Context(), &redrive.Options{})
+		s.tasks.Wait()
+		require.Empty(t, s.findings)
+		require.Zero(t, m.redriven)
+		require.True(t, m.dead)
+		require.NoError(t, s.raw.Close())
+		require.NoError(t, r.close())
+	})
+}
