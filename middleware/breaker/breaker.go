@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -157,7 +158,7 @@ func (b *Breaker) judge(ctx context.Context, err error) outcome {
 // delay has a failed message retried when the breaker is no longer open, or
 // later if that is its own wish.
 func (b *Breaker) delay(d time.Duration, err error) error {
-	if v := handler.VerdictOf(err); v.Action == handler.Retry && v.Delayed && v.Delay > d {
+	if v := invoke.VerdictOf(err); v.Action == handler.Retry && v.Delayed && v.Delay > d {
 		return err
 	}
 	return handler.RetryAfter(d, b.explain(err))
@@ -183,7 +184,7 @@ func (b *Breaker) enter() (era uint64, p *probe, wait time.Duration, entered boo
 	if b.room(1) == 0 {
 		left, pause := b.remaining()
 		b.mu.Unlock()
-		return 0, nil, left + b.part(pause), false
+		return 0, nil, b.spread(left, pause), false
 	}
 	defer b.mu.Unlock()
 	if b.state == HalfOpen {
@@ -220,7 +221,7 @@ func (b *Breaker) leave(era uint64, p *probe, o outcome, err error) (wait time.D
 	untold := len(b.changes) > 0
 	b.mu.Unlock()
 	if failed {
-		wait = left + b.part(pause)
+		wait = b.spread(left, pause)
 	}
 	if untold {
 		b.notify()
@@ -289,8 +290,15 @@ func (b *Breaker) callCheck(ctx context.Context) error {
 // checkGrace is what a check that heeds its context gets to return.
 const checkGrace = 100 * time.Millisecond
 
-// part returns a random part of d.
-func (b *Breaker) part(d time.Duration) time.Duration { return time.Duration(b.random() * float64(d)) }
+// spread adds a random part of pause to left. The sum ends at the longest
+// duration, which float64 can't hold exactly.
+func (b *Breaker) spread(left, pause time.Duration) time.Duration {
+	part := pause
+	if f := b.random() * float64(pause); f < float64(pause) {
+		part = time.Duration(f)
+	}
+	return left + min(part, math.MaxInt64-left)
+}
 
 // random returns a number from [0, 1). It calls user code and is never called with
 // mu held.

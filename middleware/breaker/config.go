@@ -156,7 +156,7 @@ func IsFailure(err error) bool {
 	if _, panicked := invoke.As[*handler.PanicError](err); panicked || invoke.Is(err, handler.ErrPostponed) {
 		return false
 	}
-	switch handler.VerdictOf(err).Action {
+	switch invoke.VerdictOf(err).Action {
 	case handler.Retry:
 		return true
 	case handler.DeadLetter:

@@ -3,6 +3,7 @@ package breaker_test
 import (
 	"context"
 	"log/slog"
+	"math"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/middleware/breaker"
 )
 
@@ -66,5 +68,21 @@ func TestUserCodeThatMisbehaves(t *testing.T) {
 				require.Equal(t, breaker.Closed, b.State(), "a probe's place was never given back")
 			})
 		})
+	}
+}
+
+// A pause near the largest duration does not turn negative, which would have
+// messages come back at once, for ever.
+func TestTheLongestPause(t *testing.T) {
+	for _, random := range []float64{0, 0.5, math.Nextafter(1, 0)} {
+		b, err := breaker.New(&breaker.Config{
+			MinCount: 1, OpenFor: math.MaxInt64, Logger: slog.New(slog.DiscardHandler), Random: func() float64 { return random },
+		})
+		require.NoError(t, err)
+		for _, cause := range []error{errDown, nil} { // the one that opens it, and one that finds it open
+			v := handler.VerdictOf(pass(t.Context(), b, cause))
+			require.Equal(t, handler.Retry, v.Action)
+			require.Greater(t, v.Delay, 200*365*24*time.Hour)
+		}
 	}
 }

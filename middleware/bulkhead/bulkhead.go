@@ -5,12 +5,11 @@
 //	perTenant, err := bulkhead.New(4, func(m *handler.Message) string { return m.Attribute("tenant") }, nil)
 //	h := handler.Chain(sync, perTenant)
 //
-// A message over its key's limit is given back at once, to come back when the
-// ones before it should be done. It does not wait: waiting would occupy the very
-// handlers that a bulkhead is to keep free, while its lease ran down. On SQS, and
-// on Pub/Sub with a dead-letter policy, each such delivery counts as an attempt,
-// so a limit should be one that is reached now and then; a key with a long
-// backlog of its own belongs on a queue of its own.
+// A message over its key's limit is postponed ([handler.Postpone]) until the ones
+// before it should be done. It does not wait in its handler: that would occupy the
+// very slots that a bulkhead is to keep free, while its lease ran down. The runtime
+// keeps it in hand and spends no attempt, within the bounds that package consumer
+// names; a key whose backlog is longer than those belongs on a queue of its own.
 //
 // The limit is one for each process. The messages of one group of an ordered
 // queue are handled one at a time anyway and need no bulkhead.
@@ -18,7 +17,7 @@
 // # Where it stands
 //
 // Inside breaker, whose refusals need no place, and outside ratelimit and
-// idempotency, so that a message that is given back has taken no token and no
+// idempotency, so that a message that is postponed has taken no token and no
 // claim. Inside backoff it works the same, but a place would be held while the
 // store of the claims is asked; inside timeout, a message's time would run before
 // it has its place.
@@ -34,7 +33,7 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// ErrFull is in the error with which a message is given back whose key has no
+// ErrFull is in the error with which a message is postponed whose key has no
 // place left.
 var ErrFull = errors.New("bulkhead is full")
 
@@ -49,9 +48,8 @@ type Config struct {
 	// Name is the bulkhead's, for errors. Empty means [DefaultName].
 	Name string
 
-	// Delay is the shortest time after which a message that was given back comes
-	// back; it is longer where others of its key are ahead of it. Zero means
-	// [DefaultDelay].
+	// Delay is the shortest time for which a message is postponed; it is longer
+	// if others of its key are ahead of it. Zero means [DefaultDelay].
 	Delay time.Duration
 }
 
@@ -140,7 +138,7 @@ func (b *bulkhead) enter(key string) (r *room, delay time.Duration) {
 	}
 	// Those that are turned away come back one after the other, at the rate at
 	// which places should become free: all at once, most would be turned away
-	// again and again, at the price of an attempt each time.
+	// again and again.
 	now := time.Now()
 	back := now.Add(b.config.Delay)
 	if r.promised.After(back) {

@@ -137,7 +137,7 @@ func (c *Config) StoreKey(m *handler.Message) (string, error) {
 func (c *Config) Duplicate(ctx context.Context, m *handler.Message, result []byte) error {
 	if c.Observer != nil {
 		origin := m.Origin()
-		_ = invoke.Do(func() { // what is done is done, whatever the observer does
+		_ = invoke.DoApart(func() { // what is done is done, whatever the observer does
 			c.Observer.Observe(handler.Event{Kind: handler.EventDuplicate, Origin: &origin, Message: m, N: 1})
 		})
 	}

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	mathrand "math/rand/v2"
 	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 	"github.com/sluice-go/sluice/internal/storegate"
 )
 
@@ -107,15 +109,21 @@ func (g *guarded) Handle(ctx context.Context, m *handler.Message) error {
 		}
 		return r.handle(ctx, g.next)
 	case InProgress:
-		// A little later than the claim's end, and not all at the same moment.
-		wait := claim.Remaining + mathrand.N(min(claim.Remaining, time.Minute)/10+100*time.Millisecond)
-		return handler.Postpone(wait, errors.New("idempotency: a duplicate is being handled"))
+		return handler.Postpone(afterClaim(claim.Remaining), errors.New("idempotency: a duplicate is being handled"))
 	case Done:
 		g.unmarked.remove(key)
 		return g.cfg.Duplicate(ctx, m, claim.Result)
 	default:
 		return g.cfg.Retry(fmt.Errorf("idempotency: the store answered with state %d", claim.State))
 	}
+}
+
+// afterClaim is in how long a message is looked at whose key another claim holds
+// for that long: a little later than its end, and not all at the same moment.
+func afterClaim(remaining time.Duration) time.Duration {
+	remaining = max(remaining, 0)
+	later := mathrand.N(min(remaining, time.Minute)/10 + 100*time.Millisecond)
+	return remaining + min(later, math.MaxInt64-remaining)
 }
 
 func (g *guard) token() string { return g.owner + "-" + strconv.FormatUint(g.count.Add(1), 36) }
@@ -224,7 +232,7 @@ func (r *run) handle(ctx context.Context, next handler.Handler) error {
 	lost := errors.Is(context.Cause(work), ErrClaimLost)
 	cancel(nil) // before the claim is settled, so that no renewal finds it gone and complains
 
-	switch handler.VerdictOf(err).Action {
+	switch invoke.VerdictOf(err).Action {
 	case handler.Ack, handler.Drop:
 		return r.mark(ctx, handled{result: box.get(), verdict: err})
 	case handler.Retry, handler.DeadLetter:

@@ -3,6 +3,9 @@ package idempotency_test
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"math"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -106,3 +109,61 @@ func TestAnExtensionDuringTheClaimRenewsIt(t *testing.T) {
 		require.NoError(t, h.Handle(t.Context(), m))
 	})
 }
+
+// holder says that another claim holds every key.
+type holder struct {
+	idempotency.Memory
+	remaining time.Duration
+}
+
+func (h *holder) Claim(context.Context, string, string, time.Duration) (idempotency.Claim, error) {
+	return idempotency.Claim{State: idempotency.InProgress, Remaining: h.remaining}, nil
+}
+
+func TestAClaimOfAnyLength(t *testing.T) {
+	for remaining, least := range map[time.Duration]time.Duration{
+		math.MaxInt64: math.MaxInt64, math.MaxInt64 - time.Second: math.MaxInt64 - time.Second, time.Hour: time.Hour, 0: 0, -time.Hour: 0,
+	} {
+		h, err := idempotency.New(&holder{remaining: remaining}, nil)
+		require.NoError(t, err)
+		v := handler.VerdictOf(h(handler.HandlerFunc(func(context.Context, *handler.Message) error {
+			t.Error("handled, though another worker has it")
+			return nil
+		})).Handle(t.Context(), leased("a", time.Minute)))
+		require.True(t, v.Postponed)
+		require.GreaterOrEqual(t, v.Delay, least, remaining)
+	}
+}
+
+// quitter is an error whose Unwrap ends the goroutine.
+type quitter struct{}
+
+func (quitter) Error() string { return "quit" }
+func (quitter) Unwrap() error { runtime.Goexit(); return nil }
+
+// Methods of an error that end the goroutine leave no claim behind, and an
+// observer that does so does not undo what is done.
+func TestUserCodeThatEndsTheGoroutine(t *testing.T) {
+	var s idempotency.Memory
+	observer := observerFunc(func(handler.Event) { runtime.Goexit() })
+	m, err := idempotency.New(&s, &idempotency.Config{Observer: observer, Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	handle := func(verdict error) (err error) {
+		err = errors.New("the goroutine has ended")
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			err = m(handler.HandlerFunc(func(context.Context, *handler.Message) error { return verdict })).Handle(t.Context(), leased("a", time.Minute))
+		}()
+		<-done
+		return err
+	}
+	require.Equal(t, quitter{}, handle(quitter{}))
+	require.Zero(t, s.Len(), "its claim was left behind")
+	require.NoError(t, handle(nil))
+	require.NoError(t, handle(nil), "a duplicate")
+}
+
+type observerFunc func(handler.Event)
+
+func (f observerFunc) Observe(e handler.Event) { f(e) }

@@ -128,10 +128,10 @@ var mutants = []mutant{
 
 	// Health, outages, silence.
 	by("6.1", "an outage is a stall",
-		"handler/consumer/health.go", "case h.Status == HealthOK && !paused && c.deaf(now):", "case h.Status != HealthOK || !paused && c.deaf(now):",
+		"handler/consumer/health.go", "case h.Status == HealthOK && !c.gated.Load() && c.deaf(now):", "case h.Status != HealthOK || !c.gated.Load() && c.deaf(now):",
 		"./handler/consumer", "TestProbesThroughWhatIsNoStall"),
 	by("6.1", "a closed gate is a stall",
-		"handler/consumer/health.go", "case h.Status == HealthOK && !paused && c.deaf(now):", "case h.Status == HealthOK && (paused || c.deaf(now)):",
+		"handler/consumer/health.go", "case h.Status == HealthOK && !c.gated.Load() && c.deaf(now):", "case h.Status == HealthOK && (c.gated.Load() || c.deaf(now)):",
 		"./handler/consumer", "TestProbesThroughWhatIsNoStall"),
 	by("6.2", "one refusal ends Run",
 		"handler/consumer/outage.go", "return t.last.Sub(since) >= positive(giveUp)\n}", "return true\n}", "./handler/consumer", "TestARefusalThatPassesDoesNotEndRun"),
