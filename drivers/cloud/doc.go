@@ -73,7 +73,9 @@
 //
 // This package's metadata begin with sluice-cloud-; an attribute whose name
 // begins so travels with sluice-cloud-x- in front. Names and values must be UTF-8,
-// since gocloud refuses others, and a name must not be empty.
+// since gocloud refuses others, and a name must not be empty. A provider vouches for
+// none of it: who may publish to the topic without this package may set a
+// message's ID, attempt and not-before as it likes. Let only those publish who may.
 //
 // # Permissions
 //

@@ -138,17 +138,29 @@ func (s *Source) letter(m *handler.Message, f *drivers.Failure) (*pubsubpb.Pubsu
 		letter := *m
 		letter.Delay = 0
 		letter.Attributes = drivers.FailureAttributes(f, m, s.caps.Queue, limit-len(native))
+		withoutNative(letter.Attributes)
 		maps.Copy(letter.Attributes, native)
 		if pm, err := encode(&letter); err == nil && proto.Size(pm)+framing/4 <= maxRequestBytes {
 			return pm, nil
 		}
 	}
-	if pm, err := encode(m); err == nil {
+	// Nor with what its sender says of a failure.
+	bare := *m
+	bare.Attributes = drivers.WithoutFailure(m.Attributes)
+	withoutNative(bare.Attributes)
+	if pm, err := encode(&bare); err == nil {
 		return pm, nil
 	}
-	bare := *m
 	bare.DedupeID = ""
 	return encode(&bare)
+}
+
+// withoutNative removes the service's attributes of an earlier letter, and those
+// that a sender has called so.
+func withoutNative(attributes map[string]string) {
+	for _, name := range [...]string{nativeCount, nativeSubscription, nativeProject, nativePublishTime} {
+		delete(attributes, name)
+	}
 }
 
 // nativeAttributes are those that the service would give to the letter.

@@ -181,6 +181,14 @@ func decodeTo(m *handler.Message, rm *pubsubpb.ReceivedMessage) {
 	}
 	unescape(m.Attributes)
 	drivers.UnpackFailure(m.Attributes)
+	if from := m.Attributes[nativeSubscription]; from != "" {
+		// The service forwards a message with the attributes that it has. What they
+		// say of another queue is its sender's, or of an earlier life.
+		if queue, told := m.Attributes[drivers.AttributeDeadLetterQueue]; told && queue != from {
+			m.Attributes = drivers.WithoutFailure(m.Attributes)
+			m.Attributes[drivers.AttributeDeadLetterQueue] = from
+		}
+	}
 	if len(m.Attributes) == 0 {
 		m.Attributes = nil
 	}

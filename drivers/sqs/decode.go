@@ -172,15 +172,18 @@ func (q *queue) madeUp(id string, body []byte) bool {
 }
 
 // decodeOrigin tells a letter that SQS itself has dead-lettered where it came
-// from, by the attribute that explicit dead letters have.
+// from, by the attribute that explicit dead letters have. SQS moves a message with
+// the attributes that it has: what those say of a failure is its sender's, or of
+// an earlier life.
 func decodeOrigin(origin string, m *handler.Message) {
 	a, err := arn.Parse(origin)
 	if err != nil {
 		return
 	}
-	if _, known := m.Attributes[drivers.AttributeDeadLetterQueue]; !known {
-		m.SetAttribute(drivers.AttributeDeadLetterQueue, a.Resource)
+	if _, told := drivers.ParseFailure(m.Attributes); told {
+		m.Attributes = drivers.WithoutFailure(m.Attributes)
 	}
+	m.SetAttribute(drivers.AttributeDeadLetterQueue, a.Resource)
 }
 
 // take removes one of the driver's own attributes from the message and hands its

@@ -63,7 +63,7 @@ func find(m *handler.Message) (attributes map[string]string, content string, err
 	attributes = make(map[string]string, len(m.Attributes))
 	typed := false
 	for k, v := range m.Attributes {
-		lower := strings.ToLower(k)
+		lower := lowerASCII(k)
 		if lower == "content-type" {
 			if typed {
 				return nil, "", fmt.Errorf("the attribute %s is there twice, in different case", contentType)
@@ -81,6 +81,17 @@ func find(m *handler.Message) (attributes map[string]string, content string, err
 		attributes[name] = v
 	}
 	return attributes, content, nil
+}
+
+// lowerASCII is k in lower case as HTTP's names have it. By Unicode's rules "ce-İd"
+// would be "ce-id" too.
+func lowerASCII(k string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, k)
 }
 
 func fromBinary(m *handler.Message, attributes map[string]string, content string) (*event.Event, error) {

@@ -37,7 +37,7 @@ func encode(m *handler.Message, e event.Event, mode Mode) error {
 	}
 	own := make(map[string]string, len(m.Attributes)+MaxAttributes)
 	for k, v := range m.Attributes {
-		if lower := strings.ToLower(k); lower != "content-type" && !strings.HasPrefix(lower, prefix) {
+		if lower := lowerASCII(k); lower != "content-type" && !strings.HasPrefix(lower, prefix) {
 			own[k] = v
 		}
 	}

@@ -85,6 +85,8 @@ type SNSEndpoint struct {
 	c      SNSEndpointConfig
 	v      *verifier
 	log    *slog.Logger
+
+	dropped shadows
 }
 
 // NewSNSEndpoint returns the endpoint that hands notifications of the declared
@@ -241,7 +243,8 @@ func (e *SNSEndpoint) notify(ctx context.Context, d *document) (int, error) {
 	m := &handler.Message{ID: d.MessageID}
 	m.EnqueuedAt, _ = time.Parse(time.RFC3339Nano, d.Timestamp) // checked before
 	m.Bind(&handler.Origin{Queue: d.TopicARN, System: "aws_sns"}, nil)
-	err := d.fill(m)
+	names, err := d.fill(m)
+	e.dropped.log(e.log, m.ID, names)
 	if err != nil {
 		err = handler.Reject(fmt.Errorf("SNS envelope: %w", err))
 	} else {

@@ -6,16 +6,23 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/attribute"
+	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/internal/seldom"
 )
 
 // The attributes in which an unwrapped message has the notification's own
-// fields. A publisher's attribute of such a name is dropped.
+// fields. A publisher's attribute of such a name is dropped, and so is one whose
+// name reads like it ("SNS_Topic_ARN") or is one of Sluice's own ("sluice-…"). That
+// is logged to slog.Default(), at most once a minute.
 const (
 	AttributeSNSMessageID = "sns-message-id"
 	AttributeSNSTimestamp = "sns-timestamp"
@@ -23,7 +30,12 @@ const (
 	AttributeSNSTopic     = "sns-topic-arn"
 )
 
-const typeNotification = "Notification"
+const (
+	typeNotification = "Notification"
+	// awsTraceHeader is the attribute in which the SQS driver has the system
+	// attribute of that name.
+	awsTraceHeader = "AWSTraceHeader"
+)
 
 // document is what SNS sends: to SQS, and by HTTPS with more types.
 type document struct {
@@ -46,7 +58,9 @@ type document struct {
 // message: its body is the notification's Message, its attributes those of the
 // SQS message with the publisher's over them (String and Number as their text,
 // Binary as base64, String.Array as JSON, as the SQS driver has them) and the
-// AttributeSNS… ones. ID, attempt and lease stay the queue's.
+// AttributeSNS… ones. ID, attempt and lease stay the queue's. What the queue and
+// the framework say of the message (AWSTraceHeader, sluice-…) a publisher's
+// attribute does not replace.
 //
 // What is no notification of one of the topics is rejected and does not reach
 // the handler. That includes raw deliveries: for those use [SNSRaw]. SQS messages
@@ -57,30 +71,74 @@ func SNS(topicARNs ...string) (handler.Middleware, error) {
 	if err != nil {
 		return nil, fmt.Errorf("envelope: SNS: %w", err)
 	}
+	var dropped shadows
 	return func(next handler.Handler) handler.Handler {
 		return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
-			inner, err := unwrap(m, topics)
+			inner, names, err := unwrap(m, topics)
 			if err != nil {
 				return handler.Reject(fmt.Errorf("message %q: SNS envelope: %w", m.ID, err))
 			}
+			dropped.log(nil, m.ID, names)
 			return next.Handle(ctx, inner)
 		})
 	}, nil
 }
 
 // SNSRaw returns the middleware that declares raw delivery: body and attributes
-// are the publisher's already. A body that is an SNS notification all the same is
+// are the publisher's already, so that nothing vouches for an attribute called as
+// the AttributeSNS… ones are, or like them: the handler gets a copy without those.
+// A body that is an SNS notification all the same is
 // rejected: the subscription's RawMessageDelivery is off then, and the handler
 // would take the envelope for the payload.
 func SNSRaw() handler.Middleware {
+	var dropped shadows
 	return func(next handler.Handler) handler.Handler {
 		return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
 			var d document
 			if json.Unmarshal(m.Body, &d) == nil && d.Type == typeNotification && d.MessageID != "" && strings.HasPrefix(d.TopicARN, "arn:") {
 				return handler.Reject(fmt.Errorf("message %q: raw delivery is declared, and this is a wrapped notification of %s: set the subscription's RawMessageDelivery, or use envelope.SNS", m.ID, d.TopicARN))
 			}
+			if vouched := snsNames(m.Attributes); len(vouched) > 0 {
+				inner := *m
+				inner.Attributes = without(m.Attributes, vouched)
+				dropped.log(nil, m.ID, vouched)
+				m = &inner
+			}
 			return next.Handle(ctx, m)
 		})
+	}
+}
+
+// snsNames are the names of attributes that are, or read like, one of SNS's own.
+func snsNames(attributes map[string]string) []string {
+	var names []string
+	for name := range attributes {
+		if !strings.HasPrefix(name, "sluice-") && (attribute.Reserved(name) || attribute.LookAlike(name)) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func without(attributes map[string]string, names []string) map[string]string {
+	out := maps.Clone(attributes)
+	for _, name := range names {
+		delete(out, name)
+	}
+	return out
+}
+
+// shadows logs, once a minute, that attributes of publishers were dropped.
+type shadows struct{ seldom seldom.Event }
+
+func (s *shadows) log(logger *slog.Logger, id string, names []string) {
+	if len(names) == 0 {
+		return
+	}
+	if missed, ok := s.seldom.Allow(time.Now(), time.Minute); ok {
+		invoke.Logger(logger).Warn("SNS: attributes of the publisher are dropped: only the framework sets such names",
+			"message", id, "attributes", names, "messages_before", missed)
 	}
 }
 
@@ -97,28 +155,27 @@ func declared(topicARNs []string) ([]string, error) {
 	return slices.Clone(topicARNs), errors.Join(faults...)
 }
 
-func unwrap(m *handler.Message, topics []string) (*handler.Message, error) {
+func unwrap(m *handler.Message, topics []string) (inner *handler.Message, dropped []string, err error) {
 	var d document
 	if err := json.Unmarshal(m.Body, &d); err != nil {
-		return nil, fmt.Errorf("the body is not a notification: %w; if the topic delivers raw, use envelope.SNSRaw", err)
+		return nil, nil, fmt.Errorf("the body is not a notification: %w; if the topic delivers raw, use envelope.SNSRaw", err)
 	}
 	if d.Type != typeNotification {
-		return nil, fmt.Errorf("the body is not a notification: its Type is %q", d.Type)
+		return nil, nil, fmt.Errorf("the body is not a notification: its Type is %q", d.Type)
 	}
 	if !slices.Contains(topics, d.TopicARN) {
-		return nil, fmt.Errorf("the notification is of the topic %q, which is not declared", d.TopicARN)
+		return nil, nil, fmt.Errorf("the notification is of the topic %q, which is not declared", d.TopicARN)
 	}
-	inner := *m
-	if err := d.fill(&inner); err != nil {
-		return nil, err
-	}
-	return &inner, nil
+	of := *m
+	dropped, err = d.fill(&of)
+	return &of, dropped, err
 }
 
-// fill makes m the notification's message; m's attributes are copied.
-func (d *document) fill(m *handler.Message) error {
+// fill makes m the notification's message; m's attributes are copied. It returns
+// the names of the attributes that it drops.
+func (d *document) fill(m *handler.Message) (dropped []string, err error) {
 	if d.Message == nil || d.MessageID == "" {
-		return errors.New("the notification has no Message or no MessageId")
+		return nil, errors.New("the notification has no Message or no MessageId")
 	}
 	as := maps.Clone(m.Attributes)
 	if as == nil {
@@ -130,18 +187,27 @@ func (d *document) fill(m *handler.Message) error {
 		case "String", "Number":
 		case "Binary":
 			if _, err := base64.StdEncoding.DecodeString(a.Value); err != nil {
-				return fmt.Errorf("the attribute %q is of type Binary and not base64: %w", name, err)
+				return nil, fmt.Errorf("the attribute %q is of type Binary and not base64: %w", name, err)
 			}
 		default:
-			return fmt.Errorf("the attribute %q is of the type %q, which SNS does not have", name, a.Type)
+			return nil, fmt.Errorf("the attribute %q is of the type %q, which SNS does not have", name, a.Type)
 		}
 		if !utf8.ValidString(name) {
-			return fmt.Errorf("the name of the attribute %q is not UTF-8", name)
+			return nil, fmt.Errorf("the name of the attribute %q is not UTF-8", name)
+		}
+		_, queues := as[name]
+		if attribute.Reserved(name) || attribute.LookAlike(name) || queues && name == awsTraceHeader {
+			dropped = append(dropped, name)
+			continue
 		}
 		as[name] = a.Value
 	}
-	delete(as, AttributeSNSSubject)
-	delete(as, AttributeSNSTimestamp)
+	// The SQS message's own too: nothing but this sets them.
+	if outer := snsNames(as); len(outer) > 0 {
+		as = without(as, outer)
+		dropped = append(dropped, outer...)
+	}
+	slices.Sort(dropped)
 	as[AttributeSNSMessageID], as[AttributeSNSTopic] = d.MessageID, d.TopicARN
 	if d.Timestamp != "" {
 		as[AttributeSNSTimestamp] = d.Timestamp
@@ -150,5 +216,5 @@ func (d *document) fill(m *handler.Message) error {
 		as[AttributeSNSSubject] = *d.Subject
 	}
 	m.Body, m.Attributes = []byte(*d.Message), as
-	return nil
+	return dropped, nil
 }

@@ -24,6 +24,13 @@
 //	                    otel middleware is around this handler, otherwise the
 //	                    sender's
 //
+// An attribute whose name reads like one that the framework sets ("sns_topic_arn",
+// "Sluice-Dead-Letter-Reason") is not passed on, to commands and to workers, so
+// that no sender can shadow what the framework vouches for. Of two other names that
+// become the same variable the last in byte order wins. Both are logged. The group,
+// the dedupe ID, and the trace context without a current span, are the sender's own
+// words.
+//
 // What is too long for the environment is left out, and that is logged. A command
 // that can't be started (its file is missing, there is no memory) has not had the
 // message, which is postponed; [Handler.Gate] holds back receiving meanwhile. Exit

@@ -3,13 +3,17 @@ package exechandler
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/attribute"
+	"github.com/sluice-go/sluice/internal/seldom"
 	"github.com/sluice-go/sluice/internal/tracecontext"
 )
 
@@ -37,17 +41,28 @@ func (h *Handler) environment(ctx context.Context, m *handler.Message) []string 
 	parent, state := tracecontext.Of(ctx, m)
 	addSet("TRACEPARENT", parent)
 	addSet("TRACESTATE", state)
-	// Sorted, so that of two names that become the same variable it is always
-	// the same one that wins.
-	for _, name := range slices.Sorted(maps.Keys(m.Attributes)) {
-		add("SLUICE_ATTR_"+variableSuffix(name), m.Attributes[name])
+	variables, dropped := attribute.Folded(m.Attributes, variableSuffix)
+	for _, suffix := range slices.Sorted(maps.Keys(variables)) {
+		add("SLUICE_ATTR_"+suffix, m.Attributes[variables[suffix]])
 	}
-	if len(m.Attributes) > 0 {
-		if all, err := json.Marshal(m.Attributes); err == nil { // strings always marshal
+	if passed, _ := attribute.Passed(m.Attributes); len(passed) > 0 {
+		if all, err := json.Marshal(passed); err == nil { // strings always marshal
 			add("SLUICE_ATTRIBUTES", string(all))
 		}
 	}
+	shadowed(&h.dropped, h.config.Logger, m, dropped)
 	return env
+}
+
+// shadowed logs, once a minute, that attributes are not passed on.
+func shadowed(e *seldom.Event, log *slog.Logger, m *handler.Message, names []string) {
+	if len(names) == 0 {
+		return
+	}
+	if missed, ok := e.Allow(time.Now(), time.Minute); ok {
+		log.Warn("attributes are not passed on: their names read like ones that another has, or that only the framework sets",
+			"message", m.ID, "attributes", names, "messages_before", missed)
+	}
 }
 
 // longestVariable bounds an environment variable: the kernel refuses to start a

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/reach"
+	"github.com/sluice-go/sluice/internal/seldom"
 )
 
 // exitReject is the exit status that rejects a message: EX_DATAERR of sysexits.
@@ -27,6 +28,8 @@ type Handler struct {
 	now   context.Context
 	kill  context.CancelFunc
 	reach *reach.Gate
+	// dropped is that attributes were not passed on.
+	dropped seldom.Event
 }
 
 var _ handler.Handler = (*Handler)(nil)

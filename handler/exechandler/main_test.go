@@ -88,11 +88,11 @@ func do(id, command string) {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		forever()
 	case "hang":
-		_ = os.WriteFile(rest, []byte(fmt.Sprint(os.Getpid())), 0o600)
+		writeWhole(rest, fmt.Sprint(os.Getpid()))
 		forever()
 	case "deaf":
 		signal.Ignore(syscall.SIGTERM)
-		_ = os.WriteFile(rest, []byte(fmt.Sprint(os.Getpid())), 0o600)
+		writeWhole(rest, fmt.Sprint(os.Getpid()))
 		forever()
 	case "finish": // answers once it is asked to end
 		c := make(chan os.Signal, 1)
@@ -118,3 +118,9 @@ func do(id, command string) {
 // forever does not return. An empty select would: without cgo, Go takes a program
 // in which no goroutine can run any more for deadlocked, and ends it.
 func forever() { <-time.After(24 * time.Hour) }
+
+// writeWhole makes a file that is never seen without its content.
+func writeWhole(name, content string) {
+	_ = os.WriteFile(name+".new", []byte(content), 0o600)
+	_ = os.Rename(name+".new", name)
+}

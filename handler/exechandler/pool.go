@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/attribute"
+	"github.com/sluice-go/sluice/internal/seldom"
 )
 
 // errClosed is in the error of a message that came after Close or Kill.
@@ -30,6 +32,8 @@ type Pool struct {
 	closing chan struct{}
 	closed  chan struct{}
 	once    sync.Once
+	// dropped is that attributes were not passed on.
+	dropped seldom.Event
 
 	mu sync.Mutex
 	// idle are the workers without a message, the last used last: what is not
@@ -108,6 +112,8 @@ func (p *Pool) Handle(ctx context.Context, m *handler.Message) error {
 	if err != nil {
 		return handler.Reject(fmt.Errorf("the message cannot be written as JSON: %w", err))
 	}
+	_, dropped := attribute.Passed(m.Attributes)
+	shadowed(&p.dropped, p.config.Logger, m, dropped)
 	w, err := p.acquire(ctx)
 	if err != nil {
 		err = fmt.Errorf("%s: no worker: %w", p.words[0], err)

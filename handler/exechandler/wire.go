@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/attribute"
 	"github.com/sluice-go/sluice/internal/tracecontext"
 )
 
@@ -34,8 +35,10 @@ type delivery struct {
 
 // encode writes a message as a line.
 func encode(ctx context.Context, m *handler.Message) ([]byte, error) {
+	// A worker's decoder may fold the case of names, as Go's does.
+	passed, _ := attribute.Passed(m.Attributes)
 	d := delivery{
-		ID: m.ID, Queue: m.Origin().Queue, Attempt: m.Attempt, Attributes: m.Attributes, Group: m.Group, DedupeID: m.DedupeID,
+		ID: m.ID, Queue: m.Origin().Queue, Attempt: m.Attempt, Attributes: passed, Group: m.Group, DedupeID: m.DedupeID,
 		EnqueuedAt: m.EnqueuedAt.UTC(), LeaseDeadline: m.Lease().Deadline().UTC(),
 	}
 	if utf8.Valid(m.Body) {

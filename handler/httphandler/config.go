@@ -44,9 +44,11 @@ type Config struct {
 	// by "sha256_" and its hash in hexadecimal. Nil signs nothing.
 	Signer *webhook.Signer
 
-	// Header are headers of every request, such as Authorization. The headers
-	// that the message gives win over them. Nil is none. It must not be changed
-	// after the call of New.
+	// Header are headers of every request, such as Authorization. They win over
+	// what the sender of a message gives (its attributes, Content-Type and trace
+	// context); what the queue gives, such as Sluice-Message-Id, and the current
+	// span win over them. Nil is none. It must not be changed after the call of
+	// New.
 	Header http.Header
 
 	// Transport makes the requests. Nil is one like the standard library's,
@@ -57,7 +59,8 @@ type Config struct {
 	Transport http.RoundTripper
 
 	// Logger gets a record when the endpoint can't be reached, and when it can
-	// again. Nil means slog.Default().
+	// again, and at most once a minute one of attributes that are not passed on.
+	// Nil means slog.Default().
 	Logger *slog.Logger
 
 	// Now is the clock for Retry-After dates and signatures. It is called

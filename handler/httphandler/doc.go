@@ -12,8 +12,14 @@
 // Sluice-Dedupe-Id tell of it; those that are empty are left out. Each attribute
 // is Sluice-Attr- and its name, with a hyphen for every character but ASCII
 // letters and digits; in values, what a header cannot carry and "%" are %XX. The
-// attribute Content-Type is also the request's own; without it that is
-// application/octet-stream.
+// attribute Content-Type is also the request's own, unless [Config.Header] has
+// one; without either that is application/octet-stream.
+//
+// An attribute whose name reads like one that the framework sets ("sns_topic_arn",
+// "Sluice-Dead-Letter-Reason") is not passed on, so that no sender can shadow what
+// the framework vouches for. Of two other names that become the same header the
+// last in byte order wins. Both are logged. Sluice-Dedupe-Id, Sluice-Group, and
+// the trace context without a current span, are the sender's own words.
 //
 // The headers traceparent and tracestate are those of the current span, where
 // the otel middleware is around this handler, so that the endpoint's spans hang

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/attribute"
 	"github.com/sluice-go/sluice/internal/tracecontext"
 )
 
@@ -28,12 +28,17 @@ const (
 
 const contentType = "Content-Type"
 
-func setHeaders(h http.Header, m *handler.Message) {
+// setHeaders sets the headers that tell of m, and returns the names of the
+// attributes that have none: look-alikes of reserved names, and those that fold
+// into the header of another. A header that h has already is the configuration's:
+// an attribute does not replace it.
+func setHeaders(h http.Header, m *handler.Message) (dropped []string) {
 	set := func(name, value string) {
 		if value != "" {
 			h.Set(name, headerValue(value))
 		}
 	}
+	configured := maps.Clone(h)
 	if h.Get(contentType) == "" {
 		h.Set(contentType, "application/octet-stream")
 	}
@@ -42,21 +47,31 @@ func setHeaders(h http.Header, m *handler.Message) {
 	set(HeaderQueue, m.Origin().Queue)
 	set(HeaderGroup, m.Group)
 	set(HeaderDedupeID, m.DedupeID)
-	// Sorted, so that of two names that become the same header it is always the
-	// same one that wins.
-	for _, name := range slices.Sorted(maps.Keys(m.Attributes)) {
+	headers, dropped := attribute.Folded(m.Attributes, func(name string) string {
+		return http.CanonicalHeaderKey(HeaderAttribute + headerName(name))
+	})
+	for header, name := range headers {
 		value := m.Attributes[name]
-		h.Set(HeaderAttribute+headerName(name), headerValue(value))
-		if strings.EqualFold(name, contentType) && value != "" && plainHeader(value) {
+		if _, taken := configured[header]; taken {
+			dropped = append(dropped, name)
+			continue
+		}
+		h[header] = []string{headerValue(value)}
+		if _, taken := configured[contentType]; !taken && strings.EqualFold(name, contentType) && value != "" && plainHeader(value) {
 			h.Set(contentType, value)
 		}
 	}
+	return dropped
 }
 
-// setTrace sets W3C's headers.
+// setTrace sets W3C's headers: those of the current span, or else the sender's,
+// which do not replace headers of the configuration.
 func setTrace(ctx context.Context, h http.Header, m *handler.Message) {
 	parent, state := tracecontext.Of(ctx, m)
 	if parent == "" || !plainHeader(parent) {
+		return
+	}
+	if h.Get("Traceparent") != "" && parent == m.Attribute("traceparent") {
 		return
 	}
 	h.Set("Traceparent", parent)

@@ -59,7 +59,9 @@ var edgeRules = []edgeRule{
 		"the runtime knows the port and no provider"},
 	{is("handler/httphandler", "handler/exechandler"), func(_, to string) bool { return to == "handler" || to == "handler/webhook" || leaf(to) },
 		"what hands messages to other programs knows no provider"},
-	{is("handler"), func(_, to string) bool { return to == "handler" || to == "internal/invoke" },
+	{is("handler"), func(_, to string) bool {
+		return to == "handler" || to == "internal/invoke" || to == "internal/attribute" || to == "internal/seldom"
+	},
 		"what is below handler serves handlers"},
 	{is("middleware"), func(_, to string) bool { return to == "handler" || under(to, "middleware") || leaf(to) },
 		"middleware knows handlers, never drivers or the runtime"},

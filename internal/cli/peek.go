@@ -157,7 +157,7 @@ func (a *app) printPeeked(p peeked, apart bool) error {
 			fmt.Fprintf(&b, "%-9s %s\n", name, value)
 		}
 	}
-	line("id", p.ID)
+	line("id", printable(p.ID)) // on NATS and its like the sender gives it
 	if p.Attempt != nil {
 		line("attempt", strconv.Itoa(*p.Attempt))
 	}
@@ -173,7 +173,11 @@ func (a *app) printPeeked(p peeked, apart bool) error {
 	}
 	sort.Strings(names)
 	for _, name := range names {
-		line("attribute", printable(name)+"="+printable(p.Attributes[name]))
+		shown := printable(name)
+		if strings.ContainsAny(name, `="`) {
+			shown = strconv.Quote(name) // so that where the name ends is plain
+		}
+		line("attribute", shown+"="+printable(p.Attributes[name]))
 	}
 	var body string
 	switch {

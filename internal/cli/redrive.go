@@ -220,7 +220,7 @@ func (a *app) showLetter(m *handler.Message) error {
 	if reason == "" {
 		reason = "attempts used up"
 	}
-	return a.printf("%s  %s\n", m.ID, reason)
+	return a.printf("%s  %s\n", printable(m.ID), printable(reason))
 }
 
 // replay goes back in time.

@@ -58,7 +58,8 @@ stdin and, in its environment, SLUICE_MESSAGE_ID, SLUICE_ATTEMPT (0 where the
 provider does not count), SLUICE_QUEUE, SLUICE_GROUP, SLUICE_DEDUPE_ID, each
 attribute as SLUICE_ATTR_NAME (in upper case, other characters than letters and
 digits as _), all of them as a JSON object in SLUICE_ATTRIBUTES, and TRACEPARENT
-and TRACESTATE. Its output goes to the log. Exit status 0 acks the message, 65 rejects it to the dead-letter
+and TRACESTATE. Attributes whose names read like ones that the framework sets
+(sns_topic_arn) are left out. Its output goes to the log. Exit status 0 acks the message, 65 rejects it to the dead-letter
 queue with the end of stderr as the reason, anything else (75 by convention)
 retries it.
 

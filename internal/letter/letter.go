@@ -46,7 +46,7 @@ func Send(ctx context.Context, sink drivers.Sink, m *handler.Message, f *drivers
 		err = send(drivers.FailureAttributes(short, m, queue, limit))
 	}
 	if drivers.CodeOf(err) == drivers.Invalid {
-		err = send(m.Attributes)
+		err = send(drivers.WithoutFailure(m.Attributes)) // not the sender's either
 	}
 	return err
 }

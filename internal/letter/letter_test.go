@@ -76,3 +76,14 @@ func TestOtherErrorsAreNotMendedByLess(t *testing.T) {
 	require.ErrorIs(t, letter.Send(t.Context(), s, &handler.Message{}, &drivers.Failure{}, "orders"), s.err)
 	require.Equal(t, 1, s.tries)
 }
+
+// A letter that has no room for its failure has none of its sender's either.
+func TestASendersFailureIsNotTheLetters(t *testing.T) {
+	m := &handler.Message{ID: "1", Body: []byte("body"), Attributes: map[string]string{
+		"k": "v", drivers.AttributeDeadLetterQueue: "forged", drivers.AttributeDeadLetterReason: "forged",
+	}}
+	s := &strict{bytes: 100}
+	require.NoError(t, letter.Send(t.Context(), s, m, &drivers.Failure{Reason: strings.Repeat("é", 500)}, "orders"))
+	require.Equal(t, 3, s.tries)
+	require.Equal(t, map[string]string{"k": "v"}, s.sent[0].Attributes)
+}

@@ -2,6 +2,7 @@ package pubsubpush
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -37,6 +38,11 @@ var transportPrefixes = []string{"x-goog-", "x-appengine-", "x-forwarded-", "x-e
 // readUnwrapped reads a push without an envelope. Of headers the case is lost on
 // the way, so that attributes have lower-case names.
 func readUnwrapped(h http.Header, body []byte) (pushed, error) {
+	for _, name := range []string{headerSubscription, headerID, headerPublishTime, headerOrderingKey, headerAttempt} {
+		if n := len(h.Values(name)); n > 1 {
+			return pushed{}, fmt.Errorf("the header %s is there %d times: which is the service's cannot be told", name, n)
+		}
+	}
 	pm := &pubsubpb.PubsubMessage{Data: body, MessageId: h.Get(headerID), OrderingKey: h.Get(headerOrderingKey)}
 	var err error
 	if pm.PublishTime, err = publishTime(h.Get(headerPublishTime)); err != nil {
@@ -57,7 +63,10 @@ func readUnwrapped(h http.Header, body []byte) (pushed, error) {
 	}, nil
 }
 
+// isTransport is asked in lower case. A name with underscores for hyphens is what
+// some proxies and servers take for the same header.
 func isTransport(name string) bool {
+	name = strings.Trim(strings.ReplaceAll(name, "_", "-"), "-")
 	return slices.Contains(transport, name) ||
 		slices.ContainsFunc(transportPrefixes, func(p string) bool { return strings.HasPrefix(name, p) })
 }
