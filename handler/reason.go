@@ -55,6 +55,10 @@ func (e *exhausted) Error() string {
 	return text + ": " + textOf(Cause(e.err))
 }
 
+// Attempts returns the attempt that failed and how many there are. A middleware finds
+// it with errors.As.
+func (e *exhausted) Attempts() (attempt, limit int) { return e.attempt, e.limit }
+
 func (e *exhausted) Unwrap() []error {
 	if e.err == nil {
 		return []error{ErrExhausted}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/internal/unhandled"
+	"github.com/sluice-go/sluice/middleware/backoff"
 )
 
 // ErrOpen is in the error with which a message is retried because of a breaker.
@@ -64,6 +66,11 @@ type Breaker struct {
 	checked   bool // Check has succeeded, or there is none
 	probing   int  // probes on their way
 	succeeded int
+	doubts    int // probes whose failure was doubtful
+
+	// Since it was closed last.
+	unsure bool // doubtful failures opened it
+	rounds int  // half-open rounds that failed
 
 	changes   []change // not yet told
 	notifying bool
@@ -120,10 +127,14 @@ func (b *Breaker) Middleware(next handler.Handler) handler.Handler {
 				b.leave(era, p, neutral, nil)
 			}
 		}()
-		err := next.Handle(ctx, m)
-		judged := b.judge(ctx, err)
+		work, skipped := unhandled.Watch(ctx)
+		err := next.Handle(work, m)
+		judged := neutral // if the dependency was not asked
+		if !skipped.Noted() {
+			judged = b.judge(ctx, err)
+		}
 		left = true
-		if d, failed := b.leave(era, p, judged, err); failed {
+		if d, failed := b.leave(era, p, judged, err); failed && spared(err) {
 			return b.delay(d, err)
 		}
 		return err
@@ -136,8 +147,12 @@ type outcome uint8
 const (
 	neutral outcome = iota
 	success
+	// doubtful is a failure that may be the handler's own mistake.
+	doubtful
 	failure
 )
+
+func (o outcome) failed() bool { return o == doubtful || o == failure }
 
 func (b *Breaker) judge(ctx context.Context, err error) outcome {
 	if err == nil {
@@ -149,10 +164,45 @@ func (b *Breaker) judge(ctx context.Context, err error) outcome {
 			return neutral
 		}
 	}
-	if b.config.Failure(err) {
+	switch {
+	case !b.config.Failure(err):
+		return neutral
+	case b.config.named || classify(err) == backoff.Transient:
 		return failure
+	default:
+		return doubtful
 	}
-	return neutral
+}
+
+// classify is backoff.Classify, but Unknown if a method of err panics.
+func classify(err error) (c backoff.Class) {
+	if invoke.Do(func() { c = backoff.Classify(err) }) != nil {
+		return backoff.Unknown
+	}
+	return c
+}
+
+// spared reports whether a message that failed during an outage is delayed. A verdict
+// of the handler that ends the message, or postpones it, stands. A message whose
+// attempts are used up is spared until it has had twice as many; the attempt number
+// bounds that without a memory of messages.
+func spared(err error) bool {
+	switch v := handler.VerdictOf(err); v.Action {
+	case handler.Retry:
+		return !v.Postponed
+	case handler.DeadLetter:
+	default:
+		return false
+	}
+	e, ok := invoke.As[interface {
+		error
+		Attempts() (attempt, limit int)
+	}](err)
+	if !ok {
+		return false
+	}
+	attempt, limit := e.Attempts()
+	return attempt/2 < limit
 }
 
 // delay has a failed message retried when the breaker is no longer open, or
@@ -205,7 +255,7 @@ func (b *Breaker) probe() *probe {
 // it also returns in how long the message may try again.
 func (b *Breaker) leave(era uint64, p *probe, o outcome, err error) (wait time.Duration, failed bool) {
 	var spread float64
-	if o == failure {
+	if o.failed() {
 		spread, err = b.random(), invoke.Safe(err)
 	}
 	b.mu.Lock()
@@ -216,7 +266,7 @@ func (b *Breaker) leave(era uint64, p *probe, o outcome, err error) (wait time.D
 	if era == b.era {
 		b.count(p != nil, o, err, spread)
 	}
-	failed = o == failure && b.state != Closed
+	failed = o.failed() && b.state != Closed
 	left, pause := b.remaining()
 	untold := len(b.changes) > 0
 	b.mu.Unlock()

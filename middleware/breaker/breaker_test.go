@@ -185,6 +185,12 @@ func TestALongerDelayOfTheHandlersOwnHolds(t *testing.T) {
 	require.Equal(t, breaker.Open, b.State())
 }
 
+// notRetryable is an error that calls itself permanent.
+type notRetryable struct{}
+
+func (notRetryable) Error() string   { return "no such plan" }
+func (notRetryable) Retryable() bool { return false }
+
 func TestWhatCounts(t *testing.T) {
 	stopped, stop := context.WithCancelCause(context.Background())
 	stop(handler.ErrStopped)
@@ -208,6 +214,9 @@ func TestWhatCounts(t *testing.T) {
 		{"panic", nil, &handler.PanicError{Value: "x"}, false},
 		{"shutdown", stopped, errDown, false},
 		{"lost lease", lost, errDown, false},
+		{"a lost lease, told by the error", nil, fmt.Errorf("x: %w", handler.ErrLeaseLost), false},
+		{"a shutdown, told by the error", nil, fmt.Errorf("x: %w", handler.ErrStopped), false},
+		{"named permanent", nil, notRetryable{}, false},
 		{"ack", nil, nil, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -519,8 +528,8 @@ func TestChangesAreLogged(t *testing.T) {
 }
 
 func TestNewRefusesNonsense(t *testing.T) {
-	_, err := breaker.New(&breaker.Config{Name: "gateway", Window: -1, MinCount: -1, Ratio: 1.1, OpenFor: -1, Probes: -1, ProbeTimeout: -1, MaxOpenFor: -2})
-	for _, want := range []string{`"gateway"`, "Window", "MinCount", "Ratio", "OpenFor", "MaxOpenFor", "Probes", "ProbeTimeout"} {
+	_, err := breaker.New(&breaker.Config{Name: "gateway", Window: -1, MinCount: -1, MinUnknown: -1, Ratio: 1.1, OpenFor: -1, Probes: -1, ProbeTimeout: -1, MaxOpenFor: -2})
+	for _, want := range []string{`"gateway"`, "Window", "MinCount", "MinUnknown", "Ratio", "OpenFor", "MaxOpenFor", "Probes", "ProbeTimeout"} {
 		require.ErrorContains(t, err, want)
 	}
 	_, err = breaker.New(&breaker.Config{Ratio: math.NaN()})

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/middleware/backoff"
 )
 
 // The defaults of [Config].
@@ -17,6 +19,7 @@ const (
 	DefaultName         = "dependency"
 	DefaultWindow       = 30 * time.Second
 	DefaultMinCount     = 10
+	UnknownFactor       = 5
 	DefaultRatio        = 0.5
 	DefaultOpenFor      = 5 * time.Second
 	DefaultMaxOpenFor   = time.Minute
@@ -37,6 +40,14 @@ type Config struct {
 	// breaker opens. Zero means [DefaultMinCount]. A small one takes a few unlucky
 	// messages for an outage.
 	MinCount int
+
+	// MinUnknown is how many outcomes there must be within the window before failures
+	// open the breaker of which [backoff.Classify] does not know that they are a
+	// dependency's: a mistake of the handler looks the same, and poison messages must
+	// not stop the good ones. Zero means [UnknownFactor] times MinCount, or MinCount
+	// itself if that is below [DefaultMinCount]. With a Failure of your own it does
+	// not matter.
+	MinUnknown int
 
 	// Ratio is the part of those that must have failed, above 0 and up to 1.
 	// Zero means [DefaultRatio].
@@ -69,7 +80,8 @@ type Config struct {
 	Check func(ctx context.Context) error
 
 	// Failure says whether a handler's error, which is never nil, speaks against
-	// the dependency. It is called concurrently. Nil means [IsFailure].
+	// the dependency. It is called concurrently. Nil means [IsFailure], and that
+	// errors of unknown kind count by MinUnknown.
 	Failure func(err error) bool
 
 	// OnChange is called after each change of state, with the error that opened
@@ -83,6 +95,8 @@ type Config struct {
 	// Random returns numbers from [0, 1), concurrently, to spread pauses. Nil
 	// means math/rand/v2.
 	Random func() float64
+
+	named bool // Failure is the user's
 }
 
 func (c *Config) withDefaults() Config {
@@ -99,6 +113,12 @@ func (c *Config) withDefaults() Config {
 	if d.MinCount == 0 {
 		d.MinCount = DefaultMinCount
 	}
+	if d.MinUnknown == 0 {
+		d.MinUnknown = d.MinCount
+		if d.MinCount >= DefaultMinCount {
+			d.MinUnknown = min(d.MinCount, math.MaxInt/UnknownFactor) * UnknownFactor
+		}
+	}
 	if d.Ratio == 0 {
 		d.Ratio = DefaultRatio
 	}
@@ -114,7 +134,8 @@ func (c *Config) withDefaults() Config {
 	if d.ProbeTimeout == 0 {
 		d.ProbeTimeout = DefaultProbeTimeout
 	}
-	if d.Failure == nil {
+	d.named = d.Failure != nil
+	if !d.named {
 		d.Failure = IsFailure
 	}
 	d.Logger = invoke.Logger(d.Logger)
@@ -140,6 +161,9 @@ func (c *Config) validate() error {
 	if c.MinCount < 0 {
 		faults = append(faults, fmt.Errorf("MinCount is %d, below zero", c.MinCount))
 	}
+	if c.MinUnknown < 0 {
+		faults = append(faults, fmt.Errorf("MinUnknown is %d, below zero", c.MinUnknown))
+	}
 	if c.Probes < 0 {
 		faults = append(faults, fmt.Errorf("Probes is %d, below zero", c.Probes))
 	}
@@ -150,10 +174,19 @@ func (c *Config) validate() error {
 }
 
 // IsFailure is what [Config.Failure] is by default: true for a retry and for a
-// rejection with [handler.ErrExhausted], but not for a message that was put off
-// ([handler.ErrPostponed]) nor for a panic, which tells of the program.
+// rejection with [handler.ErrExhausted], but not for an error that is permanent, a
+// message that was put off ([handler.ErrPostponed]), a lost lease, a shutdown, or a
+// panic, which tells of the program.
 func IsFailure(err error) bool {
-	if _, panicked := invoke.As[*handler.PanicError](err); panicked || invoke.Is(err, handler.ErrPostponed) {
+	if _, panicked := invoke.As[*handler.PanicError](err); panicked {
+		return false
+	}
+	for _, ours := range []error{handler.ErrPostponed, handler.ErrLeaseLost, handler.ErrStopped} {
+		if invoke.Is(err, ours) {
+			return false
+		}
+	}
+	if classify(err) == backoff.Permanent {
 		return false
 	}
 	switch invoke.VerdictOf(err).Action {

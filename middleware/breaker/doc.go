@@ -20,7 +20,9 @@
 // Open: nothing is received. Messages that were already held are given back
 // before their handlers start. Those that fail while it is open, or by failing
 // have opened it, are retried when it ends, even if that was their last attempt
-// by the backoff middleware: the dependency's outage is not theirs to pay for.
+// by the backoff middleware: the dependency's outage is not theirs to pay for. That
+// has a bound: a message gets at most twice its attempts. Other rejections, and
+// drops, stand.
 //
 // Half-open: after a pause a few messages are let through as probes, or a check
 // of your own is run first. If they succeed it closes; if one fails it opens
@@ -30,9 +32,17 @@
 // # What counts
 //
 // See [IsFailure]: retries count as failures, and rejections whose only ground
-// is that the attempts are used up. Other rejections and discards say nothing
-// about the dependency and do not count at all, nor do messages that were put
-// off, panics, shutdowns and lost leases.
+// is that the attempts are used up. Other rejections, drops and errors that are
+// permanent say nothing about the dependency and do not count at all, nor do messages
+// that were put off, duplicates that idempotency acks, panics, shutdowns and lost
+// leases.
+//
+// An error that backoff.Classify calls transient (a network error, a timeout, 5xx,
+// Unavailable, throttling) speaks against the dependency. Any other may be a mistake of
+// the handler: thirty poison messages look like an outage. It takes Config.MinUnknown of
+// those to open the breaker, and once open it is more patient with each round of probes.
+// So poison messages slow the good ones by the logarithm of their number. If your
+// dependency's errors are none that Classify knows, name them by Config.Failure.
 //
 // The provider's own limit of attempts (SQS: maxReceiveCount; Pub/Sub: max
 // delivery attempts) does not know of any breaker. Leave it a few attempts of

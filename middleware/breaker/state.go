@@ -47,7 +47,14 @@ func (b *Breaker) count(probe bool, o outcome, err error, spread float64) {
 				b.counts.clear()
 				b.change(Closed, nil)
 			}
+		case doubtful:
+			if b.doubts++; b.doubts > b.patience() {
+				b.open(err, spread)
+				return
+			}
+			b.wake()
 		case failure:
+			b.unsure = false
 			b.open(err, spread)
 		case neutral:
 			b.wake() // its place is free for another
@@ -58,14 +65,34 @@ func (b *Breaker) count(probe bool, o outcome, err error, spread float64) {
 		return
 	}
 	now := time.Now()
-	b.counts.add(now, o == failure)
-	if o != failure {
+	b.counts.add(now, o)
+	if !o.failed() {
 		return
 	}
-	total, failed := b.counts.sum(now)
-	if total >= b.config.MinCount && float64(failed) >= b.config.Ratio*float64(total) {
+	total, doubts, failed := b.counts.sum(now)
+	most := b.config.Ratio * float64(total)
+	switch {
+	case total >= b.config.MinCount && float64(failed) >= most:
+		b.unsure = false
+		b.open(err, spread)
+	case total >= b.config.MinUnknown && float64(failed+doubts) >= most:
+		b.unsure = true
 		b.open(err, spread)
 	}
+}
+
+// knownPatience is the patience with probes if the dependency was known to be down.
+const knownPatience = 3
+
+// patience is how many probes may fail for reasons that may be the handler's own
+// before the breaker opens again. The dependency may be up, and the messages poison:
+// if such failures opened the breaker, the patience doubles with each round, up to as
+// many as opened it. So the time that n poison messages cost grows with log n.
+func (b *Breaker) patience() int {
+	if !b.unsure {
+		return knownPatience
+	}
+	return min(b.config.MinUnknown/(2*DefaultMinCount)<<min(b.rounds, 16), b.config.MinUnknown)
 }
 
 // open opens the breaker, for twice as long as the last time unless it was
@@ -73,11 +100,14 @@ func (b *Breaker) count(probe bool, o outcome, err error, spread float64) {
 func (b *Breaker) open(cause error, random float64) {
 	switch {
 	case b.pause == 0:
-		b.pause = b.config.OpenFor
+		b.pause, b.rounds = b.config.OpenFor, 0
 	case b.pause < b.config.MaxOpenFor/2:
 		b.pause *= 2
 	default:
 		b.pause = b.config.MaxOpenFor
+	}
+	if b.state == HalfOpen {
+		b.rounds++
 	}
 	spread := b.pause + min(time.Duration(random*float64(b.pause)/5), math.MaxInt64-b.pause)
 	b.until = time.Now().Add(spread)
@@ -97,7 +127,7 @@ func (b *Breaker) change(to State, cause error) {
 	b.changes = append(b.changes, change{from: b.state, to: to, cause: cause, pause: b.pause})
 	b.state = to
 	b.era++
-	b.probing, b.succeeded = 0, 0
+	b.probing, b.succeeded, b.doubts = 0, 0, 0
 	b.checking, b.checked = false, b.config.Check == nil
 	if to != Open {
 		b.wake()

@@ -14,35 +14,40 @@ type window struct {
 }
 
 type part struct {
-	epoch         int64
-	total, failed int
+	epoch                 int64
+	total, doubts, failed int
 }
 
 func newWindow(length time.Duration) window {
 	return window{start: time.Now(), width: max(length/buckets, 1)}
 }
 
-func (w *window) add(now time.Time, failed bool) {
+func (w *window) add(now time.Time, o outcome) {
 	epoch := int64(now.Sub(w.start) / w.width)
 	p := &w.parts[epoch%buckets]
 	if p.epoch != epoch {
 		*p = part{epoch: epoch}
 	}
 	p.total++
-	if failed {
+	switch o {
+	case doubtful:
+		p.doubts++
+	case failure:
 		p.failed++
+	case neutral, success:
 	}
 }
 
-func (w *window) sum(now time.Time) (total, failed int) {
+func (w *window) sum(now time.Time) (total, doubts, failed int) {
 	oldest := int64(now.Sub(w.start)/w.width) - buckets + 1
 	for i := range w.parts {
 		if p := &w.parts[i]; p.epoch >= oldest {
 			total += p.total
+			doubts += p.doubts
 			failed += p.failed
 		}
 	}
-	return total, failed
+	return total, doubts, failed
 }
 
 func (w *window) clear() { w.parts = [buckets]part{} }

@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
 	"github.com/sluice-go/sluice/internal/storegate"
+	"github.com/sluice-go/sluice/internal/unhandled"
 )
 
 // The defaults of [Config].
@@ -135,6 +136,7 @@ func (c *Config) StoreKey(m *handler.Message) (string, error) {
 // Duplicate tells the observer and OnDuplicate of a message that was done, and
 // returns the message's verdict.
 func (c *Config) Duplicate(ctx context.Context, m *handler.Message, result []byte) error {
+	unhandled.Note(ctx)
 	if c.Observer != nil {
 		origin := m.Origin()
 		_ = invoke.DoApart(func() { // what is done is done, whatever the observer does

@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
 	"github.com/sluice-go/sluice/internal/storegate"
+	"github.com/sluice-go/sluice/internal/unhandled"
 )
 
 // ErrNoKey is the reason with which a message without a key is rejected.
@@ -105,6 +106,7 @@ func (g *guarded) Handle(ctx context.Context, m *handler.Message) error {
 	switch claim.State {
 	case Claimed:
 		if h, ok := g.unmarked.get(key); ok {
+			unhandled.Note(ctx)
 			return r.mark(ctx, h)
 		}
 		return r.handle(ctx, g.next)
