@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 )
 
@@ -92,6 +93,34 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, " (%s)", e.Remedy)
 	}
 	return b.String()
+}
+
+// ErrorType returns the kind of e for telemetry, as OpenTelemetry's error.type: the
+// code's name with underscores for spaces. A transient error whose cause is that
+// the provider was not reached is "unreachable", or "timeout". There are no more
+// than ten values.
+func (e *Error) ErrorType() string {
+	if e.Code == Transient {
+		if unreached, timeout := network(e.Err); timeout {
+			return "timeout"
+		} else if unreached {
+			return "unreachable"
+		}
+	}
+	return strings.ReplaceAll(e.Code.Error(), " ", "_")
+}
+
+// network reports whether err is of a connection, or of a time that ran out.
+func network(err error) (unreached, timeout bool) {
+	var n net.Error
+	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &n) && n.Timeout() {
+		return false, true
+	}
+	var (
+		op   *net.OpError
+		name *net.DNSError
+	)
+	return errors.As(err, &op) || errors.As(err, &name), false
 }
 
 // Unwrap returns the cause.

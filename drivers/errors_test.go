@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -64,4 +65,24 @@ func TestWrapOnceAndNeverTheCallersOwnEnd(t *testing.T) {
 	cancel()
 	err := drivers.Wrap(ended, drivers.Transient, "q", "receive", errors.New("connection closed"), "")
 	require.Equal(t, context.Canceled, err)
+}
+
+func TestErrorTypesAreKinds(t *testing.T) {
+	for _, c := range []struct {
+		code drivers.Code
+		err  error
+		want string
+	}{
+		{drivers.Throttled, nil, "throttled"},
+		{drivers.Denied, &net.OpError{Op: "dial", Err: errors.New("refused")}, "denied"},
+		{drivers.NotFound, nil, "not_found"},
+		{drivers.LeaseLost, nil, "lease_lost"},
+		{drivers.Transient, errors.New("HTTP 500"), "transient"},
+		{drivers.Transient, fmt.Errorf("x: %w", &net.OpError{Op: "dial", Err: errors.New("refused")}), "unreachable"},
+		{drivers.Transient, &net.DNSError{Err: "no such host"}, "unreachable"},
+		{drivers.Transient, context.DeadlineExceeded, "timeout"},
+		{drivers.Unclassified, nil, "unclassified"},
+	} {
+		require.Equal(t, c.want, (&drivers.Error{Code: c.code, Err: c.err}).ErrorType())
+	}
 }

@@ -51,7 +51,7 @@ type EventKind uint8
 const (
 	// EventReceived: N messages were received.
 	EventReceived EventKind = iota + 1
-	// EventReceiveFailed: a receive failed with Err.
+	// EventReceiveFailed: a receive failed with Err after Duration.
 	EventReceiveFailed
 	// EventStarted: a handler was started on Message.
 	EventStarted

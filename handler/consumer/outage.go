@@ -86,10 +86,11 @@ func positive(d time.Duration) time.Duration {
 	return d
 }
 
-// failed takes a receive's error. It reports whether the consumer must end.
-func (l *lane) failed(err error) (fatal bool) {
+// failed takes the error of a receive that took so long. It reports whether the
+// consumer must end.
+func (l *lane) failed(err error, took time.Duration) (fatal bool) {
 	c, o, now := l.c, &l.outage, time.Now()
-	c.observe(handler.Event{Kind: handler.EventReceiveFailed, Origin: l.origin, Err: err})
+	c.observe(handler.Event{Kind: handler.EventReceiveFailed, Origin: l.origin, Err: err, Duration: took})
 	o.mu.Lock()
 	first := o.receives.failed(err, now)
 	fatal = o.hopeless(&o.receives, c.cfg.GiveUpAfter)

@@ -49,9 +49,10 @@ func (l *lane) poll() {
 		}
 		began, wait := time.Now(), l.wait(slots)
 		ds, err := l.receive(n, wait)
+		took := time.Since(began)
 		if err == nil {
 			l.recovered()
-			l.deliver(ds, n, slots, p, time.Since(began))
+			l.deliver(ds, n, slots, p, took)
 			if restricted {
 				c.await(p)
 			}
@@ -66,7 +67,7 @@ func (l *lane) poll() {
 			l.quit(true)
 			return
 		case err != nil:
-			if l.failed(err) {
+			if l.failed(err, took) {
 				l.quit(true)
 				return
 			}

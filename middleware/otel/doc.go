@@ -7,7 +7,8 @@
 //     parent is the span that sent it, and measures how long handlers take.
 //   - [Telemetry.Observe] makes it a handler.Observer: give it to the consumer
 //     (its Config.Observers) and to the idempotency middleware for the counts
-//     that only they know.
+//     that only they know. It makes a span "settle QUEUE" of each verdict that is
+//     carried out.
 //   - [Telemetry.Prepare] and [Telemetry.Send] are hooks of the producer: they
 //     make the spans "create QUEUE" and "send QUEUE" and put the trace context
 //     into the message.
@@ -17,7 +18,8 @@
 //
 // It is read from a message's W3C traceparent, Pub/Sub's googclient_traceparent,
 // or X-Ray's AWSTraceHeader, in this order, and written as W3C; the other two as
-// well where [Config] has PubSub or XRay set. It never fails a
+// well where [Config] has PubSub or XRay set. All of it is the sender's word; a
+// creation context that a message has when it is sent is kept. It never fails a
 // send: on a queue that carries few attributes (SQS: ten) tracestate is left out
 // first, then traceparent. Baggage is neither read nor written unless
 // [Config].Baggage is set, since it can carry what must not leave the house.
@@ -25,7 +27,15 @@
 // # Metrics
 //
 // By the conventions: messaging.process.duration, messaging.client.consumed.messages,
-// messaging.client.sent.messages, messaging.client.operation.duration. Besides:
+// messaging.client.sent.messages, messaging.client.operation.duration (of sends and of
+// receives, those that fail included). On Pub/Sub a consumer's queue is also
+// messaging.destination.subscription.name.
+//
+// error.type is a driver's kind of error (denied, throttled, unreachable, timeout,
+// not_found, …), or the code that the service gave (ConditionalCheckFailedException,
+// 40001, unavailable, 503), or timeout, canceled, lease_lost, unreachable or panic; an
+// error without any of these has its Go type. A type of one's own can have the method
+// ErrorType() string. Besides:
 //
 //	sluice.messages.settled      by sluice.verdict
 //	sluice.messages.retried

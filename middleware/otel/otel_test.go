@@ -133,9 +133,9 @@ func TestProcessSpan(t *testing.T) {
 			"ack on Pub/Sub", handler.Origin{Queue: "orders", System: "gcp_pubsub"}, nil, codes.Unset,
 			map[string]any{
 				"sluice.verdict": "ack", "messaging.gcp_pubsub.message.ordering_key": "g",
-				"messaging.gcp_pubsub.message.delivery_attempt": int64(2),
+				"messaging.gcp_pubsub.message.delivery_attempt": int64(2), "messaging.destination.subscription.name": "orders",
 			},
-			"messaging.destination.name=orders,messaging.operation.name=process,messaging.operation.type=process,messaging.system=gcp_pubsub",
+			"messaging.destination.name=orders,messaging.destination.subscription.name=orders,messaging.operation.name=process,messaging.operation.type=process,messaging.system=gcp_pubsub",
 		},
 		{
 			"retry", sqs, fmt.Errorf("around: %w", boom), codes.Error,
@@ -336,7 +336,8 @@ func TestEventsBecomeMetrics(t *testing.T) {
 	require.Equal(t, map[string]float64{
 		"messaging.client.consumed.messages[{message}]{messaging.destination.name=q,messaging.operation.name=receive,messaging.operation.type=receive,messaging.system=s}": 10,
 		"messaging.client.operation.duration[s]{messaging.destination.name=q,messaging.operation.name=receive,messaging.operation.type=receive,messaging.system=s}":        1,
-		"sluice.receive.failures[{failure}]{" + coded + q + "}":                    1,
+		"sluice.receive.failures[{failure}]{" + coded + q + "}": 1,
+		"messaging.client.operation.duration[s]{" + coded + "messaging.destination.name=q,messaging.operation.name=receive,messaging.operation.type=receive,messaging.system=s}": 1,
 		"sluice.messages.in_flight[{message}]{" + q + "}":                          1,
 		"sluice.messages.settled[{message}]{" + q + ",sluice.verdict=ack}":         1,
 		"sluice.messages.settled[{message}]{" + q + ",sluice.verdict=retry}":       1,
@@ -401,9 +402,9 @@ func TestAnInjectionNeverHurtsAMessage(t *testing.T) {
 	require.NoError(t, k.Prepare(sqs, otel.Room{Bytes: 1024})(ctx, full))
 	require.Empty(t, full.Attributes["traceparent"], "no room in bytes")
 
-	again := &handler.Message{Attributes: map[string]string{"traceparent": parent, "tracestate": "a=b"}}
+	again := &handler.Message{Attributes: map[string]string{"traceparent": "00-" + traceID, "tracestate": "a=b"}}
 	require.NoError(t, k.Prepare(sqs, otel.Room{})(ctx, again))
-	require.NotEqual(t, parent, again.Attributes["traceparent"])
+	require.Contains(t, again.Attributes["traceparent"], span.SpanContext().TraceID().String())
 	require.NotContains(t, again.Attributes, "tracestate", "that of another trace would lie")
 }
 

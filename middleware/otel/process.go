@@ -7,6 +7,7 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
@@ -41,6 +42,7 @@ func (p *processor) Handle(ctx context.Context, m *handler.Message) error {
 			ctx = trace.ContextWithRemoteSpanContext(ctx, creation)
 		}
 	}
+	ctx = p.t.withBaggage(ctx, m)
 	ctx, span := p.t.tracer.Start(ctx, l.name, options...)
 	if span.IsRecording() {
 		span.SetAttributes(messageAttributes(m, origin.System)...)
@@ -51,9 +53,7 @@ func (p *processor) Handle(ctx context.Context, m *handler.Message) error {
 	returned := false
 	defer func() {
 		if !returned {
-			span.SetStatus(codes.Error, "panic")
-			span.SetAttributes(semconv.ErrorTypeKey.String("panic"))
-			span.End()
+			p.t.panicked(ctx, span, l, begun)
 		}
 	}()
 	err := p.next.Handle(ctx, m)
@@ -70,6 +70,17 @@ func (p *processor) Handle(ctx context.Context, m *handler.Message) error {
 	})
 	_ = invoke.Do(func() { span.End() })
 	return err
+}
+
+// panicked ends the span of a handler, or of a batch, that did not return.
+func (t *Telemetry) panicked(ctx context.Context, span trace.Span, l *labels, begun time.Time) {
+	_ = invoke.Do(func() {
+		kind := semconv.ErrorTypeKey.String(typePanic)
+		span.SetStatus(codes.Error, "panic")
+		span.SetAttributes(kind)
+		t.processDuration.Record(ctx, time.Since(begun).Seconds(), metric.WithAttributeSet(attribute.NewSet(with(l.process, kind)...)))
+	})
+	_ = invoke.Do(func() { span.End() })
 }
 
 // isFault is false for an ack, for a message that the handler chose to drop, and
@@ -117,7 +128,8 @@ func messageAttributes(m *handler.Message, system string) []attribute.KeyValue {
 }
 
 // Batch returns a batch handler that makes one span of each call of h, linked to
-// the span that created each message.
+// the span that created each message, and measures the call once. Baggage of one
+// message is not the batch's: none is read.
 func (t *Telemetry) Batch(h handler.BatchHandler) handler.BatchHandler {
 	return handler.BatchHandlerFunc(func(ctx context.Context, ms []*handler.Message) []error {
 		var origin handler.Origin
@@ -133,17 +145,36 @@ func (t *Telemetry) Batch(h handler.BatchHandler) handler.BatchHandler {
 		}
 		ctx, span := t.tracer.Start(ctx, l.name, trace.WithSpanKind(trace.SpanKindConsumer),
 			trace.WithAttributes(with(l.process, semconv.MessagingBatchMessageCount(len(ms)))...), trace.WithLinks(links...))
-		defer span.End()
-		errs := h.HandleBatch(ctx, ms)
-		bad := 0
-		for _, err := range errs {
-			if isFault(err) {
-				bad++
+		begun := time.Now()
+		returned := false
+		defer func() {
+			if !returned {
+				t.panicked(ctx, span, l, begun)
 			}
-		}
-		if bad > 0 {
-			span.SetStatus(codes.Error, fmt.Sprintf("%d of %d messages failed", bad, len(ms)))
-		}
+		}()
+		errs := h.HandleBatch(ctx, ms)
+		returned = true
+		took := time.Since(begun)
+		_ = invoke.Do(func() {
+			var first error
+			bad := 0
+			for _, err := range errs {
+				if !isFault(err) {
+					continue
+				}
+				if bad++; first == nil {
+					first = err
+				}
+			}
+			option := l.handled
+			if bad > 0 {
+				option = failed(l.process, first)
+				span.SetAttributes(errorType(first))
+				span.SetStatus(codes.Error, fmt.Sprintf("%d of %d messages failed", bad, len(ms)))
+			}
+			t.processDuration.Record(ctx, took.Seconds(), option)
+		})
+		_ = invoke.Do(func() { span.End() })
 		return errs
 	})
 }

@@ -3,6 +3,7 @@ package otel
 import (
 	"context"
 
+	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
@@ -43,10 +44,24 @@ func (t *Telemetry) extract(ctx context.Context, m *handler.Message) trace.SpanC
 	return found
 }
 
+// withBaggage returns ctx with the baggage that m carries, if that is read. A
+// message without any, or with what is none, leaves what ctx has.
+func (t *Telemetry) withBaggage(ctx context.Context, m *handler.Message) context.Context {
+	if !t.baggage || m.Attributes["baggage"] == "" {
+		return ctx
+	}
+	// The propagator would tell OpenTelemetry's error handler of each that is broken.
+	b, err := baggage.Parse(m.Attributes["baggage"])
+	if err != nil {
+		return ctx
+	}
+	return baggage.ContextWithBaggage(ctx, b)
+}
+
 func valid(ctx context.Context) bool { return trace.SpanContextFromContext(ctx).IsValid() }
 
 // inject writes the span context of ctx into m, as far as there is room for it.
-// Attributes that another wrote already, in an earlier life of the message, are
+// Attributes that can't be read, and those that belong to another trace, are
 // replaced.
 func (t *Telemetry) inject(ctx context.Context, m *handler.Message, room Room) {
 	if !valid(ctx) {

@@ -16,18 +16,32 @@ import (
 
 // Prepare returns the producer's hook for one message: it makes a span "create
 // QUEUE" under the caller's, and puts its context into the message, as far as
-// room allows. It never returns an error. Of the origin, Queue, System and
-// Server count.
+// room allows. A message that has a creation context already, as one has that is
+// forwarded with its attributes, keeps it, and has no such span. It never returns
+// an error. Of the origin, Queue, System and Server count.
 func (t *Telemetry) Prepare(o handler.Origin, room Room) func(ctx context.Context, m *handler.Message) error {
 	l := t.labelsOf(o)
 	attributes := with(l.base, semconv.MessagingOperationName("create"), semconv.MessagingOperationTypeCreate)
 	return func(ctx context.Context, m *handler.Message) error {
+		if creation := t.extract(ctx, m); creation.IsValid() {
+			t.keep(ctx, creation, m, room)
+			return nil
+		}
 		ctx, span := t.tracer.Start(ctx, "create "+l.queue, trace.WithSpanKind(trace.SpanKindProducer),
 			trace.WithAttributes(attributes...), trace.WithAttributes(semconv.MessagingMessageBodySize(len(m.Body))))
 		t.inject(ctx, m, room)
 		span.End()
 		return nil
 	}
+}
+
+// keep writes the creation context that m has in the other forms that are asked
+// for. Baggage that came with it stays.
+func (t *Telemetry) keep(ctx context.Context, creation trace.SpanContext, m *handler.Message, room Room) {
+	if old := m.Attributes["baggage"]; old != "" {
+		defer m.SetAttribute("baggage", old)
+	}
+	t.inject(trace.ContextWithRemoteSpanContext(ctx, creation), m, room)
 }
 
 // Send returns the producer's hook around one request: it makes a span "send

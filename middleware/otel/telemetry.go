@@ -26,7 +26,8 @@ type Config struct {
 	TracerProvider trace.TracerProvider
 	// MeterProvider makes metrics. Nil means the global one.
 	MeterProvider metric.MeterProvider
-	// Baggage has baggage read from messages and written into them.
+	// Baggage has baggage read from messages and written into them. What is read
+	// is its sender's word: nothing about trust must hang on it.
 	Baggage bool
 	// XRay has AWSTraceHeader written besides traceparent, for consumers that
 	// know only X-Ray. SQS carries it outside the ten attributes.
@@ -45,6 +46,7 @@ type Telemetry struct {
 	xray        xray.Propagator
 	writeXRay   bool
 	writePubSub bool
+	baggage     bool
 	instruments
 
 	mu      sync.RWMutex
@@ -72,6 +74,7 @@ func New(c *Config) (*Telemetry, error) {
 		origins: make(map[handler.Origin]*labels),
 	}
 	if cfg.Baggage {
+		t.baggage = true
 		t.propagator = propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{})
 	}
 	var err error
@@ -136,7 +139,9 @@ type labels struct {
 	name    string // of the process span
 	start   []trace.SpanStartOption
 	base    []attribute.KeyValue
-	process []attribute.KeyValue // base with the operation
+	receive []attribute.KeyValue // consumers' base with the operation
+	process []attribute.KeyValue
+	settle  []attribute.KeyValue
 
 	plain    metric.MeasurementOption
 	received metric.MeasurementOption
@@ -179,11 +184,17 @@ func newLabels(o handler.Origin) *labels {
 	if o.Server != "" {
 		l.base = append(l.base, semconv.ServerAddress(o.Server))
 	}
-	l.process = with(l.base, semconv.MessagingOperationName("process"), semconv.MessagingOperationTypeProcess)
+	consumer := l.base
+	if o.System == semconv.MessagingSystemGCPPubSub.Value.AsString() {
+		// A consumer's queue is a subscription there. The topic is not known to it.
+		consumer = with(l.base, semconv.MessagingDestinationSubscriptionName(o.Queue))
+	}
+	l.receive = with(consumer, semconv.MessagingOperationName("receive"), semconv.MessagingOperationTypeReceive)
+	l.process = with(consumer, semconv.MessagingOperationName("process"), semconv.MessagingOperationTypeProcess)
+	l.settle = with(consumer, semconv.MessagingOperationName("settle"), semconv.MessagingOperationTypeSettle)
 	l.start = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(l.process...)}
 	l.plain = metric.WithAttributeSet(attribute.NewSet(l.base...))
-	l.received = metric.WithAttributeSet(attribute.NewSet(
-		with(l.base, semconv.MessagingOperationName("receive"), semconv.MessagingOperationTypeReceive)...))
+	l.received = metric.WithAttributeSet(attribute.NewSet(l.receive...))
 	l.handled = metric.WithAttributeSet(attribute.NewSet(l.process...))
 	for a := range l.verdicts {
 		l.verdicts[a] = metric.WithAttributeSet(attribute.NewSet(
@@ -201,10 +212,6 @@ func with(base []attribute.KeyValue, more ...attribute.KeyValue) []attribute.Key
 func failed(base []attribute.KeyValue, err error) metric.MeasurementOption {
 	return metric.WithAttributeSet(attribute.NewSet(with(base, errorType(err))...))
 }
-
-// errorType is the type of the cause, not of the verdict around it. It is of low
-// cardinality, as a metric needs it.
-func errorType(err error) attribute.KeyValue { return semconv.ErrorType(handler.Cause(err)) }
 
 // Observe implements handler.Observer.
 func (t *Telemetry) Observe(e handler.Event) {
@@ -225,13 +232,14 @@ func (t *Telemetry) Observe(e handler.Event) {
 		t.consumed.Add(ctx, n, l.received)
 		t.operationDuration.Record(ctx, e.Duration.Seconds(), l.received)
 	case handler.EventReceiveFailed:
-		option := failed(l.base, e.Err)
-		t.receiveFailures.Add(ctx, n, option)
+		t.receiveFailures.Add(ctx, n, failed(l.base, e.Err))
+		t.operationDuration.Record(ctx, e.Duration.Seconds(), failed(l.receive, e.Err))
 	case handler.EventStarted:
 		t.inFlight.Add(ctx, n, l.plain)
 	case handler.EventHandled:
 		t.inFlight.Add(ctx, -n, l.plain)
 	case handler.EventSettled:
+		t.settle(ctx, l, e)
 		if e.Err != nil {
 			return
 		}
