@@ -90,7 +90,9 @@ const (
 // is passed by value; Message is nil where the event is not about one, and must
 // not be kept.
 // Duration is how long it took: the receive, the handler. Of an EventSettled it is
-// the delay of a retry, of an EventExtended the new length of the lease.
+// the delay of a retry, of an EventExtended the new length of the lease. Answered is
+// true for an EventSettled whose verdict is the answer to whoever delivered the
+// message (AWS Lambda, an HTTP push), so that no request was made for it.
 type Event struct {
 	Kind     EventKind
 	Name     string
@@ -100,6 +102,7 @@ type Event struct {
 	N        int
 	Duration time.Duration
 	Err      error
+	Answered bool
 }
 
 // An Observer is told of events. Observe is called concurrently, on the path of

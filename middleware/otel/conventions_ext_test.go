@@ -252,6 +252,8 @@ func TestSettlementsHaveSpans(t *testing.T) {
 	k := newKit(t, nil)
 	k.Observe(handler.Event{Kind: handler.EventSettled, Origin: &o})
 	require.Empty(t, k.spans.GetSpans(), "what is not about a message")
+	k.Observe(handler.Event{Kind: handler.EventSettled, Origin: &o, Message: received(o, nil), Answered: true})
+	require.Empty(t, k.spans.GetSpans(), "what no request was made for")
 }
 
 func TestAProducersQueueIsNoSubscription(t *testing.T) {

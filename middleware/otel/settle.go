@@ -15,9 +15,10 @@ import (
 // settle makes the span "settle QUEUE" of a verdict that was carried out, or
 // could not be. Its parent is the span that created the message, which it is also
 // linked to. Verdicts are carried out in batches, so that there is no time to tell
-// of a single one: the span has the moment at which it was done.
+// of a single one: the span has the moment at which it was done. A verdict for which
+// no request was made, as in a Lambda, has none.
 func (t *Telemetry) settle(ctx context.Context, l *labels, e handler.Event) {
-	if e.Message == nil {
+	if e.Message == nil || e.Answered {
 		return
 	}
 	options := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(l.settle...)}

@@ -78,7 +78,7 @@ func (e *Endpoint) settle(w http.ResponseWriter, r *http.Request, m *handler.Mes
 // 202 and 204 as an acknowledgement, and nothing else.
 func (e *Endpoint) settled(w http.ResponseWriter, m *handler.Message, o *handler.Origin, a handler.Action, count interface{ Add(uint64) uint64 }) {
 	count.Add(1)
-	e.observe(handler.Event{Kind: handler.EventSettled, Origin: o, Message: m, Action: a})
+	e.observe(handler.Event{Kind: handler.EventSettled, Origin: o, Message: m, Action: a, Answered: a != handler.DeadLetter})
 	answer(w, http.StatusNoContent)
 }
 
@@ -99,6 +99,6 @@ func (e *Endpoint) retry(w http.ResponseWriter, m *handler.Message, o *handler.O
 		return
 	}
 	e.counts.retried.Add(1)
-	e.observe(handler.Event{Kind: handler.EventSettled, Origin: o, Message: m, Action: handler.Retry, Duration: delay})
+	e.observe(handler.Event{Kind: handler.EventSettled, Origin: o, Message: m, Action: handler.Retry, Duration: delay, Answered: true})
 	answer(w, status)
 }

@@ -56,7 +56,7 @@ func (f *Function) tell(it *item) {
 	if it.told {
 		return
 	}
-	e := handler.Event{Kind: handler.EventSettled, Origin: f.origin, Message: it.delivery.Message, Action: it.verdict.Action}
+	e := handler.Event{Kind: handler.EventSettled, Origin: f.origin, Message: it.delivery.Message, Action: it.verdict.Action, Answered: true}
 	switch {
 	case it.released():
 		f.countReleased(it)
