@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/sluice-go/sluice/handler"
 )
 
 // Attribute is the message attribute that names a body's encoding, by the names
-// of HTTP's Content-Encoding.
+// of HTTP's Content-Encoding. It is written in lower case and read in any, as HTTP does.
 const Attribute = "content-encoding"
 
 // The encodings.
@@ -131,23 +132,25 @@ type codec struct {
 }
 
 func (c *codec) Encode(m *handler.Message, v any) error {
-	if before, ok := m.Attributes[Attribute]; ok {
-		delete(m.Attributes, Attribute)
-		if err := c.encode(m, v); err != nil {
-			m.SetAttribute(Attribute, before)
-			return err
-		}
-		return nil
+	before := encodings(m)
+	for name := range before {
+		delete(m.Attributes, name)
 	}
-	return c.encode(m, v)
+	err := c.encode(m, v)
+	if err != nil {
+		for name, value := range before {
+			m.SetAttribute(name, value)
+		}
+	}
+	return err
 }
 
 func (c *codec) encode(m *handler.Message, v any) error {
 	if err := c.inner.Encode(m, v); err != nil {
 		return err
 	}
-	if e, ok := m.Attributes[Attribute]; ok {
-		return fmt.Errorf("the inner codec has set %s=%q, and a body is compressed once", Attribute, e)
+	for name, e := range encodings(m) {
+		return fmt.Errorf("the inner codec has set %s=%q, and a body is compressed once", name, e)
 	}
 	if len(m.Body) < c.t.MinBytes {
 		return nil
@@ -170,9 +173,16 @@ func (c *codec) Decode(m *handler.Message, v any) error {
 // inflate returns m itself where it is not compressed, and otherwise a copy,
 // which has m's lease and origin.
 func (t *transformer) inflate(m *handler.Message) (*handler.Message, error) {
-	name, ok := m.Attributes[Attribute]
-	if !ok {
+	found := encodings(m)
+	if len(found) == 0 {
 		return m, nil
+	}
+	names := slices.Collect(maps.Values(found))
+	name := names[0]
+	for _, other := range names {
+		if !strings.EqualFold(other, name) {
+			return nil, fmt.Errorf("the attribute %s is there %d times, in different case, and says different things", Attribute, len(found))
+		}
 	}
 	var (
 		body []byte
@@ -195,6 +205,24 @@ func (t *transformer) inflate(m *handler.Message) (*handler.Message, error) {
 	plain := *m
 	plain.Body = body
 	plain.Attributes = maps.Clone(m.Attributes)
-	delete(plain.Attributes, Attribute)
+	for attribute := range found {
+		delete(plain.Attributes, attribute)
+	}
 	return &plain, nil
+}
+
+// encodings returns the attributes of m that are called content-encoding in any case.
+// Other clients write them as HTTP's header.
+func encodings(m *handler.Message) map[string]string {
+	var found map[string]string
+	for name, value := range m.Attributes {
+		if len(name) != len(Attribute) || !strings.EqualFold(name, Attribute) {
+			continue
+		}
+		if found == nil {
+			found = make(map[string]string, 1)
+		}
+		found[name] = value
+	}
+	return found
 }

@@ -262,3 +262,46 @@ func BenchmarkCodec(b *testing.B) {
 		})
 	}
 }
+
+// Other clients write the attribute as HTTP's header.
+func TestTheAttributeCountsInAnyCase(t *testing.T) {
+	inflate, err := compress.Middleware(nil)
+	require.NoError(t, err)
+	packedBody := packed(t, compress.Gzip, []byte(strings.Repeat("hello, ", 300))).Body
+	for _, tc := range []struct {
+		name       string
+		attributes map[string]string
+		want       string // of the error
+	}{
+		{"HTTP's", map[string]string{"Content-Encoding": "gzip"}, ""},
+		{"upper", map[string]string{"CONTENT-ENCODING": "GZIP"}, ""},
+		{"mixed", map[string]string{"content-Encoding": " X-Gzip "}, ""},
+		{"twice the same", map[string]string{"Content-Encoding": "gzip", "content-encoding": "Gzip"}, ""},
+		{"unknown", map[string]string{"Content-Encoding": "br"}, "unknown content-encoding"},
+		{"twice", map[string]string{"Content-Encoding": "gzip", "content-encoding": "zstd"}, "different things"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			tc.attributes["tenant"] = "acme"
+			m := &handler.Message{Body: packedBody, Attributes: maps.Clone(tc.attributes)}
+			var got *handler.Message
+			err := inflate(handler.HandlerFunc(func(_ context.Context, m *handler.Message) error { got = m; return nil })).Handle(t.Context(), m)
+			var decoded []byte
+			codecErr := newCodec(t, handler.Raw, nil).Decode(m, &decoded)
+			require.Equal(t, tc.attributes, m.Attributes, "the message itself is not changed")
+			if tc.want != "" {
+				require.ErrorContains(t, err, tc.want)
+				require.ErrorContains(t, codecErr, tc.want)
+				return
+			}
+			require.NoError(t, err)
+			require.NoError(t, codecErr)
+			require.Equal(t, strings.Repeat("hello, ", 300), string(got.Body))
+			require.Equal(t, got.Body, decoded)
+			require.Equal(t, map[string]string{"tenant": "acme"}, got.Attributes)
+
+			// Sent again, it says one thing.
+			require.NoError(t, newCodec(t, handler.Raw, &compress.Config{MinBytes: 1}).Encode(m, strings.Repeat("a", 5000)))
+			require.Equal(t, map[string]string{"tenant": "acme", compress.Attribute: compress.Zstd}, m.Attributes)
+		})
+	}
+}

@@ -1,5 +1,5 @@
 // Package compress compresses message bodies with gzip or zstd and says so in the
-// attribute content-encoding, so that a body that is too large or too dear for a
+// attribute content-encoding, which is read in any case, so that a body that is too large or too dear for a
 // queue travels smaller.
 //
 //	codec, err := compress.Codec(handler.JSON, nil)

@@ -71,7 +71,7 @@ func withoutMessage(env []string) []string {
 	for _, v := range env {
 		name, _, _ := strings.Cut(v, "=")
 		switch name {
-		case "SLUICE_MESSAGE_ID", "SLUICE_ATTEMPT", "SLUICE_GROUP", "SLUICE_DEDUPE_ID", "SLUICE_QUEUE", "TRACEPARENT", "TRACESTATE":
+		case "SLUICE_MESSAGE_ID", "SLUICE_ATTEMPT", "SLUICE_GROUP", "SLUICE_DEDUPE_ID", "SLUICE_QUEUE", "TRACEPARENT", "TRACESTATE", leftOut:
 			continue
 		}
 		if !strings.HasPrefix(name, "SLUICE_ATTR") {

@@ -31,7 +31,10 @@
 // the dedupe ID, and the trace context without a current span, are the sender's own
 // words.
 //
-// What is too long for the environment is left out, and that is logged. A command
+// The kernel bounds a command's environment, each variable (128 KiB on Linux) and all
+// of them (a quarter of the stack's limit, 2 MiB by default). Attributes that have no
+// room are left out, the longest first, and that is logged; the variable
+// SLUICE_LEFT_OUT then names them, with "*" for SLUICE_ATTRIBUTES. A command
 // that can't be started (its file is missing, there is no memory) has not had the
 // message, which is postponed; [Handler.Gate] holds back receiving meanwhile. Exit
 // status 0 acks; 65 rejects, with the end of standard error as the reason;

@@ -21,15 +21,18 @@ const exitReject = 65
 // A Handler runs a command once a message. Make one with [New]. It may be used
 // concurrently.
 type Handler struct {
-	path   string
-	words  []string
+	path  string
+	words []string
+	// limit is the kernel's, of arguments and environment together.
+	limit  int
 	config Config
 	// now ends when running commands are to be killed at once.
 	now   context.Context
 	kill  context.CancelFunc
 	reach *reach.Gate
-	// dropped is that attributes were not passed on.
-	dropped seldom.Event
+	// dropped and long are that attributes were not passed on, for their names and
+	// for their length.
+	dropped, long seldom.Event
 }
 
 var _ handler.Handler = (*Handler)(nil)
@@ -42,7 +45,7 @@ func New(command []string, config *Config) (*Handler, error) {
 	if err := errors.Join(append(config.validate(), err)...); err != nil {
 		return nil, fmt.Errorf("exechandler: %w", err)
 	}
-	h := &Handler{path: path, words: slices.Clone(command), config: config.withDefaults()}
+	h := &Handler{path: path, words: slices.Clone(command), limit: argumentLimit(), config: config.withDefaults()}
 	h.reach = reach.New("command "+command[0], h.config.Logger)
 	h.now, h.kill = context.WithCancel(context.Background())
 	return h, nil
@@ -68,33 +71,36 @@ func (h *Handler) Handle(ctx context.Context, m *handler.Message) error {
 		return handler.Postpone(wait, h.reach.Err())
 	}
 	defer h.reach.Left()
-	c := exec.CommandContext(ctx, h.path)
+	env, bare := h.environment(ctx, m)
+	c, err, said := h.command(ctx, m, env)
+	if c.ProcessState == nil && errors.Is(err, syscall.E2BIG) && len(bare) < len(env) {
+		// The limit is lower than it seemed.
+		c, err, said = h.command(ctx, m, bare)
+	}
+	if c.ProcessState == nil && ctx.Err() == nil && h.now.Err() == nil && !errors.Is(err, syscall.EINVAL) {
+		return handler.Postpone(h.reach.Failed(err), fmt.Errorf("run %s: %w", c.Args[0], err))
+	}
+	h.reach.Reached()
+	return verdict(ctx, c, err, said)
+}
+
+// command runs the command, and returns it with its error and what it said last.
+func (h *Handler) command(ctx context.Context, m *handler.Message, env []string) (c *exec.Cmd, err error, said string) { //nolint:revive,staticcheck // the error is not this function's
+	c = exec.CommandContext(ctx, h.path)
 	c.Args = h.words
 	c.Dir = h.config.Dir
-	c.Env = h.environment(ctx, m)
+	c.Env = env
 	c.Stdin = bytes.NewReader(m.Body)
 	log := h.config.Logger.With("message", m.ID, "attempt", m.Attempt)
 	stdout := &logWriter{log: log.With("stream", "stdout")}
 	stderr := &logWriter{log: log.With("stream", "stderr"), tail: &tail{}}
 	c.Stdout, c.Stderr = stdout, stderr
 	c.WaitDelay = h.config.KillGrace
-	err := h.run(ctx, c)
+	err = h.run(ctx, c)
 	stdout.flush()
 	stderr.flush()
-	if c.ProcessState == nil && ctx.Err() == nil && h.now.Err() == nil && !ofTheMessage(err) {
-		return handler.Postpone(h.reach.Failed(err), fmt.Errorf("run %s: %w", c.Args[0], err))
-	}
-	h.reach.Reached()
-	return verdict(ctx, c, err, stderr.tail.String())
+	return c, err, stderr.tail.String()
 }
-
-// ofTheMessage reports whether a command could not be started because of the
-// message: what it puts into the environment is too long.
-func ofTheMessage(err error) bool {
-	return errors.Is(err, errTooLong) || errors.Is(err, syscall.EINVAL)
-}
-
-const errTooLong = syscall.E2BIG
 
 // verdict reads the verdict out of a command's end.
 func verdict(ctx context.Context, c *exec.Cmd, err error, said string) error {

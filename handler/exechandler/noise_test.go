@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -109,9 +110,59 @@ func TestALoggerThatFails(t *testing.T) {
 	}
 }
 
-// A message that makes the environment too large is at fault itself.
-func TestAMessageThatCannotBePassedOn(t *testing.T) {
-	require.True(t, ofTheMessage(fmt.Errorf("fork/exec: %w", errTooLong)))
-	require.False(t, ofTheMessage(os.ErrNotExist))
-	require.ErrorContains(t, errTooLong, "long")
+// A message that makes the environment too large gets to its command all the same,
+// without what has no room, and the command can see that.
+func TestAttributesThatHaveNoRoom(t *testing.T) {
+	many := func(n, length int) map[string]string {
+		as := map[string]string{"tenant": "acme"}
+		for i := range n {
+			as[fmt.Sprintf("a%03d", i)] = strings.Repeat("x", length)
+		}
+		return as
+	}
+	for _, tc := range []struct {
+		name       string
+		attributes map[string]string
+		want       string // of the names that are left out, a part
+	}{
+		{"few", many(3, 10), ""},
+		{"one that is too long", map[string]string{"tenant": "acme", "claims": strings.Repeat("x", 200<<10)}, "*,claims"},
+		{"the object of all is too long", many(2, 60<<10), "*"},
+		{"too long in sum", many(100, 90<<10), "a09"},
+		{"too many", many(40_000, 50), "*,a"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			h, err := New([]string{script(t, `echo "$SLUICE_MESSAGE_ID|$SLUICE_ATTR_TENANT|$SLUICE_LEFT_OUT" > "$(dirname "$0")/got"`)}, &Config{Logger: slog.New(slog.DiscardHandler)})
+			require.NoError(t, err)
+			require.NoError(t, h.Handle(t.Context(), &handler.Message{ID: "1", Attributes: tc.attributes}))
+			got, err := os.ReadFile(filepath.Join(filepath.Dir(h.path), "got"))
+			require.NoError(t, err)
+			fields := strings.Split(strings.TrimSpace(string(got)), "|")
+			require.Equal(t, []string{"1", "acme"}, fields[:2])
+			if tc.want == "" {
+				require.Empty(t, fields[2])
+				return
+			}
+			require.Contains(t, fields[2], tc.want)
+
+			h.limit = 1 << 40 // the kernel's limit is lower than it seemed
+			require.NoError(t, h.Handle(t.Context(), &handler.Message{ID: "2", Attributes: tc.attributes}))
+			got, err = os.ReadFile(filepath.Join(filepath.Dir(h.path), "got"))
+			require.NoError(t, err)
+			require.True(t, strings.HasPrefix(string(got), "2|"))
+		})
+	}
+}
+
+// An environment of the configuration that is too large is no fault of a message.
+func TestAnEnvironmentThatIsTooLargeSpendsNothing(t *testing.T) {
+	var env []string
+	for i := range 100 {
+		env = append(env, fmt.Sprintf("LARGE%d=%s", i, strings.Repeat("x", 100<<10)))
+	}
+	h, err := New([]string{script(t, "true")}, &Config{Env: env, Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	v := handler.VerdictOf(h.Handle(t.Context(), &handler.Message{ID: "1", Attributes: map[string]string{"a": "b"}}))
+	require.True(t, v.Postponed, "%v", v.Err)
+	require.ErrorContains(t, v.Err, "too long")
 }

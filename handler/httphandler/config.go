@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/handler/webhook"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // The defaults of [Config].
@@ -82,6 +83,7 @@ func (c *Config) withDefaults() Config {
 	if d.MaxRetryAfter == 0 {
 		d.MaxRetryAfter = DefaultMaxRetryAfter
 	}
+	d.Logger = invoke.Logger(d.Logger)
 	if d.Now == nil {
 		d.Now = time.Now
 	}

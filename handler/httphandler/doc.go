@@ -21,6 +21,11 @@
 // last in byte order wins. Both are logged. Sluice-Dedupe-Id, Sluice-Group, and
 // the trace context without a current span, are the sender's own words.
 //
+// Servers bound the headers of a request, many of them to 8 or 16 KiB. An endpoint that
+// answers 400, 413 or 431 to a request whose attributes have more than 4 KiB of headers
+// gets it once more, with the shortest attributes up to that size; the header
+// Sluice-Left-Out then names the others. That is logged.
+//
 // The headers traceparent and tracestate are those of the current span, where
 // the otel middleware is around this handler, so that the endpoint's spans hang
 // below the handling of the message. Otherwise they are the message's own
@@ -33,7 +38,8 @@
 // # Verdicts
 //
 //	2xx                        ack
-//	408, 409, 425, 429, 5xx    retry, after Retry-After if the answer has it
+//	408, 409, 425, 429, 5xx    retry, after Retry-After if the answer has one that
+//	                           is not over
 //	any other 4xx              reject, with the answer's beginning as the reason
 //	1xx (101), 3xx, others     retry: redirects are not followed, since a
 //	                           redirected POST would often become a GET

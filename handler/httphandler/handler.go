@@ -39,8 +39,9 @@ type Handler struct {
 	config Config
 	client *http.Client
 	reach  *reach.Gate
-	// dropped is that attributes were not passed on.
-	dropped seldom.Event
+	// dropped and long are that attributes were not passed on, for their names and
+	// for their length.
+	dropped, long seldom.Event
 	// traced is true if the transport tells which requests got a connection.
 	traced bool
 }
@@ -126,17 +127,63 @@ func (h *Handler) Handle(ctx context.Context, m *handler.Message) error {
 	if r.Header["X-Idempotency-Key"] == nil {
 		r.Header["X-Idempotency-Key"] = []string{}
 	}
+	a, err := h.post(ctx, r)
+	if tooLarge(a, err) && cut(r.Header, m) {
+		h.truncated(m, a.status, r.Header.Get(HeaderLeftOut))
+		r.Body, _ = r.GetBody() // of bytes, which don't fail
+		a, err = h.post(ctx, r)
+	}
+	if err != nil {
+		return err
+	}
+	return h.verdict(a.status, a.retryAfter, a.said)
+}
+
+// An answer is what the verdict needs of an endpoint's answer.
+type answer struct {
+	status           int
+	retryAfter, said string
+}
+
+// tooLarge reports whether the endpoint may have refused the size of the headers: 431,
+// or what servers said before there was that status.
+func tooLarge(a answer, err error) bool {
+	if err != nil {
+		// An HTTP/2 endpoint says when a connection begins what it takes, and closes the
+		// connection of a request that came before it could.
+		return strings.Contains(err.Error(), "request header list larger than peer's advertised limit") ||
+			strings.Contains(err.Error(), "ErrCode=COMPRESSION_ERROR")
+	}
+	switch a.status {
+	case http.StatusRequestHeaderFieldsTooLarge, http.StatusBadRequest, http.StatusRequestEntityTooLarge:
+		return true
+	default:
+		return false
+	}
+}
+
+// post makes a request. The error is the verdict on a message that has no answer.
+func (h *Handler) post(ctx context.Context, r *http.Request) (answer, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var got atomic.Bool // a connection: from then on the endpoint may have the message
 	r = r.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { got.Store(true) }}))
-	answer, err := h.client.Do(r)
+	resp, err := h.client.Do(r)
 	if err != nil {
-		return h.unanswered(ctx, err, h.traced && !got.Load())
+		return answer{}, h.unanswered(ctx, err, h.traced && !got.Load())
 	}
 	h.reach.Reached()
-	defer answer.Body.Close()
-	defer time.AfterFunc(answerPatience, func() { cancel(nil) }).Stop()
-	said := readAnswer(answer.Body)
-	return h.verdict(answer.StatusCode, answer.Header.Get("Retry-After"), said)
+	defer resp.Body.Close()
+	defer time.AfterFunc(answerPatience, cancel).Stop()
+	return answer{resp.StatusCode, resp.Header.Get("Retry-After"), readAnswer(resp.Body)}, nil
+}
+
+// truncated logs, once a minute, that attributes had no room.
+func (h *Handler) truncated(m *handler.Message, status int, names string) {
+	if missed, ok := h.long.Allow(time.Now(), time.Minute); ok {
+		h.config.Logger.Warn("the endpoint refuses the request, which has long attributes: it is made again without them",
+			"message", m.ID, "status", status, "left_out", names, "messages_before", missed)
+	}
 }
 
 // unanswered is the error of a request that had no answer. If the endpoint can't have

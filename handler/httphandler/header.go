@@ -1,12 +1,14 @@
 package httphandler
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,6 +26,9 @@ const (
 	HeaderGroup     = "Sluice-Group"
 	HeaderDedupeID  = "Sluice-Dedupe-Id"
 	HeaderAttribute = "Sluice-Attr-"
+	// HeaderLeftOut names the attributes that a request does not have because the
+	// endpoint refused headers of that size.
+	HeaderLeftOut = "Sluice-Left-Out"
 )
 
 const contentType = "Content-Type"
@@ -63,6 +68,48 @@ func setHeaders(h http.Header, m *handler.Message) (dropped []string) {
 	}
 	return dropped
 }
+
+// roomForAttributes is how many bytes of headers any server takes beside the others.
+const roomForAttributes = 4 << 10
+
+// cut takes the longest attributes out of h, until those that are left have their room,
+// and reports whether it had to.
+func cut(h http.Header, m *handler.Message) bool {
+	type field struct{ header, name string }
+	var fields []field
+	for name := range m.Attributes {
+		header := http.CanonicalHeaderKey(HeaderAttribute + headerName(name))
+		if v := h[header]; len(v) == 1 && v[0] == headerValue(m.Attributes[name]) {
+			fields = append(fields, field{header, name})
+		}
+	}
+	size := func(f field) int { return len(f.header) + len(h[f.header][0]) + len(": \r\n") }
+	slices.SortFunc(fields, func(a, b field) int {
+		return cmp.Or(cmp.Compare(size(a), size(b)), cmp.Compare(a.name, b.name))
+	})
+	room := roomForAttributes
+	var left []string
+	for _, f := range fields {
+		if n := size(f); n <= room {
+			room -= n
+			continue
+		}
+		delete(h, f.header)
+		left = append(left, headerName(f.name))
+	}
+	if len(left) == 0 {
+		return false
+	}
+	slices.Sort(left)
+	names := strings.Join(left, ",")
+	if len(names) > longestList {
+		names = names[:longestList] + ",..."
+	}
+	h.Set(HeaderLeftOut, names)
+	return true
+}
+
+const longestList = 1 << 10
 
 // setTrace sets W3C's headers: those of the current span, or else the sender's,
 // which do not replace headers of the configuration.

@@ -26,7 +26,9 @@ func (h *Handler) verdict(status int, retryAfter, said string) error {
 			return handler.Reject(err)
 		}
 	}
-	if d, ok := parseRetryAfter(retryAfter, h.config.Now()); ok {
+	// A delay of nothing is no delay to keep to: it would spend all attempts in a moment.
+	// The backoff middleware, or the queue, then decides.
+	if d, ok := parseRetryAfter(retryAfter, h.config.Now()); ok && d > 0 {
 		return handler.RetryAfter(min(d, h.config.MaxRetryAfter), err)
 	}
 	return err

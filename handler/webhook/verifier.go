@@ -89,7 +89,7 @@ func (v *Verifier) Verify(h http.Header, body []byte) (id string, err error) {
 	if age := v.config.Now().Sub(time.Unix(seconds, 0)); age > v.config.Tolerance || age < -v.config.Tolerance {
 		return "", fmt.Errorf("%w: the timestamp is %v off", ErrSignature, age.Round(time.Second))
 	}
-	signatures := parseSignatures(h.Values(HeaderSignature))
+	signatures := parseSignatures(values(h, HeaderSignature))
 	if len(signatures) == 0 {
 		return "", fmt.Errorf("%w: no signature of version 1", ErrSignature)
 	}
@@ -107,7 +107,7 @@ func (v *Verifier) Verify(h http.Header, body []byte) (id string, err error) {
 // only returns a header that must be there once: of two, the program behind this
 // one might read the other.
 func (v *Verifier) only(h http.Header, name string) (string, error) {
-	switch vs := h.Values(name); {
+	switch vs := values(h, name); {
 	case len(vs) == 0 || vs[0] == "":
 		return "", fmt.Errorf("%w: the header %s is missing", ErrSignature, strings.ToLower(name))
 	case len(vs) > 1:
@@ -115,6 +115,24 @@ func (v *Verifier) only(h http.Header, name string) (string, error) {
 	default:
 		return vs[0], nil
 	}
+}
+
+// values returns the values of a header. Its name may be in any case: what builds an
+// http.Header from another thing (API Gateway's event, a message's attributes) need not
+// write it as net/http does.
+func values(h http.Header, name string) []string {
+	vs, found := h.Values(name), 0
+	for key, more := range h {
+		if len(key) != len(name) || !strings.EqualFold(key, name) {
+			continue
+		}
+		if found++; found == 1 {
+			vs = more
+		} else {
+			vs = append(vs[:len(vs):len(vs)], more...)
+		}
+	}
+	return vs
 }
 
 // parseSignatures returns the signatures of version 1; what is of another

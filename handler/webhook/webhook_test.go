@@ -158,6 +158,23 @@ func TestWhatIsTaken(t *testing.T) {
 	require.ErrorContains(t, err, "2s off")
 }
 
+// Headers that did not come through net/http have names in any case.
+func TestHeaderNamesCountInAnyCase(t *testing.T) {
+	for _, spell := range []func(string) string{strings.ToLower, strings.ToUpper, func(s string) string { return s }} {
+		h := http.Header{}
+		for name, values := range signed(t, vectorSecret) {
+			h[spell(name)] = values
+		}
+		id, err := verifier(t, then, vectorSecret).Verify(h, []byte(vectorBody))
+		require.NoError(t, err)
+		require.Equal(t, vectorID, id)
+
+		h["WEBHOOK-id"] = []string{"another"}
+		_, err = verifier(t, then, vectorSecret).Verify(h, []byte(vectorBody))
+		require.ErrorContains(t, err, "is there 2 times")
+	}
+}
+
 func TestSecretsThatAreRefused(t *testing.T) {
 	long := base64.StdEncoding.EncodeToString(make([]byte, 65))
 	for _, s := range [][]string{nil, {""}, {"whsec_"}, {"whsec_c2hvcnQ="}, {"not base64!"}, {vectorSecret, "c2hvcnQ="}, {long}} {
