@@ -30,6 +30,16 @@ const (
 	// connections made and thrown away all the time.
 	idleConnections = 256
 
+	// idleTimeout bounds how long a connection is kept that no request uses. One
+	// that something between has forgotten costs the next request.
+	idleTimeout = 30 * time.Second
+
+	// pingAfter and pingTimeout find a dead HTTP/2 connection, which some servers
+	// that stand for SQS speak: after so long without a frame it is pinged, and
+	// closed if no answer comes.
+	pingAfter   = 15 * time.Second
+	pingTimeout = 15 * time.Second
+
 	// attempts is how often the SDK tries a request that is not a receive: once
 	// more, at once, for a connection that was closed under it. Everything
 	// beyond that is the caller's, who knows the lease.
@@ -46,6 +56,8 @@ func tuned(b *awshttp.BuildableClient) *http.Client {
 		t.MaxIdleConns = max(t.MaxIdleConns, 2*idleConnections)
 		t.MaxIdleConnsPerHost = max(t.MaxIdleConnsPerHost, idleConnections)
 		t.ResponseHeaderTimeout = 0
+		t.IdleConnTimeout = idleTimeout
+		t.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout}
 	})
 	return &http.Client{
 		Transport: &wire{next: b.GetTransport()},
@@ -70,8 +82,18 @@ type wire struct{ next *http.Transport }
 // without what makes net/http take its end for a failure.
 const inMemory = 64 << 10
 
-// RoundTrip sends a copy of the request.
+// RoundTrip sends a copy of the request. If no answer comes in time, the
+// connections that no request uses are given up: whatever took this one's bytes may
+// have forgotten them as well, and each would cost another request its time.
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
+	out, err := w.send(r)
+	if err != nil && errors.Is(r.Context().Err(), context.DeadlineExceeded) {
+		w.next.CloseIdleConnections()
+	}
+	return out, err
+}
+
+func (w *wire) send(r *http.Request) (*http.Response, error) {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength <= 0 {
 		return w.next.RoundTrip(r)
 	}
