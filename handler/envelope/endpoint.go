@@ -43,7 +43,8 @@ type SNSEndpointConfig struct {
 	MaxBytes int64
 	// Client makes the requests to SNS, for certificates and confirmations, and
 	// validates its TLS certificate chain and host name. Its CheckRedirect is
-	// not used: no redirect is followed. Nil means one with a timeout.
+	// not used: no redirect is followed. Nil means one with a timeout of 10
+	// seconds and a new connection for each request.
 	Client *http.Client
 	// Host says which hosts, with their port if any, are SNS's. Nil means
 	// sns.REGION.amazonaws.com and sns.REGION.amazonaws.com.cn.
@@ -134,7 +135,10 @@ func NewSNSEndpoint(h handler.Handler, topicARNs []string, config *SNSEndpointCo
 		return invoke.DoApart(func() { is = host(name) }) == nil && is
 	}
 	c.Logger = invoke.Logger(c.Logger)
-	client := http.Client{Timeout: fetchTimeout}
+	// SNS is asked too seldom for a connection to be kept, which may have died.
+	t := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert,forbidigo // the standard library's own; the copy is ours
+	t.DisableKeepAlives = true
+	client := http.Client{Timeout: fetchTimeout, Transport: t}
 	if c.Client != nil {
 		client = *c.Client
 	}

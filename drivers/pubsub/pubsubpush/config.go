@@ -104,7 +104,7 @@ type Config struct {
 	KeysInterval time.Duration
 
 	// KeysClient makes these requests. Nil means a client of its own with a
-	// timeout of 5 seconds.
+	// timeout of 5 seconds and a new connection for each request.
 	KeysClient *http.Client
 
 	// ClockSkew is how far the signer's clock may be off. Zero means
@@ -161,7 +161,10 @@ func (c *Config) withDefaults() Config {
 	}
 	orDefault(&d.Timeout, DefaultTimeout)
 	if d.KeysClient == nil {
-		d.KeysClient = &http.Client{Timeout: keysTimeout}
+		// Keys are fetched too seldom for a connection to be kept, which may have died.
+		t := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert,forbidigo // the standard library's own; the copy is ours
+		t.DisableKeepAlives = true
+		d.KeysClient = &http.Client{Timeout: keysTimeout, Transport: t}
 	}
 	d.Logger = invoke.Logger(d.Logger)
 	if d.Name == "" {
