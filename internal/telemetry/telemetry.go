@@ -17,7 +17,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"go.opentelemetry.io/contrib/exporters/autoexport"
 	"go.opentelemetry.io/otel/attribute"
 	otelprom "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
@@ -66,8 +65,8 @@ func Setup(ctx context.Context, o Options) (*Telemetry, error) {
 	if err != nil && !errors.Is(err, resource.ErrPartialResource) {
 		return nil, fmt.Errorf("telemetry: %w", err)
 	}
-	otlp := !strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true")
-	if err := errors.Join(t.traces(ctx, res, otlp), t.metrics(ctx, res, otlp, o)); err != nil {
+	byOTLP := !strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true")
+	if err := errors.Join(t.traces(ctx, res, byOTLP), t.metrics(ctx, res, byOTLP, o)); err != nil {
 		return nil, errors.Join(err, t.Shutdown(ctx))
 	}
 	return t, nil
@@ -105,11 +104,11 @@ func wanted(signal string) bool {
 	}
 }
 
-func (t *Telemetry) traces(ctx context.Context, res *resource.Resource, otlp bool) error {
-	if !otlp || !wanted("TRACES") {
+func (t *Telemetry) traces(ctx context.Context, res *resource.Resource, byOTLP bool) error {
+	if !byOTLP || !wanted("TRACES") {
 		return nil
 	}
-	exporter, err := autoexport.NewSpanExporter(ctx)
+	exporter, err := otlp{}.spanExporter(ctx)
 	if err != nil {
 		return fmt.Errorf("telemetry: traces: %w", err)
 	}
@@ -119,10 +118,10 @@ func (t *Telemetry) traces(ctx context.Context, res *resource.Resource, otlp boo
 	return nil
 }
 
-func (t *Telemetry) metrics(ctx context.Context, res *resource.Resource, otlp bool, o Options) error {
+func (t *Telemetry) metrics(ctx context.Context, res *resource.Resource, byOTLP bool, o Options) error {
 	options := []sdkmetric.Option{sdkmetric.WithResource(res)}
-	if otlp && wanted("METRICS") {
-		reader, err := autoexport.NewMetricReader(ctx)
+	if byOTLP && wanted("METRICS") {
+		reader, err := otlp{}.metricReader(ctx)
 		if err != nil {
 			return fmt.Errorf("telemetry: metrics: %w", err)
 		}
