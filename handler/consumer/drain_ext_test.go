@@ -199,3 +199,26 @@ func TestAbortGivesBackWhatHasNotBeenStarted(t *testing.T) {
 		require.EqualValues(t, 12, w.c.Stats().Released)
 	})
 }
+
+// A handler whose process was killed may return before its context is cancelled:
+// its message is given back all the same, and not left until its lease ends.
+func TestWhatWasKilledBeforeItsContextEndedIsGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(1)
+		kill := make(chan struct{})
+		w := start(t, q, handler.HandlerFunc(func(context.Context, *handler.Message) error {
+			<-kill
+			return fmt.Errorf("killed: %w", handler.ErrStopped)
+		}), consumer.Config{Concurrency: 1})
+		pass(time.Second)
+		w.cancel()
+		pass(10 * time.Millisecond)
+		close(kill)
+		require.NoError(t, <-w.done)
+		q.locked(func() {
+			require.Len(t, q.settles, 1)
+			require.True(t, q.settles[0][0].Delayed, "it is not left until its lease ends")
+			require.Zero(t, q.settles[0][0].Delay)
+		})
+	})
+}

@@ -46,12 +46,14 @@ func (c *Consumer) Run(ctx context.Context) error {
 	c.mu.Unlock()
 
 	var err error
+	asked := false
 	select {
 	case <-ctx.Done():
+		asked = true
 	case err = <-c.failed:
 	case <-c.aborted:
 	}
-	end, drainErr := c.drain()
+	end, drainErr := c.drain(asked)
 	if err == nil {
 		select { // it was refused while draining
 		case err = <-c.failed:
@@ -77,11 +79,15 @@ func (c *Consumer) Abort() { c.abortOnce.Do(func() { close(c.aborted) }) }
 // If the handlers are done early, or after an Abort, what follows begins then.
 
 // drain stops receiving, has what is in hand handled as far as there is time,
-// and gives the rest back. It returns when Run must return.
-func (c *Consumer) drain() (end time.Time, err error) {
+// and gives the rest back. It returns when Run must return. A drain that was
+// asked for is logged, once it has begun.
+func (c *Consumer) drain(asked bool) (end time.Time, err error) {
 	began := time.Now()
 	by := began.Add(max(c.cfg.DrainTimeout, 0))
 	c.beginDrain(began, by)
+	if asked {
+		c.log.Info("stopping: nothing more is received, and what is in hand is handled", "at_most", by.Sub(began))
+	}
 	grace := time.AfterFunc(min(pollGrace, by.Sub(began)), c.endPolls)
 	defer grace.Stop()
 	// Nothing is given back while a receive is on its way: that would bring it

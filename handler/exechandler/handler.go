@@ -81,7 +81,7 @@ func (h *Handler) Handle(ctx context.Context, m *handler.Message) error {
 		return handler.Postpone(h.reach.Failed(err), fmt.Errorf("run %s: %w", c.Args[0], err))
 	}
 	h.reach.Reached()
-	return verdict(ctx, c, err, said)
+	return h.verdict(ctx, c, err, said)
 }
 
 // command runs the command, and returns it with its error and what it said last.
@@ -103,7 +103,7 @@ func (h *Handler) command(ctx context.Context, m *handler.Message, env []string)
 }
 
 // verdict reads the verdict out of a command's end.
-func verdict(ctx context.Context, c *exec.Cmd, err error, said string) error {
+func (h *Handler) verdict(ctx context.Context, c *exec.Cmd, err error, said string) error {
 	if c.ProcessState == nil {
 		return fmt.Errorf("run %s: %w", c.Args[0], err)
 	}
@@ -116,6 +116,9 @@ func verdict(ctx context.Context, c *exec.Cmd, err error, said string) error {
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s was ended: %w", c.Args[0], context.Cause(ctx))
+	}
+	if h.now.Err() != nil { // Kill may come before the consumer cancels ctx
+		return fmt.Errorf("%s was ended: %w: %w", c.Args[0], handler.ErrStopped, err)
 	}
 	return explain(fmt.Errorf("%s: %w", c.Args[0], err), said)
 }

@@ -152,6 +152,7 @@ func TestKillKillsAtOnce(t *testing.T) {
 	h, done, pids := startFamily(t, t.Context(), `trap "" TERM INT;`, 0)
 	h.Kill()
 	err := <-done
+	require.ErrorIs(t, err, handler.ErrStopped)
 	require.ErrorContains(t, err, "signal: killed")
 	for _, id := range pids() {
 		require.Eventually(t, func() bool { return !alive(id) }, 20*time.Second, 5*time.Millisecond)

@@ -202,7 +202,12 @@ func (a *app) run(cmd *cobra.Command, queue string, f *runFlags) (err error) {
 		a.log.Info("serving metrics", "url", "http://"+tel.Addr+"/metrics")
 	}
 	a.log.Info("handling messages", "queue", label(q, caps), "concurrency", f.concurrency)
-	return errors.Join(c.Run(ctx), a.printSummary(counts))
+	err = c.Run(ctx)
+	if err == nil && a.stop.now.Err() != nil {
+		// The handlers were killed, and the rest was given back in good time.
+		err = consumer.ErrDrainTimeout
+	}
+	return errors.Join(err, a.printSummary(counts))
 }
 
 // check finds what is wrong with the flags by themselves.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 	"github.com/sluice-go/sluice/internal/telemetry"
 	"github.com/sluice-go/sluice/middleware/backoff"
 	"github.com/sluice-go/sluice/middleware/heartbeat"
@@ -124,7 +125,8 @@ func maxAttempts(n int) handler.Middleware {
 				return err
 			}
 			cause := context.Cause(ctx)
-			if errors.Is(cause, handler.ErrStopped) || errors.Is(cause, handler.ErrLeaseLost) || handler.VerdictOf(err).Postponed {
+			if errors.Is(cause, handler.ErrStopped) || errors.Is(cause, handler.ErrLeaseLost) ||
+				invoke.Is(err, handler.ErrStopped) || handler.VerdictOf(err).Postponed {
 				return err
 			}
 			return handler.Reject(handler.Exhausted(m.Attempt, n, err))

@@ -164,7 +164,7 @@ type retrier struct {
 
 // judge turns a handler's error into the verdict on its message.
 func (r *retrier) judge(ctx context.Context, m *handler.Message, err error) error {
-	stopped := invoke.Is(context.Cause(ctx), handler.ErrStopped)
+	stopped := invoke.Is(context.Cause(ctx), handler.ErrStopped) || invoke.Is(err, handler.ErrStopped)
 	switch v := invoke.VerdictOf(err); {
 	case stopped && v.Action == handler.DeadLetter && invoke.Is(err, context.Canceled):
 		// The handler rejected the message because it was cancelled. The shutdown

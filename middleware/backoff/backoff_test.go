@@ -55,6 +55,7 @@ func TestErrorsBecomeVerdicts(t *testing.T) {
 		{"stopping, backoff.Permanent for being cancelled", stopping, attempt(3), cenkalti.Permanent(context.Canceled), handler.Verdict{Delayed: true}},
 		{"rejected for being cancelled by itself", nil, attempt(3), handler.Reject(context.Canceled), handler.Verdict{Action: handler.DeadLetter}},
 		{"stopping, rejected", stopping, attempt(3), handler.Reject(errBoom), handler.Verdict{Action: handler.DeadLetter}},
+		{"killed at the last attempt, before ctx ends", nil, attempt(4), fmt.Errorf("killed: %w", handler.ErrStopped), handler.Verdict{Delayed: true}},
 		{"stopping, permanent", stopping, attempt(3), statusError(400), handler.Verdict{Action: handler.DeadLetter}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
