@@ -52,6 +52,7 @@ type Message struct {
 
 	origin *Origin
 	lease  Lease
+	native any
 }
 
 // Attribute returns the value of the named attribute, or "" where there is none.
@@ -105,3 +106,13 @@ func (m *Message) Lease() Lease {
 // deliver messages (the runtime, a test kit), not for handlers. Either may be
 // nil.
 func (m *Message) Bind(o *Origin, l Lease) { m.origin, m.lease = o, l }
+
+// SetNative attaches what a driver knows of a message beyond the message's
+// fields, such as the types of SQS's attributes. It is for drivers, not for
+// handlers. It must not be changed after that: copies of the message share it.
+func (m *Message) SetNative(native any) { m.native = native }
+
+// Native returns what [Message.SetNative] has attached, nil on a message that no
+// driver received. A driver that sends the message, or a copy of it, honors what
+// its own type says of values that have not changed since.
+func (m *Message) Native() any { return m.native }

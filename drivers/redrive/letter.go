@@ -49,6 +49,7 @@ func restore(letter *handler.Message) (*handler.Message, error) {
 		DedupeID:   cmp.Or(letter.DedupeID, letter.ID),
 		Attributes: drivers.WithoutFailure(letter.Attributes),
 	}
+	m.SetNative(letter.Native())
 	m.Attributes[drivers.AttributeRedriveCount] = strconv.Itoa(redrives(letter) + 1)
 
 	var history []past
@@ -62,7 +63,10 @@ func restore(letter *handler.Message) (*handler.Message, error) {
 		if len(reason) > maxReason {
 			reason = strings.ToValidUTF8(reason[:maxReason], "") + "…"
 		}
-		history = append(history, past{Reason: reason, Attempt: f.Attempt, First: f.First, Last: f.Last, Consumer: f.Consumer})
+		p := past{Reason: reason, Attempt: f.Attempt, First: f.First, Last: f.Last, Consumer: f.Consumer}
+		if p != (past{}) { // of what the provider itself dead-lettered nothing is known
+			history = append(history, p)
+		}
 	}
 	if len(history) > maxPast {
 		history = history[len(history)-maxPast:]

@@ -45,8 +45,10 @@ func systemAttributes(fifo bool) []types.MessageSystemAttributeName {
 // sent: what does not look like the driver's own encoding stays as it is.
 func (q *queue) decode(from *types.Message, m *handler.Message) { q.decodeIn(nil, from, m) }
 
-// decodeIn is decode with the body's bytes taken from a slab.
-func (q *queue) decodeIn(bodies *slab, from *types.Message, m *handler.Message) {
+// decodeIn is decode with the body's bytes taken from a slab. It returns the
+// attributes with their types, those that were packed among them, and nil if the
+// message has no attributes but the driver's.
+func (q *queue) decodeIn(bodies *slab, from *types.Message, m *handler.Message) asReceived {
 	m.ID = aws.ToString(from.MessageId)
 	if len(from.MessageAttributes) > 0 {
 		m.Attributes = make(map[string]string, len(from.MessageAttributes))
@@ -76,21 +78,16 @@ func (q *queue) decodeIn(bodies *slab, from *types.Message, m *handler.Message) 
 	// Last: what they hold may be called as the driver's own are.
 	maps.Copy(m.Attributes, packed.Text)
 	maps.Copy(m.Attributes, packed.Raw)
+	received := asReceived(from.MessageAttributes).restored(packed.Kinds, m.Attributes)
 	drivers.UnpackFailure(m.Attributes)
 	if origin := q.originOf(from); origin != "" {
 		decodeOrigin(origin, m)
 	}
 	if len(m.Attributes) == 0 {
 		m.Attributes = nil
+		return nil
 	}
-}
-
-// text is the value of an attribute of any type.
-func text(v types.MessageAttributeValue) string {
-	if strings.HasPrefix(aws.ToString(v.DataType), "Binary") {
-		return base64.StdEncoding.EncodeToString(v.BinaryValue)
-	}
-	return aws.ToString(v.StringValue)
+	return received
 }
 
 func decodeBody(bodies *slab, body string, m *handler.Message) {

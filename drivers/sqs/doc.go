@@ -103,8 +103,16 @@
 // identity. A message that is too large by no more than an identity that was
 // made for it is sent without.
 //
-// Of messages from other senders, attributes of type Number are their text and
-// those of type Binary are base64.
+// # Attributes of other clients
+//
+// A handler sees an attribute of type Number as its text and one of type Binary as
+// base64. A message that is sent again, as a letter, by a redrive, or by a handler
+// that sends on a copy of it, has the types and values that nobody has changed as
+// they came, custom types too; a changed value is a String. Other clients'
+// attributes keep their places before Sluice's. If they are all ten that SQS
+// takes, and none was changed or added, the message goes as it came: without the
+// reason of its failure, the count of its redrives and its identity. The reason is
+// in the consumer's log.
 //
 // # Permissions
 //

@@ -73,6 +73,8 @@ type entry struct {
 	// own are the driver's own attributes. They are set last, since they make
 	// room for the message's.
 	own []attribute
+	// received are the attributes that the message was received with, if it was.
+	received asReceived
 }
 
 type attribute struct{ name, value string }
@@ -84,6 +86,44 @@ func (e *entry) set(name, value string) {
 	kind := typeOf(name, value)
 	e.MessageAttributes[name] = types.MessageAttributeValue{DataType: kind, StringValue: &value}
 	e.size += len(name) + len(*kind) + len(value)
+}
+
+// setAs sets an attribute of the message: as it was received if nobody has
+// changed it since.
+func (e *entry) setAs(name, value string) {
+	v, ok := e.received.unchanged(name, value)
+	if !ok {
+		e.set(name, value)
+		return
+	}
+	if e.MessageAttributes == nil {
+		e.MessageAttributes = make(map[string]types.MessageAttributeValue, min(e.hint, maxNames))
+	}
+	e.MessageAttributes[name] = v
+	e.size += len(name) + len(deref(v.DataType)) + len(deref(v.StringValue)) + len(v.BinaryValue)
+}
+
+// pack adds an attribute of the message to rest, with the type that it was
+// received with.
+func (e *entry) pack(rest *more, name, value string) {
+	if v, ok := e.received.unchanged(name, value); ok {
+		rest.addTyped(name, value, deref(v.DataType))
+		return
+	}
+	rest.add(name, value)
+}
+
+// carries reports whether SQS takes the attribute as it is. It has taken one that
+// it delivered.
+func (e *entry) carries(name, value string) bool {
+	if name == traceHeader || own(name) {
+		return false
+	}
+	if nameable(name) && sendable(value) {
+		return true
+	}
+	_, ok := e.received.unchanged(name, value)
+	return ok
 }
 
 // encode makes m what SQS takes. dedupeID is the deduplication ID on a FIFO
@@ -105,7 +145,7 @@ func (q *queue) encode(m *handler.Message, dedupeID string) (*entry, error) {
 // encodeAs is encode for a message whose identity is id. The identity travels as
 // an attribute if carried is true.
 func (q *queue) encodeAs(m *handler.Message, dedupeID, id string, carried bool) (*entry, error) {
-	e := &entry{hint: len(m.Attributes) + 1}
+	e := &entry{hint: len(m.Attributes) + 1, received: receivedWith(m)}
 	switch {
 	case q.fifo && m.Group == "":
 		return nil, q.invalid("send", errors.New("a FIFO queue takes no message without a group"),
@@ -128,10 +168,17 @@ func (q *queue) encodeAs(m *handler.Message, dedupeID, id string, carried bool) 
 	if q.fifo {
 		e.MessageDeduplicationId = q.deduplicationID(dedupeID, id)
 	}
+	as := m.Attributes
+	if theirs, full := e.received.full(as); full && len(e.own) == 0 {
+		// It goes as it came: another client has to find all of its attributes.
+		// Only an ID that a handler has given to a message of its own stays.
+		carried = carried && len(theirs) == len(as) && !q.fifo && dedupeID == "" && id == m.DedupeID && !identity.Made(id)
+		as = theirs
+	}
 	if carried {
 		e.carry(attributeDedupe, id)
 	}
-	e.attributes(m.Attributes)
+	e.attributes(as)
 	return e, nil
 }
 
@@ -188,10 +235,10 @@ func (e *entry) attributes(as map[string]string) {
 			e.MessageSystemAttributes = map[string]types.MessageSystemAttributeValue{
 				traceHeader: {DataType: &stringType, StringValue: &value},
 			}
-		case name == traceHeader || own(name) || !nameable(name) || !sendable(value):
-			rest.add(name, value)
-		default:
+		case e.carries(name, value):
 			fit++
+		default:
+			rest.add(name, value)
 		}
 	}
 	room := maxNames
@@ -203,8 +250,8 @@ func (e *entry) attributes(as map[string]string) {
 			e.set(a.name, a.value)
 		}
 		for name, value := range as {
-			if name != traceHeader && !own(name) && nameable(name) && sendable(value) {
-				e.set(name, value)
+			if e.carries(name, value) {
+				e.setAs(name, value)
 			}
 		}
 	} else {
@@ -250,7 +297,7 @@ func (e *entry) overflow(as map[string]string, room int, rest *more) {
 	var names []ranked
 	first := 0 // claims and the user's
 	for name, value := range as {
-		if name != traceHeader && !own(name) && nameable(name) && sendable(value) {
+		if e.carries(name, value) {
 			r := rank(name)
 			names = append(names, ranked{name, r})
 			if r == rankClaim || r == rankUser {
@@ -268,9 +315,9 @@ func (e *entry) overflow(as map[string]string, room int, rest *more) {
 	slices.SortFunc(names, func(a, b ranked) int { return cmp.Or(a.rank-b.rank, strings.Compare(a.name, b.name)) })
 	for i := range names {
 		if name := names[i].name; i < room {
-			e.set(name, as[name])
+			e.setAs(name, as[name])
 		} else {
-			rest.add(name, as[name])
+			e.pack(rest, name, as[name])
 		}
 	}
 	room -= min(room, len(names))

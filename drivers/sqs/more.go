@@ -11,11 +11,14 @@ import (
 // more is the attribute sluice-more: attributes that SQS cannot carry as they
 // are. Raw ones are not UTF-8, which JSON cannot carry either: their names and
 // values are base64.
-// Own ones are the driver's, for which the message had no room.
+// Own ones are the driver's, for which the message had no room. Kinds are the
+// types, by name, of those in Text that another client sent with one that is not
+// String; those of a Binary type are base64.
 type more struct {
-	Text map[string]string `json:"text,omitempty"`
-	Raw  map[string]string `json:"raw,omitempty"`
-	Own  map[string]string `json:"own,omitempty"`
+	Text  map[string]string `json:"text,omitempty"`
+	Raw   map[string]string `json:"raw,omitempty"`
+	Own   map[string]string `json:"own,omitempty"`
+	Kinds map[string]string `json:"types,omitempty"`
 }
 
 func (m *more) add(name, value string) {
@@ -38,6 +41,18 @@ func (m *more) addOwn(name, value string) {
 		m.Own = make(map[string]string)
 	}
 	m.Own[name] = value
+}
+
+// addTyped is add for an attribute that was received with a type.
+func (m *more) addTyped(name, value, kind string) {
+	m.add(name, value)
+	if kind == stringType || m.Text[name] != value {
+		return
+	}
+	if m.Kinds == nil {
+		m.Kinds = make(map[string]string)
+	}
+	m.Kinds[name] = kind
 }
 
 func (m *more) empty() bool { return len(m.Text)+len(m.Raw)+len(m.Own) == 0 }

@@ -17,7 +17,8 @@ func (s *Source) ARN() string { return s.arn }
 // as Lambda's event source mapping, as [Source.Receive] returns those that it has
 // received itself: decoded, and to be settled by their receipt handles. deadline
 // is when their leases end, zero where that is not known. It keeps nothing of from
-// but what strings and bytes the messages share with it. Of messages that SQS has
+// but the strings, bytes and maps of attributes that the messages share with it: the
+// caller must not change these. Of messages that SQS has
 // dead-lettered from another queue it asks for that queue's policy, once, to know
 // their attempts.
 func (s *Source) Deliveries(ctx context.Context, from []types.Message, deadline time.Time) []drivers.Delivery {

@@ -158,7 +158,9 @@ func (s *Source) deliveries(from []types.Message, deadline time.Time) []drivers.
 	ds := make([]drivers.Delivery, len(from))
 	bodies := newSlab(from)
 	for i := range from {
-		s.decodeIn(bodies, &from[i], &messages[i])
+		if received := s.decodeIn(bodies, &from[i], &messages[i]); len(received) > 0 {
+			messages[i].SetNative(received)
+		}
 		ds[i] = drivers.Delivery{Message: &messages[i], Deadline: deadline}
 		if r := from[i].ReceiptHandle; r != nil {
 			ds[i].Receipt = *r

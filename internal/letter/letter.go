@@ -36,6 +36,7 @@ func Send(ctx context.Context, sink drivers.Sink, m *handler.Message, f *drivers
 	}
 	send := func(attributes map[string]string) error {
 		l := &handler.Message{Body: m.Body, Group: m.Group, DedupeID: dedupe, Attributes: attributes}
+		l.SetNative(m.Native())
 		if errs := sink.Send(ctx, []*handler.Message{l}); len(errs) > 0 {
 			return errs[0]
 		}
