@@ -2,10 +2,11 @@ package drivers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"strings"
+
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // A Code is the kind of an error of a driver, the same for all providers.
@@ -112,15 +113,12 @@ func (e *Error) ErrorType() string {
 
 // network reports whether err is of a connection, or of a time that ran out.
 func network(err error) (unreached, timeout bool) {
-	var n net.Error
-	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &n) && n.Timeout() {
+	if n, ok := invoke.As[net.Error](err); invoke.Is(err, context.DeadlineExceeded) || ok && n.Timeout() {
 		return false, true
 	}
-	var (
-		op   *net.OpError
-		name *net.DNSError
-	)
-	return errors.As(err, &op) || errors.As(err, &name), false
+	_, dial := invoke.As[*net.OpError](err)
+	_, name := invoke.As[*net.DNSError](err)
+	return dial || name, false
 }
 
 // Unwrap returns the cause.
@@ -135,10 +133,10 @@ func (e *Error) Is(target error) bool {
 // CodeOf returns the code of err: that of the outermost [*Error] in it, or
 // Unclassified. A context's error has no code: it is the caller's own.
 func CodeOf(err error) Code {
-	if e := (*Error)(nil); errors.As(err, &e) {
+	if e, ok := invoke.As[*Error](err); ok {
 		return e.Code
 	}
-	if c := Code(0); errors.As(err, &c) {
+	if c, ok := invoke.As[Code](err); ok {
 		return c
 	}
 	return Unclassified
@@ -150,7 +148,7 @@ func Wrap(ctx context.Context, code Code, queue, op string, err error, remedy st
 	if err == nil {
 		return nil
 	}
-	if e := (*Error)(nil); errors.As(err, &e) {
+	if _, ok := invoke.As[*Error](err); ok {
 		return err
 	}
 	if ctxErr := ctx.Err(); ctxErr != nil {

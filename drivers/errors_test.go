@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -84,5 +85,40 @@ func TestErrorTypesAreKinds(t *testing.T) {
 		{drivers.Unclassified, nil, "unclassified"},
 	} {
 		require.Equal(t, c.want, (&drivers.Error{Code: c.code, Err: c.err}).ErrorType())
+	}
+}
+
+// Errors of drivers that others write, and of what they are given.
+type (
+	ownCause  struct{}
+	ownCauses struct{}
+	typedNil  struct{ err error }
+)
+
+func (ownCause) Error() string      { return "its own cause" }
+func (e ownCause) Unwrap() error    { return e }
+func (ownCauses) Error() string     { return "its own causes" }
+func (e ownCauses) Unwrap() []error { return []error{e, e} }
+func (e *typedNil) Error() string   { return e.err.Error() }
+func (e *typedNil) Unwrap() error   { return e.err }
+
+func TestErrorsThatCannotBeWalkedHaveNoCode(t *testing.T) {
+	for _, bad := range []error{ownCause{}, ownCauses{}, (*typedNil)(nil), fmt.Errorf("around: %w", ownCause{})} {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			if drivers.CodeOf(bad) != drivers.Unclassified {
+				t.Errorf("%T has the code %v", bad, drivers.CodeOf(bad))
+			}
+			err := drivers.Wrap(context.Background(), drivers.Throttled, "orders", "receive", bad, "")
+			if drivers.CodeOf(err) != drivers.Throttled {
+				t.Errorf("%T has the code %v in an error with one", bad, drivers.CodeOf(err))
+			}
+		}()
+		select {
+		case <-done:
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%T is walked for ever", bad)
+		}
 	}
 }

@@ -32,14 +32,20 @@ func Exhausted(attempt, limit int, err error) error {
 	return &exhausted{attempt, limit, err}
 }
 
-// isExhausted is errors.Is, but false if a method of err panics.
+// isExhausted is errors.Is, but false if a method of err panics, and without the
+// Is methods. It comes back from an error that unwraps to itself.
 func isExhausted(err error) (is bool) {
 	defer func() {
 		if recover() != nil {
 			is = false
 		}
 	}()
-	return errors.Is(err, ErrExhausted)
+	left := maxErrors
+	walk(err, &left, func(e error) bool {
+		is = e == ErrExhausted //nolint:errorlint // this is the walk
+		return is
+	})
+	return is
 }
 
 type exhausted struct {

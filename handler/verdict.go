@@ -73,8 +73,7 @@ func VerdictOf(err error) (v Verdict) {
 		}
 	}()
 	v = Verdict{Err: err}
-	left := maxErrors
-	if found := findVerdict(err, &left); found != nil {
+	if found := findVerdict(err); found != nil {
 		v.Action, v.Delay, v.Delayed, v.Postponed = found.Action, found.Delay, found.Delayed, found.Postponed
 	}
 	return v
@@ -152,32 +151,42 @@ const maxErrors = 1000
 
 var rejection = &Verdict{Action: DeadLetter}
 
-// findVerdict walks the tree of wrapped errors from the outside in, as errors.As
-// does, looking for either kind of verdict at each step: two passes of errors.As
-// would let an inner verdict win over an outer one of the other kind.
-//
-// left is how many errors it may still look at: an error that unwraps to itself
-// has no end.
-func findVerdict(err error, left *int) *Verdict {
+// findVerdict looks for either kind of verdict at each error of the tree: two
+// passes of errors.As would let an inner verdict win over an outer one of the
+// other kind.
+func findVerdict(err error) (found *Verdict) {
+	left := maxErrors
+	walk(err, &left, func(e error) bool {
+		if v, ok := e.(*verdictError); ok { //nolint:errorlint // this is the walk
+			found = &v.Verdict
+		} else if isPermanent(e) {
+			found = rejection
+		}
+		return found != nil
+	})
+	return found
+}
+
+// walk calls stop with the errors of the tree from the outside in, as errors.As
+// does, until it returns true. left is how many it may still look at: an error
+// that unwraps to itself has no end.
+func walk(err error, left *int, stop func(error) bool) (stopped bool) {
 	for err != nil && *left > 0 {
 		*left--
-		if v, ok := err.(*verdictError); ok { //nolint:errorlint // this is the walk
-			return &v.Verdict
-		}
-		if isPermanent(err) {
-			return rejection
+		if stop(err) {
+			return true
 		}
 		if many, ok := err.(interface{ Unwrap() []error }); ok {
 			for _, e := range many.Unwrap() {
-				if v := findVerdict(e, left); v != nil {
-					return v
+				if walk(e, left, stop) {
+					return true
 				}
 			}
-			return nil
+			return false
 		}
 		err = errors.Unwrap(err)
 	}
-	return nil
+	return false
 }
 
 func isPermanent(err error) bool {

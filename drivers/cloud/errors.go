@@ -7,6 +7,7 @@ import (
 	"gocloud.dev/gcerrors"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // codes maps gocloud's codes to the port's. What is not in it is transient:
@@ -23,9 +24,11 @@ var codes = map[gcerrors.ErrorCode]drivers.Code{
 }
 
 func classify(ctx context.Context, queue, op string, err error) error {
-	code, ok := codes[gcerrors.Code(err)]
-	if !ok {
-		code = drivers.Transient
+	code := drivers.Transient
+	if invoke.Ends(err) { // it is of a driver of gocloud's, which may be the user's
+		if c, ok := codes[gcerrors.Code(err)]; ok {
+			code = c
+		}
 	}
 	return drivers.Wrap(ctx, code, queue, op, err, "")
 }

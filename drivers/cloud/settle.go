@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 	"github.com/sluice-go/sluice/internal/letter"
 )
 
@@ -131,7 +132,7 @@ func (s *Source) settle(ctx context.Context, st *drivers.Settlement) (err error)
 		return &drivers.Error{Code: drivers.LeaseLost, Queue: s.c.Queue, Op: "settle", Err: errTaken}
 	}
 	defer func() {
-		if err != nil && !errors.Is(err, errNoNack) { // with no nack there is nothing to keep it for
+		if err != nil && !invoke.Is(err, errNoNack) { // with no nack there is nothing to keep it for
 			s.keep(st.Receipt, f)
 		}
 	}()

@@ -307,7 +307,7 @@ func (s *Source) Close() error {
 			continue
 		}
 		err := s.back(ctx, f, false, f.due)
-		if !errors.Is(err, drivers.ErrUnsupported) { // what cannot be given back is the provider's to bring back
+		if !invoke.Is(err, drivers.ErrUnsupported) { // what cannot be given back is the provider's to bring back
 			errs = append(errs, err)
 		}
 	}

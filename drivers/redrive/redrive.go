@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // Run brings dead letters of the queue behind source back to it. A nil o is the
@@ -24,7 +25,7 @@ func Run(ctx context.Context, source drivers.Source, o *Options) (Result, error)
 	if native && source.Capabilities().NativeRedrive && !opts.selective() {
 		// A server that stands in for the provider may have no redrive of its own.
 		result, err := runNative(ctx, redriver, queue, opts)
-		if !errors.Is(err, drivers.ErrUnsupported) || opts.Detach {
+		if !invoke.Is(err, drivers.ErrUnsupported) || opts.Detach {
 			return result, err
 		}
 	}

@@ -2,7 +2,6 @@ package sqs
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/http"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // bare returns an error code without what protocols and servers put around it,
@@ -140,19 +140,19 @@ func (q *queue) closedError(op string) error {
 
 func classifyError(err error) (drivers.Code, string) {
 	status := 0
-	if re := (*smithyhttp.ResponseError)(nil); errors.As(err, &re) && re.Response != nil {
+	if re, ok := invoke.As[*smithyhttp.ResponseError](err); ok && re.Response != nil {
 		status = re.HTTPStatusCode()
 	}
-	if ae := smithy.APIError(nil); errors.As(err, &ae) {
+	if ae, ok := invoke.As[smithy.APIError](err); ok {
 		return classify(ae.ErrorCode(), ae.ErrorMessage(), ae.ErrorFault() == smithy.FaultServer, status)
 	}
 	if status != 0 {
 		return classify("", "", false, status)
 	}
-	if dns := (*net.DNSError)(nil); errors.As(err, &dns) && dns.IsNotFound {
+	if dns, ok := invoke.As[*net.DNSError](err); ok && dns.IsNotFound {
 		return drivers.Transient, "check the region and the endpoint: the host " + dns.Name + " is not known"
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
+	if invoke.Is(err, context.DeadlineExceeded) {
 		return drivers.Transient, "the endpoint did not answer in time"
 	}
 	return drivers.Transient, ""

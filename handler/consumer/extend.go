@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // leaseSkew is what the provider's longest lease is undercut by, for clocks that
@@ -246,7 +247,7 @@ func (f *flight) extended(at time.Time, by time.Duration, err error) {
 	k := f.keep
 	k.sent = false
 	answerErr := err
-	lost := errors.Is(err, drivers.ErrLeaseLost)
+	lost := invoke.Is(err, drivers.ErrLeaseLost)
 	if lost || f.lost {
 		answerErr = handler.ErrLeaseLost
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // The states of a [Health].
@@ -137,7 +138,7 @@ func (c *Consumer) Health() Health {
 			q.Paused, q.PausedBy = true, c.gateReason(l, *g)
 		}
 		if since, err := l.outage.state(now); err != nil {
-			q.Status, q.Error, q.Since = HealthOutage, err.Error(), &since
+			q.Status, q.Error, q.Since = HealthOutage, invoke.Text(err), &since
 			h.Status = HealthOutage
 		}
 		h.Queues = append(h.Queues, q)

@@ -1,12 +1,12 @@
 package consumer
 
 import (
-	"errors"
 	"sync"
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // The wait between receives that fail.
@@ -130,7 +130,7 @@ func (l *lane) noteSettled(action handler.Action, errs []error, n int, now time.
 	for i := range n {
 		one := itemError(errs, i, n)
 		switch code := drivers.CodeOf(one); {
-		case one == nil || errors.Is(one, drivers.ErrLeaseLost):
+		case one == nil || invoke.Is(one, drivers.ErrLeaseLost):
 			continue
 		case refusal(code):
 			refused++

@@ -317,7 +317,7 @@ func (l *lane) settled(f *flight, now time.Time, err error, refused bool) bool {
 		l.noteRetry(f, now)
 		return l.close(f, true)
 	}
-	if errors.Is(err, drivers.ErrLeaseLost) {
+	if invoke.Is(err, drivers.ErrLeaseLost) {
 		if v.released {
 			return l.close(f, false)
 		}

@@ -219,7 +219,7 @@ func (e *SNSEndpoint) check(ctx context.Context, d *document) (int, error) {
 		err = fmt.Errorf("%w: %w", errUnreachable, failed)
 	}
 	switch {
-	case errors.Is(err, errUnreachable):
+	case invoke.Is(err, errUnreachable):
 		return http.StatusServiceUnavailable, err
 	case err != nil:
 		return http.StatusForbidden, err

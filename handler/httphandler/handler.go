@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 	"github.com/sluice-go/sluice/internal/reach"
 	"github.com/sluice-go/sluice/internal/seldom"
 )
@@ -189,12 +190,11 @@ func (h *Handler) truncated(m *handler.Message, status int, names string) {
 // unanswered is the error of a request that had no answer. If the endpoint can't have
 // had the message, that is no failure of the message.
 func (h *Handler) unanswered(ctx context.Context, err error, unreached bool) error {
-	var ue *url.Error
-	if errors.As(err, &ue) {
+	if ue, ok := invoke.As[*url.Error](err); ok {
 		err = ue.Err // without the URL, which may have a password
 	}
 	cause := context.Cause(ctx)
-	timedOut := errors.Is(cause, errTimeout)
+	timedOut := invoke.Is(cause, errTimeout)
 	if timedOut {
 		// The connection may be dead. One of HTTP/2 would be used for ever.
 		h.client.CloseIdleConnections()
@@ -210,7 +210,7 @@ func (h *Handler) unanswered(ctx context.Context, err error, unreached bool) err
 		return fmt.Errorf("POST: %w", err)
 	case timedOut:
 		return fmt.Errorf("POST: no answer within %v: %w", h.config.Timeout, context.DeadlineExceeded)
-	case errors.Is(err, cause):
+	case invoke.Is(err, cause):
 		return fmt.Errorf("POST: %w", err)
 	default:
 		return fmt.Errorf("POST: %w: %w", err, cause)
@@ -219,12 +219,14 @@ func (h *Handler) unanswered(ctx context.Context, err error, unreached bool) err
 
 // noConnection reports whether err is that no connection could be made.
 func noConnection(err error) bool {
-	var (
-		op   *net.OpError
-		name *net.DNSError
-		cert *tls.CertificateVerificationError
-	)
-	return errors.As(err, &op) && op.Op == "dial" || errors.As(err, &name) || errors.As(err, &cert)
+	if op, ok := invoke.As[*net.OpError](err); ok && op.Op == "dial" {
+		return true
+	}
+	if _, ok := invoke.As[*net.DNSError](err); ok {
+		return true
+	}
+	_, ok := invoke.As[*tls.CertificateVerificationError](err)
+	return ok
 }
 
 // readAnswer returns the beginning of an answer's body on one line. What cannot

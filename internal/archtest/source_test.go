@@ -70,3 +70,78 @@ func TestEveryPackageHasAComment(t *testing.T) {
 		assert.True(t, found, "%s has no package comment", p.ImportPath)
 	}
 }
+
+// ofProviders are the files whose errors.Is and errors.As see no error of a user's,
+// with whose they are.
+var ofProviders = map[string]string{
+	"drivers/cloud/natscloud/opener.go":                "the NATS client's",
+	"drivers/mux.go":                                   "net/url's",
+	"drivers/pubsub/alarm.go":                          "Cloud Monitoring's",
+	"drivers/pubsub/diagnose.go":                       "the driver's own",
+	"drivers/pubsub/grant.go":                          "the driver's own",
+	"drivers/pubsub/inspect.go":                        "the driver's own",
+	"drivers/pubsub/monitoring.go":                     "Cloud Monitoring's",
+	"drivers/pubsub/provision.go":                      "the driver's own",
+	"drivers/pubsub/pubsubpush/endpoint.go":            "net/http's, of a body",
+	"drivers/pubsub/pubsubpush/envelope.go":            "encoding/json's",
+	"drivers/sqlite/file.go":                           "SQLite's",
+	"drivers/sqs/alarm.go":                             "CloudWatch's",
+	"drivers/sqs/client.go":                            "a request's context's",
+	"drivers/sqs/diagnose.go":                          "the driver's own",
+	"drivers/sqs/inspect.go":                           "the driver's own",
+	"drivers/sqs/leftout.go":                           "the AWS SDK's",
+	"drivers/sqs/provision.go":                         "the driver's own",
+	"drivers/sqs/queue.go":                             "the driver's own",
+	"handler/compress/transformer.go":                  "the decoders'",
+	"handler/envelope/endpoint.go":                     "net/http's, of a body",
+	"handler/envelope/object.go":                       "the package's own",
+	"handler/exechandler/group_unix.go":                "the operating system's",
+	"handler/exechandler/handler.go":                   "the operating system's",
+	"handler/exechandler/wire.go":                      "encoding/json's",
+	"handler/exechandler/worker.go":                    "bufio's",
+	"middleware/idempotency/docstore/docstore.go":      "the package's own",
+	"middleware/idempotency/open/open.go":              "net/url's",
+	"middleware/idempotency/sqlstore/sqlstore.go":      "the database driver's",
+	"middleware/idempotency/sqlstore/transactional.go": "the database driver's",
+}
+
+// Methods of a user's error (Unwrap, Is, As) may panic or lead back to where they
+// began, which errors.Is and errors.As do not come back from; internal/invoke does.
+func TestErrorsOfUsersAreLookedAtByInvoke(t *testing.T) {
+	ruled := func(role string) bool {
+		switch {
+		case role == "drivers/drivertest", role == "drivers/sqs/sqstest":
+			return false // they are tests, and servers for tests
+		case role == "internal/verdict", role == "internal/storegate", role == "internal/reach":
+			return true
+		}
+		return under(role, "middleware") || under(role, "handler") || under(role, "drivers")
+	}
+	for _, p := range packages(t).own() {
+		if !ruled(p.role()) {
+			continue
+		}
+		for _, name := range p.GoFiles {
+			path := p.role() + "/" + name
+			file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, parser.SkipObjectResolution)
+			require.NoError(t, err)
+			ast.Inspect(file, func(n ast.Node) bool {
+				s, ok := n.(*ast.SelectorExpr)
+				if !ok {
+					return true
+				}
+				x, ok := s.X.(*ast.Ident)
+				if !ok || x.Name != "errors" || s.Sel.Name != "Is" && s.Sel.Name != "As" && s.Sel.Name != "AsType" {
+					return true
+				}
+				assert.Contains(t, ofProviders, path, "%s: errors.%s may meet an error of a user's: call internal/invoke's, or name whose errors it meets in ofProviders", path, s.Sel.Name)
+				return true
+			})
+		}
+	}
+	for path := range ofProviders {
+		b, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(path)))
+		require.NoError(t, err)
+		assert.Regexp(t, `errors\.(Is|As|AsType)\b`, string(b), "%s has none any more: take it out of ofProviders", path)
+	}
+}

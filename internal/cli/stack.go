@@ -125,7 +125,7 @@ func maxAttempts(n int) handler.Middleware {
 				return err
 			}
 			cause := context.Cause(ctx)
-			if errors.Is(cause, handler.ErrStopped) || errors.Is(cause, handler.ErrLeaseLost) ||
+			if invoke.Is(cause, handler.ErrStopped) || invoke.Is(cause, handler.ErrLeaseLost) ||
 				invoke.Is(err, handler.ErrStopped) || handler.VerdictOf(err).Postponed {
 				return err
 			}

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"runtime/debug"
 
 	"github.com/sluice-go/sluice/handler"
@@ -95,57 +96,89 @@ func textOf(err error) (text string, ok bool) {
 }
 
 // Is is errors.Is, but reports false if a method of err panics or ends its
-// goroutine.
+// goroutine before target was found, and comes back from an error that unwraps to
+// itself.
 func Is(err, target error) (is bool) {
 	if err == nil || target == nil {
 		return err == target //nolint:errorlint // one of them is nil
 	}
-	if DoApart(func() { is = bounded(err) && errors.Is(err, target) }) != nil {
-		return false
-	}
-	return is
-}
-
-// maxErrors is how many errors of a tree Is and As look at.
-const maxErrors = 1000
-
-// bounded reports whether the tree of err ends. errors.Is and errors.As go on for
-// ever at an error that unwraps to itself, and use up the stack if it does so by
-// Unwrap() []error, which nothing can recover from.
-func bounded(err error) bool {
-	left := maxErrors
-	var walk func(err error) bool
-	walk = func(err error) bool {
-		for err != nil {
-			if left--; left < 0 {
-				return false
+	comparable := reflect.TypeOf(target).Comparable()
+	failed := DoApart(func() {
+		walk(err, func(e error) bool {
+			if comparable && e == target { //nolint:errorlint // this is the walk
+				is = true
+			} else if x, ok := e.(interface{ Is(error) bool }); ok {
+				is = x.Is(target)
 			}
-			if many, ok := err.(interface{ Unwrap() []error }); ok {
-				for _, e := range many.Unwrap() {
-					if !walk(e) {
-						return false
-					}
-				}
-				return true
-			}
-			err = errors.Unwrap(err)
-		}
-		return true
-	}
-	return walk(err)
+			return is
+		})
+	})
+	return is && failed == nil
 }
 
 // As is errors.AsType for a type T, but reports false if a method of err panics
-// or ends its goroutine.
+// or ends its goroutine before a T was found, and comes back from an error that
+// unwraps to itself.
 func As[T error](err error) (found T, ok bool) {
 	if err == nil {
 		return found, false
 	}
-	if DoApart(func() { ok = bounded(err) && errors.As(err, &found) }) != nil {
+	if found, ok = err.(T); ok { //nolint:errorlint // what wraps it is looked at below
+		return found, true
+	}
+	failed := DoApart(func() {
+		walk(err, func(e error) bool {
+			if found, ok = e.(T); ok { //nolint:errorlint // this is the walk
+				return true
+			}
+			if x, is := e.(interface{ As(any) bool }); is {
+				ok = x.As(&found)
+			}
+			return ok
+		})
+	})
+	if failed != nil || !ok {
 		var none T
 		return none, false
 	}
-	return found, ok
+	return found, true
+}
+
+// Ends reports whether the tree of err ends and can be walked: whether other
+// packages' code that looks into it comes back.
+func Ends(err error) (ends bool) {
+	return DoApart(func() { ends = walk(err, func(error) bool { return false }) }) == nil && ends
+}
+
+// maxErrors is how many errors of a tree are looked at. errors.Is and errors.As go
+// on for ever at an error that unwraps to itself, and use up the stack if it does
+// so by Unwrap() []error, which nothing can recover from.
+const maxErrors = 1000
+
+// walk calls stop with the errors of the tree from the outside in, as errors.As
+// does, until it returns true. It reports false if there are more than maxErrors.
+func walk(err error, stop func(error) bool) (ends bool) {
+	left := maxErrors
+	var down func(err error) (stopped bool)
+	down = func(err error) bool {
+		for err != nil {
+			if left--; left < 0 || stop(err) {
+				return true
+			}
+			if many, ok := err.(interface{ Unwrap() []error }); ok {
+				for _, e := range many.Unwrap() {
+					if down(e) {
+						return true
+					}
+				}
+				return false
+			}
+			err = errors.Unwrap(err)
+		}
+		return false
+	}
+	down(err)
+	return left >= 0
 }
 
 // Safe returns err if its text can be had, and otherwise an error that has a text

@@ -157,3 +157,29 @@ func TestErrorsWithoutAnEnd(t *testing.T) {
 		require.Equal(t, handler.DeadLetter, handler.VerdictOf(handler.Reject(bad)).Action)
 	}
 }
+
+// What is found on the outside is found whatever is within.
+func TestWhatIsOutsideOfABadErrorIsFound(t *testing.T) {
+	for _, bad := range []error{ownCause{}, ownCauses{}, (*typedNil)(nil), exits{}} {
+		err := &around{context.Canceled, bad}
+		require.True(t, Is(err, context.Canceled), "%T", bad)
+		found, ok := As[*around](&around{nil, err})
+		require.True(t, ok)
+		require.NoError(t, found.first)
+		_, ok = As[*handler.PanicError](&around{&handler.PanicError{}, bad})
+		require.True(t, ok, "%T", bad)
+		require.False(t, Ends(&around{nil, bad}), "%T", bad)
+	}
+	require.True(t, Ends(nil))
+	require.True(t, Ends(errors.Join(context.Canceled, errors.New("x"))))
+	require.False(t, Is(list{"x"}, list{"x"}), "they cannot be compared")
+}
+
+type around struct{ first, second error }
+
+func (*around) Error() string     { return "around" }
+func (a *around) Unwrap() []error { return []error{a.first, a.second} }
+
+type list []string
+
+func (list) Error() string { return "a list" }

@@ -11,6 +11,8 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // Class says whether another attempt may mend an error.
@@ -63,28 +65,47 @@ type Classifier func(err error) Class
 // The types of gRPC, gocloud.dev and the Google and AWS SDKs are recognised by
 // their methods and names: a program that does not use them must not link them,
 // and gocloud.dev/gcerrors alone would bring in all of gRPC.
+//
+// An error that unwraps to itself, or a method of which panics, is unknown.
 func Classify(err error) Class { return codes(nil).classify(err) }
 
 // codes are those that [Config.Permanent] names.
 type codes map[string]bool
 
-func (c codes) classify(err error) Class {
-	for err != nil {
+// classify calls methods of err, which is the user's.
+func (c codes) classify(err error) (class Class) {
+	if invoke.DoApart(func() {
+		left := maxErrors
+		class = c.walk(err, &left)
+	}) != nil {
+		return Unknown
+	}
+	return class
+}
+
+// maxErrors is how many errors of a tree are looked at: one that unwraps to itself
+// has no end.
+const maxErrors = 1000
+
+// walk looks at left errors at most.
+func (c codes) walk(err error, left *int) Class {
+	for ; err != nil && *left > 0; *left-- {
 		if class := c.classifyOne(err); class != Unknown {
 			return class
 		}
 		if many, ok := err.(interface{ Unwrap() []error }); ok {
-			return c.classifyJoined(many.Unwrap())
+			*left--
+			return c.walkJoined(many.Unwrap(), left)
 		}
 		err = errors.Unwrap(err)
 	}
 	return Unknown
 }
 
-func (c codes) classifyJoined(errs []error) Class {
+func (c codes) walkJoined(errs []error, left *int) Class {
 	joined := Unknown
 	for _, err := range errs {
-		switch c.classify(err) {
+		switch c.walk(err, left) {
 		case Transient:
 			return Transient
 		case Permanent:
@@ -171,8 +192,10 @@ func (c codes) classifySQL(state string) Class {
 // classifyResponse classifies by an HTTP status. An AWS throttling error comes
 // with status 400, and its code is in an error inside the one with the status.
 func (c codes) classifyResponse(err error, status int) Class {
-	var api interface{ ErrorCode() string }
-	if errors.As(err, &api) {
+	if api, ok := invoke.As[interface {
+		error
+		ErrorCode() string
+	}](err); ok {
 		if class := c.classifyAWS(api.ErrorCode()); class != Unknown {
 			return class
 		}

@@ -160,7 +160,7 @@ func (b *Breaker) judge(ctx context.Context, err error) outcome {
 	}
 	if ctx.Err() != nil {
 		// Nobody waited for the dependency any more.
-		if cause := context.Cause(ctx); errors.Is(cause, handler.ErrStopped) || errors.Is(cause, handler.ErrLeaseLost) {
+		if cause := context.Cause(ctx); invoke.Is(cause, handler.ErrStopped) || invoke.Is(cause, handler.ErrLeaseLost) {
 			return neutral
 		}
 	}

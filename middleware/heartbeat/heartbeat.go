@@ -37,6 +37,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // Config says how the lease is kept. The zero Config keeps it at the length it
@@ -87,7 +88,7 @@ func New(config *Config) (handler.Middleware, error) {
 		return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
 			stop, err := m.Lease().Keep(options)
 			switch {
-			case errors.Is(err, handler.ErrNoLease):
+			case invoke.Is(err, handler.ErrNoLease):
 				return next.Handle(ctx, m)
 			case err != nil:
 				// The lease is gone before the work has begun: it would be done

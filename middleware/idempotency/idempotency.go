@@ -231,7 +231,7 @@ func (r *run) handle(ctx context.Context, next handler.Handler) error {
 	}()
 	err := next.Handle(work, r.m)
 	returned = true
-	lost := errors.Is(context.Cause(work), ErrClaimLost)
+	lost := invoke.Is(context.Cause(work), ErrClaimLost)
 	cancel(nil) // before the claim is settled, so that no renewal finds it gone and complains
 
 	switch invoke.VerdictOf(err).Action {
@@ -268,7 +268,7 @@ func (r *run) renew(ctx context.Context, deadline time.Time, cancel context.Canc
 		if ctx.Err() != nil {
 			return
 		}
-		if errors.Is(err, ErrClaimLost) || time.Now().Add(renewPause).After(r.ends) {
+		if invoke.Is(err, ErrClaimLost) || time.Now().Add(renewPause).After(r.ends) {
 			r.cfg.Logger.WarnContext(ctx, "idempotency claim lost; the handler is cancelled",
 				slog.String("queue", r.m.Origin().Queue), slog.String("message_id", r.m.ID), slog.Any("error", err))
 			cancel(fmt.Errorf("%w: %w", ErrClaimLost, err))
@@ -291,7 +291,7 @@ func (r *run) mark(ctx context.Context, h handled) error {
 	}
 	r.cfg.Logger.ErrorContext(ctx, "handled, but not marked as done; the message is looked at again",
 		slog.String("queue", r.m.Origin().Queue), slog.String("message_id", r.m.ID), slog.Any("error", err))
-	if errors.Is(err, ErrClaimLost) {
+	if invoke.Is(err, ErrClaimLost) {
 		r.unmarked.remove(r.key)
 		return handler.Postpone(r.again(), fmt.Errorf("idempotency: handled, but not marked: %w", err))
 	}
@@ -316,7 +316,7 @@ func (r *run) complete(ctx context.Context, result []byte) error {
 		_, err := call(ctx, r.guard, settleTime, func(ctx context.Context) (struct{}, error) {
 			return struct{}{}, r.store.Complete(ctx, r.key, r.token, result, r.cfg.DoneTTL)
 		})
-		if err == nil || errors.Is(err, ErrClaimLost) || time.Until(until) <= renewPause {
+		if err == nil || invoke.Is(err, ErrClaimLost) || time.Until(until) <= renewPause {
 			return err
 		}
 		pause(ctx, renewPause)

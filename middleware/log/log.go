@@ -19,7 +19,6 @@ package log
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -94,7 +93,7 @@ type writer struct {
 }
 
 func (w *writer) handled(ctx context.Context, m *handler.Message, err error, took time.Duration) {
-	lost := errors.Is(context.Cause(ctx), handler.ErrLeaseLost)
+	lost := invoke.Is(context.Cause(ctx), handler.ErrLeaseLost)
 	level := w.config.Level(err)
 	if lost {
 		level = max(level, slog.LevelWarn)

@@ -48,12 +48,13 @@ func errorType(err error) attribute.KeyValue {
 	return value
 }
 
-// typeName is err's Go type, unless a method ErrorType gives what is no label.
+// typeName is err's Go type, unless a method ErrorType gives what is no label. An
+// error that unwraps to itself has none: semconv walks to the end.
 func typeName(err error) attribute.KeyValue {
 	if _, ok := invoke.As[interface {
 		error
 		ErrorType() string
-	}](err); ok {
+	}](err); ok || !invoke.Ends(err) {
 		return semconv.ErrorTypeOther
 	}
 	return semconv.ErrorType(err)

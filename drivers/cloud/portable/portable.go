@@ -27,6 +27,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // receiveWait is how long a receive waits: gocloud asks for about a second.
@@ -160,7 +161,7 @@ func (s *subscription) settle(ctx context.Context, ids []driver.AckID, how drive
 		for _, err := range s.source.Settle(ctx, ss) {
 			// A lease that is lost, or that an ack before has ended, is no fault of
 			// the subscription: an error here would make it fail for good.
-			if err != nil && !errors.Is(err, drivers.ErrLeaseLost) {
+			if err != nil && !invoke.Is(err, drivers.ErrLeaseLost) {
 				return err
 			}
 		}
@@ -192,7 +193,14 @@ func (mapping) IsRetryable(err error) bool {
 // ErrorAs implements driver.Topic and driver.Subscription for a **drivers.Error.
 func (mapping) ErrorAs(err error, i any) bool {
 	p, ok := i.(**drivers.Error)
-	return ok && errors.As(err, p)
+	if !ok {
+		return false
+	}
+	e, found := invoke.As[*drivers.Error](err)
+	if found {
+		*p = e
+	}
+	return found
 }
 
 // codes maps the port's codes to gocloud's.

@@ -103,9 +103,9 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (e *Endpoint) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	status := http.StatusUnauthorized
 	switch {
-	case errors.Is(err, errKeys), r.Context().Err() != nil:
+	case invoke.Is(err, errKeys), r.Context().Err() != nil:
 		status = http.StatusServiceUnavailable
-	case errors.Is(err, errForbidden):
+	case invoke.Is(err, errForbidden):
 		status = http.StatusForbidden
 	default:
 		w.Header().Set("WWW-Authenticate", "Bearer")
@@ -231,5 +231,5 @@ func (e *Endpoint) handlerContext(r *http.Request) (context.Context, context.Can
 // stopped is true where the request's context was ended by a stop, whose cause the
 // server's base context then has: the client is still there and waits.
 func stopped(r *http.Request) bool {
-	return errors.Is(context.Cause(r.Context()), handler.ErrStopped)
+	return invoke.Is(context.Cause(r.Context()), handler.ErrStopped)
 }
