@@ -334,7 +334,8 @@ func TestDeadLettersTellTheirOrigin(t *testing.T) {
 		return got.Attributes["sluice-dead-letter-queue"]
 	}
 	require.Equal(t, "orders", origin("", "arn:aws:sqs:us-east-1:1:orders"))
-	require.Equal(t, "said", origin("said", "arn:aws:sqs:us-east-1:1:orders"))
+	require.Equal(t, "orders", origin("said", "arn:aws:sqs:us-east-1:1:orders"), "SQS says it, not the sender")
+	require.Equal(t, "said", origin("said", ""))
 	require.Empty(t, origin("", q.arn))
 	require.Empty(t, origin("", "nonsense"))
 }
