@@ -144,6 +144,13 @@ func As[T error](err error) (found T, ok bool) {
 	return found, true
 }
 
+// Walk calls stop with the errors of the tree from the outside in, as errors.As
+// does, until it returns true, a method of one panics, or a thousand were looked
+// at.
+func Walk(err error, stop func(error) bool) {
+	_ = DoApart(func() { walk(err, stop) })
+}
+
 // Ends reports whether the tree of err ends and can be walked: whether other
 // packages' code that looks into it comes back.
 func Ends(err error) (ends bool) {

@@ -2,7 +2,6 @@ package otel
 
 import (
 	"context"
-	"errors"
 	"net"
 	"reflect"
 	"strconv"
@@ -144,28 +143,35 @@ var grpcNames = [...]string{
 
 // remoteStatus is the status of gRPC or HTTP that an error in the chain has. The
 // types of gRPC and of Google's client would be too costly to link.
-func remoteStatus(err error) string {
-	for e := err; e != nil; e = errors.Unwrap(e) {
-		v := reflect.ValueOf(e)
-		if v.Kind() == reflect.Pointer && v.IsNil() {
-			return ""
-		}
-		if method := v.MethodByName("GRPCStatus"); method.IsValid() && method.Type().NumIn() == 0 && method.Type().NumOut() == 1 {
-			code := method.Call(nil)[0].MethodByName("Code")
-			if code.IsValid() && code.Type().NumIn() == 0 && code.Type().NumOut() == 1 {
-				if n := code.Call(nil)[0]; n.CanUint() && n.Uint() > 0 && n.Uint() < uint64(len(grpcNames)) {
-					return grpcNames[n.Uint()]
-				}
+func remoteStatus(err error) (status string) {
+	invoke.Walk(err, func(e error) (known bool) {
+		status, known = ownStatus(e)
+		return known
+	})
+	return status
+}
+
+// ownStatus looks at e alone, not at what it wraps.
+func ownStatus(e error) (status string, known bool) {
+	v := reflect.ValueOf(e)
+	if v.Kind() == reflect.Pointer && v.IsNil() {
+		return "", true
+	}
+	if method := v.MethodByName("GRPCStatus"); method.IsValid() && method.Type().NumIn() == 0 && method.Type().NumOut() == 1 {
+		code := method.Call(nil)[0].MethodByName("Code")
+		if code.IsValid() && code.Type().NumIn() == 0 && code.Type().NumOut() == 1 {
+			if n := code.Call(nil)[0]; n.CanUint() && n.Uint() > 0 && n.Uint() < uint64(len(grpcNames)) {
+				return grpcNames[n.Uint()], true
 			}
 		}
-		switch s := e.(type) { //nolint:errorlint // the loop walks
-		case interface{ HTTPStatusCode() int }:
-			return httpStatus(s.HTTPStatusCode())
-		case interface{ StatusCode() int }:
-			return httpStatus(s.StatusCode())
-		}
 	}
-	return ""
+	switch s := e.(type) { //nolint:errorlint // the caller walks
+	case interface{ HTTPStatusCode() int }:
+		return httpStatus(s.HTTPStatusCode()), true
+	case interface{ StatusCode() int }:
+		return httpStatus(s.StatusCode()), true
+	}
+	return "", false
 }
 
 func httpStatus(code int) string {
