@@ -41,11 +41,14 @@
 // Release. A channel that RabbitMQ closes under a handler (consumer_timeout, half an
 // hour) is opened anew under it, and a late ack would then hit another message: have
 // Lost ask the delivery's channel. Messages are sent as transient, which a classic
-// queue loses with a restart: have Prepare make them persistent. After a broken
-// connection a topic stays broken, and the program has to open it anew.
+// queue loses with a restart: have Prepare make them persistent. Its topics and
+// subscriptions keep their connection: have the opener on the mux dial anew if that
+// is closed.
 //
 // One ack that fails makes gocloud's subscription fail for good; the source
-// reports that once and opens the subscription anew.
+// reports that once and opens the subscription anew. A sink opens its topic anew
+// after a send that failed, at most once a second, and so do the sinks of retries
+// and of dead letters.
 //
 // # Limits
 //

@@ -52,6 +52,8 @@ type Provider struct {
 	Lost func(m *pubsub.Message) bool
 	// Prepare is [SinkConfig].Prepare.
 	Prepare func(as func(any) bool) error
+	// Check is [SourceConfig].Check.
+	Check func(s *pubsub.Subscription) error
 	// Flush is [SinkConfig].Flush, for the given topic.
 	Flush func(ctx context.Context, t *pubsub.Topic) error
 }
@@ -86,7 +88,7 @@ func (o *Opener) OpenSource(ctx context.Context, u *url.URL, opts *drivers.Optio
 	if err != nil {
 		return nil, err
 	}
-	c := SourceConfig{Queue: t.queue, System: t.system, Stop: t.provider.Stop, Release: t.provider.Release, Lost: t.provider.Lost}
+	c := SourceConfig{Queue: t.queue, System: t.system, Stop: t.provider.Stop, Release: t.provider.Release, Lost: t.provider.Lost, Check: t.provider.Check}
 	closeAll := func() {
 		if c.Republish != nil {
 			_ = c.Republish.Close() // the error of opening is the one to tell
@@ -145,11 +147,10 @@ func (o *Opener) sink(ctx context.Context, u *url.URL, maxBytes int) (*Sink, err
 		return nil, refuseURL(ctx, queue, err)
 	}
 	p := o.Providers[u.Scheme]
-	c := SinkConfig{Queue: queue, System: system(p, u), MaxMessageBytes: maxBytes, Prepare: p.Prepare}
-	if p.Flush != nil {
-		c.Flush = func(ctx context.Context) error { return p.Flush(ctx, topic) }
-	}
-	return NewSink(topic, c)
+	return NewSink(topic, SinkConfig{
+		Queue: queue, System: system(p, u), MaxMessageBytes: maxBytes, Prepare: p.Prepare, flush: p.Flush,
+		Open: func(ctx context.Context) (*pubsub.Topic, error) { return o.Mux.OpenTopicURL(ctx, u) },
+	})
 }
 
 // refuseURL codes an error of gocloud's openers. What they do not classify is

@@ -227,3 +227,70 @@ func TestRabbitMQClosesAChannelUnderAHandler(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, ok, "the second ack was for the second delivery")
 }
+
+// redialing opens topics as a program should: on a connection that is dialed anew
+// once it is closed.
+type redialing struct {
+	rabbit
+	conn *atomic.Pointer[amqp.Connection]
+}
+
+func (r redialing) OpenTopicURL(ctx context.Context, u *url.URL) (*pubsub.Topic, error) {
+	conn := r.conn.Load()
+	if conn == nil || conn.IsClosed() {
+		var err error
+		if conn, err = amqp.Dial(r.server); err != nil {
+			return nil, err
+		}
+		r.conn.Store(conn)
+	}
+	return (&rabbitpubsub.URLOpener{Connection: conn}).OpenTopicURL(ctx, u)
+}
+
+// The connection of the topics breaks. What is sent, and what is to be retried,
+// goes by the next one.
+func TestRabbitMQLosesTheConnectionOfItsTopics(t *testing.T) {
+	r := redialing{startRabbit(t), new(atomic.Pointer[amqp.Connection])}
+	t.Cleanup(func() { require.NoError(t, r.conn.Load().Close()) })
+	ch, err := r.topics.Channel()
+	require.NoError(t, err)
+	name := testserver.Name(t)
+	require.NoError(t, declare(ch, name))
+	gomux := new(pubsub.URLMux)
+	gomux.RegisterTopic(rabbitpubsub.Scheme, r)
+	gomux.RegisterSubscription(rabbitpubsub.Scheme, r)
+	mux := drivers.NewMux(&cloud.Opener{Mux: gomux, Providers: map[string]cloud.Provider{
+		rabbitpubsub.Scheme: {System: "rabbitmq", Release: hangUp, Lost: taken, Prepare: persist},
+	}})
+	u := "rabbit://" + name
+	sink, err := mux.OpenSink(t.Context(), u, nil)
+	require.NoError(t, err)
+	source, err := mux.OpenSource(t.Context(), u+"?prefetch_count=10&retry=republish&retry_topic="+u, nil)
+	require.NoError(t, err)
+	send := func() error {
+		return errors.Join(sink.Send(t.Context(), []*handler.Message{{Body: []byte("x")}})...)
+	}
+	receive := func() (d drivers.Delivery) {
+		require.Eventually(t, func() bool {
+			ds, err := source.Receive(t.Context(), 1, time.Second)
+			if len(ds) > 0 {
+				d = ds[0]
+			}
+			return err == nil && len(ds) > 0
+		}, 30*time.Second, time.Millisecond)
+		return d
+	}
+	require.NoError(t, send())
+	d := receive()
+
+	require.NoError(t, r.conn.Load().Close())
+	require.Error(t, send())
+	require.Eventually(t, func() bool { return send() == nil }, 30*time.Second, 100*time.Millisecond, "the sink stays dead")
+	retry := drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.Retry}
+	require.Eventually(t, func() bool {
+		return errors.Join(source.Settle(t.Context(), []drivers.Settlement{retry})...) == nil
+	}, 30*time.Second, 100*time.Millisecond, "retries are never sent again")
+	attempts := []int{receive().Message.Attempt, receive().Message.Attempt}
+	require.ElementsMatch(t, []int{1, 2}, attempts, "the new message, and the one that is retried")
+	require.NoError(t, errors.Join(source.Close(), sink.Close()))
+}

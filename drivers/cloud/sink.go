@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // maxBatch is how many messages a call of the port takes. gocloud makes the
@@ -35,13 +36,32 @@ type SinkConfig struct {
 	// no field for (RabbitMQ: that it is to be kept on disk). It is called
 	// concurrently. Nil does nothing.
 	Prepare func(as func(any) bool) error
+	// Open opens the topic anew after a send has failed for a reason that is not
+	// the message's: gocloud's topics keep the connection that they were made with.
+	// It is called by a later Send, at most once a second. Nil keeps the
+	// topic for ever.
+	Open func(ctx context.Context) (*pubsub.Topic, error)
+
+	flush func(ctx context.Context, t *pubsub.Topic) error // Flush, of the topic that was sent to
 }
+
+const (
+	// reopenEvery is the shortest time between two openings of a topic that fails.
+	reopenEvery = time.Second
+	// oldPatience bounds how long a send waits for the end of the topic before.
+	oldPatience = time.Second
+)
 
 // A Sink sends to a gocloud topic. It implements [drivers.Sink].
 type Sink struct {
-	topic  *pubsub.Topic
 	c      SinkConfig
 	closed atomic.Bool
+
+	mu      sync.Mutex // not held during a request
+	topic   *pubsub.Topic
+	suspect bool      // a send on topic has failed
+	opening bool      // another is being opened
+	opened  time.Time // last, whether it went well or not
 }
 
 var _ drivers.Sink = (*Sink)(nil)
@@ -64,7 +84,75 @@ func NewSink(topic *pubsub.Topic, c SinkConfig) (*Sink, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
+	if c.flush == nil && c.Flush != nil {
+		c.flush = func(ctx context.Context, _ *pubsub.Topic) error { return c.Flush(ctx) }
+	}
 	return &Sink{topic: topic, c: c}, nil
+}
+
+// live returns the topic to send to. It opens a new one if a send has failed;
+// those who send meanwhile do so on the old one.
+func (s *Sink) live(ctx context.Context) (*pubsub.Topic, error) {
+	s.mu.Lock()
+	old := s.topic
+	if !s.suspect || s.opening || s.c.Open == nil || s.closed.Load() || time.Since(s.opened) < reopenEvery {
+		s.mu.Unlock()
+		return old, nil
+	}
+	s.opening = true
+	s.mu.Unlock()
+	var (
+		topic *pubsub.Topic
+		err   error
+	)
+	if failed := invoke.DoApart(func() { topic, err = s.c.Open(ctx) }); failed != nil {
+		err = failed
+	}
+	s.mu.Lock()
+	s.opening, s.opened = false, time.Now()
+	useless := old
+	switch {
+	case err != nil || topic == nil:
+		useless = nil
+	case topic == old: // the opener has one for all
+		useless, s.suspect = nil, false
+	case s.closed.Load():
+		useless = topic
+	default:
+		s.topic, s.suspect = topic, false
+	}
+	s.mu.Unlock()
+	if useless != nil {
+		// What it could not send has been reported to its senders.
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), oldPatience)
+		defer cancel()
+		_ = useless.Shutdown(end)
+	}
+	switch {
+	case err != nil:
+		return nil, classify(ctx, s.c.Queue, "open", err)
+	case topic == nil || useless == topic:
+		return old, nil
+	}
+	return topic, nil
+}
+
+// note marks the topic as one to be opened anew if a send on it has failed for a
+// reason that is not the message's, nor the end of the caller's time.
+func (s *Sink) note(ctx context.Context, t *pubsub.Topic, errs []error) {
+	for _, err := range errs {
+		if err == nil || ctx.Err() != nil && invoke.Is(err, ctx.Err()) {
+			continue
+		}
+		switch drivers.CodeOf(err) {
+		case drivers.Invalid, drivers.Unsupported, drivers.Throttled:
+			continue
+		}
+		s.mu.Lock()
+		s.suspect = s.suspect || s.topic == t
+		s.mu.Unlock()
+		return
+	}
 }
 
 // Send implements drivers.Sink. The messages of a batch are sent concurrently,
@@ -118,11 +206,23 @@ func (s *Sink) wrap(m *handler.Message, id string, now time.Time) (*pubsub.Messa
 // publish sends the messages that have no error yet, and notes what became of
 // them.
 func (s *Sink) publish(ctx context.Context, pms []*pubsub.Message, errs []error) {
+	if s.closed.Load() {
+		fill(errs, closed(s.c.Queue, "send"))
+		return
+	}
+	if ctx.Err() != nil {
+		fill(errs, ctx.Err())
+		return
+	}
+	topic, err := s.live(ctx)
+	if err != nil {
+		fill(errs, err)
+		return
+	}
+	defer s.note(ctx, topic, errs)
 	var wg sync.WaitGroup
 	for i, pm := range pms {
 		switch {
-		case s.closed.Load():
-			errs[i] = closed(s.c.Queue, "send")
 		case ctx.Err() != nil:
 			errs[i] = ctx.Err()
 		case errs[i] == nil:
@@ -130,19 +230,23 @@ func (s *Sink) publish(ctx context.Context, pms []*pubsub.Message, errs []error)
 				// gocloud calls it on a goroutine of its own.
 				pm.BeforeSend = func(as func(any) bool) error { return call(func() error { return s.c.Prepare(as) }) }
 			}
-			wg.Go(func() { errs[i] = classify(ctx, s.c.Queue, "send", s.topic.Send(ctx, pm)) })
+			wg.Go(func() { errs[i] = classify(ctx, s.c.Queue, "send", topic.Send(ctx, pm)) })
 		}
 	}
 	wg.Wait()
-	if s.c.Flush == nil || len(pms) == 0 {
+	if s.c.flush == nil || len(pms) == 0 {
 		return
 	}
-	if err := call(func() error { return s.c.Flush(ctx) }); err != nil {
-		err = classify(ctx, s.c.Queue, "send", err)
-		for i := range errs {
-			if errs[i] == nil {
-				errs[i] = err
-			}
+	if err := call(func() error { return s.c.flush(ctx, topic) }); err != nil {
+		fill(errs, classify(ctx, s.c.Queue, "send", err))
+	}
+}
+
+// fill sets the error of those that have none.
+func fill(errs []error, err error) {
+	for i := range errs {
+		if errs[i] == nil {
+			errs[i] = err
 		}
 	}
 }
@@ -164,5 +268,8 @@ func (s *Sink) Close() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), closePatience)
 	defer cancel()
-	return classify(ctx, s.c.Queue, "close", s.topic.Shutdown(ctx))
+	s.mu.Lock()
+	topic := s.topic
+	s.mu.Unlock()
+	return classify(ctx, s.c.Queue, "close", topic.Shutdown(ctx))
 }

@@ -27,6 +27,9 @@ const gather = 2 * time.Millisecond
 // fetches in the background, and would never have anything at once.
 const ask = 200 * time.Millisecond
 
+// checkEvery is how long a receive waits between two looks at the connection.
+const checkEvery = time.Second
+
 // maxHeld bounds the messages that wait here for their not-before. With so many
 // the source asks for no more until one is due.
 const maxHeld = 10_000
@@ -61,6 +64,10 @@ type SourceConfig struct {
 	// settled, and the lease reported as lost. It is called without waiting for the
 	// provider, and concurrently. Nil knows of none.
 	Lost func(m *pubsub.Message) bool
+	// Check returns why no message can come through the subscription, for a gocloud
+	// driver that waits in silence while its connection is away (NATS). It is called
+	// every second while nothing comes, and must not wait. Nil trusts gocloud.
+	Check func(s *pubsub.Subscription) error
 }
 
 // A Source receives from a gocloud subscription. It implements [drivers.Source].
@@ -172,6 +179,9 @@ func (s *Source) Receive(ctx context.Context, n int, wait time.Duration) ([]driv
 		if full {
 			sub = nil
 		}
+		if s.c.Check != nil && until.Sub(now) > checkEvery {
+			until = now.Add(checkEvery)
+		}
 		pm, err := s.one(ctx, sub, until)
 		switch {
 		case err == nil && pm != nil:
@@ -183,10 +193,23 @@ func (s *Source) Receive(ctx context.Context, n int, wait time.Duration) ([]driv
 		case err != nil:
 			s.broken(sub)
 			return s.give(ctx, out, err)
-		case len(out) > 0 || !time.Now().Before(end):
+		case len(out) > 0:
 			return out, nil
+		default:
+			if err := s.check(ctx, sub); err != nil || !time.Now().Before(end) {
+				return nil, err
+			}
 		}
 	}
+}
+
+// check returns why a receive that brought nothing could bring nothing. It is nil
+// if there was nothing.
+func (s *Source) check(ctx context.Context, sub *pubsub.Subscription) error {
+	if s.c.Check == nil || sub == nil || s.ctx.Err() != nil {
+		return nil //nolint:nilerr // the source is closed
+	}
+	return classify(ctx, s.c.Queue, "receive", call(func() error { return s.c.Check(sub) }))
 }
 
 // one waits for a message of sub, or for the time where sub is nil; it returns

@@ -25,6 +25,7 @@ import (
 	"net/url"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"gocloud.dev/pubsub"
@@ -47,7 +48,9 @@ const EnvURL = "NATS_SERVER_URL"
 type Opener struct {
 	// URL is the server's. Empty means that of [EnvURL].
 	URL string
-	// Options are further options of the connection, such as credentials.
+	// Options are further options of the connection, such as credentials. They
+	// come after the opener's own, which reconnect without end, ping every 15
+	// seconds and buffer nothing while the connection is away.
 	Options []nats.Option
 
 	mu   sync.Mutex
@@ -85,7 +88,7 @@ func (o *Opener) bridge() *cloud.Opener {
 	mux.RegisterTopic(Scheme, dialer{o})
 	mux.RegisterSubscription(Scheme, dialer{o})
 	return &cloud.Opener{Mux: mux, Providers: map[string]cloud.Provider{
-		Scheme: {System: Scheme, NoNack: true, SameURL: true, Stop: drain, Flush: flush},
+		Scheme: {System: Scheme, NoNack: true, SameURL: true, Stop: drain, Check: o.check, Flush: flush},
 	}}
 }
 
@@ -101,6 +104,37 @@ func drain(s *pubsub.Subscription) error {
 		return fmt.Errorf("nats: drain the subscription: %w", err)
 	}
 	return nil
+}
+
+// check reports a connection that is away. gocloud's driver waits meanwhile, as it
+// does when there are no messages.
+func (o *Opener) check(*pubsub.Subscription) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.conn == nil || o.conn.IsConnected() {
+		return nil
+	}
+	if err := o.conn.LastError(); err != nil {
+		return fmt.Errorf("nats: the connection is away (%v): %w", o.conn.Status(), err)
+	}
+	return fmt.Errorf("nats: the connection is away (%v)", o.conn.Status())
+}
+
+// The connection is looked for until it is there again: gocloud's topics and
+// subscriptions can't be moved to another one. A peer that is dead in silence is
+// found out in less than a minute.
+const (
+	pingEvery = 15 * time.Second
+	pingsLost = 2
+)
+
+func (o *Opener) options() []nats.Option {
+	own := []nats.Option{
+		nats.MaxReconnects(-1), nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(pingsLost),
+		// What is sent meanwhile fails now, rather than go out later by surprise.
+		nats.ReconnectBufSize(-1),
+	}
+	return append(own, o.Options...)
 }
 
 // flush waits for the server to have what was sent: gocloud's driver returns when
@@ -133,7 +167,7 @@ func (d dialer) opener(u *url.URL) (*natspubsub.URLOpener, error) {
 			return nil, &drivers.Error{Code: drivers.Invalid, Queue: u.Host + u.Path, Op: "open", Err: errors.New("the NATS server is not known"),
 				Remedy: "set " + EnvURL + ", as in nats://127.0.0.1:4222"}
 		}
-		conn, err := nats.Connect(server, d.o.Options...)
+		conn, err := nats.Connect(server, d.o.options()...)
 		if err != nil {
 			return nil, &drivers.Error{Code: connectCode(err), Queue: u.Host + u.Path, Op: "connect", Err: err,
 				Remedy: "is the server that " + EnvURL + " names running?"}

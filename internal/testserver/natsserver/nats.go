@@ -27,9 +27,12 @@ func Start(t testing.TB) string {
 }
 
 // Run starts a NATS server and returns its URL and what ends it.
-func Run() (url string, stop func(), err error) {
+func Run() (url string, stop func(), err error) { return RunAt(server.RANDOM_PORT) }
+
+// RunAt is Run on a given port, such as that of a server that has ended.
+func RunAt(port int) (url string, stop func(), err error) {
 	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true,
+		Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true,
 	})
 	if err != nil {
 		return "", nil, fmt.Errorf("nats server: %w", err)
