@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"maps"
 	"strconv"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sluice-go/sluice/drivers"
@@ -18,7 +20,9 @@ import (
 	"github.com/sluice-go/sluice/internal/identity"
 )
 
-// The system attributes that a receive asks for.
+// The system attributes that a receive asks for. It asks in both of SQS's forms:
+// servers of other makers know only one of them, AttributeNames, and answer the
+// other with messages without attempt and group.
 const (
 	sysReceives = string(types.MessageSystemAttributeNameApproximateReceiveCount)
 	sysSent     = string(types.MessageSystemAttributeNameSentTimestamp)
@@ -27,7 +31,7 @@ const (
 	sysOrigin   = string(types.MessageSystemAttributeNameDeadLetterQueueSourceArn)
 )
 
-func systemAttributes(fifo bool) []types.MessageSystemAttributeName {
+func systemAttributes(fifo bool) systemNames {
 	names := []types.MessageSystemAttributeName{
 		types.MessageSystemAttributeNameApproximateReceiveCount,
 		types.MessageSystemAttributeNameSentTimestamp,
@@ -38,7 +42,39 @@ func systemAttributes(fifo bool) []types.MessageSystemAttributeName {
 	if fifo {
 		names = append(names, types.MessageSystemAttributeNameMessageDeduplicationId)
 	}
-	return names
+	s := systemNames{names: names}
+	for _, name := range names {
+		s.older = append(s.older, types.QueueAttributeName(name))
+	}
+	return s
+}
+
+// systemNames are names of system attributes, in the newer and the older form.
+type systemNames struct {
+	names []types.MessageSystemAttributeName
+	older []types.QueueAttributeName
+}
+
+// ask has a receive ask for them.
+func (s systemNames) ask(in *awssqs.ReceiveMessageInput) {
+	in.MessageSystemAttributeNames, in.AttributeNames = s.names, s.older //nolint:staticcheck // the older form, on purpose
+}
+
+// ungrouped is the error of a receive from a FIFO queue whose answer has a message
+// without its group, nil if each has one. Without groups the messages of one would
+// be handled side by side.
+func (q *queue) ungrouped(op string, from []types.Message) error {
+	if !q.fifo {
+		return nil
+	}
+	for i := range from {
+		if from[i].Attributes[sysGroup] == "" {
+			return &drivers.Error{Code: drivers.Unsupported, Queue: q.name, Op: op,
+				Err:    fmt.Errorf("the server gives message %s of a FIFO queue without its MessageGroupId: the order of groups can't be kept", deref(from[i].MessageId)),
+				Remedy: "use a server that answers MessageSystemAttributeNames or AttributeNames, or a standard queue"}
+		}
+	}
+	return nil
 }
 
 // decode is the reverse of encode. It takes whatever a foreign sender may have

@@ -79,14 +79,15 @@ func (s *Source) Peek(ctx context.Context, most int, dead bool) ([]*handler.Mess
 	defer func() { q.giveBack(ctx, op, seen) }()
 	for len(seen) < most {
 		rctx, cancel := within(ctx, time.Second+answerTime)
-		out, err := q.api.ReceiveMessage(rctx, &awssqs.ReceiveMessageInput{
-			QueueUrl:                    &q.url,
-			MaxNumberOfMessages:         int32(min(most-len(seen), maxBatch)), // at most 10
-			VisibilityTimeout:           seconds(peekLease),
-			WaitTimeSeconds:             1, // a long poll asks all of SQS's servers
-			MessageAttributeNames:       allAttributes,
-			MessageSystemAttributeNames: systemAttributes(q.fifo),
-		}, receiveOptions...)
+		in := &awssqs.ReceiveMessageInput{
+			QueueUrl:              &q.url,
+			MaxNumberOfMessages:   int32(min(most-len(seen), maxBatch)), // at most 10
+			VisibilityTimeout:     seconds(peekLease),
+			WaitTimeSeconds:       1, // a long poll asks all of SQS's servers
+			MessageAttributeNames: allAttributes,
+		}
+		systemAttributes(q.fifo).ask(in)
+		out, err := q.api.ReceiveMessage(rctx, in, receiveOptions...)
 		cancel()
 		if err != nil {
 			return nil, q.fail(ctx, op, err)

@@ -19,7 +19,7 @@ type Source struct {
 	*queue
 	dlq        *queue // nil: there is none
 	config     Config
-	names      []types.MessageSystemAttributeName
+	names      systemNames
 	caps       drivers.Capabilities
 	visibility visibility
 	lost       lostReceives
@@ -102,13 +102,13 @@ func (s *Source) Receive(ctx context.Context, most int, wait time.Duration) ([]d
 	}
 	lease := s.lease(ctx, op)
 	in := &awssqs.ReceiveMessageInput{
-		QueueUrl:                    &s.url,
-		MaxNumberOfMessages:         int32(min(most, maxBatch)),                      // at most 10
-		WaitTimeSeconds:             int32(min(wait, drivers.MaxWait) / time.Second), // at most 20
-		VisibilityTimeout:           seconds(lease),
-		MessageAttributeNames:       allAttributes,
-		MessageSystemAttributeNames: s.names,
+		QueueUrl:              &s.url,
+		MaxNumberOfMessages:   int32(min(most, maxBatch)),                      // at most 10
+		WaitTimeSeconds:       int32(min(wait, drivers.MaxWait) / time.Second), // at most 20
+		VisibilityTimeout:     seconds(lease),
+		MessageAttributeNames: allAttributes,
 	}
+	s.names.ask(in)
 	if s.fifo {
 		s.lost.resume(in)
 	}
@@ -129,6 +129,9 @@ func (s *Source) Receive(ctx context.Context, most int, wait time.Duration) ([]d
 	}
 	if len(out.Messages) == 0 {
 		return nil, nil
+	}
+	if err := s.ungrouped(op, out.Messages); err != nil {
+		return nil, err
 	}
 	deadline := deadline(begin, lease)
 	whole, err := s.whole(op, out.Messages)

@@ -29,6 +29,7 @@ type lane struct {
 	noDLQ    seldom.Event
 	refuse   seldom.Event // extensions refused
 	noDelay  seldom.Event // retries that cannot be delayed
+	uncount  seldom.Event // messages without their attempt
 	empty    emptiness
 	closedBy atomic.Pointer[handler.Gate] // the gate that admitted nothing last
 	asking   atomic.Bool                  // it is asked for its reason

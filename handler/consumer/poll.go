@@ -162,6 +162,24 @@ func (l *lane) quit(must bool) bool {
 	return true
 }
 
+// noteUncounted logs, once a minute, that the provider, which counts attempts, has
+// left some out: a message whose attempt is not known is never at its last.
+func (l *lane) noteUncounted(fs []*flight, now time.Time) {
+	if !l.caps.AttemptKnown {
+		return
+	}
+	for _, f := range fs {
+		if f.msg.Attempt > 0 {
+			continue
+		}
+		if missed, ok := l.uncount.Allow(now, time.Minute); ok {
+			l.c.log.Error("messages come without their number of attempts: limits of attempts do not hold", "queue", l.caps.Queue,
+				"message", f.msg.ID, "receives_before", missed)
+		}
+		return
+	}
+}
+
 // deliver takes in what a receive for n messages has brought, which holds the
 // given slots, and how long it took.
 func (l *lane) deliver(ds []drivers.Delivery, n, slots int, p *probe, took time.Duration) {
@@ -171,6 +189,7 @@ func (l *lane) deliver(ds []drivers.Delivery, n, slots int, p *probe, took time.
 	fs := l.newFlights(ds, now, p)
 	if len(fs) > 0 {
 		c.counts.received.Add(uint64(len(fs)))
+		l.noteUncounted(fs, now)
 		l.noteBack(fs)
 		if p != nil {
 			p.add(len(fs))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -27,12 +28,30 @@ func (f *Function) check(e *events.SQSEvent) error {
 		case !f.ours(r.EventSourceARN):
 			err = fmt.Errorf("it comes from the queue %s, and this function was made for %s: make one function a queue, and choose by eventSourceARN",
 				r.EventSourceARN, f.ourARN())
+		case f.caps.Ordered && r.Attributes["MessageGroupId"] == "":
+			err = errors.New("it is of a FIFO queue and has no MessageGroupId: the order of groups can't be kept")
 		}
 		if err != nil {
 			return fmt.Errorf("queue %q: event, record %d: %w", f.caps.Queue, i, err)
 		}
 	}
+	f.noteUncounted(e)
 	return nil
+}
+
+// noteUncounted logs, once a minute, that messages came without their attempt: such
+// a one is never at its last.
+func (f *Function) noteUncounted(e *events.SQSEvent) {
+	for i := range e.Records {
+		if e.Records[i].Attributes["ApproximateReceiveCount"] != "" {
+			continue
+		}
+		if missed, ok := f.uncount.Allow(time.Now(), time.Minute); ok {
+			f.log.Error("messages come without ApproximateReceiveCount: limits of attempts do not hold", "queue", f.caps.Queue,
+				"message", e.Records[i].MessageId, "events_before", missed)
+		}
+		return
+	}
 }
 
 // ours is true for the ARN of the function's own queue, and where the event does

@@ -37,6 +37,7 @@ type Function struct {
 	origin  *handler.Origin
 	counts  counts
 	loud    seldom.Event // rejections that have nowhere to go
+	uncount seldom.Event // messages without their attempt
 }
 
 // New returns a Function that runs h on the events of the queue that src was
