@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -230,4 +231,40 @@ func runFor(t *testing.T, c *consumer.Consumer, done <-chan struct{}) {
 	}
 	cancel()
 	require.NoError(t, <-ended)
+}
+
+// The same with handlers of which a drain has time for one: what would wait for its
+// group is not received.
+func TestRestartsOfSlowHandlersDeadLetterNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newVirtual(t)
+		dead := v.create("dead.fifo", map[string]string{"FifoQueue": "true"})
+		queue := v.create("orders.fifo", map[string]string{
+			"FifoQueue": "true", "VisibilityTimeout": "30",
+			"RedrivePolicy": fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":3}`, v.server.QueueARN("dead.fifo")),
+		})
+		for i := range 10 {
+			_, err := v.client.SendMessage(t.Context(), &awssqs.SendMessageInput{
+				QueueUrl: &queue, MessageBody: aws.String(fmt.Sprint(i)), MessageGroupId: aws.String("g"), MessageDeduplicationId: aws.String(fmt.Sprint(i)),
+			})
+			require.NoError(t, err)
+		}
+		var runs []string
+		for range 10 {
+			source, err := sqs.NewSource(t.Context(), v.client, queue, nil)
+			require.NoError(t, err)
+			c, err := consumer.New(source, handler.HandlerFunc(func(_ context.Context, m *handler.Message) error {
+				runs = append(runs, string(m.Body)) // one at a time: it is one group
+				<-time.After(20 * time.Second)
+				return nil
+			}), nil)
+			require.NoError(t, err)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			require.NoError(t, c.Run(ctx))
+			cancel()
+		}
+		require.Equal(t, []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}, runs)
+		require.Zero(t, v.depth(dead))
+		require.Zero(t, v.depth(queue))
+	})
 }

@@ -23,6 +23,12 @@
 // for a slot; a receive that holds slots waits for at most a second, so that no
 // queue keeps slots that others need. A queue whose receives fail has no share.
 //
+// An ordered queue that counts receives as attempts, and has a limit of them, is
+// asked for no more messages of a group than can be handled within
+// [Config.DrainTimeout], as far as the latest receives tell: what a stop gives back
+// of a group's tail would lose an attempt at each restart. With handlers that take
+// a second or two that is a full batch; with slow ones receives are smaller.
+//
 // # What is kept in hand
 //
 // Most providers count every receive as an attempt, so a message that is given

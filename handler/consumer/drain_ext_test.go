@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -221,4 +222,75 @@ func TestWhatWasKilledBeforeItsContextEndedIsGivenBack(t *testing.T) {
 			require.Zero(t, q.settles[0][0].Delay)
 		})
 	})
+}
+
+// A drain that began while the first handlers ran learns from them how long a
+// handler takes, and starts none that it would have to cut short.
+func TestADrainStartsNothingThatItCutsShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := orderedQueue()
+		q.fifo = true
+		q.add(10, "g")
+		w := start(t, q, keeping(handler.KeepOptions{}, lasting(20*time.Second)), consumer.Config{})
+		pass(time.Second)
+		require.NoError(t, w.stop())
+		s := w.c.Stats()
+		require.EqualValues(t, 1, s.Acked)
+		require.EqualValues(t, 9, s.Released)
+	})
+}
+
+// A queue that counts receives as attempts brings as much of a group as a drain can
+// handle: a tail that each restart gives back would be dead-lettered unhandled.
+func TestATailIsReceivedAsFarAsADrainCanHandleIt(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		groups        int
+		handler, runs time.Duration
+		drain         time.Duration
+	}{
+		{"one slow group", 1, 20 * time.Second, time.Second, 0},
+		{"a short drain", 1, 2 * time.Second, 100 * time.Millisecond, 3 * time.Second},
+		{"several groups", 3, 20 * time.Second, 2 * time.Second, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := newQueue(0)
+				q.caps.Ordered, q.fifo, q.caps.MaxAttempts = true, true, 3
+				for i := range 9 {
+					q.add(1, fmt.Sprint(i%c.groups))
+				}
+				var done atomic.Int64
+				for range 12 {
+					w := start(t, q, keeping(handler.KeepOptions{}, func(ctx context.Context, m *handler.Message) error {
+						done.Add(1)
+						require.LessOrEqual(t, m.Attempt, 2)
+						return lasting(c.handler)(ctx, m)
+					}), consumer.Config{DrainTimeout: c.drain})
+					pass(c.runs)
+					require.NoError(t, w.stop())
+				}
+				require.EqualValues(t, 9, done.Load())
+			})
+		})
+	}
+}
+
+// The bound on what is received of a group costs no throughput.
+func TestManySlowGroupsUseAllSlots(t *testing.T) {
+	for _, lasts := range []time.Duration{10 * time.Millisecond, time.Second, time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			q := newQueue(0)
+			q.caps.Ordered, q.fifo, q.caps.MaxAttempts = true, true, 3
+			q.latency = time.Millisecond
+			for g := range 200 {
+				q.add(50, fmt.Sprint(g))
+			}
+			w := start(t, q, keeping(handler.KeepOptions{}, lasting(lasts)), consumer.Config{Concurrency: 100})
+			pass(20 * lasts)
+			require.Greater(t, w.c.Stats().Acked, uint64(20*100*8/10))
+			w.c.Abort()
+			_ = w.stop()
+		})
+	}
 }

@@ -33,6 +33,7 @@ type lane struct {
 	empty    emptiness
 	closedBy atomic.Pointer[handler.Gate] // the gate that admitted nothing last
 	asking   atomic.Bool                  // it is asked for its reason
+	careful  bool                         // what waits for its group must fit into a drain
 
 	// What follows is guarded by c.mu.
 	pollers int
@@ -61,6 +62,7 @@ func newLane(c *Consumer, s Weighted) *lane {
 	l.extensions = batch.New(batch.Config[*flight]{
 		Max: max(l.caps.MaxExtend, 1), Parallel: flushes, Flush: l.flushExtensions,
 	})
+	l.careful = l.caps.Ordered && l.caps.MaxAttempts > 0 && !l.caps.FreeRelease
 	if l.caps.Ordered {
 		l.groups = make(map[string]*group)
 		l.blocked = make(map[string]blockade)

@@ -107,7 +107,7 @@ func (l *lane) mostPollers() int {
 // and for how many messages it asks if that is more. c.mu is held.
 func (c *Consumer) target(l *lane) (want, full, ask int) {
 	share := c.share(l)
-	want = max(min(max(l.caps.MaxReceive, 1), share), 1)
+	want = max(min(l.caps.MaxReceive, share, l.drainable()), 1)
 	if len(c.lanes) > 1 {
 		// Slots that it asks for in vain, the others miss: it begins slowly.
 		want = min(want, l.ask)
@@ -128,6 +128,30 @@ func (c *Consumer) target(l *lane) (want, full, ask int) {
 		}
 	}
 	return want, max(min(want, usable/2), 1), ask
+}
+
+// maxInARow bounds inARow: it is more than any receive brings.
+const maxInARow = 10_000
+
+// drainable is how many messages a receive may ask for, so that those of them that
+// wait for their group can be handled within a drain. On an ordered queue that
+// counts receives as attempts a drain that gives them back would cost each of them
+// one: a few restarts, and what no handler has seen is dead-lettered. c.mu is held.
+func (l *lane) drainable() int {
+	if !l.careful {
+		return maxInARow
+	}
+	return max(l.turns, 1) - 1 + l.inARow()
+}
+
+// inARow is how many messages of a group can be handled one after the other within
+// a drain: one as long as it is not known how long handlers take. c.mu is held.
+func (l *lane) inARow() int {
+	if l.usual <= 0 {
+		return 1
+	}
+	n := max(l.c.cfg.DrainTimeout, 0) / (l.usual + l.usual/4)
+	return int(max(min(n, maxInARow), 1))
 }
 
 // share is how many slots a lane may have: all, but for those of the other

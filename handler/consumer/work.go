@@ -154,6 +154,18 @@ type outcome struct {
 	delay     time.Duration // of its retry, where the group fails
 }
 
+// learn takes note of how long a handler took. In a drain, which may begin before
+// the first one has ended, the longest counts: one that is started and can't end in
+// time is cut short. c.mu is held.
+func (l *lane) learn(took time.Duration, draining bool) {
+	switch {
+	case l.usual == 0, draining && took > l.usual:
+		l.usual = took
+	default:
+		l.usual += (took - l.usual) / 8
+	}
+}
+
 // leave gives a handled flight's slot back and lets its group go on. It returns
 // the flights that are to be given back unhandled. c.mu is held.
 func (c *Consumer) leave(f *flight, o outcome) []*flight {
@@ -161,11 +173,8 @@ func (c *Consumer) leave(f *flight, o outcome) []*flight {
 	c.give(f.lane, 1)
 	l := f.lane
 	l.took += (o.took - l.took) / 16
-	if l.usual == 0 {
-		l.usual = o.took
-	}
-	if !o.postponed {
-		l.usual += (o.took - l.usual) / 8
+	if !o.postponed && !o.ended.IsZero() {
+		l.learn(o.took, c.stopping)
 	}
 	if o.gone {
 		c.unlink(f)
