@@ -18,8 +18,9 @@ import (
 const (
 	// DefaultDoneTTL is as long as SQS can keep a message.
 	DefaultDoneTTL = 14 * 24 * time.Hour
-	// DefaultClaimTTL is longer than most deliveries without a lease may take.
-	DefaultClaimTTL = 15 * time.Minute
+	// DefaultClaimTTL is how long a message without a lease waits at most after its
+	// worker has died. A worker that lives renews its claim.
+	DefaultClaimTTL = time.Minute
 	// DefaultStoreTimeout is how long the store may take to answer.
 	DefaultStoreTimeout = 5 * time.Second
 	// DefaultRetryMax caps the delay of a message that waits for the store.
@@ -50,9 +51,12 @@ type Config struct {
 	// the store.
 	DoneTTL time.Duration
 
-	// ClaimTTL is how long a claim lasts on a delivery without a lease. Zero
-	// means DefaultClaimTTL, or the context's deadline where that is nearer.
-	// With a lease the claim lasts as long as it does.
+	// ClaimTTL is how long a claim on a delivery without a lease outlives its
+	// worker: the claim is renewed every third of it while the handler runs, until
+	// the context's deadline. Zero means DefaultClaimTTL. A longer one makes the
+	// duplicates of a message wait longer if its worker dies, a shorter one has the
+	// handler cancelled by a shorter outage of the store. With a lease the claim
+	// lasts as long as it does.
 	ClaimTTL time.Duration
 
 	// RetryMax caps the delay, with full jitter, of a message for which the

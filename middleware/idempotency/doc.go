@@ -12,8 +12,10 @@
 //
 // The mark "done" is set only after the handler has succeeded; a handler that
 // fails releases its claim. A claim has an owner's token and an end; it is
-// renewed along with the message's lease, and one that its worker outlived is
-// taken over by the next. The old owner's late mark is then refused (it is
+// renewed along with the message's lease, or every third of Config.ClaimTTL if the
+// delivery has none, and one that its worker outlived is taken over by the next. So
+// the duplicate of a message whose worker died waits for the lease's end, or for
+// ClaimTTL, a minute, at most. The old owner's late mark is then refused (it is
 // fenced by the token) and its handler's context is cancelled with [ErrClaimLost].
 //
 // # What it does not do

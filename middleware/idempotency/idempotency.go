@@ -54,6 +54,9 @@ const (
 	settleTime = 10 * time.Second
 	// unsureTime bounds the release of a claim that was perhaps never made.
 	unsureTime = time.Second
+	// resultTries is how often a mark is tried with the handler's result before it
+	// is tried without.
+	resultTries = 3
 	// renewPause is between two attempts to renew a claim.
 	renewPause = 100 * time.Millisecond
 )
@@ -222,6 +225,9 @@ func (r *run) handle(ctx context.Context, next handler.Handler) error {
 		r.renew(work, now, cancel)
 	}
 	close(ready)
+	if r.deadline.IsZero() {
+		go r.keep(work, cancel)
+	}
 
 	returned := false
 	defer func() {
@@ -251,6 +257,22 @@ func (r *run) handle(ctx context.Context, next handler.Handler) error {
 
 // again is in how long a message is looked at that another worker has.
 func (r *run) again() time.Duration { return minClaim + mathrand.N(minClaim) }
+
+// keep renews the claim of a delivery without a lease until ctx, which is the
+// handler's, has ended. If the worker dies, the claim ends soon after it.
+func (r *run) keep(ctx context.Context, cancel context.CancelCauseFunc) {
+	for {
+		pause(ctx, r.cfg.ClaimTTL/3)
+		if ctx.Err() != nil {
+			return
+		}
+		end := time.Now().Add(r.cfg.ClaimTTL)
+		if d, ok := ctx.Deadline(); ok && d.Before(end) {
+			end = d
+		}
+		r.renew(ctx, end, cancel)
+	}
+}
 
 // renew moves the claim's end to the lease's, trying until the claim has ended.
 // A claim that could not be renewed is no protection any more, so the handler
@@ -305,22 +327,45 @@ func (r *run) mark(ctx context.Context, h handled) error {
 }
 
 // complete sets the mark, trying for as long as the message is ours. It tries once
-// even if the lease has ended meanwhile: the token says whether the key still is.
+// even if the lease has ended meanwhile: the token says whether the key still is. A
+// store that refuses the result, which may be too large for it, would refuse it
+// until the lease ends, and the work would be done again: after a few tries the mark
+// is set without the result, if the store takes that.
 func (r *run) complete(ctx context.Context, result []byte) error {
 	ctx = context.WithoutCancel(ctx)
 	until := time.Now().Add(settleTime)
 	if d := r.m.Lease().Deadline(); !d.IsZero() && d.Before(until) {
 		until = d
 	}
-	for {
-		_, err := call(ctx, r.guard, settleTime, func(ctx context.Context) (struct{}, error) {
-			return struct{}{}, r.store.Complete(ctx, r.key, r.token, result, r.cfg.DoneTTL)
-		})
-		if err == nil || invoke.Is(err, ErrClaimLost) || time.Until(until) <= renewPause {
+	for try := 1; ; try++ {
+		err := r.completeOnce(ctx, result)
+		if err == nil || invoke.Is(err, ErrClaimLost) {
+			return err
+		}
+		last := time.Until(until) <= renewPause
+		if len(result) > 0 && (last || try >= resultTries) {
+			switch bare := r.completeOnce(ctx, nil); {
+			case bare == nil:
+				r.cfg.Logger.WarnContext(ctx, "marked as done without the handler's result, which the store refuses",
+					slog.String("queue", r.m.Origin().Queue), slog.String("message_id", r.m.ID),
+					slog.Int("bytes", len(result)), slog.Any("error", err))
+				return nil
+			case invoke.Is(bare, ErrClaimLost):
+				return bare
+			}
+		}
+		if last {
 			return err
 		}
 		pause(ctx, renewPause)
 	}
+}
+
+func (r *run) completeOnce(ctx context.Context, result []byte) error {
+	_, err := call(ctx, r.guard, settleTime, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, r.store.Complete(ctx, r.key, r.token, result, r.cfg.DoneTTL)
+	})
+	return err
 }
 
 func (r *run) release(ctx context.Context, limit time.Duration) {

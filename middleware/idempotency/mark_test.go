@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -167,3 +168,115 @@ func TestUserCodeThatEndsTheGoroutine(t *testing.T) {
 type observerFunc func(handler.Event)
 
 func (f observerFunc) Observe(e handler.Event) { f(e) }
+
+// narrow is a store that takes small results only, and is down for a while.
+type narrow struct {
+	idempotency.Memory
+	down  int // calls of Complete that fail
+	calls int
+}
+
+func (s *narrow) Complete(ctx context.Context, key, token string, result []byte, ttl time.Duration) error {
+	s.calls++
+	if s.down--; s.down >= 0 {
+		return errDown
+	}
+	if len(result) > 10 {
+		return errors.New("ValidationException: Item size has exceeded the maximum allowed size")
+	}
+	return s.Memory.Complete(ctx, key, token, result, ttl)
+}
+
+// A result that the store can never take does not have the work done again.
+func TestAResultThatTheStoreRefusesIsLeftOut(t *testing.T) {
+	for name, tc := range map[string]struct {
+		result string
+		down   int
+		lease  time.Duration // zero: none
+		want   string
+		calls  int // at most
+	}{
+		"too large":                        {"more than ten bytes", 0, time.Hour, "", 8},
+		"too large, without a lease":       {"more than ten bytes", 0, 0, "", 8},
+		"too large, the lease nearly over": {"more than ten bytes", 0, 50 * time.Millisecond, "", 2},
+		"too large, and down for a while":  {"more than ten bytes", 20, time.Hour, "", 30},
+		"small":                            {"small", 0, time.Hour, "small", 1},
+		"small, and down for a while":      {"small", 2, time.Hour, "small", 3},
+		"none":                             {"", 5, time.Hour, "", 6},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &narrow{down: tc.down}
+				runs, got := 0, "not asked"
+				h := guard(t, s, &idempotency.Config{OnDuplicate: func(_ context.Context, _ *handler.Message, result []byte) error {
+					got = string(result)
+					return nil
+				}}, func(ctx context.Context, _ *handler.Message) error {
+					runs++
+					require.True(t, idempotency.SetResult(ctx, []byte(tc.result)))
+					return nil
+				})
+				m := &handler.Message{ID: "a"}
+				m.Bind(&handler.Origin{Queue: "orders"}, nil)
+				if tc.lease > 0 {
+					m = leased("a", tc.lease)
+				}
+				start := time.Now()
+				require.NoError(t, h.Handle(t.Context(), m))
+				require.Less(t, time.Since(start), 5*time.Second)
+				require.NoError(t, h.Handle(t.Context(), leased("a", time.Hour)))
+				require.Equal(t, 1, runs)
+				require.Equal(t, tc.want, got)
+				require.LessOrEqual(t, s.calls, tc.calls)
+			})
+		})
+	}
+}
+
+// cut is a store that one worker reaches no more: it has died, or is cut off.
+type cut struct {
+	idempotency.Store
+	off atomic.Bool
+}
+
+func (s *cut) Renew(ctx context.Context, key, token string, ttl time.Duration) error {
+	if s.off.Load() {
+		return errDown
+	}
+	return s.Store.Renew(ctx, key, token, ttl)
+}
+
+// A claim on a delivery without a lease is kept for as long as its handler runs, and
+// ends soon after its worker.
+func TestAClaimWithoutALeaseEndsSoonAfterItsWorker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := new(idempotency.Memory)
+		mine := &cut{Store: shared}
+		leave := make(chan struct{})
+		h := guard(t, mine, nil, func(context.Context, *handler.Message) error { <-leave; return nil })
+		ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour) // far away, as that of a function may be
+		defer cancel()
+		done := make(chan error, 1)
+		go func() { done <- h.Handle(ctx, &handler.Message{ID: "a"}) }()
+
+		runs := 0
+		other := guard(t, shared, nil, func(context.Context, *handler.Message) error { runs++; return nil })
+		for range 60 { // an hour
+			time.Sleep(time.Minute) //nolint:forbidigo // virtual time
+			v := handler.VerdictOf(other.Handle(t.Context(), &handler.Message{ID: "a"}))
+			require.True(t, v.Postponed)
+			require.LessOrEqual(t, v.Delay, 2*time.Minute)
+		}
+		mine.off.Store(true)
+		died := time.Now()
+		for runs == 0 {
+			require.Less(t, time.Since(died), 90*time.Second, "the dead worker still holds its claim")
+			time.Sleep(time.Second) //nolint:forbidigo // virtual time
+			_ = other.Handle(t.Context(), &handler.Message{ID: "a"})
+		}
+		close(leave)
+		v := handler.VerdictOf(<-done)
+		require.True(t, v.Postponed, "its late success is not acked on its own word")
+		require.Equal(t, 1, runs)
+	})
+}

@@ -8,6 +8,9 @@
 //
 // Reads must be consistent: on DynamoDB, open the collection with ConsistentRead.
 //
+// A document's key is the message's with what a database may not take in a key
+// escaped, as in a URL: "/" is %2F and "%" is %25. Two keys have two documents.
+//
 // A document has the fields key (string), token (string), done (bool), expires
 // (milliseconds since 1970), delete_after (seconds since 1970) and result
 // (bytes). The collection's key field must be "key". Point the database's own
@@ -75,7 +78,7 @@ const attempts = 20
 // Claim implements [idempotency.Store].
 func (s *Store) Claim(ctx context.Context, key, token string, ttl time.Duration) (idempotency.Claim, error) {
 	for range attempts {
-		fresh := &document{Key: key, Token: token}
+		fresh := &document{Key: escape(key), Token: token}
 		fresh.endIn(ttl)
 		err := s.collection.Create(ctx, fresh)
 		if err == nil {
@@ -179,7 +182,7 @@ func (s *Store) change(ctx context.Context, op, key string, f func(*document) er
 
 // get returns nil where there is no document.
 func (s *Store) get(ctx context.Context, key string) (*document, error) {
-	doc := &document{Key: key}
+	doc := &document{Key: escape(key)}
 	switch err := s.collection.Get(ctx, doc); gcerrors.Code(err) {
 	case gcerrors.OK:
 		return doc, nil

@@ -11,6 +11,13 @@
 //	mongo://database/collection                 MongoDB at MONGO_SERVER_URL
 //
 // SQL tables are made where they do not exist; the others must be there.
+//
+// A pool of connections has at most [MaxConns] of them for SQL (pool_max_conns=N in
+// a postgres URL), and go-redis's number for Redis (pool_size=N). A call waits for
+// one that is free. Idle connections stay in the pool for five minutes, so that
+// they fit however many handlers run at once, and none is older than half an hour.
+// PostgreSQL statements are not prepared by name, so that poolers in transaction
+// mode work, unless the URL has a default_query_exec_mode of its own.
 package open
 
 import (
@@ -21,7 +28,9 @@ import (
 	"io"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	"github.com/redis/go-redis/v9"
@@ -41,6 +50,17 @@ import (
 // ErrURL is in the error of a URL that can never be opened as it is: a scheme
 // or parameter that is not known, a part that is missing.
 var ErrURL = errors.New("invalid idempotency store URL")
+
+// MaxConns is how many connections to a SQL database a store has at most, unless its
+// URL says otherwise.
+const MaxConns = 32
+
+// The times of connections: how long one may be unused, and how old it may be. The
+// second has a pool follow a database that moves without an error telling of it.
+const (
+	connIdle = 5 * time.Minute
+	connLife = 30 * time.Minute
+)
 
 // A Store is a store that was opened, and what is to be closed after use.
 type Store struct {
@@ -148,6 +168,14 @@ func openRedis(ctx context.Context, u *url.URL) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrURL, err)
 	}
+	o.ContextTimeoutEnabled = true
+	if o.ConnMaxLifetime == 0 {
+		o.ConnMaxLifetime = connLife
+		o.ConnMaxLifetimeJitter = connLife / 10
+	}
+	if o.ConnMaxIdleTime == 0 {
+		o.ConnMaxIdleTime = connIdle
+	}
 	client := redis.NewClient(o)
 	if err := client.Ping(ctx).Err(); err != nil {
 		return nil, errors.Join(err, client.Close())
@@ -162,7 +190,20 @@ func openRedis(ctx context.Context, u *url.URL) (*Store, error) {
 func openPostgres(ctx context.Context, u *url.URL) (*Store, error) {
 	own := *u
 	table := take(&own, "table")
-	return openSQL(ctx, "pgx", own.String(), sqlstore.PostgreSQL, table)
+	conns := MaxConns
+	if own.Query().Has("pool_max_conns") {
+		text := take(&own, "pool_max_conns")
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("%w: pool_max_conns is %q, it must be a number from 1 on", ErrURL, text)
+		}
+		conns = n
+	}
+	if q := own.Query(); !q.Has("default_query_exec_mode") {
+		q.Set("default_query_exec_mode", "exec")
+		own.RawQuery = q.Encode()
+	}
+	return openSQL(ctx, "pgx", own.String(), sqlstore.PostgreSQL, table, conns)
 }
 
 func openSQLite(ctx context.Context, u *url.URL) (*Store, error) {
@@ -179,14 +220,18 @@ func openSQLite(ctx context.Context, u *url.URL) (*Store, error) {
 	pragmas := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(wal)", "synchronous(normal)"}, "_txlock": {"immediate"}}
 	// In the form file:PATH?…, where a path may hold what a URL escapes.
 	dsn := "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path) + "?" + pragmas.Encode()
-	return openSQL(ctx, "sqlite", dsn, sqlstore.SQLite, u.Query().Get("table"))
+	return openSQL(ctx, "sqlite", dsn, sqlstore.SQLite, u.Query().Get("table"), MaxConns)
 }
 
-func openSQL(ctx context.Context, driver, dsn string, d sqlstore.Dialect, table string) (*Store, error) {
+func openSQL(ctx context.Context, driver, dsn string, d sqlstore.Dialect, table string, conns int) (*Store, error) {
 	db, err := sql.Open(driver, dsn)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrURL, err)
 	}
+	db.SetMaxOpenConns(conns)
+	db.SetMaxIdleConns(conns)
+	db.SetConnMaxIdleTime(connIdle)
+	db.SetConnMaxLifetime(connLife)
 	s, err := sqlstore.New(db, d, &sqlstore.Config{Table: table})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%w: %w", ErrURL, err), db.Close())

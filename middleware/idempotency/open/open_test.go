@@ -2,7 +2,10 @@ package open_test
 
 import (
 	"context"
+	"database/sql"
+	"fmt"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -81,6 +84,7 @@ func TestAWrongURLIsNamed(t *testing.T) {
 		{"unread parameter, sqlite", "sqlite:///x.db?tabel=x", `unknown parameter "tabel"`},
 		{"unread parameter, redis", "redis://127.0.0.1:1/0?prefixx=x", "prefixx"},
 		{"no file", "sqlite://", "no file"},
+		{"no connections", "postgres://127.0.0.1:1/db?pool_max_conns=0", "pool_max_conns"},
 		{"bad query", "sqlite:///x.db?table=a;b", "semicolon"},
 		{"bad table", "sqlite://x.db?table=a%3Bb", "table"},
 	} {
@@ -99,5 +103,46 @@ func TestAnUnreachableStoreIsNoWrongURL(t *testing.T) {
 		require.Error(t, err)
 		require.NotErrorIs(t, err, open.ErrURL)
 		require.NotContains(t, err.Error(), "hunter2")
+	}
+}
+
+// The pool keeps within its bound, and callers wait for a connection.
+func TestAPoolHasABound(t *testing.T) {
+	url := testserver.Postgres(t).URL
+	for which, c := range map[string]struct {
+		query string
+		most  int
+	}{"default": {"", open.MaxConns}, "own": {"&pool_max_conns=2", 2}} {
+		t.Run(which, func(t *testing.T) {
+			name := testserver.Name(t)
+			s := mustOpen(t, url+c.query+"&application_name="+name)
+			admin, err := sql.Open("pgx", url)
+			require.NoError(t, err)
+			defer admin.Close()
+			count := func() (n int) {
+				require.NoError(t, admin.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_stat_activity
+					WHERE application_name = $1`, name).Scan(&n))
+				return n
+			}
+			// Nobody can claim meanwhile.
+			tx, err := admin.BeginTx(t.Context(), nil)
+			require.NoError(t, err)
+			_, err = tx.ExecContext(t.Context(), "LOCK TABLE sluice_idempotency IN ACCESS EXCLUSIVE MODE")
+			require.NoError(t, err)
+			var calls sync.WaitGroup
+			for i := range 3 * open.MaxConns {
+				calls.Go(func() {
+					if _, err := s.Claim(t.Context(), fmt.Sprint(name, i), "t", time.Minute); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			require.Eventually(t, func() bool { return count() >= c.most }, time.Minute, 10*time.Millisecond)
+			require.Never(t, func() bool { return count() > c.most }, 300*time.Millisecond, 50*time.Millisecond)
+			require.NoError(t, tx.Commit())
+			calls.Wait()
+			require.GreaterOrEqual(t, count(), min(c.most, 3), "idle connections are kept")
+			require.NoError(t, s.Close())
+		})
 	}
 }

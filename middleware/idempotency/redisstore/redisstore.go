@@ -5,6 +5,12 @@
 // Redis may lose its latest writes in a failover, and evicts keys under some
 // maxmemory policies; a lost key means that a duplicate is handled again. Use
 // noeviction, and package sqlstore where that must not happen.
+//
+// After a failover a connection may lead to a server that is a replica now
+// (READONLY). It is thrown away, and the call is made with another. Set
+// ContextTimeoutEnabled and ConnMaxLifetime in the client's options: without the
+// first go-redis heeds no deadline, with the second the pool follows a server that
+// moves.
 package redisstore
 
 import (
@@ -80,7 +86,7 @@ return 1`)
 
 // Claim implements [idempotency.Store].
 func (s *Store) Claim(ctx context.Context, key, token string, ttl time.Duration) (idempotency.Claim, error) {
-	v, err := claim.Run(ctx, s.client, []string{s.prefix + key}, token, millis(ttl), grace.Milliseconds()).Slice()
+	v, err := s.run(ctx, claim, key, token, millis(ttl), grace.Milliseconds()).Slice()
 	if err != nil {
 		return idempotency.Claim{}, fmt.Errorf("redisstore: claim: %w", err)
 	}
@@ -114,9 +120,25 @@ func (s *Store) Release(ctx context.Context, key, token string) error {
 	return s.owned(ctx, release, "release", key, token)
 }
 
+// run runs a script, once for each connection of the pool that leads to a replica
+// and once more. The client throws such connections away; it makes four tries of
+// its own.
+func (s *Store) run(ctx context.Context, script *redis.Script, key string, args ...any) *redis.Cmd {
+	left := 1
+	if pool, ok := s.client.(interface{ PoolStats() *redis.PoolStats }); ok {
+		left += int(pool.PoolStats().TotalConns)
+	}
+	for ; ; left-- {
+		cmd := script.Run(ctx, s.client, []string{s.prefix + key}, args...)
+		if left == 0 || ctx.Err() != nil || !redis.IsReadOnlyError(cmd.Err()) {
+			return cmd
+		}
+	}
+}
+
 // owned runs a script that answers 0 where the key is not the token's.
 func (s *Store) owned(ctx context.Context, script *redis.Script, op, key string, args ...any) error {
-	n, err := script.Run(ctx, s.client, []string{s.prefix + key}, args...).Int()
+	n, err := s.run(ctx, script, key, args...).Int()
 	if err != nil {
 		return fmt.Errorf("redisstore: %s: %w", op, err)
 	}

@@ -1,6 +1,11 @@
 package redisstore_test
 
 import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -74,4 +79,42 @@ func BenchmarkRedis(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// A failover makes the server of every pooled connection a replica; new connections
+// reach the new server.
+func TestAFailoverCostsNoCall(t *testing.T) {
+	old := testserver.OwnRedis(t)
+	var target atomic.Pointer[string]
+	point := func(s *testserver.Server) { addr := s.Addr(); target.Store(&addr) }
+	point(old)
+	o, err := redis.ParseURL(old.URL)
+	require.NoError(t, err)
+	o.PoolSize = 30
+	o.Dialer = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, *target.Load())
+	}
+	c := redis.NewClient(o)
+	defer c.Close()
+	s, err := redisstore.New(c, &redisstore.Config{Prefix: testserver.Name(t) + ":"})
+	require.NoError(t, err)
+	var calls sync.WaitGroup
+	for range 20 { // open connections
+		calls.Go(func() {
+			conn := c.Conn()
+			defer conn.Close()
+			if err := conn.BLPop(t.Context(), 200*time.Millisecond, "none").Err(); !errors.Is(err, redis.Nil) {
+				t.Error(err)
+			}
+		})
+	}
+	calls.Wait()
+	require.GreaterOrEqual(t, int(c.PoolStats().IdleConns), 15)
+	point(testserver.Redis(t))
+	require.NoError(t, client(t, old.URL).Do(t.Context(), "REPLICAOF", "127.0.0.1", "1").Err())
+
+	claim, err := s.Claim(t.Context(), "k", "t", time.Minute)
+	require.NoError(t, err)
+	require.Equal(t, idempotency.Claimed, claim.State)
+	require.NoError(t, s.Complete(t.Context(), "k", "t", nil, time.Minute))
 }

@@ -33,7 +33,7 @@ func TestABatchGetsNoMessagesTransaction(t *testing.T) {
 			errs := make([]error, len(ms))
 			for i, m := range ms {
 				if tx := sqlstore.Tx(ctx); tx != nil {
-					_, errs[i] = tx.Exec(`INSERT INTO effects (id) VALUES ($1)`, m.ID)
+					_, errs[i] = tx.ExecContext(context.WithoutCancel(ctx), `INSERT INTO effects (id) VALUES ($1)`, m.ID)
 				}
 			}
 			return errs
@@ -78,8 +78,8 @@ func TestABatchGetsNoMessagesTransaction(t *testing.T) {
 				stop(errors.New("the end"))
 				<-done
 				var marks, effects int
-				require.NoError(t, db.QueryRow(`SELECT count(*) FROM sluice_idempotency`).Scan(&marks))
-				require.NoError(t, db.QueryRow(`SELECT count(*) FROM effects`).Scan(&effects))
+				require.NoError(t, db.QueryRowContext(t.Context(), `SELECT count(*) FROM sluice_idempotency`).Scan(&marks))
+				require.NoError(t, db.QueryRowContext(t.Context(), `SELECT count(*) FROM effects`).Scan(&effects))
 				require.Equal(t, effects, marks)
 			})
 		}

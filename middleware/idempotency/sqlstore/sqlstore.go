@@ -5,6 +5,23 @@
 // where the handler's effect is in the same database: [Transactional] gives the
 // handler a transaction, in which effect and mark commit together. Then there is
 // exactly one effect, whatever crashes when.
+//
+// # Connections
+//
+// An error of a connection is none of the database: after a failover the pool's
+// connections are broken, or lead to a server that is read-only now. Each statement
+// is then tried with another connection, and those that failed are closed. Give the
+// pool bounds: as many open and idle connections as handlers run at once, one more
+// for [Transactional], and a life time (SetConnMaxLifetime) after which connections
+// follow a move of the database that no error tells of. Handlers wait for a
+// connection, and a message whose wait is too long is postponed.
+//
+// # Poolers
+//
+// PgBouncer and others in transaction mode work: with pgx, statements of this package
+// are not prepared by name, whatever the connection's own mode. That mode is for the
+// handler's statements in [Transactional]: behind a pooler, open the database with
+// default_query_exec_mode=exec. With lib/pq, use binary_parameters=yes.
 package sqlstore
 
 import (
@@ -47,6 +64,7 @@ type Store struct {
 	table   string
 	dialect Dialect
 	queries queries
+	mode    any // goes before each statement's arguments, if not nil
 }
 
 var tableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$`)
@@ -73,6 +91,7 @@ func New(db *sql.DB, dialect Dialect, c *Config) (*Store, error) {
 		return nil, err
 	}
 	s.queries = newQueries(dialect, s.table)
+	s.mode = pgxExec(db)
 	return s, nil
 }
 
@@ -90,7 +109,7 @@ func (s *Store) String() string {
 // make one can call it too.
 func (s *Store) Migrate(ctx context.Context) error {
 	for _, q := range s.queries.migrate {
-		_, err := s.db.ExecContext(ctx, q)
+		_, err := s.exec(ctx, q)
 		if err != nil && !concurrentMigration(err) && !(sqlState(err) == insufficientPrivilege && s.usable(ctx)) {
 			return fmt.Errorf("sqlstore: migrate table %s: %w", s.table, err)
 		}
@@ -104,13 +123,49 @@ const insufficientPrivilege = "42501"
 
 // usable reports whether the table exists and can be read.
 func (s *Store) usable(ctx context.Context) bool {
+	_, _, err := s.look(ctx, s.db, "")
+	return err == nil || errors.Is(err, sql.ErrNoRows)
+}
+
+// A querier is a *sql.DB, *sql.Conn or *sql.Tx.
+type querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// args puts what the driver must be told before a statement's arguments.
+func (s *Store) args(args ...any) []any {
+	if s.mode == nil || len(args) == 0 {
+		return args
+	}
+	return append([]any{s.mode}, args...)
+}
+
+// exec runs a statement and returns how many rows it changed.
+func (s *Store) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	return on(ctx, s.db, func(conn *sql.Conn) (int64, error) { return s.execOn(ctx, conn, query, args...) })
+}
+
+func (s *Store) execOn(ctx context.Context, q querier, query string, args ...any) (int64, error) {
+	res, err := q.ExecContext(ctx, query, s.args(args...)...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// look reads a key: a claim that is done or in progress, and what is left of it.
+func (s *Store) look(ctx context.Context, q querier, key string) (c idempotency.Claim, left time.Duration, err error) {
 	var (
 		done   bool
-		left   int64
-		result []byte
+		millis int64
 	)
-	err := s.db.QueryRowContext(ctx, s.queries.look, "").Scan(&done, &left, &result)
-	return err == nil || errors.Is(err, sql.ErrNoRows)
+	err = q.QueryRowContext(ctx, s.queries.look, s.args(key)...).Scan(&done, &millis, &c.Result)
+	left = time.Duration(millis) * time.Millisecond
+	if c.State = idempotency.Done; !done {
+		c.State, c.Remaining = idempotency.InProgress, left
+	}
+	return c, left, err
 }
 
 // concurrentMigration is PostgreSQL's answer to the loser of two concurrent
@@ -131,46 +186,41 @@ func (s *Store) Cleanup(ctx context.Context, limit int) (int64, error) {
 	if limit <= 0 {
 		limit = 1000
 	}
-	res, err := s.db.ExecContext(ctx, s.queries.cleanup, limit)
+	n, err := s.exec(ctx, s.queries.cleanup, limit)
 	if err != nil {
 		return 0, fmt.Errorf("sqlstore: clean up table %s: %w", s.table, err)
 	}
-	return res.RowsAffected()
+	return n, nil
 }
 
 // Claim implements [idempotency.Store].
 func (s *Store) Claim(ctx context.Context, key, token string, ttl time.Duration) (idempotency.Claim, error) {
+	c, err := on(ctx, s.db, func(conn *sql.Conn) (idempotency.Claim, error) { return s.claimOn(ctx, conn, key, token, ttl) })
+	if err != nil {
+		return idempotency.Claim{}, fmt.Errorf("sqlstore: claim: %w", err)
+	}
+	return c, nil
+}
+
+func (s *Store) claimOn(ctx context.Context, q querier, key, token string, ttl time.Duration) (idempotency.Claim, error) {
 	// The row may go between the two statements; then the key is free after all.
 	for range 3 {
-		res, err := s.db.ExecContext(ctx, s.queries.claim, key, token, ttl.Milliseconds())
-		if err != nil {
-			return idempotency.Claim{}, fmt.Errorf("sqlstore: claim: %w", err)
-		}
-		if n, err := res.RowsAffected(); err != nil {
-			return idempotency.Claim{}, fmt.Errorf("sqlstore: claim: %w", err)
-		} else if n == 1 {
+		switch n, err := s.execOn(ctx, q, s.queries.claim, key, token, ttl.Milliseconds()); {
+		case err != nil:
+			return idempotency.Claim{}, err
+		case n == 1:
 			return idempotency.Claim{State: idempotency.Claimed}, nil
 		}
-		var (
-			done   bool
-			left   int64
-			result []byte
-		)
-		err = s.db.QueryRowContext(ctx, s.queries.look, key).Scan(&done, &left, &result)
-		switch {
-		case errors.Is(err, sql.ErrNoRows):
+		switch c, left, err := s.look(ctx, q, key); {
+		case errors.Is(err, sql.ErrNoRows), err == nil && left <= 0:
 			continue
 		case err != nil:
-			return idempotency.Claim{}, fmt.Errorf("sqlstore: claim: %w", err)
-		case left <= 0:
-			continue
-		case done:
-			return idempotency.Claim{State: idempotency.Done, Result: result}, nil
+			return idempotency.Claim{}, err
 		default:
-			return idempotency.Claim{State: idempotency.InProgress, Remaining: time.Duration(left) * time.Millisecond}, nil
+			return c, nil
 		}
 	}
-	return idempotency.Claim{}, errors.New("sqlstore: claim: the key changed under each of three attempts")
+	return idempotency.Claim{}, errors.New("the key changed under each of three attempts")
 }
 
 // Renew implements [idempotency.Store].
@@ -185,23 +235,21 @@ func (s *Store) Complete(ctx context.Context, key, token string, result []byte, 
 
 // Release implements [idempotency.Store].
 func (s *Store) Release(ctx context.Context, key, token string) error {
-	if _, err := s.db.ExecContext(ctx, s.queries.release, key, token); err != nil {
+	if _, err := s.exec(ctx, s.queries.release, key, token); err != nil {
 		return fmt.Errorf("sqlstore: release: %w", err)
 	}
 	return nil
 }
 
 func (s *Store) owned(ctx context.Context, op, query string, args ...any) error {
-	res, err := s.db.ExecContext(ctx, query, args...)
-	if err != nil {
+	switch n, err := s.exec(ctx, query, args...); {
+	case err != nil:
 		return fmt.Errorf("sqlstore: %s: %w", op, err)
-	}
-	if n, err := res.RowsAffected(); err != nil {
-		return fmt.Errorf("sqlstore: %s: %w", op, err)
-	} else if n == 0 {
+	case n == 0:
 		return idempotency.ErrClaimLost
+	default:
+		return nil
 	}
-	return nil
 }
 
 // sqlState is PostgreSQL's error code, of pgx or lib/pq, or "".

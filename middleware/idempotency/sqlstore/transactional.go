@@ -113,19 +113,21 @@ type txGuard struct {
 // handler.GatesOf finds it.
 func (g *txGuard) Gate() handler.Gate { return g.gate }
 
-// probe reads a key that nobody has. A pool whose connections are all taken by
-// handlers is no sign of an outage.
+// probe claims a key of its own, since a database that can be read may not be there
+// to be written: after a failover, for one. SQLite has one writer, which may be a
+// handler, so it is read only. A pool whose connections are all taken by handlers is
+// no sign of an outage.
 func (g *txGuard) probe(ctx context.Context) error {
 	if g.saturated() {
 		return nil
 	}
-	var (
-		done   bool
-		left   int64
-		result []byte
-	)
-	err := g.store.db.QueryRowContext(ctx, g.store.queries.look, idempotency.StoreKey("sluice", "probe")).Scan(&done, &left, &result)
-	if errors.Is(err, sql.ErrNoRows) || g.store.dialect == SQLite && sqliteBusy(err) {
+	key := idempotency.StoreKey("sluice", "probe")
+	if g.store.dialect == PostgreSQL {
+		_, err := g.store.Claim(ctx, key, rand.Text(), time.Second)
+		return err
+	}
+	_, _, err := g.store.look(ctx, g.store.db, key)
+	if errors.Is(err, sql.ErrNoRows) || sqliteBusy(err) {
 		return nil
 	}
 	return err
@@ -155,32 +157,24 @@ func (g *txHandler) Handle(ctx context.Context, m *handler.Message) error {
 	// all was well. It is looked at before the commit instead.
 	txCtx, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	tx, err := g.begin(ctx, txCtx, end)
+	t, won, op, err := g.start(ctx, txCtx, end, key)
 	if err != nil {
-		return g.failed(ctx, m, key, "begin", err)
+		return g.failed(ctx, m, key, op, err)
 	}
-	defer func() {
-		// After a commit this does nothing. It is what a panic comes through.
-		_, err := storegate.Call(txCtx, g.cfg.StoreTimeout, func(context.Context) (struct{}, error) { return struct{}{}, tx.Rollback() })
-		if err != nil && !errors.Is(err, sql.ErrTxDone) {
-			g.cfg.Logger.WarnContext(ctx, "rollback failed; the database undoes the transaction by itself",
-				slog.String("queue", m.Origin().Queue), slog.String("message_id", m.ID), slog.Any("error", err))
-		}
-	}()
-
-	won, err := storegate.Call(ctx, g.cfg.StoreTimeout, func(ctx context.Context) (bool, error) { return g.mark(ctx, tx, key) })
-	switch {
-	case err != nil:
-		return g.failed(ctx, m, key, "mark", err)
-	case !won:
+	// After a commit this only gives the connection back. It is what a panic comes
+	// through.
+	defer func() { g.close(ctx, txCtx, t, m) }()
+	if !won {
 		g.gate.Fine(key)
 		return g.cfg.Duplicate(ctx, m, nil)
 	}
 
-	verdict := g.next.Handle(context.WithValue(ctx, txKey{}, tx), m)
+	verdict := g.next.Handle(context.WithValue(ctx, txKey{}, t.tx), m)
 	switch handler.VerdictOf(verdict).Action {
 	case handler.Ack, handler.Drop:
-	case handler.Retry, handler.DeadLetter:
+	case handler.Retry:
+		return g.spared(ctx, txCtx, t, key, verdict)
+	case handler.DeadLetter:
 		return verdict
 	}
 	if cause := context.Cause(ctx); cause != nil {
@@ -188,25 +182,89 @@ func (g *txHandler) Handle(ctx context.Context, m *handler.Message) error {
 		// the message by now. It is no failure of the message.
 		return handler.Postpone(0, fmt.Errorf("sqlstore: rolled back: %w", cause))
 	}
-	_, err = storegate.Call(txCtx, g.cfg.StoreTimeout, func(context.Context) (struct{}, error) { return struct{}{}, tx.Commit() })
-	if err != nil {
+	if err := t.end(txCtx, g.cfg.StoreTimeout, t.tx.Commit); err != nil {
 		return g.failed(ctx, m, key, "commit", err)
 	}
 	g.gate.Fine(key)
 	return verdict
 }
 
+// start begins a transaction and marks the key in it, with another connection if
+// the pool's has failed: no handler has seen the message yet. It returns the
+// operation that failed.
+func (g *txHandler) start(ctx, txCtx context.Context, end context.CancelFunc, key string) (t *txn, won bool, op string, err error) {
+	left := 0 // tries, as in function on
+	for {
+		t, err = g.begin(ctx, txCtx, end)
+		if op = "begin"; err == nil {
+			op = "mark"
+			won, err = storegate.Call(ctx, g.cfg.StoreTimeout, func(ctx context.Context) (bool, error) { return g.mark(ctx, t.tx, key) })
+		}
+		if err == nil || t == nil {
+			return t, won, op, err
+		}
+		t.bad = connectionFailed(err)
+		if left--; left < 0 {
+			left = g.store.db.Stats().OpenConnections
+		}
+		_ = t.close(txCtx, g.cfg.StoreTimeout)
+		if !t.bad || left == 0 || ctx.Err() != nil {
+			return nil, false, op, err
+		}
+	}
+}
+
 // begin waits for a connection and begins a transaction on it, until ctx ends or
-// StoreTimeout is over. The transaction lasts as long as txCtx, which end ends.
-func (g *txHandler) begin(ctx, txCtx context.Context, end context.CancelFunc) (*sql.Tx, error) {
+// StoreTimeout is over. The transaction lasts as long as txCtx, which end ends. If a
+// connection was had, the result is not nil, and must be closed.
+func (g *txHandler) begin(ctx, txCtx context.Context, end context.CancelFunc) (*txn, error) {
 	defer context.AfterFunc(ctx, end)()
-	tx, err := storegate.Call(txCtx, g.cfg.StoreTimeout, func(context.Context) (*sql.Tx, error) {
-		return g.store.db.BeginTx(txCtx, g.cfg.Options)
+	var refused error
+	t, err := storegate.Call(txCtx, g.cfg.StoreTimeout, func(context.Context) (*txn, error) {
+		conn, err := g.store.db.Conn(txCtx)
+		if err != nil {
+			return nil, err
+		}
+		t := &txn{conn: conn}
+		// If nobody waits for it any more.
+		t.keep = context.AfterFunc(txCtx, func() { _ = conn.Close() })
+		t.tx, t.failed = conn.BeginTx(txCtx, g.cfg.Options)
+		return t, nil
 	})
+	if t != nil {
+		refused = t.failed
+	}
 	if err != nil {
 		end() // a transaction that begins after all is rolled back
+		return nil, err
 	}
-	return tx, err
+	return t, refused
+}
+
+// spared returns the verdict of a handler that failed. If its transaction was lost
+// with its connection, that is no failure of the message, unless it happens to this
+// one again and again.
+func (g *txHandler) spared(ctx, txCtx context.Context, t *txn, key string, verdict error) error {
+	if g.store.dialect != PostgreSQL || ctx.Err() != nil || handler.VerdictOf(verdict).Postponed {
+		return verdict
+	}
+	err := t.end(txCtx, g.cfg.StoreTimeout, func() error { _, err := t.tx.ExecContext(txCtx, "SELECT 1"); return err })
+	if !connectionFailed(err) {
+		return verdict
+	}
+	wait, own := g.gate.Suspect(key, err)
+	if own {
+		return verdict
+	}
+	return handler.Postpone(wait, fmt.Errorf("sqlstore: the transaction was lost with its connection: %w", verdict))
+}
+
+// close ends the transaction, if it has not ended, and gives its connection back.
+func (g *txHandler) close(ctx, txCtx context.Context, t *txn, m *handler.Message) {
+	if err := t.close(txCtx, g.cfg.StoreTimeout); err != nil {
+		g.cfg.Logger.WarnContext(ctx, "rollback failed; the database undoes the transaction by itself",
+			slog.String("queue", m.Origin().Queue), slog.String("message_id", m.ID), slog.Any("error", err))
+	}
 }
 
 // failed is the verdict on a message whose transaction could not be had, marked or
@@ -265,7 +323,7 @@ func (g *txGuard) mark(ctx context.Context, tx *sql.Tx, key string) (bool, error
 		// the key's hash: a collision costs a retry, never a duplicate.
 		var locked bool
 		err := tx.QueryRowContext(ctx, `SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))`,
-			g.store.table+"/"+key).Scan(&locked)
+			g.store.args(g.store.table+"/"+key)...).Scan(&locked)
 		if err != nil {
 			return false, err
 		}
@@ -273,14 +331,10 @@ func (g *txGuard) mark(ctx context.Context, tx *sql.Tx, key string) (bool, error
 			return false, errBusy
 		}
 	}
-	res, err := tx.ExecContext(ctx, g.store.queries.mark, key, rand.Text(), g.cfg.DoneTTL.Milliseconds())
-	if err != nil {
-		if g.store.dialect == SQLite && sqliteBusy(err) {
-			return false, errBusy
-		}
-		return false, err
+	n, err := g.store.execOn(ctx, tx, g.store.queries.mark, key, rand.Text(), g.cfg.DoneTTL.Milliseconds())
+	if err != nil && g.store.dialect == SQLite && sqliteBusy(err) {
+		err = errBusy
 	}
-	n, err := res.RowsAffected()
 	return n == 1, err
 }
 

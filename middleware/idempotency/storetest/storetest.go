@@ -180,6 +180,7 @@ var rules = []struct {
 		prefix := fresh()
 		keys := []string{
 			prefix + "a", prefix + "A", prefix + "a ", prefix + "ключ", prefix + "鍵/%_'\"\\*?", prefix + "😀",
+			prefix + "a/b", prefix + "a%2Fb", prefix + "a%252Fb", prefix + "/", prefix + "//", prefix + "{a}",
 			prefix + strings.Repeat("k", idempotency.MaxKey-len(prefix)),
 		}
 		for i, key := range keys {
