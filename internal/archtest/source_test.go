@@ -105,6 +105,8 @@ var ofProviders = map[string]string{
 	"middleware/idempotency/docstore/docstore.go":      "the package's own",
 	"middleware/idempotency/open/open.go":              "net/url's",
 	"middleware/idempotency/sqlstore/sqlstore.go":      "the database driver's",
+	"middleware/idempotency/sqlstore/conn.go":          "the database driver's",
+	"middleware/idempotency/sqlstore/txn.go":           "the database driver's",
 	"middleware/idempotency/sqlstore/transactional.go": "the database driver's",
 }
 
