@@ -121,12 +121,45 @@ func (q *queue) fail(ctx context.Context, op string, err error) error {
 		return nil
 	}
 	code, way := classifyError(err)
+	if op != "open" && isExpired(err) {
+		code, way = drivers.Transient, remedyExpired
+	}
 	return drivers.Wrap(ctx, code, q.name, op, err, way)
+}
+
+const remedyExpired = "the credentials have expired or can't be renewed just now; aws sts get-caller-identity must succeed with the same environment"
+
+// isExpired reports whether err is that credentials have come to their end, or that
+// new ones could not be had. Both pass when whoever gives them does so again: an
+// outage, but for opening, when they have not been good yet. A key or signature that
+// is not known (InvalidClientTokenId, UnrecognizedClient, SignatureDoesNotMatch) does
+// not pass by itself.
+func isExpired(err error) bool {
+	// The SDK has no type for the failure of a credentials provider. Behind it may
+	// be an error of any service, such as AccessDenied of STS or 404 of the machine's
+	// metadata, which says nothing of the queue.
+	if text := invoke.Text(err); strings.Contains(text, "get identity: get credentials: ") || strings.Contains(text, "failed to refresh cached credentials") {
+		return true
+	}
+	ae, ok := invoke.As[smithy.APIError](err)
+	return ok && expired(ae.ErrorCode())
+}
+
+// expired reports whether code is SQS's word for credentials that were good.
+func expired(code string) bool {
+	switch bare(code) {
+	case "ExpiredToken", "RequestExpired", "TokenRefreshRequired":
+		return true
+	}
+	return false
 }
 
 // refused is the error of one entry of a batch.
 func (q *queue) refused(op, code, message string, senderFault bool) error {
 	c, way := classify(code, message, !senderFault, 0)
+	if expired(code) {
+		c, way = drivers.Transient, remedyExpired
+	}
 	return &drivers.Error{Code: c, Queue: q.name, Op: op, Err: &smithy.GenericAPIError{Code: code, Message: message}, Remedy: way}
 }
 

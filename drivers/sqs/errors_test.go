@@ -43,7 +43,12 @@ func TestErrorsAreClassified(t *testing.T) {
 		{"access", answered(403, api("AccessDenied", "")), drivers.Denied, "grant this identity"},
 		{"access, as an exception", answered(400, api("AccessDeniedException", "")), drivers.Denied, "grant this identity"},
 		{"token", answered(403, api("InvalidClientTokenId", "")), drivers.Denied, "get-caller-identity"},
-		{"expired token", answered(403, api("ExpiredToken", "")), drivers.Denied, "get-caller-identity"},
+		{"expired token", answered(403, api("ExpiredToken", "")), drivers.Transient, "get-caller-identity"},
+		{"expired token, as an exception", answered(400, api("com.amazon.coral.service#ExpiredTokenException", "")), drivers.Transient, "have expired"},
+		{"expired request", answered(400, api("RequestExpired", "")), drivers.Transient, "have expired"},
+		{"unknown key", answered(403, api("UnrecognizedClientException", "The security token included in the request is invalid.")), drivers.Denied, "get-caller-identity"},
+		{"no new credentials, denied by STS", fmt.Errorf("operation error SQS: ReceiveMessage, get identity: get credentials: failed to refresh cached credentials, %w", answered(403, api("AccessDenied", ""))), drivers.Transient, "have expired"},
+		{"no new credentials, no metadata", fmt.Errorf("operation error SQS: ReceiveMessage, get identity: get credentials: failed to refresh cached credentials, %w", answered(404, errors.New("no role"))), drivers.Transient, "have expired"},
 		{"KMS", answered(400, &types.KmsAccessDenied{}), drivers.Denied, "kms:Decrypt"},
 		{"KMS, as AWS writes it", answered(400, api("KMS.DisabledException", "")), drivers.Denied, "kms:Decrypt"},
 		{"signature", answered(403, api("SignatureDoesNotMatch", "The request signature we calculated does not match")), drivers.Denied, "get-caller-identity"},
@@ -116,4 +121,14 @@ func TestCallersOwnEndIsNoErrorOfSQS(t *testing.T) {
 	cancel()
 	require.Equal(t, context.Canceled, q.fail(ctx, "receive", fmt.Errorf("canceled, %w", context.Canceled)))
 	require.NoError(t, q.fail(ctx, "receive", nil))
+}
+
+// Credentials that are no good when a queue is opened have never been.
+func TestExpiredCredentialsAtTheStart(t *testing.T) {
+	q := &queue{name: "orders"}
+	require.ErrorIs(t, q.fail(t.Context(), "open", answered(403, api("ExpiredToken", ""))), drivers.ErrDenied)
+	for _, op := range []string{"receive", "settle", "extend", "send"} {
+		require.ErrorIs(t, q.fail(t.Context(), op, answered(403, api("ExpiredToken", ""))), drivers.ErrTransient)
+	}
+	require.ErrorIs(t, q.refused("settle", "ExpiredToken", "", true), drivers.ErrTransient)
 }
