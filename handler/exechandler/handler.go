@@ -85,7 +85,7 @@ func (h *Handler) Handle(ctx context.Context, m *handler.Message) error {
 }
 
 // command runs the command, and returns it with its error and what it said last.
-func (h *Handler) command(ctx context.Context, m *handler.Message, env []string) (c *exec.Cmd, err error, said string) { //nolint:revive,staticcheck // the error is not this function's
+func (h *Handler) command(ctx context.Context, m *handler.Message, env []string) (c *exec.Cmd, err error, said string) { //nolint:staticcheck // the error is not this function's
 	c = exec.CommandContext(ctx, h.path)
 	c.Args = h.words
 	c.Dir = h.config.Dir
