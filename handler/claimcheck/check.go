@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"gocloud.dev/blob"
@@ -123,8 +124,10 @@ func (c *Check) Prepare(ctx context.Context, m *handler.Message) error {
 		return nil
 	}
 	p := pointer{class: classOf(c.into.Format, c.cfg.Legacy), bucket: c.into.Name, key: c.into.Prefix + rand.Text()}
-	if err := c.into.Blob.WriteAll(ctx, p.key, m.Body, c.cfg.Write); err != nil {
-		return fmt.Errorf("claim check: put the body of %d bytes into %v: %w", len(m.Body), &p, err)
+	w := watched(ctx, silence+time.Duration(len(m.Body))*time.Second/slowest)
+	defer w.end()
+	if err := c.into.Blob.WriteAll(w.ctx, p.key, m.Body, c.cfg.Write); err != nil {
+		return fmt.Errorf("claim check: put the body of %d bytes into %v: %w", len(m.Body), &p, w.why(err))
 	}
 	name := SizeAttribute
 	if p.class == &legacyClass {

@@ -8,7 +8,6 @@ import (
 	"io"
 	"maps"
 
-	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
 
 	"github.com/sluice-go/sluice/handler"
@@ -63,7 +62,8 @@ type key struct{}
 // Open returns a message's body to read: from the bucket where the message is a
 // pointer and [Check.Stream] is around the handler, and the message's Body where
 // it is none, so that a handler need not tell one from the other. The caller
-// closes it. There is no limit on what can be read, and ctx ends it.
+// closes it. There is no limit on what can be read, and ctx ends it, as a bucket does
+// that gives no byte for 30 seconds.
 //
 // An error of Open is to be returned by the handler: it is a verdict, a
 // rejection where the body will never be had. Where a message is a pointer and
@@ -84,7 +84,7 @@ func Open(ctx context.Context, m *handler.Message) (io.ReadCloser, error) {
 	return r, nil
 }
 
-func (c *Check) open(ctx context.Context, m *handler.Message) (*blob.Reader, *pointer, error) {
+func (c *Check) open(ctx context.Context, m *handler.Message) (*watchedReader, *pointer, error) {
 	p, err := parse(m.Body)
 	if err != nil {
 		return nil, nil, handler.Reject(fmt.Errorf("%w: %w", ErrMalformed, err))
@@ -93,11 +93,14 @@ func (c *Check) open(ctx context.Context, m *handler.Message) (*blob.Reader, *po
 	if err != nil {
 		return nil, nil, handler.Reject(err)
 	}
-	r, err := b.Blob.NewReader(ctx, p.key, nil)
+	w := watched(ctx, silence)
+	r, err := b.Blob.NewReader(w.ctx, p.key, nil)
+	w.heard()
 	if err != nil {
-		return nil, nil, failure(ctx, b, p, err)
+		defer w.end()
+		return nil, nil, failure(w, b, p, w.why(err))
 	}
-	return r, p, nil
+	return &watchedReader{r, w, r.Size()}, p, nil
 }
 
 // load reads a body into memory.
@@ -111,12 +114,12 @@ func (c *Check) load(ctx context.Context, m *handler.Message) (body []byte, err 
 			body, err = nil, trouble(p, "", cerr)
 		}
 	}()
-	if r.Size() > c.cfg.MaxBytes {
+	if r.size > c.cfg.MaxBytes {
 		return nil, handler.Reject(fmt.Errorf("%w: it has %d bytes, and the limit is %d (Config.MaxBytes; or read it by Check.Stream and Open), %v",
-			ErrTooLarge, r.Size(), c.cfg.MaxBytes, p))
+			ErrTooLarge, r.size, c.cfg.MaxBytes, p))
 	}
 	// The size is from the store itself, not from the message.
-	body = make([]byte, r.Size())
+	body = make([]byte, r.size)
 	if _, err := io.ReadFull(r, body); err != nil {
 		return nil, trouble(p, "", err)
 	}
@@ -126,11 +129,13 @@ func (c *Check) load(ctx context.Context, m *handler.Message) (body []byte, err 
 // failure is the verdict on a body that could not be opened: a rejection only
 // where it is the body that is missing. Stores say the same of a missing bucket
 // (S3: also of one in another region), and then no message is at fault.
-func failure(ctx context.Context, b *Bucket, p *pointer, err error) error {
+func failure(w *watch, b *Bucket, p *pointer, err error) error {
 	if gcerrors.Code(err) != gcerrors.NotFound {
 		return trouble(p, "", err)
 	}
-	there, aerr := b.Blob.IsAccessible(ctx)
+	w.wait()
+	there, aerr := b.Blob.IsAccessible(w.ctx)
+	w.heard()
 	switch {
 	case aerr == nil && !there:
 		return trouble(p, "the bucket is not there: ", err)

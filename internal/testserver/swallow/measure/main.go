@@ -103,11 +103,11 @@ func measure(rawURL string) error {
 			first = time.Since(began)
 		}
 		if len(errs) == 0 {
-			fmt.Printf("%s: the first uses ended after %v, all are well after %v; connections before %d, after %d\n",
+			fmt.Fprintf(os.Stdout, "%s: the first uses ended after %v, all are well after %v; connections before %d, after %d\n",
 				u.Scheme, first.Round(100*time.Millisecond), time.Since(began).Round(100*time.Millisecond), dials, line.Dials())
 			return nil
 		}
-		fmt.Printf("%s: after %v: %v\n", u.Scheme, time.Since(began).Round(100*time.Millisecond), errs[0])
+		fmt.Fprintf(os.Stdout, "%s: after %v: %v\n", u.Scheme, time.Since(began).Round(100*time.Millisecond), errs[0])
 		<-time.After(100 * time.Millisecond)
 	}
 	return fmt.Errorf("the dead connections are still used after %v", patience)
