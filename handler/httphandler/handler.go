@@ -195,8 +195,9 @@ func (h *Handler) unanswered(ctx context.Context, err error, unreached bool) err
 	}
 	cause := context.Cause(ctx)
 	timedOut := invoke.Is(cause, errTimeout)
-	if timedOut {
-		// The connection may be dead. One of HTTP/2 would be used for ever.
+	if cause != nil {
+		// The connection may be dead, and those that are idle as well: each would
+		// cost another request its time.
 		h.client.CloseIdleConnections()
 	}
 	if (cause == nil || timedOut) && (unreached || noConnection(err)) {

@@ -233,23 +233,3 @@ func TestADeadConnectionIsLeftAfterATimeout(t *testing.T) {
 	require.Eventually(t, func() bool { return verdict(h).Action == handler.Ack }, time.Minute, 100*time.Millisecond)
 	require.EqualValues(t, 2, d.dials.Load())
 }
-
-// Without a limit of time a dead HTTP/2 connection is found out within a minute.
-func TestADeadConnectionIsFoundOutWithinAMinute(t *testing.T) {
-	t.Parallel()
-	d := newDeadEnd(t)
-	h := d.handler(t, -1)
-	require.Equal(t, handler.Ack, verdict(h).Action)
-	d.die()
-	began := time.Now()
-	done := make(chan handler.Verdict, 1)
-	go func() { done <- verdict(h) }()
-	select {
-	case v := <-done:
-		require.Equal(t, handler.Retry, v.Action)
-	case <-time.After(time.Minute):
-		t.Fatal("the dead connection is still waited for")
-	}
-	require.Equal(t, handler.Ack, verdict(h).Action)
-	require.Less(t, time.Since(began), time.Minute)
-}

@@ -123,7 +123,7 @@ counted as postponed, if there are any, and in no other number.`,
 	fl.StringVar(&f.backoff, "backoff", "", "delay retries by `MIN..MAX`, growing with the attempt, at random")
 	fl.StringVar(&f.idempotency, "idempotency", "", "handle no message twice, by marks in the store at `URL` (mem, redis, postgres, sqlite, dynamodb, firestore, mongo)")
 	fl.BoolVar(&f.heartbeat, "heartbeat", false, "keep a message's lease while it is handled")
-	durationVar(fl, &f.timeout, "timeout", "end a handler that takes longer")
+	durationVar(fl, &f.timeout, "timeout", "end a handler that takes longer (default: never, for --http 1m)")
 	fl.StringVar(&f.metrics, "metrics", "", "serve Prometheus metrics at `ADDR`, and /healthz, /livez and /readyz; a port alone is on 127.0.0.1")
 	claimVar(fl, &f.claim, "get large bodies that are")
 	return c
@@ -134,7 +134,7 @@ func (a *app) run(cmd *cobra.Command, queue string, f *runFlags) (err error) {
 	if err := f.check(cmd); err != nil {
 		return err
 	}
-	w, err := a.work(&f.workFlags, f.concurrency)
+	w, err := a.work(&f.workFlags, f.concurrency, f.timeout)
 	if err != nil {
 		return err
 	}

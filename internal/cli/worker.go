@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -59,10 +60,11 @@ type work struct {
 	close func() error
 }
 
-// work returns the handler that the flags name.
-func (a *app) work(f *workFlags, concurrency int) (*work, error) {
+// work returns the handler that the flags name. limit is that of --timeout, zero if
+// it is not given.
+func (a *app) work(f *workFlags, concurrency int, limit time.Duration) (*work, error) {
 	if f.http != "" {
-		return a.httpWork(f, concurrency)
+		return a.httpWork(f, concurrency, limit)
 	}
 	words, err := exechandler.Split(f.exec)
 	if err != nil {
@@ -83,10 +85,13 @@ func (a *app) work(f *workFlags, concurrency int) (*work, error) {
 	return &work{Handler: p, gates: []handler.Gate{p.Gate()}, kill: p.Kill, close: p.Close}, nil
 }
 
-func (a *app) httpWork(f *workFlags, concurrency int) (*work, error) {
-	// Only --timeout limits a request: an endpoint may work for as long as its
-	// message's lease is kept.
-	config := httphandler.Config{Concurrency: concurrency, Timeout: -1, Logger: a.log}
+func (a *app) httpWork(f *workFlags, concurrency int, limit time.Duration) (*work, error) {
+	// Without a limit of --timeout's, requests have the default one: a connection of
+	// HTTP/1 whose other end is gone looks like an endpoint that takes its time.
+	config := httphandler.Config{Concurrency: concurrency, Logger: a.log}
+	if limit > 0 {
+		config.Timeout = -1
+	}
 	if name := f.httpSecretEnv; name != "" {
 		// Several while one is rotated: neither base64 nor the prefix has spaces
 		// or commas.
