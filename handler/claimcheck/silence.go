@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 const (
@@ -48,7 +50,7 @@ func (w *watch) end() {
 
 // why is err, with the reason if the bucket was silent.
 func (w *watch) why(err error) error {
-	if cause := context.Cause(w.ctx); err != nil && errors.Is(cause, errSilent) {
+	if cause := context.Cause(w.ctx); err != nil && invoke.Is(cause, errSilent) {
 		return fmt.Errorf("%w: %w", cause, err)
 	}
 	return err
@@ -66,7 +68,7 @@ func (r *watchedReader) Read(p []byte) (int, error) {
 	r.watch.wait()
 	n, err := r.ReadCloser.Read(p)
 	r.watch.heard()
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && !invoke.Is(err, io.EOF) {
 		err = r.watch.why(err)
 	}
 	return n, err
