@@ -75,6 +75,7 @@ type Consumer struct {
 	free     int // handler slots that no one has
 	waiters  []*waiter
 	ready    fifo[*flight]
+	solo     solo
 	workers  int
 	idle     int
 	waking   bool // an idle worker was woken and has not looked yet

@@ -53,6 +53,16 @@
 // crash and a lost lease, still costs an attempt on SQS and Pub/Sub; the number
 // of attempts that a group's head has used here is lost with it.
 //
+// # Messages that end the process
+//
+// A message that ends its process leaves no verdict, and takes an attempt of each
+// message beside it. So a suspect runs alone: a message that has used more than half of
+// the attempts of a queue with a dead-letter queue, and that no handler of this process
+// has retried. It waits in hand until nothing runs and nothing is unsettled, for at most
+// 30 seconds, and keeps others from being received for as long. Suspects get a tenth of
+// the time, and a reserve at the start. After a start, and after a suspect, receives ask
+// for few messages at first.
+//
 // # Leases
 //
 // A message that waits here for its turn is kept alive. From the start of its

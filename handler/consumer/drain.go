@@ -15,7 +15,13 @@ func (c *Consumer) inTime(l *lane, at time.Time) bool {
 
 // unstarted counts the messages in hand whose handlers are to run before a drain
 // is over. c.mu is held.
-func (c *Consumer) unstarted() int { return c.ready.len() + c.waiting + c.reruns }
+func (c *Consumer) unstarted() int {
+	n := c.ready.len() + c.waiting + c.reruns
+	if c.solo.next != nil {
+		n++
+	}
+	return n
+}
 
 // beginDrain stops receiving. What is in hand is to be handled by the given time.
 func (c *Consumer) beginDrain(now, by time.Time) {
@@ -60,6 +66,7 @@ func (c *Consumer) endDrain(now time.Time) bool {
 	for _, f := range back {
 		c.give(f.lane, 1)
 	}
+	back = append(back, c.dropAside()...)
 	for _, l := range c.lanes {
 		for _, g := range l.groups {
 			back = append(back, c.drainGroup(g)...)

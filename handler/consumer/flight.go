@@ -46,6 +46,9 @@ type flight struct {
 	// group is set before the flight is ready, and nil unless its queue is
 	// ordered and the message has one.
 	group *group
+	// cleared is true once it is known whether it is a suspect, and alone if it runs
+	// alone. Guarded by Consumer.mu; alone is its worker's from its start on.
+	cleared, alone bool
 	// failed is when its handler failed first, if that is known: it failed here.
 	failed *time.Time
 
@@ -159,6 +162,9 @@ func (c *Consumer) gone(fs ...*flight) {
 	defer c.mu.Unlock()
 	for _, f := range fs {
 		c.unlink(f)
+	}
+	if c.solo.next != nil {
+		c.wake()
 	}
 	c.grant()
 	c.changed()

@@ -193,6 +193,10 @@ func (c *Consumer) drainGroup(g *group) []*flight {
 // takes a slot, over the limit if need be: it is no new message, and receiving
 // pauses until the slot is paid back. c.mu is held.
 func (c *Consumer) enqueue(f *flight) {
+	if c.suspect(f) {
+		c.setAside(f)
+		return
+	}
 	f.lane.used++
 	c.free--
 	c.ready.push(f)

@@ -27,6 +27,7 @@ type lane struct {
 	outage   outage
 	waiting  backlog
 	noDLQ    seldom.Event
+	suspects seldom.Event // messages that run alone
 	refuse   seldom.Event // extensions refused
 	noDelay  seldom.Event // retries that cannot be delayed
 	uncount  seldom.Event // messages without their attempt
@@ -36,15 +37,18 @@ type lane struct {
 	careful  bool                         // what waits for its group must fit into a drain
 
 	// What follows is guarded by c.mu.
-	pollers int
-	used    int           // handler slots that this lane has
-	busy    bool          // the latest receive brought all it asked for
-	ask     int           // for how many messages the next receive asks, of several lanes
-	turns   int           // how many messages of the latest receives had their turn
-	took    time.Duration // how long handlers take, smoothed
-	usual   time.Duration // the same, known from the first on
-	groups  map[string]*group
-	blocked map[string]blockade
+	pollers  int
+	used     int                 // handler slots that this lane has
+	busy     bool                // the latest receive brought all it asked for
+	ask      int                 // for how many messages the next receive asks, of several lanes
+	turns    int                 // how many messages of the latest receives had their turn
+	took     time.Duration       // how long handlers take, smoothed
+	usual    time.Duration       // the same, known from the first on
+	most     int                 // for how many messages a receive may ask; 0 is no bound
+	cautious time.Time           // until when that holds
+	known    map[string]struct{} // suspicious messages that were retried here
+	groups   map[string]*group
+	blocked  map[string]blockade
 }
 
 // flushes is how many requests of one kind may be on their way, a lane.

@@ -192,7 +192,7 @@ func (f *flight) runAgain(now time.Time) {
 func (f *flight) successor() *flight {
 	m := *f.msg
 	next := &flight{
-		lane: f.lane, msg: &m, attempt: f.attempt, receipt: f.receipt, received: f.received, length: f.length,
+		lane: f.lane, cleared: true, msg: &m, attempt: f.attempt, receipt: f.receipt, received: f.received, length: f.length,
 		body: f.body, attrs: f.attrs, deadline: f.deadline, group: f.group, failed: f.failed,
 	}
 	if !f.verdict.released {

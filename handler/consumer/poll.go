@@ -209,6 +209,7 @@ func (l *lane) deliver(ds []drivers.Delivery, n, slots int, p *probe, took time.
 	if l.ask = len(ds); len(ds) >= n {
 		l.ask = 2 * n
 	}
+	aside := c.solo.wait.len()
 	for _, f := range fs {
 		c.link(f)
 		if c.stopping && !c.inTime(l, now) {
@@ -236,6 +237,7 @@ func (l *lane) deliver(ds []drivers.Delivery, n, slots int, p *probe, took time.
 			l.turns = 2 * n // the next one may be of as many groups
 		}
 	}
+	l.noteCaution(len(fs), c.solo.wait.len() > aside || c.apart(), now)
 	c.wake()
 	if l.busy && !c.stopping && l.pollers < l.mostPollers() && !l.outage.is() {
 		_, full, _ := c.target(l)

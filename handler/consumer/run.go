@@ -40,6 +40,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	for _, l := range c.lanes {
 		if ctx.Err() == nil { // otherwise there is nothing to receive for
 			l.pollers = 1
+			l.beginCaution(time.Now())
 			go l.poll()
 		}
 	}

@@ -315,6 +315,9 @@ func (l *lane) settled(f *flight, now time.Time, err error, refused bool) bool {
 			c.observe(handler.Event{Kind: kind, Origin: l.origin, Message: f.msg, Action: v.action, Duration: v.delay})
 		}
 		l.noteRetry(f, now)
+		if v.action == handler.Retry {
+			l.noteKnown(f)
+		}
 		return l.close(f, true)
 	}
 	if invoke.Is(err, drivers.ErrLeaseLost) {

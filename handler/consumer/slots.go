@@ -28,7 +28,7 @@ func (c *Consumer) acquire(w *waiter) (n, slots int) {
 		return 0, 0
 	}
 	if l := w.lane; len(c.lanes) > 1 && !l.busy && l.ask <= fewMessages && c.room() > 0 {
-		n = max(l.ask, 1)
+		n = l.cap(max(l.ask, 1))
 		c.mu.Unlock()
 		return n, 0
 	}
@@ -107,7 +107,7 @@ func (l *lane) mostPollers() int {
 // and for how many messages it asks if that is more. c.mu is held.
 func (c *Consumer) target(l *lane) (want, full, ask int) {
 	share := c.share(l)
-	want = max(min(l.caps.MaxReceive, share, l.drainable()), 1)
+	want = l.cap(max(min(l.caps.MaxReceive, share, l.drainable()), 1))
 	if len(c.lanes) > 1 {
 		// Slots that it asks for in vain, the others miss: it begins slowly.
 		want = min(want, l.ask)
@@ -181,7 +181,7 @@ func (c *Consumer) room() int {
 
 // handRoom is room without the messages that wait for the provider. c.mu is held.
 func (c *Consumer) handRoom() int {
-	if c.handBytes >= maxHandBytes {
+	if c.handBytes >= maxHandBytes || c.apart() {
 		return 0
 	}
 	return min(c.maxWaiting-c.waiting, maxHand-c.waiting-c.reruns)
@@ -190,7 +190,11 @@ func (c *Consumer) handRoom() int {
 // unsettled is how many messages wait for the provider to take their verdict.
 // c.mu is held.
 func (c *Consumer) unsettled() int {
-	return max(c.alive-c.running-c.ready.len()-c.waiting-c.parked, 0)
+	n := c.alive - c.running - c.ready.len() - c.waiting - c.parked
+	if c.solo.next != nil {
+		n--
+	}
+	return max(n, 0)
 }
 
 // grant hands free slots to those who wait, first to the lane that has the

@@ -16,7 +16,7 @@ const maxIdle = 256
 // wake sees to it that someone takes what is ready. One worker at a time is
 // woken: it wakes the next if there is more. c.mu is held.
 func (c *Consumer) wake() {
-	if c.ready.len() == 0 || c.waking {
+	if c.waking || !c.runnable() {
 		return
 	}
 	if c.idle > 0 {
@@ -80,8 +80,8 @@ func (c *Consumer) next(last *flight, o outcome, woken bool) (f *flight, waited 
 		}
 	}
 	for {
-		if c.ready.len() > 0 {
-			f = c.ready.pop()
+		if c.runnable() {
+			f = c.take()
 			if c.stopping && !c.inTime(f.lane, time.Now()) {
 				c.giveUp(f)
 				waited = true
@@ -100,7 +100,7 @@ func (c *Consumer) next(last *flight, o outcome, woken bool) (f *flight, waited 
 				l.flushSettled()
 			}
 			c.mu.Lock()
-			if c.ready.len() > 0 {
+			if c.runnable() {
 				continue
 			}
 		}
@@ -121,6 +121,9 @@ func (c *Consumer) next(last *flight, o outcome, woken bool) (f *flight, waited 
 // its group. c.mu is held, but not meanwhile.
 func (c *Consumer) giveUp(f *flight) {
 	c.give(f.lane, 1)
+	if f.alone {
+		c.leftAlone(f, time.Now())
+	}
 	back := append([]*flight{f}, c.groupDone(f, groupFails, 0)...)
 	c.changed()
 	if !c.hurried {
@@ -180,6 +183,9 @@ func (c *Consumer) leave(f *flight, o outcome) []*flight {
 		c.unlink(f)
 	}
 	back := c.groupDone(f, o.group, o.delay)
+	if f.alone {
+		c.leftAlone(f, time.Now())
+	}
 	c.grant()
 	c.changed()
 	return back
@@ -199,6 +205,9 @@ func (c *Consumer) run(f *flight, now time.Time) outcome {
 		c.tellStarted(f)
 	}
 	f.probe.started()
+	if f.alone {
+		c.tellAlone(f, now)
+	}
 	return c.handled(f, c.call(f))
 }
 

@@ -57,6 +57,9 @@ func work(queue string) (err error) {
 	if err != nil {
 		return err
 	}
+	if os.Getenv(envKilled) != "" {
+		return killed(ctx, source)
+	}
 	store, err := open.URL(ctx, os.Getenv(envStore))
 	if err != nil {
 		return errors.Join(err, source.Close())
