@@ -69,27 +69,15 @@ func (c *Consumer) callHook(f *flight, h func(time.Time), deadline time.Time) {
 		"message", f.msg.ID, "panic", invoke.Text(err), "stack", stackOf(err))
 }
 
-// fault is a failure of the handler's own code that comes as an error: a panic
-// that a batch handler or a middleware has caught.
-type fault interface {
-	error
-	// FirstReport is true for the first caller, who logs the fault.
-	FirstReport() bool
-}
-
 // reportFault logs and counts a fault in err that was not logged yet.
 func (c *Consumer) reportFault(f *flight, err error) {
-	found, ok := invoke.As[fault](err)
+	text, stack, ok := invoke.Unreported(err)
 	if !ok {
-		return
-	}
-	first := false
-	if invoke.DoApart(func() { first = found.FirstReport() }) != nil || !first {
 		return
 	}
 	c.counts.panics.Add(1)
 	c.log.Error("handler panicked: the message is retried", "queue", f.lane.caps.Queue,
-		"message", f.msg.ID, "attempt", f.msg.Attempt, "panic", invoke.Text(found), "stack", stackOf(found))
+		"message", f.msg.ID, "attempt", f.msg.Attempt, "panic", text, "stack", stack)
 }
 
 // stackOf returns the stack of a panic, "" of any other error.

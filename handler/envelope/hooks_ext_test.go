@@ -138,3 +138,16 @@ func (o onlyCertificates) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	return o.rest.RoundTrip(r)
 }
+
+// The panic of a batch handler is logged with its stack.
+func TestTheFaultOfABatchHandlerIsLogged(t *testing.T) {
+	a := newAmazon(t)
+	b, err := handler.Batch(handler.BatchHandlerFunc(func(context.Context, []*handler.Message) []error { panic("boom") }),
+		&handler.BatchConfig{MaxCount: 1})
+	require.NoError(t, err)
+	var logs bytes.Buffer
+	e := a.endpoint(b, func(c *envelope.SNSEndpointConfig) { c.Logger = slog.New(slog.NewTextHandler(&logs, nil)) })
+	require.Equal(t, http.StatusServiceUnavailable, post(t, e, a.sign(a.document("Notification"))))
+	require.Equal(t, 1, bytes.Count(logs.Bytes(), []byte("handler panicked")))
+	require.Contains(t, logs.String(), "TestTheFaultOfABatchHandlerIsLogged", "its stack")
+}

@@ -1,6 +1,7 @@
 package pubsubpush_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -127,5 +128,25 @@ func TestUserCodeThatFails(t *testing.T) {
 				require.Zero(t, e.Stats().Running)
 			})
 		}
+	}
+}
+
+// The panic of a batch handler is logged with its stack and counted.
+func TestTheFaultOfABatchHandlerIsLogged(t *testing.T) {
+	for name, value := range map[string]any{"text": "boom", "typed nil": (*typedNil)(nil)} {
+		t.Run(name, func(t *testing.T) {
+			b, err := handler.Batch(handler.BatchHandlerFunc(func(context.Context, []*handler.Message) []error { panic(value) }),
+				&handler.BatchConfig{MaxCount: 1})
+			require.NoError(t, err)
+			var logs bytes.Buffer
+			e, err := pubsubpush.New(b, &pubsubpush.Config{Insecure: true, Logger: slog.New(slog.NewTextHandler(&logs, nil))})
+			require.NoError(t, err)
+			w := httptest.NewRecorder()
+			e.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(wrapped("projects/test-project/subscriptions/orders", 1))))
+			require.Equal(t, http.StatusInternalServerError, w.Code)
+			require.EqualValues(t, 1, e.Stats().Panics)
+			require.Equal(t, 1, strings.Count(logs.String(), "handler panicked"))
+			require.Contains(t, logs.String(), "TestTheFaultOfABatchHandlerIsLogged", "its stack")
+		})
 	}
 }

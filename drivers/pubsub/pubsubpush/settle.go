@@ -47,13 +47,28 @@ func (e *Endpoint) call(ctx context.Context, m *handler.Message, o *handler.Orig
 		err := invoke.ErrGoexit
 		defer func() { done <- err }()
 		var p *handler.PanicError
-		if p, err = invoke.Call(ctx, e.handler, m); p != nil {
-			e.counts.panics.Add(1)
-			e.cfg.Logger.ErrorContext(ctx, "handler panicked: the message is retried", "queue", o.Queue,
-				"message", m.ID, "attempt", m.Attempt, "panic", p.Value, "stack", string(p.Stack))
-		}
+		p, err = invoke.Call(ctx, e.handler, m)
+		e.reportFault(ctx, m, o, p, err)
 	}()
 	return <-done
+}
+
+// reportFault logs and counts a handler's panic: p, or one in err that a batch
+// handler or a middleware has caught and nobody has logged.
+func (e *Endpoint) reportFault(ctx context.Context, m *handler.Message, o *handler.Origin, p *handler.PanicError, err error) {
+	var text, stack string
+	if p != nil {
+		p.FirstReport()
+		text, stack = invoke.Show(p.Value), string(p.Stack)
+	} else {
+		var ok bool
+		if text, stack, ok = invoke.Unreported(err); !ok {
+			return
+		}
+	}
+	e.counts.panics.Add(1)
+	e.cfg.Logger.ErrorContext(ctx, "handler panicked: the message is retried", "queue", o.Queue,
+		"message", m.ID, "attempt", m.Attempt, "panic", text, "stack", stack)
 }
 
 // settle carries a verdict out.

@@ -1,11 +1,13 @@
 package sqslambda_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -99,5 +101,28 @@ func TestUserCodeThatFails(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// The panic of a batch handler, which all messages of its batch share, is logged
+// with its stack and counted once. A value that can't be printed is no trouble.
+func TestTheFaultOfABatchHandlerIsLogged(t *testing.T) {
+	for name, value := range map[string]any{"text": "boom", "typed nil": (*typedNil)(nil)} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, rigOptions{})
+			r.send(message("1", ""), message("2", ""), message("3", ""))
+			b, err := handler.Batch(handler.BatchHandlerFunc(func(context.Context, []*handler.Message) []error { panic(value) }),
+				&handler.BatchConfig{MaxCount: 3})
+			require.NoError(t, err)
+			var logs bytes.Buffer
+			fn := r.function(b.Handle, &sqslambda.Config{Logger: slog.New(slog.NewTextHandler(&logs, nil))})
+			e := r.event()
+			response, err := fn.Handle(t.Context(), e)
+			require.NoError(t, err)
+			require.Len(t, failed(t, e, response), 3)
+			require.EqualValues(t, 1, fn.Stats().Panics)
+			require.Equal(t, 1, strings.Count(logs.String(), "handler panicked"))
+			require.Contains(t, logs.String(), "TestTheFaultOfABatchHandlerIsLogged", "its stack")
+		})
 	}
 }

@@ -219,11 +219,7 @@ func (i *invocation) handled(it *item, m *handler.Message, began time.Time, p *h
 	f := i.f
 	now := time.Now()
 	v := verdict.Of(err, it.attempt, f.caps.MaxAttempts, f.caps.DeadLetter)
-	if p != nil {
-		f.counts.panics.Add(1)
-		f.log.Error("handler panicked: the message is retried", "queue", f.caps.Queue, "message", it.id, "attempt", it.attempt,
-			"panic", p.Value, "stack", string(p.Stack))
-	}
+	f.reportFault(it, p, err)
 	to := returned
 	if v.Action == handler.Retry && v.Postponed {
 		to = postponed
@@ -239,6 +235,24 @@ func (i *invocation) handled(it *item, m *handler.Message, began time.Time, p *h
 	}
 	*m = it.received
 	return i.decide(it, v, now), true
+}
+
+// reportFault logs and counts a handler's panic: p, or one in err that a batch
+// handler or a middleware has caught and nobody has logged.
+func (f *Function) reportFault(it *item, p *handler.PanicError, err error) {
+	var text, stack string
+	if p != nil {
+		p.FirstReport()
+		text, stack = invoke.Show(p.Value), string(p.Stack)
+	} else {
+		var ok bool
+		if text, stack, ok = invoke.Unreported(err); !ok {
+			return
+		}
+	}
+	f.counts.panics.Add(1)
+	f.log.Error("handler panicked: the message is retried", "queue", f.caps.Queue, "message", it.id, "attempt", it.attempt,
+		"panic", text, "stack", stack)
 }
 
 // abandon leaves the handlers that have not returned to themselves.

@@ -1,0 +1,29 @@
+package invoke
+
+import "github.com/sluice-go/sluice/handler"
+
+// fault is a failure of the handler's own code that comes as an error: a panic
+// that a batch handler or a middleware has caught.
+type fault interface {
+	error
+	// FirstReport is true for the first caller, who logs the fault.
+	FirstReport() bool
+}
+
+// Unreported finds a fault of the handler's own code in err, such as the panic of a
+// batch handler, which all messages of the batch share. It returns its text and, of
+// a panic, its stack; ok is true for the first caller only, who reports it.
+func Unreported(err error) (text, stack string, ok bool) {
+	found, is := As[fault](err)
+	if !is {
+		return "", "", false
+	}
+	first := false
+	if DoApart(func() { first = found.FirstReport() }) != nil || !first {
+		return "", "", false
+	}
+	if p, is := As[*handler.PanicError](found); is {
+		stack = string(p.Stack)
+	}
+	return Text(found), stack, true
+}
