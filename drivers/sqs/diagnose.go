@@ -245,6 +245,9 @@ func (d *diagnosis) letters(ctx context.Context, dlq *queue, attributes map[stri
 	d.add(findLetters, drivers.Major, fmt.Sprintf("%d dead letters in %s", total, dlq.name),
 		"each is a job that was not done", "sluice peek "+d.shown+" --dead, then: sluice redrive "+d.shown)
 
+	if attributes[attrRedrive] != "" {
+		return nil // it has a dead-letter queue itself: to look could move letters there
+	}
 	dead := &Source{queue: dlq, release: func() {}}
 	sample, err := dead.Peek(ctx, sampledLetters, false)
 	if err != nil {

@@ -21,7 +21,7 @@ const defaultBodyLimit = 256
 
 func (a *app) peekCommand() *cobra.Command {
 	var (
-		dead         bool
+		dead, spend  bool
 		number, body int
 		claim        string
 	)
@@ -33,8 +33,12 @@ attributes and the beginning of the body, and gives them back at once. Of a dead
 letter it shows the reason first.
 
 SQS and Pub/Sub have no way to look at a message without receiving it: there,
-peeking counts as a delivery attempt, and is the first one of a new message. The
-embedded queue is only read: there a new message has had 0 attempts.`,
+peeking counts as a delivery attempt, and is the first one of a new message. A
+message that has used up the attempts of its queue goes to the dead-letter queue
+when it is received once more, by a look too, and nobody can tell before. So peek
+refuses queues that allow three attempts or fewer, unless --spend-attempts is given,
+and warns on the others. The embedded queue is only read: there a new message has
+had 0 attempts.`,
 		Example: `  sluice peek orders
   sluice peek orders --dead -n 100 -o json`,
 		Args:              a.queueArgs(1),
@@ -46,11 +50,12 @@ embedded queue is only read: there a new message has had 0 attempts.`,
 			if body < 0 {
 				return usage("peek: --body-limit %d is below zero", body)
 			}
-			return a.peek(cmd.Context(), args[0], number, dead, body, claim)
+			return a.peek(cmd.Context(), args[0], number, dead, spend, body, claim)
 		},
 	}
 	f := c.Flags()
 	f.BoolVar(&dead, "dead", false, "show the dead letters")
+	f.BoolVar(&spend, "spend-attempts", false, "look at a queue with few attempts, though it may dead-letter messages")
 	f.IntVarP(&number, "number", "n", 10, "show at most `N` messages")
 	f.IntVar(&body, "body-limit", defaultBodyLimit, "show at most `BYTES` of each body; 0 shows all")
 	claimVar(f, &claim, "show large bodies that are")
@@ -107,7 +112,33 @@ func newPeeked(m *handler.Message, counted bool, limit int) peeked {
 	return p
 }
 
-func (a *app) peek(ctx context.Context, queue string, number int, dead bool, limit int, claim string) (err error) {
+// fewAttempts is the most attempts of a queue at which a look needs a flag: so few
+// that a message is likely at its last when someone wants to look at it.
+const fewAttempts = 3
+
+// attemptsOf is how many attempts the queue that is looked at allows, 0 if it has no
+// limit, or if looking spends none.
+func attemptsOf(ctx context.Context, source drivers.Source, dead bool) int {
+	c := source.Capabilities()
+	if dead {
+		d, ok := source.(drivers.DeadLetters)
+		if !ok {
+			return 0
+		}
+		letters, err := d.OpenDeadLetters(ctx)
+		if err != nil {
+			return 0 // the look says why
+		}
+		c = letters.Capabilities()
+		_ = letters.Close()
+	}
+	if c.FreeRelease { // an embedded queue is only read
+		return 0
+	}
+	return c.MaxAttempts
+}
+
+func (a *app) peek(ctx context.Context, queue string, number int, dead, spend bool, limit int, claim string) (err error) {
 	large, err := newClaims(ctx, "peek", claim)
 	if err != nil {
 		return err
@@ -122,9 +153,22 @@ func (a *app) peek(ctx context.Context, queue string, number int, dead bool, lim
 	if err != nil {
 		return err
 	}
+	attempts := attemptsOf(ctx, source, dead)
+	switch {
+	case attempts > 0 && attempts <= fewAttempts && !spend:
+		return usage("peek: %s allows %d attempts, of which looking spends one, and a message that has used them up is dead-lettered when it is looked at: give --spend-attempts to look all the same",
+			queue, attempts)
+	case attempts > 0:
+		a.log.Warn("looking spends an attempt of each message, and dead-letters one that has used them up", "queue", queue, "attempts", attempts)
+	}
 	ms, err := inspector.Peek(ctx, number, dead)
 	if err != nil {
 		return err
+	}
+	for _, m := range ms {
+		if attempts > 0 && m.Attempt >= attempts {
+			a.log.Warn("its attempts are used up: the next receive dead-letters it", "queue", queue, "message", m.ID, "attempt", m.Attempt, "attempts", attempts)
+		}
 	}
 	for i, m := range ms {
 		m, err := large.whole(ctx, m)
