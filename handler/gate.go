@@ -65,8 +65,9 @@ const (
 	EventExtended
 	// EventLeaseLost: the lease on Message was lost while its handler ran.
 	EventLeaseLost
-	// EventLateVerdict: a handler returned a verdict after its lease was lost;
-	// it was not carried out.
+	// EventLateVerdict: a handler returned a verdict after its lease was lost, or
+	// the provider had not taken it when the lease ended. It was not carried out,
+	// as far as is known.
 	EventLateVerdict
 	// EventReleased: Message was given back unhandled.
 	EventReleased

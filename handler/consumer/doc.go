@@ -158,9 +158,10 @@
 // lease runs down: on Linux the consumer asks for how long, before it sends or
 // judges anything, and shortens all leases by it. Other systems have no such
 // clock, and a verdict may be late there by as long as the machine slept. No
-// request for a message is on its way after its lease has ended: until then it
-// may be cut off, and then its verdict is late ([handler.EventLateVerdict]) or
-// not taken ([Stats.Unsettled]).
+// request for a message is on its way after its lease has ended: it is cut off
+// then, and its verdict is late ([handler.EventLateVerdict]), as is one that had
+// not been sent yet. A verdict that the provider refuses, or does not take while
+// the lease leaves time for another try, is [Stats.Unsettled].
 //
 // # User code
 //

@@ -334,7 +334,8 @@ func (l *lane) settled(f *flight, now time.Time, err error, refused bool) bool {
 	again := code.Retryable() || refused || v.action == handler.DeadLetter && code != drivers.Closed
 	v.tries++
 	wait := backoffDelay(v.tries, 100*time.Millisecond, 5*time.Second)
-	inTime := f.remaining(now) > wait
+	left := f.remaining(now)
+	inTime := left > wait
 	if again && inTime && c.ops.Err() == nil {
 		f.mu.Lock()
 		f.verdict.again = true
@@ -344,6 +345,11 @@ func (l *lane) settled(f *flight, now time.Time, err error, refused bool) bool {
 	}
 	if v.released && !inTime {
 		return l.close(f, false) // the end of the lease releases it
+	}
+	if again && left <= 0 {
+		// It was cut off at the end of its lease, carried out or not.
+		c.late(f, v.action, err)
+		return l.close(f, false)
 	}
 	c.counts.failed.Add(1)
 	c.log.Error("verdict could not be carried out: the message is delivered again when its lease ends",

@@ -15,8 +15,9 @@ type Stats struct {
 	// postponements, after which a message is handled again here or given back.
 	Received, Acked, Retried, DeadLettered, Discarded, Released, Postponed uint64
 	// LeasesLost counts leases that ended before their handler; Late the
-	// verdicts that came after; Unsettled the verdicts that the provider did not
-	// take in time.
+	// verdicts that came after, or that the provider had not taken when their
+	// lease ended; Unsettled the verdicts that the provider refused or did not
+	// take otherwise. No verdict is in two of them.
 	LeasesLost, Late, Unsettled uint64
 	// Extended counts extensions of leases; Panics the handlers, and functions
 	// given to OnExtend, that panicked, a batch handler's panic once;
