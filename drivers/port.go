@@ -201,4 +201,11 @@ type Capabilities struct {
 	// is reported as LeaseLost. A standard SQS queue accepts a delete by a
 	// stale receipt in silence.
 	StaleReceiptFails bool
+	// StaleReceiptActs is true where a retry or an extension by the receipt of an
+	// earlier delivery changes the lease of the message's present one, as on a
+	// standard SQS queue. The runtime then doesn't repeat a retry whose answer was
+	// lost once its delay, counted from when it was sent, is over: the message may
+	// be another worker's by then. If the retry was not carried out, the message
+	// is delivered again when its lease ends.
+	StaleReceiptActs bool
 }

@@ -118,7 +118,7 @@ func (q *queue) giveBack(ctx context.Context, op string, ms []types.Message) {
 	for i := range which {
 		which[i] = i
 	}
-	q.change(context.WithoutCancel(ctx), op, which, func(i int) *string { return ms[i].ReceiptHandle }, func(int) int32 { return 0 }, make([]error, len(ms)))
+	q.change(context.WithoutCancel(ctx), op, which, func(i int) *string { return ms[i].ReceiptHandle }, func(int) int32 { return 0 }, make([]error, len(ms)), q.unrepeated()...)
 }
 
 // Purge removes all messages, those in flight too. It takes SQS up to a minute;

@@ -63,7 +63,7 @@ func (s *Source) settleKind(ctx context.Context, op string, kind int, which []in
 	case deletes:
 		s.delete(ctx, op, which, receipt, errs)
 	case changes:
-		s.change(ctx, op, which, receipt, func(i int) int32 { return seconds(ss[i].Delay) }, errs)
+		s.change(ctx, op, which, receipt, func(i int) int32 { return seconds(ss[i].Delay) }, errs, s.unrepeated()...)
 	case letters:
 		s.reject(ctx, op, which, ss, errs)
 	}
@@ -138,14 +138,25 @@ func (q *queue) delete(ctx context.Context, op string, which []int, receipt func
 	})
 }
 
+// unrepeated has the SDK try a change of visibility once where a stale receipt
+// acts: the message may have another holder by the second try. The runtime knows
+// for how long it has none.
+func (q *queue) unrepeated() []func(*awssqs.Options) {
+	if q.fifo {
+		return nil
+	}
+	return []func(*awssqs.Options){once}
+}
+
 // change sets the visibility timeouts of the receipts of which.
-func (q *queue) change(ctx context.Context, op string, which []int, receipt func(int) *string, timeout func(int) int32, errs []error) {
+func (q *queue) change(ctx context.Context, op string, which []int, receipt func(int) *string, timeout func(int) int32, errs []error,
+	options ...func(*awssqs.Options)) {
 	q.batches(ctx, op, which, errs, func(ctx context.Context, part []int) ([]types.BatchResultErrorEntry, error) {
 		entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(part))
 		for n, i := range part {
 			entries[n] = types.ChangeMessageVisibilityBatchRequestEntry{Id: entryID(n), ReceiptHandle: receipt(i), VisibilityTimeout: timeout(i)}
 		}
-		out, err := q.api.ChangeMessageVisibilityBatch(ctx, &awssqs.ChangeMessageVisibilityBatchInput{QueueUrl: &q.url, Entries: entries})
+		out, err := q.api.ChangeMessageVisibilityBatch(ctx, &awssqs.ChangeMessageVisibilityBatchInput{QueueUrl: &q.url, Entries: entries}, options...)
 		if err != nil {
 			return nil, err
 		}

@@ -220,6 +220,20 @@ func (f *flight) remaining(now time.Time) time.Duration {
 	return f.deadline.Sub(now)
 }
 
+// shorten has the lease end at a given time, if it would later, and returns what is
+// left of it.
+func (f *flight) shorten(at, now time.Time) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.leased() {
+		return endless
+	}
+	if at.Before(f.deadline) {
+		f.deadline = at
+	}
+	return f.deadline.Sub(now)
+}
+
 // over reports whether the lease has ended. f.mu is held.
 func (f *flight) over(now time.Time) bool {
 	return f.revoked || f.leased() && !now.Before(f.deadline)

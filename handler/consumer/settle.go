@@ -270,6 +270,7 @@ func (l *lane) settle(fs []*flight, left time.Duration) {
 			Released: v.released, Failure: v.failure,
 		}
 	}
+	sent := time.Now()
 	ctx, cancel := context.WithTimeout(l.c.ops, min(l.settleTimeout(), left))
 	var errs []error
 	if ctx.Err() == nil {
@@ -282,7 +283,7 @@ func (l *lane) settle(fs []*flight, left time.Duration) {
 	refused := l.noteSettled(fs[0].verdict.action, errs, len(ss), now)
 	ended := fs[:0]
 	for i, f := range fs {
-		if l.settled(f, now, itemError(errs, i, len(ss)), refused) {
+		if l.settled(f, sent, now, itemError(errs, i, len(ss)), refused) {
 			ended = append(ended, f)
 		}
 	}
@@ -301,9 +302,9 @@ func (l *lane) overErrors(n int) []error {
 
 var errOver = errors.New("the consumer has ended")
 
-// settled takes the answer to one settlement. It reports whether the flight has
-// ended; otherwise it is tried again.
-func (l *lane) settled(f *flight, now time.Time, err error, refused bool) bool {
+// settled takes the answer to one settlement that was sent at the given time. It
+// reports whether the flight has ended; otherwise it is tried again.
+func (l *lane) settled(f *flight, sent, now time.Time, err error, refused bool) bool {
 	c, v := l.c, &f.verdict
 	if err == nil {
 		c.counts.settled(v)
@@ -335,6 +336,12 @@ func (l *lane) settled(f *flight, now time.Time, err error, refused bool) bool {
 	v.tries++
 	wait := backoffDelay(v.tries, 100*time.Millisecond, 5*time.Second)
 	left := f.remaining(now)
+	ended := left <= 0
+	if l.caps.StaleReceiptActs && v.action == handler.Retry && code != drivers.Throttled && !refusal(code) {
+		// It may have been carried out. From the end of its delay on, another
+		// worker may have the message, whose lease a repetition would change.
+		left = f.shorten(sent.Add(v.delay), now)
+	}
 	inTime := left > wait
 	if again && inTime && c.ops.Err() == nil {
 		f.mu.Lock()
@@ -346,7 +353,7 @@ func (l *lane) settled(f *flight, now time.Time, err error, refused bool) bool {
 	if v.released && !inTime {
 		return l.close(f, false) // the end of the lease releases it
 	}
-	if again && left <= 0 {
+	if again && ended {
 		// It was cut off at the end of its lease, carried out or not.
 		c.late(f, v.action, err)
 		return l.close(f, false)

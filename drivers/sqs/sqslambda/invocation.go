@@ -301,6 +301,9 @@ func (it *item) released() bool {
 	return state == skipped || state == postponed
 }
 
+// comesBack is when a retried message is visible again, at the earliest.
+func (it *item) comesBack() time.Time { return it.decided.Add(it.settlement.Delay) }
+
 // release has a message and all later ones of its group given back unhandled. Where delayed is true they are visible again after delay, and
 // otherwise when their visibility timeout ends.
 func (i *invocation) release(it *item, delayed bool, delay time.Duration) {

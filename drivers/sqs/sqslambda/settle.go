@@ -1,6 +1,7 @@
 package sqslambda
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"sync"
@@ -94,7 +95,9 @@ func (s *settler) settle(todo []*item) {
 			// It counts from the verdict; meanwhile it waited here.
 			ss[n].Delay = max(it.settlement.Delay-time.Since(it.decided), 0)
 		}
-		errs := s.f.source.Settle(s.ops, ss)
+		ctx, cancel := s.bounded(todo, try)
+		errs := s.f.source.Settle(ctx, ss)
+		cancel()
 		again := todo[:0]
 		for n, it := range todo {
 			var err error
@@ -104,7 +107,7 @@ func (s *settler) settle(todo []*item) {
 			switch {
 			case err == nil:
 				s.settled(it)
-			case try < settleTries && s.ops.Err() == nil && drivers.CodeOf(err).Retryable():
+			case try < settleTries && s.ops.Err() == nil && drivers.CodeOf(err).Retryable() && s.repeatable(it, err):
 				again = append(again, it)
 			default:
 				s.unsettled(it, err)
@@ -112,6 +115,34 @@ func (s *settler) settle(todo []*item) {
 		}
 		todo = again
 	}
+}
+
+// repeatable reports whether a settlement that failed may be asked for again. A
+// retry may have been carried out: from the end of its delay on, another worker may
+// have the message, whose lease the old receipt would change.
+func (s *settler) repeatable(it *item, err error) bool {
+	return !s.acts(it) || drivers.CodeOf(err) == drivers.Throttled || time.Until(it.comesBack()) > time.Second
+}
+
+// acts is true for a settlement that changes a later delivery's lease too.
+func (s *settler) acts(it *item) bool {
+	return s.f.caps.StaleReceiptActs && it.settlement.Action == handler.Retry
+}
+
+// bounded ends a repeated request before a message that it is for comes back.
+func (s *settler) bounded(todo []*item, try int) (context.Context, context.CancelFunc) {
+	if try > 1 {
+		var end time.Time
+		for _, it := range todo {
+			if at := it.comesBack(); s.acts(it) && (end.IsZero() || at.Before(end)) {
+				end = at
+			}
+		}
+		if !end.IsZero() {
+			return context.WithDeadline(s.ops, end)
+		}
+	}
+	return context.WithCancel(s.ops)
 }
 
 // pause waits, with jitter, and reports whether there is time left.

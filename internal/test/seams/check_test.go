@@ -72,10 +72,9 @@ func copies(a, b *run) bool {
 
 // stolen is true for a message of which a lease was ended behind its holder's back.
 // On a standard SQS queue that holder changes the next one's lease by its old
-// receipt until it learns of it. So does one that gave a message back, did not get
-// the answer, and gives it back again.
+// receipt until it learns of it.
 func (m *message) stolen() bool {
-	return slices.ContainsFunc(m.deliveries, func(d *delivery) bool { return d.stolen || d.unsure })
+	return slices.ContainsFunc(m.deliveries, func(d *delivery) bool { return d.stolen })
 }
 
 func stolen(r *run) bool { return r.delivery != nil && r.delivery.stolen }

@@ -205,13 +205,6 @@ func (x *wire) Settle(ctx context.Context, ss []drivers.Settlement) []error {
 	}
 	if _, err := w.back(ctx, opSettle, dead); err != nil {
 		x.trouble(receiptsOf(ss), "the answer to its settlement was lost: %v", err)
-		w.mu.Lock()
-		for _, s := range good {
-			if d := w.byReceipt[s.Receipt]; d != nil && s.Action == handler.Retry {
-				d.unsure = true
-			}
-		}
-		w.mu.Unlock()
 		return repeat(errs, err)
 	}
 	return orNil(errs)

@@ -117,8 +117,6 @@ type delivery struct {
 	released   bool // it was given back
 	releasedAt time.Time
 	draining   bool // and that while the worker was being stopped
-	// unsure is true where it was given back, and the answer was lost.
-	unsure bool
 	// refused is when the consumer knew that the lease is lost.
 	refused time.Time
 	stolen  bool
