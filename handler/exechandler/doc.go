@@ -56,6 +56,10 @@
 // tracestate. A line is as long as its message, which can be megabytes. More
 // members can come to be: ignore those that you do not know.
 //
+// What a library prints to standard output in between is logged, if it does not begin
+// with "{", and an answer that names its message counts all the same: behind such a text
+// on its line, or within a second after it (30 seconds for a worker's first message).
+//
 // The members of an answer are:
 //
 //	verdict   "ack", "retry", "reject" or "discard"

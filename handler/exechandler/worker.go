@@ -2,6 +2,7 @@ package exechandler
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -40,6 +41,7 @@ type worker struct {
 	stdin   *os.File
 	stderr  *workerLog
 	handled int
+	noisy   bool // it was told that it writes what is no answer
 
 	lines chan line     // closed at the end of standard output
 	ended chan struct{} // closed when the process has ended
@@ -176,6 +178,10 @@ func readLine(r *bufio.Reader) (line, error) {
 func (w *worker) idle() (fault bool, err error) {
 	select {
 	case l, ok := <-w.lines:
+		if ok && l.noise() {
+			w.tellNoise(l)
+			return w.idle()
+		}
 		state := w.state()
 		if ok {
 			return true, fmt.Errorf("it wrote to standard output while it had no message: %.80q", l.text)
@@ -227,6 +233,11 @@ func (w *worker) handle(ctx context.Context, m *handler.Message, text []byte) (a
 		return false, false, w.lost(ctx)
 	}
 	a, err := w.understand(l, m)
+	if err != nil && l.noise() {
+		if better, ok := w.pastNoise(l, m); ok {
+			a, err = better, nil
+		}
+	}
 	if err == nil {
 		t := time.NewTimer(answeredEarly)
 		defer t.Stop()
@@ -260,6 +271,76 @@ func (w *worker) understand(l line, m *handler.Message) (answer, error) {
 		return answer{}, fmt.Errorf("it is about the message %.80q", a.id)
 	}
 	return a, nil
+}
+
+// What a library prints to standard output stands between a worker and its answers. A
+// line that does not begin as an answer does is noise. It can't become a verdict, so it
+// is logged, and the answer is looked for behind it, on the line or on those that follow
+// within noisePatience; while a worker starts, within startPatience. Such an answer must
+// name the message.
+const (
+	noisePatience = time.Second
+	startPatience = 30 * time.Second
+	// maxBraces is at how many places of a line an answer is looked for.
+	maxBraces = 64
+)
+
+// noise reports whether a line is no answer, not even a wrong one.
+func (l line) noise() bool {
+	return !l.long && !bytes.HasPrefix(bytes.TrimSpace(l.text), []byte("{"))
+}
+
+// pastNoise looks for the answer to m behind a line of noise.
+func (w *worker) pastNoise(l line, m *handler.Message) (a answer, ok bool) {
+	patience := noisePatience
+	if w.handled == 1 {
+		patience = startPatience
+	}
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	for l.noise() {
+		w.tellNoise(l)
+		if a, ok := answerBehind(l.text, m.ID); ok {
+			return a, true
+		}
+		select {
+		case next, got := <-w.lines:
+			if !got {
+				return answer{}, false
+			}
+			l = next
+		case <-t.C:
+			return answer{}, false
+		}
+	}
+	a, err := w.understand(l, m)
+	return a, err == nil && a.id != ""
+}
+
+// answerBehind finds an answer that ends a line which begins with something else.
+func answerBehind(text []byte, id string) (answer, bool) {
+	from := 0
+	for range maxBraces {
+		i := bytes.IndexByte(text[from:], '{')
+		if i < 0 {
+			break
+		}
+		from += i
+		if a, err := parseAnswer(text[from:]); err == nil && a.id != "" && a.id == id {
+			return a, true
+		}
+		from++
+	}
+	return answer{}, false
+}
+
+// tellNoise logs, once a worker, that it writes what is no answer.
+func (w *worker) tellNoise(l line) {
+	if w.noisy {
+		return
+	}
+	w.noisy = true
+	w.log.Warn("the worker writes to its standard output what is no answer: write it to standard error", "line", fmt.Sprintf("%.80q", l.text))
 }
 
 // lost is the error of a message whose worker ended.
