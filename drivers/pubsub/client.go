@@ -85,11 +85,7 @@ func dial(ctx context.Context, on name, endpoint string, opts []option.ClientOpt
 	c := &clients{options: opts}
 	if host := emulatorHost(); host != "" {
 		c.emulated = true
-		conn, err := grpc.NewClient("passthrough:///"+host,
-			grpc.WithTransportCredentials(insecure.NewCredentials()),
-			grpc.WithNoProxy(),
-			grpc.WithKeepaliveParams(keepAlive),
-			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32)))
+		conn, err := toEmulator(host)
 		if err != nil {
 			return nil, invalid(on, "open", err)
 		}
@@ -112,6 +108,16 @@ func dial(ctx context.Context, on name, endpoint string, opts []option.ClientOpt
 	c.conn = c.connection()
 	c.users.Store(1)
 	return c, nil
+}
+
+// toEmulator connects to an emulator, with further options after the driver's.
+func toEmulator(host string, more ...grpc.DialOption) (*grpc.ClientConn, error) {
+	return grpc.NewClient("passthrough:///"+host, append([]grpc.DialOption{
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithNoProxy(),
+		grpc.WithKeepaliveParams(keepAlive),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32)),
+	}, more...)...)
 }
 
 // borrow wraps the caller's own clients.

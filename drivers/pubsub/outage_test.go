@@ -2,12 +2,9 @@ package pubsub_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -213,118 +210,4 @@ func TestALostAnswerKeepsTheOrder(t *testing.T) {
 	require.Len(t, again, 4)
 	send(t, sink, again...)
 	require.Equal(t, []string{"0", "1", "2", "3", "2", "3", "4", "5"}, published)
-}
-
-// A connection that dies in silence, behind something that goes on acknowledging
-// its bytes, looks like an idle queue to who only waits. It is an outage within
-// one poll, and replaced within a minute.
-func TestADeadConnectionIsFoundOutWithinAMinute(t *testing.T) {
-	server, err := pubsubfake.Start("")
-	require.NoError(t, err)
-	proxy := newSwallower(t, server.Addr())
-	q := pubsubfake.Queue{Project: project, ID: "dead"}
-	require.NoError(t, server.Create(t.Context(), q))
-	was := os.Getenv("PUBSUB_EMULATOR_HOST")
-	require.NoError(t, os.Setenv("PUBSUB_EMULATOR_HOST", proxy.addr())) //nolint:usetesting // t.Setenv and t.Parallel exclude each other
-	s := openSource(t, q, "")
-	require.NoError(t, os.Setenv("PUBSUB_EMULATOR_HOST", was)) //nolint:usetesting // as above
-	t.Cleanup(func() { require.NoError(t, server.Close()) })
-	t.Parallel()
-
-	_, err = s.Receive(t.Context(), 1, time.Second)
-	require.NoError(t, err)
-	proxy.swallow()
-	died := time.Now()
-	_, err = server.Fake().GServer.Publish(t.Context(), &pubsubpb.PublishRequest{Topic: q.Topic(), Messages: []*pubsubpb.PubsubMessage{{Data: []byte("x")}}})
-	require.NoError(t, err)
-	_, err = s.Receive(t.Context(), 1, 2*time.Second)
-	require.ErrorIs(t, err, drivers.ErrTransient, "silence passes for an idle queue")
-	for {
-		ds, err := s.Receive(t.Context(), 1, drivers.MaxWait)
-		require.Less(t, time.Since(died), time.Minute, "the dead connection is still asked: %v", err)
-		if err == nil && len(ds) == 1 {
-			break
-		}
-	}
-}
-
-// A swallower passes on what is sent to a server, until it is told to swallow it:
-// then the connections that are open stay open, and nothing comes of them. New ones
-// work.
-type swallower struct {
-	l  net.Listener
-	to string
-
-	mu    sync.Mutex
-	links []*link
-}
-
-type link struct {
-	ends [2]net.Conn
-	dead atomic.Bool
-}
-
-func newSwallower(t *testing.T, to string) *swallower {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	p := &swallower{l: l, to: to}
-	go p.serve()
-	t.Cleanup(func() {
-		_ = l.Close()
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		for _, k := range p.links {
-			_, _ = k.ends[0].Close(), k.ends[1].Close()
-		}
-	})
-	return p
-}
-
-func (p *swallower) addr() string { return p.l.Addr().String() }
-
-func (p *swallower) serve() {
-	for {
-		in, err := p.l.Accept()
-		if err != nil {
-			return
-		}
-		out, err := net.Dial("tcp", p.to)
-		if err != nil {
-			_ = in.Close()
-			continue
-		}
-		k := &link{ends: [2]net.Conn{in, out}}
-		p.mu.Lock()
-		p.links = append(p.links, k)
-		p.mu.Unlock()
-		go k.pump(in, out)
-		go k.pump(out, in)
-	}
-}
-
-func (k *link) pump(from, to net.Conn) {
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buf)
-		if !k.dead.Load() {
-			if _, werr := to.Write(buf[:n]); werr != nil && err == nil {
-				err = werr
-			}
-		}
-		if err != nil {
-			if !k.dead.Load() || !errors.Is(err, io.EOF) {
-				_ = to.Close()
-			}
-			return
-		}
-	}
-}
-
-func (p *swallower) swallow() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, k := range p.links {
-		k.dead.Store(true)
-	}
 }
