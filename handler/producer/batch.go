@@ -3,6 +3,7 @@ package producer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -136,27 +137,61 @@ func (p *Producer) end(e *entry, err error) {
 // send sends a batch.
 func (p *Producer) send(batch []*entry) {
 	defer p.tasks.Done()
-	var errs []error
-	done := false
-	defer func() {
-		if !done {
-			errs = slices.Repeat([]error{invoke.ErrGoexit}, len(batch))
-			p.sent(batch, errs, noneAgain(len(batch)))
-		}
-	}()
 	errs, again := p.request(batch)
-	done = true
 	p.sent(batch, errs, again)
 }
 
-// request makes the request for a batch. again reports which failures may pass.
+// heed is what a request that heeds its context may take to return after the
+// context's end.
+const heed = time.Second
+
+// request makes the request for a batch. again reports which failures may pass. A
+// request that does not heed the end of its context is left behind: the hook and
+// the sink are the user's.
 func (p *Producer) request(batch []*entry) (errs []error, again []bool) {
+	ctx, cancel := context.WithTimeout(p.ctx, p.cfg.RequestTimeout)
+	defer cancel()
+	answers := make(chan answer, 1)
+	go func() {
+		var a answer
+		done := false
+		defer func() {
+			if !done { // it has ended its goroutine
+				a = answer{slices.Repeat([]error{invoke.ErrGoexit}, len(batch)), noneAgain(len(batch))}
+			}
+			answers <- a
+		}()
+		a.errs, a.again = p.ask(ctx, batch)
+		done = true
+	}()
+	select {
+	case a := <-answers:
+		return a.errs, a.again
+	case <-ctx.Done():
+	}
+	t := time.NewTimer(heed)
+	defer t.Stop()
+	select {
+	case a := <-answers:
+		return a.errs, a.again
+	case <-t.C:
+	}
+	p.cfg.log(slog.LevelError, "a request has not ended with its time: it is left behind", "queue", p.caps.Queue, "messages", len(batch))
+	return slices.Repeat([]error{fmt.Errorf("%w: the request has not ended in its time", ErrUnknown)}, len(batch)), noneAgain(len(batch))
+}
+
+// answer is what became of the messages of a request, and which failures may pass.
+type answer struct {
+	errs  []error
+	again []bool
+}
+
+// ask calls the hook, or the sink.
+func (p *Producer) ask(ctx context.Context, batch []*entry) (errs []error, again []bool) {
 	ms := make([]*handler.Message, len(batch))
 	for i, e := range batch {
 		ms[i] = &e.msg
 	}
-	ctx, cancel := context.WithTimeout(p.ctx, p.cfg.RequestTimeout)
-	defer cancel()
 	answered := false // by the sink; errs is its answer
 	sink := func(ctx context.Context, ms []*handler.Message) []error {
 		got := p.sink.Send(ctx, ms)

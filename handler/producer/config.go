@@ -49,7 +49,9 @@ type Config struct {
 	// that, a message whose answer was lost can be there twice.
 	RetryFor time.Duration
 
-	// RequestTimeout bounds one request. Zero means DefaultRequestTimeout.
+	// RequestTimeout bounds one request. Zero means DefaultRequestTimeout. A
+	// request that goes on for more than a second after it is left behind, and
+	// its messages are reported with ErrUnknown.
 	RequestTimeout time.Duration
 
 	// Prepare is called in this order on each message before its size is

@@ -253,8 +253,8 @@ func (p *Producer) Overloaded() bool { return p.pressure != nil && p.pressure.ov
 
 // Close waits for the calls of Send that are on their way and closes the sink.
 // A call of Send after it returns an error whose code is drivers.Closed. Close
-// takes no longer than the messages' retries do ([Config.RetryFor]). A second
-// call returns nil.
+// takes no longer than the messages' retries do ([Config.RetryFor]), even if a
+// request does not heed the end of its context. A second call returns nil.
 func (p *Producer) Close() error {
 	p.mu.Lock()
 	if p.closed {
