@@ -43,7 +43,7 @@ func function(ctx context.Context, queue, dir string) error {
 	if err != nil {
 		return err
 	}
-	fn, err := sqslambda.New(source, h, &sqslambda.Config{Logger: log})
+	fn, err := sqslambda.New(source, h.Handler, &sqslambda.Config{Logger: log})
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ import (
 // bridged is the stage of the consumer on NATS, which Sluice has no driver for
 // and gocloud.dev has. NATS redelivers nothing and keeps nothing for who comes
 // later: retries are copies, and the letters' reader is there from the start.
-func bridged(ctx context.Context, server string, h handler.Handler, log *slog.Logger) (_ *stage, err error) {
+func bridged(ctx context.Context, server string, h guarded, log *slog.Logger) (_ *stage, err error) {
 	const subject, letters = "everywhere-invoices", "nats://everywhere-invoices-dlq?queue=readers"
 	opener := &natscloud.Opener{URL: server}
 	mux := drivers.NewMux(opener)
@@ -42,7 +42,7 @@ func bridged(ctx context.Context, server string, h handler.Handler, log *slog.Lo
 	if err != nil {
 		return nil, err
 	}
-	c, err := consumer.New(source, h, &consumer.Config{Concurrency: 8, Logger: log})
+	c, err := consumer.New(source, h.Handler, &consumer.Config{Concurrency: 8, Gates: h.gates, Logger: log})
 	if err != nil {
 		return nil, errors.Join(err, source.Close())
 	}

@@ -12,13 +12,12 @@ import (
 
 	"github.com/sluice-go/sluice/drivers/pubsub"
 	"github.com/sluice-go/sluice/drivers/pubsub/pubsubpush"
-	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/pushtest"
 )
 
 // pushed is the stage of an endpoint that Pub/Sub pushes to, with tokens as the
 // service has them, signed by somebody else's key.
-func pushed(ctx context.Context, h handler.Handler, log *slog.Logger) (_ *stage, err error) {
+func pushed(ctx context.Context, h guarded, log *slog.Logger) (_ *stage, err error) {
 	const name, email = "everywhere-push", "pusher@everywhere.iam.gserviceaccount.com"
 	queue, addr, stop, err := onPubSub(ctx, name)
 	if err != nil {
@@ -59,7 +58,7 @@ func pushed(ctx context.Context, h handler.Handler, log *slog.Logger) (_ *stage,
 		return nil, err
 	}
 	endpoint := "http://" + l.Addr().String() + "/invoices"
-	push, err := pubsubpush.New(h, &pubsubpush.Config{
+	push, err := pubsubpush.New(h.Handler, &pubsubpush.Config{
 		Subscription: sub, Audiences: []string{endpoint}, Emails: []string{email}, KeysURL: issuer.URL(), Logger: log,
 	})
 	if err != nil {

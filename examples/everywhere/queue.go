@@ -24,33 +24,33 @@ type servers struct{ sqs, nats string }
 // runtimes are all that the servers allow.
 func runtimes(on servers) []runtime {
 	rs := []runtime{
-		{"consumer on sqlite", func(ctx context.Context, h handler.Handler, dir string, log *slog.Logger) (*stage, error) {
+		{"consumer on sqlite", func(ctx context.Context, h guarded, dir string, log *slog.Logger) (*stage, error) {
 			url := "sqlite://" + filepath.ToSlash(filepath.Join(dir, "queue.db")) + "?queue=invoices&max_attempts=20"
 			return consumed(ctx, url, h, log, nil)
 		}},
-		{"consumer on SQS", func(ctx context.Context, h handler.Handler, _ string, log *slog.Logger) (*stage, error) {
+		{"consumer on SQS", func(ctx context.Context, h guarded, _ string, log *slog.Logger) (*stage, error) {
 			url, _, stop, err := onSQS(ctx, on.sqs, "everywhere-consumer")
 			if err != nil {
 				return nil, err
 			}
 			return consumed(ctx, url, h, log, stop)
 		}},
-		{"consumer on Pub/Sub", func(ctx context.Context, h handler.Handler, _ string, log *slog.Logger) (*stage, error) {
+		{"consumer on Pub/Sub", func(ctx context.Context, h guarded, _ string, log *slog.Logger) (*stage, error) {
 			url, _, stop, err := onPubSub(ctx, "everywhere-consumer")
 			if err != nil {
 				return nil, err
 			}
 			return consumed(ctx, url, h, log, stop)
 		}},
-		{"Lambda", func(ctx context.Context, _ handler.Handler, dir string, log *slog.Logger) (*stage, error) {
+		{"Lambda", func(ctx context.Context, _ guarded, dir string, log *slog.Logger) (*stage, error) {
 			return invoked(ctx, on.sqs, dir, log)
 		}},
-		{"Pub/Sub push", func(ctx context.Context, h handler.Handler, _ string, log *slog.Logger) (*stage, error) {
+		{"Pub/Sub push", func(ctx context.Context, h guarded, _ string, log *slog.Logger) (*stage, error) {
 			return pushed(ctx, h, log)
 		}},
 	}
 	if on.nats != "" {
-		rs = append(rs, runtime{"NATS by gocloud", func(ctx context.Context, h handler.Handler, _ string, log *slog.Logger) (*stage, error) {
+		rs = append(rs, runtime{"NATS by gocloud", func(ctx context.Context, h guarded, _ string, log *slog.Logger) (*stage, error) {
 			return bridged(ctx, on.nats, h, log)
 		}})
 	}
@@ -59,12 +59,12 @@ func runtimes(on servers) []runtime {
 
 // consumed is the stage of the consumer on the queue of a URL. stop, if not nil,
 // is called at its end.
-func consumed(ctx context.Context, url string, h handler.Handler, log *slog.Logger, stop func() error) (*stage, error) {
+func consumed(ctx context.Context, url string, h guarded, log *slog.Logger, stop func() error) (*stage, error) {
 	s, source, err := opened(ctx, url, stop)
 	if err != nil {
 		return nil, err
 	}
-	c, err := consumer.New(source, h, &consumer.Config{Concurrency: 8, Logger: log})
+	c, err := consumer.New(source, h.Handler, &consumer.Config{Concurrency: 8, Gates: h.gates, Logger: log})
 	if err != nil {
 		return nil, errors.Join(err, source.Close(), s.close())
 	}

@@ -33,7 +33,7 @@ type stage struct {
 // directory of the books, for a runtime whose handler is another process's.
 type runtime struct {
 	name  string
-	stage func(ctx context.Context, h handler.Handler, dir string, log *slog.Logger) (*stage, error)
+	stage func(ctx context.Context, h guarded, dir string, log *slog.Logger) (*stage, error)
 }
 
 // A result is what came of the work in one runtime.

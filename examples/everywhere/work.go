@@ -100,22 +100,30 @@ func (b *books) paid(ctx context.Context) (rows []string, err error) {
 	return rows, found.Err()
 }
 
+// guarded is a handler in its middleware, and the gates of that: a consumer stops
+// receiving while the books are out of reach. Lambda and pushes have no use for
+// gates: there it is the provider that receives.
+type guarded struct {
+	handler.Handler
+	gates []handler.Gate
+}
+
 // handler returns the invoices' handler in its middleware. This is all there is
 // to it, wherever it runs.
-func (b *books) handler(ctx context.Context, log *slog.Logger) (handler.Handler, error) {
+func (b *books) handler(ctx context.Context, log *slog.Logger) (guarded, error) {
 	store, err := sqlstore.New(b.db, sqlstore.SQLite, nil)
 	if err != nil {
-		return nil, err
+		return guarded{}, err
 	}
 	if err := store.Migrate(ctx); err != nil {
-		return nil, err
+		return guarded{}, err
 	}
 	config := &sqlstore.TxConfig{BusyRetry: 100 * time.Millisecond}
 	config.Logger = log
 	config.RetryMax = time.Second
 	once, err := sqlstore.Transactional(store, config)
 	if err != nil {
-		return nil, err
+		return guarded{}, err
 	}
 	stack, err := middleware.Standard(&middleware.Config{
 		Logger:      log,
@@ -124,10 +132,11 @@ func (b *books) handler(ctx context.Context, log *slog.Logger) (handler.Handler,
 		Timeout:     10 * time.Second,
 	})
 	if err != nil {
-		return nil, err
+		return guarded{}, err
 	}
-	return stack.Handler(invoice.Handler(&invoice.Bank{Dir: b.bank()}, func(ctx context.Context, i invoice.Invoice) error {
+	h := stack.Handler(invoice.Handler(&invoice.Bank{Dir: b.bank()}, func(ctx context.Context, i invoice.Invoice) error {
 		_, err := sqlstore.Tx(ctx).ExecContext(ctx, `INSERT INTO paid (number, cents) VALUES ($1, $2)`, i.Number, i.Cents)
 		return err
-	})), nil
+	}))
+	return guarded{h, stack.Gates()}, nil
 }
