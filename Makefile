@@ -37,7 +37,7 @@ api: ## api/sluice.txt anew, after a wanted change of exported names
 DURATION ?= 10m
 SEAMS ?= mem,sqlite,sqs,sqsfifo,pubsub
 seams: ## programs of faults on fresh seeds for DURATION (10m)
-	go test ./internal/test/seams -run '^TestSeams$$' -count=1 -timeout 0 -v -seams.duration=$(DURATION) -seams.queue=$(SEAMS) -seams.goon
+	go test ./internal/test/seams -run '^(TestSeams|TestStores)$$' -count=1 -timeout 0 -v -seams.duration=$(DURATION) -seams.queue=$(SEAMS) -seams.goon
 
 mutants: ## put mended faults back, and check that a test catches each
 	go run ./internal/test/seams/mutants

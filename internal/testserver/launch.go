@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 )
@@ -41,4 +43,26 @@ func Launch(ctx context.Context, name string) (l *Launched, env string, err erro
 		return nil, "", err
 	}
 	return &Launched{URL: s.URL, close: func() error { return errors.Join(s.stop(), r.remove()) }}, k.env, nil
+}
+
+// Has reports whether a server of the named kind can be had without installing
+// anything: the environment names one, or its program is on this machine.
+func Has(name string) bool {
+	k := kinds()[name]
+	if k == nil {
+		return false
+	}
+	if os.Getenv(k.env) != "" {
+		return true
+	}
+	var err error
+	switch name {
+	case "redis":
+		_, err = exec.LookPath("redis-server")
+	case "postgres":
+		_, err = findPostgres("postgres")
+	default:
+		return false
+	}
+	return err == nil
 }

@@ -13,6 +13,12 @@
 // bubble. They run in child processes: one that crashes or hangs costs its own
 // program only, and the parent knows which.
 //
+// TestStores runs other programs, in real time, around each idempotency store that
+// can be had on the machine: memory, SQLite, Redis, PostgreSQL, PostgreSQL behind a
+// pooler in transaction mode, and in long runs DynamoDB. Their servers fail over,
+// end connections, answer late or not at all, while messages come twice, singly and
+// in batches, in transactions, and letters are redriven.
+//
 // A finding prints its seed, its program and the history of the message that it
 // is about:
 //
