@@ -42,3 +42,24 @@ type Purger interface {
 	// where dead is true. The provider may take a minute (SQS).
 	Purge(ctx context.Context, dead bool) error
 }
+
+// A Watcher is a [Source] that reads its queue's configuration again now and then,
+// since that may be changed under a running consumer. [Source.Capabilities] stay
+// those of when it was opened; where the two differ, Current counts.
+type Watcher interface {
+	// Current returns the configuration as it was read last. It does no IO and may
+	// be called concurrently with everything else.
+	Current() Current
+}
+
+// Current is the part of a queue's configuration that a source follows.
+type Current struct {
+	// DeadLetterQueue is Capabilities.DeadLetterQueue, empty if there is none now.
+	DeadLetterQueue string
+	// MaxAttempts is Capabilities.MaxAttempts.
+	MaxAttempts int
+	// Fault is why the consumer can't do its work though receives succeed, such as
+	// that the topic of a subscription was deleted. It makes the consumer report an
+	// outage. Nil is no fault.
+	Fault error
+}

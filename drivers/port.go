@@ -37,7 +37,7 @@ type Source interface {
 	Extend(ctx context.Context, es []Extension) []error
 
 	// Capabilities says what the queue behind this source can do. It does no IO
-	// and returns the same each time.
+	// and returns the same each time: see [Watcher] for what may change.
 	Capabilities() Capabilities
 
 	// Close frees what the source holds. It does not settle anything. A second

@@ -65,6 +65,14 @@
 // A message that a redrive aimed at another subscription (see
 // [AttributeRedriveTarget]) is acknowledged and skipped.
 //
+// The subscription is read again about every two minutes (at an emulator every two
+// seconds): its ack deadline, dead-letter policy and topic are followed, and a change
+// is logged ([Source.Current]). A subscription whose topic was deleted delivers what
+// it still has, and nothing after that, though a topic of that name be made again:
+// the consumer reports an outage until the subscription is made anew. So it does if
+// the subscription is detached, pushes now, or was made anew with message ordering,
+// which a consumer that runs without cannot keep.
+//
 // # Limits
 //
 // 1,000 messages and 10 MB a publish request; 10 MB a message; 100 attributes

@@ -40,7 +40,7 @@ func (s *Source) Depth(ctx context.Context) (drivers.Depth, error) {
 		return drivers.Depth{}, err
 	}
 	d := drivers.Depth{Visible: b.visible, InFlight: b.inFlight, DeadLetters: drivers.Unknown, OldestAge: b.oldest}
-	if s.dead.zero() {
+	if s.current().dead.zero() {
 		return d, nil
 	}
 	sub, err := s.letterSubscription(ctx, "depth")
@@ -157,7 +157,8 @@ func (s *Source) which(ctx context.Context, op string, dead bool) (name, error) 
 
 // letterSubscription finds the subscription by which dead letters can be read.
 func (s *Source) letterSubscription(ctx context.Context, op string) (name, error) {
-	if s.dead.zero() {
+	dead := s.current().dead
+	if dead.zero() {
 		return name{}, &drivers.Error{Code: drivers.Unsupported, Queue: s.sub.String(), Op: op,
 			Err: errors.New("the subscription has no dead-letter topic"), Remedy: remedyNoDeadLetter}
 	}
@@ -167,26 +168,26 @@ func (s *Source) letterSubscription(ctx context.Context, op string) (name, error
 		return s.deadSub, nil
 	}
 	var subs []string
-	it := s.c.topics.ListTopicSubscriptions(ctx, &pubsubpb.ListTopicSubscriptionsRequest{Topic: s.dead.String()}, once)
+	it := s.c.topics.ListTopicSubscriptions(ctx, &pubsubpb.ListTopicSubscriptionsRequest{Topic: dead.String()}, once)
 	for {
 		sub, err := it.Next()
 		if errors.Is(err, iterator.Done) {
 			break
 		}
 		if err != nil {
-			return name{}, wrap(ctx, s.dead, op, err)
+			return name{}, wrap(ctx, dead, op, err)
 		}
 		subs = append(subs, sub)
 	}
-	sub, err := chooseLetters(s.dead, subs)
+	sub, err := chooseLetters(dead, subs)
 	if err != nil {
 		code := drivers.Invalid
 		remedy := "name the one to read by with dead_letter_subscription"
 		if len(subs) == 0 {
 			code = drivers.NotFound
-			remedy = fmt.Sprintf("run sluice apply, or: gcloud pubsub subscriptions create %s --topic=%s", s.dead.id, s.dead)
+			remedy = fmt.Sprintf("run sluice apply, or: gcloud pubsub subscriptions create %s --topic=%s", dead.id, dead)
 		}
-		return name{}, &drivers.Error{Code: code, Queue: s.dead.String(), Op: op, Err: err, Remedy: remedy}
+		return name{}, &drivers.Error{Code: code, Queue: dead.String(), Op: op, Err: err, Remedy: remedy}
 	}
 	s.deadSub = sub
 	return sub, nil

@@ -68,11 +68,12 @@ func (l *letters) forget(receipt string) {
 // reject publishes the messages with the given indexes to the dead-letter topic
 // and acknowledges those that it took.
 func (s *Source) reject(ctx context.Context, ss []drivers.Settlement, dead []int, out *outcome) {
+	topic := s.current().dead
 	pms := make([]*pubsubpb.PubsubMessage, len(dead))
 	taken := make([]bool, len(dead))
 	for n, i := range dead {
 		switch {
-		case s.dead.zero():
+		case topic.zero():
 			out.set(i, &drivers.Error{Code: drivers.Unsupported, Queue: s.sub.String(), Op: "dead-letter",
 				Err: errors.New("the subscription has no dead-letter topic"), Remedy: remedyNoDeadLetter})
 		case s.letters.has(ss[i].Receipt):
@@ -88,8 +89,11 @@ func (s *Source) reject(ctx context.Context, ss []drivers.Settlement, dead []int
 			pms[n] = pm
 		}
 	}
-	s.c.publish(ctx, s.dead, "dead-letter", pms, func(n int, _ string, err error) {
+	s.c.publish(ctx, topic, "dead-letter", pms, func(n int, _ string, err error) {
 		if err != nil {
+			if errors.Is(err, drivers.ErrNotFound) {
+				s.watch.doubt()
+			}
 			out.set(dead[n], err)
 			return
 		}

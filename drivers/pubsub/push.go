@@ -117,7 +117,7 @@ func (p *PushSubscription) Read(rm *pubsubpb.ReceivedMessage, subscription strin
 		}
 		// Otherwise it came by the topic that it was redriven over.
 		if topic, err := parseName(attrs[AttributeRedriveTopic]); err == nil {
-			s.topic = topic
+			s.watch.now.Store(&config{topic: topic})
 		}
 	}
 	switch s.aim(attrs) {
@@ -137,7 +137,7 @@ func (p *PushSubscription) Read(rm *pubsubpb.ReceivedMessage, subscription strin
 func (p *PushSubscription) DeadLetter(ctx context.Context, m *handler.Message, f *drivers.Failure) error {
 	s := p.s
 	switch {
-	case s == nil || s.dead.zero():
+	case s == nil || s.current().dead.zero():
 		return &drivers.Error{Code: drivers.Unsupported, Queue: p.Name(), Op: "dead-letter",
 			Err: errors.New("the subscription has no dead-letter topic"), Remedy: remedyNoDeadLetter}
 	case s.ended.Load():
@@ -147,7 +147,7 @@ func (p *PushSubscription) DeadLetter(ctx context.Context, m *handler.Message, f
 	if err != nil {
 		return invalid(s.sub, "dead-letter", err)
 	}
-	s.c.publish(ctx, s.dead, "dead-letter", []*pubsubpb.PubsubMessage{pm}, func(_ int, _ string, e error) { err = e })
+	s.c.publish(ctx, s.current().dead, "dead-letter", []*pubsubpb.PubsubMessage{pm}, func(_ int, _ string, e error) { err = e })
 	return err
 }
 

@@ -50,6 +50,10 @@ func (s *Source) Receive(ctx context.Context, most int, wait time.Duration) ([]d
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	s.reread(ctx)
+	if wait > lastMoments {
+		defer s.patrol(ctx)()
+	}
 	end := time.Now().Add(wait)
 	for {
 		began := time.Now()
@@ -84,7 +88,8 @@ func (s *Source) receiveOnce(ctx context.Context, most int, wait time.Duration) 
 	if len(rms) == 0 {
 		return nil, true, nil
 	}
-	deadline, lease := from.Add(s.native), s.native
+	native := s.current().native
+	deadline, lease := from.Add(native), native
 	if s.lease > 0 {
 		deadline, lease = s.give(ctx, rms, from)
 	}
@@ -140,7 +145,7 @@ func (s *Source) pull(ctx context.Context, op string, sub name, most int, wait t
 	}
 	// See "Delivery" in the package's comment.
 	from := began
-	if latest := time.Now().Add(-s.native / 4); latest.After(from) {
+	if latest := time.Now().Add(-s.current().native / 4); latest.After(from) {
 		from = latest
 	}
 	return resp.GetReceivedMessages(), from, nil
@@ -202,7 +207,7 @@ func (s *Source) give(ctx context.Context, rms []*pubsubpb.ReceivedMessage, from
 		Subscription: s.sub.String(), AckIds: ackIDs(rms), AckDeadlineSeconds: seconds(s.lease),
 	}, once)
 	if err != nil {
-		lease = min(s.lease, s.native)
+		lease = min(s.lease, s.current().native)
 		return from.Add(lease), lease
 	}
 	return now.Add(s.lease), s.lease
@@ -253,7 +258,7 @@ func (s *Source) aim(attrs map[string]string) aim {
 	// A redriven message that failed again and was forwarded to a dead-letter
 	// topic is a letter like any other to who reads that topic.
 	if topic, ok := attrs[AttributeRedriveTopic]; ok {
-		if topic != s.topic.String() {
+		if topic != s.current().topic.String() {
 			return notAimed
 		}
 	} else if _, ok := attrs[nativeSubscription]; ok {

@@ -28,10 +28,10 @@ func (s *Source) OpenRedrive(_ context.Context) (drivers.Sink, error) {
 	switch {
 	case s.ended.Load():
 		return nil, closed(s.sub, "open redrive")
-	case s.topic.zero():
+	case s.current().topic.zero():
 		return nil, &drivers.Error{Code: drivers.NotFound, Queue: s.sub.String(), Op: "open redrive", Err: errTopicGone}
 	}
-	return newSink(s.c.share(), s.topic, s.sub, s.caps.Ordered), nil
+	return newSink(s.c.share(), s.current().topic, s.sub, s.caps.Ordered), nil
 }
 
 var errTopicGone = errors.New("the subscription's topic was deleted")

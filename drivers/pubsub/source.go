@@ -1,6 +1,7 @@
 package pubsub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,18 +57,16 @@ type SourceOptions struct {
 // [drivers.Inspector], a [drivers.Purger], a [drivers.DeadLetters] and a
 // [drivers.Replayer] besides.
 type Source struct {
-	c     *clients
-	sub   name
-	topic name // zero where it was deleted
-	caps  drivers.Capabilities
-	// native is the subscription's own lease; lease that which this source gives,
-	// zero where it gives none.
-	native, lease time.Duration
+	c    *clients
+	sub  name
+	caps drivers.Capabilities
+	// lease is that which this source gives, zero if it gives none.
+	lease time.Duration
+	watch watch
 	// pushed is true where the service pushes: nothing is received here.
 	pushed bool
 
-	dead    name // the dead-letter topic; zero where there is none
-	deadSub name // by which it is read; zero until it is known
+	deadSub name // by which dead letters are read; zero until it is known
 	deadMu  sync.Mutex
 	letters letters
 
@@ -82,6 +81,7 @@ var (
 	_ drivers.Purger      = (*Source)(nil)
 	_ drivers.DeadLetters = (*Source)(nil)
 	_ drivers.Replayer    = (*Source)(nil)
+	_ drivers.Watcher     = (*Source)(nil)
 )
 
 // NewSource returns a source that receives from a subscription, given by its full
@@ -140,40 +140,25 @@ func (s *Source) open(ctx context.Context, o *SourceOptions) error {
 	if err := check(p); err != nil {
 		return invalid(s.sub, "open", err)
 	}
-	if p.Topic != deletedTopic {
-		if s.topic, err = parseName(p.Topic); err != nil {
-			return invalid(s.sub, "open", err)
-		}
-	}
-	policy := p.GetDeadLetterPolicy()
-	if err := s.findDeadLetter(ctx, policy, o); err != nil {
+	s.watch.options = *o
+	now, err := s.read(p)
+	if err != nil {
 		return err
 	}
-	s.lease, s.native = o.AckDeadline, time.Duration(p.AckDeadlineSeconds)*time.Second
-	if s.native == 0 {
-		s.native = defaultDeadline
+	if err := s.openDeadLetter(ctx, p.GetDeadLetterPolicy(), now.dead); err != nil {
+		return err
 	}
+	s.lease = o.AckDeadline
+	s.watch.begin(now, s.c.emulated)
 	s.caps = drivers.Capabilities{
 		Queue: s.sub.id, System: System, Server: s.c.server(),
 		MaxReceive: maxPull, MaxSettle: maxAckIDs, MaxExtend: maxAckIDs, MaxSend: maxPublish,
 		MaxMessageBytes: maxMessageBytes, MaxBatchBytes: maxMessageBytes, MaxAttributes: maxAttributes,
-		Lease: s.lease, MaxDelay: maxDeadline, MaxSendDelay: -1, MaxExtension: maxDeadline,
+		Lease: cmp.Or(s.lease, now.native), MaxDelay: maxDeadline, MaxSendDelay: -1, MaxExtension: maxDeadline,
 		Ordered: p.EnableMessageOrdering, ExactlyOnce: p.EnableExactlyOnceDelivery,
 		StaleReceiptFails: p.EnableExactlyOnceDelivery,
-		AttemptKnown:      policy != nil,
-		DeadLetter:        !s.dead.zero(), DeadLetterQueue: s.dead.id,
-	}
-	if s.lease == 0 {
-		s.caps.Lease = time.Duration(p.AckDeadlineSeconds) * time.Second
-	}
-	if s.caps.Lease == 0 {
-		s.caps.Lease = defaultDeadline
-	}
-	if policy != nil && policy.DeadLetterTopic != deletedTopic {
-		s.caps.MaxAttempts = defaultMaxAttempts
-		if policy.MaxDeliveryAttempts > 0 {
-			s.caps.MaxAttempts = int(policy.MaxDeliveryAttempts)
-		}
+		AttemptKnown:      p.GetDeadLetterPolicy() != nil,
+		DeadLetter:        !now.dead.zero(), DeadLetterQueue: now.dead.id, MaxAttempts: now.attempts,
 	}
 	return nil
 }
@@ -197,44 +182,53 @@ func delivers(p *pubsubpb.Subscription) error {
 	return nil
 }
 
-// findDeadLetter finds the topic for rejected messages: the one that is named, or
-// that of the subscription's policy.
-func (s *Source) findDeadLetter(ctx context.Context, policy *pubsubpb.DeadLetterPolicy, o *SourceOptions) (err error) {
-	native := policy.GetDeadLetterTopic()
-	if native == deletedTopic {
-		native = ""
+// findDeadLetter returns the topic for rejected messages: the one that is named,
+// or that of the subscription's policy.
+func (s *Source) findDeadLetter(policy *pubsubpb.DeadLetterPolicy) (name, error) {
+	topic := s.watch.options.DeadLetter
+	if topic == "" {
+		topic = policy.GetDeadLetterTopic()
+	}
+	if topic == "" || topic == deletedTopic {
+		return name{}, nil
+	}
+	dead, err := parseNameIn(s.sub.project, kindTopic, topic)
+	if err != nil {
+		return name{}, invalid(s.sub, "open", fmt.Errorf("dead-letter topic: %w", err))
+	}
+	return dead, nil
+}
+
+// openDeadLetter checks what is known of the dead-letter topic, dead, as the source
+// is opened.
+func (s *Source) openDeadLetter(ctx context.Context, policy *pubsubpb.DeadLetterPolicy, dead name) (err error) {
+	o := &s.watch.options
+	if policy.GetDeadLetterTopic() == deletedTopic {
 		invoke.Logger(o.Logger).WarnContext(ctx, "the dead-letter topic of the subscription was deleted: messages that fail too often are lost to it",
 			"queue", s.sub.String())
 	}
-	topic := native
-	if o.DeadLetter != "" {
-		topic = o.DeadLetter
-	}
-	if topic == "" {
+	if dead.zero() {
 		if o.DeadLetterSubscription != "" {
 			return invalid(s.sub, "open", errors.New("a dead-letter subscription is named, but the subscription has no dead-letter topic"))
 		}
 		return nil
-	}
-	if s.dead, err = parseNameIn(s.sub.project, kindTopic, topic); err != nil {
-		return invalid(s.sub, "open", fmt.Errorf("dead-letter topic: %w", err))
 	}
 	if o.DeadLetterSubscription != "" {
 		if s.deadSub, err = parseNameIn(s.sub.project, kindSubscription, o.DeadLetterSubscription); err != nil {
 			return invalid(s.sub, "open", fmt.Errorf("dead-letter subscription: %w", err))
 		}
 	}
-	if s.dead.String() == native {
+	if dead.String() == policy.GetDeadLetterTopic() {
 		return nil // the service has seen to it that it exists
 	}
 	// A publisher need not have the right to look at the topic.
 	tctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	_, err = s.c.topics.GetTopic(tctx, &pubsubpb.GetTopicRequest{Topic: s.dead.String()}, once)
+	_, err = s.c.topics.GetTopic(tctx, &pubsubpb.GetTopicRequest{Topic: dead.String()}, once)
 	if status.Code(err) == codes.PermissionDenied {
 		return nil
 	}
-	return wrap(ctx, s.dead, "open", err)
+	return wrap(ctx, dead, "open", err)
 }
 
 // Capabilities implements [drivers.Source].

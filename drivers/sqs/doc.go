@@ -43,6 +43,11 @@
 // received with. A message whose checksum is wrong is left to the end of its
 // lease, and reported; the others of its receive are delivered.
 //
+// The redrive policy is read again about every two minutes, and soon after a letter
+// found no queue. Rejections follow it: its target and its maxReceiveCount are those
+// of [Source.Current]. A change is logged. What cannot change (FIFO or not) is not
+// read again.
+//
 // A receive that is cancelled, or whose answer is lost, leaves what
 // SQS had granted invisible for one visibility timeout; on a FIFO queue the next
 // receive of the same source gets it, by its receive request attempt ID. A

@@ -32,10 +32,11 @@ func (s *Source) Depth(ctx context.Context) (drivers.Depth, error) {
 		return d, err
 	}
 	d.Visible, d.InFlight, d.Delayed = count(counts, depthNames[0]), count(counts, depthNames[1]), count(counts, depthNames[2])
-	if s.dlq == nil {
+	dlq := s.dlq()
+	if dlq == nil {
 		return d, nil
 	}
-	letters, err := s.dlq.attributes(ctx, op, depthNames...)
+	letters, err := dlq.attributes(ctx, op, depthNames...)
 	if errors.Is(err, drivers.ErrDenied) {
 		return d, nil // they stay unknown
 	}
@@ -143,9 +144,10 @@ func (s *Source) which(ctx context.Context, op string, dead bool) (*queue, error
 	if !dead {
 		return s.queue, nil
 	}
-	if s.dlq == nil {
+	dlq := s.dlq()
+	if dlq == nil {
 		return nil, &drivers.Error{Code: drivers.Unsupported, Queue: s.name, Op: op, Err: errors.New("the queue has no dead-letter queue"),
 			Remedy: "give it a redrive policy (sluice apply), or name one with dead_letter"}
 	}
-	return s.dlq, nil
+	return dlq, nil
 }

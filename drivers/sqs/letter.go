@@ -15,7 +15,8 @@ import (
 // messages. One whose copy was sent but that could not be deleted is only
 // deleted when it is rejected again.
 func (s *Source) reject(ctx context.Context, op string, which []int, ss []drivers.Settlement, errs []error) {
-	if s.dlq == nil {
+	dlq := s.dlq()
+	if dlq == nil {
 		err := &drivers.Error{Code: drivers.Unsupported, Queue: s.name, Op: op, Err: errors.New("the queue has no dead-letter queue"),
 			Remedy: "give it a redrive policy (sluice apply), or name one with dead_letter"}
 		for _, i := range which {
@@ -29,14 +30,18 @@ func (s *Source) reject(ctx context.Context, op string, which []int, ss []driver
 		if s.letters.has(ss[i].Receipt) {
 			continue
 		}
-		e, err := s.letter(&ss[i])
+		e, err := s.letter(dlq, &ss[i])
 		if err != nil {
 			errs[i] = err
 			continue
 		}
 		es, at = append(es, e), append(at, i)
 	}
-	s.dlq.send(ctx, op, es, func(n int, _ *string, err error) { errs[at[n]] = err })
+	dlq.send(ctx, op, es, func(n int, _ *string, err error) {
+		if errs[at[n]] = err; drivers.CodeOf(err) == drivers.NotFound {
+			s.watch.doubt()
+		}
+	})
 	done := make([]int, 0, len(which))
 	for _, i := range which {
 		if errs[i] == nil {
@@ -56,7 +61,7 @@ func (s *Source) reject(ctx context.Context, op string, which []int, ss []driver
 // letter is the copy of a message that goes to the dead-letter queue. On a FIFO
 // queue its deduplication ID is derived from the message, so that it comes there
 // once however often it is sent within five minutes.
-func (s *Source) letter(r *drivers.Settlement) (*entry, error) {
+func (s *Source) letter(dlq *queue, r *drivers.Settlement) (*entry, error) {
 	if r.Message == nil {
 		return nil, s.invalid("settle", errors.New("a rejection without its message"), "")
 	}
@@ -66,7 +71,7 @@ func (s *Source) letter(r *drivers.Settlement) (*entry, error) {
 	// letter has another.
 	id := cmp.Or(m.DedupeID, m.ID, identity.New())
 	dedupe := ""
-	if s.dlq.fifo {
+	if dlq.fifo {
 		dedupe = token(ownDedupe + "letter-" + m.ID)
 	}
 	// A letter that is too long with all that is known of the failure is sent
@@ -76,18 +81,18 @@ func (s *Source) letter(r *drivers.Settlement) (*entry, error) {
 		// message's own attributes, whatever their number: the encoding sees to
 		// theirs.
 		m.Attributes = drivers.FailureAttributes(f, r.Message, s.name, max(maxNames-1, len(r.Message.Attributes)+1))
-		e, err := s.dlq.encodeAs(&m, dedupe, id, true)
+		e, err := dlq.encodeAs(&m, dedupe, id, true)
 		if err != nil {
 			return nil, err
 		}
-		if e.size <= s.dlq.maxBytes {
+		if e.size <= dlq.maxBytes {
 			return e, nil
 		}
 	}
 	m.Attributes = r.Message.Attributes
-	e, err := s.dlq.encodeAs(&m, dedupe, id, true)
-	if err == nil && e.size > s.dlq.maxBytes {
-		return s.dlq.encodeAs(&m, dedupe, id, false)
+	e, err := dlq.encodeAs(&m, dedupe, id, true)
+	if err == nil && e.size > dlq.maxBytes {
+		return dlq.encodeAs(&m, dedupe, id, false)
 	}
 	return e, err
 }

@@ -122,11 +122,16 @@ func parseRedrivePolicy(s string) (redrivePolicy, error) {
 }
 
 // deadLetter opens the dead-letter queue: the one that c names, or that of the
-// redrive policy. It returns nil where there is none.
-func (q *queue) deadLetter(ctx context.Context, c Config) (*queue, error) {
+// redrive policy, whose target is policy. It returns nil if there is none, and logs
+// what is odd about it if loud is true.
+func (q *queue) deadLetter(ctx context.Context, c Config, policy string, loud bool) (*queue, error) {
 	name := c.DeadLetter
 	if name == "" {
-		name = q.deadLetterARN
+		name = policy
+	}
+	warn := func(string, ...any) {}
+	if loud {
+		warn = func(what string, args ...any) { c.Logger.WarnContext(ctx, what, args...) }
 	}
 	if name == "" {
 		return nil, nil
@@ -141,12 +146,12 @@ func (q *queue) deadLetter(ctx context.Context, c Config) (*queue, error) {
 	case c.DeadLetter != "":
 		return nil, fmt.Errorf("the dead-letter queue of %q: %w", q.name, err)
 	case errors.Is(err, drivers.ErrNotFound):
-		c.Logger.WarnContext(ctx, "the queue's redrive policy names a dead-letter queue that does not exist: messages cannot be rejected",
+		warn("the queue's redrive policy names a dead-letter queue that does not exist: messages cannot be rejected",
 			"queue", q.name, "dead_letter_queue", lastSegment(where))
 		return nil, nil
 	case errors.Is(err, drivers.ErrDenied):
 		// It may be allowed to send to it, which is all that is needed.
-		c.Logger.WarnContext(ctx, "no permission to look at the dead-letter queue", "queue", q.name, "error", err)
+		warn("no permission to look at the dead-letter queue", "queue", q.name, "error", err)
 		d = &queue{api: q.api, url: where, name: lastSegment(where), server: q.server, fifo: q.fifo, maxBytes: oldRequestBytes}
 	default:
 		return nil, err

@@ -41,17 +41,17 @@ const maxRate = 500
 // See https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_StartMessageMoveTask.html
 func (s *Source) StartRedrive(ctx context.Context, rate int) (drivers.RedriveTask, error) {
 	const op = "start redrive"
-	api, err := s.mover(ctx, op)
+	api, dlq, err := s.mover(ctx, op)
 	if err != nil {
 		return drivers.RedriveTask{}, err
 	}
 	if rate < 0 || rate > maxRate {
 		return drivers.RedriveTask{}, s.invalid(op, fmt.Errorf("rate of %d a second: SQS moves 1 to %d", rate, maxRate), "")
 	}
-	if err := s.soleSource(ctx, op, api); err != nil {
+	if err := s.soleSource(ctx, op, api, dlq); err != nil {
 		return drivers.RedriveTask{}, err
 	}
-	in := &awssqs.StartMessageMoveTaskInput{SourceArn: &s.dlq.arn, DestinationArn: &s.arn}
+	in := &awssqs.StartMessageMoveTaskInput{SourceArn: &dlq.arn, DestinationArn: &s.arn}
 	if rate > 0 {
 		in.MaxNumberOfMessagesPerSecond = aws.Int32(int32(rate)) //nolint:gosec // at most maxRate
 	}
@@ -64,7 +64,7 @@ func (s *Source) StartRedrive(ctx context.Context, rate int) (drivers.RedriveTas
 	began := time.Now()
 	out, err := api.StartMessageMoveTask(rctx, in)
 	if err != nil {
-		return drivers.RedriveTask{}, s.moveFailure(ctx, op, err)
+		return drivers.RedriveTask{}, s.moveFailure(ctx, op, dlq, err)
 	}
 	return drivers.RedriveTask{
 		ID: aws.ToString(out.TaskHandle), Status: drivers.RedriveRunning, Total: total.DeadLetters,
@@ -77,24 +77,25 @@ func (s *Source) StartRedrive(ctx context.Context, rate int) (drivers.RedriveTas
 // clockSkew is how far this machine's clock may be ahead of SQS's.
 const clockSkew = 5 * time.Second
 
-// mover returns the client for a native redrive.
-func (s *Source) mover(ctx context.Context, op string) (moveAPI, error) {
-	if _, err := s.which(ctx, op, true); err != nil {
-		return nil, err
+// mover returns the client for a native redrive, and the dead-letter queue.
+func (s *Source) mover(ctx context.Context, op string) (moveAPI, *queue, error) {
+	dlq, err := s.which(ctx, op, true)
+	if err != nil {
+		return nil, nil, err
 	}
 	api, ok := s.api.(moveAPI)
 	if !ok {
-		return nil, &drivers.Error{Code: drivers.Unsupported, Queue: s.name, Op: op,
+		return nil, nil, &drivers.Error{Code: drivers.Unsupported, Queue: s.name, Op: op,
 			Err: errors.New("the client that the program gave has no message move tasks")}
 	}
-	return api, nil
+	return api, dlq, nil
 }
 
 // soleSource returns an error where the dead-letter queue serves another queue.
-func (s *Source) soleSource(ctx context.Context, op string, api moveAPI) error {
+func (s *Source) soleSource(ctx context.Context, op string, api moveAPI, dlq *queue) error {
 	rctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	out, err := api.ListDeadLetterSourceQueues(rctx, &awssqs.ListDeadLetterSourceQueuesInput{QueueUrl: &s.dlq.url})
+	out, err := api.ListDeadLetterSourceQueues(rctx, &awssqs.ListDeadLetterSourceQueuesInput{QueueUrl: &dlq.url})
 	if err != nil {
 		switch err := s.fail(ctx, op, err); drivers.CodeOf(err) {
 		case drivers.Denied, drivers.Unsupported:
@@ -105,7 +106,7 @@ func (s *Source) soleSource(ctx context.Context, op string, api moveAPI) error {
 	}
 	for _, u := range out.QueueUrls {
 		if name := lastSegment(u); name != s.name {
-			return s.invalid(op, fmt.Errorf("the dead-letter queue %q also serves the queue %q, and a move task would bring its letters here", s.dlq.name, name),
+			return s.invalid(op, fmt.Errorf("the dead-letter queue %q also serves the queue %q, and a move task would bring its letters here", dlq.name, name),
 				"redrive by origin: sluice redrive --source "+s.name)
 		}
 	}
@@ -114,8 +115,8 @@ func (s *Source) soleSource(ctx context.Context, op string, api moveAPI) error {
 
 // moveFailure is the error of a move task's call. SQS says of a second task on a
 // queue that it is not supported.
-func (s *Source) moveFailure(ctx context.Context, op string, err error) error {
-	e := s.dlq.fail(ctx, op, err)
+func (s *Source) moveFailure(ctx context.Context, op string, dlq *queue, err error) error {
+	e := dlq.fail(ctx, op, err)
 	if strings.Contains(err.Error(), "already a task running") {
 		return s.invalid(op, err, "wait for it, or watch it: sluice redrive does")
 	}
@@ -126,15 +127,15 @@ func (s *Source) moveFailure(ctx context.Context, op string, err error) error {
 // this queue: SQS knows the ten latest.
 func (s *Source) Redrives(ctx context.Context) ([]drivers.RedriveTask, error) {
 	const op = "list redrives"
-	api, err := s.mover(ctx, op)
+	api, dlq, err := s.mover(ctx, op)
 	if err != nil {
 		return nil, err
 	}
 	rctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	out, err := api.ListMessageMoveTasks(rctx, &awssqs.ListMessageMoveTasksInput{SourceArn: &s.dlq.arn, MaxResults: aws.Int32(maxBatch)})
+	out, err := api.ListMessageMoveTasks(rctx, &awssqs.ListMessageMoveTasksInput{SourceArn: &dlq.arn, MaxResults: aws.Int32(maxBatch)})
 	if err != nil {
-		return nil, s.dlq.fail(ctx, op, err)
+		return nil, dlq.fail(ctx, op, err)
 	}
 	tasks := make([]drivers.RedriveTask, 0, len(out.Results))
 	for _, r := range out.Results {
@@ -169,14 +170,14 @@ func taskStatus(s string) drivers.RedriveStatus {
 // CancelRedrive cancels a message move task.
 func (s *Source) CancelRedrive(ctx context.Context, id string) error {
 	const op = "cancel redrive"
-	api, err := s.mover(ctx, op)
+	api, dlq, err := s.mover(ctx, op)
 	if err != nil {
 		return err
 	}
 	rctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	_, err = api.CancelMessageMoveTask(rctx, &awssqs.CancelMessageMoveTaskInput{TaskHandle: &id})
-	return s.dlq.fail(ctx, op, err)
+	return dlq.fail(ctx, op, err)
 }
 
 // OpenDeadLetters opens the dead-letter queue for receiving.

@@ -40,6 +40,11 @@ func (s *Source) Settle(ctx context.Context, ss []drivers.Settlement) []error {
 			errs[i] = s.invalid(op, errors.New("unknown "+ss[i].Action.String()), "")
 		}
 	}
+	if len(kinds[letters]) > 0 {
+		s.reread(ctx, op) // letters go where the policy says now
+	} else {
+		defer s.reread(ctx, op)
+	}
 	if kind, one := kinds.one(); one {
 		s.settleKind(ctx, op, kind, kinds[kind], ss, errs)
 	} else {

@@ -17,11 +17,11 @@ import (
 // [drivers.Inspector] and a [drivers.Purger].
 type Source struct {
 	*queue
-	dlq        *queue // nil: there is none
 	config     Config
 	names      systemNames
 	caps       drivers.Capabilities
 	visibility visibility
+	watch      watch
 	lost       lostReceives
 	letters    sentLetters
 	release    func()
@@ -31,6 +31,7 @@ var (
 	_ drivers.Source    = (*Source)(nil)
 	_ drivers.Inspector = (*Source)(nil)
 	_ drivers.Purger    = (*Source)(nil)
+	_ drivers.Watcher   = (*Source)(nil)
 )
 
 // receiveOptions has the SDK try a receive once, and leaves the check of each
@@ -55,7 +56,8 @@ func NewSource(ctx context.Context, api API, queueURL string, c *Config) (*Sourc
 		return nil, err
 	}
 	s := &Source{queue: q, config: config, names: systemAttributes(q.fifo), release: func() {}}
-	if s.dlq, err = q.deadLetter(ctx, config); err != nil {
+	dlq, err := q.deadLetter(ctx, config, q.deadLetterARN, true)
+	if err != nil {
 		return nil, err
 	}
 	s.caps = q.capabilities()
@@ -65,12 +67,13 @@ func NewSource(ctx context.Context, api API, queueURL string, c *Config) (*Sourc
 		config.Logger.WarnContext(ctx, "the queue's visibility timeout is 0: receives ask for another; set one with visibility_timeout, or on the queue with sluice apply",
 			"queue", q.name, "visibility_timeout", s.caps.Lease)
 	}
-	if s.dlq != nil {
-		s.caps.DeadLetter, s.caps.DeadLetterQueue, s.caps.NativeRedrive = true, s.dlq.name, true
+	if dlq != nil {
+		s.caps.DeadLetter, s.caps.DeadLetterQueue, s.caps.NativeRedrive = true, dlq.name, true
 	}
 	if q.deadLetterARN != "" {
 		s.caps.MaxAttempts = q.maxReceives
 	}
+	s.watch.begin(&policy{dlq: dlq, arn: q.deadLetterARN, attempts: s.caps.MaxAttempts})
 	return s, nil
 }
 
@@ -128,6 +131,7 @@ func (s *Source) Receive(ctx context.Context, most int, wait time.Duration) ([]d
 		return nil, err
 	}
 	if len(out.Messages) == 0 {
+		s.reread(ctx, op) // a busy queue's settlements do it
 		return nil, nil
 	}
 	if err := s.ungrouped(op, out.Messages); err != nil {

@@ -62,7 +62,7 @@ func (l *lane) noteRetry(f *flight, now time.Time) {
 	if !l.c.cfg.UntilEmpty || f.verdict.action != handler.Retry {
 		return
 	}
-	if l.caps.MaxAttempts > 0 && f.msg.Attempt >= l.caps.MaxAttempts && !f.verdict.released {
+	if _, most := l.policy(); most > 0 && f.msg.Attempt >= most && !f.verdict.released {
 		return // the provider dead-letters it
 	}
 	due := now.Add(max(nativeRetry, l.caps.Lease))

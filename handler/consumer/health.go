@@ -52,7 +52,9 @@ type QueueHealth struct {
 	Queue string `json:"queue"`
 	// Status is HealthOK or HealthOutage.
 	Status string `json:"status"`
-	// Error is why receiving or settling fails, and Since when it began to.
+	// Error is why receiving or settling fails, and Since when it began to. It is
+	// also what is wrong with the queue's configuration ([drivers.Watcher]), without
+	// Since.
 	Error string     `json:"error,omitempty"`
 	Since *time.Time `json:"since,omitempty"`
 	// Paused is true while a gate holds receiving back; PausedBy is the gate's
@@ -139,6 +141,9 @@ func (c *Consumer) Health() Health {
 		}
 		if since, err := l.outage.state(now); err != nil {
 			q.Status, q.Error, q.Since = HealthOutage, invoke.Text(err), &since
+			h.Status = HealthOutage
+		} else if err := l.fault(); err != nil {
+			q.Status, q.Error = HealthOutage, invoke.Text(err)
 			h.Status = HealthOutage
 		}
 		h.Queues = append(h.Queues, q)

@@ -15,6 +15,7 @@ type lane struct {
 	c         *Consumer
 	source    drivers.Source
 	inspector drivers.Inspector // nil where the source is none
+	watcher   drivers.Watcher   // nil if the source is none
 	caps      drivers.Capabilities
 	origin    *handler.Origin
 	weight    int
@@ -51,12 +52,31 @@ type lane struct {
 	blocked  map[string]blockade
 }
 
+// policy returns whether the queue has a dead-letter queue, and after how many
+// attempts a message goes there, as far as the source knows at this moment.
+func (l *lane) policy() (deadLetter bool, most int) {
+	if l.watcher == nil {
+		return l.caps.DeadLetter, l.caps.MaxAttempts
+	}
+	now := l.watcher.Current()
+	return now.DeadLetterQueue != "", now.MaxAttempts
+}
+
+// fault returns why the queue can't be worked on though receives succeed.
+func (l *lane) fault() error {
+	if l.watcher == nil {
+		return nil
+	}
+	return l.watcher.Current().Fault
+}
+
 // flushes is how many requests of one kind may be on their way, a lane.
 const flushes = 32
 
 func newLane(c *Consumer, s Weighted) *lane {
 	l := &lane{c: c, source: s.Source, caps: s.Source.Capabilities(), weight: max(s.Weight, 1)}
 	l.inspector, _ = s.Source.(drivers.Inspector)
+	l.watcher, _ = s.Source.(drivers.Watcher)
 	l.origin = &handler.Origin{
 		Queue: l.caps.Queue, System: l.caps.System, MaxDelay: max(l.caps.MaxDelay, 0), Server: l.caps.Server,
 	}

@@ -82,7 +82,7 @@ func (f *flight) fails(v *handler.Verdict, failure *drivers.Failure, now time.Ti
 	o.group = groupFails
 	switch v.Action {
 	case handler.DeadLetter:
-		if l.caps.DeadLetter {
+		if has, _ := l.policy(); has {
 			f.verdict.action = handler.DeadLetter
 			f.verdict.failure = failure
 			o.group = groupWaits

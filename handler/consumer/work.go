@@ -279,11 +279,11 @@ func (c *Consumer) verdictOf(f *flight, err error, now time.Time) (handler.Verdi
 //go:noinline
 func (c *Consumer) failureOf(f *flight, err error, now time.Time) (handler.Verdict, *drivers.Failure) {
 	c.reportFault(f, err)
-	limit := f.lane.caps.MaxAttempts
+	deadLetter, limit := f.lane.policy()
 	if f.interrupted() {
 		limit = 0 // it ended because it was cancelled, which is no failure
 	}
-	v := verdict.Of(err, f.attempt, limit, f.lane.caps.DeadLetter)
+	v := verdict.Of(err, f.attempt, limit, deadLetter)
 	if v.Action != handler.DeadLetter {
 		return v, nil
 	}

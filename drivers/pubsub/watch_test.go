@@ -1,0 +1,82 @@
+package pubsub_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/handler/consumer"
+	"github.com/sluice-go/sluice/internal/pubsubfake"
+)
+
+// follow runs a consumer whose handler rejects everything.
+func follow(t *testing.T, s drivers.Source) *consumer.Consumer {
+	t.Helper()
+	c, err := consumer.New(s, handler.HandlerFunc(func(context.Context, *handler.Message) error {
+		return handler.Reject(errors.New("bad"))
+	}), nil)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		require.NoError(t, <-done)
+	})
+	return c
+}
+
+const changeTime = time.Minute
+
+// A topic that is deleted and made again is another: nothing of it comes to the
+// old one's subscription, and the consumer must not look well.
+func TestADeletedTopicIsAnOutage(t *testing.T) {
+	q := newQueue(t, pubsubfake.Queue{})
+	s := openSource(t, q, "")
+	c := follow(t, s)
+	require.Eventually(t, func() bool { return c.Health().Status == consumer.HealthOK }, changeTime, 10*time.Millisecond)
+	require.NoError(t, s.Current().Fault)
+
+	admin := administer(t)
+	_, err := admin.pub.DeleteTopic(t.Context(), &pubsubpb.DeleteTopicRequest{Topic: q.Topic()})
+	require.NoError(t, err)
+	_, err = admin.pub.CreateTopic(t.Context(), &pubsubpb.Topic{Name: q.Topic()})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return c.Health().Status == consumer.HealthOutage }, changeTime, 10*time.Millisecond,
+		"a consumer to which nothing can come looks well")
+	require.False(t, c.Health().Ready())
+	require.Contains(t, c.Health().Queues[0].Error, "topic was deleted")
+	require.ErrorIs(t, s.Current().Fault, drivers.ErrNotFound)
+
+	_, err = admin.sub.DeleteSubscription(t.Context(), &pubsubpb.DeleteSubscriptionRequest{Subscription: q.Subscription()})
+	require.NoError(t, err)
+	_, err = admin.sub.CreateSubscription(t.Context(), &pubsubpb.Subscription{Name: q.Subscription(), Topic: q.Topic(), AckDeadlineSeconds: 10})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return c.Health().Ready() }, changeTime, 10*time.Millisecond, "it is not noticed that all is well again")
+}
+
+// The dead-letter policy and the ack deadline are changed under a consumer, which
+// follows.
+func TestAChangedSubscriptionIsFollowed(t *testing.T) {
+	q, first, second := newQueue(t, pubsubfake.Queue{AckDeadlineSeconds: 40}), newQueue(t, pubsubfake.Queue{}), newQueue(t, pubsubfake.Queue{})
+	s := openSource(t, q, "")
+	require.False(t, s.Capabilities().DeadLetter)
+	follow(t, s)
+	for n, to := range []pubsubfake.Queue{first, second} {
+		change(t, q, &pubsubpb.Subscription{
+			AckDeadlineSeconds: int32(20 + n),
+			DeadLetterPolicy:   &pubsubpb.DeadLetterPolicy{DeadLetterTopic: to.Topic(), MaxDeliveryAttempts: int32(6 + n)},
+		}, "ack_deadline_seconds", "dead_letter_policy")
+		require.Eventually(t, func() bool {
+			return s.Current() == drivers.Current{DeadLetterQueue: to.ID, MaxAttempts: 6 + n}
+		}, changeTime, 10*time.Millisecond)
+		send(t, openSink(t, q), text("poison"))
+		require.Eventually(t, func() bool { return depth(t, to).Visible == 1 }, changeTime, 10*time.Millisecond, "the letter is not where the policy says")
+	}
+}
