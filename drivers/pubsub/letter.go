@@ -91,7 +91,7 @@ func (s *Source) reject(ctx context.Context, ss []drivers.Settlement, dead []int
 	}
 	s.c.publish(ctx, topic, "dead-letter", pms, func(n int, _ string, err error) {
 		if err != nil {
-			if errors.Is(err, drivers.ErrNotFound) {
+			if drivers.CodeOf(err) == drivers.NotFound {
 				s.watch.doubt()
 			}
 			out.set(dead[n], err)
