@@ -1,11 +1,13 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -45,6 +47,11 @@ const maxAliasDepth = 20
 // readDocument reads a YAML document by the schema.
 func readDocument(file string, content []byte, lookup lookupFunc) *layer {
 	r := &reader{file: file, lookup: lookup, anchors: make(map[string]ast.Node), layer: newLayer()}
+	content, problem := plainText(content)
+	if problem != "" {
+		r.layer.faults = append(r.layer.faults, &Fault{Origin: Origin{File: file}, Problem: problem, Remedy: "save it as UTF-8"})
+		return r.layer
+	}
 	parsed, err := parser.ParseBytes(content, 0)
 	if err != nil {
 		r.syntax(err)
@@ -68,6 +75,17 @@ func readDocument(file string, content []byte, lookup lookupFunc) *layer {
 		r.section(schema(), root, nil, r.layer.values)
 	}
 	return r.layer
+}
+
+// plainText returns content without a byte order mark, or why it is no UTF-8.
+func plainText(content []byte) (text []byte, problem string) {
+	switch {
+	case bytes.HasPrefix(content, []byte("\xff\xfe")), bytes.HasPrefix(content, []byte("\xfe\xff")):
+		return nil, "the file is UTF-16"
+	case !utf8.Valid(content):
+		return nil, "the file is no UTF-8"
+	}
+	return bytes.TrimPrefix(content, []byte("\xef\xbb\xbf")), ""
 }
 
 // Visit implements ast.Visitor: it gathers the anchors.
@@ -182,6 +200,9 @@ func (r *reader) entries(n ast.Node) (es []entry, ok bool) {
 // queueName is what a queue may be called: a name that can be told from a URL.
 var queueName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
+// extension is what keys begin with that hold anchors for others, and are not read.
+const extension = "x-"
+
 // section reads a mapping with fixed keys into out.
 func (r *reader) section(s *node, n ast.Node, path []string, out map[string]any) {
 	es, ok := r.entries(n)
@@ -192,6 +213,9 @@ func (r *reader) section(s *node, n ast.Node, path []string, out map[string]any)
 	for _, e := range es {
 		if c := s.child(e.key); c != nil {
 			r.value(c, e, append(path[:len(path):len(path)], e.key), out)
+			continue
+		}
+		if strings.HasPrefix(e.key, extension) {
 			continue
 		}
 		r.fault(e.node, path, fmt.Sprintf("unknown key %q", e.key), didYouMean(e.key, s.keys()))

@@ -9,7 +9,7 @@ import (
 // variablePrefix is what the variables of queues begin with.
 const variablePrefix = "SLUICE_QUEUES_"
 
-// readEnviron reads the variables of queues into a layer. known are the queues'
+// readEnviron reads the variables of queues into a layer, in any case. known are the queues'
 // names in the files: a variable's name cannot tell where a queue's name ends,
 // nor its case, so that those are tried first. A variable that fits none of them
 // makes a queue of its own, named in lower case.
@@ -22,14 +22,21 @@ func readEnviron(environ, known []string) *layer {
 		names = append(names, name)
 	}
 	sort.Strings(names)
+	seen := make(map[string]string, len(names)) // by name in upper case
 	for _, name := range names {
-		rest, ok := strings.CutPrefix(name, variablePrefix)
+		upper := strings.ToUpper(name)
+		rest, ok := strings.CutPrefix(upper, variablePrefix)
 		if !ok {
-			if strings.HasPrefix(name, "SLUICE_QUEUE_") {
-				l.refuse(name, "no such variable", fmt.Sprintf("did you mean %q?", variablePrefix+strings.TrimPrefix(name, "SLUICE_QUEUE_")))
+			if rest, ok := strings.CutPrefix(upper, "SLUICE_QUEUE_"); ok {
+				l.refuse(name, "no such variable", fmt.Sprintf("did you mean %q?", variablePrefix+rest))
 			}
 			continue
 		}
+		if other := seen[upper]; other != "" {
+			l.refuse(name, "differs from $"+other+" in its case only", "set one of them")
+			continue
+		}
+		seen[upper] = name
 		switch fits := environFits(rest, known, leaves); len(fits) {
 		case 0:
 			l.refuse(name, "fits no key of a queue", nearestVariable(rest, known, leaves))
@@ -50,7 +57,7 @@ func readEnviron(environ, known []string) *layer {
 func environValues(environ []string) map[string]string {
 	values := make(map[string]string)
 	for _, e := range environ {
-		if name, value, ok := strings.Cut(e, "="); ok && strings.HasPrefix(name, "SLUICE_QUEUE") {
+		if name, value, ok := strings.Cut(e, "="); ok && strings.HasPrefix(strings.ToUpper(name), "SLUICE_QUEUE") {
 			values[name] = value
 		}
 	}

@@ -39,6 +39,7 @@ func jsonSchema(n *node) map[string]any {
 		}
 		s["type"] = []string{"object", "null"}
 		s["properties"] = properties
+		s["patternProperties"] = map[string]any{"^" + extension: true}
 		s["additionalProperties"] = false
 	case byName:
 		s["type"] = []string{"object", "null"}

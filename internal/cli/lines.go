@@ -28,17 +28,17 @@ const (
 func (a *app) sendLines(ctx context.Context, p *producer.Producer, template *handler.Message, stopAtFailure bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	lines := make(chan []byte, linesAtOnce)
+	lines := make(chan line, linesAtOnce)
 	read := make(chan error, 1)
 	go func() {
 		read <- readLines(ctx, a.in, lines)
 		close(lines)
 	}()
 
-	number, failed := 0, 0
+	number, sent, failed := 0, 0, 0
 	for {
 		var (
-			first []byte
+			first line
 			more  bool
 		)
 		select {
@@ -49,7 +49,7 @@ func (a *app) sendLines(ctx context.Context, p *producer.Producer, template *han
 		if !more {
 			break
 		}
-		ms := []*handler.Message{fill(template, first)}
+		ms, numbers := []*handler.Message{fill(template, first.body)}, []int{first.number}
 	gather:
 		for len(ms) < linesAtOnce {
 			select {
@@ -57,16 +57,17 @@ func (a *app) sendLines(ctx context.Context, p *producer.Producer, template *han
 				if !ok {
 					break gather
 				}
-				ms = append(ms, fill(template, line))
+				ms, numbers = append(ms, fill(template, line.body)), append(numbers, line.number)
 			default:
 				break gather
 			}
 		}
-		n, err := a.sendChunk(ctx, p, ms, number)
+		n, err := a.sendChunk(ctx, p, ms, numbers)
 		if err != nil {
 			return err
 		}
-		number += len(ms)
+		sent += len(ms)
+		number = numbers[len(numbers)-1]
 		failed += n
 		if failed > 0 && stopAtFailure {
 			return fmt.Errorf("stopped after line %d: %d messages were not sent, and later ones of their group must not overtake them", number, failed)
@@ -76,14 +77,14 @@ func (a *app) sendLines(ctx context.Context, p *producer.Producer, template *han
 		return fmt.Errorf("stdin, after line %d: %w", number, err)
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d of %d messages were not sent", failed, number)
+		return fmt.Errorf("%d of %d messages were not sent", failed, sent)
 	}
 	return nil
 }
 
 // sendChunk sends messages and prints their IDs. It reports those that failed,
-// and returns how many they are; before is the number of the line before them.
-func (a *app) sendChunk(ctx context.Context, p *producer.Producer, ms []*handler.Message, before int) (int, error) {
+// and returns how many they are; numbers are those of their lines.
+func (a *app) sendChunk(ctx context.Context, p *producer.Producer, ms []*handler.Message, numbers []int) (int, error) {
 	err := p.Send(ctx, ms...)
 	var faults *producer.SendError
 	if err != nil && !errors.As(err, &faults) {
@@ -93,7 +94,7 @@ func (a *app) sendChunk(ctx context.Context, p *producer.Producer, ms []*handler
 	if faults != nil {
 		for _, f := range faults.Failed {
 			bad[f.Index] = true
-			a.complainLine(lineError(before+f.Index+1, f.Err))
+			a.complainLine(lineError(numbers[f.Index], f.Err))
 		}
 	}
 	for i, m := range ms {
@@ -118,15 +119,32 @@ func fill(template *handler.Message, line []byte) *handler.Message {
 	return &m
 }
 
-// readLines sends each line of r to lines, without its line feed. A carriage
-// return before it stays: it may be part of the data.
-func readLines(ctx context.Context, r io.Reader, lines chan<- []byte) error {
+// A line is one of the input's that has something in it.
+type line struct {
+	number int // from 1, with the blank ones counted
+	body   []byte
+}
+
+// readLines sends each line of r to lines, without its line feed. It leaves a byte
+// order mark out, and blank lines. A carriage return before the line feed is part
+// of the data, unless the first line ends with one too: then the file's lines all
+// do, as Windows writes them.
+func readLines(ctx context.Context, r io.Reader, lines chan<- line) error {
 	in := bufio.NewReaderSize(r, 64<<10)
-	for {
-		line, err := readLine(in)
-		if len(line) > 0 || err == nil {
+	windows := false
+	for number := 1; ; number++ {
+		text, err := readLine(in)
+		if number == 1 {
+			text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
+			windows = bytes.HasSuffix(text, []byte("\r\n"))
+		}
+		text = bytes.TrimSuffix(text, []byte("\n"))
+		if windows {
+			text = bytes.TrimSuffix(text, []byte("\r"))
+		}
+		if len(bytes.TrimSpace(text)) > 0 {
 			select {
-			case lines <- bytes.TrimSuffix(line, []byte("\n")):
+			case lines <- line{number, text}:
 			case <-ctx.Done():
 				return nil
 			}

@@ -35,10 +35,11 @@ func (a *app) sendCommand() *cobra.Command {
 		Long: `Sends one message and prints its ID. The body is --body, the content of --file,
 or else all of stdin, byte for byte.
 
-With --lines every line of stdin becomes a message, without its line feed. Lines
-are sent in batches while they come; an ID is printed for each, in their order.
-A line that cannot be sent is reported with its number, the others go through,
-and the exit status is 1.`,
+With --lines every line of stdin becomes a message, without its line feed, or
+carriage return and line feed if the first line ends so. Blank lines and a byte
+order mark are left out. Lines are sent in batches while they come; an ID is
+printed for each, in their order. A line that cannot be sent is reported with its
+number, the others go through, and the exit status is 1.`,
 		Example: `  sluice send orders --body '{"id": 7}' --attr tenant=acme
   sluice send awssqs:///orders.fifo --group customer-1 --file order.json
   sluice send orders --lines < orders.ndjson`,
