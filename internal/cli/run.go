@@ -139,7 +139,8 @@ func (a *app) run(cmd *cobra.Command, queue string, f *runFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
-	defer w.follow(a.stop.now)()
+	unfollow := w.follow(a.stop.now)
+	defer unfollow()
 	retries, err := parseBackoff(f.backoff)
 	if err != nil {
 		return err
@@ -197,14 +198,20 @@ func (a *app) run(cmd *cobra.Command, queue string, f *runFlags) (err error) {
 	defer context.AfterFunc(ctx, func() {
 		a.log.Info("stopping: what was begun is finished; a second signal ends it at once", "at_most", drainTime)
 	})()
-	defer context.AfterFunc(a.stop.now, c.Abort)()
+	var cut atomic.Bool // the second signal came while handlers ran
+	unfollow()
+	defer context.AfterFunc(a.stop.now, func() {
+		cut.Store(c.Stats().Running > 0)
+		c.Abort()
+		w.kill()
+	})()
 	if tel.Addr != "" {
 		a.log.Info("serving metrics", "url", "http://"+tel.Addr+"/metrics")
 	}
 	a.log.Info("handling messages", "queue", label(q, caps), "concurrency", f.concurrency)
 	err = c.Run(ctx)
-	if err == nil && a.stop.now.Err() != nil {
-		// The handlers were killed, and the rest was given back in good time.
+	if err == nil && cut.Load() {
+		// Their messages were given back in good time, and yet they are not handled.
 		err = consumer.ErrDrainTimeout
 	}
 	return errors.Join(err, a.printSummary(counts))

@@ -49,7 +49,7 @@ func newStopper(ctx context.Context, signals <-chan os.Signal, exit func(code in
 		broken := make(chan os.Signal, 1)
 		signal.Notify(broken, syscall.SIGPIPE)
 		s.restore = func() { signal.Stop(own); signal.Stop(broken) }
-		signals = own
+		signals = distinct(own)
 	}
 	go func() {
 		for _, end := range []context.CancelFunc{s.stop, s.kill} {
@@ -71,6 +71,27 @@ func newStopper(ctx context.Context, signals <-chan os.Signal, exit func(code in
 		exit(ExitFailed)
 	}()
 	return s
+}
+
+// twice is how soon a signal may come again and still be the same one: timeout(1)
+// sends its signal to the process, and then to the group that the process is in.
+const twice = 100 * time.Millisecond
+
+// distinct passes signals on, but not one that comes twice. It ends with the process.
+func distinct(signals <-chan os.Signal) <-chan os.Signal {
+	out := make(chan os.Signal, cap(signals))
+	go func() {
+		var last os.Signal
+		var at time.Time
+		for sig := range signals {
+			if sig == last && time.Since(at) < twice {
+				continue
+			}
+			last, at = sig, time.Now()
+			out <- sig
+		}
+	}()
+	return out
 }
 
 func (s *stopper) close() {

@@ -8,7 +8,9 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -103,4 +105,23 @@ func TestSignalsEndAnyCommand(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A signal that timeout(1) sends twice, to the process and to its group, is one.
+func TestASignalThatComesTwiceIsOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := make(chan os.Signal, 3)
+		out := distinct(in)
+		in <- syscall.SIGTERM
+		in <- syscall.SIGTERM
+		require.Equal(t, syscall.SIGTERM, <-out)
+		synctest.Wait()
+		require.Empty(t, out)
+		in <- os.Interrupt // another kind is another signal
+		require.Equal(t, os.Interrupt, <-out)
+		time.Sleep(twice)
+		in <- os.Interrupt
+		require.Equal(t, os.Interrupt, <-out)
+		close(in)
+	})
 }
