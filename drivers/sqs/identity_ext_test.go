@@ -282,7 +282,8 @@ func TestSendingUnderFaultsKeepsOrder(t *testing.T) {
 		q, _ := v.pair(true, false, 5)
 		sink, err := sqs.NewSink(t.Context(), v.client, q)
 		require.NoError(t, err)
-		p, err := producer.New(sink, nil)
+		// Faults are random: with the default it would give up once in many runs.
+		p, err := producer.New(sink, &producer.Config{RetryFor: time.Hour})
 		require.NoError(t, err)
 		send := "SendMessageBatch"
 		server.Inject(sqstest.Fault{Action: send, Probability: 0.2, DropResponse: true})
