@@ -119,7 +119,7 @@ func TestASignalThatComesTwiceIsOne(t *testing.T) {
 		require.Empty(t, out)
 		in <- os.Interrupt // another kind is another signal
 		require.Equal(t, os.Interrupt, <-out)
-		time.Sleep(twice)
+		<-time.After(twice)
 		in <- os.Interrupt
 		require.Equal(t, os.Interrupt, <-out)
 		close(in)
