@@ -151,6 +151,10 @@
 // rejection that is refused, which may be the dead-letter queue's fault, and
 // single messages of a request are not counted.
 //
+// While verdicts are not taken for two seconds and longer, the queue's messages are
+// not received, since they would be handled, come again and spend their attempts.
+// One message every ten seconds is, to try a verdict with.
+//
 // # Time
 //
 // Leases are judged by the monotonic clock, which no step of the wall clock

@@ -26,6 +26,8 @@ type outage struct {
 	mu       sync.Mutex
 	receives trouble
 	settles  trouble
+	trial    time.Time // the latest receive that was let through while settlements fail
+	trials   int       // how many there were
 }
 
 // trouble is requests of one kind that fail.
@@ -196,6 +198,36 @@ func (o *outage) state(now time.Time) (since time.Time, err error) {
 		return t.since, t.err
 	}
 	return time.Time{}, nil
+}
+
+// For how long settlements fail before receiving is held back, and how far apart
+// the receives are that are let through meanwhile.
+const (
+	settleHold = 2 * time.Second
+	trialCap   = 10 * time.Second
+)
+
+// hold returns how long the lane must not receive, because verdicts are not taken:
+// what is received is handled, comes again when its lease ends, and spends its
+// attempts. Now and then it lets one receive through, a trial, which should bring
+// one message: without a message there is no verdict to try.
+func (o *outage) hold(now time.Time) (wait time.Duration, trial bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	t := &o.settles
+	if t.last.Sub(t.since) < settleHold {
+		return 0, false // a success clears both
+	}
+	if o.trial.Before(t.since) {
+		o.trial, o.trials = t.since, 0
+	}
+	next := o.trial.Add(min(settleHold<<min(o.trials, 10), trialCap))
+	if now.Before(next) {
+		return min(next.Sub(now), time.Second), false
+	}
+	o.trial = now
+	o.trials++
+	return 0, true
 }
 
 // received is when a receive succeeded last.

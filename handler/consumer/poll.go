@@ -30,10 +30,24 @@ func (l *lane) poll() {
 		c.mu.Unlock()
 	}()
 	for {
+		wait, trial := l.outage.hold(time.Now())
+		if wait > 0 {
+			if l.quit(false) {
+				return
+			}
+			if !c.sleep(wait) {
+				l.quit(true)
+				return
+			}
+			continue
+		}
 		n, slots := c.acquire(w)
 		if n == 0 {
 			l.quit(true)
 			return
+		}
+		if trial {
+			n = 1
 		}
 		n, slots, restricted, ok := c.admit(l, n, slots)
 		if !ok {
@@ -47,7 +61,8 @@ func (l *lane) poll() {
 		if restricted {
 			p = newProbe()
 		}
-		began, wait := time.Now(), l.wait(slots)
+		began := time.Now()
+		wait = l.wait(slots)
 		ds, err := l.receive(n, wait)
 		took := time.Since(began)
 		if err == nil {
