@@ -19,12 +19,20 @@ var (
 	errTaken = errors.New("this lease is refused")
 )
 
-func (w *world) broken(err error) error {
+func (w *world) broken(err error) *drivers.Error {
 	code := drivers.Transient
 	if w.dice.chance(30) {
 		code = drivers.Throttled
 	}
 	return &drivers.Error{Code: code, Queue: "jobs", Op: "wire", Err: err}
+}
+
+// lost is the error of a request whose answer was lost. It is never Throttled: that
+// says that the request was not carried out.
+func (w *world) lost() error {
+	err := w.broken(errLost)
+	err.Code = drivers.Transient
+	return err
 }
 
 // travel waits for d, unless ctx ends or the worker dies.
@@ -81,7 +89,7 @@ func (w *world) back(ctx context.Context, o op, dead <-chan struct{}) (late bool
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.outage || w.hang || w.chance(o, loses) {
-		return late, w.broken(errLost)
+		return late, w.lost()
 	}
 	return late, nil
 }
@@ -295,6 +303,7 @@ func (x *wire) Extend(ctx context.Context, es []drivers.Extension) []error {
 		for i, e := range good {
 			if answers != nil && answers[i] != nil {
 				errs[at[i]] = answers[i]
+				x.troubled(e.Receipt, "the queue did not extend it: %v", answers[i])
 				continue
 			}
 			if d := w.byReceipt[e.Receipt]; d != nil && !d.settled {
