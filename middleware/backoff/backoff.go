@@ -165,7 +165,11 @@ type retrier struct {
 // judge turns a handler's error into the verdict on its message.
 func (r *retrier) judge(ctx context.Context, m *handler.Message, err error) error {
 	stopped := invoke.Is(context.Cause(ctx), handler.ErrStopped) || invoke.Is(err, handler.ErrStopped)
+	lost := invoke.Is(context.Cause(ctx), handler.ErrLeaseLost) || invoke.Is(err, handler.ErrLeaseLost)
 	switch v := invoke.VerdictOf(err); {
+	case lost && v.Action == handler.DeadLetter && (invoke.Is(err, context.Canceled) || invoke.Is(err, handler.ErrLeaseLost)):
+		// As below: the end of the lease did that.
+		return handler.Postpone(0, err)
 	case stopped && v.Action == handler.DeadLetter && invoke.Is(err, context.Canceled):
 		// The handler rejected the message because it was cancelled. The shutdown
 		// did that, so the message is not at fault.
@@ -178,6 +182,10 @@ func (r *retrier) judge(ctx context.Context, m *handler.Message, err error) erro
 	}
 	if stopped {
 		return handler.RetryAfter(0, err)
+	}
+	if lost {
+		// Another worker may have the message: what happens here is no failure of it.
+		return handler.Postpone(0, err)
 	}
 	if m.Attempt <= 0 {
 		return err

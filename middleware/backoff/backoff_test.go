@@ -29,6 +29,8 @@ func TestErrorsBecomeVerdicts(t *testing.T) {
 	fixed := &backoff.Config{Min: time.Second, Max: time.Minute, Jitter: backoff.NoJitter, MaxAttempts: 4, Permanent: []string{"400"}}
 	stopping, stop := context.WithCancelCause(context.Background())
 	stop(handler.ErrStopped)
+	lost, lose := context.WithCancelCause(context.Background())
+	lose(handler.ErrLeaseLost)
 	for _, tc := range []struct {
 		name string
 		ctx  context.Context
@@ -56,6 +58,10 @@ func TestErrorsBecomeVerdicts(t *testing.T) {
 		{"rejected for being cancelled by itself", nil, attempt(3), handler.Reject(context.Canceled), handler.Verdict{Action: handler.DeadLetter}},
 		{"stopping, rejected", stopping, attempt(3), handler.Reject(errBoom), handler.Verdict{Action: handler.DeadLetter}},
 		{"killed at the last attempt, before ctx ends", nil, attempt(4), fmt.Errorf("killed: %w", handler.ErrStopped), handler.Verdict{Delayed: true}},
+		{"lease lost at the last attempt", lost, attempt(4), context.Canceled, handler.Verdict{Delayed: true, Postponed: true}},
+		{"an error of a lost lease at the last attempt", nil, attempt(4), fmt.Errorf("x: %w", handler.ErrLeaseLost), handler.Verdict{Delayed: true, Postponed: true}},
+		{"lease lost, rejected for being cancelled", lost, attempt(3), handler.Reject(context.Canceled), handler.Verdict{Delayed: true, Postponed: true}},
+		{"lease lost, rejected", lost, attempt(3), handler.Reject(errBoom), handler.Verdict{Action: handler.DeadLetter}},
 		{"stopping, permanent", stopping, attempt(3), statusError(400), handler.Verdict{Action: handler.DeadLetter}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -68,6 +74,7 @@ func TestErrorsBecomeVerdicts(t *testing.T) {
 			require.Equal(t, tc.want.Action.String(), got.Action.String())
 			require.Equal(t, tc.want.Delayed, got.Delayed)
 			require.Equal(t, tc.want.Delay, got.Delay)
+			require.Equal(t, tc.want.Postponed, got.Postponed)
 			if tc.err != nil {
 				require.ErrorIs(t, err, tc.err, "the cause is kept")
 			}
