@@ -5,6 +5,7 @@ import (
 	"net"
 	"reflect"
 	"strconv"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
@@ -170,6 +171,19 @@ func ownStatus(e error) (status string, known bool) {
 		return httpStatus(s.HTTPStatusCode()), true
 	case interface{ StatusCode() int }:
 		return httpStatus(s.StatusCode()), true
+	}
+	return googleStatus(v)
+}
+
+// googleStatus is the status of a *googleapi.Error, which has a field for it and no
+// method.
+func googleStatus(v reflect.Value) (status string, known bool) {
+	v = reflect.Indirect(v)
+	if t := v.Type(); t.Name() != "Error" || !strings.HasSuffix(t.PkgPath(), "google.golang.org/api/googleapi") {
+		return "", false
+	}
+	if code := v.FieldByName("Code"); code.IsValid() && code.CanInt() {
+		return httpStatus(int(code.Int())), true
 	}
 	return "", false
 }
