@@ -178,9 +178,9 @@ func (t *transformer) inflate(m *handler.Message) (*handler.Message, error) {
 		return m, nil
 	}
 	names := slices.Collect(maps.Values(found))
-	name := names[0]
+	name := strings.TrimSpace(names[0])
 	for _, other := range names {
-		if !strings.EqualFold(other, name) {
+		if !strings.EqualFold(strings.TrimSpace(other), name) {
 			return nil, fmt.Errorf("the attribute %s is there %d times, in different case, and says different things", Attribute, len(found))
 		}
 	}
@@ -189,7 +189,7 @@ func (t *transformer) inflate(m *handler.Message) (*handler.Message, error) {
 		err  error
 	)
 	// HTTP compares these names without case (RFC 9110, section 8.4.1).
-	switch encoding := strings.ToLower(strings.TrimSpace(name)); encoding {
+	switch encoding := strings.ToLower(name); encoding {
 	case Gzip, "x-gzip":
 		body, err = t.gunzip(m.Body)
 	case Zstd:
