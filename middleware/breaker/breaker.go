@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-go/sluice/internal/invoke"
 	"github.com/sluice-go/sluice/internal/unhandled"
 	"github.com/sluice-go/sluice/middleware/backoff"
+	"github.com/sluice-go/sluice/middleware/idempotency"
 )
 
 // ErrOpen is in the error with which a message is retried because of a breaker.
@@ -160,7 +161,7 @@ func (b *Breaker) judge(ctx context.Context, err error) outcome {
 	}
 	if ctx.Err() != nil {
 		// Nobody waited for the dependency any more.
-		if cause := context.Cause(ctx); invoke.Is(cause, handler.ErrStopped) || invoke.Is(cause, handler.ErrLeaseLost) {
+		if cause := context.Cause(ctx); invoke.Is(cause, handler.ErrStopped) || invoke.Is(cause, handler.ErrLeaseLost) || invoke.Is(cause, idempotency.ErrClaimLost) {
 			return neutral
 		}
 	}

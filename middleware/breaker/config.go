@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
 	"github.com/sluice-go/sluice/middleware/backoff"
+	"github.com/sluice-go/sluice/middleware/idempotency"
 )
 
 // The defaults of [Config].
@@ -175,13 +176,13 @@ func (c *Config) validate() error {
 
 // IsFailure is what [Config.Failure] is by default: true for a retry and for a
 // rejection with [handler.ErrExhausted], but not for an error that is permanent, a
-// message that was put off ([handler.ErrPostponed]), a lost lease, a shutdown, or a
+// message that was put off ([handler.ErrPostponed]), a lost lease or claim, a shutdown, or a
 // panic, which tells of the program.
 func IsFailure(err error) bool {
 	if _, panicked := invoke.As[*handler.PanicError](err); panicked {
 		return false
 	}
-	for _, ours := range []error{handler.ErrPostponed, handler.ErrLeaseLost, handler.ErrStopped} {
+	for _, ours := range []error{handler.ErrPostponed, handler.ErrLeaseLost, handler.ErrStopped, idempotency.ErrClaimLost} {
 		if invoke.Is(err, ours) {
 			return false
 		}
