@@ -60,8 +60,9 @@
 // the attempts of a queue with a dead-letter queue, and that no handler of this process
 // has retried. It waits in hand until nothing runs and nothing is unsettled, for at most
 // 30 seconds, and keeps others from being received for as long. Suspects get a tenth of
-// the time, and a reserve at the start. After a start, and after a suspect, receives ask
-// for few messages at first.
+// the time alone, a reserve at the start, and what is left when there is nothing else; one
+// that waits for longer runs beside others. After a start, and after a suspect, receives
+// ask for few messages at first.
 //
 // # Leases
 //

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"slices"
 	"time"
 )
 
@@ -14,8 +15,8 @@ import (
 // chooses one (next), from when on nothing is received; what is ready runs first; take
 // starts it once nothing runs and nothing is unsettled (now); leave ends it, and step
 // chooses another. Each step has a bound, after which the suspect runs beside others, and
-// all of them together have a tenth of the time and a reserve: isolation protects, and
-// must not stop, the queue.
+// all of them together have a tenth of the time and a reserve, and what is left when
+// there is nothing else: isolation protects, and must not stop, the queue.
 type solo struct {
 	wait  fifo[*flight] // suspects in hand
 	next  *flight       // chosen; it has a slot
@@ -110,8 +111,14 @@ func (c *Consumer) step(now time.Time) {
 	if s.next != nil || s.now != nil || s.wait.len() == 0 {
 		return
 	}
-	if over := c.overspent(now); over >= 0 {
-		c.soloTimer(soloShare*over+time.Second, func(now time.Time) { c.step(now) })
+	if over := c.overspent(now); over >= 0 && !c.vacant() {
+		wait := soloShare*over + time.Second
+		c.soloTimer(min(wait, soloPatience), func(now time.Time) {
+			if wait > soloPatience {
+				c.mix()
+			}
+			c.step(now)
+		})
 		return
 	}
 	s.began = now
@@ -128,6 +135,24 @@ func (c *Consumer) step(now time.Time) {
 			c.spend(now)
 		}
 	})
+	c.wake()
+}
+
+// vacant reports whether nothing runs, and the latest receives brought nothing. c.mu is
+// held.
+func (c *Consumer) vacant() bool {
+	return c.running+c.ready.len() == 0 && !slices.ContainsFunc(c.lanes, func(l *lane) bool { return l.busy || l.ask > 0 })
+}
+
+// mix has suspects run beside others, as many as there are slots: their time would come
+// too late. c.mu is held.
+func (c *Consumer) mix() {
+	for range min(c.solo.wait.len(), c.cfg.Concurrency) {
+		f := c.solo.wait.pop()
+		c.waiting--
+		c.handBytes -= len(f.body)
+		c.enqueue(f) // it is cleared
+	}
 	c.wake()
 }
 

@@ -241,3 +241,30 @@ func TestAStopWithSuspects(t *testing.T) {
 		})
 	}
 }
+
+// Suspects whose time alone is used up do not wait for hours: they run when nothing else
+// does, and beside others after a while.
+func TestSuspectsWithLongHandlers(t *testing.T) {
+	for _, c := range []struct {
+		concurrency int
+		took, most  time.Duration
+	}{
+		{1, 5 * time.Second, 6 * time.Minute},           // ideally 5 minutes
+		{2, 5 * time.Second, 8 * time.Minute},           // ideally 2.5
+		{16, 2 * time.Minute, 20 * time.Minute},         // ideally 7.5, and 5 alone
+		{1, 2 * time.Minute, 2*time.Hour + time.Minute}, // ideally 2 hours
+	} {
+		t.Run(fmt.Sprint(c.concurrency, " of ", c.took), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := newQueue(60)
+				q.suspects(3, func(i int) bool { return i%3 == 0 })
+				w := start(t, q, keeping(handler.KeepOptions{}, lasting(c.took)), consumer.Config{Concurrency: c.concurrency, UntilEmpty: true})
+				began := time.Now()
+				require.NoError(t, <-w.done)
+				require.LessOrEqual(t, time.Since(began), c.most)
+				require.EqualValues(t, 60, w.c.Stats().Acked)
+				require.Zero(t, w.c.Stats().LeasesLost)
+			})
+		})
+	}
+}
