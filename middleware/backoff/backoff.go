@@ -169,7 +169,7 @@ func (r *retrier) judge(ctx context.Context, m *handler.Message, err error) erro
 	switch v := invoke.VerdictOf(err); {
 	case lost && v.Action == handler.DeadLetter && (invoke.Is(err, context.Canceled) || invoke.Is(err, handler.ErrLeaseLost)):
 		// As below: the end of the lease did that.
-		return handler.Postpone(0, err)
+		return handler.RetryAfter(0, err)
 	case stopped && v.Action == handler.DeadLetter && invoke.Is(err, context.Canceled):
 		// The handler rejected the message because it was cancelled. The shutdown
 		// did that, so the message is not at fault.
@@ -185,7 +185,7 @@ func (r *retrier) judge(ctx context.Context, m *handler.Message, err error) erro
 	}
 	if lost {
 		// Another worker may have the message: what happens here is no failure of it.
-		return handler.Postpone(0, err)
+		return handler.RetryAfter(0, err)
 	}
 	if m.Attempt <= 0 {
 		return err

@@ -58,9 +58,9 @@ func TestErrorsBecomeVerdicts(t *testing.T) {
 		{"rejected for being cancelled by itself", nil, attempt(3), handler.Reject(context.Canceled), handler.Verdict{Action: handler.DeadLetter}},
 		{"stopping, rejected", stopping, attempt(3), handler.Reject(errBoom), handler.Verdict{Action: handler.DeadLetter}},
 		{"killed at the last attempt, before ctx ends", nil, attempt(4), fmt.Errorf("killed: %w", handler.ErrStopped), handler.Verdict{Delayed: true}},
-		{"lease lost at the last attempt", lost, attempt(4), context.Canceled, handler.Verdict{Delayed: true, Postponed: true}},
-		{"an error of a lost lease at the last attempt", nil, attempt(4), fmt.Errorf("x: %w", handler.ErrLeaseLost), handler.Verdict{Delayed: true, Postponed: true}},
-		{"lease lost, rejected for being cancelled", lost, attempt(3), handler.Reject(context.Canceled), handler.Verdict{Delayed: true, Postponed: true}},
+		{"lease lost at the last attempt", lost, attempt(4), context.Canceled, handler.Verdict{Delayed: true}},
+		{"an error of a lost lease at the last attempt", nil, attempt(4), fmt.Errorf("x: %w", handler.ErrLeaseLost), handler.Verdict{Delayed: true}},
+		{"lease lost, rejected for being cancelled", lost, attempt(3), handler.Reject(context.Canceled), handler.Verdict{Delayed: true}},
 		{"lease lost, rejected", lost, attempt(3), handler.Reject(errBoom), handler.Verdict{Action: handler.DeadLetter}},
 		{"stopping, permanent", stopping, attempt(3), statusError(400), handler.Verdict{Action: handler.DeadLetter}},
 	} {
