@@ -87,8 +87,7 @@ func (l *lane) queue(f *flight, now time.Time) bool {
 		}
 	}
 	g.wait.push(f)
-	l.c.waiting++
-	l.c.handBytes += len(f.body)
+	l.c.beginWait(f)
 	return false
 }
 
@@ -167,8 +166,7 @@ func (c *Consumer) nextOf(g *group) bool {
 		return false
 	}
 	next := g.wait.pop()
-	c.waiting--
-	c.handBytes -= len(next.body)
+	c.endWait(next)
 	c.enqueue(next)
 	c.wake()
 	return true
@@ -177,10 +175,7 @@ func (c *Consumer) nextOf(g *group) bool {
 // drainGroup takes out the messages that wait for their turn in g. c.mu is held.
 func (c *Consumer) drainGroup(g *group) []*flight {
 	back := g.wait.drain()
-	c.waiting -= len(back)
-	for _, f := range back {
-		c.handBytes -= len(f.body)
-	}
+	c.endWait(back...)
 	if g.shut != nil {
 		l := g.shut.lane
 		l.open(g)

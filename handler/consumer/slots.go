@@ -187,6 +187,20 @@ func (c *Consumer) handRoom() int {
 	return min(c.maxWaiting-c.waiting, maxHand-c.waiting-c.reruns)
 }
 
+// beginWait counts a message that waits here for its turn. c.mu is held.
+func (c *Consumer) beginWait(f *flight) {
+	c.waiting++
+	c.handBytes += len(f.body)
+}
+
+// endWait ends the wait of messages that beginWait has counted. c.mu is held.
+func (c *Consumer) endWait(fs ...*flight) {
+	c.waiting -= len(fs)
+	for _, f := range fs {
+		c.handBytes -= len(f.body)
+	}
+}
+
 // unsettled is how many messages wait for the provider to take their verdict.
 // c.mu is held.
 func (c *Consumer) unsettled() int {

@@ -84,8 +84,7 @@ func (l *lane) noteKnown(f *flight) {
 // setAside keeps a suspect in hand until it can run alone. c.mu is held.
 func (c *Consumer) setAside(f *flight) {
 	c.solo.wait.push(f)
-	c.waiting++
-	c.handBytes += len(f.body)
+	c.beginWait(f)
 	f.leaveProbe() // a gate learns of it when its turn comes
 	c.step(time.Now())
 }
@@ -93,10 +92,7 @@ func (c *Consumer) setAside(f *flight) {
 // dropAside takes all suspects out that have not been started. c.mu is held.
 func (c *Consumer) dropAside() []*flight {
 	back := c.solo.wait.drain()
-	c.waiting -= len(back)
-	for _, f := range back {
-		c.handBytes -= len(f.body)
-	}
+	c.endWait(back...)
 	if f := c.solo.next; f != nil {
 		c.solo.next = nil
 		c.give(f.lane, 1)
@@ -123,8 +119,7 @@ func (c *Consumer) step(now time.Time) {
 	}
 	s.began = now
 	f := s.wait.pop()
-	c.waiting--
-	c.handBytes -= len(f.body)
+	c.endWait(f)
 	f.lane.used++
 	c.free--
 	s.next = f
@@ -149,8 +144,7 @@ func (c *Consumer) vacant() bool {
 func (c *Consumer) mix() {
 	for range min(c.solo.wait.len(), c.cfg.Concurrency) {
 		f := c.solo.wait.pop()
-		c.waiting--
-		c.handBytes -= len(f.body)
+		c.endWait(f)
 		c.enqueue(f) // it is cleared
 	}
 	c.wake()
