@@ -69,9 +69,12 @@ func (c *Consumer) callHook(f *flight, h func(time.Time), deadline time.Time) {
 		"message", f.msg.ID, "panic", invoke.Text(err), "stack", stackOf(err))
 }
 
-// reportFault logs and counts a fault in err that was not logged yet.
-func (c *Consumer) reportFault(f *flight, err error) {
-	text, stack, ok := invoke.Unreported(err)
+// reportFault logs and counts a handler's panic: p, or one in err that a batch
+// handler or a middleware has caught and nobody has logged.
+//
+//go:noinline
+func (c *Consumer) reportFault(f *flight, p *handler.PanicError, err error) {
+	text, stack, ok := invoke.Report(p, err)
 	if !ok {
 		return
 	}

@@ -232,17 +232,9 @@ func (c *Consumer) tellStarted(f *flight) {
 func (c *Consumer) call(f *flight) error {
 	p, err := invoke.Call(&f.ctx, c.handler, f.msg)
 	if p != nil {
-		c.panicked(f, p)
+		c.reportFault(f, p, err)
 	}
 	return err
-}
-
-//go:noinline
-func (c *Consumer) panicked(f *flight, p *handler.PanicError) {
-	p.FirstReport()
-	c.counts.panics.Add(1)
-	c.log.Error("handler panicked: the message is retried", "queue", f.lane.caps.Queue,
-		"message", f.msg.ID, "attempt", f.msg.Attempt, "panic", invoke.Show(p.Value), "stack", string(p.Stack))
 }
 
 // handled reads the verdict and sends it on its way.
@@ -278,7 +270,7 @@ func (c *Consumer) verdictOf(f *flight, err error, now time.Time) (handler.Verdi
 
 //go:noinline
 func (c *Consumer) failureOf(f *flight, err error, now time.Time) (handler.Verdict, *drivers.Failure) {
-	c.reportFault(f, err)
+	c.reportFault(f, nil, err)
 	deadLetter, limit := f.lane.policy()
 	if f.interrupted() {
 		limit = 0 // it ended because it was cancelled, which is no failure

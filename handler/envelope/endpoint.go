@@ -295,12 +295,8 @@ func (e *SNSEndpoint) call(ctx context.Context, m *handler.Message) error {
 	if failed := invoke.DoApart(func() { p, err = invoke.Call(ctx, e.h, m) }); failed != nil {
 		return failed
 	}
-	const logged = "handler panicked: SNS retries the message"
-	if p != nil {
-		p.FirstReport()
-		e.log.ErrorContext(ctx, logged, "message", m.ID, "panic", invoke.Show(p.Value), "stack", string(p.Stack))
-	} else if text, stack, ok := invoke.Unreported(err); ok { // of a batch handler, or caught by a middleware
-		e.log.ErrorContext(ctx, logged, "message", m.ID, "panic", text, "stack", stack)
+	if text, stack, ok := invoke.Report(p, err); ok {
+		e.log.ErrorContext(ctx, "handler panicked: SNS retries the message", "message", m.ID, "panic", text, "stack", stack)
 	}
 	return err
 }

@@ -10,6 +10,17 @@ type fault interface {
 	FirstReport() bool
 }
 
+// Report returns the text and the stack of the fault that a runtime is to log: p, the
+// panic that [Call] has caught, or, if p is nil, what [Unreported] finds in err. ok is
+// false if there is nothing to log.
+func Report(p *handler.PanicError, err error) (text, stack string, ok bool) {
+	if p == nil {
+		return Unreported(err)
+	}
+	p.FirstReport()
+	return Show(p.Value), string(p.Stack), true
+}
+
 // Unreported finds a fault of the handler's own code in err, such as the panic of a
 // batch handler, which all messages of the batch share. It returns its text and, of
 // a panic, its stack; ok is true for the first caller only, who reports it.

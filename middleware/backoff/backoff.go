@@ -162,17 +162,24 @@ type retrier struct {
 	permanent codes
 }
 
+// cutShort reports whether the handler did not fail by itself: the consumer stops, or
+// the lease is lost and another worker may have the message.
+func cutShort(ctx context.Context, err error) bool {
+	for _, why := range []error{handler.ErrStopped, handler.ErrLeaseLost} {
+		if invoke.Is(context.Cause(ctx), why) || invoke.Is(err, why) {
+			return true
+		}
+	}
+	return false
+}
+
 // judge turns a handler's error into the verdict on its message.
 func (r *retrier) judge(ctx context.Context, m *handler.Message, err error) error {
-	stopped := invoke.Is(context.Cause(ctx), handler.ErrStopped) || invoke.Is(err, handler.ErrStopped)
-	lost := invoke.Is(context.Cause(ctx), handler.ErrLeaseLost) || invoke.Is(err, handler.ErrLeaseLost)
+	cut := cutShort(ctx, err)
 	switch v := invoke.VerdictOf(err); {
-	case lost && v.Action == handler.DeadLetter && (invoke.Is(err, context.Canceled) || invoke.Is(err, handler.ErrLeaseLost)):
-		// As below: the end of the lease did that.
-		return handler.RetryAfter(0, err)
-	case stopped && v.Action == handler.DeadLetter && invoke.Is(err, context.Canceled):
-		// The handler rejected the message because it was cancelled. The shutdown
-		// did that, so the message is not at fault.
+	case cut && v.Action == handler.DeadLetter && (invoke.Is(err, context.Canceled) || invoke.Is(err, handler.ErrLeaseLost)):
+		// The handler rejected the message because it was cancelled, so the message
+		// is not at fault.
 		return handler.RetryAfter(0, err)
 	case v.Action != handler.Retry || v.Delayed:
 		return err
@@ -180,11 +187,7 @@ func (r *retrier) judge(ctx context.Context, m *handler.Message, err error) erro
 	if r.classify(err) == Permanent {
 		return handler.Reject(err)
 	}
-	if stopped {
-		return handler.RetryAfter(0, err)
-	}
-	if lost {
-		// Another worker may have the message: what happens here is no failure of it.
+	if cut {
 		return handler.RetryAfter(0, err)
 	}
 	if m.Attempt <= 0 {

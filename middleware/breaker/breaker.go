@@ -168,19 +168,11 @@ func (b *Breaker) judge(ctx context.Context, err error) outcome {
 	switch {
 	case !b.config.Failure(err):
 		return neutral
-	case b.config.named || classify(err) == backoff.Transient:
+	case b.config.named || backoff.Classify(err) == backoff.Transient:
 		return failure
 	default:
 		return doubtful
 	}
-}
-
-// classify is backoff.Classify, but Unknown if a method of err panics.
-func classify(err error) (c backoff.Class) {
-	if invoke.Do(func() { c = backoff.Classify(err) }) != nil {
-		return backoff.Unknown
-	}
-	return c
 }
 
 // spared reports whether a message that failed during an outage is delayed. A verdict

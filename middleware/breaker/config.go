@@ -187,7 +187,7 @@ func IsFailure(err error) bool {
 			return false
 		}
 	}
-	if classify(err) == backoff.Permanent {
+	if backoff.Classify(err) == backoff.Permanent {
 		return false
 	}
 	switch invoke.VerdictOf(err).Action {

@@ -56,15 +56,9 @@ func (e *Endpoint) call(ctx context.Context, m *handler.Message, o *handler.Orig
 // reportFault logs and counts a handler's panic: p, or one in err that a batch
 // handler or a middleware has caught and nobody has logged.
 func (e *Endpoint) reportFault(ctx context.Context, m *handler.Message, o *handler.Origin, p *handler.PanicError, err error) {
-	var text, stack string
-	if p != nil {
-		p.FirstReport()
-		text, stack = invoke.Show(p.Value), string(p.Stack)
-	} else {
-		var ok bool
-		if text, stack, ok = invoke.Unreported(err); !ok {
-			return
-		}
+	text, stack, ok := invoke.Report(p, err)
+	if !ok {
+		return
 	}
 	e.counts.panics.Add(1)
 	e.cfg.Logger.ErrorContext(ctx, "handler panicked: the message is retried", "queue", o.Queue,

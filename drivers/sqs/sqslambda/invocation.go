@@ -240,15 +240,9 @@ func (i *invocation) handled(it *item, m *handler.Message, began time.Time, p *h
 // reportFault logs and counts a handler's panic: p, or one in err that a batch
 // handler or a middleware has caught and nobody has logged.
 func (f *Function) reportFault(it *item, p *handler.PanicError, err error) {
-	var text, stack string
-	if p != nil {
-		p.FirstReport()
-		text, stack = invoke.Show(p.Value), string(p.Stack)
-	} else {
-		var ok bool
-		if text, stack, ok = invoke.Unreported(err); !ok {
-			return
-		}
+	text, stack, ok := invoke.Report(p, err)
+	if !ok {
+		return
 	}
 	f.counts.panics.Add(1)
 	f.log.Error("handler panicked: the message is retried", "queue", f.caps.Queue, "message", it.id, "attempt", it.attempt,
