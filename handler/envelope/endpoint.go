@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/attribute"
 	"github.com/sluice-go/sluice/internal/invoke"
 )
 
@@ -87,7 +88,7 @@ type SNSEndpoint struct {
 	v      *verifier
 	log    *slog.Logger
 
-	dropped shadows
+	dropped attribute.Drops
 }
 
 // NewSNSEndpoint returns the endpoint that hands notifications of the declared
@@ -248,7 +249,7 @@ func (e *SNSEndpoint) notify(ctx context.Context, d *document) (int, error) {
 	m.EnqueuedAt, _ = time.Parse(time.RFC3339Nano, d.Timestamp) // checked before
 	m.Bind(&handler.Origin{Queue: d.TopicARN, System: "aws_sns"}, nil)
 	names, err := d.fill(m)
-	e.dropped.log(e.log, m.ID, names)
+	e.dropped.Log(e.log, shadowed, m.ID, names)
 	if err != nil {
 		err = handler.Reject(fmt.Errorf("SNS envelope: %w", err))
 	} else {

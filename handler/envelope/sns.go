@@ -6,17 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/attribute"
-	"github.com/sluice-go/sluice/internal/invoke"
-	"github.com/sluice-go/sluice/internal/seldom"
 )
 
 // The attributes in which an unwrapped message has the notification's own
@@ -71,14 +67,14 @@ func SNS(topicARNs ...string) (handler.Middleware, error) {
 	if err != nil {
 		return nil, fmt.Errorf("envelope: SNS: %w", err)
 	}
-	var dropped shadows
+	var dropped attribute.Drops
 	return func(next handler.Handler) handler.Handler {
 		return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
 			inner, names, err := unwrap(m, topics)
 			if err != nil {
 				return handler.Reject(fmt.Errorf("message %q: SNS envelope: %w", m.ID, err))
 			}
-			dropped.log(nil, m.ID, names)
+			dropped.Log(nil, shadowed, m.ID, names)
 			return next.Handle(ctx, inner)
 		})
 	}, nil
@@ -91,7 +87,7 @@ func SNS(topicARNs ...string) (handler.Middleware, error) {
 // rejected: the subscription's RawMessageDelivery is off then, and the handler
 // would take the envelope for the payload.
 func SNSRaw() handler.Middleware {
-	var dropped shadows
+	var dropped attribute.Drops
 	return func(next handler.Handler) handler.Handler {
 		return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
 			var d document
@@ -101,7 +97,7 @@ func SNSRaw() handler.Middleware {
 			if vouched := snsNames(m.Attributes); len(vouched) > 0 {
 				inner := *m
 				inner.Attributes = without(m.Attributes, vouched)
-				dropped.log(nil, m.ID, vouched)
+				dropped.Log(nil, shadowed, m.ID, vouched)
 				m = &inner
 			}
 			return next.Handle(ctx, m)
@@ -129,18 +125,8 @@ func without(attributes map[string]string, names []string) map[string]string {
 	return out
 }
 
-// shadows logs, once a minute, that attributes of publishers were dropped.
-type shadows struct{ seldom seldom.Event }
-
-func (s *shadows) log(logger *slog.Logger, id string, names []string) {
-	if len(names) == 0 {
-		return
-	}
-	if missed, ok := s.seldom.Allow(time.Now(), time.Minute); ok {
-		invoke.Logger(logger).Warn("SNS: attributes of the publisher are dropped: only the framework sets such names",
-			"message", id, "attributes", names, "messages_before", missed)
-	}
-}
+// shadowed is logged of attributes that are dropped.
+const shadowed = "SNS: attributes of the publisher are dropped: only the framework sets such names"
 
 func declared(topicARNs []string) ([]string, error) {
 	if len(topicARNs) == 0 {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/attribute"
-	"github.com/sluice-go/sluice/internal/seldom"
 	"github.com/sluice-go/sluice/internal/tracecontext"
 )
 
@@ -52,7 +50,7 @@ func (h *Handler) environment(ctx context.Context, m *handler.Message) (env, bar
 		return bare, bare
 	}
 	names, shadows := attribute.Folded(m.Attributes, variableSuffix)
-	shadowed(&h.dropped, h.config.Logger, m, shadows)
+	h.dropped.Log(h.config.Logger, attribute.NotPassedOn, m.ID, shadows)
 	env, missing := h.attributes(m, bare, names)
 	if len(missing) > 0 {
 		bare = append(bare, leftOut+"="+list(slices.Sorted(maps.Keys(m.Attributes))))
@@ -126,17 +124,6 @@ func (h *Handler) truncated(m *handler.Message, names []string) {
 	if missed, ok := h.long.Allow(time.Now(), time.Minute); ok {
 		h.config.Logger.Warn("left out of the command's environment: too long",
 			"message", m.ID, "names", names, "messages_before", missed)
-	}
-}
-
-// shadowed logs, once a minute, that attributes are not passed on.
-func shadowed(e *seldom.Event, log *slog.Logger, m *handler.Message, names []string) {
-	if len(names) == 0 {
-		return
-	}
-	if missed, ok := e.Allow(time.Now(), time.Minute); ok {
-		log.Warn("attributes are not passed on: their names read like ones that another has, or that only the framework sets",
-			"message", m.ID, "attributes", names, "messages_before", missed)
 	}
 }
 

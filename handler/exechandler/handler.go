@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/attribute"
 	"github.com/sluice-go/sluice/internal/reach"
 	"github.com/sluice-go/sluice/internal/seldom"
 )
@@ -32,7 +33,8 @@ type Handler struct {
 	reach *reach.Gate
 	// dropped and long are that attributes were not passed on, for their names and
 	// for their length.
-	dropped, long seldom.Event
+	dropped attribute.Drops
+	long    seldom.Event
 }
 
 var _ handler.Handler = (*Handler)(nil)

@@ -9,7 +9,6 @@ import (
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/attribute"
-	"github.com/sluice-go/sluice/internal/seldom"
 )
 
 // errClosed is in the error of a message that came after Close or Kill.
@@ -33,7 +32,7 @@ type Pool struct {
 	closed  chan struct{}
 	once    sync.Once
 	// dropped is that attributes were not passed on.
-	dropped seldom.Event
+	dropped attribute.Drops
 
 	mu sync.Mutex
 	// idle are the workers without a message, the last used last: what is not
@@ -113,7 +112,7 @@ func (p *Pool) Handle(ctx context.Context, m *handler.Message) error {
 		return handler.Reject(fmt.Errorf("the message cannot be written as JSON: %w", err))
 	}
 	_, dropped := attribute.Passed(m.Attributes)
-	shadowed(&p.dropped, p.config.Logger, m, dropped)
+	p.dropped.Log(p.config.Logger, attribute.NotPassedOn, m.ID, dropped)
 	w, err := p.acquire(ctx)
 	if err != nil {
 		err = fmt.Errorf("%s: no worker: %w", p.words[0], err)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/attribute"
 	"github.com/sluice-go/sluice/internal/invoke"
 	"github.com/sluice-go/sluice/internal/reach"
 	"github.com/sluice-go/sluice/internal/seldom"
@@ -42,7 +43,8 @@ type Handler struct {
 	reach  *reach.Gate
 	// dropped and long are that attributes were not passed on, for their names and
 	// for their length.
-	dropped, long seldom.Event
+	dropped attribute.Drops
+	long    seldom.Event
 	// traced is true if the transport tells which requests got a connection.
 	traced bool
 }
@@ -80,14 +82,6 @@ func New(rawURL string, config *Config) (*Handler, error) {
 // [consumer.Config]: https://pkg.go.dev/github.com/sluice-go/sluice/handler/consumer#Config
 func (h *Handler) Gate() handler.Gate { return h.reach }
 
-// shadowed logs, once a minute, that attributes have no header.
-func (h *Handler) shadowed(m *handler.Message, names []string) {
-	if missed, ok := h.dropped.Allow(time.Now(), time.Minute); ok {
-		h.config.Logger.Warn("attributes are not passed on: their names read like ones that another has, or that only the framework sets",
-			"message", m.ID, "attributes", names, "messages_before", missed)
-	}
-}
-
 // Close closes the connections that no request uses. The handler can still be
 // used, and opens new ones. The error is always nil.
 func (h *Handler) Close() error {
@@ -113,9 +107,7 @@ func (h *Handler) Handle(ctx context.Context, m *handler.Message) error {
 	for name, values := range h.config.Header {
 		r.Header[http.CanonicalHeaderKey(name)] = values[:len(values):len(values)]
 	}
-	if dropped := setHeaders(r.Header, m); len(dropped) > 0 {
-		h.shadowed(m, dropped)
-	}
+	h.dropped.Log(h.config.Logger, attribute.NotPassedOn, m.ID, setHeaders(r.Header, m))
 	setTrace(ctx, r.Header, m)
 	if h.config.Signer != nil {
 		if err := h.config.Signer.Sign(r.Header, signedID(m), h.config.Now(), m.Body); err != nil {
