@@ -92,7 +92,7 @@ func (s *Source) reject(ctx context.Context, ss []drivers.Settlement, dead []int
 	s.c.publish(ctx, topic, "dead-letter", pms, func(n int, _ string, err error) {
 		if err != nil {
 			if drivers.CodeOf(err) == drivers.NotFound {
-				s.watch.doubt()
+				s.watch.Doubt()
 			}
 			out.set(dead[n], err)
 			return

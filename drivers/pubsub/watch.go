@@ -3,7 +3,6 @@ package pubsub
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/internal/reread"
 )
 
 const (
@@ -42,57 +42,22 @@ func (c *config) same(d *config) bool {
 	return a == b && invoke.Text(c.fault) == invoke.Text(d.fault)
 }
 
-// watch is when a subscription is read again. [Source.Current] is the result.
+// watch is when a subscription is read again. [Source.Current] is the result. That of
+// a push subscription does not begin.
 type watch struct {
+	reread.Schedule
 	options SourceOptions
 	now     atomic.Pointer[config]
-
-	mu         sync.Mutex
-	every      time.Duration
-	last, next time.Time
 }
 
 // begin sets what was read as the source is opened.
 func (w *watch) begin(now *config, emulated bool) {
 	w.now.Store(now)
-	w.every = rereadEvery
+	every := rereadEvery
 	if emulated {
-		w.every = rereadEmulated
+		every = rereadEmulated
 	}
-	w.schedule(time.Now())
-}
-
-// schedule sets the next reading, with some jitter: many consumers start together.
-func (w *watch) schedule(now time.Time) {
-	w.last, w.next = now, now.Add(w.every*3/4+rand.N(w.every/2)) //nolint:gosec // jitter is no secret
-}
-
-// doubt has the subscription read again soon.
-func (w *watch) doubt() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if soon := w.last.Add(rereadSoon); soon.Before(w.next) {
-		w.next = soon
-	}
-}
-
-// due reports whether the caller is to read the subscription.
-func (w *watch) due() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	now := time.Now()
-	if w.every == 0 || now.Before(w.next) {
-		return false
-	}
-	w.schedule(now) // for the others
-	return true
-}
-
-// left is how long it is until the next reading.
-func (w *watch) left() time.Duration {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return time.Until(w.next)
+	w.Begin(every, rereadSoon, every/2)
 }
 
 // patrol reads the subscription again whenever it is time to, while a receive
@@ -105,14 +70,14 @@ func (s *Source) patrol(ctx context.Context) (end func()) {
 		timer *time.Timer
 	)
 	mu.Lock()
-	timer = time.AfterFunc(s.watch.left(), func() {
+	timer = time.AfterFunc(s.watch.Left(), func() {
 		mu.Lock()
 		defer mu.Unlock()
 		if over {
 			return
 		}
 		s.reread(ctx)
-		timer.Reset(max(s.watch.left(), time.Second))
+		timer.Reset(max(s.watch.Left(), time.Second))
 	})
 	mu.Unlock()
 	return func() {
@@ -168,14 +133,14 @@ func (s *Source) read(p *pubsubpb.Subscription) (*config, error) {
 // reread reads the subscription again if it is time to, follows what has changed,
 // and logs it. If that fails all stays as it was: the receive tells why.
 func (s *Source) reread(ctx context.Context) {
-	if !s.watch.due() {
+	if !s.watch.Due() {
 		return
 	}
 	rctx, cancel := context.WithTimeout(ctx, rereadTime)
 	defer cancel()
 	p, err := s.c.subscriptions.GetSubscription(rctx, &pubsubpb.GetSubscriptionRequest{Subscription: s.sub.String()}, once)
 	if err != nil {
-		s.watch.doubt()
+		s.watch.Doubt()
 		return
 	}
 	now, err := s.read(p)

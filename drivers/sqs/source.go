@@ -62,8 +62,8 @@ func NewSource(ctx context.Context, api API, queueURL string, c *Config) (*Sourc
 	}
 	s.caps = q.capabilities()
 	s.visibility.init(config.VisibilityTimeout, q.lease)
-	s.caps.Lease = s.visibility.lease
-	if q.lease == 0 && !s.visibility.fixed {
+	s.caps.Lease = s.visibility.now()
+	if q.lease == 0 && config.VisibilityTimeout <= 0 {
 		config.Logger.WarnContext(ctx, "the queue's visibility timeout is 0: receives ask for another; set one with visibility_timeout, or on the queue with sluice apply",
 			"queue", q.name, "visibility_timeout", s.caps.Lease)
 	}

@@ -3,12 +3,13 @@ package sqs
 import (
 	"context"
 	"strconv"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/internal/reread"
 )
 
 const (
@@ -28,12 +29,8 @@ const (
 // own can change at any moment, and a receive that left it to the queue would not
 // know what it got. A change is followed by the receives after it is noticed.
 type visibility struct {
-	fixed bool // by Config
-
-	mu    sync.Mutex
-	lease time.Duration
-	next  time.Time // when it is asked for again
-	last  time.Time // when it was asked for
+	reread.Schedule              // does not begin if Config has the lease
+	lease           atomic.Int64 // nanoseconds
 }
 
 // leaseOf is the lease that a receive asks for if the queue's visibility timeout
@@ -47,46 +44,23 @@ func leaseOf(d time.Duration) time.Duration {
 
 // init sets the lease as the source is opened.
 func (v *visibility) init(configured, queues time.Duration) {
-	now := time.Now()
-	v.fixed = configured > 0
-	v.lease, v.last, v.next = leaseOf(queues), now, now.Add(visibilityEvery)
-	if v.fixed {
-		v.lease = configured
+	if configured > 0 {
+		v.set(configured)
+		return
 	}
+	v.set(leaseOf(queues))
+	v.Begin(visibilityEvery, visibilitySoon, 0)
 }
 
-// doubt has the visibility timeout asked for soon.
-func (v *visibility) doubt() {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if soon := v.last.Add(visibilitySoon); soon.Before(v.next) {
-		v.next = soon
-	}
-}
+func (v *visibility) now() time.Duration { return time.Duration(v.lease.Load()) }
 
-// due returns the lease as it is known, and whether the caller is to ask for it.
-func (v *visibility) due() (lease time.Duration, ask bool) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	now := time.Now()
-	if v.fixed || now.Before(v.next) {
-		return v.lease, false
-	}
-	v.last, v.next = now, now.Add(visibilityEvery) // for the others
-	return v.lease, true
-}
-
-func (v *visibility) set(lease time.Duration) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.lease = lease
-}
+func (v *visibility) set(lease time.Duration) { v.lease.Store(int64(lease)) }
 
 // lease returns the lease that a receive is to ask for. Now and then it asks for
 // the queue's visibility timeout first. If that fails it stays as it was.
 func (s *Source) lease(ctx context.Context, op string) time.Duration {
-	lease, ask := s.visibility.due()
-	if !ask {
+	lease := s.visibility.now()
+	if !s.visibility.Due() {
 		return lease
 	}
 	rctx, cancel := within(ctx, visibilityTime)
@@ -106,7 +80,7 @@ func (s *Source) lease(ctx context.Context, op string) time.Duration {
 func (s *Source) noteLost(errs []error) {
 	for _, err := range errs {
 		if err != nil && drivers.CodeOf(err) == drivers.LeaseLost {
-			s.visibility.doubt()
+			s.visibility.Doubt()
 			return
 		}
 	}

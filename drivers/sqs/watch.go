@@ -2,14 +2,13 @@ package sqs
 
 import (
 	"context"
-	"math/rand/v2"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/internal/reread"
 )
 
 const (
@@ -33,46 +32,21 @@ type policy struct {
 
 // watch is when the redrive policy is read again. [Source.Current] is the result.
 type watch struct {
-	now atomic.Pointer[policy]
-
-	mu         sync.Mutex
-	doubted    bool // the dead-letter queue is looked at too
-	last, next time.Time
+	reread.Schedule
+	now     atomic.Pointer[policy]
+	doubted atomic.Bool // the dead-letter queue is looked at too
 }
 
 // begin sets what was read as the source is opened.
 func (w *watch) begin(now *policy) {
 	w.now.Store(now)
-	w.schedule(time.Now())
-}
-
-// schedule sets the next reading, with some jitter: many consumers start together.
-func (w *watch) schedule(now time.Time) {
-	w.last, w.next = now, now.Add(rereadEvery*3/4+rand.N(rereadEvery/2)) //nolint:gosec // jitter is no secret
+	w.Begin(rereadEvery, rereadSoon, rereadEvery/2)
 }
 
 // doubt has the policy and its target read again soon.
 func (w *watch) doubt() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.doubted = true
-	if soon := w.last.Add(rereadSoon); soon.Before(w.next) {
-		w.next = soon
-	}
-}
-
-// due reports whether the caller is to read the policy, and whether the queue that
-// it names as well.
-func (w *watch) due() (ask, doubted bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	now := time.Now()
-	if now.Before(w.next) {
-		return false, false
-	}
-	w.schedule(now) // for the others
-	doubted, w.doubted = w.doubted, false
-	return true, doubted
+	w.doubted.Store(true)
+	w.Doubt()
 }
 
 // dlq is the dead-letter queue, nil if there is none.
@@ -91,10 +65,10 @@ func (s *Source) Current() drivers.Current {
 // reread reads the queue's redrive policy again if it is time to, follows what has
 // changed, and logs it. If that fails all stays as it was.
 func (s *Source) reread(ctx context.Context, op string) {
-	ask, doubted := s.watch.due()
-	if !ask {
+	if !s.watch.Due() {
 		return
 	}
+	doubted := s.watch.doubted.Swap(false)
 	rctx, cancel := within(ctx, rereadTime)
 	defer cancel()
 	as, err := s.attributes(rctx, op, types.QueueAttributeNameRedrivePolicy)
