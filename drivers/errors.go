@@ -3,9 +3,9 @@ package drivers
 import (
 	"context"
 	"fmt"
-	"net"
 	"strings"
 
+	"github.com/sluice-go/sluice/internal/foreign"
 	"github.com/sluice-go/sluice/internal/invoke"
 )
 
@@ -102,23 +102,13 @@ func (e *Error) Error() string {
 // than ten values.
 func (e *Error) ErrorType() string {
 	if e.Code == Transient {
-		if unreached, timeout := network(e.Err); timeout {
+		if unreached, timeout := foreign.Network(e.Err); timeout {
 			return "timeout"
 		} else if unreached {
 			return "unreachable"
 		}
 	}
 	return strings.ReplaceAll(e.Code.Error(), " ", "_")
-}
-
-// network reports whether err is of a connection, or of a time that ran out.
-func network(err error) (unreached, timeout bool) {
-	if n, ok := invoke.As[net.Error](err); invoke.Is(err, context.DeadlineExceeded) || ok && n.Timeout() {
-		return false, true
-	}
-	_, dial := invoke.As[*net.OpError](err)
-	_, name := invoke.As[*net.DNSError](err)
-	return dial || name, false
 }
 
 // Unwrap returns the cause.

@@ -10,8 +10,8 @@ import (
 	"net/http"
 	"reflect"
 	"strconv"
-	"strings"
 
+	"github.com/sluice-go/sluice/internal/foreign"
 	"github.com/sluice-go/sluice/internal/invoke"
 )
 
@@ -218,28 +218,26 @@ func (c codes) classifyStatus(status int) Class {
 // classifyByName knows the types that would be too costly to link.
 func (c codes) classifyByName(err error) Class {
 	v := reflect.ValueOf(err)
-	t := v.Type()
-	if t.Kind() == reflect.Pointer {
-		if v.IsNil() {
-			return Unknown
-		}
-		t = t.Elem()
+	if v.Kind() == reflect.Pointer && v.IsNil() {
+		return Unknown
 	}
-	switch path, name := t.PkgPath(), t.Name(); {
-	case name == "Error" && path == "gocloud.dev/internal/gcerr":
-		return c.classifyNamed(gocloudNames, uint64(intField(v, "Code")))
-	case name == "Error" && strings.HasSuffix(path, "google.golang.org/api/googleapi"):
-		return c.classifyStatus(int(intField(v, "Code")))
+	if code, ok := foreign.Field(err, "Code", isGocloud); ok {
+		return c.classifyNamed(gocloudNames, uint64(code))
 	}
-	if status := call(v, v.MethodByName("GRPCStatus")); status.IsValid() {
-		if code := call(status, status.MethodByName("Code")); code.IsValid() && code.CanUint() {
-			return c.classifyNamed(grpcNames, code.Uint())
-		}
+	if status, ok := foreign.Google(err); ok {
+		return c.classifyStatus(status)
 	}
-	if fault := call(v, v.MethodByName("ErrorFault")); fault.IsValid() && fault.CanInt() && fault.Int() == smithyServer {
+	if code, ok := foreign.GRPC(err); ok {
+		return c.classifyNamed(grpcNames, code)
+	}
+	if fault := foreign.Call(v, v.MethodByName("ErrorFault")); fault.IsValid() && fault.CanInt() && fault.Int() == smithyServer {
 		return Transient
 	}
 	return Unknown
+}
+
+func isGocloud(path, name string) bool {
+	return name == "Error" && path == "gocloud.dev/internal/gcerr"
 }
 
 func (c codes) classifyNamed(names map[uint64]string, code uint64) Class {
@@ -251,25 +249,4 @@ func (c codes) classifyNamed(names map[uint64]string, code uint64) Class {
 	default:
 		return Unknown
 	}
-}
-
-// intField returns the named integer field of the struct that v is or points
-// to, or 0.
-func intField(v reflect.Value, name string) int64 {
-	if f := reflect.Indirect(v).FieldByName(name); f.IsValid() && f.CanInt() {
-		return f.Int()
-	}
-	return 0
-}
-
-// call calls a method of receiver that takes nothing and returns one value, or
-// returns the zero Value where it is no such method.
-func call(receiver, method reflect.Value) reflect.Value {
-	if receiver.Kind() == reflect.Pointer && receiver.IsNil() {
-		return reflect.Value{}
-	}
-	if !method.IsValid() || method.Type().NumIn() != 0 || method.Type().NumOut() != 1 {
-		return reflect.Value{}
-	}
-	return method.Call(nil)[0]
 }

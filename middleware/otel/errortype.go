@@ -2,15 +2,14 @@ package otel
 
 import (
 	"context"
-	"net"
 	"reflect"
 	"strconv"
-	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/foreign"
 	"github.com/sluice-go/sluice/internal/invoke"
 )
 
@@ -100,22 +99,16 @@ func codeOf(err error) string {
 
 // localKind is how err failed here, or "".
 func localKind(err error) string {
-	switch {
-	case invoke.Is(err, context.DeadlineExceeded):
+	switch unreached, timeout := foreign.Network(err); {
+	case timeout && (invoke.Is(err, context.DeadlineExceeded) || !invoke.Is(err, context.Canceled)):
 		return typeTimeout
 	case invoke.Is(err, context.Canceled):
 		return typeCanceled
-	}
-	if e, ok := invoke.As[net.Error](err); ok && e.Timeout() {
-		return typeTimeout
-	}
-	if _, ok := invoke.As[*net.OpError](err); ok {
+	case unreached:
 		return typeUnreachable
+	default:
+		return ""
 	}
-	if _, ok := invoke.As[*net.DNSError](err); ok {
-		return typeUnreachable
-	}
-	return ""
 }
 
 // label reports whether s may be the value of a label: short, and without what
@@ -154,17 +147,11 @@ func remoteStatus(err error) (status string) {
 
 // ownStatus looks at e alone, not at what it wraps.
 func ownStatus(e error) (status string, known bool) {
-	v := reflect.ValueOf(e)
-	if v.Kind() == reflect.Pointer && v.IsNil() {
+	if v := reflect.ValueOf(e); v.Kind() == reflect.Pointer && v.IsNil() {
 		return "", true
 	}
-	if method := v.MethodByName("GRPCStatus"); method.IsValid() && method.Type().NumIn() == 0 && method.Type().NumOut() == 1 {
-		code := method.Call(nil)[0].MethodByName("Code")
-		if code.IsValid() && code.Type().NumIn() == 0 && code.Type().NumOut() == 1 {
-			if n := code.Call(nil)[0]; n.CanUint() && n.Uint() > 0 && n.Uint() < uint64(len(grpcNames)) {
-				return grpcNames[n.Uint()], true
-			}
-		}
+	if code, ok := foreign.GRPC(e); ok && code > 0 && code < uint64(len(grpcNames)) {
+		return grpcNames[code], true
 	}
 	switch s := e.(type) { //nolint:errorlint // the caller walks
 	case interface{ HTTPStatusCode() int }:
@@ -172,20 +159,8 @@ func ownStatus(e error) (status string, known bool) {
 	case interface{ StatusCode() int }:
 		return httpStatus(s.StatusCode()), true
 	}
-	return googleStatus(v)
-}
-
-// googleStatus is the status of a *googleapi.Error, which has a field for it and no
-// method.
-func googleStatus(v reflect.Value) (status string, known bool) {
-	v = reflect.Indirect(v)
-	if t := v.Type(); t.Name() != "Error" || !strings.HasSuffix(t.PkgPath(), "google.golang.org/api/googleapi") {
-		return "", false
-	}
-	if code := v.FieldByName("Code"); code.IsValid() && code.CanInt() {
-		return httpStatus(int(code.Int())), true
-	}
-	return "", false
+	code, ok := foreign.Google(e)
+	return httpStatus(code), ok
 }
 
 func httpStatus(code int) string {
