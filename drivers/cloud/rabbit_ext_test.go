@@ -247,7 +247,7 @@ func (r redialing) OpenTopicURL(ctx context.Context, u *url.URL) (*pubsub.Topic,
 	return (&rabbitpubsub.URLOpener{Connection: conn}).OpenTopicURL(ctx, u)
 }
 
-// The connection of the topics breaks. What is sent, and what is to be retried,
+// The connection of the topics breaks. Messages that are sent, and those that are retried,
 // goes by the next one.
 func TestRabbitMQLosesTheConnectionOfItsTopics(t *testing.T) {
 	r := redialing{startRabbit(t), new(atomic.Pointer[amqp.Connection])}

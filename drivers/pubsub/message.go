@@ -182,8 +182,8 @@ func decodeTo(m *handler.Message, rm *pubsubpb.ReceivedMessage) {
 	unescape(m.Attributes)
 	drivers.UnpackFailure(m.Attributes)
 	if from := m.Attributes[nativeSubscription]; from != "" {
-		// The service forwards a message with the attributes that it has. What they
-		// say of another queue is its sender's, or of an earlier life.
+		// The service forwards a message with the attributes that it has. If they name
+		// another queue, its sender wrote that, or an earlier dead-lettering did.
 		if queue, told := m.Attributes[drivers.AttributeDeadLetterQueue]; told && queue != from {
 			m.Attributes = drivers.WithoutFailure(m.Attributes)
 			m.Attributes[drivers.AttributeDeadLetterQueue] = from

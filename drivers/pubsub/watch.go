@@ -131,7 +131,7 @@ func (s *Source) read(p *pubsubpb.Subscription) (*config, error) {
 }
 
 // reread reads the subscription again if it is time to, follows what has changed,
-// and logs it. If that fails all stays as it was: the receive tells why.
+// and logs it. If that fails, the configuration stays as it was: the receive reports why.
 func (s *Source) reread(ctx context.Context) {
 	if !s.watch.Due() {
 		return

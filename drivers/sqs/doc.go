@@ -45,8 +45,8 @@
 //
 // The redrive policy is read again about every two minutes, and soon after a letter
 // found no queue. Rejections follow it: its target and its maxReceiveCount are those
-// of [Source.Current]. A change is logged. What cannot change (FIFO or not) is not
-// read again.
+// of [Source.Current]. A change is logged. A queue can't change between FIFO
+// and standard, so that is not read again.
 //
 // A receive that is cancelled, or whose answer is lost, leaves what
 // SQS had granted invisible for one visibility timeout; on a FIFO queue the next

@@ -12,7 +12,7 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 )
 
-// SQS says of a letter that it has moved itself where it comes from. The
+// SQS names the origin of a letter that it has moved itself. The
 // message's own attributes, which it keeps, are its sender's.
 func TestASenderShadowsNothingOfALetter(t *testing.T) {
 	for name, forged := range map[string]map[string]string{

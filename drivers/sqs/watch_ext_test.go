@@ -31,7 +31,7 @@ func (v *virtual) redrive(queueURL, to string, receives int) {
 }
 
 // The redrive policy is changed under a consumer: rejected messages go where it
-// says now, and no more to where it said.
+// says now, and no longer where it said before.
 func TestAChangedRedrivePolicyIsFollowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newVirtual(t)
@@ -91,7 +91,7 @@ func TestADeletedDeadLetterQueueIsNoticed(t *testing.T) {
 		require.ErrorIs(t, reject(), drivers.ErrNotFound)
 		require.Equal(t, "orders-dlq", src.Current().DeadLetterQueue)
 		<-time.After(11 * time.Second)
-		require.ErrorIs(t, reject(), drivers.ErrUnsupported, "a rejection is a retry where there is no dead-letter queue")
+		require.ErrorIs(t, reject(), drivers.ErrUnsupported, "a rejection is a retry if the queue has no dead-letter queue")
 		require.Empty(t, src.Current().DeadLetterQueue)
 		v.create("orders-dlq", nil)
 		<-time.After(3 * time.Minute)

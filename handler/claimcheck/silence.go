@@ -16,7 +16,7 @@ const (
 	// kept.
 	silence = 30 * time.Second
 	// slowest is the rate, in bytes a second, that an upload is given time for besides:
-	// nobody tells how far it is.
+	// no client reports its progress.
 	slowest = 128 << 10
 )
 

@@ -207,7 +207,7 @@ func TestNothingIsStalledWhenAGateReopens(t *testing.T) {
 	})
 }
 
-// hastyGate is closed and says that it is worth asking again at once.
+// hastyGate is closed and reports immediately that it is worth asking again.
 type hastyGate struct{ asked atomic.Int64 }
 
 func (g *hastyGate) Admit(want int) (int, <-chan struct{}) {

@@ -205,7 +205,7 @@ func (c *Consumer) runnable() bool {
 	}
 }
 
-// take takes what is to be run next out of what is ready. c.mu is held, and runnable is
+// take removes and returns the flight that runs next. c.mu is held, and runnable is
 // true.
 func (c *Consumer) take() *flight {
 	if c.ready.len() > 0 {
@@ -244,11 +244,11 @@ func (c *Consumer) tellAlone(f *flight, now time.Time) {
 	}
 }
 
-// A consumer that has just started may follow one that was killed. What that one had in
-// hand comes in the next lease's time, the suspect among its neighbours, and whatever is
-// received beside a suspect that kills again loses an attempt. So for that time a receive
-// asks for one message, and for twice as many after each that brought no suspect. A
-// suspect at any time begins that anew.
+// A consumer that has just started may follow one that was killed. The messages that
+// that one had in hand arrive within one lease, the suspect among its neighbours. If the
+// suspect kills again, each message received beside it loses an attempt. So for that time
+// a receive asks for one message, and for twice as many after each that brought no
+// suspect. Each suspect begins the time anew.
 
 // beginCaution begins the cautious time. c.mu is held.
 func (l *lane) beginCaution(now time.Time) {

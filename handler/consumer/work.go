@@ -250,7 +250,7 @@ func (c *Consumer) handled(f *flight, err error) outcome {
 	f.probe.finished()
 	o.postponed = v.Postponed
 	if err != nil && c.isStopping() && invoke.Is(err, handler.ErrStopped) {
-		// What it works with was ended before its context.
+		// Its process, or another resource, was ended before its context.
 		f.mu.Lock()
 		f.stopped = true
 		f.mu.Unlock()

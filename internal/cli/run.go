@@ -51,7 +51,7 @@ func (a *app) runCommand() *cobra.Command {
 		Short: "Handle messages with a command or an HTTP endpoint",
 		Long: `Receives messages and hands each to a command or an HTTP endpoint, in any
 language, until SIGINT, SIGTERM, SIGQUIT or SIGHUP; then it finishes what it has
-begun, for 20 seconds at most. A second signal ends it at once: the status is 1
+begun, for 20 seconds at most. A second signal ends it immediately: the status is 1
 if that cut a handler short.
 
 --exec runs the command once a message, without a shell. It gets the body on

@@ -202,7 +202,7 @@ func readState(ctx context.Context, path string) (fileState, error) {
 
 // logIntact looks at a log that has changed. SQLite empties it after a
 // checkpoint or begins it anew from its start, with other salts; else it only
-// grows. A log that was truncated to nothing is told by the next write, which
+// grows. A log that was truncated to nothing is noticed at the next write, which
 // leaves a hole in the place of the header.
 func (f *files) logIntact(now os.FileInfo) (seen bool, err error) {
 	size, salts, err := f.readLog()

@@ -1,5 +1,5 @@
-// Package reread says when something that may change is to be read again: at a slow
-// rate, and soon after a sign that it has changed.
+// Package reread schedules the reading of something that may change: at a slow rate, and
+// soon after a sign that it has changed.
 package reread
 
 import (

@@ -12,7 +12,7 @@ import (
 	"github.com/sluice-go/sluice/middleware/idempotency"
 )
 
-// A claim that another worker took over tells nothing of the dependency.
+// A claim that another worker took over says nothing about the dependency.
 func TestALostClaimIsNoFailureOfTheDependency(t *testing.T) {
 	b, err := breaker.New(&breaker.Config{MinCount: 3})
 	require.NoError(t, err)

@@ -177,7 +177,7 @@ func (c *Config) validate() error {
 // IsFailure is what [Config.Failure] is by default: true for a retry and for a
 // rejection with [handler.ErrExhausted], but not for an error that is permanent, a
 // message that was put off ([handler.ErrPostponed]), a lost lease or claim, a shutdown, or a
-// panic, which tells of the program.
+// panic, which is a fault of the program.
 func IsFailure(err error) bool {
 	if _, panicked := invoke.As[*handler.PanicError](err); panicked {
 		return false

@@ -262,7 +262,7 @@ func TestAClaimWithoutALeaseEndsSoonAfterItsWorker(t *testing.T) {
 		runs := 0
 		other := guard(t, shared, nil, func(context.Context, *handler.Message) error { runs++; return nil })
 		for range 60 { // an hour
-			time.Sleep(time.Minute) //nolint:forbidigo // virtual time
+			<-time.After(time.Minute)
 			v := handler.VerdictOf(other.Handle(t.Context(), &handler.Message{ID: "a"}))
 			require.True(t, v.Postponed)
 			require.LessOrEqual(t, v.Delay, 2*time.Minute)
@@ -271,7 +271,7 @@ func TestAClaimWithoutALeaseEndsSoonAfterItsWorker(t *testing.T) {
 		died := time.Now()
 		for runs == 0 {
 			require.Less(t, time.Since(died), 90*time.Second, "the dead worker still holds its claim")
-			time.Sleep(time.Second) //nolint:forbidigo // virtual time
+			<-time.After(time.Second)
 			_ = other.Handle(t.Context(), &handler.Message{ID: "a"})
 		}
 		close(leave)

@@ -26,8 +26,8 @@ type Config struct {
 	TracerProvider trace.TracerProvider
 	// MeterProvider makes metrics. Nil means the global one.
 	MeterProvider metric.MeterProvider
-	// Baggage has baggage read from messages and written into them. What is read
-	// is its sender's word: nothing about trust must hang on it.
+	// Baggage enables reading baggage from messages and writing it into them. The sender
+	// chooses it: do not base trust on it.
 	Baggage bool
 	// XRay has AWSTraceHeader written besides traceparent, for consumers that
 	// know only X-Ray. SQS carries it outside the ten attributes.

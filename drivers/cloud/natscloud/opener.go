@@ -131,7 +131,7 @@ const (
 func (o *Opener) options() []nats.Option {
 	own := []nats.Option{
 		nats.MaxReconnects(-1), nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(pingsLost),
-		// What is sent meanwhile fails now, rather than go out later by surprise.
+		// A send fails immediately meanwhile, instead of going out late.
 		nats.ReconnectBufSize(-1),
 	}
 	return append(own, o.Options...)

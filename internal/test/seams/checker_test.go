@@ -64,7 +64,7 @@ func TestADeliveryToNobody(t *testing.T) {
 	}
 }
 
-// TestWhatARedriveMoved: Pub/Sub has no redrive of its own. Ours tells which letters
+// TestWhatARedriveMoved: Pub/Sub has no redrive of its own. Ours reports which letters
 // it has moved; one that an earlier redrive has brought back is none of them.
 func TestWhatARedriveMoved(t *testing.T) {
 	fake := pubsubfake.New()

@@ -255,7 +255,7 @@ const (
 )
 
 // deals are what is tried with a store: one or two of them in an ordinary run, which
-// is to be short, all in a long one.
+// must be short, all in a long one.
 func deals(store string) []deal {
 	switch {
 	case *flagDuration == 0 && store == "sqlite":
@@ -280,7 +280,7 @@ func TestStores(t *testing.T) {
 	}
 	for name, build := range shops() {
 		t.Run(name, func(t *testing.T) {
-			if name != "dynamodb" { // which the environment tells its place
+			if name != "dynamodb" { // its place comes from the environment
 				t.Parallel()
 			}
 			for _, d := range deals(name) {
@@ -306,7 +306,7 @@ func TestStores(t *testing.T) {
 // trade runs one program.
 func trade(t *testing.T, s *shop, d deal, seed uint64) {
 	const n = 30
-	dice := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a program is to be repeated
+	dice := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a program must be repeatable
 	o := &mem.Opener{}
 	config := &mem.Config{VisibilityTimeout: 8 * time.Second, MaxAttempts: 2}
 	queue := fmt.Sprint("jobs-", seed)

@@ -15,7 +15,7 @@
 // A pool of connections has at most [MaxConns] of them for SQL (pool_max_conns=N in
 // a postgres URL), and go-redis's number for Redis (pool_size=N). A call waits for
 // one that is free. Idle connections stay in the pool for five minutes, so that
-// they fit however many handlers run at once, and none is older than half an hour.
+// they fit however many handlers run concurrently, and none is older than half an hour.
 // PostgreSQL statements are not prepared by name, so that poolers in transaction
 // mode work, unless the URL has a default_query_exec_mode of its own.
 package open

@@ -11,9 +11,9 @@
 // An error of a connection is none of the database: after a failover the pool's
 // connections are broken, or lead to a server that is read-only now. Each statement
 // is then tried with another connection, and those that failed are closed. Give the
-// pool bounds: as many open and idle connections as handlers run at once, one more
+// pool bounds: as many open and idle connections as handlers run concurrently, one more
 // for [Transactional], and a life time (SetConnMaxLifetime) after which connections
-// follow a move of the database that no error tells of. Handlers wait for a
+// follow a move of the database that no error reports. Handlers wait for a
 // connection, and a message whose wait is too long is postponed.
 //
 // # Poolers

@@ -1,4 +1,4 @@
-// Command measure tells how long a client takes to find out that its connections have
+// Command measure reports how long a client takes to find out that its connections have
 // died in silence. Each argument is the URL of an idempotency store, or nats:// for a
 // NATS server that it starts:
 //
