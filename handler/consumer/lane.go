@@ -35,7 +35,6 @@ type lane struct {
 	empty    emptiness
 	closedBy atomic.Pointer[handler.Gate] // the gate that admitted nothing last
 	asking   atomic.Bool                  // it is asked for its reason
-	careful  bool                         // what waits for its group must fit into a drain
 
 	// What follows is guarded by c.mu.
 	pollers  int
@@ -62,6 +61,16 @@ func (l *lane) policy() (deadLetter bool, most int) {
 	return now.DeadLetterQueue != "", now.MaxAttempts
 }
 
+// careful reports whether what waits for its group must fit into a drain: to give it
+// back would cost it an attempt.
+func (l *lane) careful() bool {
+	if !l.caps.Ordered || l.caps.FreeRelease {
+		return false
+	}
+	_, most := l.policy()
+	return most > 0
+}
+
 // fault returns why the queue can't be worked on though receives succeed.
 func (l *lane) fault() error {
 	if l.watcher == nil {
@@ -86,7 +95,6 @@ func newLane(c *Consumer, s Weighted) *lane {
 	l.extensions = batch.New(batch.Config[*flight]{
 		Max: max(l.caps.MaxExtend, 1), Parallel: flushes, Flush: l.flushExtensions,
 	})
-	l.careful = l.caps.Ordered && l.caps.MaxAttempts > 0 && !l.caps.FreeRelease
 	if l.caps.Ordered {
 		l.groups = make(map[string]*group)
 		l.blocked = make(map[string]blockade)

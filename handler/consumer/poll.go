@@ -248,7 +248,7 @@ func (l *lane) deliver(ds []drivers.Delivery, n, slots int, p *probe, took time.
 	}
 	if len(fs) > 0 {
 		l.turns = max(turns, l.turns/2)
-		if l.careful && l.usual > 0 && turns == len(fs) && len(ds) >= n {
+		if l.usual > 0 && turns == len(fs) && len(ds) >= n && l.careful() {
 			l.turns = 2 * n // the next one may be of as many groups
 		}
 	}

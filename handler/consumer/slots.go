@@ -138,7 +138,7 @@ const maxInARow = 10_000
 // counts receives as attempts a drain that gives them back would cost each of them
 // one: a few restarts, and what no handler has seen is dead-lettered. c.mu is held.
 func (l *lane) drainable() int {
-	if !l.careful {
+	if !l.careful() {
 		return maxInARow
 	}
 	return max(l.turns, 1) - 1 + l.inARow()

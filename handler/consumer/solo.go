@@ -50,7 +50,11 @@ const (
 // suspicious reports whether a message of l with so many attempts may have killed a
 // process.
 func (l *lane) suspicious(attempt int) bool {
-	return l.caps.DeadLetter && attempt > 1 && l.caps.MaxAttempts > 1 && attempt > l.caps.MaxAttempts/2
+	if attempt <= 1 {
+		return false
+	}
+	deadLetter, most := l.policy()
+	return deadLetter && most > 1 && attempt > most/2
 }
 
 // suspect reports whether f is to run alone, and forgets that it was retried here. c.mu
@@ -252,7 +256,7 @@ func (c *Consumer) tellAlone(f *flight, now time.Time) {
 
 // beginCaution begins the cautious time. c.mu is held.
 func (l *lane) beginCaution(now time.Time) {
-	if l.suspicious(l.caps.MaxAttempts) && l.caps.Lease > 0 {
+	if deadLetter, most := l.policy(); deadLetter && most > 1 && l.caps.Lease > 0 {
 		l.most, l.cautious = 1, now.Add(min(l.caps.Lease, maxCaution)+cautionMargin)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/handler/consumer"
 )
@@ -267,4 +268,69 @@ func TestSuspectsWithLongHandlers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// watched is a queue whose redrive policy is changed after the consumer has opened it.
+type watched struct {
+	*queue
+	now atomic.Pointer[drivers.Current]
+}
+
+func (q *watched) Current() drivers.Current { return *q.now.Load() }
+
+// Isolation follows the queue's policy of this moment, as verdicts do.
+func TestIsolationFollowsAChangedPolicy(t *testing.T) {
+	five, hundred := drivers.Current{DeadLetterQueue: "dead", MaxAttempts: 5}, drivers.Current{DeadLetterQueue: "dead", MaxAttempts: 100}
+	for _, tc := range []struct {
+		name            string
+		opened, changed drivers.Current
+		worst           int
+	}{
+		{"lowered", hundred, five, 1},
+		{"raised", five, hundred, 8},
+		{"removed", five, drivers.Current{}, 8},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := &watched{queue: newQueue(0)}
+				q.caps.MaxAttempts = tc.opened.MaxAttempts
+				q.now.Store(&tc.opened)
+				b := &beside{running: map[string]int{}, took: 300 * time.Millisecond}
+				w := start(t, q, b.handle, consumer.Config{Concurrency: 8})
+				<-time.After(time.Minute)
+				q.now.Store(&tc.changed)
+				q.mu.Lock()
+				for i := range 60 {
+					e := &entry{seq: i, message: handler.Message{ID: fmt.Sprint("m", i), Body: []byte("body")}}
+					if i%4 == 1 {
+						e.tries = 2
+					}
+					q.visible = append(q.visible, e)
+				}
+				q.wake()
+				q.mu.Unlock()
+				<-time.After(2 * time.Minute)
+				require.NoError(t, w.stop())
+				require.Equal(t, 60, b.done)
+				require.Equal(t, tc.worst, b.worst)
+			})
+		})
+	}
+}
+
+// So do receives: with attempts counted, what waits for its group must fit into a drain.
+func TestReceivesFollowAChangedPolicy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &watched{queue: orderedQueue()}
+		q.caps.MaxAttempts = 0
+		q.now.Store(&drivers.Current{})
+		w := start(t, q, lasting(0), consumer.Config{Concurrency: 100})
+		<-time.After(time.Minute)
+		q.now.Store(&drivers.Current{DeadLetterQueue: "dead", MaxAttempts: 3})
+		<-time.After(time.Minute)
+		require.NoError(t, w.stop())
+		asked := q.asked()
+		require.Equal(t, 10, asked[0])
+		require.Equal(t, 1, asked[len(asked)-1])
+	})
 }
