@@ -121,12 +121,10 @@ func maxAttempts(n int) handler.Middleware {
 	return func(next handler.Handler) handler.Handler {
 		return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
 			err := next.Handle(ctx, m)
-			if err == nil || m.Attempt < n || handler.VerdictOf(err).Action != handler.Retry {
+			if err == nil || m.Attempt < n {
 				return err
 			}
-			cause := context.Cause(ctx)
-			if invoke.Is(cause, handler.ErrStopped) || invoke.Is(cause, handler.ErrLeaseLost) ||
-				invoke.Is(err, handler.ErrStopped) || handler.VerdictOf(err).Postponed {
+			if v := invoke.VerdictOf(err); v.Action != handler.Retry || v.Postponed || invoke.CutShort(ctx, err) {
 				return err
 			}
 			return handler.Reject(handler.Exhausted(m.Attempt, n, err))

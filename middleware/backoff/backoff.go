@@ -162,20 +162,9 @@ type retrier struct {
 	permanent codes
 }
 
-// cutShort reports whether the handler did not fail by itself: the consumer stops, or
-// the lease is lost and another worker may have the message.
-func cutShort(ctx context.Context, err error) bool {
-	for _, why := range []error{handler.ErrStopped, handler.ErrLeaseLost} {
-		if invoke.Is(context.Cause(ctx), why) || invoke.Is(err, why) {
-			return true
-		}
-	}
-	return false
-}
-
 // judge turns a handler's error into the verdict on its message.
 func (r *retrier) judge(ctx context.Context, m *handler.Message, err error) error {
-	cut := cutShort(ctx, err)
+	cut := invoke.CutShort(ctx, err)
 	switch v := invoke.VerdictOf(err); {
 	case cut && v.Action == handler.DeadLetter && (invoke.Is(err, context.Canceled) || invoke.Is(err, handler.ErrLeaseLost)):
 		// The handler rejected the message because it was cancelled, so the message
