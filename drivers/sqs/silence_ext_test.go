@@ -14,7 +14,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/sqs"
@@ -30,7 +29,7 @@ func TestADeadConnectionIsFoundOutWithinAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newVirtual(t)
 		queueURL := v.create("orders", nil)
-		l := bufconn.Listen(1 << 20)
+		l := swallow.NewPipes()
 		web := &http.Server{Handler: v.server, ReadHeaderTimeout: time.Minute}
 		served := make(chan error, 1)
 		go func() { served <- web.Serve(l) }()

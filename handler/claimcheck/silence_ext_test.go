@@ -16,7 +16,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/stretchr/testify/require"
 	"gocloud.dev/blob/s3blob"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/handler/claimcheck"
@@ -49,7 +48,7 @@ func (o *objects) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // runs.
 func TestADeadBucketIsFoundOutWithinAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := bufconn.Listen(1 << 20)
+		l := swallow.NewPipes()
 		web := &http.Server{Handler: &objects{body: map[string][]byte{}}, ReadHeaderTimeout: time.Minute}
 		served := make(chan error, 1)
 		go func() { served <- web.Serve(l) }()

@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/testserver/swallow"
@@ -66,7 +65,7 @@ func TestADeadPeerIsFoundOutWithinAMinute(t *testing.T) {
 					ReadHeaderTimeout: time.Minute, Protocols: protocols, TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},
 					Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-time.After(time.Second) }),
 				}
-				l := bufconn.Listen(1 << 20)
+				l := swallow.NewPipes()
 				served := make(chan error, 1)
 				go func() {
 					if c.url[4] == 's' {

@@ -20,7 +20,6 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/sluice-go/sluice/internal/testserver/swallow"
@@ -90,7 +89,7 @@ func TestADeadCollectorIsFoundOutWithinAMinute(t *testing.T) {
 			now := time.Now()
 			synctest.Test(t, func(t *testing.T) {
 				<-time.After(time.Until(now) + time.Minute) // the certificate's time
-				l := bufconn.Listen(1 << 20)
+				l := swallow.NewPipes()
 				stop := c.serve(l)
 				line := swallow.To(func(ctx context.Context) (net.Conn, error) { return l.DialContext(ctx) })
 				e, err := otlp{dial: line.Dial}.spanExporter(t.Context())
