@@ -146,12 +146,14 @@ func NewWeighted(sources []Weighted, h handler.Handler, cfg *Config) (*Consumer,
 		free:    full.Concurrency,
 	}
 	c.work.L = &c.mu
-	c.maxWaiting = max(1000, 20*full.Concurrency)
+	slots := min(full.Concurrency, maxWeight) // more handlers no machine runs, and the sums must not overflow
+	c.maxWaiting = max(1000, 20*slots)
 	for _, s := range sources {
 		l := newLane(c, s)
 		c.lanes = append(c.lanes, l)
-		c.maxUnsettled = max(c.maxUnsettled, 2*full.Concurrency+4*max(l.caps.MaxSettle, 10))
+		c.maxUnsettled = max(c.maxUnsettled, 2*slots+4*max(l.caps.MaxSettle, 10))
 	}
+	scaleWeights(c.lanes)
 	return c, nil
 }
 

@@ -1,6 +1,9 @@
 package consumer
 
-import "time"
+import (
+	"math/bits"
+	"time"
+)
 
 // waiter is a poller that wants handler slots to receive for.
 type waiter struct {
@@ -157,13 +160,33 @@ func (l *lane) inARow() int {
 // share is how many slots a lane may have: all, but for those of the other
 // lanes that have messages waiting. c.mu is held.
 func (c *Consumer) share(l *lane) int {
-	weights := l.weight
+	weights := uint64(l.weight)
 	for _, other := range c.lanes {
 		if other != l && other.busy {
-			weights += other.weight
+			weights += uint64(other.weight)
 		}
 	}
-	return max(c.cfg.Concurrency*l.weight/weights, 1)
+	hi, lo := bits.Mul64(uint64(c.cfg.Concurrency), uint64(l.weight))
+	part, _ := bits.Div64(hi, lo, weights) // at most Concurrency, since weights has l's
+	return max(int(part), 1)
+}
+
+// maxWeight bounds the sum of the lanes' weights, which grant multiplies.
+const maxWeight = 1 << 31
+
+// scaleWeights divides the lanes' weights by one number if their sum is above
+// maxWeight, but none to 0.
+func scaleWeights(lanes []*lane) {
+	sum := 0.0
+	for _, l := range lanes {
+		sum += float64(l.weight)
+	}
+	if sum <= maxWeight {
+		return
+	}
+	for _, l := range lanes {
+		l.weight = max(int(float64(l.weight)/sum*maxWeight), 1)
+	}
 }
 
 // available is how many messages may be received now: not more than there are

@@ -69,7 +69,11 @@ func newAmazon(t testing.TB) *amazon {
 	add("/expired.pem", "sns.amazonaws.com", time.Now().Add(-time.Hour), root, rootKey)
 	add("/name.pem", "evil.example.com", time.Now().Add(time.Hour), root, rootKey)
 	add("/self.pem", "sns.amazonaws.com", time.Now().Add(time.Hour), nil, a.key)
-	a.files["/garbage.pem"] = []byte("hello")
+	a.files["/page.pem"] = []byte("<html>Bad gateway</html>")
+	a.files["/empty.pem"] = nil
+	good := a.files["/good.pem"]
+	a.files["/cut.pem"] = good[:len(good)/2]
+	a.files["/cut chain.pem"] = append(good[:len(good):len(good)], good[:len(good)/2]...)
 	a.server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch body, ok := a.files[r.URL.Path]; {
 		case ok:
@@ -241,7 +245,10 @@ func TestForgeriesAreRefused(t *testing.T) {
 		{"expired certificate", nil, set("SigningCertURL", a.server.URL+"/expired.pem"), 403},
 		{"certificate of another name", nil, set("SigningCertURL", a.server.URL+"/name.pem"), 403},
 		{"self-signed certificate", nil, set("SigningCertURL", a.server.URL+"/self.pem"), 403},
-		{"certificate that is garbage", nil, set("SigningCertURL", a.server.URL+"/garbage.pem"), 403},
+		{"a page for a certificate", nil, set("SigningCertURL", a.server.URL+"/page.pem"), 503},
+		{"nothing for a certificate", nil, set("SigningCertURL", a.server.URL+"/empty.pem"), 503},
+		{"certificate that is cut off", nil, set("SigningCertURL", a.server.URL+"/cut.pem"), 503},
+		{"chain that is cut off", nil, set("SigningCertURL", a.server.URL+"/cut%20chain.pem"), 503},
 		{"redirected certificate", nil, set("SigningCertURL", a.server.URL+"/redirect.pem"), 503},
 		{"certificate out of reach", nil, set("SigningCertURL", a.server.URL+"/down.pem"), 503},
 	} {

@@ -1,6 +1,7 @@
 package envelope
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/rsa"
@@ -143,7 +144,11 @@ func (v *verifier) certificate(ctx context.Context, at string) (*x509.Certificat
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnreachable, err)
 	}
-	if cert, err = v.parse(body); err != nil {
+	leaf, others, err := readCertificates(body)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errUnreachable, err)
+	}
+	if err = v.check(leaf, others); err != nil {
 		return nil, fmt.Errorf("the signing certificate: %w", err)
 	}
 	v.mu.Lock()
@@ -151,19 +156,20 @@ func (v *verifier) certificate(ctx context.Context, at string) (*x509.Certificat
 	if len(v.fetched) >= maxCertificates {
 		clear(v.fetched)
 	}
-	v.fetched[at] = cert
-	return cert, nil
+	v.fetched[at] = leaf
+	return leaf, nil
 }
 
-func (v *verifier) parse(body []byte) (*x509.Certificate, error) {
-	var (
-		leaf   *x509.Certificate
-		others = x509.NewCertPool()
-	)
-	for block, rest := pem.Decode(body); block != nil; block, rest = pem.Decode(rest) {
+// readCertificates reads the signing certificate and those after it. An error means
+// that the file is no certificate, or only a part of one: a gateway's page, or an
+// answer that was cut off. As with an answer that never came, another may be whole.
+func readCertificates(body []byte) (leaf *x509.Certificate, others *x509.CertPool, err error) {
+	others = x509.NewCertPool()
+	block, rest := pem.Decode(body)
+	for ; block != nil; block, rest = pem.Decode(rest) {
 		c, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if leaf == nil {
 			leaf = c
@@ -171,22 +177,30 @@ func (v *verifier) parse(body []byte) (*x509.Certificate, error) {
 			others.AddCert(c)
 		}
 	}
-	if leaf == nil {
-		return nil, errors.New("the file has none")
+	switch {
+	case leaf == nil:
+		return nil, nil, errors.New("the file has none")
+	case bytes.Contains(rest, []byte("-----BEGIN")):
+		return nil, nil, errors.New("the file is cut off")
 	}
+	return leaf, others, nil
+}
+
+// check returns why a whole certificate is not one that SNS signs with.
+func (v *verifier) check(leaf *x509.Certificate, others *x509.CertPool) error {
 	if now := time.Now(); now.Before(leaf.NotBefore) || now.After(leaf.NotAfter) {
-		return nil, fmt.Errorf("it is valid from %v to %v only", leaf.NotBefore, leaf.NotAfter)
+		return fmt.Errorf("it is valid from %v to %v only", leaf.NotBefore, leaf.NotAfter)
 	}
 	if err := leaf.VerifyHostname(v.name); err != nil {
-		return nil, err
+		return err
 	}
 	if v.roots != nil {
 		if _, err := leaf.Verify(x509.VerifyOptions{Roots: v.roots, Intermediates: others, DNSName: v.name,
 			KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return leaf, nil
+	return nil
 }
 
 // get asks SNS, which must answer 200 itself: a redirect would lead anywhere.

@@ -36,9 +36,10 @@ type Publisher struct {
 	open func(ctx context.Context, topic string) (drivers.Sink, error)
 	cfg  PublisherConfig
 
-	mu     sync.Mutex
-	closed bool
-	sinks  map[string]drivers.Sink
+	mu      sync.Mutex // never held while open, or a sink, is called
+	closed  bool
+	sinks   map[string]drivers.Sink
+	opening map[string]chan struct{} // of topics that are being opened; closed when that ends
 }
 
 var _ message.Publisher = (*Publisher)(nil)
@@ -49,7 +50,7 @@ func NewPublisher(open func(ctx context.Context, topic string) (drivers.Sink, er
 	if open == nil {
 		return nil, errors.New("watermill: there is no function that opens a topic's sink")
 	}
-	p := &Publisher{open: open, sinks: map[string]drivers.Sink{}}
+	p := &Publisher{open: open, sinks: map[string]drivers.Sink{}, opening: map[string]chan struct{}{}}
 	if cfg != nil {
 		p.cfg = *cfg
 	}
@@ -90,32 +91,69 @@ func (p *Publisher) Publish(topic string, wms ...*message.Message) error {
 	return nil
 }
 
-// sink returns the topic's sink, opening it where there is none yet.
+// sink returns the topic's sink, opening it if there is none yet. One caller opens,
+// and the others for the topic wait for it.
 func (p *Publisher) sink(ctx context.Context, topic string) (drivers.Sink, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return nil, ErrPublisherClosed
+	for {
+		p.mu.Lock()
+		if p.closed {
+			p.mu.Unlock()
+			return nil, ErrPublisherClosed
+		}
+		if s, ok := p.sinks[topic]; ok {
+			p.mu.Unlock()
+			return s, nil
+		}
+		other, is := p.opening[topic]
+		if !is {
+			p.opening[topic] = make(chan struct{})
+		}
+		p.mu.Unlock()
+		if !is {
+			return p.openSink(ctx, topic)
+		}
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("watermill: open %s: %w", topic, ctx.Err())
+		}
 	}
-	if s, ok := p.sinks[topic]; ok {
-		return s, nil
-	}
-	s, err := p.open(ctx, topic)
-	if err != nil {
+}
+
+// openSink opens the topic's sink, and closes it again if the publisher was closed
+// meanwhile. If open panics, those who wait try for themselves.
+func (p *Publisher) openSink(ctx context.Context, topic string) (s drivers.Sink, err error) {
+	opened := false
+	defer func() {
+		p.mu.Lock()
+		close(p.opening[topic])
+		delete(p.opening, topic)
+		late := opened && p.closed
+		if opened && !late {
+			p.sinks[topic] = s
+		}
+		p.mu.Unlock()
+		if late {
+			s, err = nil, errors.Join(ErrPublisherClosed, s.Close())
+		}
+	}()
+	if s, err = p.open(ctx, topic); err != nil {
 		return nil, fmt.Errorf("watermill: open %s: %w", topic, err)
 	}
-	p.sinks[topic] = s
+	opened = true
 	return s, nil
 }
 
-// Close closes the topics' sinks. A second call does nothing.
+// Close closes the topics' sinks. A sink that is being opened is closed as soon as it
+// is open: Close does not wait for it. A second call does nothing.
 func (p *Publisher) Close() error {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	sinks := p.sinks
+	p.closed, p.sinks = true, nil
+	p.mu.Unlock()
 	var errs []error
-	for _, s := range p.sinks {
+	for _, s := range sinks {
 		errs = append(errs, s.Close())
 	}
-	p.closed, p.sinks = true, nil
 	return errors.Join(errs...)
 }

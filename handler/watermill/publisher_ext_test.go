@@ -133,3 +133,82 @@ func ExamplePublisher() {
 	// ack
 	// paid: coffee map[_watermill_message_uuid:receipt-1]
 }
+
+// A topic whose opening takes long holds up nobody but those who publish to it.
+func TestATopicThatIsBeingOpenedHoldsUpNoOther(t *testing.T) {
+	for _, how := range []string{"opens", "fails", "panics"} {
+		t.Run(how, func(t *testing.T) {
+			mux := drivers.NewMux(&mem.Opener{})
+			begun, end := make(chan struct{}), make(chan struct{})
+			slow := 0
+			p, err := watermill.NewPublisher(func(ctx context.Context, topic string) (drivers.Sink, error) {
+				if topic == "slow" {
+					if slow++; slow == 1 {
+						close(begun)
+						<-end
+						switch how {
+						case "fails":
+							return nil, errors.New("broken")
+						case "panics":
+							panic("broken")
+						}
+					}
+				}
+				return mux.OpenSink(ctx, "mem://"+topic, nil)
+			}, nil)
+			require.NoError(t, err)
+			first, second := make(chan error, 1), make(chan error, 1)
+			go func() {
+				defer func() {
+					if v := recover(); v != nil {
+						first <- fmt.Errorf("panic: %v", v)
+					}
+				}()
+				first <- p.Publish("slow", message.NewMessage("1", nil))
+			}()
+			<-begun
+			require.NoError(t, p.Publish("quick", message.NewMessage("2", nil)))
+			ended, cancel := context.WithCancel(t.Context())
+			cancel()
+			late := message.NewMessage("3", nil)
+			late.SetContext(ended)
+			require.ErrorIs(t, p.Publish("slow", late), context.Canceled)
+			go func() { second <- p.Publish("slow", message.NewMessage("4", nil)) }()
+			close(end)
+			if how == "opens" {
+				require.NoError(t, <-first)
+			} else {
+				require.ErrorContains(t, <-first, "broken")
+			}
+			require.NoError(t, <-second)
+			require.NoError(t, p.Close())
+		})
+	}
+}
+
+type closing struct {
+	drivers.Sink
+	closed chan struct{}
+}
+
+func (c closing) Close() error { close(c.closed); return c.Sink.Close() }
+
+// A sink that is opened after Close is closed by the one who opened it.
+func TestASinkThatOpensAfterCloseIsClosed(t *testing.T) {
+	mux := drivers.NewMux(&mem.Opener{})
+	begun, end, closed := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	p, err := watermill.NewPublisher(func(ctx context.Context, topic string) (drivers.Sink, error) {
+		close(begun)
+		<-end
+		s, err := mux.OpenSink(ctx, "mem://"+topic, nil)
+		return closing{s, closed}, err
+	}, nil)
+	require.NoError(t, err)
+	sent := make(chan error, 1)
+	go func() { sent <- p.Publish("slow", message.NewMessage("1", nil)) }()
+	<-begun
+	require.NoError(t, p.Close())
+	close(end)
+	require.ErrorIs(t, <-sent, watermill.ErrPublisherClosed)
+	<-closed
+}

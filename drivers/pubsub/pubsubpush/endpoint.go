@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -30,7 +31,7 @@ type Endpoint struct {
 	counts   counts
 	seen     *invoke.Observers
 
-	refusals, malformed, noDLQ, failedDLQ seldom.Event
+	refusals, malformed, noDLQ, failedDLQ, uncount seldom.Event
 }
 
 var _ http.Handler = (*Endpoint)(nil)
@@ -95,8 +96,23 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o := e.originOf(p.subscription)
 	m.Bind(o, nil) // no lease: its deadline is the service's
 	e.counts.received.Add(1)
+	e.noteUncounted(r.Context(), m)
 	e.observe(handler.Event{Kind: handler.EventReceived, Origin: o, N: 1})
 	e.serve(w, r, m, o)
+}
+
+// noteUncounted logs, once a minute, that pushes come without their attempt although
+// the subscription counts them: a message whose attempt is not known is never at its
+// last. A subscription without a dead-letter policy does not count.
+func (e *Endpoint) noteUncounted(ctx context.Context, m *handler.Message) {
+	caps := e.cfg.Subscription.Capabilities()
+	if m.Attempt > 0 || !caps.AttemptKnown {
+		return
+	}
+	if missed, ok := e.uncount.Allow(time.Now(), time.Minute); ok {
+		e.cfg.Logger.ErrorContext(ctx, "pushes come without deliveryAttempt: limits of attempts do not hold",
+			"queue", caps.Queue, "message", m.ID, "not_logged", missed)
+	}
 }
 
 // refuse answers a request that may not push, or of which that cannot be told.
@@ -160,9 +176,12 @@ func (e *Endpoint) read(w http.ResponseWriter, r *http.Request) (pushed, bool) {
 // rest.
 const envelopeRoom = 1 << 20
 
-// bodyLimit is the size of the largest request.
+// bodyLimit is the size of the largest request, which may be no limit at all.
 func (e *Endpoint) bodyLimit() int64 {
 	n := int64(e.cfg.MaxMessageBytes)
+	if n > (math.MaxInt64-envelopeRoom)/4*3-2 {
+		return math.MaxInt64
+	}
 	if e.cfg.Format != Unwrapped {
 		n = (n + 2) / 3 * 4 // base64, in the envelope
 	}

@@ -3,7 +3,10 @@ package pubsubpush_test
 import (
 	"context"
 	"fmt"
+	"math"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -66,5 +69,59 @@ func TestTheLastAttempt(t *testing.T) {
 			require.Equal(t, "b", got["a"])
 			require.Equal(t, "g", letters[0].OrderingKey)
 		})
+	}
+}
+
+// Pushes without deliveryAttempt of a subscription that has a dead-letter policy are
+// never at their last attempt: the log says so, once a minute.
+func TestPushesWithoutTheirAttemptAreLogged(t *testing.T) {
+	for name, c := range map[string]struct {
+		most   int32 // the dead-letter policy's; 0 is none
+		body   func(subscription string) string
+		logged bool
+	}{
+		"left out":            {most: 5, body: uncounted, logged: true},
+		"counted":             {most: 5, body: func(s string) string { return wrapped(s, 1) }},
+		"no dead-letter rule": {body: uncounted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			q := newQueue(t, pubsubfake.Queue{MaxAttempts: c.most, AckDeadlineSeconds: 60})
+			s := openPush(t, q)
+			synctest.Test(t, func(t *testing.T) {
+				var j journal
+				h := &recorder{does: func(context.Context, *handler.Message) error { return errBroken }}
+				e := insecure(t, h, pubsubpush.Config{Subscription: s, Logger: j.logger()})
+				for _, missed := range []float64{0, 2} {
+					for range 3 {
+						require.Equal(t, 500, post(e, c.body(q.Subscription())).Code)
+					}
+					lines := j.take(t)
+					if !c.logged {
+						require.Empty(t, lines)
+						continue
+					}
+					require.Equal(t, []map[string]any{{
+						"level": "ERROR", "msg": "pushes come without deliveryAttempt: limits of attempts do not hold",
+						"queue": s.Capabilities().Queue, "message": "7", "not_logged": missed,
+					}}, lines)
+					pass(time.Minute)
+				}
+			})
+		})
+	}
+}
+
+// uncounted is a push without its attempt.
+func uncounted(subscription string) string {
+	return strings.Replace(wrapped(subscription, 0), `,"deliveryAttempt":0`, "", 1)
+}
+
+func TestTheLargestLimitOfBytesIsNone(t *testing.T) {
+	for _, most := range []int{math.MaxInt, math.MaxInt / 2, math.MaxInt / 8 * 7} {
+		for _, format := range []pubsubpush.Format{pubsubpush.Wrapped, pubsubpush.Unwrapped} {
+			h := &recorder{does: func(context.Context, *handler.Message) error { return nil }}
+			e := insecure(t, h, pubsubpush.Config{MaxMessageBytes: most, Format: format})
+			require.Equal(t, 204, post(e, hello, "x-goog-pubsub-message-id", "7").Code, "%d, format %d", most, format)
+		}
 	}
 }
