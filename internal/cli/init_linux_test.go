@@ -52,8 +52,8 @@ func leaveOrphans() int {
 			panic(err)
 		}
 	}
-	zombies, left := 0, 1
-	for end := time.Now().Add(20 * time.Second); left > 0 && time.Now().Before(end); pause(20 * time.Millisecond) {
+	zombies, left := 0, 1 // one that has ended is a zombie until it is reaped
+	for end := time.Now().Add(20 * time.Second); left+zombies > 0 && time.Now().Before(end); pause(20 * time.Millisecond) {
 		zombies, left = 0, 0
 		for _, state := range childrenOf(os.Getppid()) {
 			switch state {
