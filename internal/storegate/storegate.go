@@ -36,9 +36,11 @@ const (
 	// maxStuck is how many probes may hang beyond their timeout. With more, the
 	// gate waits for one of them.
 	maxStuck = 3
-	// MaxTroubles is how many times in a row the store may fail for one message,
-	// while it answers others, before that is the message's own failure.
-	MaxTroubles = 10
+	// Patience is how long the store may fail for one message, while it answers
+	// the probe, before that is the message's own failure. A store can be down in
+	// part, for hours: one node of a cluster, one shard. Then the messages of that
+	// part fail as those do whose key the store refuses, and only time tells.
+	Patience = time.Hour
 	// maxKeys bounds the messages of which troubles are remembered.
 	maxKeys = 4096
 )
@@ -76,8 +78,14 @@ type Gate struct {
 	changed chan struct{} // closed when it is worth asking Admit again
 	timer   bool          // closes changed at until
 
-	troubles map[string]int
+	troubles map[string]trouble
 	troubled atomic.Int64 // len(troubles)
+}
+
+// trouble is that the store fails for one message.
+type trouble struct {
+	since time.Time
+	times int
 }
 
 type state uint8
@@ -178,16 +186,17 @@ func (g *Gate) Enter(ctx context.Context) (wait time.Duration, entered bool) {
 }
 
 // Suspect reports that the store failed for the message of that key, and returns
-// in how long the message may try again. own is true if the store has failed for
-// this message [MaxTroubles] times while it answered otherwise: then the failure
-// is the message's.
+// in how long the message may try again: later after each failure for this key. own
+// is true if the store has failed for it for [Patience] while it answered otherwise:
+// then the failure is the message's. The key must be the message's alone.
 func (g *Gate) Suspect(key string, err error) (wait time.Duration, own bool) {
 	err = invoke.Safe(err)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.state == up {
-		if g.trouble(key) {
-			return g.delay(), true
+		wait, own = g.trouble(key)
+		if own {
+			return wait, true
 		}
 		g.state, g.cause, g.since = suspect, err, time.Now()
 		g.pause, g.until = 0, time.Time{}
@@ -196,7 +205,7 @@ func (g *Gate) Suspect(key string, err error) (wait time.Duration, own bool) {
 			g.state = down // earlier probes hang: one of them will tell
 		}
 	}
-	return g.delay(), false
+	return wait + g.delay(), false
 }
 
 // Fine reports that the store has answered for the message of that key.
@@ -210,17 +219,28 @@ func (g *Gate) Fine(key string) {
 	g.troubled.Store(int64(len(g.troubles)))
 }
 
-// trouble counts one for key. It is called with mu held, as all below are.
-func (g *Gate) trouble(key string) (tooMany bool) {
+// trouble counts one for key, and returns how long its message waits for it. It is
+// called with mu held, as all below are.
+func (g *Gate) trouble(key string) (wait time.Duration, own bool) {
 	if g.troubles == nil || len(g.troubles) >= maxKeys {
-		g.troubles = make(map[string]int)
+		g.troubles = make(map[string]trouble)
 	}
-	g.troubles[key]++
-	if tooMany = g.troubles[key] > MaxTroubles; tooMany {
+	now := time.Now()
+	t := g.troubles[key]
+	if t.times++; t.times == 1 {
+		t.since = now
+	}
+	if own = now.Sub(t.since) >= Patience; own {
 		delete(g.troubles, key)
+	} else {
+		g.troubles[key] = t
 	}
 	g.troubled.Store(int64(len(g.troubles)))
-	return tooMany
+	if t.times > 1 {
+		wait = min(firstPause<<min(t.times-2, 10), lastPause)
+		wait = wait/2 + rand.N(wait/2)
+	}
+	return wait, own
 }
 
 // delay is how long a message waits: until the next probe, and spread over a

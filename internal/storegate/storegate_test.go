@@ -124,18 +124,25 @@ func TestAFailureOfOneCallIsNoOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, seen := &store{}, &observer{}
 		g := storegate.New(storegate.Config{Name: "store", Probe: s.probe, Timeout: time.Second, Observer: seen})
-		for i := range storegate.MaxTroubles {
-			_, own := g.Suspect("bad", errDown)
-			require.False(t, own, i)
+		began := time.Now()
+		tries := 0
+		for own := false; !own; {
+			var wait time.Duration
+			wait, own = g.Suspect("bad", errDown)
+			require.Equal(t, time.Since(began) >= storegate.Patience, own)
 			_, entered := g.Enter(t.Context())
-			require.True(t, entered)
+			require.True(t, entered, "the store answers the probe")
+			_, other := g.Suspect("other", errDown)
+			require.False(t, other)
+			g.Admit(1)
+			synctest.Wait()
+			g.Fine("other")
+			tries++
+			<-time.After(wait)
 		}
-		_, own := g.Suspect("other", errDown)
-		require.False(t, own)
-		g.Admit(1)
-		synctest.Wait()
-		_, own = g.Suspect("bad", errDown)
-		require.True(t, own, "the store answers all others")
+		require.InDelta(t, 160, tries, 40, "the pauses grow to half a minute")
+		_, own := g.Suspect("bad", errDown)
+		require.False(t, own, "an attempt was spent: the next has its own time")
 		g.Fine("other")
 		require.Empty(t, seen.events)
 	})

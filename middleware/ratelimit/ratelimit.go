@@ -96,7 +96,7 @@ func (l *Limiter) Middleware(next handler.Handler) handler.Handler {
 		case err != nil && ctx.Err() != nil:
 			return handler.Postpone(0, context.Cause(ctx))
 		case err != nil:
-			wait, own := l.store.Suspect(key, err)
+			wait, own := l.store.Suspect(m.ID, err) // a window is many messages'
 			switch err = fmt.Errorf("%s: the store failed: %w", l.config.Name, err); {
 			case l.config.FailOpen:
 				return next.Handle(ctx, m)
@@ -106,7 +106,7 @@ func (l *Limiter) Middleware(next handler.Handler) handler.Handler {
 				return handler.Postpone(wait, err)
 			}
 		}
-		l.store.Fine(key)
+		l.store.Fine(m.ID)
 		l.gate.learn(a, now)
 		if !a.Taken {
 			return handler.Postpone(a.After, l.reached)
