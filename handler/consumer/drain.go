@@ -30,6 +30,7 @@ func (c *Consumer) beginDrain(now, by time.Time) {
 	}
 	c.mu.Lock()
 	c.stopping, c.drainBy = true, by
+	c.wake() // what waits beside a suspect runs now
 	c.mu.Unlock()
 	close(c.stop)
 }
@@ -98,11 +99,11 @@ func (c *Consumer) flushRetries() {
 }
 
 // noteAge takes the time that a handler has run already for the time that
-// handlers take, if it is longer.
+// handlers take, if it is longer. A suspect's says nothing about others.
 func (f *flight) noteAge(now time.Time) {
 	f.mu.Lock()
 	age := time.Duration(0)
-	if f.state == running {
+	if f.state == running && !f.alone {
 		age = now.Sub(f.started)
 	}
 	f.mu.Unlock()

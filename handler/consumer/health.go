@@ -153,7 +153,7 @@ func (c *Consumer) Health() Health {
 		h.Queues[i].Pollers = l.pollers
 	}
 	h.Running, h.Waiting, h.Parked, h.Settling = c.running, c.waiting+c.ready.len(), c.parked, c.unsettled()
-	busy := c.running >= c.cfg.Concurrency || c.ready.len() > 0
+	busy := c.running >= c.cfg.Concurrency || c.runnable()
 	stopping, ended := c.stopping, c.ended
 	var fs []*flight
 	for f := c.live; f != nil; f = f.next {

@@ -200,7 +200,7 @@ func (c *Consumer) apart() bool { return c.solo.next != nil || c.solo.now != nil
 func (c *Consumer) runnable() bool {
 	s := &c.solo
 	switch {
-	case s.now != nil && !s.over:
+	case s.now != nil && !s.over && !c.stopping: // a drain would give the others back
 		return false
 	case c.ready.len() > 0:
 		return true
