@@ -36,9 +36,11 @@
 // room are left out, the longest first, and that is logged; the variable
 // SLUICE_LEFT_OUT then names them, with "*" for SLUICE_ATTRIBUTES. A command
 // that can't be started (its file is missing, there is no memory) has not had the
-// message, which is postponed; [Handler.Gate] holds back receiving meanwhile. Exit
-// status 0 acks; 65 rejects, with the end of standard error as the reason;
-// anything else (75 by convention) retries, and so does a signal.
+// message, which is postponed; [Handler.Gate] holds back receiving meanwhile. The same
+// holds if a shell or env ends with status 126 or 127 since it can't start the program, and
+// nothing has read the message from standard input. Exit status 0 acks; 65 rejects,
+// with the end of standard error as the reason; anything else (75 by convention)
+// retries, and so does a signal.
 //
 // # A worker
 //

@@ -1,7 +1,6 @@
 package exechandler
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -74,25 +73,35 @@ func (h *Handler) Handle(ctx context.Context, m *handler.Message) error {
 	}
 	defer h.reach.Left()
 	env, bare := h.environment(ctx, m)
-	c, err, said := h.command(ctx, m, env)
+	c, err, said, unread := h.command(ctx, m, env)
 	if c.ProcessState == nil && errors.Is(err, syscall.E2BIG) && len(bare) < len(env) {
 		// The limit is lower than it seemed.
-		c, err, said = h.command(ctx, m, bare)
+		c, err, said, unread = h.command(ctx, m, bare)
 	}
 	if c.ProcessState == nil && ctx.Err() == nil && h.now.Err() == nil && !errors.Is(err, syscall.EINVAL) {
 		return handler.Postpone(h.reach.Failed(err), fmt.Errorf("run %s: %w", c.Args[0], err))
+	}
+	if unread && ctx.Err() == nil && h.now.Err() == nil {
+		err = explain(fmt.Errorf("run %s: %w", c.Args[0], err), said)
+		return handler.Postpone(h.reach.Failed(err), err)
 	}
 	h.reach.Reached()
 	return h.verdict(ctx, c, err, said)
 }
 
-// command runs the command, and returns it with its error and what it said last.
-func (h *Handler) command(ctx context.Context, m *handler.Message, env []string) (c *exec.Cmd, err error, said string) { //nolint:staticcheck // the error is not this function's
+// command runs the command, and returns it with its error and what it said last. unread
+// is that a shell or env did not find the program, and nothing has read the message.
+func (h *Handler) command(ctx context.Context, m *handler.Message, env []string) (c *exec.Cmd, err error, said string, unread bool) { //nolint:staticcheck // the error is not this function's
 	c = exec.CommandContext(ctx, h.path)
 	c.Args = h.words
 	c.Dir = h.config.Dir
 	c.Env = env
-	c.Stdin = bytes.NewReader(m.Body)
+	in, err := newStdin(m.Body)
+	if err != nil {
+		return c, err, "", false
+	}
+	defer in.close()
+	c.Stdin = in.r
 	log := h.config.Logger.With("message", m.ID, "attempt", m.Attempt)
 	stdout := &logWriter{log: log.With("stream", "stdout")}
 	stderr := &logWriter{log: log.With("stream", "stderr"), tail: &tail{}}
@@ -101,7 +110,10 @@ func (h *Handler) command(ctx context.Context, m *handler.Message, env []string)
 	err = h.run(ctx, c)
 	stdout.flush()
 	stderr.flush()
-	return c, err, stderr.tail.String()
+	if p := c.ProcessState; p != nil && (p.ExitCode() == exitNotFound || p.ExitCode() == exitNotExecutable) {
+		unread = len(m.Body) > 0 && in.left() == int64(len(m.Body))
+	}
+	return c, err, stderr.tail.String(), unread
 }
 
 // verdict reads the verdict out of a command's end.

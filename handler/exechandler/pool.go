@@ -128,6 +128,9 @@ func (p *Pool) Handle(ctx context.Context, m *handler.Message) error {
 		p.restart.answered()
 	case ctx.Err() == nil && p.now.Err() == nil:
 		p.restart.failed(verdict)
+		if handler.VerdictOf(verdict).Postponed {
+			verdict = handler.Postpone(p.restart.left(), verdict)
+		}
 	}
 	if !more || p.config.MaxMessages > 0 && w.handled >= p.config.MaxMessages {
 		go p.retire(w)

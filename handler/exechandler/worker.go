@@ -214,8 +214,10 @@ func (w *worker) handle(ctx context.Context, m *handler.Message, text []byte) (a
 	defer stop()
 
 	wrote := make(chan error, 1)
+	put := 0
 	go func() {
-		_, err := w.stdin.Write(text)
+		n, err := w.stdin.Write(text)
+		put = n
 		wrote <- err
 	}()
 	var l line
@@ -230,7 +232,13 @@ func (w *worker) handle(ctx context.Context, m *handler.Message, text []byte) (a
 		l, got = <-w.lines
 	}
 	if !got {
-		return false, false, w.lost(ctx)
+		err := w.lost(ctx)
+		_ = w.stdin.SetWriteDeadline(time.Now()) // a process that it left behind may have the other end
+		_ = <-wrote
+		if left, ok := unread(w.stdin); ok && left == put && ctx.Err() == nil {
+			err = handler.Postpone(0, err) // nobody has had the message
+		}
+		return false, false, err
 	}
 	a, err := w.understand(l, m)
 	if err != nil && l.noise() {
