@@ -26,6 +26,7 @@ const (
 	metaEnqueued  = reserved + "enqueued-at"
 	metaAttempt   = reserved + "attempt"
 	metaNotBefore = reserved + "not-before"
+	metaDelay     = reserved + "delay" // how long before not-before it was sent
 )
 
 var (
@@ -66,10 +67,11 @@ func wrap(m *handler.Message, id string, at time.Time) (*pubsub.Message, error) 
 // newID returns an ID for a message: gocloud's providers give none.
 func newID() string { return rand.Text() }
 
-// unwrap makes a message of gocloud's, and says before when it is not to be
-// handled. The message is the caller's own: gocloud's in-memory provider hands
+// unwrap makes a message of gocloud's that is received now, and says before when it
+// is not to be handled, by the monotonic clock: later steps of the wall clock do not
+// move it. The message is the caller's own: gocloud's in-memory provider hands
 // out the same body each time. Values that make no sense count as not given.
-func unwrap(pm *pubsub.Message) (m *handler.Message, notBefore time.Time) {
+func unwrap(pm *pubsub.Message, now time.Time) (m *handler.Message, notBefore time.Time) {
 	m = &handler.Message{ID: pm.LoggableID, Body: bytes.Clone(pm.Body)}
 	for name, value := range pm.Metadata {
 		own, ours := strings.CutPrefix(name, escaped)
@@ -96,7 +98,15 @@ func unwrap(pm *pubsub.Message) (m *handler.Message, notBefore time.Time) {
 			m.SetAttribute(name, value)
 		}
 	}
-	return m, notBefore
+	if notBefore.IsZero() {
+		return m, notBefore
+	}
+	// A clock that is behind the sender's must not make the wait longer than was asked.
+	left := notBefore.Sub(now.Round(0))
+	if asked, err := time.ParseDuration(pm.Metadata[metaDelay]); err == nil && asked >= 0 {
+		left = min(left, asked)
+	}
+	return m, now.Add(left)
 }
 
 func parseTime(s string) time.Time {
@@ -108,8 +118,9 @@ func parseTime(s string) time.Time {
 }
 
 // again makes the message that takes a delivery's place: the same, one attempt
-// later, and not to be handled before the given time, which may be zero.
-func again(pm *pubsub.Message, m *handler.Message, attempt int, notBefore time.Time) *pubsub.Message {
+// later, and not to be handled before the given time, which may be zero and otherwise
+// is by the monotonic clock, as now is.
+func again(pm *pubsub.Message, m *handler.Message, attempt int, notBefore, now time.Time) *pubsub.Message {
 	meta := make(map[string]string, len(pm.Metadata)+3)
 	for name, value := range pm.Metadata {
 		meta[name] = value
@@ -117,8 +128,10 @@ func again(pm *pubsub.Message, m *handler.Message, attempt int, notBefore time.T
 	meta[metaID] = m.ID // of a foreign sender's message too, so that it stays the same
 	meta[metaAttempt] = strconv.Itoa(attempt)
 	delete(meta, metaNotBefore)
-	if !notBefore.IsZero() {
-		meta[metaNotBefore] = notBefore.UTC().Format(time.RFC3339Nano)
+	delete(meta, metaDelay)
+	if left := notBefore.Sub(now); !notBefore.IsZero() && left > 0 {
+		meta[metaNotBefore] = now.Round(0).Add(left).UTC().Format(time.RFC3339Nano) // by the wall clock as it is now
+		meta[metaDelay] = left.String()
 	}
 	return &pubsub.Message{Body: pm.Body, Metadata: meta}
 }

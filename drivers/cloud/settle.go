@@ -19,7 +19,8 @@ import (
 
 // take makes a delivery of a message, or holds it until its not-before.
 func (s *Source) take(pm *pubsub.Message) (drivers.Delivery, bool) {
-	m, due := unwrap(pm)
+	now := time.Now()
+	m, due := unwrap(pm, now)
 	if s.c.Republish == nil {
 		m.Attempt = 0 // nobody counts
 	} else if m.Attempt == 0 {
@@ -28,7 +29,7 @@ func (s *Source) take(pm *pubsub.Message) (drivers.Delivery, bool) {
 	f := &flight{pm: pm, m: m, due: due}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if due.After(time.Now()) {
+	if due.After(now) {
 		at, _ := slices.BinarySearchFunc(s.held, due, func(f *flight, t time.Time) int { return f.due.Compare(t) })
 		s.held = slices.Insert(s.held, at, f)
 		return drivers.Delivery{}, false
@@ -187,7 +188,7 @@ func (s *Source) back(ctx context.Context, f *flight, counts bool, due time.Time
 			attempt++
 		}
 		errs := make([]error, 1)
-		s.c.Republish.publish(ctx, []*pubsub.Message{again(f.pm, f.m, attempt, due)}, errs)
+		s.c.Republish.publish(ctx, []*pubsub.Message{again(f.pm, f.m, attempt, due, time.Now())}, errs)
 		if errs[0] == nil {
 			f.pm.Ack()
 		}

@@ -19,6 +19,9 @@ const DefaultSystem = "gocloud"
 // closePatience bounds how long closing waits for the provider.
 const closePatience = 5 * time.Second
 
+// openPatience bounds how long closing waits for an opening, whose context has ended.
+const openPatience = time.Second
+
 // gather is how long a receive that has a message waits for more of those that
 // gocloud has fetched already.
 const gather = 2 * time.Millisecond
@@ -78,15 +81,21 @@ type Source struct {
 	ctx    context.Context // ends with Close; receives that wait end with it
 	cancel context.CancelFunc
 
-	mu     sync.Mutex
-	sub    *pubsub.Subscription // nil after it failed
-	old    []*pubsub.Subscription
-	closed bool
-	next   uint64
-	flying map[string]*flight
-	held   []*flight // by not-before, soonest first
+	mu      sync.Mutex           // never held while the user's code is called
+	sub     *pubsub.Subscription // nil after it failed
+	opening *opening             // of another sub; nil if there is none
+	old     []*pubsub.Subscription
+	closed  bool
+	next    uint64
+	flying  map[string]*flight
+	held    []*flight // by not-before, soonest first
+}
 
-	reopening sync.Mutex
+// An opening of a subscription goes on until the user's function returns, whoever
+// waits for it. One that ends after Close shuts the subscription down.
+type opening struct {
+	done chan struct{} // closed at the end
+	err  error         // to be read after that
 }
 
 // flight is one delivery of a message.
@@ -113,43 +122,80 @@ func NewSource(ctx context.Context, open func(ctx context.Context) (*pubsub.Subs
 	s := &Source{open: open, c: c, flying: map[string]*flight{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if _, err := s.subscription(ctx); err != nil {
+		s.mu.Lock()
+		s.closed = true // an opening that goes on ends with the shutdown of its subscription
+		s.mu.Unlock()
 		s.cancel()
 		return nil, err
 	}
 	return s, nil
 }
 
-// subscription returns the open subscription, opening it where there is none.
+// subscription returns the open subscription, opening it if there is none. It returns
+// when ctx ends or the source is closed, even if the opening goes on.
 func (s *Source) subscription(ctx context.Context) (*pubsub.Subscription, error) {
-	s.reopening.Lock()
-	defer s.reopening.Unlock()
-	s.mu.Lock()
-	live, isClosed := s.sub, s.closed
-	s.mu.Unlock()
-	if isClosed {
-		return nil, closed(s.c.Queue, "receive")
+	for {
+		s.mu.Lock()
+		switch {
+		case s.closed:
+			s.mu.Unlock()
+			return nil, closed(s.c.Queue, "receive")
+		case s.sub != nil:
+			defer s.mu.Unlock()
+			return s.sub, nil
+		}
+		o, mine := s.opening, s.opening == nil
+		if mine {
+			o = &opening{done: make(chan struct{})}
+			s.opening = o
+			go s.reopen(ctx, o)
+		}
+		s.mu.Unlock()
+		select {
+		case <-o.done:
+			if o.err != nil && mine && s.ctx.Err() == nil {
+				return nil, o.err
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-s.ctx.Done():
+			return nil, closed(s.c.Queue, "receive")
+		}
 	}
-	if live != nil {
-		return live, nil
-	}
+}
+
+// reopen opens a subscription. Its context is ctx and ends with the source.
+func (s *Source) reopen(ctx context.Context, o *opening) {
+	defer close(o.done)
 	var (
 		sub *pubsub.Subscription
 		err error
 	)
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(s.ctx, cancel)
 	if failed := invoke.DoApart(func() { sub, err = s.open(ctx) }); failed != nil {
 		err = failed
 	}
 	if err != nil {
-		return nil, classify(ctx, s.c.Queue, "open", err)
+		o.err = classify(ctx, s.c.Queue, "open", err)
+		stop()
+		cancel()
 	}
 	s.mu.Lock()
-	if s.closed {
-		s.old = append(s.old, sub) // Close waits for the reopening, and shuts it down
-	} else {
-		s.sub = sub
+	s.opening = nil
+	late := err == nil && s.closed
+	if err == nil && !late {
+		s.sub = sub // a provider may keep the context, which so ends with the source
 	}
 	s.mu.Unlock()
-	return sub, nil
+	if !late {
+		return
+	}
+	end, cancelEnd := context.WithTimeout(context.Background(), closePatience)
+	defer cancelEnd()
+	_ = s.stop(end, sub) // nobody is left to hear of it
+	_ = sub.Shutdown(end)
+	_ = s.release(end, sub)
 }
 
 // Receive implements drivers.Source.
@@ -288,10 +334,17 @@ func (s *Source) Close() error {
 		return nil
 	}
 	s.closed = true
+	o := s.opening
 	s.mu.Unlock()
 	s.cancel()
-	s.reopening.Lock() // a reopening that is on its way ends
-	defer s.reopening.Unlock()
+	if o != nil {
+		late := time.NewTimer(openPatience)
+		defer late.Stop()
+		select {
+		case <-o.done:
+		case <-late.C:
+		}
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), closePatience)
 	defer cancel()
 
@@ -310,9 +363,7 @@ func (s *Source) Close() error {
 
 	var errs []error
 	for _, sub := range subs {
-		if s.c.Stop != nil {
-			errs = append(errs, call(func() error { return s.c.Stop(sub) }))
-		}
+		errs = append(errs, s.stop(ctx, sub))
 	}
 	switch {
 	case s.c.Release != nil: // it gives back the messages themselves: no copies
@@ -338,9 +389,7 @@ func (s *Source) Close() error {
 		if err := sub.Shutdown(ctx); sub == live { // the error of one that failed was reported
 			errs = append(errs, classify(ctx, s.c.Queue, "close", err))
 		}
-		if s.c.Release != nil {
-			errs = append(errs, classify(ctx, s.c.Queue, "close", call(func() error { return s.c.Release(sub) })))
-		}
+		errs = append(errs, s.release(ctx, sub))
 	}
 	if s.c.Republish != nil {
 		errs = append(errs, s.c.Republish.Close())
@@ -359,6 +408,34 @@ func (s *Source) lost(f *flight) (is bool) {
 		return false
 	}
 	return invoke.DoApart(func() { is = s.c.Lost(f.pm) }) != nil || is
+}
+
+// stop has the provider send no more to sub.
+func (s *Source) stop(ctx context.Context, sub *pubsub.Subscription) error {
+	if s.c.Stop == nil {
+		return nil
+	}
+	return within(ctx, func() error { return s.c.Stop(sub) })
+}
+
+// release gives back what was received from sub, after its shutdown.
+func (s *Source) release(ctx context.Context, sub *pubsub.Subscription) error {
+	if s.c.Release == nil {
+		return nil
+	}
+	return classify(ctx, s.c.Queue, "close", within(ctx, func() error { return s.c.Release(sub) }))
+}
+
+// within is call, but leaves the hook behind when ctx ends.
+func within(ctx context.Context, hook func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- call(hook) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // call calls a hook of the user's. Its panic is its error.
@@ -380,7 +457,7 @@ func fetched(ctx context.Context, sub *pubsub.Subscription) []*flight {
 		if err != nil {
 			return fs
 		}
-		m, due := unwrap(pm)
+		m, due := unwrap(pm, time.Now())
 		fs = append(fs, &flight{pm: pm, m: m, due: due})
 	}
 }

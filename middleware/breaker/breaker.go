@@ -180,7 +180,7 @@ func (b *Breaker) judge(ctx context.Context, err error) outcome {
 // attempts are used up is spared until it has had twice as many; the attempt number
 // bounds that without a memory of messages.
 func spared(err error) bool {
-	switch v := handler.VerdictOf(err); v.Action {
+	switch v := invoke.VerdictOf(err); v.Action {
 	case handler.Retry:
 		return !v.Postponed
 	case handler.DeadLetter:

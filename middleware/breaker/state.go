@@ -6,6 +6,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
 )
 
@@ -167,18 +168,24 @@ func (b *Breaker) notify() {
 	}
 }
 
-// tell lets go of mu while it tells. An OnChange that ends its goroutine leaves
-// what it was not told of to the next notify.
+// tell lets go of mu while it tells. OnChange has a goroutine of its own, which it may
+// end: the caller's is that of a handler, whose verdict would be lost.
 func (b *Breaker) tell(c change) {
 	if b.config.OnChange == nil {
 		return
 	}
 	b.mu.Unlock()
 	defer b.mu.Lock()
-	if p := invoke.Do(func() { b.config.OnChange(c.from, c.to, c.cause) }); p != nil {
-		b.config.Logger.LogAttrs(context.Background(), slog.LevelError, "the breaker's OnChange panicked",
-			slog.String("breaker", b.config.Name), slog.Any("error", p), slog.String("stack", string(p.Stack)))
+	failed := invoke.DoApart(func() { b.config.OnChange(c.from, c.to, c.cause) })
+	if failed == nil {
+		return
 	}
+	what, attrs := "ended its goroutine", []slog.Attr{slog.String("breaker", b.config.Name)}
+	if p, ok := invoke.As[*handler.PanicError](failed); ok {
+		what = "panicked"
+		attrs = append(attrs, slog.Any("error", p), slog.String("stack", string(p.Stack)))
+	}
+	b.config.Logger.LogAttrs(context.Background(), slog.LevelError, "the breaker's OnChange "+what, attrs...)
 }
 
 func (b *Breaker) log(c change) {

@@ -86,3 +86,44 @@ func TestTheLongestPause(t *testing.T) {
 		}
 	}
 }
+
+// An OnChange that ends its goroutine does not cost a handler its verdict, and the next
+// change is told.
+func TestOnChangeKeepsTheVerdict(t *testing.T) {
+	for name, misbehave := range map[string]func(){"panics": func() { panic("boom") }, "ends its goroutine": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var told []breaker.State
+				b, err := breaker.New(&breaker.Config{
+					MinCount: 1, OpenFor: time.Second, Logger: slog.New(slog.DiscardHandler),
+					OnChange: func(_, to breaker.State, _ error) { told = append(told, to); misbehave() },
+				})
+				require.NoError(t, err)
+				var fails error = context.DeadlineExceeded
+				h := b.Middleware(handler.HandlerFunc(func(context.Context, *handler.Message) error { return fails }))
+				handle := func() (err error, returned bool) {
+					done := make(chan struct{})
+					go func() {
+						defer close(done)
+						err = h.Handle(t.Context(), &handler.Message{})
+						returned = true
+					}()
+					<-done
+					return err, returned
+				}
+				err, returned := handle()
+				require.True(t, returned, "the handler's goroutine has ended")
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				fails = nil
+				<-time.After(time.Minute)
+				for range 20 {
+					err, returned = handle()
+					require.True(t, returned, "the handler's goroutine has ended")
+					require.NoError(t, err)
+				}
+				require.Equal(t, breaker.Closed, b.State())
+				require.Equal(t, []breaker.State{breaker.Open, breaker.HalfOpen, breaker.Closed}, told)
+			})
+		})
+	}
+}

@@ -48,7 +48,7 @@ type Config struct {
 // DefaultLevel is Debug for an ack and for a message that was put off
 // ([handler.ErrPostponed]), Error for a rejection, Warn for the rest.
 func DefaultLevel(err error) slog.Level {
-	switch v := handler.VerdictOf(err); {
+	switch v := invoke.VerdictOf(err); {
 	case v.Action == handler.Ack, invoke.Is(err, handler.ErrPostponed):
 		return slog.LevelDebug
 	case v.Action == handler.DeadLetter:
@@ -65,10 +65,11 @@ func New(config *Config) handler.Middleware {
 		c = *config
 	}
 	c.Logger = invoke.Logger(c.Logger)
-	if c.Level == nil {
+	w := &writer{own: c.Level == nil}
+	if w.own {
 		c.Level = DefaultLevel
 	}
-	w := &writer{config: c}
+	w.config = c
 	return func(next handler.Handler) handler.Handler {
 		return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
 			start := time.Now()
@@ -81,7 +82,7 @@ func New(config *Config) handler.Middleware {
 			err := next.Handle(ctx, m)
 			returned = true
 			took := time.Since(start)
-			_ = invoke.Do(func() { w.handled(ctx, m, err, took) }) // a record never changes a verdict
+			w.record(ctx, m, err, took)
 			return err
 		})
 	}
@@ -89,7 +90,19 @@ func New(config *Config) handler.Middleware {
 
 type writer struct {
 	config Config
+	own    bool // Level is DefaultLevel
 	acks   atomic.Uint64
+}
+
+// record writes what became of m. That never changes a verdict: a function of the user's
+// may panic, or end its goroutine, which is then not the handler's. The goroutine is
+// spared if none of them is called but the logger, which is guarded by itself.
+func (w *writer) record(ctx context.Context, m *handler.Message, err error, took time.Duration) {
+	if w.own && err == nil {
+		_ = invoke.Do(func() { w.handled(ctx, m, err, took) })
+		return
+	}
+	_ = invoke.DoApart(func() { w.handled(ctx, m, err, took) })
 }
 
 func (w *writer) handled(ctx context.Context, m *handler.Message, err error, took time.Duration) {
@@ -104,7 +117,7 @@ func (w *writer) handled(ctx context.Context, m *handler.Message, err error, too
 	if err == nil && !lost && w.config.SampleAcks > 1 && w.acks.Add(1)%uint64(w.config.SampleAcks) != 1 {
 		return
 	}
-	v := handler.VerdictOf(err)
+	v := invoke.VerdictOf(err)
 	attrs := make([]slog.Attr, 0, 10)
 	attrs = appendMessage(attrs, m, took)
 	attrs = append(attrs, slog.String("verdict", v.Action.String()))

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -198,4 +199,27 @@ func TestALevelThatPanicsChangesNoVerdict(t *testing.T) {
 	h := handler.Chain(handler.HandlerFunc(func(context.Context, *handler.Message) error { return nil }),
 		log.New(&log.Config{Level: func(error) slog.Level { panic("boom") }}))
 	require.NotPanics(t, func() { require.NoError(t, h.Handle(t.Context(), &handler.Message{})) })
+}
+
+// A record never changes a verdict: a Level that panics or ends its goroutine does not end
+// the handler's.
+func TestLevelKeepsTheVerdict(t *testing.T) {
+	for name, fail := range map[string]func(){"panics": func() { panic("boom") }, "ends its goroutine": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			for _, verdict := range []error{nil, errors.New("boom")} {
+				m := log.New(&log.Config{Logger: slog.New(slog.DiscardHandler), Level: func(error) slog.Level { fail(); return 0 }})
+				h := m(handler.HandlerFunc(func(context.Context, *handler.Message) error { return verdict }))
+				got, returned := errors.New("none"), false
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					got = h.Handle(t.Context(), &handler.Message{})
+					returned = true
+				}()
+				<-done
+				require.True(t, returned, "the handler's goroutine has ended")
+				require.Equal(t, verdict, got)
+			}
+		})
+	}
 }
