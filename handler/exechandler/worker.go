@@ -234,7 +234,9 @@ func (w *worker) handle(ctx context.Context, m *handler.Message, text []byte) (a
 	if !got {
 		err := w.lost(ctx)
 		_ = w.stdin.SetWriteDeadline(time.Now()) // a process that it left behind may have the other end
-		_ = <-wrote
+		if err := <-wrote; err != nil {
+			w.log.Debug("the message was not written as a whole", "message", m.ID, "error", err)
+		}
 		if left, ok := unread(w.stdin); ok && left == put && ctx.Err() == nil {
 			err = handler.Postpone(0, err) // nobody has had the message
 		}
