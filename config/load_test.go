@@ -287,6 +287,7 @@ func TestFaults(t *testing.T) {
 		{"no anchor", "queues: {a: {url: *nowhere}}\n", []string{`a.yaml:1:19: queues.a.url: there is no anchor &nowhere`}},
 		{"no URL", "queues:\n  a: {fifo: true}\n", []string{`a.yaml:2:3: queues.a: the queue has no URL (set url, or source and sink)`}},
 		{"not a URL", "queues:\n  a: {url: orders}\n", []string{`a.yaml:2:12: queues.a.url: "orders" is no queue URL: it has no scheme (such as awssqs:///a?region=us-east-1 or sqlite://jobs.db?queue=a)`}},
+		{"Pub/Sub's name", "queues:\n  a: {url: projects/p/subscriptions/s}\n", []string{`a.yaml:2:12: queues.a.url: "projects/p/subscriptions/s" is no queue URL: it has no scheme (write gcppubsub://projects/p/subscriptions/s)`}},
 		{"malformed URL", "queues:\n  a: {url: 'mem://u:secret@[x'}\n", []string{`a.yaml:2:12: queues.a.url: the queue URL is malformed`}},
 		{"retry turned round", "queues:\n  a:\n    url: mem://a\n    retry: {min: 11m}\n", []string{`a.yaml:4:18: queues.a.retry.min: 11m is more than retry.max, which is 10m`}},
 		{"no pause", "queues:\n  a:\n    url: mem://a\n    retry: {min: 0}\n", []string{`a.yaml:4:18: queues.a.retry.min: 0 would retry without a pause (give at least 1ms)`}},

@@ -107,6 +107,10 @@ func (m *merger) check(name string, f *fields) {
 	}
 	for _, u := range []struct{ key, value string }{{"url", f.URL}, {"source", f.Source}, {"sink", f.Sink}} {
 		if u.value != "" && !IsURL(u.value) {
+			if strings.HasPrefix(u.value, "projects/") { // Pub/Sub's own name
+				fault(u.key, fmt.Sprintf("%q is no queue URL: it has no scheme", u.value), "write gcppubsub://"+u.value)
+				continue
+			}
 			fault(u.key, fmt.Sprintf("%q is no queue URL: it has no scheme", u.value), "such as awssqs:///"+name+"?region=us-east-1 or sqlite://jobs.db?queue="+name)
 		} else if _, err := url.Parse(u.value); err != nil {
 			fault(u.key, "the queue URL is malformed", "")

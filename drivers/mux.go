@@ -105,13 +105,21 @@ func (m *Mux) find(rawURL string) (Opener, *url.URL, error) {
 	if op, ok := m.openers[u.Scheme]; ok {
 		return op, u, nil
 	}
-	if way := m.suggest(rawURL); way != "" {
+	way := m.suggest(rawURL)
+	if way != "" && u.User != nil { // the way leaves the user out, so that it is not the same queue's name
+		return nil, nil, &Error{Code: Invalid, Op: "open", Err: fmt.Errorf("unknown scheme %q", u.Scheme), Remedy: "write " + way}
+	}
+	if way != "" {
 		return nil, nil, &Error{Code: Invalid, Op: "open", Err: errors.New("this is the provider's own name of a queue, not a queue URL"),
 			Remedy: "write " + way}
 	}
 	if u.Scheme == "" {
 		return nil, nil, &Error{Code: Invalid, Op: "open", Err: fmt.Errorf("%q is no queue URL: it has no scheme", rawURL),
 			Remedy: "known schemes: " + strings.Join(m.Schemes(), ", ")}
+	}
+	if u.Scheme == "http" || u.Scheme == "https" { // an address, not a scheme that is misspelt
+		return nil, nil, &Error{Code: Invalid, Op: "open", Err: fmt.Errorf("unknown scheme %q", u.Scheme),
+			Remedy: "known: " + strings.Join(m.Schemes(), ", ")}
 	}
 	return nil, nil, &Error{Code: Invalid, Op: "open", Err: fmt.Errorf("unknown scheme %q", u.Scheme),
 		Remedy: didYouMean(u.Scheme, m.Schemes())}
@@ -129,7 +137,8 @@ type Suggester interface {
 // suggest returns the queue URL to write in place of s, "" if no opener knows.
 func (m *Mux) suggest(s string) string {
 	if u, err := url.Parse(s); err == nil && u.User != nil {
-		return "" // an error must not repeat a password
+		u.User = nil // an error must not repeat a password
+		s = u.String()
 	}
 	for _, scheme := range m.Schemes() {
 		if o, ok := m.openers[scheme].(Suggester); ok {

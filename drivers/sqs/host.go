@@ -56,6 +56,13 @@ func hostRegion(host string) (region string, ok bool) {
 // for must not be replaced by the public one.
 func (t *target) locate(u *url.URL) error {
 	host := strings.ToLower(u.Hostname())
+	if bare := strings.TrimSuffix(host, "."); bare != host {
+		if _, ok := hostRegion(bare); ok { // a name that ends with the root's dot is the same host
+			c := *u
+			c.Host, host = strings.Replace(u.Host, u.Hostname(), bare, 1), bare
+			u = &c
+		}
+	}
 	scheme := "https"
 	if localHost(host) {
 		scheme = "http"
@@ -104,8 +111,12 @@ func (*Opener) Suggest(s string) string {
 	}
 	host := strings.ToLower(u.Hostname())
 	path := strings.TrimSuffix(u.EscapedPath(), "/")
-	if _, ok := hostRegion(host); ok {
-		return Scheme + "://" + u.Host + path
+	if _, ok := hostRegion(strings.TrimSuffix(host, ".")); ok {
+		return Scheme + "://" + strings.TrimSuffix(u.Host, ".") + path
+	}
+	// LocalStack's path form: http://HOST:PORT/queue/REGION/ACCOUNT/NAME.
+	if p := strings.Split(path, "/"); len(p) == 5 && p[1] == "queue" && p[2] != "" && p[4] != "" {
+		return fmt.Sprintf("%s:///%s?region=%s&endpoint=%s://%s", Scheme, p[4], p[2], u.Scheme, u.Host)
 	}
 	name := path[strings.LastIndex(path, "/")+1:]
 	// A local server's queue URL is http://HOST:PORT/ACCOUNT/NAME.
