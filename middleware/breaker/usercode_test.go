@@ -99,7 +99,7 @@ func TestOnChangeKeepsTheVerdict(t *testing.T) {
 					OnChange: func(_, to breaker.State, _ error) { told = append(told, to); misbehave() },
 				})
 				require.NoError(t, err)
-				var fails error = context.DeadlineExceeded
+				fails := context.DeadlineExceeded
 				h := b.Middleware(handler.HandlerFunc(func(context.Context, *handler.Message) error { return fails }))
 				handle := func() (err error, returned bool) {
 					done := make(chan struct{})

@@ -151,7 +151,7 @@ func (t *Telemetry) Batch(h handler.BatchHandler) handler.BatchHandler {
 				links = append(links, trace.Link{SpanContext: sc, Attributes: []attribute.KeyValue{semconv.MessagingMessageID(m.ID)}})
 			}
 		}
-		ctx, span := t.tracer.Start(ctx, l.name, trace.WithSpanKind(trace.SpanKindConsumer),
+		ctx, span := t.tracer.Start(ctx, l.name, trace.WithSpanKind(trace.SpanKindConsumer), //nolint:spancheck // end and panicked end it
 			trace.WithAttributes(with(l.process, semconv.MessagingBatchMessageCount(len(ms)))...), trace.WithLinks(links...))
 		begun := time.Now()
 		returned := false
@@ -182,6 +182,6 @@ func (t *Telemetry) Batch(h handler.BatchHandler) handler.BatchHandler {
 			}
 			t.processDuration.Record(ctx, took.Seconds(), option)
 		})
-		return errs
+		return errs //nolint:spancheck // end has ended it
 	})
 }
