@@ -44,6 +44,35 @@ func TestDeadLetterAfterMaxReceives(t *testing.T) {
 	})
 }
 
+// A receive takes what is due first, also where what is due before it goes to
+// the dead-letter queue.
+func TestWhatIsDueFirstIsTakenBehindDeadLetters(t *testing.T) {
+	message := func(group, body string, delay time.Duration) queue.Message {
+		return queue.Message{Group: group, Body: []byte(body), Delay: delay}
+	}
+	tests := map[string][]queue.Message{
+		"single before a group":   {message("", "spent", 0), message("", "first", 90*time.Second), message("g", "second", 2*time.Minute)},
+		"group before a single":   {message("s", "spent", 0), message("g", "first", 90*time.Second), message("", "second", 2*time.Minute)},
+		"group before a group":    {message("s", "spent", 0), message("g", "first", 90*time.Second), message("h", "second", 2*time.Minute)},
+		"single before a single":  {message("", "spent", 0), message("", "first", 90*time.Second), message("", "second", 2*time.Minute)},
+		"behind one of each kind": {message("s", "spent", 0), message("", "spent", 0), message("", "first", 90*time.Second), message("g", "second", 2*time.Minute)},
+	}
+	for name, ms := range tests {
+		t.Run(name, func(t *testing.T) {
+			stores(t, func(b *bench) {
+				b.create("q", queue.Config{Ordered: true, DeadLetter: "d", MaxReceives: 1})
+				b.create("d", queue.Config{})
+				b.send("q", ms...)
+				spent := b.receive("q", 10)
+				b.clock.Advance(2 * time.Minute)
+				require.Equal(b, []string{"first"}, bodies(b.receive("q", 1)))
+				b.counts("d", int64(len(spent)), 0, 0)
+				require.Equal(b, []string{"second"}, bodies(b.receive("q", 1)))
+			})
+		})
+	}
+}
+
 func TestReject(t *testing.T) {
 	stores(t, func(b *bench) {
 		b.create("q", queue.Config{DeadLetter: "d"})

@@ -40,20 +40,25 @@ func (p *picker) pick() error {
 	return p.spreadRest()
 }
 
-// round goes once through what is due. Messages that were dead-lettered instead
-// of taken make another round necessary.
+// round goes once through the first of what is due. Messages that were
+// dead-lettered instead of taken make another round necessary.
 func (p *picker) round() (more bool, err error) {
 	limit := p.n - len(p.taken)
+	mostAlone, mostGroups := limit+len(p.usedAlone), limit+len(p.usedGroups)
 	alone, err := p.tx.records("SELECT "+recordColumns+" FROM messages WHERE queue = ? AND ordered = 0 AND visible_at <= ? ORDER BY visible_at, id LIMIT ?",
-		p.q.id, p.tx.now, limit+len(p.usedAlone))
+		p.q.id, p.tx.now, mostAlone)
 	if err != nil {
 		return false, err
 	}
-	groups, err := p.groups(limit)
+	groups, err := p.groups(mostGroups)
 	if err != nil {
 		return false, err
 	}
+	moreAlone, moreGroups := len(alone) == mostAlone, len(groups) == mostGroups
 	for len(p.taken) < p.n && len(alone)+len(groups) > 0 {
+		if len(alone) == 0 && moreAlone || len(groups) == 0 && moreGroups {
+			break // what was not read may be due before the rest of the others
+		}
 		if len(groups) == 0 || len(alone) > 0 && (alone[0].visibleAt < groups[0].readyAt ||
 			alone[0].visibleAt == groups[0].readyAt && alone[0].id < groups[0].head) {
 			r := alone[0]
@@ -99,7 +104,7 @@ func (p *picker) groups(limit int) ([]groupDue, error) {
 			err := rows.Scan(&g.name, &g.readyAt, &g.head)
 			out = append(out, g)
 			return err
-		}, p.q.id, p.tx.now, limit+len(p.usedGroups))
+		}, p.q.id, p.tx.now, limit)
 	return out, err
 }
 
