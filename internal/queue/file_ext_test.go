@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -113,6 +114,25 @@ func TestForeignFileInUseIsLeftAlone(t *testing.T) {
 	require.NoError(t, db.Close())
 	_, err = queue.OpenSQLite(t.Context(), path, nil)
 	require.ErrorIs(t, err, queue.ErrForeign)
+}
+
+// Processes that start together make one file: none takes what another is
+// making for another program's.
+func TestManyOpenANewFile(t *testing.T) {
+	t.Parallel()
+	for range 40 {
+		path := filepath.Join(t.TempDir(), "queues.db")
+		var opening sync.WaitGroup
+		engines, errs := make([]*queue.SQLite, 4), make([]error, 4)
+		for i := range engines {
+			opening.Go(func() { engines[i], errs[i] = queue.OpenSQLite(t.Context(), path, nil) })
+		}
+		opening.Wait()
+		for i, e := range engines {
+			require.NoError(t, errs[i])
+			require.NoError(t, e.Close())
+		}
+	}
 }
 
 // What a killed process leaves is a file, a log, and perhaps the log's index.

@@ -30,11 +30,12 @@ func dsn(path string, busy time.Duration, sync string) string {
 // header is what tells whose file it is.
 type header struct{ id, version, tables int64 }
 
+// read must be called in a transaction: another process may be making the file.
 func (h *header) read(row func(query string) interface{ Scan(dest ...any) error }) error {
 	if err := row("PRAGMA application_id").Scan(&h.id); err != nil {
 		return err
 	}
-	if err := row("PRAGMA user_version").Scan(&h.version); err != nil {
+	if err := row("PRAGMA user_version").Scan(&h.version); err != nil || h.id != 0 || h.version != 0 {
 		return err
 	}
 	return row("SELECT count(*) FROM sqlite_schema").Scan(&h.tables)
@@ -79,7 +80,12 @@ func probe(ctx context.Context, path string, s *SQLite) error {
 	defer db.Close()
 	var h header
 	err = s.retry(ctx, func() error {
-		return h.read(func(query string) interface{ Scan(dest ...any) error } { return db.QueryRowContext(ctx, query) })
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback() //nolint:errcheck // it has only read
+		return h.read(func(query string) interface{ Scan(dest ...any) error } { return tx.QueryRowContext(ctx, query) })
 	})
 	if sqliteCode(err) == sqlite3.SQLITE_NOTADB {
 		return fmt.Errorf("%w: it is no SQLite file", ErrForeign)
