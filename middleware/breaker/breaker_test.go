@@ -87,6 +87,7 @@ func TestItOpensProbesAndCloses(t *testing.T) {
 		require.Equal(t, breaker.Closed, b.State())
 		require.Equal(t, 10, admitted(b))
 		require.Same(t, errDown, pass(t.Context(), b, errDown), "old failures are forgotten")
+		synctest.Wait() // a change while another is told is told by the goroutine that tells
 		require.Equal(t, []string{
 			"closed>open connection refused", "open>half-open <nil>", "half-open>open connection refused",
 			"open>half-open <nil>", "half-open>closed <nil>",
@@ -375,6 +376,7 @@ func TestTheCheckComesBeforeMessages(t *testing.T) {
 				<-ctx.Done() // hangs
 				return ctx.Err()
 			default:
+				<-time.After(time.Millisecond) // until everyone else waits
 				return nil
 			}
 		}
