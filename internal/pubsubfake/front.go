@@ -299,14 +299,14 @@ func (s subscriber) Pull(ctx context.Context, r *pubsubpb.PullRequest) (*pubsubp
 }
 
 // giveBack makes messages visible again whose caller has gone.
-func (s subscriber) giveBack(subscription string, rms []*pubsubpb.ReceivedMessage) {
+func (f *front) giveBack(subscription string, rms []*pubsubpb.ReceivedMessage) {
 	ids := make([]string, len(rms))
 	for i, rm := range rms {
 		ids[i] = rm.AckId
 	}
 	// It fails only where the subscription is gone, and its messages with it.
-	_, _ = s.modify(context.Background(), subscription, ids, 0)
-	s.announce()
+	_, _ = f.modify(context.Background(), subscription, ids, 0)
+	f.announce()
 }
 
 func (s subscriber) StreamingPull(stream pubsubpb.Subscriber_StreamingPullServer) error {

@@ -87,11 +87,12 @@ func New() *Server {
 func (s *Server) Serve(l net.Listener) {
 	fake, peek := s.fake, s.peek
 	s.addr, s.ended = l.Addr().String(), make(chan struct{})
-	s.grpc = grpc.NewServer(
-		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage),
-		grpc.ChainUnaryInterceptor(s.faults.unary), grpc.ChainStreamInterceptor(s.faults.stream),
-	)
 	f := newFront(fake, peek)
+	late := &unsent{front: f}
+	s.grpc = grpc.NewServer(
+		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage), grpc.StatsHandler(late),
+		grpc.ChainUnaryInterceptor(late.unary, s.faults.unary), grpc.ChainStreamInterceptor(s.faults.stream),
+	)
 	pubsubpb.RegisterPublisherServer(s.grpc, publisher{front: f})
 	pubsubpb.RegisterSubscriberServer(s.grpc, subscriber{front: f})
 	pubsubpb.RegisterSchemaServiceServer(s.grpc, &fake.GServer)

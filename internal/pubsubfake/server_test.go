@@ -194,6 +194,48 @@ func TestAPullLeasesWhatItsAnswerHolds(t *testing.T) {
 	require.Zero(t, d.Visible)
 }
 
+// A busy machine must not look like an empty queue: an answer that comes too late for
+// its caller gives its messages back. One that a fault has lost does not.
+func TestALateAnswerKeepsNoMessages(t *testing.T) {
+	for name, c := range map[string]struct {
+		lost error
+		want int64
+	}{"late": {nil, 1}, "lost": {status.Error(codes.Unavailable, "lost"), 0}} {
+		t.Run(name, func(t *testing.T) {
+			r := start(t)
+			q := r.queue(t, pubsubfake.Queue{AckDeadlineSeconds: 600})
+			r.publish(t, q, data("x"))
+			answered := make(chan struct{})
+			r.SetFault(func(ctx context.Context, _ string, _ any, next func() (any, error)) (any, error) {
+				defer close(answered)
+				resp, err := next()
+				<-ctx.Done()
+				if c.lost != nil {
+					return nil, c.lost
+				}
+				return resp, err
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			defer cancel()
+			_, err := r.sub.Pull(ctx, &pubsubpb.PullRequest{Subscription: q.Subscription(), MaxMessages: 1})
+			require.Equal(t, codes.DeadlineExceeded, status.Code(err))
+			<-answered
+			r.SetFault(nil)
+			visible := func() int64 {
+				d, err := r.Depth(q.Subscription())
+				require.NoError(t, err)
+				return d.Visible
+			}
+			if c.want > 0 {
+				require.Eventually(t, func() bool { return visible() == c.want }, 10*time.Second, time.Millisecond)
+				require.Len(t, r.pull(t, q), 1)
+				return
+			}
+			require.Never(t, func() bool { return visible() > 0 }, 300*time.Millisecond, 10*time.Millisecond)
+		})
+	}
+}
+
 func TestDepthIsReadWithoutTouchingMessages(t *testing.T) {
 	r := start(t)
 	q := r.queue(t, pubsubfake.Queue{MaxAttempts: 5})
