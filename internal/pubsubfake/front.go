@@ -274,13 +274,11 @@ func (s subscriber) Pull(ctx context.Context, r *pubsubpb.PullRequest) (*pubsubp
 		}
 		if len(resp.ReceivedMessages) > 0 {
 			s.lasts.note(r.Subscription, resp, s.front)
-			out := s.annotate(r.Subscription, resp)
-			// Asked last: on a busy machine the rest has taken longer than a caller waits.
 			if err := ctx.Err(); err != nil {
 				s.giveBack(r.Subscription, resp.ReceivedMessages)
 				return nil, status.FromContextError(err).Err()
 			}
-			return out, nil
+			return s.annotate(r.Subscription, resp), nil
 		}
 		left := time.Until(end) - wayBack
 		if left <= 0 || r.ReturnImmediately { //nolint:staticcheck // clients may still send it
