@@ -30,7 +30,7 @@ func (k *worker) checkStart(m *message, r *run) {
 		w.find(ruleOverlap, m, "its handler begins on %v while it runs %v", r, other)
 	}
 	if d := r.delivery; d != nil && d.attempt > 0 && len(m.letters) == 0 {
-		if spent := w.spent(m, d.mid); r.attempt > spent {
+		if spent := w.spent(m, d); r.attempt > spent {
 			w.find(ruleUnhandled, m, "its handler begins with attempt %d, but only %d were spent before by handling or by faults", r.attempt, spent-1)
 		}
 	}
@@ -116,22 +116,24 @@ func (w *world) behindLost(d *delivery) bool {
 	return false
 }
 
-// spent counts the attempts of one copy of a message that handling has used up,
-// or a fault, since it began anew. w.mu is held.
-func (w *world) spent(m *message, mid string) int {
-	n, _ := w.attempts(m, mid)
+// spent counts the attempts of a message's copy that handling has used up, or a
+// fault, from when it began anew to the given delivery. What was delivered later
+// does not count: a worker may hold a message that has been redriven since. w.mu is
+// held.
+func (w *world) spent(m *message, of *delivery) int {
+	n, _ := w.attempts(m.deliveries[:slices.Index(m.deliveries, of)+1], of.mid, m.sent)
 	return n
 }
 
 // most is the largest count of spent attempts that a copy ever had. w.mu is held.
 func (w *world) most(m *message, mid string) int {
-	_, most := w.attempts(m, mid)
+	_, most := w.attempts(m.deliveries, mid, m.sent)
 	return most
 }
 
-func (w *world) attempts(m *message, mid string) (n, most int) {
-	last, lastAt := 0, m.sent
-	for _, d := range m.deliveries {
+func (w *world) attempts(deliveries []*delivery, mid string, sent time.Time) (n, most int) {
+	last, lastAt := 0, sent
+	for _, d := range deliveries {
 		if d.mid != mid {
 			continue
 		}

@@ -59,8 +59,44 @@ func TestADeliveryToNobody(t *testing.T) {
 			{mid: "m1", worker: k, attempt: 1, at: at(2), runs: 1},
 			{mid: "m1", worker: k, attempt: 3, at: at(9), runs: 1},
 		}}
-		require.Equal(t, c.want, w.spent(m, "m1"), c.name)
+		require.Equal(t, c.want, w.spent(m, m.deliveries[1]), c.name)
 		require.Equal(t, c.want, w.most(m, "m1"), c.name)
+	}
+}
+
+// TestAttemptsOfAMessageThatIsRedriven: a worker that holds a message begins its
+// handler with the attempt that it was delivered with, though the message has been
+// dead-lettered and redriven since.
+func TestAttemptsOfAMessageThatIsRedriven(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		attempt        int
+		before, behind bool // a redrive, from the delivery that is looked at
+		wrong          bool
+	}{
+		{"the third", 3, false, false, false},
+		{"one that nobody spent", 4, false, false, true},
+		{"the third, redriven behind it", 3, false, true, false},
+		{"the third, redriven before it", 3, true, false, true},
+	} {
+		w := newWorld(&program{queue: onMem, lease: 30 * time.Second, maxAttempts: 3})
+		k := &worker{w: w}
+		m := &message{id: "m"}
+		deliver := func(attempt int, runs int) {
+			m.deliveries = append(m.deliveries, &delivery{mid: "m1", worker: k, attempt: attempt, runs: runs})
+		}
+		deliver(1, 1)
+		deliver(2, 1)
+		if c.before {
+			deliver(1, 0)
+		}
+		deliver(c.attempt, 1)
+		d := m.deliveries[len(m.deliveries)-1]
+		if c.behind {
+			deliver(1, 0)
+		}
+		k.checkStart(m, &run{by: k, delivery: d, attempt: c.attempt})
+		require.Equal(t, c.wrong, len(w.findings) > 0, "%s: %v", c.name, w.findings)
 	}
 }
 

@@ -241,7 +241,6 @@ type tally struct {
 	messages int
 	failures []string
 	rules    map[string]int
-	fresh    uint64
 	stop     func() // ends the children
 }
 
@@ -283,12 +282,10 @@ func spawn(ctx context.Context, queue string, duration time.Duration, all *tally
 	all.mu.Lock()
 	if all.programs == nil {
 		all.programs, all.rules = map[string]int{}, map[string]int{}
-		all.fresh = uint64(time.Now().UnixNano() / int64(time.Millisecond) % 1e9 * 1000)
 	}
 	done := all.programs[queue] // a child has crashed: the next one goes on
-	all.fresh += 1_000_000
-	first := all.fresh
 	all.mu.Unlock()
+	first := fresh(time.Now()) + uint64(done)
 
 	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestSeams$", "-test.timeout=0", "-test.count=1",
 		fmt.Sprintf("-seams.child=%d", first), "-seams.queue="+queue, fmt.Sprintf("-seams.duration=%v", max(duration, 0)), fmt.Sprintf("-seams.fixed=%d", *flagFixed), fmt.Sprintf("-seams.done=%d", done), "-seams.without="+*flagWithout)
@@ -318,6 +315,15 @@ func spawn(ctx context.Context, queue string, duration time.Duration, all *tally
 		return false
 	}
 	return err != nil // it reported goroutines that are left, and then crashed for them
+}
+
+// fresh is the first fresh seed at a time. Without -seams.duration each day has its
+// own, by UTC: a commit that passes here passes in CI, and a finding is found again.
+func fresh(now time.Time) uint64 {
+	if *flagDuration > 0 {
+		return uint64(now.UnixMilli()) * 1_000
+	}
+	return uint64(now.Unix()/86400) * 10_000_000
 }
 
 // readReports reads what a child prints. It returns the program that was begun
