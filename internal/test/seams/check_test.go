@@ -97,18 +97,19 @@ func (w *world) excused(d *delivery) bool {
 }
 
 // behindLost is true for a delivery from whose group its worker has lost another
-// one: what comes behind that can't be handled here, and is given back.
+// one, if only another copy of the same message: what comes behind that can't be
+// handled here, and is given back.
 func (w *world) behindLost(d *delivery) bool {
 	m := w.byID[d.id]
 	if m == nil || m.group == "" || !w.p.ordered {
 		return false
 	}
 	for _, other := range w.p.messages {
-		if other == m || other.group != m.group {
+		if other.group != m.group {
 			continue
 		}
 		for _, o := range other.deliveries {
-			if o.worker == d.worker && (o.troubled || o.stolen || !o.settled && !o.released && o.ends.Add(-w.margin()).Before(d.releasedAt)) {
+			if o.mid != d.mid && o.worker == d.worker && (o.troubled || o.stolen || !o.settled && !o.released && o.ends.Add(-w.margin()).Before(d.releasedAt)) {
 				return true
 			}
 		}

@@ -100,6 +100,29 @@ func TestAttemptsOfAMessageThatIsRedriven(t *testing.T) {
 	}
 }
 
+// TestACopyBehindALostOne: a message that was redriven waits in its group behind its
+// own earlier copy. If the worker can't tell what became of that one, it gives the
+// message back, and SQS counts its receive.
+func TestACopyBehindALostOne(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		first  string // the message ID of the delivery before
+		wanted int
+	}{
+		{"another copy", "m1", 2},
+		{"the same one", "m2", 1},
+	} {
+		k := &worker{}
+		m := &message{id: "m", group: "g", deliveries: []*delivery{
+			{id: "m", mid: c.first, worker: k, attempt: 1, troubled: true, settled: true},
+			{id: "m", mid: "m2", worker: k, attempt: 1, released: true},
+			{id: "m", mid: "m2", worker: &worker{}, attempt: 2, runs: 1},
+		}}
+		w := newWorld(&program{queue: onSQSFIFO, ordered: true, lease: 5 * time.Second, maxAttempts: 4, messages: []*message{m}})
+		require.Equal(t, c.wanted, w.spent(m, m.deliveries[2]), c.name)
+	}
+}
+
 // TestWhatARedriveMoved: Pub/Sub has no redrive of its own. Ours reports which letters
 // it has moved; one that an earlier redrive has brought back is none of them.
 func TestWhatARedriveMoved(t *testing.T) {
