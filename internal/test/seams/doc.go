@@ -25,8 +25,8 @@
 //	go test ./internal/test/seams -seams.queue=mem -seams.seed=42
 //
 // runs that program again, several times, since goroutines do not always run in
-// the same order. In `go test ./...` each day has its seeds (by UTC), so that a
-// commit that passes on one machine passes on another. `make seams DURATION=30m`
-// runs fresh seeds for half an hour. The faults that the suite, or another test, is
-// known to catch are in docs/seams.md.
+// the same order. In `go test ./...` each day has its seeds (by UTC), so that all
+// runs of a day begin with the same programs; a faster machine gets further. `make
+// seams DURATION=30m` runs fresh seeds for half an hour. The faults that the suite,
+// or another test, is known to catch are in docs/seams.md.
 package seams

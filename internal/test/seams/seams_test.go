@@ -318,7 +318,7 @@ func spawn(ctx context.Context, queue string, duration time.Duration, all *tally
 }
 
 // fresh is the first fresh seed at a time. Without -seams.duration each day has its
-// own, by UTC: a commit that passes here passes in CI, and a finding is found again.
+// own, by UTC: all runs of a day begin with the same programs, here and in CI.
 func fresh(now time.Time) uint64 {
 	if *flagDuration > 0 {
 		return uint64(now.UnixMilli()) * 1_000
