@@ -18,7 +18,7 @@ lint: ## format and golangci-lint, with go vet
 	.ci/run tools format lint
 
 bench: ## the benchmarks, for measuring
-	go run ./internal/testserver/withservers -optional go test -run '^$$' -bench . -benchmem ./...
+	go run ./internal/test/testserver/withservers -optional go test -run '^$$' -bench . -benchmem ./...
 
 FUZZTIME ?= 10s
 fuzz: ## each fuzz target for FUZZTIME (10s)
@@ -29,7 +29,7 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 	done
 
 conformance: ## docs/conformance.md anew, from real runs
-	go run ./internal/conformance/cmd/conformance -write
+	go run ./drivers/drivertest/internal/conformance/cmd/conformance -write
 
 api: ## api/sluice.txt anew, after a wanted change of exported names
 	go test ./internal/archtest -run TestExportedNames -update

@@ -20,8 +20,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/sluice-go/sluice/internal/testserver/install"
-	"github.com/sluice-go/sluice/internal/testserver/process"
+	"github.com/sluice-go/sluice/internal/install"
+	"github.com/sluice-go/sluice/internal/process"
 )
 
 // Version is LocalStack's version. The image in docker-compose.yml is the same.

@@ -11,8 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/sluice-go/sluice/internal/testserver"
-	"github.com/sluice-go/sluice/internal/testserver/process"
+	"github.com/sluice-go/sluice/internal/process"
+	"github.com/sluice-go/sluice/internal/test/testserver"
 	"github.com/sluice-go/sluice/localstack"
 )
 

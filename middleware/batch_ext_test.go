@@ -13,13 +13,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice/consumer"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/all"
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/handler/consumer"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
-	"github.com/sluice-go/sluice/internal/testserver"
+	"github.com/sluice-go/sluice/internal/test/testserver"
 	"github.com/sluice-go/sluice/middleware"
 )
 
@@ -37,19 +37,19 @@ type bulkQueue struct {
 type kind struct {
 	name     string
 	minLease time.Duration
-	queue    func(t *testing.T, lease time.Duration, ordered bool, fake *pubsubfake.Server) bulkQueue
+	queue    func(t *testing.T, lease time.Duration, ordered bool, fake *pubsubtest.Server) bulkQueue
 }
 
 var kinds = []kind{
-	{"mem", time.Second, func(_ *testing.T, lease time.Duration, _ bool, _ *pubsubfake.Server) bulkQueue {
+	{"mem", time.Second, func(_ *testing.T, lease time.Duration, _ bool, _ *pubsubtest.Server) bulkQueue {
 		u := "mem://orders"
 		return bulkQueue{all.Mux(), u, u + query(lease, "?"), "mem://orders-dlq"}
 	}},
-	{"sqlite", time.Second, func(t *testing.T, lease time.Duration, _ bool, _ *pubsubfake.Server) bulkQueue {
+	{"sqlite", time.Second, func(t *testing.T, lease time.Duration, _ bool, _ *pubsubtest.Server) bulkQueue {
 		u := "sqlite://" + filepath.ToSlash(t.TempDir()) + "/q.db?queue=orders"
 		return bulkQueue{all.Mux(), u, u + query(lease, "&"), u + "-dlq"}
 	}},
-	{"sqs", 2 * time.Second, func(t *testing.T, lease time.Duration, ordered bool, _ *pubsubfake.Server) bulkQueue {
+	{"sqs", 2 * time.Second, func(t *testing.T, lease time.Duration, ordered bool, _ *pubsubtest.Server) bulkQueue {
 		s, err := sqstest.NewServer(nil)
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, s.Close()) })
@@ -67,9 +67,9 @@ var kinds = []kind{
 		require.NoError(t, err)
 		return q
 	}},
-	{"pubsub", 10 * time.Second, func(t *testing.T, lease time.Duration, ordered bool, fake *pubsubfake.Server) bulkQueue {
+	{"pubsub", 10 * time.Second, func(t *testing.T, lease time.Duration, ordered bool, fake *pubsubtest.Server) bulkQueue {
 		id := testserver.Name(t)
-		require.NoError(t, fake.Create(t.Context(), pubsubfake.Queue{
+		require.NoError(t, fake.Create(t.Context(), pubsubtest.Queue{
 			Project: "p", ID: id, MaxAttempts: 5, Ordered: ordered, AckDeadlineSeconds: int32(lease / time.Second),
 		}))
 		return bulkQueue{
@@ -88,7 +88,7 @@ func query(lease time.Duration, before string) string {
 // onEachKind runs a test on a queue of each kind, all at the same time.
 func onEachKind(t *testing.T, ordered bool, lease func(least time.Duration) time.Duration, test func(t *testing.T, q bulkQueue, lease time.Duration)) {
 	testserver.Credentials(t)
-	fake, err := pubsubfake.Start("")
+	fake, err := pubsubtest.Start("")
 	require.NoError(t, err)
 	t.Setenv("PUBSUB_EMULATOR_HOST", fake.Addr())
 	t.Cleanup(func() { require.NoError(t, fake.Close()) })

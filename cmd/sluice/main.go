@@ -5,8 +5,8 @@ package main
 import (
 	"os"
 
+	"github.com/sluice-go/sluice/cmd/sluice/internal/cli"
 	"github.com/sluice-go/sluice/drivers/all"
-	"github.com/sluice-go/sluice/internal/cli"
 )
 
 func main() {

@@ -8,9 +8,9 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
-	"github.com/sluice-go/sluice/internal/testserver"
+	"github.com/sluice-go/sluice/internal/test/testserver"
 )
 
 // TestOperations runs the scripts of those who look after queues, on each
@@ -58,7 +58,7 @@ func emptySQS(e *testscript.Env) error {
 
 // emptyPubSub starts a Pub/Sub fake without a topic, for one script.
 func emptyPubSub(e *testscript.Env) error {
-	s, err := pubsubfake.Start("")
+	s, err := pubsubtest.Start("")
 	if err != nil {
 		return err
 	}

@@ -14,9 +14,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
-	"github.com/sluice-go/sluice/internal/testserver"
+	"github.com/sluice-go/sluice/internal/test/testserver"
 )
 
 // A provider makes the queue of a script.
@@ -96,13 +96,13 @@ func createSQS(ctx context.Context, endpoint, name string, visibility int) error
 
 // setupPubSub starts a Pub/Sub fake in this process, for one script.
 func setupPubSub(e *testscript.Env) error {
-	s, err := pubsubfake.Start("")
+	s, err := pubsubtest.Start("")
 	if err != nil {
 		return err
 	}
 	e.Defer(func() { _ = s.Close() })
 	e.Setenv("PUBSUB_EMULATOR_HOST", s.Addr())
-	q := pubsubfake.Queue{Project: "test", ID: "orders", AckDeadlineSeconds: 30, MaxAttempts: 5}
+	q := pubsubtest.Queue{Project: "test", ID: "orders", AckDeadlineSeconds: 30, MaxAttempts: 5}
 	e.Setenv("Q", "gcppubsub://"+q.Subscription())
 	return s.Create(context.Background(), q)
 }

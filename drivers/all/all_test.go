@@ -15,20 +15,20 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/all"
 	"github.com/sluice-go/sluice/drivers/cloud/natscloud"
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
-	"github.com/sluice-go/sluice/internal/testserver/natsserver"
+	"github.com/sluice-go/sluice/internal/test/testserver/natsserver"
 )
 
 // providers starts the servers behind the URLs of the tests.
 func providers(t *testing.T) {
 	t.Helper()
-	google, err := pubsubfake.Start("")
+	google, err := pubsubtest.Start("")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, google.Close()) })
 	t.Setenv("PUBSUB_EMULATOR_HOST", google.Addr())
-	require.NoError(t, google.Create(t.Context(), pubsubfake.Queue{Project: "p", ID: "orders"}))
+	require.NoError(t, google.Create(t.Context(), pubsubtest.Queue{Project: "p", ID: "orders"}))
 
 	amazon, err := sqstest.NewServer(nil)
 	require.NoError(t, err)

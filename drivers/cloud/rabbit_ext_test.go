@@ -18,7 +18,7 @@ import (
 	"github.com/sluice-go/sluice/drivers/cloud"
 	"github.com/sluice-go/sluice/drivers/drivertest"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/testserver"
+	"github.com/sluice-go/sluice/internal/test/testserver"
 )
 
 // rabbit opens RabbitMQ's exchanges on one connection, and each queue on one of

@@ -29,7 +29,7 @@
 // they spend their time waiting for leases to end.
 //
 // With the environment variable SLUICE_CONFORMANCE_DIR set, each Run writes its
-// results there as JSON; go run ./internal/conformance/cmd/conformance makes the
+// results there as JSON; go run ./drivers/drivertest/internal/conformance/cmd/conformance makes the
 // table of docs/conformance.md out of them.
 //
 // The package also has [Flaky], a decorator that makes a source or a sink fail

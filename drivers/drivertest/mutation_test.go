@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/drivertest/internal/conformance"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/conformance"
 )
 
 func referenceHarness(m mutant) *Harness {

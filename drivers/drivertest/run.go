@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sluice-go/sluice/internal/conformance"
+	"github.com/sluice-go/sluice/drivers/drivertest/internal/conformance"
 )
 
 // ruleTimeout is how long a rule may take: far more than any does, so that it

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/drivers"
-	"github.com/sluice-go/sluice/internal/conformance"
+	"github.com/sluice-go/sluice/drivers/drivertest/internal/conformance"
 )
 
 func TestRulesAreNumberedAndWorded(t *testing.T) {

@@ -31,7 +31,7 @@ func filled(b *testing.B, n int) *mem.Source {
 }
 
 // BenchmarkDriver is the cost of a message at the port, received and acked in
-// batches of 32. With the runtime it is handler/consumer's benchmark.
+// batches of 32. With the runtime it is consumer's benchmark.
 func BenchmarkDriver(b *testing.B) {
 	source := filled(b, b.N)
 	var settlements []drivers.Settlement

@@ -8,7 +8,7 @@ import (
 	"sync"
 
 	"github.com/sluice-go/sluice/drivers"
-	"github.com/sluice-go/sluice/internal/embedded"
+	"github.com/sluice-go/sluice/drivers/internal/embedded"
 	"github.com/sluice-go/sluice/internal/queue"
 )
 

@@ -16,7 +16,7 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/drivertest"
 	"github.com/sluice-go/sluice/drivers/pubsub"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 )
 
 // minLease leaves the rules that act within a lease room for a busy machine. The
@@ -24,11 +24,11 @@ import (
 const minLease = 3 * time.Second
 
 // conformanceQueue is a queue as a rule wants it.
-func conformanceQueue(o drivertest.QueueOptions) (pubsubfake.Queue, error) {
+func conformanceQueue(o drivertest.QueueOptions) (pubsubtest.Queue, error) {
 	if o.Dedupe {
-		return pubsubfake.Queue{}, &drivers.Error{Code: drivers.Unsupported, Op: "create", Err: errors.New("Pub/Sub does not deduplicate what is sent")}
+		return pubsubtest.Queue{}, &drivers.Error{Code: drivers.Unsupported, Op: "create", Err: errors.New("Pub/Sub does not deduplicate what is sent")}
 	}
-	q := pubsubfake.Queue{
+	q := pubsubtest.Queue{
 		Project: project, ID: fmt.Sprintf("conformance-%d", queues.Add(1)),
 		AckDeadlineSeconds: int32(o.Lease / time.Second), Ordered: o.Ordered,
 	}
@@ -62,7 +62,7 @@ func onFake(ctx context.Context, o drivertest.QueueOptions, exactlyOnce bool) (*
 }
 
 func missing(context.Context) (*drivertest.Queue, error) {
-	none := pubsubfake.Queue{Project: project, ID: "there-is-none"}
+	none := pubsubtest.Queue{Project: project, ID: "there-is-none"}
 	return drivertest.ByURL(mux(), url(none.Subscription()), url(none.Topic()), ""), nil
 }
 
@@ -108,14 +108,14 @@ func TestConformanceBarePstest(t *testing.T) {
 			if err != nil {
 				return nil, err
 			}
-			return b.on(q), pubsubfake.Create(ctx, &b.server.GServer, q)
+			return b.on(q), pubsubtest.Create(ctx, &b.server.GServer, q)
 		},
 		Missing: func(context.Context) (*drivertest.Queue, error) {
 			b, err := startBare()
 			if err != nil {
 				return nil, err
 			}
-			return b.on(pubsubfake.Queue{Project: project, ID: "there-is-none"}), nil
+			return b.on(pubsubtest.Queue{Project: project, ID: "there-is-none"}), nil
 		},
 		Exceptions: map[string]drivertest.Exception{
 			"SEND-11": {Reason: "pstest's server takes requests of at most 4 MiB, gRPC's default, and not of 10 MB"},
@@ -144,8 +144,8 @@ func startBare() (*bare, error) {
 	return b, err
 }
 
-func (b *bare) on(q pubsubfake.Queue) *drivertest.Queue {
-	open := func(q pubsubfake.Queue) func(context.Context) (drivers.Source, error) {
+func (b *bare) on(q pubsubtest.Queue) *drivertest.Queue {
+	open := func(q pubsubtest.Queue) func(context.Context) (drivers.Source, error) {
 		return func(ctx context.Context) (drivers.Source, error) {
 			return pubsub.NewSource(ctx, b.clients, q.Subscription(), nil)
 		}

@@ -21,10 +21,10 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/pubsub"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 )
 
-func findings(t *testing.T, q pubsubfake.Queue, s *drivers.QueueSpec) []string {
+func findings(t *testing.T, q pubsubtest.Queue, s *drivers.QueueSpec) []string {
 	t.Helper()
 	return found(t, provisioner(), url(q.Subscription()), s)
 }
@@ -59,7 +59,7 @@ func TestASoundQueueGivesNoFinding(t *testing.T) {
 }
 
 func TestFindings(t *testing.T) {
-	withoutSub := func(t *testing.T, q pubsubfake.Queue) {
+	withoutSub := func(t *testing.T, q pubsubtest.Queue) {
 		_, err := administer(t).sub.DeleteSubscription(t.Context(), &pubsubpb.DeleteSubscriptionRequest{Subscription: q.Subscription()})
 		require.NoError(t, err)
 	}
@@ -70,15 +70,15 @@ func TestFindings(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name  string
-		build func(t *testing.T, q pubsubfake.Queue, s *drivers.QueueSpec)
+		build func(t *testing.T, q pubsubtest.Queue, s *drivers.QueueSpec)
 		want  []string
 		// configured has the specification be known.
 		configured bool
 	}{
-		{"no dead-letter policy", func(t *testing.T, q pubsubfake.Queue, _ *drivers.QueueSpec) {
+		{"no dead-letter policy", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
 			change(t, q, &pubsubpb.Subscription{}, "dead_letter_policy")
 		}, []string{"major no-dead-letter"}, false},
-		{"the dead-letter topic is gone", func(t *testing.T, q pubsubfake.Queue, _ *drivers.QueueSpec) {
+		{"the dead-letter topic is gone", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
 			withFault(t, func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
 				if r, ok := req.(*pubsubpb.GetTopicRequest); ok && r.Topic == q.DeadLetter().Topic() { // pstest deletes none that is in use
 					return nil, status.Error(codes.NotFound, "it was deleted")
@@ -86,7 +86,7 @@ func TestFindings(t *testing.T) {
 				return next()
 			})
 		}, []string{"critical dlq-missing"}, false},
-		{"the dead-letter topic is gone, as the service tells it", func(t *testing.T, _ pubsubfake.Queue, _ *drivers.QueueSpec) {
+		{"the dead-letter topic is gone, as the service tells it", func(t *testing.T, _ pubsubtest.Queue, _ *drivers.QueueSpec) {
 			withFault(t, func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
 				resp, err := next()
 				if sub, ok := resp.(*pubsubpb.Subscription); ok && method == "GetSubscription" {
@@ -95,38 +95,38 @@ func TestFindings(t *testing.T) {
 				return resp, err
 			})
 		}, []string{"critical dlq-missing"}, false},
-		{"nobody reads the dead-letter topic", func(t *testing.T, q pubsubfake.Queue, _ *drivers.QueueSpec) {
+		{"nobody reads the dead-letter topic", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
 			withoutSub(t, q.DeadLetter())
 		}, []string{"critical dlq-no-subscription"}, false},
-		{"the service may not publish letters", func(t *testing.T, q pubsubfake.Queue, _ *drivers.QueueSpec) {
+		{"the service may not publish letters", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
 			revoke(t, q.DeadLetter().Topic(), "user:someone@example.com")
 		}, []string{"critical grants-missing"}, false},
-		{"the service may not acknowledge", func(t *testing.T, q pubsubfake.Queue, _ *drivers.QueueSpec) {
+		{"the service may not acknowledge", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
 			revoke(t, q.Subscription(), strings.Replace(agent, "42", "43", 1)) // another project's
 		}, []string{"critical grants-missing"}, false},
-		{"letters live for less than messages", func(t *testing.T, q pubsubfake.Queue, _ *drivers.QueueSpec) {
+		{"letters live for less than messages", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
 			change(t, q.DeadLetter(), &pubsubpb.Subscription{MessageRetentionDuration: durationpb.New(24 * time.Hour)}, "message_retention_duration")
 		}, []string{"critical dlq-retention"}, false},
-		{"the subscription expires", func(t *testing.T, q pubsubfake.Queue, _ *drivers.QueueSpec) {
+		{"the subscription expires", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
 			change(t, q, &pubsubpb.Subscription{ExpirationPolicy: &pubsubpb.ExpirationPolicy{Ttl: durationpb.New(24 * time.Hour)}}, "expiration_policy")
 		}, []string{"major subscription-expires"}, false},
-		{"the dead letters' subscription expires", func(t *testing.T, q pubsubfake.Queue, _ *drivers.QueueSpec) {
+		{"the dead letters' subscription expires", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
 			change(t, q.DeadLetter(), &pubsubpb.Subscription{}, "expiration_policy") // the service's default: 31 days
 		}, []string{"major subscription-expires"}, false},
-		{"no retry policy", func(t *testing.T, q pubsubfake.Queue, _ *drivers.QueueSpec) {
+		{"no retry policy", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
 			change(t, q, &pubsubpb.Subscription{}, "retry_policy")
 		}, []string{"major no-retry-policy"}, false},
-		{"no redrive filter", func(t *testing.T, q pubsubfake.Queue, _ *drivers.QueueSpec) {
+		{"no redrive filter", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
 			sub := subscription(t, q)
 			withoutSub(t, q)
 			sub.Filter = ""
 			_, err := administer(t).sub.CreateSubscription(t.Context(), sub)
 			require.NoError(t, err)
 		}, []string{"minor no-redrive-filter"}, false},
-		{"letters", func(t *testing.T, q pubsubfake.Queue, _ *drivers.QueueSpec) {
+		{"letters", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
 			deadLetters(t, q, 3)
 		}, []string{"major letters-present"}, false},
-		{"letters near their end", func(t *testing.T, q pubsubfake.Queue, _ *drivers.QueueSpec) {
+		{"letters near their end", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
 			deadLetters(t, q, 1)
 			withFault(t, func(_ context.Context, _ string, _ any, next func() (any, error)) (any, error) {
 				resp, err := next()
@@ -141,39 +141,39 @@ func TestFindings(t *testing.T) {
 				return r, err
 			})
 		}, []string{"critical letters-expire", "major letters-present"}, false},
-		{"letters that cannot be counted", func(t *testing.T, q pubsubfake.Queue, _ *drivers.QueueSpec) {
+		{"letters that cannot be counted", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
 			deadLetters(t, q, 1)
 			withFault(t, failing("ListTimeSeries", codes.PermissionDenied))
 		}, []string{"major letters-present"}, false},
-		{"an old message", func(t *testing.T, q pubsubfake.Queue, _ *drivers.QueueSpec) {
+		{"an old message", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
 			send(t, openSink(t, q), text("x"))
 			withFault(t, aged(q, 49*time.Hour))
 		}, []string{"major oldest-message"}, false},
-		{"a message that is not old yet", func(t *testing.T, q pubsubfake.Queue, _ *drivers.QueueSpec) {
+		{"a message that is not old yet", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
 			withFault(t, aged(q, 47*time.Hour))
 		}, []string{}, false},
-		{"the topic is gone", func(t *testing.T, q pubsubfake.Queue, _ *drivers.QueueSpec) {
+		{"the topic is gone", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
 			_, err := administer(t).pub.DeleteTopic(t.Context(), &pubsubpb.DeleteTopicRequest{Topic: q.Topic()})
 			require.NoError(t, err)
 		}, []string{"critical topic-missing"}, false},
-		{"handlers outlast the ack deadline", func(_ *testing.T, _ pubsubfake.Queue, s *drivers.QueueSpec) {
+		{"handlers outlast the ack deadline", func(_ *testing.T, _ pubsubtest.Queue, s *drivers.QueueSpec) {
 			s.HandlerP99 = time.Minute
 		}, []string{"critical visibility-short"}, true},
-		{"handlers outlast the ack deadline with a heartbeat", func(_ *testing.T, _ pubsubfake.Queue, s *drivers.QueueSpec) {
+		{"handlers outlast the ack deadline with a heartbeat", func(_ *testing.T, _ pubsubtest.Queue, s *drivers.QueueSpec) {
 			s.HandlerP99, s.Heartbeat = time.Minute, true
 		}, []string{}, true},
-		{"no room for other deliveries", func(_ *testing.T, _ pubsubfake.Queue, s *drivers.QueueSpec) {
+		{"no room for other deliveries", func(_ *testing.T, _ pubsubtest.Queue, s *drivers.QueueSpec) {
 			s.HandlerAttempts = 7
 		}, []string{"major attempts-headroom"}, true},
-		{"room for other deliveries", func(_ *testing.T, _ pubsubfake.Queue, s *drivers.QueueSpec) {
+		{"room for other deliveries", func(_ *testing.T, _ pubsubtest.Queue, s *drivers.QueueSpec) {
 			s.HandlerAttempts = 6
 		}, []string{}, true},
-		{"no ordering", func(_ *testing.T, _ pubsubfake.Queue, s *drivers.QueueSpec) {
+		{"no ordering", func(_ *testing.T, _ pubsubtest.Queue, s *drivers.QueueSpec) {
 			s.FIFO = true
 		}, []string{"critical ordering-off", "minor drift"}, true},
-		{"letters out of order", func(t *testing.T, q pubsubfake.Queue, s *drivers.QueueSpec) {
+		{"letters out of order", func(t *testing.T, q pubsubtest.Queue, s *drivers.QueueSpec) {
 			s.FIFO = true
-			for _, one := range []pubsubfake.Queue{q, q.DeadLetter()} {
+			for _, one := range []pubsubtest.Queue{q, q.DeadLetter()} {
 				withoutSub(t, one)
 			}
 			_, err := administer(t).sub.CreateSubscription(t.Context(), &pubsubpb.Subscription{Name: q.DeadLetter().Subscription(), Topic: q.DeadLetter().Topic(),
@@ -181,16 +181,16 @@ func TestFindings(t *testing.T) {
 			require.NoError(t, err)
 			apply(t, q, *s)
 		}, []string{"major dlq-kind"}, false},
-		{"drift", func(_ *testing.T, _ pubsubfake.Queue, s *drivers.QueueSpec) {
+		{"drift", func(_ *testing.T, _ pubsubtest.Queue, s *drivers.QueueSpec) {
 			s.VisibilityTimeout = 5 * time.Minute
 		}, []string{"minor drift"}, true},
-		{"no alarm", func(t *testing.T, q pubsubfake.Queue, _ *drivers.QueueSpec) {
+		{"no alarm", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
 			withFault(t, alerts(q.ID, true))
 		}, []string{"minor no-alarm"}, false},
-		{"an alarm that is off", func(t *testing.T, q pubsubfake.Queue, _ *drivers.QueueSpec) {
+		{"an alarm that is off", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
 			withFault(t, alerts(q.ID+"-dlq", false))
 		}, []string{"minor no-alarm"}, false},
-		{"an alarm", func(t *testing.T, q pubsubfake.Queue, _ *drivers.QueueSpec) {
+		{"an alarm", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
 			withFault(t, alerts(q.ID+"-dlq", true))
 		}, []string{}, false},
 	} {
@@ -208,7 +208,7 @@ func TestFindings(t *testing.T) {
 }
 
 // deadLetters rejects n messages.
-func deadLetters(t *testing.T, q pubsubfake.Queue, n int) {
+func deadLetters(t *testing.T, q pubsubtest.Queue, n int) {
 	t.Helper()
 	src, sink := openSource(t, q, ""), openSink(t, q)
 	for range n {
@@ -218,7 +218,7 @@ func deadLetters(t *testing.T, q pubsubfake.Queue, n int) {
 }
 
 // aged has Cloud Monitoring tell an age of a queue's oldest message.
-func aged(q pubsubfake.Queue, age time.Duration) pubsubfake.Fault {
+func aged(q pubsubtest.Queue, age time.Duration) pubsubtest.Fault {
 	return func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
 		r, ok := req.(*monitoringpb.ListTimeSeriesRequest)
 		if !ok || !strings.Contains(r.Filter, "oldest_unacked_message_age") || !strings.Contains(r.Filter, `"`+q.ID+`"`) {
@@ -231,7 +231,7 @@ func aged(q pubsubfake.Queue, age time.Duration) pubsubfake.Fault {
 }
 
 // alerts has Cloud Monitoring know one alert policy, on a subscription's backlog.
-func alerts(subscription string, on bool) pubsubfake.Fault {
+func alerts(subscription string, on bool) pubsubtest.Fault {
 	return func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
 		if method != "ListAlertPolicies" {
 			return next()
@@ -250,7 +250,7 @@ func alerts(subscription string, on bool) pubsubfake.Fault {
 func TestApplyMendsWhatDoctorFinds(t *testing.T) {
 	q, s := unmade(t), wanted()
 	s.Retention = 0 // as it is: to shorten it would have to be allowed
-	require.NoError(t, fake.Create(t.Context(), pubsubfake.Queue{Project: q.Project, ID: q.ID,
+	require.NoError(t, fake.Create(t.Context(), pubsubtest.Queue{Project: q.Project, ID: q.ID,
 		Filter: `NOT attributes:sluice-redrive-target OR attributes.sluice-redrive-target = "` + q.Subscription() + `"`}))
 	require.Equal(t, []string{"major no-dead-letter", "major no-retry-policy", "major subscription-expires", "minor drift"}, findings(t, q, &s))
 	apply(t, q, s)

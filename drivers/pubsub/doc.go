@@ -150,5 +150,5 @@
 // # Testing
 //
 // The driver runs against Google's in-process fake (package pstest), started by
-// internal/pubsubfake, and against anything that PUBSUB_EMULATOR_HOST names.
+// drivers/pubsub/pubsubtest, and against anything that PUBSUB_EMULATOR_HOST names.
 package pubsub

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
 )
 
 // The rules of messages as the service documents them. The driver and the fake
@@ -62,14 +62,14 @@ func TestDocumentedRulesOfMessages(t *testing.T) {
 		{"message size: 10 MB", quotas, &pubsubpb.PubsubMessage{Data: make([]byte, 9_990_000)}, true, false},
 		{"message size: 10 MB", quotas, &pubsubpb.PubsubMessage{Data: make([]byte, 10_000_001)}, false, false},
 	} {
-		q := newQueue(t, pubsubfake.Queue{})
+		q := newQueue(t, pubsubtest.Queue{})
 		about := fmt.Sprintf("%s (%s): %.40q, %d attributes", c.rule, c.source, fmt.Sprint(c.m.Attributes), len(c.m.Attributes))
 		_, err := administer(t).pub.Publish(t.Context(), &pubsubpb.PublishRequest{Topic: q.Topic(), Messages: []*pubsubpb.PubsubMessage{c.m}})
 		require.Equal(t, c.taken, err == nil, "the fake: %s: %v", about, err)
 
 		// The driver sends what the service takes as it is. Of the rest it sends
 		// what it can encode, and refuses the others itself.
-		own := newQueue(t, pubsubfake.Queue{})
+		own := newQueue(t, pubsubtest.Queue{})
 		errs := openSink(t, own).Send(t.Context(), []*handler.Message{{Body: c.m.Data, Attributes: maps.Clone(c.m.Attributes), Group: c.m.OrderingKey}})
 		if errs != nil && errs[0] != nil {
 			require.ErrorIs(t, errs[0], drivers.ErrInvalid, about)

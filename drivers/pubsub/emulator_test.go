@@ -12,18 +12,18 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/pubsub"
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
 )
 
 // fake is the server of this package's tests. The emulator's address is taken
 // from the environment, of which a process has one; so the tests share a server,
 // and each has queues of its own.
-var fake *pubsubfake.Server
+var fake *pubsubtest.Server
 
 func TestMain(m *testing.M) {
 	var err error
-	if fake, err = pubsubfake.Start(""); err != nil {
+	if fake, err = pubsubtest.Start(""); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -38,7 +38,7 @@ const project = "test-project"
 var queues atomic.Int64
 
 // newQueue makes a queue that no other test has.
-func newQueue(t *testing.T, q pubsubfake.Queue) pubsubfake.Queue {
+func newQueue(t *testing.T, q pubsubtest.Queue) pubsubtest.Queue {
 	t.Helper()
 	q.Project, q.ID = project, fmt.Sprintf("queue-%d", queues.Add(1))
 	require.NoError(t, fake.Create(context.Background(), q))
@@ -49,7 +49,7 @@ func mux() *drivers.Mux { return drivers.NewMux(&pubsub.Opener{}) }
 
 func url(name string) string { return pubsub.Scheme + "://" + name }
 
-func openSource(t *testing.T, q pubsubfake.Queue, query string) *pubsub.Source {
+func openSource(t *testing.T, q pubsubtest.Queue, query string) *pubsub.Source {
 	t.Helper()
 	s, err := mux().OpenSource(t.Context(), url(q.Subscription())+query, nil)
 	require.NoError(t, err)
@@ -57,7 +57,7 @@ func openSource(t *testing.T, q pubsubfake.Queue, query string) *pubsub.Source {
 	return s.(*pubsub.Source)
 }
 
-func openSink(t *testing.T, q pubsubfake.Queue) *pubsub.Sink {
+func openSink(t *testing.T, q pubsubtest.Queue) *pubsub.Sink {
 	t.Helper()
 	s, err := mux().OpenSink(t.Context(), url(q.Topic()), nil)
 	require.NoError(t, err)
@@ -99,7 +99,7 @@ func act(d drivers.Delivery, a handler.Action) drivers.Settlement {
 	return drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: a}
 }
 
-func depth(t *testing.T, q pubsubfake.Queue) pubsubfake.Depth {
+func depth(t *testing.T, q pubsubtest.Queue) pubsubtest.Depth {
 	t.Helper()
 	d, err := fake.Depth(q.Subscription())
 	require.NoError(t, err)

@@ -8,8 +8,8 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/pubsub"
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
 )
 
 // A program that wants Pub/Sub only lists its opener only, and links nothing of
@@ -17,7 +17,7 @@ import (
 // emulator.
 func Example() {
 	ctx := context.Background()
-	orders := pubsubfake.Queue{Project: "shop", ID: "orders", MaxAttempts: 5}
+	orders := pubsubtest.Queue{Project: "shop", ID: "orders", MaxAttempts: 5}
 	if err := fake.Create(ctx, orders); err != nil {
 		log.Fatal(err)
 	}

@@ -7,14 +7,14 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
 )
 
 // A token that can't be renewed is Unauthenticated: an outage for every request
 // of a queue that is open, and a refusal for one that is opened.
 func TestExpiredCredentialsOfEachRequest(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{MaxAttempts: 5})
+	q := newQueue(t, pubsubtest.Queue{MaxAttempts: 5})
 	sink := openSink(t, q)
 	send(t, sink, text("1"), text("2"))
 	s := openSource(t, q, "")

@@ -9,14 +9,14 @@ import (
 	hl "cloud.google.com/go/pubsub/v2"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
 )
 
 // A program that knows Google's client and nothing of Sluice reads what Sluice
 // writes, and the other way round.
 func TestGooglesClientAndSluiceUnderstandEachOther(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{})
+	q := newQueue(t, pubsubtest.Queue{})
 	client, err := hl.NewClient(t.Context(), project)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, client.Close()) }()

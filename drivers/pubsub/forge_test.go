@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
 )
 
 // A letter has what the framework and the service say of it, whatever its sender
@@ -22,7 +22,7 @@ func TestASenderShadowsNothingOfALetter(t *testing.T) {
 	}
 	for name, more := range map[string]int{"rejected": 0, "rejected, without room": 96} {
 		t.Run(name, func(t *testing.T) {
-			q := newQueue(t, pubsubfake.Queue{MaxAttempts: 5})
+			q := newQueue(t, pubsubtest.Queue{MaxAttempts: 5})
 			m := text("poison")
 			for k, v := range forged {
 				if more == 0 || k == "CloudPubSubDeadLetterSourceSubscription" || k == drivers.AttributeDeadLetterReason {
@@ -46,7 +46,7 @@ func TestASenderShadowsNothingOfALetter(t *testing.T) {
 		})
 	}
 	t.Run("forwarded by the service", func(t *testing.T) {
-		q := newQueue(t, pubsubfake.Queue{MaxAttempts: 5})
+		q := newQueue(t, pubsubtest.Queue{MaxAttempts: 5})
 		m := text("poison")
 		for k, v := range forged {
 			m.SetAttribute(k, v)

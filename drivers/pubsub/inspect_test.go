@@ -15,13 +15,13 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/pubsub"
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
 )
 
 // The service's own metrics count what is not acknowledged, in flight or not.
 func TestDepthAsTheServiceTellsIt(t *testing.T) {
-	q, s, ds := fetched(t, pubsubfake.Queue{MaxAttempts: 5}, 3)
+	q, s, ds := fetched(t, pubsubtest.Queue{MaxAttempts: 5}, 3)
 	settle(t, s, act(ds[0], handler.Retry))
 	var asked []*monitoringpb.ListTimeSeriesRequest
 	withFault(t, func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
@@ -50,7 +50,7 @@ func TestDepthAsTheServiceTellsIt(t *testing.T) {
 }
 
 func TestDepthWithoutASample(t *testing.T) {
-	s := openSource(t, newQueue(t, pubsubfake.Queue{MaxAttempts: 5}), "")
+	s := openSource(t, newQueue(t, pubsubtest.Queue{MaxAttempts: 5}), "")
 	withFault(t, func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
 		if method == "ListTimeSeries" {
 			return &monitoringpb.ListTimeSeriesResponse{TimeSeries: []*monitoringpb.TimeSeries{{}}}, nil
@@ -63,7 +63,7 @@ func TestDepthWithoutASample(t *testing.T) {
 }
 
 func TestDepthWithoutPermission(t *testing.T) {
-	s := openSource(t, newQueue(t, pubsubfake.Queue{}), "")
+	s := openSource(t, newQueue(t, pubsubtest.Queue{}), "")
 	withFault(t, failing("ListTimeSeries", codes.PermissionDenied))
 	_, err := s.Depth(t.Context())
 	require.ErrorIs(t, err, drivers.ErrDenied)
@@ -78,8 +78,8 @@ func TestDepthOfAnEmulatorThatHasNoMetrics(t *testing.T) {
 	server := pstest.NewServerWithAddress("127.0.0.1:0")
 	defer func() { require.NoError(t, server.Close()) }()
 	t.Setenv("PUBSUB_EMULATOR_HOST", server.Addr)
-	q := pubsubfake.Queue{Project: project, ID: "bare", MaxAttempts: 5}
-	require.NoError(t, pubsubfake.Create(t.Context(), &server.GServer, q))
+	q := pubsubtest.Queue{Project: project, ID: "bare", MaxAttempts: 5}
+	require.NoError(t, pubsubtest.Create(t.Context(), &server.GServer, q))
 	s := openSource(t, q, "")
 	for range 2 {
 		d, err := s.Depth(t.Context())
@@ -97,11 +97,11 @@ func TestDepthOfAnEmulatorThatHasNoMetrics(t *testing.T) {
 }
 
 func TestLettersThatCannotBeRead(t *testing.T) {
-	drop := func(t *testing.T, q pubsubfake.Queue) {
+	drop := func(t *testing.T, q pubsubtest.Queue) {
 		_, err := fake.Fake().GServer.DeleteSubscription(t.Context(), &pubsubpb.DeleteSubscriptionRequest{Subscription: q.Subscription()})
 		require.NoError(t, err)
 	}
-	add := func(t *testing.T, q pubsubfake.Queue, id string) {
+	add := func(t *testing.T, q pubsubtest.Queue, id string) {
 		_, err := fake.Fake().GServer.CreateSubscription(t.Context(), &pubsubpb.Subscription{
 			Name: "projects/" + project + "/subscriptions/" + id, Topic: q.Topic()})
 		require.NoError(t, err)
@@ -120,15 +120,15 @@ func TestLettersThatCannotBeRead(t *testing.T) {
 		require.EqualValues(t, drivers.Unknown, d.DeadLetters)
 	}
 	t.Run("no dead-letter topic", func(t *testing.T) {
-		each(t, openSource(t, newQueue(t, pubsubfake.Queue{}), ""), drivers.Unsupported, "dead-letter policy")
+		each(t, openSource(t, newQueue(t, pubsubtest.Queue{}), ""), drivers.Unsupported, "dead-letter policy")
 	})
 	t.Run("no subscription", func(t *testing.T) {
-		q := newQueue(t, pubsubfake.Queue{MaxAttempts: 5})
+		q := newQueue(t, pubsubtest.Queue{MaxAttempts: 5})
 		drop(t, q.DeadLetter())
 		each(t, openSource(t, q, ""), drivers.NotFound, "its letters are lost", "gcloud pubsub subscriptions create "+q.ID+"-dlq --topic="+q.DeadLetter().Topic())
 	})
 	t.Run("several", func(t *testing.T) {
-		q := newQueue(t, pubsubfake.Queue{MaxAttempts: 5})
+		q := newQueue(t, pubsubtest.Queue{MaxAttempts: 5})
 		drop(t, q.DeadLetter())
 		add(t, q.DeadLetter(), q.ID+"-one")
 		add(t, q.DeadLetter(), q.ID+"-two")
@@ -142,12 +142,12 @@ func TestLettersThatCannotBeRead(t *testing.T) {
 		require.NoError(t, err)
 	})
 	t.Run("no right to look", func(t *testing.T) {
-		s := openSource(t, newQueue(t, pubsubfake.Queue{MaxAttempts: 5}), "")
+		s := openSource(t, newQueue(t, pubsubtest.Queue{MaxAttempts: 5}), "")
 		withFault(t, failing("ListTopicSubscriptions", codes.PermissionDenied))
 		each(t, s, drivers.Denied)
 	})
 	t.Run("outage", func(t *testing.T) {
-		s := openSource(t, newQueue(t, pubsubfake.Queue{MaxAttempts: 5}), "")
+		s := openSource(t, newQueue(t, pubsubtest.Queue{MaxAttempts: 5}), "")
 		withFault(t, failing("ListTopicSubscriptions", codes.Unavailable))
 		_, err := s.Depth(t.Context())
 		require.ErrorIs(t, err, drivers.ErrTransient)
@@ -156,7 +156,7 @@ func TestLettersThatCannotBeRead(t *testing.T) {
 
 // Peek gives back what it saw even where its caller has gone meanwhile.
 func TestPeekGivesBackWhateverHappens(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{})
+	q := newQueue(t, pubsubtest.Queue{})
 	send(t, openSink(t, q), text("a"), text("b"))
 	s := openSource(t, q, "")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -177,7 +177,7 @@ func TestPeekGivesBackWhateverHappens(t *testing.T) {
 }
 
 func TestPeekShowsOnlyWhatIsOurs(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{})
+	q := newQueue(t, pubsubtest.Queue{})
 	send(t, openSink(t, q), text("ours"), &handler.Message{Body: []byte("theirs"),
 		Attributes: map[string]string{pubsub.AttributeRedriveTarget: "projects/p/subscriptions/other"}})
 	ms, err := openSource(t, q, "").Peek(t.Context(), 10, false)
@@ -188,7 +188,7 @@ func TestPeekShowsOnlyWhatIsOurs(t *testing.T) {
 
 // An emulator that cannot seek is purged by receiving.
 func TestPurgeWithoutSeek(t *testing.T) {
-	q, s, ds := fetched(t, pubsubfake.Queue{}, 3)
+	q, s, ds := fetched(t, pubsubtest.Queue{}, 3)
 	settle(t, s, act(ds[0], handler.Retry), act(ds[1], handler.Retry))
 	withFault(t, failing("Seek", codes.Unimplemented))
 	require.NoError(t, s.(drivers.Purger).Purge(t.Context(), false))
@@ -199,7 +199,7 @@ func TestPurgeWithoutSeek(t *testing.T) {
 }
 
 func TestInspectionAfterClose(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{MaxAttempts: 5})
+	q := newQueue(t, pubsubtest.Queue{MaxAttempts: 5})
 	opened, err := mux().OpenSource(t.Context(), url(q.Subscription()), nil)
 	require.NoError(t, err)
 	s := opened.(*pubsub.Source)

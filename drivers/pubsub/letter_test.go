@@ -13,8 +13,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
 )
 
 func rejection(d drivers.Delivery, reason string) drivers.Settlement {
@@ -24,7 +24,7 @@ func rejection(d drivers.Delivery, reason string) drivers.Settlement {
 }
 
 // raw pulls one message as a client that knows nothing of Sluice sees it.
-func raw(t *testing.T, q pubsubfake.Queue) *pubsubpb.PubsubMessage {
+func raw(t *testing.T, q pubsubtest.Queue) *pubsubpb.PubsubMessage {
 	t.Helper()
 	var got []*pubsubpb.ReceivedMessage
 	require.Eventually(t, func() bool {
@@ -37,7 +37,7 @@ func raw(t *testing.T, q pubsubfake.Queue) *pubsubpb.PubsubMessage {
 }
 
 func TestARejectedMessageIsALetter(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{MaxAttempts: 5})
+	q := newQueue(t, pubsubtest.Queue{MaxAttempts: 5})
 	m := &handler.Message{Body: []byte("poison"), Group: "group", DedupeID: "dedupe", Attributes: map[string]string{"own": "kept"}}
 	send(t, openSink(t, q), m)
 	s := openSource(t, q, "")
@@ -80,7 +80,7 @@ func TestARejectedMessageIsALetter(t *testing.T) {
 }
 
 func TestALetterIsPublishedBeforeTheMessageIsAcked(t *testing.T) {
-	q, s, ds := fetched(t, pubsubfake.Queue{MaxAttempts: 5}, 1)
+	q, s, ds := fetched(t, pubsubtest.Queue{MaxAttempts: 5}, 1)
 	withFault(t, failing("Publish", codes.Unavailable))
 	errs := s.Settle(t.Context(), []drivers.Settlement{rejection(ds[0], "x")})
 	require.Len(t, errs, 1)
@@ -96,7 +96,7 @@ func TestALetterIsPublishedBeforeTheMessageIsAcked(t *testing.T) {
 }
 
 func TestASecondTryWritesNoSecondLetter(t *testing.T) {
-	q, s, ds := fetched(t, pubsubfake.Queue{MaxAttempts: 5}, 1)
+	q, s, ds := fetched(t, pubsubtest.Queue{MaxAttempts: 5}, 1)
 	withFault(t, failing("Acknowledge", codes.Unavailable))
 	for range 3 {
 		errs := s.Settle(t.Context(), []drivers.Settlement{rejection(ds[0], "x")})
@@ -109,7 +109,7 @@ func TestASecondTryWritesNoSecondLetter(t *testing.T) {
 }
 
 func TestARejectionWithoutADeadLetterTopic(t *testing.T) {
-	q, s, ds := fetched(t, pubsubfake.Queue{}, 1)
+	q, s, ds := fetched(t, pubsubtest.Queue{}, 1)
 	errs := s.Settle(t.Context(), []drivers.Settlement{rejection(ds[0], "x")})
 	require.ErrorIs(t, errs[0], drivers.ErrUnsupported)
 	require.ErrorContains(t, errs[0], "dead_letter")
@@ -117,7 +117,7 @@ func TestARejectionWithoutADeadLetterTopic(t *testing.T) {
 }
 
 func TestADeadLetterTopicByName(t *testing.T) {
-	q, named := newQueue(t, pubsubfake.Queue{}), newQueue(t, pubsubfake.Queue{})
+	q, named := newQueue(t, pubsubtest.Queue{}), newQueue(t, pubsubtest.Queue{})
 	send(t, openSink(t, q), text("poison"))
 	for _, query := range []string{"?dead_letter=" + named.ID, "?dead_letter=" + named.Topic()} {
 		s := openSource(t, q, query)
@@ -137,7 +137,7 @@ func TestADeadLetterTopicByName(t *testing.T) {
 func TestLettersOfFullMessages(t *testing.T) {
 	for _, n := range []int{89, 90, 91, 95, 96, 99, 100} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			q := newQueue(t, pubsubfake.Queue{MaxAttempts: 5})
+			q := newQueue(t, pubsubtest.Queue{MaxAttempts: 5})
 			m := text("poison")
 			for i := range n {
 				m.SetAttribute(fmt.Sprintf("k%03d", i), "v")
@@ -167,7 +167,7 @@ func TestLettersOfFullMessages(t *testing.T) {
 }
 
 func TestReasonsOfAnyLength(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{MaxAttempts: 5})
+	q := newQueue(t, pubsubtest.Queue{MaxAttempts: 5})
 	full := text("full")
 	for i := range 98 { // the failure must be packed into one, whose limit is 1 KiB
 		full.SetAttribute(fmt.Sprintf("k%03d", i), strings.Repeat("v", 1024))
@@ -192,7 +192,7 @@ func TestReasonsOfAnyLength(t *testing.T) {
 
 // The largest message that a sink takes can be rejected, too.
 func TestALetterOfTheLargestMessage(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{MaxAttempts: 5})
+	q := newQueue(t, pubsubtest.Queue{MaxAttempts: 5})
 	sink := openSink(t, q)
 	send(t, sink, &handler.Message{Body: make([]byte, sink.Capabilities().MaxMessageBytes)})
 	s := openSource(t, q, "")
@@ -203,7 +203,7 @@ func TestALetterOfTheLargestMessage(t *testing.T) {
 
 // One letter that the service refuses keeps none of the others.
 func TestARefusedLetterIsAlone(t *testing.T) {
-	q, s, ds := fetched(t, pubsubfake.Queue{MaxAttempts: 5}, 5)
+	q, s, ds := fetched(t, pubsubtest.Queue{MaxAttempts: 5}, 5)
 	withFault(t, func(_ context.Context, method string, req any, next func() (any, error)) (any, error) {
 		if r, ok := req.(*pubsubpb.PublishRequest); ok {
 			for _, m := range r.Messages {

@@ -17,11 +17,11 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/pubsub"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 )
 
 func TestOpenRefusesWithAWayOut(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{})
+	q := newQueue(t, pubsubtest.Queue{})
 	source := func(u string) error {
 		_, err := mux().OpenSource(t.Context(), u, nil)
 		return err
@@ -63,14 +63,14 @@ func TestOpenRefusesWithAWayOut(t *testing.T) {
 }
 
 func TestTwoNamesForTheDeadLetterTopic(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{MaxAttempts: 5})
+	q := newQueue(t, pubsubtest.Queue{MaxAttempts: 5})
 	_, err := mux().OpenSource(t.Context(), url(q.Subscription())+"?dead_letter=a", &drivers.Options{DeadLetter: "b"})
 	require.ErrorIs(t, err, drivers.ErrInvalid)
 	require.ErrorContains(t, err, "name one of them")
 }
 
 func TestCapabilitiesTellTheSubscription(t *testing.T) {
-	plain := openSource(t, newQueue(t, pubsubfake.Queue{}), "").Capabilities()
+	plain := openSource(t, newQueue(t, pubsubtest.Queue{}), "").Capabilities()
 	require.Equal(t, 10*time.Second, plain.Lease, "the service's default")
 	require.False(t, plain.AttemptKnown)
 	require.False(t, plain.DeadLetter)
@@ -80,7 +80,7 @@ func TestCapabilitiesTellTheSubscription(t *testing.T) {
 	require.Negative(t, plain.MaxSendDelay)
 	require.Equal(t, 600*time.Second, plain.MaxDelay)
 
-	q := newQueue(t, pubsubfake.Queue{AckDeadlineSeconds: 42, MaxAttempts: 7, Ordered: true, ExactlyOnce: true})
+	q := newQueue(t, pubsubtest.Queue{AckDeadlineSeconds: 42, MaxAttempts: 7, Ordered: true, ExactlyOnce: true})
 	full := openSource(t, q, "").Capabilities()
 	require.Equal(t, q.ID, full.Queue)
 	require.Equal(t, 42*time.Second, full.Lease)
@@ -92,8 +92,8 @@ func TestCapabilitiesTellTheSubscription(t *testing.T) {
 	require.True(t, full.ExactlyOnce)
 	require.True(t, full.StaleReceiptFails)
 
-	other := newQueue(t, pubsubfake.Queue{})
-	named, err := mux().OpenSource(t.Context(), url(newQueue(t, pubsubfake.Queue{}).Subscription()), &drivers.Options{DeadLetter: other.Topic()})
+	other := newQueue(t, pubsubtest.Queue{})
+	named, err := mux().OpenSource(t.Context(), url(newQueue(t, pubsubtest.Queue{}).Subscription()), &drivers.Options{DeadLetter: other.Topic()})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, named.Close()) }()
 	require.True(t, named.Capabilities().DeadLetter)
@@ -102,7 +102,7 @@ func TestCapabilitiesTellTheSubscription(t *testing.T) {
 }
 
 func TestSinkOnASubscriptionSendsToItsTopic(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{Ordered: true})
+	q := newQueue(t, pubsubtest.Queue{Ordered: true})
 	s, err := mux().OpenSink(t.Context(), url(q.Subscription())+"?ack_deadline=20s", nil)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Close()) }()
@@ -120,7 +120,7 @@ func TestSubscriptionsThatCannotBePulled(t *testing.T) {
 		"exports":  func(s *pubsubpb.Subscription) { s.BigqueryConfig = &pubsubpb.BigQueryConfig{Table: "p.d.t"} },
 		"detached": func(s *pubsubpb.Subscription) { s.Detached = true },
 	} {
-		q := newQueue(t, pubsubfake.Queue{})
+		q := newQueue(t, pubsubtest.Queue{})
 		id := "odd-" + q.ID
 		s := &pubsubpb.Subscription{Name: "projects/" + project + "/subscriptions/" + id, Topic: q.Topic()}
 		change(s)
@@ -133,7 +133,7 @@ func TestSubscriptionsThatCannotBePulled(t *testing.T) {
 }
 
 func TestTopicThatWasDeleted(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{})
+	q := newQueue(t, pubsubtest.Queue{})
 	_, err := fake.Fake().GServer.DeleteTopic(t.Context(), &pubsubpb.DeleteTopicRequest{Topic: q.Topic()})
 	require.NoError(t, err)
 	_, err = mux().OpenSink(t.Context(), url(q.Subscription()), nil)
@@ -146,7 +146,7 @@ func TestTopicThatWasDeleted(t *testing.T) {
 }
 
 func TestDeadLetterTopicThatWasDeleted(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{MaxAttempts: 5})
+	q := newQueue(t, pubsubtest.Queue{MaxAttempts: 5})
 	withFault(t, func(ctx context.Context, method string, _ any, next func() (any, error)) (any, error) {
 		resp, err := next()
 		if sub, ok := resp.(*pubsubpb.Subscription); ok {
@@ -166,14 +166,14 @@ func TestDeadLetterTopicThatWasDeleted(t *testing.T) {
 
 // withFault puts a fault in front of the shared fake until the test ends. Tests
 // with faults do not run in parallel.
-func withFault(t *testing.T, f pubsubfake.Fault) {
+func withFault(t *testing.T, f pubsubtest.Fault) {
 	t.Helper()
 	fake.SetFault(f)
 	t.Cleanup(func() { fake.SetFault(nil) })
 }
 
 // failing is a fault that answers a method with an error.
-func failing(method string, code codes.Code) pubsubfake.Fault {
+func failing(method string, code codes.Code) pubsubtest.Fault {
 	return func(_ context.Context, m string, _ any, next func() (any, error)) (any, error) {
 		if m == method {
 			return nil, status.Error(code, "made to fail")
@@ -183,7 +183,7 @@ func failing(method string, code codes.Code) pubsubfake.Fault {
 }
 
 func TestWithoutPermission(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{MaxAttempts: 5})
+	q := newQueue(t, pubsubtest.Queue{MaxAttempts: 5})
 
 	withFault(t, failing("GetSubscription", codes.PermissionDenied))
 	_, err := mux().OpenSource(t.Context(), url(q.Subscription()), nil)
@@ -266,7 +266,7 @@ func TestOpenEndsWithItsContext(t *testing.T) {
 }
 
 func TestCloseLeavesNothingRunning(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{MaxAttempts: 5})
+	q := newQueue(t, pubsubtest.Queue{MaxAttempts: 5})
 	running := goleak.IgnoreCurrent()
 	s, err := mux().OpenSource(t.Context(), url(q.Subscription()), nil)
 	require.NoError(t, err)

@@ -18,8 +18,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
 )
 
 // An emulator may end an idle Pull in its own way. That is no outage; the same
@@ -33,7 +33,7 @@ func TestAnIdlePullMayEndInAnyWay(t *testing.T) {
 		{codes.Unavailable, false}, {codes.NotFound, false}, {codes.PermissionDenied, false}, {codes.Unauthenticated, false},
 	} {
 		t.Run(c.code.String(), func(t *testing.T) {
-			s := openSource(t, newQueue(t, pubsubfake.Queue{}), "")
+			s := openSource(t, newQueue(t, pubsubtest.Queue{}), "")
 			var waits atomic.Bool
 			waits.Store(true)
 			withFault(t, func(ctx context.Context, method string, _ any, next func() (any, error)) (any, error) {
@@ -75,7 +75,7 @@ func pass(ctx context.Context, d time.Duration) {
 
 // An emulator that is an HTTP server answers an idle Pull with a bare 200.
 func TestABare200IsAnIdlePull(t *testing.T) {
-	q := pubsubfake.Queue{Project: project, ID: "bare"}
+	q := pubsubtest.Queue{Project: project, ID: "bare"}
 	reply, err := proto.Marshal(&pubsubpb.Subscription{Name: q.Subscription(), Topic: q.Topic()})
 	require.NoError(t, err)
 	protocols := new(http.Protocols)
@@ -104,7 +104,7 @@ func TestABare200IsAnIdlePull(t *testing.T) {
 // A subscription that is deleted under a consumer is not found, whatever the
 // consumer does at that moment.
 func TestADeletedSubscriptionIsNotFound(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{})
+	q := newQueue(t, pubsubtest.Queue{})
 	s := openSource(t, q, "")
 	send(t, openSink(t, q), text("1"))
 	d := receive(t, s, 1)[0]
@@ -137,7 +137,7 @@ func TestADeletedSubscriptionIsNotFound(t *testing.T) {
 func TestExpiredCredentialsAreAnOutage(t *testing.T) {
 	for code, want := range map[codes.Code]drivers.Code{codes.Unauthenticated: drivers.Transient, codes.PermissionDenied: drivers.Denied} {
 		t.Run(code.String(), func(t *testing.T) {
-			q := newQueue(t, pubsubfake.Queue{MaxAttempts: 5})
+			q := newQueue(t, pubsubtest.Queue{MaxAttempts: 5})
 			s, sink := openSource(t, q, ""), openSink(t, q)
 			send(t, sink, text("1"))
 			d := receive(t, s, 1)[0]
@@ -162,7 +162,7 @@ func TestExpiredCredentialsAreAnOutage(t *testing.T) {
 // A delivery says which lease it has, by the clock that the runtime compares.
 func TestADeliveryHasItsLease(t *testing.T) {
 	for query, want := range map[string]time.Duration{"": 40 * time.Second, "?ack_deadline=7s": 7 * time.Second} {
-		q := newQueue(t, pubsubfake.Queue{AckDeadlineSeconds: 40})
+		q := newQueue(t, pubsubtest.Queue{AckDeadlineSeconds: 40})
 		s := openSource(t, q, query)
 		send(t, openSink(t, q), text("1"))
 		d := receive(t, s, 1)[0]
@@ -176,7 +176,7 @@ func TestADeliveryHasItsLease(t *testing.T) {
 // are on the topic. What is sent again is doubled; nothing changes places, and what
 // was not asked for yet is not doubled.
 func TestALostAnswerKeepsTheOrder(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{Ordered: true})
+	q := newQueue(t, pubsubtest.Queue{Ordered: true})
 	sink := openSink(t, q)
 	var mu sync.Mutex
 	published := []string{}

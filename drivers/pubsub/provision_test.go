@@ -25,8 +25,8 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/pubsub"
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
 )
 
 const agent = "serviceAccount:service-42@gcp-sa-pubsub.iam.gserviceaccount.com"
@@ -46,9 +46,9 @@ func wanted() drivers.QueueSpec {
 }
 
 // unmade is a queue that does not exist yet. What a test makes of it is deleted.
-func unmade(t *testing.T) pubsubfake.Queue {
+func unmade(t *testing.T) pubsubtest.Queue {
 	t.Helper()
-	q := pubsubfake.Queue{Project: project, ID: fmt.Sprintf("made-%d", queues.Add(1)), MaxAttempts: 7}
+	q := pubsubtest.Queue{Project: project, ID: fmt.Sprintf("made-%d", queues.Add(1)), MaxAttempts: 7}
 	t.Cleanup(func() { require.NoError(t, fake.Delete(context.Background(), q)) })
 	return q
 }
@@ -60,13 +60,13 @@ func parsed(t *testing.T, raw string) *neturl.URL {
 	return u
 }
 
-func queueURL(t *testing.T, q pubsubfake.Queue) *neturl.URL {
+func queueURL(t *testing.T, q pubsubtest.Queue) *neturl.URL {
 	t.Helper()
 	return parsed(t, url(q.Subscription()))
 }
 
 // shown are changes as "kind resource field", without the queue's own name.
-func shown(q pubsubfake.Queue, cs []drivers.Change) []string {
+func shown(q pubsubtest.Queue, cs []drivers.Change) []string {
 	out := []string{}
 	for _, c := range cs {
 		out = append(out, strings.TrimSpace(strings.ReplaceAll(string(c.Kind)+" "+c.Resource+" "+c.Field, q.ID, "Q")))
@@ -74,14 +74,14 @@ func shown(q pubsubfake.Queue, cs []drivers.Change) []string {
 	return out
 }
 
-func apply(t *testing.T, q pubsubfake.Queue, s drivers.QueueSpec) []drivers.Change {
+func apply(t *testing.T, q pubsubtest.Queue, s drivers.QueueSpec) []drivers.Change {
 	t.Helper()
 	done, err := provisioner().Apply(t.Context(), queueURL(t, q), s, false)
 	require.NoError(t, err)
 	return done
 }
 
-func plan(t *testing.T, q pubsubfake.Queue, s drivers.QueueSpec) []drivers.Change {
+func plan(t *testing.T, q pubsubtest.Queue, s drivers.QueueSpec) []drivers.Change {
 	t.Helper()
 	cs, err := provisioner().Plan(t.Context(), queueURL(t, q), s)
 	require.NoError(t, err)
@@ -103,14 +103,14 @@ func administer(t *testing.T) admin {
 	return admin{pubsubpb.NewPublisherClient(conn), pubsubpb.NewSubscriberClient(conn), iampb.NewIAMPolicyClient(conn)}
 }
 
-func subscription(t *testing.T, q pubsubfake.Queue) *pubsubpb.Subscription {
+func subscription(t *testing.T, q pubsubtest.Queue) *pubsubpb.Subscription {
 	t.Helper()
 	s, err := administer(t).sub.GetSubscription(t.Context(), &pubsubpb.GetSubscriptionRequest{Subscription: q.Subscription()})
 	require.NoError(t, err)
 	return s
 }
 
-func change(t *testing.T, q pubsubfake.Queue, to *pubsubpb.Subscription, paths ...string) {
+func change(t *testing.T, q pubsubtest.Queue, to *pubsubpb.Subscription, paths ...string) {
 	t.Helper()
 	to.Name = q.Subscription()
 	_, err := administer(t).sub.UpdateSubscription(t.Context(), &pubsubpb.UpdateSubscriptionRequest{
@@ -186,7 +186,7 @@ func TestTheRedriveFilter(t *testing.T) {
 		_, err := administer(t).pub.Publish(t.Context(), &pubsubpb.PublishRequest{Topic: q.Topic(), Messages: []*pubsubpb.PubsubMessage{pm}})
 		require.NoError(t, err)
 	}
-	bodies := func(q pubsubfake.Queue) (got []string) {
+	bodies := func(q pubsubtest.Queue) (got []string) {
 		resp, err := administer(t).sub.Pull(t.Context(), &pubsubpb.PullRequest{Subscription: q.Subscription(), MaxMessages: 10})
 		require.NoError(t, err)
 		for _, rm := range resp.ReceivedMessages {
@@ -256,24 +256,24 @@ func TestWhatCanLoseMessagesMustBeAllowed(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(s *drivers.QueueSpec)
 		field  string
-		still  func(t *testing.T, q pubsubfake.Queue)
+		still  func(t *testing.T, q pubsubtest.Queue)
 	}{
-		"a shorter retention": {func(s *drivers.QueueSpec) { s.Retention = time.Hour }, "retention", func(t *testing.T, q pubsubfake.Queue) {
+		"a shorter retention": {func(s *drivers.QueueSpec) { s.Retention = time.Hour }, "retention", func(t *testing.T, q pubsubtest.Queue) {
 			require.Equal(t, 4*24*time.Hour, subscription(t, q).MessageRetentionDuration.AsDuration())
 		}},
-		"letters are kept for less": {func(s *drivers.QueueSpec) { s.DeadLetter.Retention = 5 * 24 * time.Hour }, "retention", func(t *testing.T, q pubsubfake.Queue) {
+		"letters are kept for less": {func(s *drivers.QueueSpec) { s.DeadLetter.Retention = 5 * 24 * time.Hour }, "retention", func(t *testing.T, q pubsubtest.Queue) {
 			require.Equal(t, 14*24*time.Hour, subscription(t, q.DeadLetter()).MessageRetentionDuration.AsDuration())
 		}},
-		"no dead-letter topic": {func(s *drivers.QueueSpec) { s.DeadLetter = nil }, "dead_letter", func(t *testing.T, q pubsubfake.Queue) {
+		"no dead-letter topic": {func(s *drivers.QueueSpec) { s.DeadLetter = nil }, "dead_letter", func(t *testing.T, q pubsubtest.Queue) {
 			require.NotNil(t, subscription(t, q).DeadLetterPolicy)
 		}},
-		"another dead-letter topic": {func(s *drivers.QueueSpec) { s.DeadLetter.Name = "another-dlq" }, "dead_letter", func(t *testing.T, q pubsubfake.Queue) {
+		"another dead-letter topic": {func(s *drivers.QueueSpec) { s.DeadLetter.Name = "another-dlq" }, "dead_letter", func(t *testing.T, q pubsubtest.Queue) {
 			require.Equal(t, q.DeadLetter().Topic(), subscription(t, q).DeadLetterPolicy.DeadLetterTopic)
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Cleanup(func() { // after the queue that uses it
-				require.NoError(t, fake.Delete(context.Background(), pubsubfake.Queue{Project: project, ID: "another-dlq"}))
+				require.NoError(t, fake.Delete(context.Background(), pubsubtest.Queue{Project: project, ID: "another-dlq"}))
 			})
 			q, s := unmade(t), wanted()
 			apply(t, q, s)
@@ -297,26 +297,26 @@ func TestWhatCanLoseMessagesMustBeAllowed(t *testing.T) {
 
 func TestWhatCannotBeChangedIsToldWithTheWayOut(t *testing.T) {
 	for name, c := range map[string]struct {
-		build func(t *testing.T, q pubsubfake.Queue)
+		build func(t *testing.T, q pubsubtest.Queue)
 		query string
 		field string
 		way   string
 	}{
-		"no filter": {func(t *testing.T, q pubsubfake.Queue) {
-			require.NoError(t, fake.Create(t.Context(), pubsubfake.Queue{Project: q.Project, ID: q.ID, Ordered: true}))
+		"no filter": {func(t *testing.T, q pubsubtest.Queue) {
+			require.NoError(t, fake.Create(t.Context(), pubsubtest.Queue{Project: q.Project, ID: q.ID, Ordered: true}))
 		}, "", "filter", "drain this one"},
-		"no ordering": {func(t *testing.T, q pubsubfake.Queue) {
+		"no ordering": {func(t *testing.T, q pubsubtest.Queue) {
 			s := wanted()
 			s.DeadLetter = nil
 			apply(t, q, s)
 		}, "", "fifo", "drain this one"},
-		"another topic": {func(t *testing.T, q pubsubfake.Queue) { apply(t, q, wanted()) }, "?topic=elsewhere", "topic", "stays on its topic"},
-		"a deleted topic": {func(t *testing.T, q pubsubfake.Queue) {
+		"another topic": {func(t *testing.T, q pubsubtest.Queue) { apply(t, q, wanted()) }, "?topic=elsewhere", "topic", "stays on its topic"},
+		"a deleted topic": {func(t *testing.T, q pubsubtest.Queue) {
 			apply(t, q, wanted())
 			_, err := administer(t).pub.DeleteTopic(t.Context(), &pubsubpb.DeleteTopicRequest{Topic: q.Topic()})
 			require.NoError(t, err)
 		}, "", "topic", "gcloud pubsub subscriptions delete"},
-		"a deleted dead-letter topic": {func(t *testing.T, q pubsubfake.Queue) {
+		"a deleted dead-letter topic": {func(t *testing.T, q pubsubtest.Queue) {
 			a, topic := administer(t), q.DeadLetter().Topic()
 			_, err := a.pub.CreateTopic(t.Context(), &pubsubpb.Topic{Name: topic})
 			require.NoError(t, err)
@@ -325,11 +325,11 @@ func TestWhatCannotBeChangedIsToldWithTheWayOut(t *testing.T) {
 			_, err = a.pub.DeleteTopic(t.Context(), &pubsubpb.DeleteTopicRequest{Topic: topic})
 			require.NoError(t, err)
 		}, "", "topic", "dead_letter_subscription"},
-		"it pushes": {func(t *testing.T, q pubsubfake.Queue) {
+		"it pushes": {func(t *testing.T, q pubsubtest.Queue) {
 			apply(t, q, wanted())
 			change(t, q, &pubsubpb.Subscription{PushConfig: &pubsubpb.PushConfig{PushEndpoint: "https://example.com"}}, "push_config")
 		}, "", "delivery", "another subscription"},
-		"unordered letters": {func(t *testing.T, q pubsubfake.Queue) {
+		"unordered letters": {func(t *testing.T, q pubsubtest.Queue) {
 			require.NoError(t, fake.Create(t.Context(), q.DeadLetter()))
 			s := wanted()
 			s.FIFO = true
@@ -364,7 +364,7 @@ func TestASubscriptionOfTheDeadLettersThatIsThereIsKept(t *testing.T) {
 	a := administer(t)
 	_, err := a.pub.CreateTopic(t.Context(), &pubsubpb.Topic{Name: q.DeadLetter().Topic()})
 	require.NoError(t, err)
-	other := pubsubfake.Queue{Project: project, ID: q.ID + "-readers"}
+	other := pubsubtest.Queue{Project: project, ID: q.ID + "-readers"}
 	_, err = a.sub.CreateSubscription(t.Context(), &pubsubpb.Subscription{Name: other.Subscription(), Topic: q.DeadLetter().Topic()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, fake.Delete(context.Background(), other)) })
@@ -381,7 +381,7 @@ func TestNamesInTheURL(t *testing.T) {
 	query := fmt.Sprintf("?topic=%[1]s-events&dead_letter=%[1]s-dlq&dead_letter_subscription=%[1]s-dlq&project_number=7", q.ID)
 	u := parsed(t, url(q.Subscription())+query)
 	t.Cleanup(func() {
-		require.NoError(t, fake.Delete(context.Background(), pubsubfake.Queue{Project: project, ID: q.ID + "-events"}))
+		require.NoError(t, fake.Delete(context.Background(), pubsubtest.Queue{Project: project, ID: q.ID + "-events"}))
 	})
 	done, err := (&pubsub.Opener{}).Apply(t.Context(), u, s, false)
 	require.NoError(t, err)
@@ -521,7 +521,7 @@ func TestApplyOnABareEmulator(t *testing.T) {
 	server := pstest.NewServerWithAddress("127.0.0.1:0")
 	defer func() { require.NoError(t, server.Close()) }()
 	t.Setenv("PUBSUB_EMULATOR_HOST", server.Addr)
-	q, s := pubsubfake.Queue{Project: project, ID: "bare"}, wanted()
+	q, s := pubsubtest.Queue{Project: project, ID: "bare"}, wanted()
 	s.DeadLetter.Retention = 0
 	done, err := provisioner().Apply(t.Context(), queueURL(t, q), s, false)
 	require.NoError(t, err)

@@ -19,8 +19,8 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/pubsub"
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
 )
 
 func openPush(t *testing.T, queue string, opts *drivers.Options) (*pubsub.PushSubscription, error) {
@@ -47,7 +47,7 @@ func ownClients(t *testing.T) pubsub.Clients {
 }
 
 // altered is a fault that answers with another subscription than the one there is.
-func altered(change func(*pubsubpb.Subscription)) pubsubfake.Fault {
+func altered(change func(*pubsubpb.Subscription)) pubsubtest.Fault {
 	return func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
 		resp, err := next()
 		if s, ok := resp.(*pubsubpb.Subscription); ok && method == "GetSubscription" {
@@ -60,7 +60,7 @@ func altered(change func(*pubsubpb.Subscription)) pubsubfake.Fault {
 }
 
 func TestOpenPushRefusesWithAWayOut(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{})
+	q := newQueue(t, pubsubtest.Queue{})
 	const form = "gcppubsub://projects/PROJECT/subscriptions/ID"
 	for _, c := range []struct {
 		name, url string
@@ -102,7 +102,7 @@ func TestOpenPushRefusesWithAWayOut(t *testing.T) {
 }
 
 func TestNewPushSubscriptionRefusesWhatItIsGiven(t *testing.T) {
-	q, clients := newQueue(t, pubsubfake.Queue{}), ownClients(t)
+	q, clients := newQueue(t, pubsubtest.Queue{}), ownClients(t)
 	for _, c := range []struct {
 		name, subscription string
 		clients            pubsub.Clients
@@ -135,7 +135,7 @@ func TestNewPushSubscriptionRefusesWhatItIsGiven(t *testing.T) {
 }
 
 func TestOpenPushLooksAtTheSubscription(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{MaxAttempts: 7, AckDeadlineSeconds: 30})
+	q := newQueue(t, pubsubtest.Queue{MaxAttempts: 7, AckDeadlineSeconds: 30})
 	open := func(change func(*pubsubpb.Subscription), log *bytes.Buffer) (*pubsub.PushSubscription, error) {
 		withFault(t, altered(change))
 		return openPush(t, url(q.Subscription()), &drivers.Options{Logger: slog.New(slog.NewTextHandler(log, nil))})
@@ -186,7 +186,7 @@ func TestLettersOfAPushSubscription(t *testing.T) {
 	require.ErrorIs(t, none.DeadLetter(t.Context(), text("x"), nil), drivers.ErrUnsupported)
 	require.NoError(t, none.Close())
 
-	q := newQueue(t, pubsubfake.Queue{MaxAttempts: 5})
+	q := newQueue(t, pubsubtest.Queue{MaxAttempts: 5})
 	before := goleak.IgnoreCurrent()
 	s, err := openPush(t, url(q.Subscription()), nil)
 	require.NoError(t, err)

@@ -16,12 +16,12 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/pubsub"
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
 )
 
 func TestAnIdleReceiveIsOnePull(t *testing.T) {
-	s := openSource(t, newQueue(t, pubsubfake.Queue{}), "")
+	s := openSource(t, newQueue(t, pubsubtest.Queue{}), "")
 	before := fake.Calls("Pull")
 	ds, err := s.Receive(t.Context(), 10, 3*time.Second)
 	require.NoError(t, err)
@@ -31,7 +31,7 @@ func TestAnIdleReceiveIsOnePull(t *testing.T) {
 
 // A server may answer a Pull with nothing at once, again and again.
 func TestAnEagerServerIsNotAskedWithoutPause(t *testing.T) {
-	s := openSource(t, newQueue(t, pubsubfake.Queue{}), "")
+	s := openSource(t, newQueue(t, pubsubtest.Queue{}), "")
 	withFault(t, func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
 		if method == "Pull" {
 			return &pubsubpb.PullResponse{}, nil
@@ -47,7 +47,7 @@ func TestAnEagerServerIsNotAskedWithoutPause(t *testing.T) {
 }
 
 func TestWhatTheServerSaysOfItsDeadlineIsNoError(t *testing.T) {
-	s := openSource(t, newQueue(t, pubsubfake.Queue{}), "")
+	s := openSource(t, newQueue(t, pubsubtest.Queue{}), "")
 	withFault(t, failing("Pull", codes.DeadlineExceeded))
 	ds, err := s.Receive(t.Context(), 10, time.Second)
 	require.NoError(t, err)
@@ -55,7 +55,7 @@ func TestWhatTheServerSaysOfItsDeadlineIsNoError(t *testing.T) {
 }
 
 func TestReceiveClassifiesErrors(t *testing.T) {
-	s := openSource(t, newQueue(t, pubsubfake.Queue{}), "")
+	s := openSource(t, newQueue(t, pubsubtest.Queue{}), "")
 	for code, want := range map[codes.Code]drivers.Code{
 		codes.NotFound:           drivers.NotFound,
 		codes.PermissionDenied:   drivers.Denied,
@@ -77,7 +77,7 @@ func TestReceiveClassifiesErrors(t *testing.T) {
 }
 
 func TestMessagesAimedElsewhereAreSkipped(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{})
+	q := newQueue(t, pubsubtest.Queue{})
 	s, sink := openSource(t, q, ""), openSink(t, q)
 	other := "projects/" + project + "/subscriptions/another"
 	aimed := func(body, target, topic string) *handler.Message {
@@ -117,7 +117,7 @@ func TestMessagesAimedElsewhereAreSkipped(t *testing.T) {
 
 // A receive of which all messages are skipped goes on for the rest of its wait.
 func TestSkippingDoesNotEndAReceive(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{})
+	q := newQueue(t, pubsubtest.Queue{})
 	s, sink := openSource(t, q, ""), openSink(t, q)
 	for range 5 {
 		send(t, sink, &handler.Message{Body: []byte("x"), Attributes: map[string]string{pubsub.AttributeRedriveTarget: "elsewhere"}})
@@ -127,7 +127,7 @@ func TestSkippingDoesNotEndAReceive(t *testing.T) {
 		ds, _ := s.Receive(t.Context(), 1, drivers.MaxWait)
 		out <- ds
 	}()
-	require.Eventually(t, func() bool { return depth(t, q) == pubsubfake.Depth{} }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return depth(t, q) == pubsubtest.Depth{} }, 10*time.Second, 10*time.Millisecond)
 	send(t, sink, text("mine"))
 	select {
 	case ds := <-out:
@@ -139,7 +139,7 @@ func TestSkippingDoesNotEndAReceive(t *testing.T) {
 }
 
 func TestALeaseOfItsOwn(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{AckDeadlineSeconds: 10})
+	q := newQueue(t, pubsubtest.Queue{AckDeadlineSeconds: 10})
 	s := openSource(t, q, "?ack_deadline=300s")
 	require.Equal(t, 300*time.Second, s.Capabilities().Lease)
 	m := text("x")
@@ -162,7 +162,7 @@ func TestALeaseOfItsOwn(t *testing.T) {
 
 // A long poll may answer late in its time; the lease began when it did.
 func TestDeadlineOfALateAnswer(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{AckDeadlineSeconds: 2})
+	q := newQueue(t, pubsubtest.Queue{AckDeadlineSeconds: 2})
 	s, sink := openSource(t, q, ""), openSink(t, q)
 	out := make(chan drivers.Delivery, 1)
 	go func() {
@@ -187,10 +187,10 @@ func TestDeadlineOfALateAnswer(t *testing.T) {
 
 // An outage must not look like an idle queue.
 func TestAnOutageIsAnError(t *testing.T) {
-	server, err := pubsubfake.Start("")
+	server, err := pubsubtest.Start("")
 	require.NoError(t, err)
 	t.Setenv("PUBSUB_EMULATOR_HOST", server.Addr())
-	q := pubsubfake.Queue{Project: project, ID: "outage"}
+	q := pubsubtest.Queue{Project: project, ID: "outage"}
 	require.NoError(t, server.Create(t.Context(), q))
 	s := openSource(t, q, "")
 	ds, err := s.Receive(t.Context(), 1, 0)
@@ -203,7 +203,7 @@ func TestAnOutageIsAnError(t *testing.T) {
 	require.ErrorContains(t, err, "is the emulator running?")
 
 	// It comes back by itself.
-	again, err := pubsubfake.Start(server.Addr())
+	again, err := pubsubtest.Start(server.Addr())
 	require.NoError(t, err)
 	defer func() { require.NoError(t, again.Close()) }()
 	require.NoError(t, again.Create(t.Context(), q))
@@ -216,7 +216,7 @@ func TestAnOutageIsAnError(t *testing.T) {
 }
 
 func TestCloseEndsAReceive(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{})
+	q := newQueue(t, pubsubtest.Queue{})
 	s, err := mux().OpenSource(t.Context(), url(q.Subscription()), nil)
 	require.NoError(t, err)
 	before := fake.Calls("Pull")
@@ -236,7 +236,7 @@ func TestCloseEndsAReceive(t *testing.T) {
 }
 
 func TestErrorsNameWhatFailed(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{})
+	q := newQueue(t, pubsubtest.Queue{})
 	s := openSource(t, q, "")
 	withFault(t, func(context.Context, string, any, func() (any, error)) (any, error) {
 		return nil, status.Error(codes.NotFound, "Resource not found")
@@ -249,10 +249,10 @@ func TestErrorsNameWhatFailed(t *testing.T) {
 
 // Nor must one in which the address takes connections and says nothing.
 func TestASilentServerIsAnError(t *testing.T) {
-	server, err := pubsubfake.Start("")
+	server, err := pubsubtest.Start("")
 	require.NoError(t, err)
 	t.Setenv("PUBSUB_EMULATOR_HOST", server.Addr())
-	q := pubsubfake.Queue{Project: project, ID: "silence"}
+	q := pubsubtest.Queue{Project: project, ID: "silence"}
 	require.NoError(t, server.Create(t.Context(), q))
 	s := openSource(t, q, "")
 	require.NoError(t, server.Close())

@@ -11,14 +11,14 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/pubsub"
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
 )
 
 // A letter goes back over the topic, which has a second subscription: that one
 // must not see it again.
 func TestARedrivenLetterReachesItsSubscriptionOnly(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{MaxAttempts: 100, Ordered: true})
+	q := newQueue(t, pubsubtest.Queue{MaxAttempts: 100, Ordered: true})
 	second := "projects/" + project + "/subscriptions/second-" + q.ID
 	_, err := fake.Fake().GServer.CreateSubscription(t.Context(), &pubsubpb.Subscription{Name: second, Topic: q.Topic()})
 	require.NoError(t, err)
@@ -65,7 +65,7 @@ func TestARedrivenLetterReachesItsSubscriptionOnly(t *testing.T) {
 }
 
 func TestReplaySeeksBack(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{})
+	q := newQueue(t, pubsubtest.Queue{})
 	s := openSource(t, q, "")
 	want := time.Now().Add(-time.Hour)
 	err := s.Replay(t.Context(), want)

@@ -16,8 +16,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
 )
 
 // spy notes the settling calls as they reach the server, one line a call.
@@ -54,7 +54,7 @@ func spying(t *testing.T) *spy {
 }
 
 // fetched makes a queue with n messages in flight.
-func fetched(t *testing.T, q pubsubfake.Queue, n int) (pubsubfake.Queue, drivers.Source, []drivers.Delivery) {
+func fetched(t *testing.T, q pubsubtest.Queue, n int) (pubsubtest.Queue, drivers.Source, []drivers.Delivery) {
 	t.Helper()
 	q = newQueue(t, q)
 	ms := make([]*handler.Message, n)
@@ -67,7 +67,7 @@ func fetched(t *testing.T, q pubsubfake.Queue, n int) (pubsubfake.Queue, drivers
 }
 
 func TestAMixedBatchIsOneCallOfAKind(t *testing.T) {
-	q, s, ds := fetched(t, pubsubfake.Queue{MaxAttempts: 5}, 10)
+	q, s, ds := fetched(t, pubsubtest.Queue{MaxAttempts: 5}, 10)
 	calls := spying(t)
 	retry := func(d drivers.Delivery, delay time.Duration) drivers.Settlement {
 		return drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Delay: delay, Delayed: true}
@@ -90,7 +90,7 @@ func TestAMixedBatchIsOneCallOfAKind(t *testing.T) {
 }
 
 func TestExtensionsAreOneCallALength(t *testing.T) {
-	_, s, ds := fetched(t, pubsubfake.Queue{}, 4)
+	_, s, ds := fetched(t, pubsubtest.Queue{}, 4)
 	calls := spying(t)
 	errs := s.Extend(t.Context(), []drivers.Extension{
 		{Receipt: ds[0].Receipt, By: 60 * time.Second}, {Receipt: ds[1].Receipt, By: 59*time.Second + 1},
@@ -101,7 +101,7 @@ func TestExtensionsAreOneCallALength(t *testing.T) {
 }
 
 func TestWhatCannotBeSettledIsRefusedAlone(t *testing.T) {
-	_, s, ds := fetched(t, pubsubfake.Queue{}, 2)
+	_, s, ds := fetched(t, pubsubtest.Queue{}, 2)
 	calls := spying(t)
 	errs := s.Settle(t.Context(), []drivers.Settlement{
 		{Receipt: "", Action: handler.Ack},
@@ -127,7 +127,7 @@ func TestWhatCannotBeSettledIsRefusedAlone(t *testing.T) {
 }
 
 func TestManyAckIDsAreCutIntoRequests(t *testing.T) {
-	_, s, _ := fetched(t, pubsubfake.Queue{}, 1)
+	_, s, _ := fetched(t, pubsubtest.Queue{}, 1)
 	calls := spying(t)
 	ss := make([]drivers.Settlement, 5001)
 	for i := range ss {
@@ -157,7 +157,7 @@ func TestManyAckIDsAreCutIntoRequests(t *testing.T) {
 }
 
 func TestAMalformedAckIDSpoilsNoOther(t *testing.T) {
-	q, s, ds := fetched(t, pubsubfake.Queue{}, 9)
+	q, s, ds := fetched(t, pubsubtest.Queue{}, 9)
 	ss := make([]drivers.Settlement, 0, 10)
 	for _, d := range ds {
 		ss = append(ss, act(d, handler.Ack))
@@ -185,7 +185,7 @@ func exactlyOnce(t *testing.T, code codes.Code, failed map[string]string) error 
 }
 
 func TestExactlyOnceErrorsAreReportedForEachAckID(t *testing.T) {
-	_, s, ds := fetched(t, pubsubfake.Queue{ExactlyOnce: true}, 4)
+	_, s, ds := fetched(t, pubsubtest.Queue{ExactlyOnce: true}, 4)
 	calls := 0
 	withFault(t, func(_ context.Context, method string, req any, next func() (any, error)) (any, error) {
 		if method != "Acknowledge" {
@@ -213,7 +213,7 @@ func TestExactlyOnceErrorsAreReportedForEachAckID(t *testing.T) {
 }
 
 func TestExactlyOnceErrorsOfOthersFailAll(t *testing.T) {
-	_, s, ds := fetched(t, pubsubfake.Queue{ExactlyOnce: true}, 2)
+	_, s, ds := fetched(t, pubsubtest.Queue{ExactlyOnce: true}, 2)
 	withFault(t, func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
 		if method == "ModifyAckDeadline" {
 			return nil, exactlyOnce(t, codes.Unavailable, map[string]string{"somebody else's": "PERMANENT_FAILURE_INVALID_ACK_ID"})
@@ -228,7 +228,7 @@ func TestExactlyOnceErrorsOfOthersFailAll(t *testing.T) {
 }
 
 func TestAnOutageFailsEachItem(t *testing.T) {
-	_, s, ds := fetched(t, pubsubfake.Queue{}, 2)
+	_, s, ds := fetched(t, pubsubtest.Queue{}, 2)
 	withFault(t, func(context.Context, string, any, func() (any, error)) (any, error) {
 		return nil, status.Error(codes.Unavailable, "away")
 	})
@@ -241,7 +241,7 @@ func TestAnOutageFailsEachItem(t *testing.T) {
 
 // A message that is retried with a delay comes back when the delay is over.
 func TestDelayOfARetry(t *testing.T) {
-	_, s, ds := fetched(t, pubsubfake.Queue{MaxAttempts: 5}, 1)
+	_, s, ds := fetched(t, pubsubtest.Queue{MaxAttempts: 5}, 1)
 	require.Equal(t, 1, ds[0].Message.Attempt)
 	began := time.Now()
 	settle(t, s, drivers.Settlement{Receipt: ds[0].Receipt, Message: ds[0].Message, Delay: 1500 * time.Millisecond, Delayed: true})

@@ -15,18 +15,18 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/sluice-go/sluice/drivers"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
-	"github.com/sluice-go/sluice/internal/testserver/swallow"
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
+	"github.com/sluice-go/sluice/internal/test/testserver/swallow"
 )
 
 // TestADeadPeerIsFoundOutWithinAMinute: a connection that takes bytes and gives none is
 // no idle queue, and is replaced.
 func TestADeadPeerIsFoundOutWithinAMinute(t *testing.T) {
-	fake := pubsubfake.New()
+	fake := pubsubtest.New()
 	synctest.Test(t, func(t *testing.T) {
 		l := bufconn.Listen(1 << 20)
 		fake.Serve(l)
-		q := pubsubfake.Queue{Project: "p", ID: "dead"}
+		q := pubsubtest.Queue{Project: "p", ID: "dead"}
 		require.NoError(t, fake.Create(t.Context(), q))
 		line := swallow.To(func(ctx context.Context) (net.Conn, error) { return l.DialContext(ctx) })
 		conn, err := toEmulator("fake", grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {

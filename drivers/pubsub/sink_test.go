@@ -14,13 +14,13 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/pubsub"
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/identity"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
 )
 
 func TestABatchIsOneRequest(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{})
+	q := newQueue(t, pubsubtest.Queue{})
 	sink := openSink(t, q)
 	calls := spying(t)
 	ms := make([]*handler.Message, 1000)
@@ -39,7 +39,7 @@ func TestABatchIsOneRequest(t *testing.T) {
 
 // A request may hold messages of one ordering key only.
 func TestEachGroupHasItsRequest(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{})
+	q := newQueue(t, pubsubtest.Queue{})
 	sink := openSink(t, q)
 	calls := spying(t)
 	send(t, sink,
@@ -49,7 +49,7 @@ func TestEachGroupHasItsRequest(t *testing.T) {
 }
 
 func TestLargeBatchesAreCutBySize(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{})
+	q := newQueue(t, pubsubtest.Queue{})
 	sink := openSink(t, q)
 	calls := spying(t)
 	ms := make([]*handler.Message, 5)
@@ -61,7 +61,7 @@ func TestLargeBatchesAreCutBySize(t *testing.T) {
 }
 
 func TestAMessageOfTheLargestSizeIsSent(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{})
+	q := newQueue(t, pubsubtest.Queue{})
 	sink := openSink(t, q)
 	largest := sink.Capabilities().MaxMessageBytes
 	send(t, sink, &handler.Message{Body: make([]byte, largest)})
@@ -76,7 +76,7 @@ func TestAMessageOfTheLargestSizeIsSent(t *testing.T) {
 }
 
 func TestADelayIsRefused(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{})
+	q := newQueue(t, pubsubtest.Queue{})
 	errs := openSink(t, q).Send(t.Context(), []*handler.Message{{Body: []byte("x"), Delay: time.Second}, text("y")})
 	require.ErrorIs(t, errs[0], drivers.ErrUnsupported)
 	require.NoError(t, errs[1])
@@ -84,7 +84,7 @@ func TestADelayIsRefused(t *testing.T) {
 }
 
 func TestLaterMessagesOfAGroupDoNotOvertake(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{Ordered: true})
+	q := newQueue(t, pubsubtest.Queue{Ordered: true})
 	sink := openSink(t, q)
 	group := func(body, g string) *handler.Message { return &handler.Message{Body: []byte(body), Group: g} }
 	bad := group("bad", "a")
@@ -101,7 +101,7 @@ func TestLaterMessagesOfAGroupDoNotOvertake(t *testing.T) {
 
 // refuse is a fault that refuses requests with one of the bodies, as the service
 // does with what is not of a topic's schema.
-func refuse(bodies ...string) pubsubfake.Fault {
+func refuse(bodies ...string) pubsubtest.Fault {
 	return func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
 		if r, ok := req.(*pubsubpb.PublishRequest); ok {
 			for _, m := range r.Messages {
@@ -117,7 +117,7 @@ func refuse(bodies ...string) pubsubfake.Fault {
 }
 
 func TestWhatTheServiceRefusesIsAlone(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{})
+	q := newQueue(t, pubsubtest.Queue{})
 	sink := openSink(t, q)
 	withFault(t, refuse("3", "7"))
 	ms := make([]*handler.Message, 10)
@@ -137,7 +137,7 @@ func TestWhatTheServiceRefusesIsAlone(t *testing.T) {
 }
 
 func TestWhatTheServiceRefusesHoldsBackItsGroup(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{})
+	q := newQueue(t, pubsubtest.Queue{})
 	sink := openSink(t, q)
 	withFault(t, refuse("3"))
 	ms := make([]*handler.Message, 8)
@@ -159,7 +159,7 @@ func TestWhatTheServiceRefusesHoldsBackItsGroup(t *testing.T) {
 
 // The requests of one group go out one after the other, and stop at a failure.
 func TestAFailedRequestHoldsBackTheNext(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{})
+	q := newQueue(t, pubsubtest.Queue{})
 	sink := openSink(t, q)
 	var mu sync.Mutex
 	n := 0
@@ -191,7 +191,7 @@ func TestAFailedRequestHoldsBackTheNext(t *testing.T) {
 }
 
 func TestSendAfterClose(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{})
+	q := newQueue(t, pubsubtest.Queue{})
 	s, err := mux().OpenSink(t.Context(), url(q.Topic()), nil)
 	require.NoError(t, err)
 	require.NoError(t, s.Close())
@@ -205,7 +205,7 @@ func TestSendAfterClose(t *testing.T) {
 // Each message travels with an identity, the sender's or one that is made for it:
 // a service that gives a letter a new message ID must not make another job of it.
 func TestEveryMessageIsSentWithAnIdentity(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{})
+	q := newQueue(t, pubsubtest.Queue{})
 	attributes := func(m *handler.Message, n int) *handler.Message {
 		for i := range n {
 			m.SetAttribute(fmt.Sprintf("k%03d", i), "v")

@@ -9,10 +9,10 @@ import (
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice/consumer"
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/handler/consumer"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
 )
 
 // follow runs a consumer whose handler rejects everything.
@@ -37,7 +37,7 @@ const changeTime = time.Minute
 // A topic that is deleted and made again is another: nothing of it comes to the
 // old one's subscription, and the consumer must not look well.
 func TestADeletedTopicIsAnOutage(t *testing.T) {
-	q := newQueue(t, pubsubfake.Queue{})
+	q := newQueue(t, pubsubtest.Queue{})
 	s := openSource(t, q, "")
 	c := follow(t, s)
 	require.Eventually(t, func() bool { return c.Health().Status == consumer.HealthOK }, changeTime, 10*time.Millisecond)
@@ -64,11 +64,11 @@ func TestADeletedTopicIsAnOutage(t *testing.T) {
 // The dead-letter policy and the ack deadline are changed under a consumer, which
 // follows.
 func TestAChangedSubscriptionIsFollowed(t *testing.T) {
-	q, first, second := newQueue(t, pubsubfake.Queue{AckDeadlineSeconds: 40}), newQueue(t, pubsubfake.Queue{}), newQueue(t, pubsubfake.Queue{})
+	q, first, second := newQueue(t, pubsubtest.Queue{AckDeadlineSeconds: 40}), newQueue(t, pubsubtest.Queue{}), newQueue(t, pubsubtest.Queue{})
 	s := openSource(t, q, "")
 	require.False(t, s.Capabilities().DeadLetter)
 	follow(t, s)
-	for n, to := range []pubsubfake.Queue{first, second} {
+	for n, to := range []pubsubtest.Queue{first, second} {
 		change(t, q, &pubsubpb.Subscription{
 			AckDeadlineSeconds: int32(20 + n),
 			DeadLetterPolicy:   &pubsubpb.DeadLetterPolicy{DeadLetterTopic: to.Topic(), MaxDeliveryAttempts: int32(6 + n)},

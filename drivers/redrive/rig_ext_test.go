@@ -19,15 +19,15 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/drivertest"
 	"github.com/sluice-go/sluice/drivers/pubsub"
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/drivers/sqs"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
-	"github.com/sluice-go/sluice/internal/testserver"
+	"github.com/sluice-go/sluice/internal/test/testserver"
 )
 
 // The Pub/Sub driver finds the fake by the environment, of which there is one.
-var fake *pubsubfake.Server
+var fake *pubsubtest.Server
 
 func TestMain(m *testing.M) {
 	if os.Getenv(crashing) != "" {
@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	var err error
-	if fake, err = pubsubfake.Start(""); err != nil {
+	if fake, err = pubsubtest.Start(""); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -100,7 +100,7 @@ func provision(t testing.TB, p drivers.Provisioner, at string, spec drivers.Queu
 
 func onPubSub(t testing.TB) *rig {
 	t.Helper()
-	q := pubsubfake.Queue{Project: "test", ID: "q" + strings.ToLower(rand.Text()), MaxAttempts: 5, AckDeadlineSeconds: 60}
+	q := pubsubtest.Queue{Project: "test", ID: "q" + strings.ToLower(rand.Text()), MaxAttempts: 5, AckDeadlineSeconds: 60}
 	require.NoError(t, fake.Create(t.Context(), q))
 	r := &rig{name: q.ID}
 	r.open(t, "gcppubsub://"+q.Subscription(), "gcppubsub://"+q.Topic())

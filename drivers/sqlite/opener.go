@@ -5,7 +5,7 @@ import (
 	"net/url"
 
 	"github.com/sluice-go/sluice/drivers"
-	"github.com/sluice-go/sluice/internal/embedded"
+	"github.com/sluice-go/sluice/drivers/internal/embedded"
 )
 
 // Scheme is the scheme of the URLs that an [Opener] opens.

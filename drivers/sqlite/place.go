@@ -6,7 +6,7 @@ import (
 	"net/url"
 
 	"github.com/sluice-go/sluice/drivers"
-	"github.com/sluice-go/sluice/internal/embedded"
+	"github.com/sluice-go/sluice/drivers/internal/embedded"
 )
 
 // place is where a queue is.

@@ -15,14 +15,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice/consumer"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/mem"
 	"github.com/sluice-go/sluice/drivers/sqlite"
 	"github.com/sluice-go/sluice/drivers/sqs"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/handler/consumer"
-	"github.com/sluice-go/sluice/internal/testserver"
+	"github.com/sluice-go/sluice/internal/test/testserver"
 )
 
 // ordered is an ordered queue that dead-letters after three attempts.

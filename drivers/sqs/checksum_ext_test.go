@@ -16,10 +16,10 @@ import (
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice/consumer"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/sqs"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/handler/consumer"
 )
 
 // damaging changes "evil" to "EVIL" in answers to ReceiveMessage, as a bad cable

@@ -20,10 +20,10 @@ import (
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice/consumer"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/sqs"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/handler/consumer"
 )
 
 // forgetful is a server in front of another that does not know some members of

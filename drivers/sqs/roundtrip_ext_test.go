@@ -21,9 +21,9 @@ import (
 	"github.com/sluice-go/sluice/drivers/redrive"
 	"github.com/sluice-go/sluice/drivers/sqs"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/handler/producer"
 	"github.com/sluice-go/sluice/internal/letter"
-	"github.com/sluice-go/sluice/internal/testserver"
+	"github.com/sluice-go/sluice/internal/test/testserver"
+	"github.com/sluice-go/sluice/producer"
 )
 
 // typed are attributes as another client sends them.

@@ -19,7 +19,7 @@ import (
 	"github.com/sluice-go/sluice/drivers/sqs"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/testserver/swallow"
+	"github.com/sluice-go/sluice/internal/test/testserver/swallow"
 )
 
 // TestADeadConnectionIsFoundOutWithinAMinute: connections that take bytes and carry

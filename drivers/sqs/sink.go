@@ -107,7 +107,7 @@ func (q *queue) fits(e *entry) error {
 		return nil
 	}
 	return q.invalid("send", fmt.Errorf("the message has %d bytes with its attributes, and the queue takes %d", e.size, q.maxBytes),
-		"keep the body in a bucket (package handler/claimcheck), or raise the queue's MaximumMessageSize, up to 1 MiB")
+		"keep the body in a bucket (package codec/claimcheck), or raise the queue's MaximumMessageSize, up to 1 MiB")
 }
 
 // send sends entries in as few requests as they fit in, and reports each to told:

@@ -15,11 +15,11 @@ import (
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice/consumer"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/sqs"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/handler/consumer"
 )
 
 // losesAnswers is a transport whose requests of one operation are carried out, and

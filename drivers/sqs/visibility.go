@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sluice-go/sluice/drivers"
-	"github.com/sluice-go/sluice/internal/reread"
+	"github.com/sluice-go/sluice/drivers/internal/reread"
 )
 
 const (

@@ -8,8 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/sluice-go/sluice/internal/testserver"
-	"github.com/sluice-go/sluice/internal/testserver/natsserver"
+	"github.com/sluice-go/sluice/internal/test/testserver"
+	"github.com/sluice-go/sluice/internal/test/testserver/natsserver"
 )
 
 // The Lambda function's process is this test's own program.

@@ -15,10 +15,10 @@ import (
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"github.com/sluice-go/sluice/consumer/sqslambda"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/sqs"
-	"github.com/sluice-go/sluice/drivers/sqs/sqslambda"
-	"github.com/sluice-go/sluice/internal/lambdatest"
+	"github.com/sluice-go/sluice/internal/test/lambdatest"
 )
 
 // The environment of the function's process, which is this program once more.

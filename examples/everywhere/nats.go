@@ -8,10 +8,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sluice-go/sluice/consumer"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/cloud/natscloud"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/handler/consumer"
 )
 
 // bridged is the stage of the consumer on NATS, which Sluice has no driver for

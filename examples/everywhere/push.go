@@ -10,9 +10,9 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/sluice-go/sluice/consumer/pubsubpush"
 	"github.com/sluice-go/sluice/drivers/pubsub"
-	"github.com/sluice-go/sluice/drivers/pubsub/pubsubpush"
-	"github.com/sluice-go/sluice/internal/pushtest"
+	"github.com/sluice-go/sluice/internal/test/pushtest"
 )
 
 // pushed is the stage of an endpoint that Pub/Sub pushes to, with tokens as the

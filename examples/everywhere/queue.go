@@ -9,12 +9,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-go/sluice/consumer"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/all"
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/handler/consumer"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
 )
 
 // servers are where queues are made: the endpoint of an SQS server, empty for one
@@ -128,7 +128,7 @@ func onSQS(ctx context.Context, endpoint, name string) (url, at string, stop fun
 // onPubSub starts a Pub/Sub server, makes a queue and its dead-letter queue, and
 // returns where that is.
 func onPubSub(ctx context.Context, name string) (url, at string, stop func() error, err error) {
-	server, err := pubsubfake.Start("127.0.0.1:0")
+	server, err := pubsubtest.Start("127.0.0.1:0")
 	if err != nil {
 		return "", "", nil, err
 	}

@@ -13,9 +13,9 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 
+	"github.com/sluice-go/sluice/consumer/sqslambda"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/sqs"
-	"github.com/sluice-go/sluice/drivers/sqs/sqslambda"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/middleware"
 	"github.com/sluice-go/sluice/middleware/backoff"

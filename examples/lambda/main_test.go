@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
-	"github.com/sluice-go/sluice/internal/lambdatest"
+	"github.com/sluice-go/sluice/internal/test/lambdatest"
 )
 
 // TestMain has the test binary be the function.

@@ -35,12 +35,12 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	_ "modernc.org/sqlite"             // the driver "sqlite"
 
+	"github.com/sluice-go/sluice/consumer"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/all"
 	"github.com/sluice-go/sluice/examples/payments/payment"
-	"github.com/sluice-go/sluice/handler/consumer"
-	"github.com/sluice-go/sluice/handler/producer"
 	"github.com/sluice-go/sluice/middleware/idempotency/sqlstore"
+	"github.com/sluice-go/sluice/producer"
 )
 
 // options are the command line's.

@@ -13,8 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sluice-go/sluice/consumer/pubsubpush"
 	"github.com/sluice-go/sluice/drivers/pubsub"
-	"github.com/sluice-go/sluice/drivers/pubsub/pubsubpush"
 	"github.com/sluice-go/sluice/handler"
 )
 

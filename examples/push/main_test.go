@@ -21,8 +21,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/drivers"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
-	"github.com/sluice-go/sluice/internal/pushtest"
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
+	"github.com/sluice-go/sluice/internal/test/pushtest"
 )
 
 // asService has the test binary be the service.
@@ -129,10 +129,10 @@ func TestAPushWithoutATokenIsRefused(t *testing.T) {
 // TestOrdersArePushedFromASubscription has a topic, its subscription and its
 // dead-letter topic around the service.
 func TestOrdersArePushedFromASubscription(t *testing.T) {
-	fake, err := pubsubfake.Start("")
+	fake, err := pubsubtest.Start("")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, fake.Close()) })
-	q := pubsubfake.Queue{Project: "shop", ID: "orders", MaxAttempts: 5, AckDeadlineSeconds: 60}
+	q := pubsubtest.Queue{Project: "shop", ID: "orders", MaxAttempts: 5, AckDeadlineSeconds: 60}
 	require.NoError(t, fake.Create(t.Context(), q))
 	_, err = fake.Fake().GServer.Publish(t.Context(), &pubsubpb.PublishRequest{Topic: q.Topic(), Messages: []*pubsubpb.PubsubMessage{
 		{Data: []byte(`{"id":"o1","cents":100}`)}, {Data: []byte("no order")}, {Data: []byte(`{"id":"o2","cents":200}`)},

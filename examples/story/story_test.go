@@ -8,18 +8,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
 
-	"github.com/sluice-go/sluice/drivers/all"
-	"github.com/sluice-go/sluice/internal/cli"
-	"github.com/sluice-go/sluice/internal/testserver"
+	"github.com/sluice-go/sluice/internal/test/command"
+	"github.com/sluice-go/sluice/internal/test/testserver"
 )
 
-// TestMain puts this binary on the PATH as sluice.
-func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"sluice": func() { os.Exit(cli.Main(cli.Program{Mux: all.Mux()})) }})
-}
+func TestMain(m *testing.M) { os.Exit(command.Main(m.Run)) }
 
 // numbers are what the script must have found, in its order: it checks them
 // itself, and a script that forgot one would not be noticed but here.

@@ -35,14 +35,14 @@ import (
 
 	"gocloud.dev/blob"
 
+	"github.com/sluice-go/sluice/consumer"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/all"
 	"github.com/sluice-go/sluice/examples/thumbnails/thumbnail"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/handler/consumer"
-	"github.com/sluice-go/sluice/handler/producer"
 	"github.com/sluice-go/sluice/middleware"
 	"github.com/sluice-go/sluice/middleware/backoff"
+	"github.com/sluice-go/sluice/producer"
 )
 
 func main() {

@@ -17,11 +17,11 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/all"
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/examples/thumbnails/thumbnail"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
-	"github.com/sluice-go/sluice/internal/testserver"
+	"github.com/sluice-go/sluice/internal/test/testserver"
 )
 
 // program runs the program as a user does, and returns what it prints.
@@ -124,11 +124,11 @@ func TestAnyQueueAndEitherShapeMakeTheSame(t *testing.T) {
 	}, false)
 	require.NoError(t, err)
 
-	pubsub, err := pubsubfake.Start("")
+	pubsub, err := pubsubtest.Start("")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, pubsub.Close()) })
 	t.Setenv("PUBSUB_EMULATOR_HOST", pubsub.Addr())
-	require.NoError(t, pubsub.Create(t.Context(), pubsubfake.Queue{Project: "p", ID: "images", MaxAttempts: 5}))
+	require.NoError(t, pubsub.Create(t.Context(), pubsubtest.Queue{Project: "p", ID: "images", MaxAttempts: 5}))
 
 	t.Setenv("TMPDIR", t.TempDir())
 	var want map[string][]byte

@@ -19,11 +19,11 @@ import (
 	"syscall"
 
 	"github.com/sluice-go/sluice/config"
+	"github.com/sluice-go/sluice/consumer"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/all"
 	"github.com/sluice-go/sluice/examples/two-clouds/order"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/handler/consumer"
 )
 
 const queue = "orders"

@@ -3,15 +3,16 @@ package main
 import (
 	"bytes"
 	"io"
+	"os"
+	"os/exec"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/sluice-go/sluice/drivers/all"
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
-	"github.com/sluice-go/sluice/internal/cli"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
-	"github.com/sluice-go/sluice/internal/testserver"
+	"github.com/sluice-go/sluice/internal/test/command"
+	"github.com/sluice-go/sluice/internal/test/testserver"
 )
 
 const want = `charged  order-01: 100 cents for acme, attempt 1
@@ -28,13 +29,15 @@ letter   half an ord: rejected: decode message ID: invalid character 'h' looking
 letter   {"id":"order-00","cents":0}: rejected: order-00: an order that costs nothing, attempt 1
 `
 
+func TestMain(m *testing.M) { os.Exit(command.Main(m.Run)) }
+
 // The same program, handler and configuration print the same on both clouds:
 // only the overlay differs.
 func TestBothCloudsGiveTheSame(t *testing.T) {
 	onSQS, err := sqstest.NewServer(nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, onSQS.Close()) })
-	onPubSub, err := pubsubfake.Start("")
+	onPubSub, err := pubsubtest.Start("")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, onPubSub.Close()) })
 	testserver.Credentials(t)
@@ -43,10 +46,9 @@ func TestBothCloudsGiveTheSame(t *testing.T) {
 
 	outputs := make(map[string]string)
 	for _, overlay := range []string{"aws.yaml", "gcp.yaml"} {
-		require.Zero(t, cli.Main(cli.Program{
-			Args:   []string{"apply", "--config", "sluice.yaml", "--config", overlay},
-			Stdout: io.Discard, Stderr: t.Output(), Mux: all.Mux(),
-		}), overlay)
+		apply := exec.CommandContext(t.Context(), "sluice", "apply", "--config", "sluice.yaml", "--config", overlay)
+		said, err := apply.CombinedOutput()
+		require.NoError(t, err, "%s: %s", overlay, said)
 		var out bytes.Buffer
 		require.NoError(t, run(t.Context(), []string{"sluice.yaml", overlay}, &out), overlay)
 		outputs[overlay] = out.String()

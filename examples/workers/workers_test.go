@@ -21,21 +21,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/sluice-go/sluice/drivers/all"
-	"github.com/sluice-go/sluice/internal/cli"
-	"github.com/sluice-go/sluice/internal/testserver"
+	"github.com/sluice-go/sluice/internal/test/command"
+	"github.com/sluice-go/sluice/internal/test/testserver"
 )
 
-// asSluice has the test binary be the command, so that what is tested is what a
-// user runs: another process.
-const asSluice = "SLUICE_WORKERS_TEST"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(asSluice) != "" {
-		os.Exit(cli.Main(cli.Program{Mux: all.Mux()}))
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { os.Exit(command.Main(m.Run)) }
 
 // languages are the workers, by the programs that they need.
 var languages = []struct{ program, file string }{{"python3", "worker.py"}, {"node", "worker.mjs"}}
@@ -70,12 +60,11 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-func command(t *testing.T, args ...string) (c *exec.Cmd, stderr *buffer) {
+func sluiceCommand(t *testing.T, args ...string) (c *exec.Cmd, stderr *buffer) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
-	c = exec.CommandContext(ctx, os.Args[0], args...)
-	c.Env = append(os.Environ(), asSluice+"=1")
+	c = exec.CommandContext(ctx, "sluice", args...)
 	stderr = &buffer{}
 	c.Stderr = stderr
 	return c, stderr
@@ -83,7 +72,7 @@ func command(t *testing.T, args ...string) (c *exec.Cmd, stderr *buffer) {
 
 func sluice(t *testing.T, args ...string) (stdout, stderr string) {
 	t.Helper()
-	c, said := command(t, args...)
+	c, said := sluiceCommand(t, args...)
 	out, err := c.Output()
 	require.NoError(t, err, said.String())
 	return string(out), said.String()
@@ -105,7 +94,7 @@ func TestWorkers(t *testing.T) {
 			needs(t, l.program)
 			queue := "sqlite://" + filepath.ToSlash(t.TempDir()) + "/jobs.db?queue=orders"
 			for _, body := range []string{`{"amount": 12}`, `{"amount": 0}`, `{"amount": 5, "busy": true}`, "not JSON", `{"amount": 7, "note": "` + strings.Repeat("é\\n", 100_000) + `"}`} {
-				send, said := command(t, "send", queue, "--attr", "tenant=acme")
+				send, said := sluiceCommand(t, "send", queue, "--attr", "tenant=acme")
 				send.Stdin = strings.NewReader(body)
 				require.NoError(t, send.Run(), said.String())
 			}
@@ -141,7 +130,7 @@ func TestAWorkerThatIsKilledLosesNothing(t *testing.T) {
 			held := filepath.Join(dir, l.file)
 			require.NoError(t, os.WriteFile(held, []byte(hang(t, l.file, string(source), filepath.Join(dir, "pid"))), 0o600))
 
-			run, log := command(t, "run", queue, "--exec", l.program+" "+held, "--worker", "--concurrency", "2", "--until-empty", "--backoff", "1ms..10ms", "-o", "json")
+			run, log := sluiceCommand(t, "run", queue, "--exec", l.program+" "+held, "--worker", "--concurrency", "2", "--until-empty", "--backoff", "1ms..10ms", "-o", "json")
 			var out bytes.Buffer
 			run.Stdout = &out
 			require.NoError(t, run.Start())

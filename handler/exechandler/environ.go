@@ -12,8 +12,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/handler/internal/tracecontext"
 	"github.com/sluice-go/sluice/internal/attribute"
-	"github.com/sluice-go/sluice/internal/tracecontext"
 )
 
 // leftOut is the variable that names the attributes that a command does not get,

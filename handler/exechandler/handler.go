@@ -9,8 +9,8 @@ import (
 	"syscall"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/handler/internal/reach"
 	"github.com/sluice-go/sluice/internal/attribute"
-	"github.com/sluice-go/sluice/internal/reach"
 	"github.com/sluice-go/sluice/internal/seldom"
 )
 
@@ -56,7 +56,7 @@ func New(command []string, config *Config) (*Handler, error) {
 // receiving while the command can't be started, as when its file is missing. It lets
 // a message through now and then to try.
 //
-// [consumer.Config]: https://pkg.go.dev/github.com/sluice-go/sluice/handler/consumer#Config
+// [consumer.Config]: https://pkg.go.dev/github.com/sluice-go/sluice/consumer#Config
 func (h *Handler) Gate() handler.Gate { return h.reach }
 
 // Kill kills the commands that are running, with SIGKILL and without waiting for

@@ -67,7 +67,7 @@ func NewPool(command []string, config *PoolConfig) (*Pool, error) {
 // each message given to such a worker would cost the message an attempt. It lets
 // a message through now and then to try.
 //
-// [consumer.Config]: https://pkg.go.dev/github.com/sluice-go/sluice/handler/consumer#Config
+// [consumer.Config]: https://pkg.go.dev/github.com/sluice-go/sluice/consumer#Config
 func (p *Pool) Gate() handler.Gate { return p.restart }
 
 // Kill kills all workers with SIGKILL, without waiting for them; no more are

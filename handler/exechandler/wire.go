@@ -13,8 +13,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/handler/internal/tracecontext"
 	"github.com/sluice-go/sluice/internal/attribute"
-	"github.com/sluice-go/sluice/internal/tracecontext"
 )
 
 // A delivery is a message as a worker reads it.

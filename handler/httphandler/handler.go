@@ -16,9 +16,9 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/handler/internal/reach"
 	"github.com/sluice-go/sluice/internal/attribute"
 	"github.com/sluice-go/sluice/internal/invoke"
-	"github.com/sluice-go/sluice/internal/reach"
 	"github.com/sluice-go/sluice/internal/seldom"
 )
 
@@ -79,7 +79,7 @@ func New(rawURL string, config *Config) (*Handler, error) {
 // receiving while the endpoint can't be reached. It lets a message through now and
 // then to try.
 //
-// [consumer.Config]: https://pkg.go.dev/github.com/sluice-go/sluice/handler/consumer#Config
+// [consumer.Config]: https://pkg.go.dev/github.com/sluice-go/sluice/consumer#Config
 func (h *Handler) Gate() handler.Gate { return h.reach }
 
 // Close closes the connections that no request uses. The handler can still be

@@ -13,8 +13,8 @@ import (
 	"strings"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/handler/internal/tracecontext"
 	"github.com/sluice-go/sluice/internal/attribute"
-	"github.com/sluice-go/sluice/internal/tracecontext"
 )
 
 // The headers of a request that tell of its message. The header of an attribute

@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/testserver/swallow"
+	"github.com/sluice-go/sluice/internal/test/testserver/swallow"
 )
 
 // keyPair is a certificate for endpoint.test, good at any time.

@@ -14,15 +14,15 @@ import (
 // the test libraries, and no program may link them, but for inPrograms.
 var testSupport = []string{
 	"drivers/drivertest", "handler/handlertest", "drivers/sqs/sqstest", "middleware/idempotency/storetest", "middleware/ratelimit/storetest",
-	"internal/testserver", "internal/pubsubfake", "internal/pushtest", "internal/lambdatest", "internal/archtest",
+	"internal/test/testserver", "drivers/pubsub/pubsubtest", "internal/test/pushtest", "internal/test/lambdatest", "internal/archtest",
 }
 
 // inPrograms are those that programs run for their user: "sluice dev" the
 // in-process servers, the localstack command what installs and starts one, and
 // examples/everywhere what stands for Lambda and for the push service.
 var inPrograms = []string{
-	"drivers/sqs/sqstest", "internal/pubsubfake", "internal/testserver/install", "internal/testserver/process",
-	"internal/lambdatest", "internal/pushtest",
+	"drivers/sqs/sqstest", "drivers/pubsub/pubsubtest", "internal/install", "internal/process",
+	"internal/test/lambdatest", "internal/test/pushtest",
 }
 
 // An edge rule says what the packages of a role may import of this module.
@@ -47,7 +47,7 @@ func exactly(role string) func(string) bool { return func(r string) bool { retur
 
 // leaves are the internal packages that several layers share.
 func leaf(to string) bool {
-	return under(to, "internal") && !underAny(to, testSupport...) && !under(to, "internal/cli")
+	return under(to, "internal") && !underAny(to, testSupport...) && !under(to, "cmd/sluice/internal/cli")
 }
 
 var edgeRules = []edgeRule{
@@ -55,7 +55,7 @@ var edgeRules = []edgeRule{
 		"handler depends on the standard library only"},
 	{is("handler/handlertest"), imports("handler"),
 		"a user's tests need no more than the user's handler does"},
-	{is("handler/consumer", "handler/producer", "handler/watermill"), func(_, to string) bool { return to == "handler" || to == "drivers" || leaf(to) },
+	{is("consumer", "producer", "bridge/watermill"), func(_, to string) bool { return to == "handler" || to == "drivers" || leaf(to) },
 		"the runtime knows the port and no provider"},
 	{is("handler/httphandler", "handler/exechandler"), func(_, to string) bool { return to == "handler" || to == "handler/webhook" || leaf(to) },
 		"what hands messages to other programs knows no provider"},
@@ -74,11 +74,11 @@ var edgeRules = []edgeRule{
 	{is("drivers"), func(from, to string) bool {
 		return to == "handler" || to == "drivers" || leaf(to) || sameDriver(from, to)
 	}, "a driver knows the port, not other drivers, middleware or the runtime"},
-	{is("internal/cli"), func(_, to string) bool { return !underAny(to, "cmd", "examples") },
+	{is("cmd/sluice/internal/cli"), func(_, to string) bool { return !underAny(to, "cmd", "examples") },
 		"nothing imports programs"},
-	{is("internal"), func(_, to string) bool { return !underAny(to, "cmd", "examples", "internal/cli") },
+	{is("internal"), func(_, to string) bool { return !underAny(to, "cmd", "examples", "cmd/sluice/internal/cli") },
 		"nothing imports programs"},
-	{is("localstack"), imports("localstack", "internal/testserver"),
+	{is("localstack"), imports("localstack", "internal/test/testserver"),
 		"it starts a server and knows nothing of queues"},
 	{is("cmd", "examples", "config"), func(from, to string) bool { return !under(to, "cmd") || under(from, "cmd") },
 		"nothing imports programs"},
@@ -138,16 +138,16 @@ var linkers = []struct {
 	root string
 	may  []string
 }{
-	{"cmd", all}, {"examples", all}, {"config", all}, {"internal/cli", all}, {"internal/telemetry", all},
+	{"cmd", all}, {"examples", all}, {"config", all}, {"cmd/sluice/internal/cli", all}, {"cmd/sluice/internal/telemetry", all},
 	{"drivers/all", all}, {"drivers/cloud", all}, {"middleware/idempotency/open", all},
 	{"middleware/idempotency/docstore", []string{"gocloud", "gRPC"}}, {"middleware/idempotency/redisstore", []string{"Redis"}},
 	{"middleware/ratelimit/redisstore", []string{"Redis"}},
-	{"handler/claimcheck", []string{"gocloud", "gRPC"}},
-	{"internal/testserver", all}, {"localstack", all},
+	{"codec/claimcheck", []string{"gocloud", "gRPC"}},
+	{"internal/test/testserver", all}, {"localstack", all},
 	{"drivers/sqs", []string{"Amazon"}}, {"drivers/sqs/sqstest", []string{"SQLite"}},
-	{"internal/lambdatest", []string{"Amazon"}}, {"internal/pushtest", []string{"Google", "gRPC"}},
-	{"drivers/pubsub", []string{"Google", "gRPC"}}, {"internal/pubsubfake", []string{"Google", "gRPC"}},
-	{"internal/queue", []string{"SQLite"}}, {"internal/embedded", []string{"SQLite"}},
+	{"internal/test/lambdatest", []string{"Amazon"}}, {"internal/test/pushtest", []string{"Google", "gRPC"}},
+	{"drivers/pubsub", []string{"Google", "gRPC"}}, {"drivers/pubsub/pubsubtest", []string{"Google", "gRPC"}},
+	{"internal/queue", []string{"SQLite"}}, {"drivers/internal/embedded", []string{"SQLite"}},
 	{"drivers/mem", []string{"SQLite"}}, {"drivers/sqlite", []string{"SQLite"}},
 }
 
@@ -223,7 +223,7 @@ func TestExamplesKnowNoProvider(t *testing.T) {
 			continue
 		}
 		for _, to := range p.Imports {
-			if ours(to) && underAny(role(to), "drivers", "handler/consumer") {
+			if ours(to) && underAny(role(to), "drivers", "consumer") {
 				assert.Fail(t, "an example's package knows too much", "%s imports %s", p.role(), role(to))
 			}
 		}
@@ -232,6 +232,6 @@ func TestExamplesKnowNoProvider(t *testing.T) {
 	p := g[module+"/"+plain]
 	require.NotNil(t, p)
 	for _, to := range p.Imports {
-		assert.True(t, !ours(to) || to == module+"/handler" || to == module+"/handler/envelope", "%s shows that a handler needs handler (and envelope, to read events) alone, and imports %s", plain, to)
+		assert.True(t, !ours(to) || to == module+"/handler" || to == module+"/codec/envelope", "%s shows that a handler needs handler (and envelope, to read events) alone, and imports %s", plain, to)
 	}
 }

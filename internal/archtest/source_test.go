@@ -82,8 +82,8 @@ var ofProviders = map[string]string{
 	"drivers/pubsub/inspect.go":                        "the driver's own",
 	"drivers/pubsub/monitoring.go":                     "Cloud Monitoring's",
 	"drivers/pubsub/provision.go":                      "the driver's own",
-	"drivers/pubsub/pubsubpush/endpoint.go":            "net/http's, of a body",
-	"drivers/pubsub/pubsubpush/envelope.go":            "encoding/json's",
+	"consumer/pubsubpush/endpoint.go":                  "net/http's, of a body",
+	"consumer/pubsubpush/envelope.go":                  "encoding/json's",
 	"drivers/sqlite/file.go":                           "SQLite's",
 	"drivers/sqs/alarm.go":                             "CloudWatch's",
 	"drivers/sqs/client.go":                            "a request's context's",
@@ -92,12 +92,12 @@ var ofProviders = map[string]string{
 	"drivers/sqs/leftout.go":                           "the AWS SDK's",
 	"drivers/sqs/provision.go":                         "the driver's own",
 	"drivers/sqs/queue.go":                             "the driver's own",
-	"handler/claimcheck/receive.go":                    "the package's own",
+	"codec/claimcheck/receive.go":                      "the package's own",
 	"handler/verdict.go":                               "a user's, and it has an end",
 	"middleware/backoff/classify.go":                   "a user's, and it has an end",
-	"handler/compress/transformer.go":                  "the decoders'",
-	"handler/envelope/endpoint.go":                     "net/http's, of a body",
-	"handler/envelope/object.go":                       "the package's own",
+	"codec/compress/transformer.go":                    "the decoders'",
+	"codec/envelope/endpoint.go":                       "net/http's, of a body",
+	"codec/envelope/object.go":                         "the package's own",
 	"handler/exechandler/group_unix.go":                "the operating system's",
 	"handler/exechandler/handler.go":                   "the operating system's",
 	"handler/exechandler/wire.go":                      "encoding/json's",
@@ -117,7 +117,7 @@ func TestErrorsOfUsersAreLookedAtByInvoke(t *testing.T) {
 		switch {
 		case role == "drivers/drivertest", role == "drivers/sqs/sqstest":
 			return false // they are tests, and servers for tests
-		case role == "internal/verdict", role == "internal/storegate", role == "internal/reach":
+		case role == "consumer/internal/verdict", role == "middleware/internal/storegate", role == "handler/internal/reach":
 			return true
 		}
 		return under(role, "middleware") || under(role, "handler") || under(role, "drivers")

@@ -12,9 +12,9 @@ import (
 	"gocloud.dev/pubsub/awssnssqs"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/sluice-go/sluice/consumer"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/handler/consumer"
 )
 
 // sqsLoad is what is to be consumed, and how.

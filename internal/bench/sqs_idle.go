@@ -9,8 +9,8 @@ import (
 
 	"gocloud.dev/pubsub/awssnssqs"
 
+	"github.com/sluice-go/sluice/consumer"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/handler/consumer"
 )
 
 // burst is how many messages come before the second idle time.

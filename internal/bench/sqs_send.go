@@ -14,7 +14,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/handler/producer"
+	"github.com/sluice-go/sluice/producer"
 )
 
 // senders is how many goroutines send.

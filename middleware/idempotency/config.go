@@ -10,8 +10,8 @@ import (
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
-	"github.com/sluice-go/sluice/internal/storegate"
-	"github.com/sluice-go/sluice/internal/unhandled"
+	"github.com/sluice-go/sluice/middleware/internal/storegate"
+	"github.com/sluice-go/sluice/middleware/internal/unhandled"
 )
 
 // The defaults of [Config].

@@ -14,8 +14,8 @@ import (
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
-	"github.com/sluice-go/sluice/internal/storegate"
-	"github.com/sluice-go/sluice/internal/unhandled"
+	"github.com/sluice-go/sluice/middleware/internal/storegate"
+	"github.com/sluice-go/sluice/middleware/internal/unhandled"
 )
 
 // ErrNoKey is the reason with which a message without a key is rejected.

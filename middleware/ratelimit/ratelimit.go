@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/storegate"
+	"github.com/sluice-go/sluice/middleware/internal/storegate"
 )
 
 // ErrLimited is in the error with which a message is given back that is over its

@@ -11,7 +11,7 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/cloud/natscloud"
 	"github.com/sluice-go/sluice/drivers/drivertest"
-	"github.com/sluice-go/sluice/internal/testserver/natsserver"
+	"github.com/sluice-go/sluice/internal/test/testserver/natsserver"
 )
 
 func unsupported(what string) error {

@@ -9,7 +9,7 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/cloud/natscloud"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/testserver/natsserver"
+	"github.com/sluice-go/sluice/internal/test/testserver/natsserver"
 )
 
 // A retry on NATS is a copy that takes the message's place, one attempt later.

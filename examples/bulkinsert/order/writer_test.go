@@ -15,7 +15,7 @@ import (
 
 	"github.com/sluice-go/sluice/examples/bulkinsert/order"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/testserver"
+	"github.com/sluice-go/sluice/internal/test/testserver"
 )
 
 // statements counts what is sent to the database.

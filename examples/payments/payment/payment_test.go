@@ -15,8 +15,8 @@ import (
 
 	"github.com/sluice-go/sluice/examples/payments/payment"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/handler/producer"
 	"github.com/sluice-go/sluice/middleware/idempotency/sqlstore"
+	"github.com/sluice-go/sluice/producer"
 )
 
 type sender struct {

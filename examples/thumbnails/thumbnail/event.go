@@ -6,8 +6,8 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/sluice-go/sluice/codec/envelope"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/handler/envelope"
 )
 
 // An Object is what an event says was created.

@@ -7,8 +7,8 @@ import (
 	"net/http"
 
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/handler/producer"
 	"github.com/sluice-go/sluice/handler/webhook"
+	"github.com/sluice-go/sluice/producer"
 )
 
 // Sender is the part of a producer.Producer that the endpoint needs.

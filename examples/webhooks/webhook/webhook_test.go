@@ -16,9 +16,9 @@ import (
 	hooks "github.com/sluice-go/sluice/examples/webhooks/webhook"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/handler/httphandler"
-	"github.com/sluice-go/sluice/handler/producer"
 	"github.com/sluice-go/sluice/handler/webhook"
 	"github.com/sluice-go/sluice/middleware/idempotency"
+	"github.com/sluice-go/sluice/producer"
 )
 
 var (

@@ -7,9 +7,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/drivers/redrive"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
 )
 
 // TestALettersReason: the verdict of a run that ended past its lease, as its
@@ -126,7 +126,7 @@ func TestACopyBehindALostOne(t *testing.T) {
 // TestWhatARedriveMoved: Pub/Sub has no redrive of its own. Ours reports which letters
 // it has moved; one that an earlier redrive has brought back is none of them.
 func TestWhatARedriveMoved(t *testing.T) {
-	fake := pubsubfake.New()
+	fake := pubsubtest.New()
 	synctest.Test(t, func(t *testing.T) {
 		m := &message{id: "m0", dead: true}
 		p := &program{queue: onPubSub, lease: 10 * time.Second, maxAttempts: 5, messages: []*message{m}}

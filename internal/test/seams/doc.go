@@ -6,7 +6,7 @@
 // drivers promise.
 //
 // What this suite leaves to others: steps of the wall clock and suspends (package
-// internal/test/wallclock) and processes that are really killed (internal/crashtest).
+// internal/test/wallclock) and processes that are really killed (internal/test/crashtest).
 //
 // Programs run in virtual time (testing/synctest), so that each takes
 // milliseconds: the embedded engine, sqstest and the Pub/Sub fake all work in a

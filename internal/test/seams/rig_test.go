@@ -18,10 +18,10 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/mem"
 	"github.com/sluice-go/sluice/drivers/pubsub"
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/drivers/sqlite"
 	"github.com/sluice-go/sluice/drivers/sqs"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
-	"github.com/sluice-go/sluice/internal/pubsubfake"
 )
 
 // A rig is a queue that a program runs on, with its dead-letter queue.
@@ -42,7 +42,7 @@ type rig struct {
 // outside is what a rig needs that cannot be made in a bubble.
 type outside struct {
 	dir  string
-	fake *pubsubfake.Server
+	fake *pubsubtest.Server
 }
 
 func (p *program) rig(ctx context.Context, o *outside) (*rig, error) {
@@ -127,10 +127,10 @@ func (p *program) onFakeSQS(ctx context.Context) (*rig, error) {
 	return r, nil
 }
 
-func (p *program) onFakePubSub(ctx context.Context, fake *pubsubfake.Server) (*rig, error) {
+func (p *program) onFakePubSub(ctx context.Context, fake *pubsubtest.Server) (*rig, error) {
 	l := bufconn.Listen(1 << 20)
 	fake.Serve(l)
-	q := pubsubfake.Queue{
+	q := pubsubtest.Queue{
 		Project: "p", ID: "jobs", AckDeadlineSeconds: int32(p.lease / time.Second), MaxAttempts: int32(p.maxAttempts), Ordered: p.ordered,
 	}
 	if err := fake.Create(ctx, q); err != nil {

@@ -17,8 +17,8 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/redrive"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/handler/producer"
 	"github.com/sluice-go/sluice/middleware/idempotency"
+	"github.com/sluice-go/sluice/producer"
 )
 
 func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 99)) }

@@ -23,7 +23,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/sluice-go/sluice/internal/pubsubfake"
+	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 )
 
 var (
@@ -76,7 +76,7 @@ func perform(t *testing.T, queue string, seed uint64) report {
 	r := report{Queue: queue, Seed: seed, Messages: len(p.messages)}
 	var o outside
 	if queue == onPubSub {
-		o.fake = pubsubfake.New()
+		o.fake = pubsubtest.New()
 	}
 	if queue == onSQLite {
 		o.dir = tempDir(t)

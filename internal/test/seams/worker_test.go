@@ -11,9 +11,9 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/sluice-go/sluice/consumer"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/handler/consumer"
 	"github.com/sluice-go/sluice/internal/invoke"
 	"github.com/sluice-go/sluice/middleware/backoff"
 	"github.com/sluice-go/sluice/middleware/heartbeat"

@@ -23,8 +23,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/sluice-go/sluice/internal/testserver/install"
-	"github.com/sluice-go/sluice/internal/testserver/process"
+	"github.com/sluice-go/sluice/internal/install"
+	"github.com/sluice-go/sluice/internal/process"
 	"github.com/sluice-go/sluice/localstack"
 )
 

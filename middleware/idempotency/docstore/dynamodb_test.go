@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"gocloud.dev/docstore/awsdynamodb/v2"
 
-	"github.com/sluice-go/sluice/internal/testserver"
+	"github.com/sluice-go/sluice/internal/test/testserver"
 	"github.com/sluice-go/sluice/middleware/idempotency"
 	"github.com/sluice-go/sluice/middleware/idempotency/docstore"
 	"github.com/sluice-go/sluice/middleware/idempotency/storetest"

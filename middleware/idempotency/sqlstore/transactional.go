@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/storegate"
 	"github.com/sluice-go/sluice/middleware/idempotency"
+	"github.com/sluice-go/sluice/middleware/internal/storegate"
 )
 
 // DefaultBusyRetry caps the delay of a message whose duplicate is being handled.

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/sluice-go/sluice/internal/storegate"
+	"github.com/sluice-go/sluice/middleware/internal/storegate"
 )
 
 // txn is a transaction and its connection, which is thrown away if it fails.

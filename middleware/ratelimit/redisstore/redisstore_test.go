@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/testserver"
+	"github.com/sluice-go/sluice/internal/test/testserver"
 	"github.com/sluice-go/sluice/middleware/ratelimit"
 	"github.com/sluice-go/sluice/middleware/ratelimit/redisstore"
 	"github.com/sluice-go/sluice/middleware/ratelimit/storetest"

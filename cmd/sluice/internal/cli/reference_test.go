@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"bytes"
+	"flag"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/drivers"
+)
+
+var update = flag.Bool("update", false, "write docs/cli anew")
+
+// reference is where the reference of all commands is kept.
+var reference = filepath.Join("..", "..", "docs", "cli")
+
+// documented is the command with everything that it brings, as its help has it.
+func documented() *cobra.Command {
+	a := &app{out: io.Discard, err: io.Discard, mux: drivers.NewMux(), level: new(slog.LevelVar), log: slog.New(slog.DiscardHandler)}
+	root := a.root()
+	root.DisableAutoGenTag = true // no date: the same command gives the same text
+	root.InitDefaultHelpCmd()
+	return root
+}
+
+func TestTheReferenceIsCurrent(t *testing.T) {
+	fresh := t.TempDir()
+	require.NoError(t, doc.GenMarkdownTree(documented(), fresh))
+	if *update {
+		require.NoError(t, os.RemoveAll(reference))
+		require.NoError(t, os.CopyFS(reference, os.DirFS(fresh)))
+	}
+	const remedy = "run: go test ./cmd/sluice/internal/cli -run TestTheReferenceIsCurrent -update"
+	want, err := os.ReadDir(fresh)
+	require.NoError(t, err)
+	kept, err := os.ReadDir(reference)
+	require.NoError(t, err)
+	require.Len(t, kept, len(want), remedy)
+	for _, f := range want {
+		now, err := os.ReadFile(filepath.Join(fresh, f.Name()))
+		require.NoError(t, err)
+		then, err := os.ReadFile(filepath.Join(reference, f.Name()))
+		require.NoError(t, err, remedy)
+		require.Equal(t, string(then), string(now), "%s is not what the command says now; %s", f.Name(), remedy)
+	}
+}
+
+// Packagers make man pages of the same commands.
+func TestManPagesCanBeMade(t *testing.T) {
+	var page bytes.Buffer
+	require.NoError(t, doc.GenMan(documented(), &doc.GenManHeader{Title: "SLUICE", Section: "1"}, &page))
+	require.Contains(t, page.String(), ".TH \"SLUICE\" \"1\"")
+}
+
+// Every command has what its help needs: a line about it, and examples.
+func TestEveryCommandIsExplained(t *testing.T) {
+	for _, c := range documented().Commands() {
+		if c.Name() == "help" || c.Name() == "completion" {
+			continue // cobra's
+		}
+		require.NotEmpty(t, c.Short, c.Name())
+		require.Contains(t, c.Example, "sluice "+c.Name(), "%s has no example", c.Name())
+		for line := range strings.Lines(c.Example) {
+			if line = strings.TrimSpace(line); line != "" {
+				require.Contains(t, line, "sluice", "%s: an example is a command line", c.Name())
+			}
+		}
+	}
+}

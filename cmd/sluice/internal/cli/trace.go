@@ -1,0 +1,86 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"go.opentelemetry.io/otel/propagation"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/sluice-go/sluice/cmd/sluice/internal/telemetry"
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/middleware/otel"
+)
+
+// flushTime bounds how long spans and metrics that are left may take: with
+// drainTime and stopTime it is within the 30 seconds that a container has.
+const flushTime = 1500 * time.Millisecond
+
+// A tracer gives each message that is sent a span of its own, and the message
+// the span's traceparent. The spans are exported where the environment says so;
+// elsewhere they are made for their IDs alone.
+type tracer struct {
+	app       *app
+	telemetry *telemetry.Telemetry
+	hook      func(context.Context, *handler.Message) error
+	// send is the hook around a request, or nil.
+	send func(context.Context, []*handler.Message, func(context.Context, []*handler.Message) []error) []error
+}
+
+// newTracer returns a tracer for a queue, or one that does nothing where tracing
+// is not wanted.
+func newTracer(ctx context.Context, a *app, wanted bool, c drivers.Capabilities) (*tracer, error) {
+	if !wanted {
+		return &tracer{}, nil
+	}
+	t, err := telemetry.Setup(ctx, telemetry.Options{ServiceName: "sluice", Version: readBuild().Version})
+	if err != nil {
+		return nil, err
+	}
+	spans := t.TracerProvider
+	if _, none := spans.(noop.TracerProvider); none {
+		spans = sdktrace.NewTracerProvider()
+	}
+	o, err := otel.New(&otel.Config{TracerProvider: spans, MeterProvider: t.MeterProvider})
+	if err != nil {
+		return nil, errors.Join(err, t.Shutdown(ctx))
+	}
+	origin := handler.Origin{Queue: c.Queue, System: c.System, Server: c.Server}
+	prepare := o.Prepare(origin, otel.Room{Attributes: c.MaxAttributes, Bytes: c.MaxMessageBytes})
+	// The convention for programs that are started within a trace.
+	parent := propagation.MapCarrier{"traceparent": os.Getenv("TRACEPARENT"), "tracestate": os.Getenv("TRACESTATE")}
+	return &tracer{app: a, telemetry: t, send: o.Send(origin), hook: func(ctx context.Context, m *handler.Message) error {
+		err := prepare(propagation.TraceContext{}.Extract(ctx, parent), m)
+		a.log.Debug("trace", "traceparent", m.Attribute("traceparent"))
+		return err
+	}}, nil
+}
+
+func (t *tracer) prepare() []func(context.Context, *handler.Message) error {
+	if t.hook == nil {
+		return nil
+	}
+	return []func(context.Context, *handler.Message) error{t.hook}
+}
+
+// close exports what is left.
+func (t *tracer) close() {
+	if t.telemetry != nil {
+		t.app.shutdown(t.telemetry)
+	}
+}
+
+// shutdown ends telemetry within flushTime. The command's own context may have
+// ended. What could not be exported is logged: it does not decide how the command
+// ends.
+func (a *app) shutdown(t *telemetry.Telemetry) {
+	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
+	defer cancel()
+	if err := t.Shutdown(ctx); err != nil {
+		a.log.Warn("telemetry was not exported to the end", "error", err)
+	}
+}

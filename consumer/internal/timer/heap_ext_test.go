@@ -1,0 +1,237 @@
+package timer_test
+
+import (
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"github.com/sluice-go/sluice/consumer/internal/timer"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// alarm is an owner that records when it fired.
+type alarm struct {
+	item timer.Item
+	mu   sync.Mutex
+	at   []time.Time
+	then func(now time.Time)
+}
+
+func newAlarm() *alarm {
+	a := &alarm{}
+	a.item.Owner = a
+	return a
+}
+
+func (a *alarm) Fire(now time.Time) {
+	a.mu.Lock()
+	a.at = append(a.at, time.Now())
+	a.mu.Unlock()
+	if a.then != nil {
+		a.then(now)
+	}
+}
+
+func (a *alarm) fired() []time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.at)
+}
+
+func TestItemsFireWhenTheyAreDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := timer.New()
+		began := time.Now()
+		var alarms []*alarm
+		for _, i := range rand.Perm(1000) {
+			a := newAlarm()
+			alarms = append(alarms, a)
+			// None is due before all are set: it would be gone when they are counted.
+			h.Set(&a.item, began.Add(time.Duration(1+i)*time.Millisecond))
+		}
+		require.Equal(t, 1000, h.Len())
+		<-time.After(time.Minute)
+		synctest.Wait()
+		for _, a := range alarms {
+			require.Len(t, a.fired(), 1)
+		}
+		var last time.Duration
+		for _, a := range alarms {
+			last = max(last, a.fired()[0].Sub(began))
+		}
+		require.Equal(t, time.Second, last)
+		require.Zero(t, h.Len())
+		h.Close()
+	})
+}
+
+func TestSetMovesAndRemoveForgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := timer.New()
+		defer h.Close()
+		began := time.Now()
+		later, sooner, gone := newAlarm(), newAlarm(), newAlarm()
+		for _, a := range []*alarm{later, sooner, gone} {
+			h.Set(&a.item, began.Add(10*time.Second))
+		}
+		h.Set(&later.item, began.Add(20*time.Second))
+		h.Set(&sooner.item, began.Add(time.Second))
+		h.Remove(&gone.item)
+		h.Remove(&gone.item)
+		<-time.After(time.Minute)
+		synctest.Wait()
+		require.Equal(t, []time.Time{began.Add(20 * time.Second)}, later.fired())
+		require.Equal(t, []time.Time{began.Add(time.Second)}, sooner.fired())
+		require.Empty(t, gone.fired())
+	})
+}
+
+func TestAnOwnerMaySetItselfAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := timer.New()
+		a := newAlarm()
+		a.then = func(now time.Time) {
+			if len(a.fired()) < 5 {
+				h.Set(&a.item, now.Add(time.Second))
+			}
+		}
+		h.Set(&a.item, time.Now().Add(-time.Hour)) // at once
+		<-time.After(time.Minute)
+		synctest.Wait()
+		require.Len(t, a.fired(), 5)
+		h.Close()
+	})
+}
+
+func TestCloseForgetsAndWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := timer.New()
+		slow, never := newAlarm(), newAlarm()
+		slow.then = func(time.Time) { <-time.After(time.Second) }
+		h.Set(&slow.item, time.Now())
+		h.Set(&never.item, time.Now().Add(2*time.Second))
+		synctest.Wait()
+		began := time.Now()
+		h.Close()
+		require.Equal(t, time.Second, time.Since(began), "it waits for one that fires")
+		h.Set(&never.item, time.Now())
+		h.Remove(&never.item)
+		<-time.After(time.Minute)
+		require.Empty(t, never.fired())
+		h.Close()
+	})
+}
+
+// TestAgainstAModel compares the heap with a list.
+func TestAgainstAModel(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		steps := rapid.SliceOf(rapid.Custom(func(t *rapid.T) [3]int {
+			return [3]int{rapid.IntRange(0, 2).Draw(t, "what"), rapid.IntRange(0, 9).Draw(t, "which"), rapid.IntRange(1, 100).Draw(t, "when")}
+		})).Draw(rt, "steps")
+		synctest.Test(t, func(t *testing.T) {
+			h := timer.New()
+			defer h.Close()
+			var alarms [10]*alarm
+			for i := range alarms {
+				alarms[i] = newAlarm()
+			}
+			due := map[int]time.Time{}
+			fired := map[int]int{}
+			ripen := func() {
+				for i, at := range due {
+					if !time.Now().Before(at) {
+						delete(due, i)
+						fired[i]++
+					}
+				}
+			}
+			for _, s := range steps {
+				switch s[0] {
+				case 0:
+					due[s[1]] = time.Now().Add(time.Duration(s[2]) * time.Second)
+					h.Set(&alarms[s[1]].item, due[s[1]])
+				case 1:
+					delete(due, s[1])
+					h.Remove(&alarms[s[1]].item)
+				case 2:
+					<-time.After(time.Duration(s[2]) * time.Second / 2)
+					synctest.Wait()
+				}
+				ripen()
+				require.Equal(rt, len(due), h.Len())
+			}
+			<-time.After(time.Hour)
+			synctest.Wait()
+			ripen()
+			for i, a := range alarms {
+				require.Len(rt, a.fired(), fired[i])
+			}
+		})
+	})
+}
+
+func TestConcurrentUse(t *testing.T) {
+	h := timer.New()
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			a := newAlarm()
+			for i := range 2000 {
+				h.Set(&a.item, time.Now().Add(time.Duration(i%7)*time.Microsecond))
+				if i%3 == 0 {
+					h.Remove(&a.item)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	h.Close()
+}
+
+// BenchmarkSetRemove is what one message costs: its deadline is set when it is
+// received and removed when it is settled.
+func BenchmarkSetRemove(b *testing.B) {
+	h := timer.New()
+	defer h.Close()
+	others := make([]alarm, 10_000)
+	for i := range others {
+		others[i].item.Owner = &others[i]
+		h.Set(&others[i].item, time.Now().Add(time.Hour+time.Duration(i)*time.Second))
+	}
+	a := newAlarm()
+	b.ReportAllocs()
+	at := time.Now().Add(time.Hour)
+	for b.Loop() {
+		h.Set(&a.item, at)
+		h.Remove(&a.item)
+	}
+}
+
+// A time without a monotonic part, as a provider or a database gives it, is read
+// by the clocks of the moment.
+func TestATimeOfTheWallClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := timer.New()
+		defer h.Close()
+		began, fired := time.Now(), make(chan time.Time, 1)
+		it := &timer.Item{Owner: ownerFunc(func(now time.Time) { fired <- now })}
+		h.Set(it, time.Now().Add(time.Minute).Round(0).UTC())
+		require.Equal(t, time.Minute, (<-fired).Sub(began))
+		h.Set(it, time.Now().Add(-time.Hour).Round(0))
+		require.Equal(t, time.Minute, (<-fired).Sub(began), "a time that has passed fires once, now")
+		synctest.Wait()
+		require.Zero(t, h.Len())
+	})
+}
+
+type ownerFunc func(time.Time)
+
+func (f ownerFunc) Fire(now time.Time) { f(now) }

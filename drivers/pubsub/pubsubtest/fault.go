@@ -1,0 +1,67 @@
+package pubsubtest
+
+import (
+	"context"
+	"path"
+	"sync"
+
+	"google.golang.org/grpc"
+)
+
+// A Fault stands between the server and a call: method is the call's short name,
+// such as "Pull", and next carries it out. It may delay the call, answer with an
+// error instead, or carry it out and answer with an error all the same, which is
+// what a lost response looks like.
+type Fault func(ctx context.Context, method string, req any, next func() (any, error)) (any, error)
+
+type faults struct {
+	mu    sync.Mutex
+	fault Fault
+	calls map[string]int
+}
+
+// SetFault puts f in front of every unary call; nil takes it away. Streams are
+// not touched.
+func (s *Server) SetFault(f Fault) {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	s.faults.fault = f
+}
+
+// Calls is how often a method, such as "Pull", was called. An empty method is all
+// of them.
+func (s *Server) Calls(method string) int {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	if method != "" {
+		return s.faults.calls[method]
+	}
+	n := 0
+	for _, c := range s.faults.calls {
+		n += c
+	}
+	return n
+}
+
+func (f *faults) count(method string) Fault {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.calls == nil {
+		f.calls = make(map[string]int)
+	}
+	f.calls[method]++
+	return f.fault
+}
+
+func (f *faults) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	method := path.Base(info.FullMethod)
+	if fault := f.count(method); fault != nil {
+		return fault(ctx, method, req, func() (any, error) { return handler(ctx, req) })
+	}
+	return handler(ctx, req)
+}
+
+func (f *faults) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	f.count(path.Base(info.FullMethod))
+	return handler(srv, ss)
+}

@@ -1,0 +1,47 @@
+package producer
+
+import (
+	"fmt"
+
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/handler"
+)
+
+// size counts a message as a provider's limits do: the body, and each
+// attribute's name and value. What a driver's encoding adds (base64) only the
+// driver knows: it refuses such a message itself.
+func size(m *handler.Message) int {
+	n := len(m.Body)
+	for k, v := range m.Attributes {
+		n += len(k) + len(v)
+	}
+	return n
+}
+
+// check refuses what the provider never takes, naming the limit.
+func check(c *drivers.Capabilities, m *handler.Message, bytes int) error {
+	refuse := func(remedy, format string, args ...any) error {
+		return &drivers.Error{Code: drivers.Invalid, Queue: c.Queue, Op: "send", Err: fmt.Errorf(format, args...), Remedy: remedy}
+	}
+	limit := c.MaxMessageBytes
+	if c.MaxBatchBytes > 0 && (limit == 0 || c.MaxBatchBytes < limit) {
+		limit = c.MaxBatchBytes
+	}
+	switch {
+	case limit > 0 && bytes > limit:
+		return refuse("keep the body in a bucket and send a pointer: put a claim check (package codec/claimcheck) into producer.Config.Prepare",
+			"body and attributes are %d bytes: the limit is %d", bytes, limit)
+	case c.MaxAttributes > 0 && len(m.Attributes) > c.MaxAttributes:
+		return refuse("put some of them into the body",
+			"there are %d attributes: the limit is %d", len(m.Attributes), c.MaxAttributes)
+	case m.Delay < 0:
+		return refuse("", "the delay is %v: it must not be negative", m.Delay)
+	case m.Delay > 0 && c.MaxSendDelay < 0:
+		return refuse("have the handler return RetryAfter at the first attempt",
+			"the delay is %v: this queue cannot delay a message", m.Delay)
+	case c.MaxSendDelay > 0 && m.Delay > c.MaxSendDelay:
+		return refuse("have the handler return RetryAfter for the rest",
+			"the delay is %v: the limit is %v", m.Delay, c.MaxSendDelay)
+	}
+	return nil
+}
