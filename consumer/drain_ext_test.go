@@ -64,7 +64,7 @@ func TestADrainGivesBackWhatIsNotInTime(t *testing.T) {
 		require.Equal(t, 13*time.Second, time.Since(began))
 		for _, batch := range q.settles {
 			for _, e := range batch {
-				require.Equal(t, e.Action == handler.Retry, e.Released)
+				require.Equal(t, e.Action == handler.ActionRetry, e.Released)
 			}
 		}
 	})

@@ -59,7 +59,7 @@ func (e *emptiness) reset() {
 
 // noteRetry remembers a message that will come back.
 func (l *lane) noteRetry(f *flight, now time.Time) {
-	if !l.c.cfg.UntilEmpty || f.verdict.action != handler.Retry {
+	if !l.c.cfg.UntilEmpty || f.verdict.action != handler.ActionRetry {
 		return
 	}
 	if _, most := l.policy(); most > 0 && f.msg.Attempt >= most && !f.verdict.released {

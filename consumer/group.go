@@ -243,7 +243,7 @@ func (f *flight) giveBack(delay time.Duration, now time.Time) {
 	}
 	f.state = settling
 	lost := f.lost || f.revoked
-	f.verdict = settlement{action: handler.Retry, delayed: true, delay: f.capDelay(delay, now), released: true}
+	f.verdict = settlement{action: handler.ActionRetry, delayed: true, delay: f.capDelay(delay, now), released: true}
 	// An extension that is on its way must not hide the message again.
 	f.verdict.waits = !lost && f.keep != nil && f.keep.sent
 	waits := f.verdict.waits

@@ -124,7 +124,7 @@ func TestAFailedHeadIsRetriedInPlace(t *testing.T) {
 		{"retry after", handler.RetryAfter(10*time.Second, errors.New("x")), 10 * time.Second},
 		{"retry", errors.New("x"), 30 * time.Second}, // when its lease would have ended
 		{"reject", handler.Reject(errors.New("x")), 0},
-		{"discard", handler.Discard(errors.New("x")), 0},
+		{"drop", handler.Drop(errors.New("x")), 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -251,7 +251,7 @@ func TestNothingOvertakesAMessageWhoseAckFails(t *testing.T) {
 			q.add(3, "g")
 			q.fifo = true
 			q.onSettle = func(s drivers.Settlement) error {
-				if s.Message.ID == "m1" && s.Message.Attempt == 1 && s.Action == handler.Ack {
+				if s.Message.ID == "m1" && s.Message.Attempt == 1 && s.Action == handler.ActionAck {
 					return fault(code)
 				}
 				return nil
@@ -275,7 +275,7 @@ func TestARejectionThatFailsSendsTheRestBack(t *testing.T) {
 		q := orderedQueue()
 		q.add(3, "g")
 		q.onSettle = func(s drivers.Settlement) error {
-			if s.Action == handler.DeadLetter && s.Message.Attempt == 1 {
+			if s.Action == handler.ActionDeadLetter && s.Message.Attempt == 1 {
 				return fault(drivers.Closed)
 			}
 			return nil

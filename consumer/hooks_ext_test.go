@@ -37,7 +37,7 @@ var failures = map[string]func(){
 	"value":     func() { panic("boom") },
 	"error":     func() { panic(errors.New("boom")) },
 	"typed nil": func() { panic((*chargeError)(nil)) },
-	"verdict":   func() { panic(handler.Discard(nil)) },
+	"verdict":   func() { panic(handler.Drop(nil)) },
 	"goexit":    runtime.Goexit,
 	"runtime":   func() { var e *chargeError; _ = e.err },
 }
@@ -102,8 +102,8 @@ func TestUserCodeThatFails(t *testing.T) {
 		"rejection": func(_ *consumer.Config, f *failing) handler.HandlerFunc {
 			return func(context.Context, *handler.Message) error { return handler.Reject(failingError{f.fail}) }
 		},
-		"discard": func(_ *consumer.Config, f *failing) handler.HandlerFunc {
-			return func(context.Context, *handler.Message) error { return handler.Discard(failingError{f.fail}) }
+		"drop": func(_ *consumer.Config, f *failing) handler.HandlerFunc {
+			return func(context.Context, *handler.Message) error { return handler.Drop(failingError{f.fail}) }
 		},
 		"gate": func(cfg *consumer.Config, f *failing) handler.HandlerFunc {
 			cfg.Gates = []handler.Gate{f}
@@ -166,7 +166,7 @@ func survives(t *testing.T, fail func(), kind handler.EventKind, set func(*consu
 		go func() { done <- c.Run(ctx) }()
 		pass(40 * time.Second)
 		s := c.Stats()
-		require.GreaterOrEqual(t, s.Acked+s.DeadLettered+s.Discarded, uint64(3), "%+v", s)
+		require.GreaterOrEqual(t, s.Acked+s.DeadLettered+s.Dropped, uint64(3), "%+v", s)
 		require.Equal(t, 1, s.Running, "%+v", s)
 		require.Positive(t, s.Extended)
 		_ = c.Health()
@@ -176,7 +176,7 @@ func survives(t *testing.T, fail func(), kind handler.EventKind, set func(*consu
 		require.InDelta(t, 10, time.Since(began).Seconds(), 6, "it waited for the handler that was running")
 		s = c.Stats()
 		require.Zero(t, s.LeasesLost)
-		require.EqualValues(t, 4, s.Acked+s.DeadLettered+s.Discarded, "%+v", s)
+		require.EqualValues(t, 4, s.Acked+s.DeadLettered+s.Dropped, "%+v", s)
 		require.NotEmpty(t, watch.of(handler.EventSettled), "the other observers still get the events")
 		q.locked(func() {
 			for _, l := range q.letters {
@@ -210,13 +210,13 @@ func TestATypedNilIsAnErrorLikeAnyOther(t *testing.T) {
 		action handler.Action
 		reason string
 	}{
-		{"returned", (*chargeError)(nil), handler.Retry, ""},
-		{"wrapped", fmt.Errorf("order 7: %w", error((*chargeError)(nil))), handler.Retry, ""},
-		{"joined", errors.Join(errors.New("a"), (*chargeError)(nil)), handler.Retry, ""},
-		{"rejected", handler.Reject((*chargeError)(nil)), handler.DeadLetter, "*consumer_test.chargeError"},
-		{"discarded", handler.Discard((*chargeError)(nil)), handler.Drop, ""},
-		{"retried", handler.RetryAfter(time.Second, (*chargeError)(nil)), handler.Retry, ""},
-		{"rejected, ends its goroutine", handler.Reject(exitError{}), handler.DeadLetter, "consumer_test.exitError"},
+		{"returned", (*chargeError)(nil), handler.ActionRetry, ""},
+		{"wrapped", fmt.Errorf("order 7: %w", error((*chargeError)(nil))), handler.ActionRetry, ""},
+		{"joined", errors.Join(errors.New("a"), (*chargeError)(nil)), handler.ActionRetry, ""},
+		{"rejected", handler.Reject((*chargeError)(nil)), handler.ActionDeadLetter, "*consumer_test.chargeError"},
+		{"dropped", handler.Drop((*chargeError)(nil)), handler.ActionDrop, ""},
+		{"retried", handler.RetryAfter(time.Second, (*chargeError)(nil)), handler.ActionRetry, ""},
+		{"rejected, ends its goroutine", handler.Reject(exitError{}), handler.ActionDeadLetter, "consumer_test.exitError"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -229,7 +229,7 @@ func TestATypedNilIsAnErrorLikeAnyOther(t *testing.T) {
 				}, consumer.Config{})
 				pass(time.Second)
 				require.Equal(t, c.action, q.settles[0][0].Action)
-				if c.action == handler.DeadLetter {
+				if c.action == handler.ActionDeadLetter {
 					require.Contains(t, q.letters[0].Failure.Reason, c.reason)
 				}
 				require.NoError(t, w.stop())

@@ -82,10 +82,10 @@ func all(n int, err error) []error {
 // Whatever the verdict: no request for it is on the wire after its lease.
 func TestASlowVerdictEndsWithItsLease(t *testing.T) {
 	for name, verdict := range map[string]error{
-		"ack":     nil,
-		"retry":   handler.RetryAfter(time.Second, errors.New("later")),
-		"reject":  handler.Reject(errors.New("bad")),
-		"discard": handler.Discard(errors.New("old")),
+		"ack":    nil,
+		"retry":  handler.RetryAfter(time.Second, errors.New("later")),
+		"reject": handler.Reject(errors.New("bad")),
+		"drop":   handler.Drop(errors.New("old")),
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -38,7 +38,7 @@ func (l *undelayed) Settle(_ context.Context, ss []drivers.Settlement) []error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.settled = append(l.settled, ss...)
-	if ss[0].Action == handler.Retry {
+	if ss[0].Action == handler.ActionRetry {
 		l.ready <- struct{}{}
 	}
 	return nil
@@ -78,11 +78,11 @@ func TestASourceWithoutLeasesAndDelays(t *testing.T) {
 		require.Equal(t, 3, runs)
 		require.Len(t, q.settled, 3)
 		for _, s := range q.settled[:2] {
-			require.Equal(t, handler.Retry, s.Action)
+			require.Equal(t, handler.ActionRetry, s.Action)
 			require.True(t, s.Delayed)
 			require.Zero(t, s.Delay, "the provider has no delays, and would refuse one")
 		}
-		require.Equal(t, handler.Ack, q.settled[2].Action)
+		require.Equal(t, handler.ActionAck, q.settled[2].Action)
 		require.Equal(t, 2, w.logs.count("cannot delay a retry"), "three hours lie between them")
 	})
 }

@@ -151,7 +151,7 @@ func (l *lane) noteSettled(action handler.Action, errs []error, n int, now time.
 		}
 		return false
 	}
-	if action == handler.DeadLetter || refused+other < n || c.ops.Err() != nil {
+	if action == handler.ActionDeadLetter || refused+other < n || c.ops.Err() != nil {
 		return false // the dead-letter queue's fault, the messages' or ours
 	}
 	o.mu.Lock()

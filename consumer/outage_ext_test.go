@@ -166,7 +166,7 @@ func TestRefusalsThatDoNotEndRun(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				q := newQueue(5)
 				q.onSettle = func(s drivers.Settlement) error {
-					if s.Action == handler.DeadLetter {
+					if s.Action == handler.ActionDeadLetter {
 						return fault(code)
 					}
 					return nil

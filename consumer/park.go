@@ -54,7 +54,7 @@ func (f *flight) rerun(v *handler.Verdict, now time.Time) bool {
 		return false
 	}
 	f.state = parked
-	f.verdict = settlement{action: handler.Retry, delay: delay, released: v.Postponed, until: until, rerun: true}
+	f.verdict = settlement{action: handler.ActionRetry, delay: delay, released: v.Postponed, until: until, rerun: true}
 	if f.attempt == 1 && !v.Postponed {
 		f.failed = &now
 	}
@@ -173,7 +173,7 @@ func (f *flight) runAgain(now time.Time) {
 	if !f.verdict.released {
 		c.counts.retried.Add(1)
 		go c.observe(handler.Event{ // the timer of all leases does not wait for it
-			Kind: handler.EventSettled, Origin: l.origin, Message: f.msg, Action: handler.Retry, Duration: f.verdict.delay,
+			Kind: handler.EventSettled, Origin: l.origin, Message: f.msg, Action: handler.ActionRetry, Duration: f.verdict.delay,
 		})
 	}
 	c.mu.Lock()

@@ -178,7 +178,7 @@ func TestBeyondTheBoundsAPostponedMessageIsReleased(t *testing.T) {
 				s := q.settles[0][0]
 				require.True(t, s.Released)
 				require.True(t, s.Delayed)
-				require.Equal(t, handler.Retry, s.Action)
+				require.Equal(t, handler.ActionRetry, s.Action)
 				if c.want >= 0 {
 					require.Equal(t, c.want, s.Delay)
 				}

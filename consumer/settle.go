@@ -33,7 +33,7 @@ func (f *flight) finish(v handler.Verdict, failure *drivers.Failure, now time.Ti
 		f.lane.c.late(f, v.Action, handler.ErrLeaseLost)
 		o.gone, o.group = true, groupLost
 		return
-	case v.Action == handler.Ack || v.Action == handler.Drop:
+	case v.Action == handler.ActionAck || v.Action == handler.ActionDrop:
 		f.verdict = settlement{action: v.Action}
 		o.group = groupWaits
 	default:
@@ -55,7 +55,7 @@ func (f *flight) finish(v handler.Verdict, failure *drivers.Failure, now time.Ti
 	waits := f.verdict.waits
 	f.mu.Unlock()
 
-	if v.Action != handler.Ack {
+	if v.Action != handler.ActionAck {
 		f.tellAside(&v, a, now)
 		f.lane.c.notePostponed(f, &v)
 	}
@@ -73,17 +73,17 @@ type aside struct {
 }
 
 // fails decides what becomes of a message whose handler neither acked nor
-// discarded it. f.mu is held.
+// dropped it. f.mu is held.
 //
 //go:noinline
 func (f *flight) fails(v *handler.Verdict, failure *drivers.Failure, now time.Time, o *outcome) aside {
 	l := f.lane
-	f.verdict = settlement{action: handler.Retry}
+	f.verdict = settlement{action: handler.ActionRetry}
 	o.group = groupFails
 	switch v.Action {
-	case handler.DeadLetter:
+	case handler.ActionDeadLetter:
 		if has, _ := l.policy(); has {
-			f.verdict.action = handler.DeadLetter
+			f.verdict.action = handler.ActionDeadLetter
 			f.verdict.failure = failure
 			o.group = groupWaits
 		} else if f.group != nil && f.rerun(v, now) {
@@ -92,7 +92,7 @@ func (f *flight) fails(v *handler.Verdict, failure *drivers.Failure, now time.Ti
 			o.park, o.group = true, groupWaits
 			return aside{noDLQ: true}
 		}
-	case handler.Retry:
+	case handler.ActionRetry:
 		if (v.Postponed || f.group != nil) && f.rerun(v, now) {
 			o.park, o.group = true, groupWaits
 			return aside{}
@@ -105,7 +105,7 @@ func (f *flight) fails(v *handler.Verdict, failure *drivers.Failure, now time.Ti
 	default:
 		// An action that this runtime does not know: never lose the message.
 	}
-	a := aside{noDLQ: v.Action == handler.DeadLetter && f.verdict.action != handler.DeadLetter}
+	a := aside{noDLQ: v.Action == handler.ActionDeadLetter && f.verdict.action != handler.ActionDeadLetter}
 	if f.verdict.delayed {
 		asked := f.verdict.delay
 		f.verdict.delay = f.capDelay(asked, now)
@@ -148,8 +148,8 @@ func (f *flight) tellAside(v *handler.Verdict, a aside, now time.Time) {
 				"queue", l.caps.Queue, "message", f.msg.ID, "delay", a.cut, "longest", l.caps.MaxDelay, "not_logged", missed)
 		}
 	}
-	if v.Action == handler.Drop {
-		c.log.Info("message discarded", "queue", l.caps.Queue, "message", f.msg.ID, "attempt", f.msg.Attempt, "reason", invoke.Text(v.Err))
+	if v.Action == handler.ActionDrop {
+		c.log.Info("message dropped", "queue", l.caps.Queue, "message", f.msg.ID, "attempt", f.msg.Attempt, "reason", invoke.Text(v.Err))
 	}
 }
 
@@ -196,7 +196,7 @@ func (c *Consumer) noDeadLetter(f *flight, err error, now time.Time) {
 		c.log.Error("message rejected, but the queue has no dead-letter queue: it is retried; give the queue one (sluice apply)",
 			"queue", f.lane.caps.Queue, "message", f.msg.ID, "reason", invoke.Text(err), "not_logged", missed)
 	}
-	c.observe(handler.Event{Kind: handler.EventNoDeadLetter, Origin: f.lane.origin, Message: f.msg, Action: handler.DeadLetter, Err: err})
+	c.observe(handler.Event{Kind: handler.EventNoDeadLetter, Origin: f.lane.origin, Message: f.msg, Action: handler.ActionDeadLetter, Err: err})
 }
 
 // linger is how long a request may wait for others to share it.
@@ -225,9 +225,9 @@ func (f *flight) submit(now time.Time) {
 
 func (f *flight) batcher() *batch.Batcher[*flight] {
 	switch f.verdict.action {
-	case handler.Ack, handler.Drop:
+	case handler.ActionAck, handler.ActionDrop:
 		return f.lane.acks
-	case handler.DeadLetter:
+	case handler.ActionDeadLetter:
 		return f.lane.letters
 	default:
 		return f.lane.retries
@@ -316,7 +316,7 @@ func (l *lane) settled(f *flight, sent, now time.Time, err error, refused bool) 
 			c.observe(handler.Event{Kind: kind, Origin: l.origin, Message: f.msg, Action: v.action, Duration: v.delay})
 		}
 		l.noteRetry(f, now)
-		if v.action == handler.Retry {
+		if v.action == handler.ActionRetry {
 			l.noteKnown(f)
 		}
 		return l.close(f, true)
@@ -332,12 +332,12 @@ func (l *lane) settled(f *flight, sent, now time.Time, err error, refused bool) 
 	// A refusal of all may pass: permissions are changed. So may one of a
 	// rejection: the dead-letter queue may come back.
 	refused = refused || v.tries > 0 && refusal(code)
-	again := code.Retryable() || refused || v.action == handler.DeadLetter && code != drivers.Closed
+	again := code.Retryable() || refused || v.action == handler.ActionDeadLetter && code != drivers.Closed
 	v.tries++
 	wait := backoffDelay(v.tries, 100*time.Millisecond, 5*time.Second)
 	left := f.remaining(now)
 	ended := left <= 0
-	if l.caps.StaleReceiptActs && v.action == handler.Retry && code != drivers.Throttled && !refusal(code) {
+	if l.caps.StaleReceiptActs && v.action == handler.ActionRetry && code != drivers.Throttled && !refusal(code) {
 		// It may have been carried out. From the end of its delay on, another
 		// worker may have the message, whose lease a repetition would change.
 		left = f.shorten(sent.Add(v.delay), now)
@@ -368,7 +368,7 @@ func (l *lane) settled(f *flight, sent, now time.Time, err error, refused bool) 
 
 // close ends a settlement; its group goes on where it waited for this.
 func (l *lane) close(f *flight, ok bool) bool {
-	if f.group == nil || f.verdict.action == handler.Retry {
+	if f.group == nil || f.verdict.action == handler.ActionRetry {
 		return true
 	}
 	o, delay := groupGoesOn, time.Duration(0)

@@ -24,17 +24,17 @@ func TestVerdictsBecomeSettlements(t *testing.T) {
 		want drivers.Settlement
 		log  string
 	}{
-		{"nil", func() error { return nil }, drivers.Settlement{Action: handler.Ack}, ""},
-		{"error", func() error { return errors.New("x") }, drivers.Settlement{Action: handler.Retry}, ""},
+		{"nil", func() error { return nil }, drivers.Settlement{Action: handler.ActionAck}, ""},
+		{"error", func() error { return errors.New("x") }, drivers.Settlement{Action: handler.ActionRetry}, ""},
 		{"retry after", func() error { return handler.RetryAfter(time.Minute, errors.New("x")) },
-			drivers.Settlement{Action: handler.Retry, Delayed: true, Delay: time.Minute}, ""},
-		{"retry now", func() error { return handler.RetryAfter(0, nil) }, drivers.Settlement{Action: handler.Retry, Delayed: true}, ""},
-		{"reject", func() error { return handler.Reject(errors.New("bad")) }, drivers.Settlement{Action: handler.DeadLetter}, ""},
-		{"permanent", func() error { return backoff.Permanent(errors.New("bad")) }, drivers.Settlement{Action: handler.DeadLetter}, ""},
-		{"discard", func() error { return handler.Discard(errors.New("old")) }, drivers.Settlement{Action: handler.Drop}, "message discarded"},
-		{"panic", func() error { panic("no") }, drivers.Settlement{Action: handler.Retry}, "settle_ext_test.go"},
-		{"panic with a verdict", func() error { panic(handler.Discard(errors.New("no"))) }, drivers.Settlement{Action: handler.Retry}, "handler panicked"},
-		{"Goexit", func() error { runtime.Goexit(); return nil }, drivers.Settlement{Action: handler.Retry}, ""},
+			drivers.Settlement{Action: handler.ActionRetry, Delayed: true, Delay: time.Minute}, ""},
+		{"retry now", func() error { return handler.RetryAfter(0, nil) }, drivers.Settlement{Action: handler.ActionRetry, Delayed: true}, ""},
+		{"reject", func() error { return handler.Reject(errors.New("bad")) }, drivers.Settlement{Action: handler.ActionDeadLetter}, ""},
+		{"permanent", func() error { return backoff.Permanent(errors.New("bad")) }, drivers.Settlement{Action: handler.ActionDeadLetter}, ""},
+		{"drop", func() error { return handler.Drop(errors.New("old")) }, drivers.Settlement{Action: handler.ActionDrop}, "message dropped"},
+		{"panic", func() error { panic("no") }, drivers.Settlement{Action: handler.ActionRetry}, "settle_ext_test.go"},
+		{"panic with a verdict", func() error { panic(handler.Drop(errors.New("no"))) }, drivers.Settlement{Action: handler.ActionRetry}, "handler panicked"},
+		{"Goexit", func() error { runtime.Goexit(); return nil }, drivers.Settlement{Action: handler.ActionRetry}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -49,7 +49,7 @@ func TestVerdictsBecomeSettlements(t *testing.T) {
 				require.NotEmpty(t, q.settles)
 				got := q.settles[0][0]
 				require.Equal(t, "m1", got.Message.ID)
-				if c.want.Action == handler.DeadLetter {
+				if c.want.Action == handler.ActionDeadLetter {
 					require.Contains(t, got.Failure.Reason, "bad")
 					require.Equal(t, "worker-7", got.Failure.Consumer)
 					require.False(t, got.Failure.Last.IsZero())
@@ -86,13 +86,13 @@ func TestStatsCountWhatTheProviderTook(t *testing.T) {
 			case "m2":
 				return handler.Reject(nil)
 			case "m3":
-				return handler.Discard(nil)
+				return handler.Drop(nil)
 			}
 			return nil
 		}, consumer.Config{})
 		pass(time.Second)
 		require.NoError(t, w.stop())
-		require.Equal(t, consumer.Stats{Received: 4, Acked: 1, Retried: 1, DeadLettered: 1, Discarded: 1}, w.c.Stats())
+		require.Equal(t, consumer.Stats{Received: 4, Acked: 1, Retried: 1, DeadLettered: 1, Dropped: 1}, w.c.Stats())
 	})
 }
 
@@ -104,7 +104,7 @@ func TestRejectionWithoutDeadLetterQueueIsRetriedAndReported(t *testing.T) {
 		pass(time.Second)
 		for _, batch := range q.settles {
 			for _, s := range batch {
-				require.Equal(t, handler.Retry, s.Action)
+				require.Equal(t, handler.ActionRetry, s.Action)
 				require.False(t, s.Delayed, "the queue's own policy decides")
 			}
 		}

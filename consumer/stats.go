@@ -9,11 +9,11 @@ import (
 // Stats are a consumer's numbers: totals since it was made, and what is
 // happening now.
 type Stats struct {
-	// Received counts deliveries; Acked, Retried, DeadLettered and Discarded
+	// Received counts deliveries; Acked, Retried, DeadLettered and Dropped
 	// the verdicts that the provider has taken, or that were carried out here;
 	// Released the messages that were given back unhandled; Postponed the
 	// postponements, after which a message is handled again here or given back.
-	Received, Acked, Retried, DeadLettered, Discarded, Released, Postponed uint64
+	Received, Acked, Retried, DeadLettered, Dropped, Released, Postponed uint64
 	// LeasesLost counts leases that ended before their handler; Late the
 	// verdicts that came after, or that the provider had not taken when their
 	// lease ended; Unsettled the verdicts that the provider refused or did not
@@ -35,19 +35,19 @@ type Stats struct {
 }
 
 type counts struct {
-	received, acked, retried, lettered, discarded, released, postponed atomic.Uint64
-	lost, late, failed, extended, panics, gates                        atomic.Uint64
+	received, acked, retried, lettered, dropped, released, postponed atomic.Uint64
+	lost, late, failed, extended, panics, gates                      atomic.Uint64
 }
 
 func (n *counts) settled(v *settlement) {
 	switch {
 	case v.released:
 		n.released.Add(1)
-	case v.action == handler.Ack:
+	case v.action == handler.ActionAck:
 		n.acked.Add(1)
-	case v.action == handler.Drop:
-		n.discarded.Add(1)
-	case v.action == handler.DeadLetter:
+	case v.action == handler.ActionDrop:
+		n.dropped.Add(1)
+	case v.action == handler.ActionDeadLetter:
 		n.lettered.Add(1)
 	default:
 		n.retried.Add(1)
@@ -59,7 +59,7 @@ func (c *Consumer) Stats() Stats {
 	n := &c.counts
 	s := Stats{
 		Received: n.received.Load(), Acked: n.acked.Load(), Retried: n.retried.Load(),
-		DeadLettered: n.lettered.Load(), Discarded: n.discarded.Load(), Released: n.released.Load(), Postponed: n.postponed.Load(),
+		DeadLettered: n.lettered.Load(), Dropped: n.dropped.Load(), Released: n.released.Load(), Postponed: n.postponed.Load(),
 		LeasesLost: n.lost.Load(), Late: n.late.Load(), Unsettled: n.failed.Load(),
 		Extended: n.extended.Load(), Panics: n.panics.Load(), HookFailures: n.gates.Load() + c.told.Failures(),
 	}

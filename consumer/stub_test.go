@@ -231,17 +231,17 @@ func (q *queue) Settle(_ context.Context, ss []drivers.Settlement) []error {
 			errs[i] = drivers.ErrLeaseLost
 			continue
 		}
-		if s.Action == handler.Retry && !s.Delayed {
+		if s.Action == handler.ActionRetry && !s.Delayed {
 			continue // the lease runs down
 		}
 		delete(q.flying, s.Receipt)
 		switch s.Action {
-		case handler.DeadLetter:
+		case handler.ActionDeadLetter:
 			q.letters = append(q.letters, s)
-		case handler.Retry:
+		case handler.ActionRetry:
 			e.at = now.Add(s.Delay)
 			q.hidden = append(q.hidden, e)
-		case handler.Ack, handler.Drop:
+		case handler.ActionAck, handler.ActionDrop:
 		}
 	}
 	q.wake()

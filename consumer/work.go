@@ -263,7 +263,7 @@ func (c *Consumer) handled(f *flight, err error) outcome {
 // that goes with a dead letter. Both call methods of the error: no lock is held.
 func (c *Consumer) verdictOf(f *flight, err error, now time.Time) (handler.Verdict, *drivers.Failure) {
 	if err == nil {
-		return handler.Verdict{Action: handler.Ack}, nil
+		return handler.Verdict{Action: handler.ActionAck}, nil
 	}
 	return c.failureOf(f, err, now)
 }
@@ -276,7 +276,7 @@ func (c *Consumer) failureOf(f *flight, err error, now time.Time) (handler.Verdi
 		limit = 0 // it ended because it was cancelled, which is no failure
 	}
 	v := verdict.Of(err, f.attempt, limit, deadLetter)
-	if v.Action != handler.DeadLetter {
+	if v.Action != handler.ActionDeadLetter {
 		return v, nil
 	}
 	failure := verdict.Failure(v.Err, f.msg, now, c.cfg.Name)

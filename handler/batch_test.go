@@ -137,7 +137,7 @@ func TestAWrongNumberOfVerdictsRetriesAll(t *testing.T) {
 		b := &bulk{handle: func(context.Context, []*handler.Message) []error { return make([]error, n) }}
 		for _, err := range handleAll(t.Context(), newBatch(t, b, &handler.BatchConfig{MaxCount: 3}), messages(3)...) {
 			require.ErrorContains(t, err, fmt.Sprintf("%d verdicts for 3 messages", n))
-			require.Equal(t, handler.Retry, handler.VerdictOf(err).Action)
+			require.Equal(t, handler.ActionRetry, handler.VerdictOf(err).Action)
 		}
 	}
 }
@@ -148,7 +148,7 @@ func TestAPanicInABatchRetriesAll(t *testing.T) {
 		var p *handler.PanicError
 		require.ErrorAs(t, err, &p)
 		require.Contains(t, string(p.Stack), "TestAPanicInABatchRetriesAll")
-		require.Equal(t, handler.Retry, handler.VerdictOf(err).Action)
+		require.Equal(t, handler.ActionRetry, handler.VerdictOf(err).Action)
 	}
 }
 

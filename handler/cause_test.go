@@ -16,7 +16,7 @@ func TestCause(t *testing.T) {
 	wrapped := fmt.Errorf("around: %w", handler.Reject(boom))
 	require.Equal(t, boom, handler.Cause(boom))
 	require.Equal(t, boom, handler.Cause(handler.Reject(boom)))
-	require.Equal(t, boom, handler.Cause(handler.RetryAfter(time.Second, handler.Discard(boom))))
+	require.Equal(t, boom, handler.Cause(handler.RetryAfter(time.Second, handler.Drop(boom))))
 	require.Equal(t, wrapped, handler.Cause(wrapped), "only what is outside")
 	bare := handler.Reject(nil)
 	require.Equal(t, bare, handler.Cause(bare))

@@ -32,7 +32,7 @@ func FuzzTypedRejectsOrHandles(f *testing.F) {
 		require.Equal(t, before, body, "decoding changed the body")
 		require.Equal(t, handled, err == nil)
 		if err != nil {
-			require.Equal(t, handler.DeadLetter, handler.VerdictOf(err).Action)
+			require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(err).Action)
 			require.Error(t, errors.Unwrap(err), "the cause is kept")
 		}
 	})

@@ -36,7 +36,7 @@ func TestTypedRejectsWhatCannotBeDecoded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := h.Handle(t.Context(), &handler.Message{ID: "7", Body: []byte(body)})
-			require.Equal(t, handler.DeadLetter, handler.VerdictOf(err).Action)
+			require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(err).Action)
 			require.ErrorContains(t, err, `decode message "7"`)
 		})
 	}
@@ -54,7 +54,7 @@ func TestNullIsNoValue(t *testing.T) {
 		"string": handler.Typed(nil, func(context.Context, *handler.Message, string) error { ran++; return nil }),
 	} {
 		err := h.Handle(t.Context(), m)
-		require.Equal(t, handler.DeadLetter, handler.VerdictOf(err).Action, name)
+		require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(err).Action, name)
 		require.ErrorContains(t, err, "null")
 	}
 	require.Zero(t, ran)

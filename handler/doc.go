@@ -16,7 +16,7 @@
 //	                     the queue's own policy gives
 //	Reject(err)          dead-letter now; so does backoff.Permanent(err) of
 //	                     github.com/cenkalti/backoff
-//	Discard(err)         drop: never delivered again, counted and logged
+//	Drop(err)         drop: never delivered again, counted and logged
 //	panic                retry; the runtime recovers and logs it
 //
 // Delivery is at least once on every provider: a handler may see the same

@@ -21,7 +21,7 @@ func Example() {
 		case "poison":
 			return handler.Reject(errors.New("no such account"))
 		case "stale":
-			return handler.Discard(errors.New("superseded"))
+			return handler.Drop(errors.New("superseded"))
 		default:
 			return errors.New("connection refused")
 		}
@@ -35,7 +35,7 @@ func Example() {
 	// work -> ack 0s
 	// busy -> retry 30s
 	// poison -> dead_letter 0s
-	// stale -> discard 0s
+	// stale -> drop 0s
 	// other -> retry 0s
 }
 

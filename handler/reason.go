@@ -90,5 +90,5 @@ func Postpone(d time.Duration, reason error) error {
 	if reason != nil {
 		err = fmt.Errorf("%w: %w", ErrPostponed, reason)
 	}
-	return &verdictError{Verdict{Action: Retry, Delay: max(d, 0), Delayed: true, Postponed: true, Err: err}}
+	return &verdictError{Verdict{Action: ActionRetry, Delay: max(d, 0), Delayed: true, Postponed: true, Err: err}}
 }

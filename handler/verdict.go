@@ -8,25 +8,25 @@ import (
 	"time"
 )
 
-// Action is what is to be done with a message. The zero Action is [Retry], so
+// Action is what is to be done with a message. The zero Action is [ActionRetry], so
 // that a forgotten case never loses a message.
 type Action uint8
 
 // The actions.
 const (
-	// Retry makes the message visible again, after a delay.
-	Retry Action = iota
-	// Ack removes the message: it was handled.
-	Ack
-	// DeadLetter moves the message to the dead-letter queue.
-	DeadLetter
-	// Drop removes the message though it was not handled.
-	Drop
+	// ActionRetry makes the message visible again, after a delay.
+	ActionRetry Action = iota
+	// ActionAck removes the message: it was handled.
+	ActionAck
+	// ActionDeadLetter moves the message to the dead-letter queue.
+	ActionDeadLetter
+	// ActionDrop removes the message though it was not handled.
+	ActionDrop
 )
 
-var actionNames = [...]string{Retry: "retry", Ack: "ack", DeadLetter: "dead_letter", Drop: "discard"}
+var actionNames = [...]string{ActionRetry: "retry", ActionAck: "ack", ActionDeadLetter: "dead_letter", ActionDrop: "drop"}
 
-// String returns "retry", "ack", "dead_letter" or "discard".
+// String returns "retry", "ack", "dead_letter" or "drop".
 func (a Action) String() string {
 	if int(a) < len(actionNames) {
 		return actionNames[a]
@@ -65,7 +65,7 @@ type Verdict struct {
 // queue's own policy.
 func VerdictOf(err error) (v Verdict) {
 	if err == nil {
-		return Verdict{Action: Ack}
+		return Verdict{Action: ActionAck}
 	}
 	defer func() {
 		if recover() != nil {
@@ -83,23 +83,23 @@ func VerdictOf(err error) (v Verdict) {
 // be nil. A d below zero counts as zero; one above the provider's limit is cut
 // to it by the runtime (SQS: 12 hours from the receive).
 func RetryAfter(d time.Duration, err error) error {
-	return &verdictError{Verdict{Action: Retry, Delay: max(d, 0), Delayed: true, Err: err}}
+	return &verdictError{Verdict{Action: ActionRetry, Delay: max(d, 0), Delayed: true, Err: err}}
 }
 
 // Reject has the message moved to the dead-letter queue at once, with err as
 // the reason. Where the queue has no dead-letter queue the message is retried
 // instead, and that is reported: it is never dropped.
 func Reject(err error) error {
-	return &verdictError{Verdict{Action: DeadLetter, Err: err}}
+	return &verdictError{Verdict{Action: ActionDeadLetter, Err: err}}
 }
 
-// Discard has the message removed though it was not handled, because of err.
-func Discard(err error) error {
-	return &verdictError{Verdict{Action: Drop, Err: err}}
+// Drop has the message removed though it was not handled, because of err.
+func Drop(err error) error {
+	return &verdictError{Verdict{Action: ActionDrop, Err: err}}
 }
 
 // Cause returns the error that a verdict was given for: err without the verdicts
-// ([RetryAfter], [Reject], [Discard]) on its outside. It is err itself where
+// ([RetryAfter], [Reject], [Drop]) on its outside. It is err itself where
 // there is none, or where the innermost was given for no error.
 func Cause(err error) error {
 	for {
@@ -121,12 +121,12 @@ func (e *verdictError) Error() string {
 	}
 	_, last := e.Err.(*exhausted) //nolint:errorlint // what it was given
 	switch {
-	case e.Action == DeadLetter && last:
+	case e.Action == ActionDeadLetter && last:
 		return cause // the same, whoever noticed that it was the last attempt
-	case e.Action == DeadLetter:
+	case e.Action == ActionDeadLetter:
 		return "rejected: " + cause
-	case e.Action == Drop:
-		return "discarded: " + cause
+	case e.Action == ActionDrop:
+		return "dropped: " + cause
 	default:
 		return fmt.Sprintf("retry after %v: %s", e.Delay, cause)
 	}
@@ -149,7 +149,7 @@ func textOf(err error) (text string) {
 // mistake of the program that made it.
 const maxErrors = 1000
 
-var rejection = &Verdict{Action: DeadLetter}
+var rejection = &Verdict{Action: ActionDeadLetter}
 
 // findVerdict looks for either kind of verdict at each error of the tree: two
 // passes of errors.As would let an inner verdict win over an outer one of the

@@ -43,10 +43,10 @@ func TestVerdictsAreFoundThroughAnyWrapping(t *testing.T) {
 		{"retry after", handler.RetryAfter(time.Minute, errBoom), handler.Verdict{Delay: time.Minute, Delayed: true}},
 		{"retry at once", handler.RetryAfter(0, errBoom), handler.Verdict{Delayed: true}},
 		{"retry after less than nothing", handler.RetryAfter(-time.Minute, nil), handler.Verdict{Delayed: true}},
-		{"reject", handler.Reject(errBoom), handler.Verdict{Action: handler.DeadLetter}},
-		{"discard", handler.Discard(errBoom), handler.Verdict{Action: handler.Drop}},
-		{"backoff v4", backoffv4.Permanent(errBoom), handler.Verdict{Action: handler.DeadLetter}},
-		{"backoff v5", backoffv5.Permanent(errBoom), handler.Verdict{Action: handler.DeadLetter}},
+		{"reject", handler.Reject(errBoom), handler.Verdict{Action: handler.ActionDeadLetter}},
+		{"drop", handler.Drop(errBoom), handler.Verdict{Action: handler.ActionDrop}},
+		{"backoff v4", backoffv4.Permanent(errBoom), handler.Verdict{Action: handler.ActionDeadLetter}},
+		{"backoff v5", backoffv5.Permanent(errBoom), handler.Verdict{Action: handler.ActionDeadLetter}},
 		{"a type that is only called so", &PermanentError{}, handler.Verdict{}},
 	} {
 		for how, wrap := range wrappings {
@@ -67,7 +67,7 @@ type PermanentError struct{}
 func (*PermanentError) Error() string { return "not backoff's" }
 
 func TestNilIsAnAck(t *testing.T) {
-	require.Equal(t, handler.Verdict{Action: handler.Ack}, handler.VerdictOf(nil))
+	require.Equal(t, handler.Verdict{Action: handler.ActionAck}, handler.VerdictOf(nil))
 }
 
 func TestTheOutermostVerdictWins(t *testing.T) {
@@ -76,26 +76,26 @@ func TestTheOutermostVerdictWins(t *testing.T) {
 		err  error
 		want handler.Action
 	}{
-		{"reject around retry", handler.Reject(handler.RetryAfter(time.Second, nil)), handler.DeadLetter},
-		{"retry around reject", handler.RetryAfter(0, handler.Reject(errBoom)), handler.Retry},
-		{"retry around permanent", handler.RetryAfter(0, backoffv4.Permanent(errBoom)), handler.Retry},
-		{"permanent around discard", backoffv4.Permanent(handler.Discard(errBoom)), handler.DeadLetter},
-		{"discard around permanent, wrapped", fmt.Errorf("x: %w", handler.Discard(fmt.Errorf("y: %w", backoffv5.Permanent(errBoom)))), handler.Drop},
-		{"the first of joined", errors.Join(errBoom, handler.Discard(nil), handler.Reject(nil)), handler.Drop},
-		{"the first of joined, whatever its kind", errors.Join(backoffv4.Permanent(errBoom), handler.Discard(nil)), handler.DeadLetter},
-		{"joined in a verdict", handler.Reject(errors.Join(handler.Discard(nil))), handler.DeadLetter},
+		{"reject around retry", handler.Reject(handler.RetryAfter(time.Second, nil)), handler.ActionDeadLetter},
+		{"retry around reject", handler.RetryAfter(0, handler.Reject(errBoom)), handler.ActionRetry},
+		{"retry around permanent", handler.RetryAfter(0, backoffv4.Permanent(errBoom)), handler.ActionRetry},
+		{"permanent around drop", backoffv4.Permanent(handler.Drop(errBoom)), handler.ActionDeadLetter},
+		{"drop around permanent, wrapped", fmt.Errorf("x: %w", handler.Drop(fmt.Errorf("y: %w", backoffv5.Permanent(errBoom)))), handler.ActionDrop},
+		{"the first of joined", errors.Join(errBoom, handler.Drop(nil), handler.Reject(nil)), handler.ActionDrop},
+		{"the first of joined, whatever its kind", errors.Join(backoffv4.Permanent(errBoom), handler.Drop(nil)), handler.ActionDeadLetter},
+		{"joined in a verdict", handler.Reject(errors.Join(handler.Drop(nil))), handler.ActionDeadLetter},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			v := handler.VerdictOf(tc.err)
 			require.Equal(t, tc.want, v.Action)
-			require.Equal(t, tc.want == handler.Retry, v.Delayed)
+			require.Equal(t, tc.want == handler.ActionRetry, v.Delayed)
 		})
 	}
 }
 
 func TestTheZeroVerdictIsARetry(t *testing.T) {
 	var v handler.Verdict
-	require.Equal(t, handler.Retry, v.Action)
+	require.Equal(t, handler.ActionRetry, v.Action)
 	require.False(t, v.Delayed)
 	require.Equal(t, "retry", v.Action.String())
 }
@@ -106,7 +106,7 @@ func TestVerdictErrorsSayWhatAndWhy(t *testing.T) {
 		handler.RetryAfter(time.Second, nil):                          "retry after 1s: no cause given",
 		handler.Reject(errBoom):                                       "rejected: boom",
 		handler.Reject(nil):                                           "rejected: no cause given",
-		handler.Discard(errBoom):                                      "discarded: boom",
+		handler.Drop(errBoom):                                         "dropped: boom",
 		handler.Postpone(time.Second, nil):                            "retry after 1s: postponed",
 		handler.Postpone(time.Second, errBoom):                        "retry after 1s: postponed: boom",
 		handler.Reject(fmt.Errorf("%w: x", handler.ErrExhausted)):     "rejected: attempts used up: x",
@@ -115,13 +115,13 @@ func TestVerdictErrorsSayWhatAndWhy(t *testing.T) {
 		require.EqualError(t, err, text)
 	}
 	require.ErrorIs(t, handler.Reject(errBoom), errBoom)
-	require.ErrorIs(t, handler.Discard(errBoom), errBoom)
+	require.ErrorIs(t, handler.Drop(errBoom), errBoom)
 	require.ErrorIs(t, handler.RetryAfter(0, errBoom), errBoom)
 }
 
 func TestActionsHaveNames(t *testing.T) {
 	for a, name := range map[handler.Action]string{
-		handler.Retry: "retry", handler.Ack: "ack", handler.DeadLetter: "dead_letter", handler.Drop: "discard", 77: "action(77)",
+		handler.ActionRetry: "retry", handler.ActionAck: "ack", handler.ActionDeadLetter: "dead_letter", handler.ActionDrop: "drop", 77: "action(77)",
 	} {
 		require.Equal(t, name, a.String())
 	}
@@ -130,7 +130,7 @@ func TestActionsHaveNames(t *testing.T) {
 func TestPostponeIsARetryThatIsNoFailure(t *testing.T) {
 	err := fmt.Errorf("limit: %w", handler.Postpone(time.Minute, errBoom))
 	v := handler.VerdictOf(err)
-	require.Equal(t, handler.Retry, v.Action)
+	require.Equal(t, handler.ActionRetry, v.Action)
 	require.Equal(t, time.Minute, v.Delay)
 	require.True(t, v.Delayed)
 	require.ErrorIs(t, err, handler.ErrPostponed)
@@ -140,7 +140,7 @@ func TestPostponeIsARetryThatIsNoFailure(t *testing.T) {
 
 func TestAPanicIsARetryWhateverItsValue(t *testing.T) {
 	err := &handler.PanicError{Value: handler.Reject(errBoom)}
-	require.Equal(t, handler.Retry, handler.VerdictOf(err).Action)
+	require.Equal(t, handler.ActionRetry, handler.VerdictOf(err).Action)
 	require.Contains(t, err.Error(), "boom")
 }
 

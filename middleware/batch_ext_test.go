@@ -129,8 +129,8 @@ func (w *bulkWriter) HandleBatch(_ context.Context, ms []*handler.Message) []err
 			errs[i] = handler.RetryAfter(time.Second, errors.New("later"))
 		case strings.HasPrefix(body, "reject"):
 			errs[i] = handler.Reject(errors.New("wrong"))
-		case strings.HasPrefix(body, "discard"):
-			errs[i] = handler.Discard(errors.New("stale"))
+		case strings.HasPrefix(body, "drop"):
+			errs[i] = handler.Drop(errors.New("stale"))
 		}
 	}
 	w.batches = append(w.batches, bodies)
@@ -188,7 +188,7 @@ func (o *outcomes) wait(t *testing.T, n int) {
 	limit := time.After(2 * time.Minute)
 	for {
 		o.mu.Lock()
-		done := o.by[handler.Ack] + o.by[handler.Drop] + o.by[handler.DeadLetter]
+		done := o.by[handler.ActionAck] + o.by[handler.ActionDrop] + o.by[handler.ActionDeadLetter]
 		o.mu.Unlock()
 		if done >= n {
 			return
@@ -269,7 +269,7 @@ func TestBatchesCloseByCountBytesOrWaitOnAnyQueue(t *testing.T) {
 				r := q.run(t, w, &tc.c, consumer.Config{Concurrency: tc.conc})
 				r.settled.wait(t, 12)
 				require.NoError(t, r.stop())
-				require.Equal(t, 12, r.settled.by[handler.Ack])
+				require.Equal(t, 12, r.settled.by[handler.ActionAck])
 				total := 0
 				for _, n := range w.sizes() {
 					total += n
@@ -286,13 +286,13 @@ func TestBatchesCloseByCountBytesOrWaitOnAnyQueue(t *testing.T) {
 
 func TestOneBatchCarriesEveryVerdictOnAnyQueue(t *testing.T) {
 	onEachKind(t, false, nil, func(t *testing.T, q bulkQueue, _ time.Duration) {
-		names := slices.Concat(numbered("ack", 3), numbered("again", 2), numbered("reject", 2), []string{"discard0"})
+		names := slices.Concat(numbered("ack", 3), numbered("again", 2), numbered("reject", 2), []string{"drop0"})
 		q.send(t, texts(0, names...)...)
 		w := &bulkWriter{}
 		r := q.run(t, w, &handler.BatchConfig{MaxCount: len(names), MaxWait: 5 * time.Second}, consumer.Config{})
 		r.settled.wait(t, len(names))
 		require.NoError(t, r.stop())
-		require.Equal(t, map[handler.Action]int{handler.Ack: 5, handler.Retry: 2, handler.DeadLetter: 2, handler.Drop: 1}, r.settled.by)
+		require.Equal(t, map[handler.Action]int{handler.ActionAck: 5, handler.ActionRetry: 2, handler.ActionDeadLetter: 2, handler.ActionDrop: 1}, r.settled.by)
 		require.Len(t, w.batches[0], len(names), "they were in one batch")
 		for _, name := range names {
 			want := 1
@@ -379,7 +379,7 @@ func TestAShutdownFinishesTheBatchThatGathers(t *testing.T) {
 		<-started.all
 		require.NoError(t, r.stop())
 		require.Equal(t, []int{3}, w.sizes())
-		require.Equal(t, map[handler.Action]int{handler.Ack: 3}, r.settled.by)
+		require.Equal(t, map[handler.Action]int{handler.ActionAck: 3}, r.settled.by)
 	})
 }
 
@@ -393,7 +393,7 @@ func TestAShutdownThatIsShorterThanTheWaitGivesTheBatchBack(t *testing.T) {
 		<-started.all
 		require.ErrorIs(t, r.stop(), consumer.ErrDrainTimeout, "MaxWait counts towards the time to drain")
 		require.Empty(t, w.sizes(), "nothing was handled")
-		require.Equal(t, map[handler.Action]int{handler.Retry: 3}, r.settled.by)
+		require.Equal(t, map[handler.Action]int{handler.ActionRetry: 3}, r.settled.by)
 
 		again := q.run(t, w, &handler.BatchConfig{MaxCount: 3, MaxWait: time.Hour}, consumer.Config{})
 		again.settled.wait(t, 3)

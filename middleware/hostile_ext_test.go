@@ -92,14 +92,14 @@ var around = map[string]struct {
 	wrap func(error) error
 	want handler.Action
 }{
-	"bare":       {func(err error) error { return err }, handler.Retry},
-	"wrapped":    {func(err error) error { return fmt.Errorf("around: %w", err) }, handler.Retry},
-	"joined":     {func(err error) error { return errors.Join(errors.New("first"), err) }, handler.Retry},
-	"RetryAfter": {func(err error) error { return handler.RetryAfter(time.Second, err) }, handler.Retry},
-	"Postpone":   {func(err error) error { return handler.Postpone(time.Second, err) }, handler.Retry},
-	"Reject":     {handler.Reject, handler.DeadLetter},
-	"Exhausted":  {func(err error) error { return handler.Reject(handler.Exhausted(3, 3, err)) }, handler.DeadLetter},
-	"Discard":    {handler.Discard, handler.Drop},
+	"bare":       {func(err error) error { return err }, handler.ActionRetry},
+	"wrapped":    {func(err error) error { return fmt.Errorf("around: %w", err) }, handler.ActionRetry},
+	"joined":     {func(err error) error { return errors.Join(errors.New("first"), err) }, handler.ActionRetry},
+	"RetryAfter": {func(err error) error { return handler.RetryAfter(time.Second, err) }, handler.ActionRetry},
+	"Postpone":   {func(err error) error { return handler.Postpone(time.Second, err) }, handler.ActionRetry},
+	"Reject":     {handler.Reject, handler.ActionDeadLetter},
+	"Exhausted":  {func(err error) error { return handler.Reject(handler.Exhausted(3, 3, err)) }, handler.ActionDeadLetter},
+	"Drop":       {handler.Drop, handler.ActionDrop},
 }
 
 // everyMiddleware has each alone, and all of them.

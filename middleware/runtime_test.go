@@ -67,7 +67,7 @@ func (q *queue) take(most int) (ds []drivers.Delivery, next time.Duration, chang
 	now := time.Now()
 	next = time.Hour
 	for i, m := range q.messages {
-		if m.end != handler.Retry {
+		if m.end != handler.ActionRetry {
 			continue
 		}
 		if m.visible.After(now) {
@@ -162,7 +162,7 @@ func TestTheRuntimeKeepsToALimit(t *testing.T) {
 		require.NoError(t, err)
 		r := consume(t, 500, time.Minute, &middleware.Config{RateLimits: []*ratelimit.Limiter{limit}},
 			func(context.Context, *handler.Message) error { return nil })
-		require.Equal(t, map[handler.Action]int{handler.Ack: 500}, r.ends)
+		require.Equal(t, map[handler.Action]int{handler.ActionAck: 500}, r.ends)
 		require.Equal(t, 500, r.received)
 	})
 }
@@ -184,7 +184,7 @@ func TestTheRuntimePausesWhileABreakerIsOpen(t *testing.T) {
 			}
 			return nil
 		})
-		require.Equal(t, map[handler.Action]int{handler.Ack: 300}, r.ends)
+		require.Equal(t, map[handler.Action]int{handler.ActionAck: 300}, r.ends)
 		require.Less(t, r.received, 400)
 		require.LessOrEqual(t, r.most, 6)
 	})

@@ -120,7 +120,7 @@ func TestAPanicIsAFailureWithADelay(t *testing.T) {
 		require.Zero(t, seen.panics)
 	}
 	require.Equal(t, 1, strings.Count(s.log.String(), "handler panicked"))
-	require.Equal(t, handler.DeadLetter, handler.VerdictOf(h.Handle(t.Context(), &handler.Message{Attempt: 3})).Action,
+	require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(h.Handle(t.Context(), &handler.Message{Attempt: 3})).Action,
 		"and in the end it is dead-lettered, with its reason")
 }
 
@@ -170,7 +170,7 @@ func TestAnOpenBreakerSpendsNothing(t *testing.T) {
 	h := s.Handler(returning(errDown))
 	require.ErrorIs(t, h.Handle(t.Context(), &handler.Message{Attempt: 1}), errDown)
 	err := h.Handle(t.Context(), &handler.Message{Attempt: 3})
-	require.Equal(t, handler.Retry, handler.VerdictOf(err).Action, "its last attempt is not spent on the outage")
+	require.Equal(t, handler.ActionRetry, handler.VerdictOf(err).Action, "its last attempt is not spent on the outage")
 	require.Equal(t, 2, s.idempotency.entered)
 
 	require.ErrorIs(t, h.Handle(t.Context(), &handler.Message{Attempt: 1}), handler.ErrPostponed)

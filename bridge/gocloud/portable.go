@@ -136,7 +136,7 @@ type ackID struct {
 
 // SendAcks implements driver.Subscription.
 func (s *subscription) SendAcks(ctx context.Context, ids []driver.AckID) error {
-	return s.settle(ctx, ids, drivers.Settlement{Action: handler.Ack})
+	return s.settle(ctx, ids, drivers.Settlement{Action: handler.ActionAck})
 }
 
 // CanNack implements driver.Subscription.
@@ -144,7 +144,7 @@ func (*subscription) CanNack() bool { return true }
 
 // SendNacks implements driver.Subscription.
 func (s *subscription) SendNacks(ctx context.Context, ids []driver.AckID) error {
-	return s.settle(ctx, ids, drivers.Settlement{Action: handler.Retry, Delayed: true})
+	return s.settle(ctx, ids, drivers.Settlement{Action: handler.ActionRetry, Delayed: true})
 }
 
 func (s *subscription) settle(ctx context.Context, ids []driver.AckID, how drivers.Settlement) error {

@@ -41,12 +41,12 @@ func TestTheErrorIsTheVerdict(t *testing.T) {
 		want   handler.Action
 		is     error
 	}{
-		"nil acks":                  {func(*message.Message) error { return nil }, handler.Ack, nil},
-		"an error retries":          {func(*message.Message) error { return boom }, handler.Retry, boom},
-		"a rejection rejects":       {func(*message.Message) error { return handler.Reject(boom) }, handler.DeadLetter, boom},
-		"its own ack is no matter":  {func(m *message.Message) error { m.Ack(); return nil }, handler.Ack, nil},
-		"its own nack is a retry":   {func(m *message.Message) error { m.Nack(); return nil }, handler.Retry, watermill.ErrNacked},
-		"an error overrules an ack": {func(m *message.Message) error { m.Ack(); return boom }, handler.Retry, boom},
+		"nil acks":                  {func(*message.Message) error { return nil }, handler.ActionAck, nil},
+		"an error retries":          {func(*message.Message) error { return boom }, handler.ActionRetry, boom},
+		"a rejection rejects":       {func(*message.Message) error { return handler.Reject(boom) }, handler.ActionDeadLetter, boom},
+		"its own ack is no matter":  {func(m *message.Message) error { m.Ack(); return nil }, handler.ActionAck, nil},
+		"its own nack is a retry":   {func(m *message.Message) error { m.Nack(); return nil }, handler.ActionRetry, watermill.ErrNacked},
+		"an error overrules an ack": {func(m *message.Message) error { m.Ack(); return boom }, handler.ActionRetry, boom},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h, err := watermill.Consumer(c.handle)
@@ -87,7 +87,7 @@ func TestPublishedBeforeTheAck(t *testing.T) {
 	p.err = errors.New("no broker")
 	err = h.Handle(t.Context(), one())
 	require.ErrorIs(t, err, p.err)
-	require.Equal(t, handler.Retry, handler.VerdictOf(err).Action)
+	require.Equal(t, handler.ActionRetry, handler.VerdictOf(err).Action)
 }
 
 func TestWhatIsMissingIsNamed(t *testing.T) {

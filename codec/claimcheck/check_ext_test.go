@@ -191,7 +191,7 @@ func TestWhatASenderMustNotHaveRead(t *testing.T) {
 			for _, h := range []handler.Handler{check.Middleware(&got), check.Stream(stream)} {
 				err := h.Handle(t.Context(), tc.m)
 				require.ErrorIs(t, err, tc.is)
-				require.Equal(t, handler.DeadLetter, handler.VerdictOf(err).Action)
+				require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(err).Action)
 				for _, text := range tc.says {
 					require.ErrorContains(t, err, text)
 				}
@@ -212,7 +212,7 @@ func TestABodyAboveTheLimit(t *testing.T) {
 	err := check.Middleware(&handled{}).Handle(t.Context(), s3Pointer("large", "1")) // which says 4
 	require.ErrorIs(t, err, claimcheck.ErrTooLarge)
 	require.ErrorContains(t, err, "101 bytes, and the limit is 100")
-	require.Equal(t, handler.DeadLetter, handler.VerdictOf(err).Action)
+	require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(err).Action)
 
 	n := 0
 	require.NoError(t, check.Stream(handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
@@ -235,7 +235,7 @@ func TestOpenNeedsNoPointerAndNoMiddleware(t *testing.T) {
 
 	_, err = claimcheck.Open(t.Context(), s3Pointer("large", "1"))
 	require.ErrorContains(t, err, "Stream")
-	require.Equal(t, handler.Retry, handler.VerdictOf(err).Action, "the consumer is wrong, not the message")
+	require.Equal(t, handler.ActionRetry, handler.VerdictOf(err).Action, "the consumer is wrong, not the message")
 }
 
 func TestTroubleWithTheStoreIsARetry(t *testing.T) {
@@ -245,7 +245,7 @@ func TestTroubleWithTheStoreIsARetry(t *testing.T) {
 	check := newCheck(t, claimcheck.Bucket{Name: "large", Blob: missing}, nil)
 	err = check.Middleware(&handled{}).Handle(t.Context(), s3Pointer("large", "1"))
 	require.ErrorContains(t, err, `bucket "large", key "1"`)
-	require.Equal(t, handler.Retry, handler.VerdictOf(err).Action)
+	require.Equal(t, handler.ActionRetry, handler.VerdictOf(err).Action)
 	require.NotErrorIs(t, err, claimcheck.ErrLost)
 	require.Equal(t, backoff.Transient, backoff.Classify(err), "the backoff middleware must not dead-letter it")
 	m := handler.Message{Body: body(1_000_000)}

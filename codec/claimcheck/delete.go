@@ -71,7 +71,7 @@ func (c *DeleterConfig) validate() error {
 	return errors.Join(faults...)
 }
 
-// A Deleter deletes the bodies of messages that were acked or discarded, once
+// A Deleter deletes the bodies of messages that were acked or dropped, once
 // the queue has taken that verdict; never of one that is retried or rejected. It
 // is a handler.Observer, for a consumer's Config.Observers, and does its work in
 // the background: a deletion that fails is logged, leaves the body to the
@@ -114,13 +114,13 @@ func NewDeleter(check *Check, config *DeleterConfig) (*Deleter, error) {
 
 // Observe takes note of a message that was acked. It does not block.
 func (d *Deleter) Observe(e handler.Event) {
-	if e.Kind != handler.EventSettled || e.Err != nil || e.Action != handler.Ack && e.Action != handler.Drop ||
+	if e.Kind != handler.EventSettled || e.Err != nil || e.Action != handler.ActionAck && e.Action != handler.ActionDrop ||
 		e.Message == nil || !Claimed(e.Message) {
 		return
 	}
 	p, err := parse(e.Message.Body)
 	if err != nil {
-		return // discarded as it was
+		return // dropped as it was
 	}
 	if _, err := d.check.find(p); err != nil {
 		return // not ours to delete

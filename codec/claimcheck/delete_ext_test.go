@@ -40,7 +40,7 @@ func TestThroughAQueue(t *testing.T) {
 		return &handler.Message{Body: append([]byte(name+" "), body(limit)...), Attributes: map[string]string{"name": name}}
 	}
 	var ms []*handler.Message
-	for _, name := range []string{"ack", "retry", "discard", "reject"} {
+	for _, name := range []string{"ack", "retry", "drop", "reject"} {
 		ms = append(ms, large(name))
 	}
 	ms = append(ms, &handler.Message{Body: []byte("small "), Attributes: map[string]string{"name": "small"}})
@@ -63,8 +63,8 @@ func TestThroughAQueue(t *testing.T) {
 		switch name {
 		case "retry":
 			return handler.RetryAfter(time.Hour, errors.New("later"))
-		case "discard":
-			return handler.Discard(errors.New("stale"))
+		case "drop":
+			return handler.Drop(errors.New("stale"))
 		case "reject":
 			return handler.Reject(errors.New("wrong"))
 		}
@@ -84,7 +84,7 @@ func TestThroughAQueue(t *testing.T) {
 	require.NoError(t, <-ended)
 	require.NoError(t, deleter.Close())
 	require.NoError(t, deleter.Close())
-	require.Equal(t, map[string]string{"ack": "ack", "small": "ack", "discard": "discard", "reject": "dead_letter", "retry": "retry"}, settled.verdicts)
+	require.Equal(t, map[string]string{"ack": "ack", "small": "ack", "drop": "drop", "reject": "dead_letter", "retry": "retry"}, settled.verdicts)
 	require.Len(t, keys(t, b), 2, "what is retried and what is a dead letter keep their bodies")
 
 	// The dead letter still leads to its body.
@@ -131,19 +131,19 @@ func TestOnlyASettledAckDeletes(t *testing.T) {
 	deleter, err := claimcheck.NewDeleter(check, nil)
 	require.NoError(t, err)
 	for i, e := range []handler.Event{
-		{Kind: handler.EventHandled, Action: handler.Ack},
-		{Kind: handler.EventReleased, Action: handler.Retry},
-		{Kind: handler.EventLateVerdict, Action: handler.Ack},
-		{Kind: handler.EventSettled, Action: handler.Retry},
-		{Kind: handler.EventSettled, Action: handler.DeadLetter},
-		{Kind: handler.EventSettled, Action: handler.Ack, Err: errors.New("not carried out")},
+		{Kind: handler.EventHandled, Action: handler.ActionAck},
+		{Kind: handler.EventReleased, Action: handler.ActionRetry},
+		{Kind: handler.EventLateVerdict, Action: handler.ActionAck},
+		{Kind: handler.EventSettled, Action: handler.ActionRetry},
+		{Kind: handler.EventSettled, Action: handler.ActionDeadLetter},
+		{Kind: handler.EventSettled, Action: handler.ActionAck, Err: errors.New("not carried out")},
 	} {
 		key := fmt.Sprintf("in/%d", i)
 		require.NoError(t, b.Blob.WriteAll(t.Context(), key, []byte("x"), nil))
 		e.Message = s3Pointer("large", key)
 		deleter.Observe(e)
 	}
-	acked := handler.Event{Kind: handler.EventSettled, Action: handler.Ack}
+	acked := handler.Event{Kind: handler.EventSettled, Action: handler.ActionAck}
 	require.NoError(t, foreign.Blob.WriteAll(t.Context(), "in/1", []byte("x"), nil))
 	require.NoError(t, b.Blob.WriteAll(t.Context(), "other/1", []byte("x"), nil))
 	require.NoError(t, b.Blob.WriteAll(t.Context(), "in/gone", []byte("x"), nil))
@@ -166,7 +166,7 @@ func TestADeletionThatFailsIsLogged(t *testing.T) {
 	var logs bytes.Buffer
 	deleter, err := claimcheck.NewDeleter(check, &claimcheck.DeleterConfig{Workers: 1, Logger: slog.New(slog.NewTextHandler(&logs, nil))})
 	require.NoError(t, err)
-	e := handler.Event{Kind: handler.EventSettled, Action: handler.Ack, Message: s3Pointer("large", "k1")}
+	e := handler.Event{Kind: handler.EventSettled, Action: handler.ActionAck, Message: s3Pointer("large", "k1")}
 	deleter.Observe(e)
 	require.NoError(t, deleter.Close())
 	require.Contains(t, logs.String(), "could not be deleted")

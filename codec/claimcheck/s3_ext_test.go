@@ -83,7 +83,7 @@ func (a *aws) receive(t *testing.T) *handler.Message {
 		ds, err = source.Receive(t.Context(), 1, time.Second)
 		return err == nil && len(ds) == 1
 	}, time.Minute, time.Millisecond)
-	require.Nil(t, source.Settle(t.Context(), []drivers.Settlement{{Receipt: ds[0].Receipt, Message: ds[0].Message, Action: handler.Ack}}))
+	require.Nil(t, source.Settle(t.Context(), []drivers.Settlement{{Receipt: ds[0].Receipt, Message: ds[0].Message, Action: handler.ActionAck}}))
 	return ds[0].Message
 }
 
@@ -118,18 +118,18 @@ func TestAMessageAboveTheQueuesLimitGoesThroughS3(t *testing.T) {
 
 	deleter, err := claimcheck.NewDeleter(check, nil)
 	require.NoError(t, err)
-	deleter.Observe(handler.Event{Kind: handler.EventSettled, Action: handler.Ack, Message: got})
+	deleter.Observe(handler.Event{Kind: handler.EventSettled, Action: handler.ActionAck, Message: got})
 	require.NoError(t, deleter.Close())
 	require.Empty(t, keys(t, a.blob))
 	err = check.Middleware(&h).Handle(t.Context(), got)
 	require.ErrorIs(t, err, claimcheck.ErrLost)
-	require.Equal(t, handler.DeadLetter, handler.VerdictOf(err).Action)
+	require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(err).Action)
 
 	none := a.open(t, "no-such-"+a.bucket)
 	err = newCheck(t, none, nil).Middleware(&h).Handle(t.Context(), s3Pointer(none.Name, "k"))
 	require.ErrorContains(t, err, "the bucket is not there")
 	require.Equal(t, backoff.Transient, backoff.Classify(err), "the backoff middleware must not dead-letter it")
-	require.Equal(t, handler.Retry, handler.VerdictOf(err).Action)
+	require.Equal(t, handler.ActionRetry, handler.VerdictOf(err).Action)
 }
 
 // exchange receives with Amazon's own client what Sluice has sent, and sends

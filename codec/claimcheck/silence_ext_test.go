@@ -97,7 +97,7 @@ func TestADeadBucketIsFoundOutWithinAMinute(t *testing.T) {
 			require.ErrorContains(t, err, "the bucket does not answer within 30s", name)
 			require.LessOrEqual(t, time.Since(began), time.Minute, name)
 			t.Logf("%s ends after %v", name, time.Since(began))
-			require.Equal(t, handler.Retry, handler.VerdictOf(err).Action)
+			require.Equal(t, handler.ActionRetry, handler.VerdictOf(err).Action)
 			require.NoError(t, f(), name)
 		}
 		require.NoError(t, blob.Close())

@@ -164,7 +164,7 @@ func TestWhatIsNoEventIsRejected(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := h.Handle(t.Context(), &handler.Message{ID: "7", Body: []byte(c.body), Attributes: c.attributes})
-			require.Equal(t, handler.DeadLetter, handler.VerdictOf(err).Action, "%v", err)
+			require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(err).Action, "%v", err)
 			require.ErrorContains(t, err, c.says)
 		})
 	}
@@ -203,7 +203,7 @@ func TestTyped(t *testing.T) {
 	for name, body := range map[string]string{"no data": "", "another shape": `{"Cents":"x"}`, "broken": "{", "null": "null"} {
 		m.Body = []byte(body)
 		err := h.Handle(t.Context(), m)
-		require.Equal(t, handler.DeadLetter, handler.VerdictOf(err).Action, name)
+		require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(err).Action, name)
 		require.ErrorContains(t, err, "com.example.order.created")
 	}
 	require.ErrorIs(t, h.Handle(t.Context(), &handler.Message{}), cloudevents.ErrNoEvent)

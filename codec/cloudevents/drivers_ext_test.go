@@ -68,7 +68,7 @@ func TestEveryDriverCarriesEvents(t *testing.T) {
 					var got event.Event
 					require.NoError(t, cloudevents.Codec(mode).Decode(ds[0].Message, &got))
 					same(t, e, got)
-					require.Nil(t, source.Settle(ctx, []drivers.Settlement{{Receipt: ds[0].Receipt, Message: ds[0].Message, Action: handler.Ack}}))
+					require.Nil(t, source.Settle(ctx, []drivers.Settlement{{Receipt: ds[0].Receipt, Message: ds[0].Message, Action: handler.ActionAck}}))
 				}
 			}
 			require.NoError(t, source.Close())

@@ -129,7 +129,7 @@ func TestWhatCannotBeDecompressedIsRejected(t *testing.T) {
 				handler.Typed(newCodec(t, handler.Raw, config), func(ctx context.Context, m *handler.Message, _ []byte) error { return never(ctx, m) }),
 			} {
 				err := h.Handle(t.Context(), &handler.Message{ID: "7", Body: c.body, Attributes: map[string]string{compress.Attribute: c.encoding}})
-				require.Equal(t, handler.DeadLetter, handler.VerdictOf(err).Action, "%v", err)
+				require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(err).Action, "%v", err)
 				require.ErrorContains(t, err, c.says)
 				if c.is != nil {
 					require.ErrorIs(t, err, c.is)

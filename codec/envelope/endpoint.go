@@ -72,7 +72,7 @@ type SNSEndpointConfig struct {
 // SNSEndpoint is the http.Handler of an SNS subscription by HTTP or HTTPS, with
 // wrapped delivery: raw deliveries are not signed, and refused.
 //
-// Answers: 200 for ack and discard; 503 for a retry and for a postponement, whose
+// Answers: 200 for ack and drop; 503 for a retry and for a postponement, whose
 // delay is up to the subscription's delivery policy; for a rejection see DeadLetter; 403 for what is
 // not from SNS or not of a declared topic, which SNS does not retry; 503 where
 // the certificate cannot be had.
@@ -260,12 +260,12 @@ func (e *SNSEndpoint) notify(ctx context.Context, d *document) (int, error) {
 	v := invoke.VerdictOf(err)
 	err = invoke.Safe(err)
 	switch v.Action {
-	case handler.Ack:
+	case handler.ActionAck:
 		return http.StatusOK, nil
-	case handler.Drop:
-		e.log.WarnContext(ctx, "message discarded", "topic", d.TopicARN, "message", d.MessageID, "error", err)
+	case handler.ActionDrop:
+		e.log.WarnContext(ctx, "message dropped", "topic", d.TopicARN, "message", d.MessageID, "error", err)
 		return http.StatusOK, nil
-	case handler.DeadLetter:
+	case handler.ActionDeadLetter:
 		if e.c.DeadLetter == nil {
 			e.log.ErrorContext(ctx, "message rejected, and there is no dead-letter function: SNS retries it", "topic", d.TopicARN, "message", d.MessageID)
 			return http.StatusInternalServerError, err

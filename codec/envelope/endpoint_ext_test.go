@@ -192,7 +192,7 @@ func TestVerdictsBecomeStatuses(t *testing.T) {
 		config func(*envelope.SNSEndpointConfig)
 		status int
 	}{
-		{nil, nil, 200}, {handler.Discard(boom), nil, 200}, {boom, nil, 503}, {handler.RetryAfter(time.Second, boom), nil, 503},
+		{nil, nil, 200}, {handler.Drop(boom), nil, 200}, {boom, nil, 503}, {handler.RetryAfter(time.Second, boom), nil, 503},
 		{handler.Reject(boom), nil, 500}, {handler.Reject(boom), take, 200}, {handler.Reject(boom), fail, 503},
 	} {
 		e := a.endpoint(handler.HandlerFunc(func(context.Context, *handler.Message) error { return c.err }), c.config)

@@ -68,12 +68,12 @@ func TestSNSRefusesWhatIsNotDeclared(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := sns(never).Handle(t.Context(), &handler.Message{ID: "7", Body: []byte(c.body)})
-			require.Equal(t, handler.DeadLetter, handler.VerdictOf(err).Action)
+			require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(err).Action)
 			require.ErrorContains(t, err, c.says)
 		})
 	}
 	err = envelope.SNSRaw()(never).Handle(t.Context(), &handler.Message{Body: []byte(sound)})
-	require.Equal(t, handler.DeadLetter, handler.VerdictOf(err).Action)
+	require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(err).Action)
 	_, err = envelope.SNS()
 	require.ErrorContains(t, err, "no topic is declared")
 	_, err = envelope.SNS("MyTopic")
@@ -119,7 +119,7 @@ func TestParseObjects(t *testing.T) {
 			require.Equal(t, []envelope.ObjectEvent{c.want}, got)
 			_, err = envelope.ParseObjects(c.m, envelope.ObjectDeleted)
 			require.ErrorIs(t, err, envelope.ErrOtherKind)
-			require.Equal(t, handler.Drop, handler.VerdictOf(err).Action)
+			require.Equal(t, handler.ActionDrop, handler.VerdictOf(err).Action)
 		})
 	}
 	_, err := envelope.ParseObjects(&handler.Message{Body: []byte(`{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"b"}`)})
@@ -133,7 +133,7 @@ func TestParseEventBridge(t *testing.T) {
 	require.Equal(t, "PutObject", e.Detail["reason"])
 	for _, body := range []string{"", "{}", `{"id":"1","source":"s","detail-type":"t"}`, `{"id":"1","source":"s","detail-type":"t","detail":7}`} {
 		_, err := envelope.ParseEventBridge[map[string]any](&handler.Message{Body: []byte(body)})
-		require.Equal(t, handler.DeadLetter, handler.VerdictOf(err).Action)
+		require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(err).Action)
 	}
 }
 
@@ -150,7 +150,7 @@ func FuzzSNS(f *testing.F) {
 		})).Handle(t.Context(), &handler.Message{Body: body})
 		require.Equal(t, called, err == nil)
 		if err != nil {
-			require.Equal(t, handler.DeadLetter, handler.VerdictOf(err).Action)
+			require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(err).Action)
 		}
 	})
 }
@@ -162,7 +162,7 @@ func FuzzParseObjects(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte, kind, key string) {
 		es, err := envelope.ParseObjects(&handler.Message{Body: body, Attributes: map[string]string{"eventType": kind, "bucketId": "b", "objectId": key}})
 		if err != nil {
-			require.NotEqual(t, handler.Retry, handler.VerdictOf(err).Action)
+			require.NotEqual(t, handler.ActionRetry, handler.VerdictOf(err).Action)
 			return
 		}
 		require.NotEmpty(t, es)

@@ -80,7 +80,7 @@ func (e *otherKind) Is(target error) bool { return target == ErrOtherKind }
 //
 // Events of kinds that are not listed are left out unread; none listed means
 // all. Where nothing is left, and for S3's test event, the error is an
-// [ErrOtherKind] marked by handler.Discard; every other error is marked by
+// [ErrOtherKind] marked by handler.Drop; every other error is marked by
 // handler.Reject.
 func ParseObjects(m *handler.Message, kinds ...ObjectKind) ([]ObjectEvent, error) {
 	var (
@@ -94,7 +94,7 @@ func ParseObjects(m *handler.Message, kinds ...ObjectKind) ([]ObjectEvent, error
 	}
 	switch {
 	case errors.Is(err, ErrOtherKind):
-		return nil, handler.Discard(err)
+		return nil, handler.Drop(err)
 	case err != nil:
 		return nil, handler.Reject(fmt.Errorf("event: %w", err))
 	}

@@ -43,7 +43,7 @@ func TestWhatCannotBe(t *testing.T) {
 
 	h := handler.Typed(protobuf.Codec{}, func(context.Context, *handler.Message, *timestamppb.Timestamp) error { return nil })
 	err := h.Handle(t.Context(), &handler.Message{Body: []byte{0xff, 0xff}})
-	require.Equal(t, handler.DeadLetter, handler.VerdictOf(err).Action, "undecodable is a rejection")
+	require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(err).Action, "undecodable is a rejection")
 }
 
 func FuzzDecode(f *testing.F) {

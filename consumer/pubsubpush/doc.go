@@ -38,7 +38,7 @@
 //
 // # Verdict mapping
 //
-//	ack, discard               204
+//	ack, drop               204
 //	retry                      500
 //	retry with a delay         503 with Retry-After, at most 600 seconds
 //	retry, the last attempt    as dead-letter, with the failure as the reason

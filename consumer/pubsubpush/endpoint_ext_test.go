@@ -26,14 +26,14 @@ func TestVerdictsAreStatuses(t *testing.T) {
 		after string
 	}{
 		"ack":       {func() error { return nil }, 204, ""},
-		"discard":   {func() error { return handler.Discard(broken) }, 204, ""},
+		"drop":      {func() error { return handler.Drop(broken) }, 204, ""},
 		"retry":     {func() error { return broken }, 500, ""},
 		"delayed":   {func() error { return handler.RetryAfter(1500*time.Millisecond, broken) }, 503, "2"},
 		"at once":   {func() error { return handler.RetryAfter(0, broken) }, 503, "0"},
 		"for ever":  {func() error { return handler.RetryAfter(math.MaxInt64, broken) }, 503, "600"},
 		"postponed": {func() error { return handler.Postpone(3*time.Second, nil) }, 429, "3"},
 		"reject":    {func() error { return handler.Reject(broken) }, 500, ""}, // it has nowhere to go
-		"panic":     {func() error { panic(handler.Discard(broken)) }, 500, ""},
+		"panic":     {func() error { panic(handler.Drop(broken)) }, 500, ""},
 		"goexit":    {func() error { runtime.Goexit(); return nil }, 500, ""},
 	} {
 		h := &recorder{does: func(context.Context, *handler.Message) error { return c.does() }}

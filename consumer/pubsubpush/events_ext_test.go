@@ -60,7 +60,7 @@ const takes = 2 * time.Second
 // which, in which order, and what they say.
 func TestObserversAreToldOfEachVerdict(t *testing.T) {
 	const (
-		retry, ack, letter, drop = handler.Retry, handler.Ack, handler.DeadLetter, handler.Drop
+		retry, ack, letter, drop = handler.ActionRetry, handler.ActionAck, handler.ActionDeadLetter, handler.ActionDrop
 		settled                  = handler.EventSettled
 	)
 	reject := func() error { return handler.Reject(errBroken) }
@@ -83,8 +83,8 @@ func TestObserversAreToldOfEachVerdict(t *testing.T) {
 	}{
 		{name: "ack", does: func() error { return nil }, code: 204, action: ack,
 			then: []event{{settled, ack, 0, nil}}, stats: pubsubpush.Stats{Acked: 1}},
-		{name: "discard", does: func() error { return handler.Discard(errBroken) }, code: 204, action: drop, err: errBroken,
-			then: []event{{settled, drop, 0, nil}}, stats: pubsubpush.Stats{Discarded: 1}},
+		{name: "drop", does: func() error { return handler.Drop(errBroken) }, code: 204, action: drop, err: errBroken,
+			then: []event{{settled, drop, 0, nil}}, stats: pubsubpush.Stats{Dropped: 1}},
 		{name: "reject", does: reject, sink: &sink{}, code: 204, action: letter, err: errBroken,
 			then: []event{{settled, letter, 0, nil}}, stats: pubsubpush.Stats{DeadLettered: 1}},
 		{name: "reject without a dead-letter topic", does: reject, code: 500, action: letter, err: errBroken,
@@ -173,10 +173,10 @@ func TestAVerdictThatNobodyWaitsForIsNotCarriedOut(t *testing.T) {
 		err    error
 		action handler.Action
 	}{
-		"ack":     {nil, handler.Ack},
-		"discard": {handler.Discard(errBroken), handler.Drop},
-		"reject":  {handler.Reject(errBroken), handler.DeadLetter},
-		"retry":   {errBroken, handler.Retry},
+		"ack":    {nil, handler.ActionAck},
+		"drop":   {handler.Drop(errBroken), handler.ActionDrop},
+		"reject": {handler.Reject(errBroken), handler.ActionDeadLetter},
+		"retry":  {errBroken, handler.ActionRetry},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

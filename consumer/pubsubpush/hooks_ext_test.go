@@ -80,12 +80,12 @@ func TestUserCodeThatFails(t *testing.T) {
 		}{
 			"handler":               {handle: func() error { fail(); return nil }, code: 500},
 			"observer":              {config: pubsubpush.Config{Observers: []handler.Observer{badObserver{fail}}}, code: 204},
-			"logger":                {handle: func() error { return handler.Discard(errBroken) }, config: pubsubpush.Config{Logger: slog.New(badLog{slog.DiscardHandler, fail})}, code: 204},
+			"logger":                {handle: func() error { return handler.Drop(errBroken) }, config: pubsubpush.Config{Logger: slog.New(badLog{slog.DiscardHandler, fail})}, code: 204},
 			"sink":                  {handle: func() error { return handler.Reject(errBroken) }, config: pubsubpush.Config{DeadLetter: &badSink{fail: fail}}, code: 503},
 			"error":                 {handle: func() error { return bad }, code: 500},
 			"joined error":          {handle: func() error { return errors.Join(errBroken, bad) }, code: 500},
 			"reason of a rejection": {handle: func() error { return handler.Reject(bad) }, code: 204, letters: 1},
-			"reason of a discard":   {handle: func() error { return handler.Discard(bad) }, code: 204},
+			"reason of a drop":      {handle: func() error { return handler.Drop(bad) }, code: 204},
 			"reason of a delay":     {handle: func() error { return handler.RetryAfter(time.Second, bad) }, code: 503},
 			"reason postponed":      {handle: func() error { return handler.Postpone(time.Second, bad) }, code: 429},
 			"keys' transport": {code: 503, config: pubsubpush.Config{

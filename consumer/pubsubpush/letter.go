@@ -31,7 +31,7 @@ func (e *Endpoint) reject(w http.ResponseWriter, r *http.Request, m *handler.Mes
 				"give the subscription one (sluice apply) and set Config.Subscription, or set Config.DeadLetter",
 				"queue", o.Queue, "message", m.ID, "reason", invoke.Safe(v.Err), "not_logged", missed)
 		}
-		e.observe(handler.Event{Kind: handler.EventNoDeadLetter, Origin: o, Message: m, Action: handler.DeadLetter, Err: v.Err})
+		e.observe(handler.Event{Kind: handler.EventNoDeadLetter, Origin: o, Message: m, Action: handler.ActionDeadLetter, Err: v.Err})
 		e.retry(w, m, o, handler.Verdict{Err: v.Err})
 		return
 	}
@@ -44,7 +44,7 @@ func (e *Endpoint) reject(w http.ResponseWriter, r *http.Request, m *handler.Mes
 		err = e.bury(ctx, m, f, o.Queue)
 	}
 	if err == nil {
-		e.settled(w, m, o, handler.DeadLetter, &e.counts.lettered)
+		e.settled(w, m, o, handler.ActionDeadLetter, &e.counts.lettered)
 		return
 	}
 	e.counts.unsettled.Add(1)
@@ -52,7 +52,7 @@ func (e *Endpoint) reject(w http.ResponseWriter, r *http.Request, m *handler.Mes
 		e.cfg.Logger.ErrorContext(ctx, "message rejected, but its dead letter could not be published: it is retried",
 			"queue", o.Queue, "message", m.ID, "reason", invoke.Safe(v.Err), "error", invoke.Safe(err), "not_logged", missed)
 	}
-	e.observe(handler.Event{Kind: handler.EventSettled, Origin: o, Message: m, Action: handler.DeadLetter, Err: err})
+	e.observe(handler.Event{Kind: handler.EventSettled, Origin: o, Message: m, Action: handler.ActionDeadLetter, Err: err})
 	answer(w, http.StatusServiceUnavailable)
 }
 

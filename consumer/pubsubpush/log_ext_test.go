@@ -137,9 +137,9 @@ func TestWhatIsLoggedOfAVerdict(t *testing.T) {
 	}{
 		"ack":   {does: func(context.Context) error { return nil }},
 		"retry": {does: func(context.Context) error { return errBroken }},
-		"discard": {
-			does: func(context.Context) error { return handler.Discard(errBroken) },
-			want: map[string]any{"level": "INFO", "msg": "message discarded", "reason": "discarded: broken"},
+		"drop": {
+			does: func(context.Context) error { return handler.Drop(errBroken) },
+			want: map[string]any{"level": "INFO", "msg": "message dropped", "reason": "dropped: broken"},
 		},
 		"panic": {
 			does: func(context.Context) error { panic("at the disco") },
@@ -147,7 +147,7 @@ func TestWhatIsLoggedOfAVerdict(t *testing.T) {
 		},
 		"late": {
 			does: func(ctx context.Context) error { <-ctx.Done(); return handler.Reject(nil) }, leave: true,
-			want: map[string]any{"level": "WARN", "msg": "verdict not carried out: the request was given up before", "verdict": handler.DeadLetter.String()},
+			want: map[string]any{"level": "WARN", "msg": "verdict not carried out: the request was given up before", "verdict": handler.ActionDeadLetter.String()},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

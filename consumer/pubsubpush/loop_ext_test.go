@@ -37,8 +37,8 @@ func TestPushedMessagesAreSettled(t *testing.T) {
 			case "reject":
 				m.SetAttribute("changed", "by the handler")
 				return handler.Reject(errors.New("cannot be done"))
-			case "discard":
-				return handler.Discard(errors.New("of no use"))
+			case "drop":
+				return handler.Drop(errors.New("of no use"))
 			}
 			return nil
 		})
@@ -52,7 +52,7 @@ func TestPushedMessagesAreSettled(t *testing.T) {
 		require.NoError(t, err)
 		server := httptest.NewServer(e)
 		defer server.Close()
-		actions := []string{"ack", "retry", "reject", "discard"}
+		actions := []string{"ack", "retry", "reject", "drop"}
 		req := &pubsubpb.PublishRequest{Topic: q.Topic()}
 		for i := range 40 {
 			req.Messages = append(req.Messages, &pubsubpb.PubsubMessage{Data: fmt.Appendf(nil, "m%d", i), Attributes: map[string]string{"do": actions[i%4]}})
@@ -83,7 +83,7 @@ func TestPushedMessagesAreSettled(t *testing.T) {
 		mu.Unlock()
 		require.Equal(t, map[int]int{204: 41, 500: 20}, pump.Statuses())
 		s := e.Stats()
-		require.Equal(t, []uint64{20, 20, 10, 10, 1}, []uint64{s.Acked, s.Retried, s.DeadLettered, s.Discarded, s.Foreign})
+		require.Equal(t, []uint64{20, 20, 10, 10, 1}, []uint64{s.Acked, s.Retried, s.DeadLettered, s.Dropped, s.Foreign})
 
 		resp, err := fake.Fake().GServer.Pull(t.Context(), &pubsubpb.PullRequest{Subscription: q.DeadLetter().Subscription(), MaxMessages: 100, ReturnImmediately: true}) //nolint:staticcheck // to ask once
 		require.NoError(t, err)

@@ -68,18 +68,18 @@ func (e *Endpoint) reportFault(ctx context.Context, m *handler.Message, o *handl
 // settle carries a verdict out.
 func (e *Endpoint) settle(w http.ResponseWriter, r *http.Request, m *handler.Message, o *handler.Origin, v handler.Verdict) {
 	switch v.Action {
-	case handler.Ack:
+	case handler.ActionAck:
 		e.settled(w, m, o, v.Action, &e.counts.acked)
-	case handler.Drop:
-		e.cfg.Logger.InfoContext(r.Context(), "message discarded", "queue", o.Queue, "message", m.ID, "attempt", m.Attempt, "reason", invoke.Safe(v.Err))
-		e.settled(w, m, o, v.Action, &e.counts.discarded)
-	case handler.DeadLetter:
+	case handler.ActionDrop:
+		e.cfg.Logger.InfoContext(r.Context(), "message dropped", "queue", o.Queue, "message", m.ID, "attempt", m.Attempt, "reason", invoke.Safe(v.Err))
+		e.settled(w, m, o, v.Action, &e.counts.dropped)
+	case handler.ActionDeadLetter:
 		e.reject(w, r, m, o, v)
-	case handler.Retry:
+	case handler.ActionRetry:
 		e.retry(w, m, o, v)
 	default:
 		// An action that this endpoint does not know: never lose the message.
-		e.retry(w, m, o, handler.Verdict{Action: handler.Retry, Err: v.Err})
+		e.retry(w, m, o, handler.Verdict{Action: handler.ActionRetry, Err: v.Err})
 	}
 }
 
@@ -87,7 +87,7 @@ func (e *Endpoint) settle(w http.ResponseWriter, r *http.Request, m *handler.Mes
 // 202 and 204 as an acknowledgement, and nothing else.
 func (e *Endpoint) settled(w http.ResponseWriter, m *handler.Message, o *handler.Origin, a handler.Action, count interface{ Add(uint64) uint64 }) {
 	count.Add(1)
-	e.observe(handler.Event{Kind: handler.EventSettled, Origin: o, Message: m, Action: a, Answered: a != handler.DeadLetter})
+	e.observe(handler.Event{Kind: handler.EventSettled, Origin: o, Message: m, Action: a, Answered: a != handler.ActionDeadLetter})
 	answer(w, http.StatusNoContent)
 }
 
@@ -103,11 +103,11 @@ func (e *Endpoint) retry(w http.ResponseWriter, m *handler.Message, o *handler.O
 	}
 	if v.Postponed {
 		e.counts.postponed.Add(1)
-		e.observe(handler.Event{Kind: handler.EventReleased, Origin: o, Message: m, Action: handler.Retry, Duration: delay})
+		e.observe(handler.Event{Kind: handler.EventReleased, Origin: o, Message: m, Action: handler.ActionRetry, Duration: delay})
 		answer(w, http.StatusTooManyRequests)
 		return
 	}
 	e.counts.retried.Add(1)
-	e.observe(handler.Event{Kind: handler.EventSettled, Origin: o, Message: m, Action: handler.Retry, Duration: delay, Answered: true})
+	e.observe(handler.Event{Kind: handler.EventSettled, Origin: o, Message: m, Action: handler.ActionRetry, Duration: delay, Answered: true})
 	answer(w, status)
 }

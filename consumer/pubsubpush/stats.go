@@ -5,12 +5,12 @@ import "sync/atomic"
 // Stats are an endpoint's numbers: totals since it was made, and what is happening
 // now.
 type Stats struct {
-	// Received counts messages; Acked, Retried, DeadLettered and Discarded the
+	// Received counts messages; Acked, Retried, DeadLettered and Dropped the
 	// verdicts that were answered; Postponed the messages that a middleware had
 	// postponed ([handler.Postpone]), which were given back; Foreign the messages
 	// that a redrive aimed at another subscription, which were acknowledged
 	// unhandled.
-	Received, Acked, Retried, DeadLettered, Discarded, Postponed, Foreign uint64
+	Received, Acked, Retried, DeadLettered, Dropped, Postponed, Foreign uint64
 	// Refused counts requests without a valid token, Malformed those that could
 	// not be read or were too large, Busy those that were turned away because
 	// Concurrency handlers were running.
@@ -24,9 +24,9 @@ type Stats struct {
 }
 
 type counts struct {
-	received, acked, retried, lettered, discarded, foreign atomic.Uint64
-	postponed                                              atomic.Uint64
-	refused, malformed, busy, late, unsettled, panics      atomic.Uint64
+	received, acked, retried, lettered, dropped, foreign atomic.Uint64
+	postponed                                            atomic.Uint64
+	refused, malformed, busy, late, unsettled, panics    atomic.Uint64
 }
 
 // Stats returns the numbers as they are now.
@@ -34,7 +34,7 @@ func (e *Endpoint) Stats() Stats {
 	n := &e.counts
 	return Stats{
 		Received: n.received.Load(), Acked: n.acked.Load(), Retried: n.retried.Load(),
-		DeadLettered: n.lettered.Load(), Discarded: n.discarded.Load(), Postponed: n.postponed.Load(), Foreign: n.foreign.Load(),
+		DeadLettered: n.lettered.Load(), Dropped: n.dropped.Load(), Postponed: n.postponed.Load(), Foreign: n.foreign.Load(),
 		Refused: n.refused.Load(), Malformed: n.malformed.Load(), Busy: n.busy.Load(),
 		Late: n.late.Load(), Unsettled: n.unsettled.Load(), Panics: n.panics.Load(),
 		Running: int(e.running.Load()),

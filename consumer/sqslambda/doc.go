@@ -19,7 +19,7 @@
 //
 // # Verdict mapping
 //
-//	ack, discard        reported as success; Lambda deletes the message
+//	ack, drop        reported as success; Lambda deletes the message
 //	retry with a delay  ChangeMessageVisibilityBatch, then reported as failed
 //	retry without       reported as failed: the visibility timeout runs down
 //	retry, the last     as reject, with the failure as the reason

@@ -57,7 +57,7 @@ func FuzzEvent(f *testing.F) {
 			case 4:
 				panic("fuzz")
 			case 5:
-				return handler.Discard(errBoom)
+				return handler.Drop(errBoom)
 			}
 			return nil
 		}), nil)
@@ -80,7 +80,7 @@ func FuzzEvent(f *testing.F) {
 		require.EqualValues(t, len(e.Records), s.Received)
 		// Each message has one end. An unsettled one that was not handled counts
 		// as released as well.
-		require.GreaterOrEqual(t, s.Acked+s.Retried+s.DeadLettered+s.Discarded+s.Released+s.Unsettled, s.Received)
+		require.GreaterOrEqual(t, s.Acked+s.Retried+s.DeadLettered+s.Dropped+s.Released+s.Unsettled, s.Received)
 		require.Equal(t, s.Received, uint64(handled.Load())+s.Released)
 		require.GreaterOrEqual(t, s.Retried+s.Released+s.Unsettled, uint64(len(named)))
 		if s.Retried+s.Released+s.Unsettled > 0 {

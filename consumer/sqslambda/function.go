@@ -108,12 +108,12 @@ func (f *Function) observe(e handler.Event) { f.seen.Observe(e) }
 type Stats struct {
 	// Events counts the events that were handled, Received their messages.
 	Events, Received uint64
-	// Acked, Retried, DeadLettered and Discarded count the verdicts that were
+	// Acked, Retried, DeadLettered and Dropped count the verdicts that were
 	// carried out or reported to Lambda; Released the messages that were given
 	// back unhandled, and Postponed those of them that a middleware had postponed
 	// (see [handler.Postpone]). Lambda knows one way only to give a message back,
 	// which is to report it as failed.
-	Acked, Retried, DeadLettered, Discarded, Released, Postponed uint64
+	Acked, Retried, DeadLettered, Dropped, Released, Postponed uint64
 	// Abandoned counts the handlers that had not returned when the invocation
 	// had to; Late the verdicts that they returned afterwards, which were lost;
 	// Unsettled the delays and rejections that SQS did not take.
@@ -123,10 +123,10 @@ type Stats struct {
 }
 
 type counts struct {
-	events, received                              atomic.Uint64
-	acked, retried, lettered, discarded, released atomic.Uint64
-	postponed                                     atomic.Uint64
-	abandoned, late, unsettled, panics            atomic.Uint64
+	events, received                            atomic.Uint64
+	acked, retried, lettered, dropped, released atomic.Uint64
+	postponed                                   atomic.Uint64
+	abandoned, late, unsettled, panics          atomic.Uint64
 }
 
 // Stats returns the numbers of this moment.
@@ -134,7 +134,7 @@ func (f *Function) Stats() Stats {
 	n := &f.counts
 	return Stats{
 		Events: n.events.Load(), Received: n.received.Load(),
-		Acked: n.acked.Load(), Retried: n.retried.Load(), DeadLettered: n.lettered.Load(), Discarded: n.discarded.Load(),
+		Acked: n.acked.Load(), Retried: n.retried.Load(), DeadLettered: n.lettered.Load(), Dropped: n.dropped.Load(),
 		Released: n.released.Load(), Postponed: n.postponed.Load(), Abandoned: n.abandoned.Load(), Late: n.late.Load(), Unsettled: n.unsettled.Load(), Panics: n.panics.Load(),
 	}
 }

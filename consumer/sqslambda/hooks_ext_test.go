@@ -57,11 +57,11 @@ func TestUserCodeThatFails(t *testing.T) {
 		}{
 			"handler":               {handle: func() error { fail(); return nil }, want: outcome{failed: 1}},
 			"observer":              {observer: true},
-			"logger":                {handle: func() error { return handler.Discard(errBoom) }, log: true},
+			"logger":                {handle: func() error { return handler.Drop(errBoom) }, log: true},
 			"error":                 {handle: func() error { return bad }, want: outcome{failed: 1}},
 			"wrapped error":         {handle: func() error { return errors.Join(errBoom, bad) }, want: outcome{failed: 1}},
 			"reason of a rejection": {handle: func() error { return handler.Reject(bad) }, want: outcome{letters: 1}},
-			"reason of a discard":   {handle: func() error { return handler.Discard(bad) }},
+			"reason of a drop":      {handle: func() error { return handler.Drop(bad) }},
 			"reason of a delay":     {handle: func() error { return handler.RetryAfter(1, bad) }, want: outcome{failed: 1}},
 			"reason postponed":      {handle: func() error { return handler.Postpone(1, bad) }, want: outcome{failed: 1}},
 		} {
@@ -97,7 +97,7 @@ func TestUserCodeThatFails(t *testing.T) {
 						require.Contains(t, *l.MessageAttributes[drivers.AttributeDeadLetterReason].StringValue, "whose Error method panicked")
 					}
 					s := fn.Stats()
-					require.Equal(t, uint64(3), s.Acked+s.Discarded+s.Retried+s.DeadLettered+s.Released)
+					require.Equal(t, uint64(3), s.Acked+s.Dropped+s.Retried+s.DeadLettered+s.Released)
 				})
 			}
 		}

@@ -221,7 +221,7 @@ func (i *invocation) handled(it *item, m *handler.Message, began time.Time, p *h
 	v := verdict.Of(err, it.attempt, f.caps.MaxAttempts, f.caps.DeadLetter)
 	f.reportFault(it, p, err)
 	to := returned
-	if v.Action == handler.Retry && v.Postponed {
+	if v.Action == handler.ActionRetry && v.Postponed {
 		to = postponed
 	}
 	on = it.state.CompareAndSwap(running, to)
@@ -281,7 +281,7 @@ func (i *invocation) abandon() {
 func (i *invocation) buryAbandoned(it *item) {
 	f := i.f
 	v := verdict.Of(errAbandoned, it.attempt, f.caps.MaxAttempts, f.caps.DeadLetter)
-	if v.Action != handler.DeadLetter {
+	if v.Action != handler.ActionDeadLetter {
 		return
 	}
 	it.verdict, it.delivery.Message = v, &it.received
@@ -307,7 +307,7 @@ func (i *invocation) release(it *item, delayed bool, delay time.Duration) {
 			continue
 		}
 		if delayed {
-			i.settler.add(it, now, drivers.Settlement{Action: handler.Retry, Delayed: true, Delay: delay, Released: true})
+			i.settler.add(it, now, drivers.Settlement{Action: handler.ActionRetry, Delayed: true, Delay: delay, Released: true})
 		}
 	}
 }

@@ -104,7 +104,7 @@ func TestAPostponementIsGivenBack(t *testing.T) {
 				require.Equal(t, failing, failed(t, e, response))
 				require.Len(t, seen.of(handler.EventReleased), int(want.Released))
 				for _, ev := range seen.of(handler.EventSettled) {
-					require.Equal(t, handler.Ack, ev.Action)
+					require.Equal(t, handler.ActionAck, ev.Action)
 				}
 				back := r.visible(visibility - time.Second)
 				for _, body := range failing {

@@ -60,11 +60,11 @@ func (f *Function) tell(it *item) {
 	switch {
 	case it.released():
 		f.countReleased(it)
-		e.Kind, e.Action = handler.EventReleased, handler.Retry
-	case it.verdict.Action == handler.Ack:
+		e.Kind, e.Action = handler.EventReleased, handler.ActionRetry
+	case it.verdict.Action == handler.ActionAck:
 		f.counts.acked.Add(1)
-	case it.verdict.Action == handler.Drop:
-		f.counts.discarded.Add(1)
+	case it.verdict.Action == handler.ActionDrop:
+		f.counts.dropped.Add(1)
 	default:
 		f.counts.retried.Add(1)
 	}
@@ -83,7 +83,7 @@ func (f *Function) countReleased(it *item) {
 func (i *invocation) deleteHandled() {
 	for n := range i.items {
 		if it := &i.items[n]; it.ok && !it.gone {
-			i.settler.add(it, i.began, drivers.Settlement{Action: handler.Ack})
+			i.settler.add(it, i.began, drivers.Settlement{Action: handler.ActionAck})
 		}
 	}
 	i.settler.finish()

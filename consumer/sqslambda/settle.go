@@ -126,7 +126,7 @@ func (s *settler) repeatable(it *item, err error) bool {
 
 // acts is true for a settlement that changes a later delivery's lease too.
 func (s *settler) acts(it *item) bool {
-	return s.f.caps.StaleReceiptActs && it.settlement.Action == handler.Retry
+	return s.f.caps.StaleReceiptActs && it.settlement.Action == handler.ActionRetry
 }
 
 // bounded ends a repeated request before a message that it is for comes back.
@@ -162,10 +162,10 @@ func (s *settler) settled(it *item) {
 	f, e := s.f, handler.Event{Kind: handler.EventSettled, Origin: s.f.origin, Message: it.delivery.Message, Action: it.settlement.Action}
 	it.told = true
 	switch {
-	case it.settlement.Action == handler.DeadLetter:
+	case it.settlement.Action == handler.ActionDeadLetter:
 		it.ok, it.gone = true, true
 		f.counts.lettered.Add(1)
-	case it.settlement.Action == handler.Ack:
+	case it.settlement.Action == handler.ActionAck:
 		return // report tells of it
 	case it.released():
 		e.Kind, e.Duration = handler.EventReleased, it.settlement.Delay
@@ -181,14 +181,14 @@ func (s *settler) settled(it *item) {
 // the worst is that it comes again at another time.
 func (s *settler) unsettled(it *item, err error) {
 	f, action := s.f, it.settlement.Action
-	if action == handler.Ack {
+	if action == handler.ActionAck {
 		f.log.Warn("a handled message could not be deleted, and the rest of its batch failed: it comes again", "queue", f.caps.Queue,
 			"message", it.id, "attempt", it.attempt, "error", err)
 		return
 	}
 	f.counts.unsettled.Add(1)
 	const text = "verdict could not be carried out: the message is reported as failed and comes again when its visibility timeout ends"
-	if action == handler.DeadLetter {
+	if action == handler.ActionDeadLetter {
 		if missed, ok := f.loud.Allow(time.Now(), time.Minute); ok {
 			f.log.Error(text, "queue", f.caps.Queue, "message", it.id, "attempt", it.attempt, "verdict", action.String(),
 				"dead_letter_queue", f.caps.DeadLetterQueue, "reason", invoke.Safe(it.verdict.Err), "error", err, "not_logged", missed)

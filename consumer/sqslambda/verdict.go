@@ -15,24 +15,24 @@ func (i *invocation) decide(it *item, v handler.Verdict, now time.Time) *item {
 	f := i.f
 	it.verdict = v
 	switch v.Action {
-	case handler.Ack:
+	case handler.ActionAck:
 		it.ok = true
-	case handler.Drop:
-		f.log.Info("message discarded", "queue", f.caps.Queue, "message", it.id, "attempt", it.attempt, "reason", invoke.Safe(v.Err))
+	case handler.ActionDrop:
+		f.log.Info("message dropped", "queue", f.caps.Queue, "message", it.id, "attempt", it.attempt, "reason", invoke.Safe(v.Err))
 		it.ok = true
-	case handler.DeadLetter:
+	case handler.ActionDeadLetter:
 		i.reject(it, v.Err, now)
 		if !f.caps.Ordered {
 			return nil // its answer is not waited for
 		}
-	case handler.Retry:
+	case handler.ActionRetry:
 		if v.Delayed {
 			it.verdict.Delay = min(v.Delay, f.origin.MaxDelay)
-			i.settler.add(it, now, drivers.Settlement{Action: handler.Retry, Delayed: true, Delay: it.verdict.Delay, Released: v.Postponed})
+			i.settler.add(it, now, drivers.Settlement{Action: handler.ActionRetry, Delayed: true, Delay: it.verdict.Delay, Released: v.Postponed})
 		}
 	default:
 		// An action that this package does not know: never lose the message.
-		it.verdict.Action = handler.Retry
+		it.verdict.Action = handler.ActionRetry
 	}
 	if it.ok {
 		return it.next
@@ -41,7 +41,7 @@ func (i *invocation) decide(it *item, v handler.Verdict, now time.Time) *item {
 	// ones become visible when the first does, neither before it nor after: a
 	// group is blocked as long as one of its messages is in flight.
 	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-queues-understanding-logic.html
-	i.release(it.next, it.verdict.Action == handler.Retry && it.verdict.Delayed, it.verdict.Delay)
+	i.release(it.next, it.verdict.Action == handler.ActionRetry && it.verdict.Delayed, it.verdict.Delay)
 	return nil
 }
 
@@ -55,10 +55,10 @@ func (i *invocation) reject(it *item, reason error, now time.Time) {
 			f.log.Error("message rejected, but the queue has no dead-letter queue: it is retried; give the queue one (sluice apply)",
 				"queue", f.caps.Queue, "message", it.id, "reason", invoke.Safe(reason), "not_logged", missed)
 		}
-		f.observe(handler.Event{Kind: handler.EventNoDeadLetter, Origin: f.origin, Message: it.delivery.Message, Action: handler.DeadLetter, Err: reason})
+		f.observe(handler.Event{Kind: handler.EventNoDeadLetter, Origin: f.origin, Message: it.delivery.Message, Action: handler.ActionDeadLetter, Err: reason})
 		return
 	}
-	s := drivers.Settlement{Action: handler.DeadLetter, Failure: verdict.Failure(reason, it.delivery.Message, now, f.cfg.Name)}
+	s := drivers.Settlement{Action: handler.ActionDeadLetter, Failure: verdict.Failure(reason, it.delivery.Message, now, f.cfg.Name)}
 	if f.caps.Ordered {
 		i.settler.now(it, now, s)
 	} else {

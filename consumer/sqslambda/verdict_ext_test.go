@@ -42,7 +42,7 @@ func TestVerdicts(t *testing.T) {
 		logged  string
 	}{
 		{name: "ack", verdict: func() error { return nil }, visible: never, stats: sqslambda.Stats{Acked: 1}},
-		{name: "discard", verdict: func() error { return handler.Discard(errBoom) }, visible: never, stats: sqslambda.Stats{Discarded: 1}, logged: "message discarded"},
+		{name: "drop", verdict: func() error { return handler.Drop(errBoom) }, visible: never, stats: sqslambda.Stats{Dropped: 1}, logged: "message dropped"},
 		{name: "retry", verdict: func() error { return errBoom }, failed: true, visible: visibility, stats: sqslambda.Stats{Retried: 1}},
 		{name: "retry at once", verdict: func() error { return handler.RetryAfter(0, errBoom) }, failed: true, visible: 0, stats: sqslambda.Stats{Retried: 1}},
 		{name: "retry later", verdict: func() error { return fmt.Errorf("wrapped: %w", handler.RetryAfter(20*time.Second, errBoom)) },
@@ -66,7 +66,7 @@ func TestVerdicts(t *testing.T) {
 			fault:   &sqstest.Fault{Action: "DeleteMessageBatch", Code: sqstest.CodeInternalFailure, Times: 2},
 			visible: never, letters: 1, stats: sqslambda.Stats{DeadLettered: 1}},
 		{name: "panic", verdict: func() error { panic("at the disco") }, failed: true, visible: visibility, stats: sqslambda.Stats{Retried: 1, Panics: 1}, logged: "verdict_ext_test.go"},
-		{name: "panic with a verdict", verdict: func() error { panic(handler.Discard(errBoom)) }, failed: true, visible: visibility, stats: sqslambda.Stats{Retried: 1, Panics: 1}, logged: "handler panicked"},
+		{name: "panic with a verdict", verdict: func() error { panic(handler.Drop(errBoom)) }, failed: true, visible: visibility, stats: sqslambda.Stats{Retried: 1, Panics: 1}, logged: "handler panicked"},
 		{name: "goexit", verdict: func() error { runtime.Goexit(); return nil }, failed: true, visible: visibility, stats: sqslambda.Stats{Retried: 1}},
 	} {
 		for _, fifo := range []bool{false, true} {

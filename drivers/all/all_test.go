@@ -73,7 +73,7 @@ func TestOneMuxOpensThemAll(t *testing.T) {
 				require.NoError(t, err)
 			}
 			require.Equal(t, "x", string(ds[0].Message.Body))
-			require.Nil(t, source.Settle(ctx, []drivers.Settlement{{Receipt: ds[0].Receipt, Message: ds[0].Message, Action: handler.Ack}}))
+			require.Nil(t, source.Settle(ctx, []drivers.Settlement{{Receipt: ds[0].Receipt, Message: ds[0].Message, Action: handler.ActionAck}}))
 			require.NoError(t, source.Close())
 			require.NoError(t, sink.Close())
 		})

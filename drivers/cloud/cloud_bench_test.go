@@ -65,7 +65,7 @@ func BenchmarkSource(b *testing.B) {
 		}
 		ss := make([]drivers.Settlement, len(ds))
 		for i, d := range ds {
-			ss[i] = drivers.Settlement{Receipt: d.Receipt, Action: handler.Ack}
+			ss[i] = drivers.Settlement{Receipt: d.Receipt, Action: handler.ActionAck}
 		}
 		if errs := source.Settle(b.Context(), ss); errs != nil {
 			b.Fatal(errs)

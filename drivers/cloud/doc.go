@@ -62,7 +62,7 @@
 //
 // # Verdict mapping
 //
-//	ack, discard        ack, in the background: one that fails is redelivered
+//	ack, drop        ack, in the background: one that fails is redelivered
 //	retry with a delay  republished where asked for; otherwise unsupported
 //	retry without       republished where asked for; otherwise nack, and
 //	                    unsupported where the provider has none

@@ -40,6 +40,6 @@ func Example() {
 		log.Fatal(err)
 	}
 	fmt.Printf("%s, attempt %d\n", ds[0].Message.Body, ds[0].Message.Attempt)
-	source.Settle(ctx, []drivers.Settlement{{Receipt: ds[0].Receipt, Action: handler.Ack}})
+	source.Settle(ctx, []drivers.Settlement{{Receipt: ds[0].Receipt, Action: handler.ActionAck}})
 	// Output: one coffee, attempt 1
 }

@@ -69,7 +69,7 @@ func TestHooksThatFail(t *testing.T) {
 				require.NoError(t, err)
 			}
 			require.Len(t, ds, 1)
-			require.ErrorIs(t, s.Settle(t.Context(), []drivers.Settlement{{Receipt: ds[0].Receipt, Message: ds[0].Message, Action: handler.Ack}})[0], drivers.ErrLeaseLost)
+			require.ErrorIs(t, s.Settle(t.Context(), []drivers.Settlement{{Receipt: ds[0].Receipt, Message: ds[0].Message, Action: handler.ActionAck}})[0], drivers.ErrLeaseLost)
 			ds, err = s.Receive(t.Context(), 10, time.Second) // the held one is due, and asked about
 			require.NoError(t, err)
 			require.Empty(t, ds)

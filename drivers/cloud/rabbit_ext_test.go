@@ -198,7 +198,7 @@ func TestRabbitMQClosesAChannelUnderAHandler(t *testing.T) {
 	source, err := mux.OpenSource(t.Context(), "rabbit://"+name+"?prefetch_count=10", nil)
 	require.NoError(t, err)
 	ack := func(d drivers.Delivery) []error {
-		return source.Settle(t.Context(), []drivers.Settlement{{Receipt: d.Receipt, Action: handler.Ack}})
+		return source.Settle(t.Context(), []drivers.Settlement{{Receipt: d.Receipt, Action: handler.ActionAck}})
 	}
 	receive := func() (d drivers.Delivery) {
 		require.Eventually(t, func() bool {
@@ -286,7 +286,7 @@ func TestRabbitMQLosesTheConnectionOfItsTopics(t *testing.T) {
 	require.NoError(t, r.conn.Load().Close())
 	require.Error(t, send())
 	require.Eventually(t, func() bool { return send() == nil }, 30*time.Second, 100*time.Millisecond, "the sink stays dead")
-	retry := drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.Retry}
+	retry := drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.ActionRetry}
 	require.Eventually(t, func() bool {
 		return errors.Join(source.Settle(t.Context(), []drivers.Settlement{retry})...) == nil
 	}, 30*time.Second, 100*time.Millisecond, "retries are never sent again")

@@ -65,7 +65,7 @@ func TestAFailedAckIsReportedOnceAndTheSubscriptionOpenedAnew(t *testing.T) {
 	}
 	first := receive()
 	require.NoError(t, err)
-	require.Nil(t, s.Settle(t.Context(), []drivers.Settlement{{Receipt: first[0].Receipt, Action: handler.Ack}}))
+	require.Nil(t, s.Settle(t.Context(), []drivers.Settlement{{Receipt: first[0].Receipt, Action: handler.ActionAck}}))
 	receive()
 	require.ErrorIs(t, err, drivers.ErrTransient)
 	require.ErrorContains(t, err, "boom")

@@ -138,10 +138,10 @@ func (s *Source) settle(ctx context.Context, st *drivers.Settlement) (err error)
 		}
 	}()
 	switch st.Action {
-	case handler.Ack, handler.Drop:
+	case handler.ActionAck, handler.ActionDrop:
 		f.pm.Ack()
 		return nil
-	case handler.DeadLetter:
+	case handler.ActionDeadLetter:
 		return s.reject(ctx, f, st)
 	default:
 		var due time.Time

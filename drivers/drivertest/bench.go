@@ -306,16 +306,16 @@ func (c *check) refused(err error, what string, codes ...drivers.Code) {
 }
 
 func ack(d drivers.Delivery) drivers.Settlement {
-	return drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.Ack}
+	return drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.ActionAck}
 }
 
 func drop(d drivers.Delivery) drivers.Settlement {
-	return drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.Drop}
+	return drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.ActionDrop}
 }
 
 // retry gives a message back after a delay.
 func retry(d drivers.Delivery, delay time.Duration) drivers.Settlement {
-	return drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.Retry, Delay: delay, Delayed: true}
+	return drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.ActionRetry, Delay: delay, Delayed: true}
 }
 
 // release gives messages back at once.
@@ -331,7 +331,7 @@ func unseen(d drivers.Delivery, delay time.Duration) drivers.Settlement {
 func reject(d drivers.Delivery, reason string) drivers.Settlement {
 	now := time.Now()
 	return drivers.Settlement{
-		Receipt: d.Receipt, Message: d.Message, Action: handler.DeadLetter,
+		Receipt: d.Receipt, Message: d.Message, Action: handler.ActionDeadLetter,
 		Failure: &drivers.Failure{Reason: reason, First: now.Add(-time.Minute), Last: now, Consumer: "drivertest"},
 	}
 }

@@ -91,7 +91,7 @@ func TestFlakyFailsEntries(t *testing.T) {
 	require.Equal(t, []string{"0", "2"}, bodies(ds))
 
 	f.FailEntries(OpSettle, func(e Entry) error {
-		if e.Action == handler.Ack {
+		if e.Action == handler.ActionAck {
 			return errFlaky
 		}
 		return nil

@@ -49,13 +49,13 @@ func mutations() []mutation {
 	return []mutation{
 		{"acks are lost", mutant{acksAreLost: true}, []string{"SETL-1", "SETL-2"}},
 		{"a drop is a retry", mutant{onSettling: func(s *drivers.Settlement) {
-			if s.Action == handler.Drop {
-				s.Action = handler.Retry
+			if s.Action == handler.ActionDrop {
+				s.Action = handler.ActionRetry
 			}
 		}}, []string{"SETL-2"}},
 		{"the zero action is an ack", mutant{onSettling: func(s *drivers.Settlement) {
-			if s.Action == handler.Retry && !s.Delayed {
-				s.Action = handler.Ack
+			if s.Action == handler.ActionRetry && !s.Delayed {
+				s.Action = handler.ActionAck
 			}
 		}}, []string{"SETL-4", "SETL-5"}},
 		{"the receipt is the message's ID", mutant{onDelivered: func(x *stored, d *drivers.Delivery) {
@@ -194,28 +194,28 @@ func mutations() []mutation {
 		{"half a batch is settled", mutant{settlesAtMost: 5}, []string{"BATCH-4", "REJ-5"}},
 		{"half a batch is extended", mutant{extendsAtMost: 5}, []string{"LEASE-9"}},
 		{"an ack removes the oldest message", mutant{onSettled: func(r *reference, x *stored, s drivers.Settlement) {
-			if s.Action == handler.Ack && len(r.messages) > 0 && r.messages[0] != x {
+			if s.Action == handler.ActionAck && len(r.messages) > 0 && r.messages[0] != x {
 				r.messages[0] = x
 			}
 		}}, []string{"SETL-7"}},
 		{"a retry forgets the attempts", mutant{onSettled: func(_ *reference, x *stored, s drivers.Settlement) {
-			if s.Action == handler.Retry {
+			if s.Action == handler.ActionRetry {
 				x.m.Attempt = 0
 			}
 		}}, []string{"ATT-1", "DLQ-1"}},
 		{"a retry makes a new message", mutant{onSettled: func(r *reference, x *stored, s drivers.Settlement) {
-			if s.Action == handler.Retry && s.Delayed {
+			if s.Action == handler.ActionRetry && s.Delayed {
 				r.ids++
 				x.m.ID = fmt.Sprint("m", r.ids)
 			}
 		}}, []string{"SETL-3", "ATT-4"}},
 		{"a retry goes to the end of the queue", mutant{onSettled: func(r *reference, x *stored, s drivers.Settlement) {
-			if i := slices.Index(r.messages, x); i >= 0 && s.Action == handler.Retry && s.Delayed {
+			if i := slices.Index(r.messages, x); i >= 0 && s.Action == handler.ActionRetry && s.Delayed {
 				r.messages = append(slices.Delete(r.messages, i, i+1), x)
 			}
 		}}, []string{"GRP-5", "GRP-6"}},
 		{"a retry goes to the front of the queue", mutant{onSettled: func(r *reference, x *stored, s drivers.Settlement) {
-			if i := slices.Index(r.messages, x); i >= 0 && s.Action == handler.Retry && s.Delayed {
+			if i := slices.Index(r.messages, x); i >= 0 && s.Action == handler.ActionRetry && s.Delayed {
 				r.messages = slices.Insert(slices.Delete(r.messages, i, i+1), 0, x)
 			}
 		}}, []string{"GRP-7"}},
@@ -224,7 +224,7 @@ func mutations() []mutation {
 			r.messages = slices.Insert(r.messages[:last:last], 0, r.messages[last])
 		}}, []string{"GRP-1", "SEND-9"}},
 		{"a rejection leaves its group blocked", mutant{onSettled: func(r *reference, x *stored, s drivers.Settlement) {
-			if s.Action == handler.DeadLetter {
+			if s.Action == handler.ActionDeadLetter {
 				for _, y := range r.messages {
 					y.visibleAt = r.now.Add(time.Hour)
 				}
@@ -297,14 +297,14 @@ func mutations() []mutation {
 			}
 		}}, []string{"RECV-13", "CONC-4"}},
 		{"a rejection leaves the message", mutant{onSettled: func(r *reference, x *stored, s drivers.Settlement) {
-			if s.Action == handler.DeadLetter {
+			if s.Action == handler.ActionDeadLetter {
 				y := *x
 				r.messages = append(r.messages, &y)
 			}
 		}}, []string{"REJ-1", "REJ-5", "BATCH-1"}},
 		{"a rejection without a failure is a retry", mutant{onSettling: func(s *drivers.Settlement) {
-			if s.Failure == nil && s.Action == handler.DeadLetter {
-				s.Action = handler.Retry
+			if s.Failure == nil && s.Action == handler.ActionDeadLetter {
+				s.Action = handler.ActionRetry
 			}
 		}}, []string{"REJ-3"}},
 		{"each delivery has an ID of its own", mutant{onDelivered: func(x *stored, d *drivers.Delivery) { d.Message.ID += x.receipt }}, []string{"ID-1"}},

@@ -191,7 +191,7 @@ func receiverOwnsTheMessage(c *check) {
 	copy(d.Message.Body, "scribble")
 	d.Message.Attributes["k"] = "scribble"
 	d.Message.SetAttribute("new", "scribble")
-	b.settle(drivers.Settlement{Receipt: d.Receipt, Action: handler.Retry, Delayed: true})
+	b.settle(drivers.Settlement{Receipt: d.Receipt, Action: handler.ActionRetry, Delayed: true})
 	again := b.receiveOne().Message
 	require.Equal(c, "original", string(again.Body))
 	require.Equal(c, map[string]string{"k": "original"}, again.Attributes)

@@ -332,7 +332,7 @@ func (s *referenceSource) settle(x drivers.Settlement) error {
 	defer r.mu.Unlock()
 	i, err := s.find(x.Receipt)
 	if err != nil {
-		if r.mutant.resurrects && x.Action == handler.Retry && x.Message != nil {
+		if r.mutant.resurrects && x.Action == handler.ActionRetry && x.Message != nil {
 			r.messages = append(r.messages, &stored{m: *x.Message, visibleAt: r.now})
 			return nil
 		}
@@ -343,11 +343,11 @@ func (s *referenceSource) settle(x drivers.Settlement) error {
 	found := (*list)[i]
 	remove := func() { *list = append((*list)[:i:i], (*list)[i+1:]...) }
 	switch x.Action {
-	case handler.Ack, handler.Drop:
+	case handler.ActionAck, handler.ActionDrop:
 		if !r.mutant.acksAreLost {
 			remove()
 		}
-	case handler.DeadLetter:
+	case handler.ActionDeadLetter:
 		if !r.o.DeadLetter {
 			if r.mutant.dropsWithoutDeadLetterQueue {
 				remove()
@@ -358,7 +358,7 @@ func (s *referenceSource) settle(x drivers.Settlement) error {
 		remove()
 		found.m.Attributes = drivers.FailureAttributes(x.Failure, &found.m, "reference", 0)
 		r.bury(found)
-	case handler.Retry:
+	case handler.ActionRetry:
 		if x.Released && !r.mutant.releasesCount {
 			found.m.Attempt--
 		}

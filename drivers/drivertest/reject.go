@@ -52,7 +52,7 @@ func rejectWithoutFailure(c *check) {
 	b := c.deadLetterQueue(QueueOptions{})
 	b.send(text("poison"))
 	d := b.receiveOne()
-	b.settle(drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.DeadLetter})
+	b.settle(drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.ActionDeadLetter})
 	require.Equal(c, []string{"poison"}, bodies(b.letters().receive(1)))
 }
 

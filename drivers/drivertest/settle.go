@@ -50,7 +50,7 @@ func retryByPolicyComesBack(c *check) {
 	b := c.queue(QueueOptions{Lease: c.short()})
 	b.send(text("again"))
 	d := b.receiveOne()
-	b.settle(drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.Retry})
+	b.settle(drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.ActionRetry})
 	require.Equal(c, "again", string(b.returns(b.o.Lease).Message.Body))
 }
 

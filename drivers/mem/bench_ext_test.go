@@ -44,7 +44,7 @@ func BenchmarkDriver(b *testing.B) {
 		}
 		settlements = settlements[:0]
 		for _, d := range ds {
-			settlements = append(settlements, drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.Ack})
+			settlements = append(settlements, drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.ActionAck})
 		}
 		if errs := source.Settle(b.Context(), settlements); errs != nil {
 			b.Fatal(errs)

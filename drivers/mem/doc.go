@@ -52,7 +52,7 @@
 //
 // # Verdict mapping
 //
-//	ack, discard        the message is deleted
+//	ack, drop        the message is deleted
 //	retry with a delay  it is hidden until then
 //	retry without       it is hidden until its lease ends
 //	release             it can be received again, and no attempt is counted

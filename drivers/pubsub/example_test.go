@@ -45,7 +45,7 @@ func Example() {
 	}
 	for _, d := range deliveries {
 		fmt.Printf("attempt %d: %s\n", d.Message.Attempt, d.Message.Body)
-		source.Settle(ctx, []drivers.Settlement{{Receipt: d.Receipt, Message: d.Message, Action: handler.Ack}})
+		source.Settle(ctx, []drivers.Settlement{{Receipt: d.Receipt, Message: d.Message, Action: handler.ActionAck}})
 	}
 	// Output:
 	// rejected messages go to orders-dlq

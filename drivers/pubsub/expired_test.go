@@ -23,8 +23,8 @@ func TestExpiredCredentialsOfEachRequest(t *testing.T) {
 		method string
 		call   func() error
 	}{
-		{"Acknowledge", func() error { return s.Settle(t.Context(), []drivers.Settlement{act(ds[0], handler.Ack)})[0] }},
-		{"ModifyAckDeadline", func() error { return s.Settle(t.Context(), []drivers.Settlement{act(ds[1], handler.Retry)})[0] }},
+		{"Acknowledge", func() error { return s.Settle(t.Context(), []drivers.Settlement{act(ds[0], handler.ActionAck)})[0] }},
+		{"ModifyAckDeadline", func() error { return s.Settle(t.Context(), []drivers.Settlement{act(ds[1], handler.ActionRetry)})[0] }},
 		{"ModifyAckDeadline", func() error {
 			return s.Extend(t.Context(), []drivers.Extension{{Receipt: ds[1].Receipt, By: s.Capabilities().Lease}})[0]
 		}},

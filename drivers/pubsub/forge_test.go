@@ -57,7 +57,7 @@ func TestASenderShadowsNothingOfALetter(t *testing.T) {
 		require.NoError(t, err)
 		defer func() { require.NoError(t, dead.Close()) }()
 		for range 5 {
-			settle(t, s, act(receive(t, s, 1)[0], handler.Retry))
+			settle(t, s, act(receive(t, s, 1)[0], handler.ActionRetry))
 		}
 		got := receive(t, dead, 1)[0].Message
 		letter, _ := drivers.ParseFailure(got.Attributes)

@@ -22,7 +22,7 @@ import (
 // The service's own metrics count what is not acknowledged, in flight or not.
 func TestDepthAsTheServiceTellsIt(t *testing.T) {
 	q, s, ds := fetched(t, pubsubtest.Queue{MaxAttempts: 5}, 3)
-	settle(t, s, act(ds[0], handler.Retry))
+	settle(t, s, act(ds[0], handler.ActionRetry))
 	var asked []*monitoringpb.ListTimeSeriesRequest
 	withFault(t, func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
 		if r, ok := req.(*monitoringpb.ListTimeSeriesRequest); ok {
@@ -189,7 +189,7 @@ func TestPeekShowsOnlyWhatIsOurs(t *testing.T) {
 // An emulator that cannot seek is purged by receiving.
 func TestPurgeWithoutSeek(t *testing.T) {
 	q, s, ds := fetched(t, pubsubtest.Queue{}, 3)
-	settle(t, s, act(ds[0], handler.Retry), act(ds[1], handler.Retry))
+	settle(t, s, act(ds[0], handler.ActionRetry), act(ds[1], handler.ActionRetry))
 	withFault(t, failing("Seek", codes.Unimplemented))
 	require.NoError(t, s.(drivers.Purger).Purge(t.Context(), false))
 	require.Equal(t, int64(0), depth(t, q).Visible)

@@ -19,7 +19,7 @@ import (
 
 func rejection(d drivers.Delivery, reason string) drivers.Settlement {
 	now := time.Now()
-	return drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.DeadLetter,
+	return drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.ActionDeadLetter,
 		Failure: &drivers.Failure{Reason: reason, First: now.Add(-time.Minute), Last: now, Consumer: "worker-1"}}
 }
 
@@ -42,7 +42,7 @@ func TestARejectedMessageIsALetter(t *testing.T) {
 	send(t, openSink(t, q), m)
 	s := openSource(t, q, "")
 	d := receive(t, s, 1)[0]
-	settle(t, s, act(d, handler.Retry))
+	settle(t, s, act(d, handler.ActionRetry))
 	d = receive(t, s, 1)[0]
 	settle(t, s, rejection(d, "cannot be done"))
 	require.Zero(t, depth(t, q))

@@ -126,7 +126,7 @@ func TestADeletedSubscriptionIsNotFound(t *testing.T) {
 	require.ErrorIs(t, err, drivers.ErrNotFound)
 	_, err = s.Receive(t.Context(), 1, 0)
 	require.ErrorIs(t, err, drivers.ErrNotFound)
-	for _, st := range []drivers.Settlement{act(d, handler.Ack), act(d, handler.Retry), {Receipt: d.Receipt, Released: true}} {
+	for _, st := range []drivers.Settlement{act(d, handler.ActionAck), act(d, handler.ActionRetry), {Receipt: d.Receipt, Released: true}} {
 		require.ErrorIs(t, s.Settle(t.Context(), []drivers.Settlement{st})[0], drivers.ErrNotFound)
 	}
 	require.ErrorIs(t, s.Extend(t.Context(), []drivers.Extension{{Receipt: d.Receipt, By: time.Minute}})[0], drivers.ErrNotFound)
@@ -146,7 +146,7 @@ func TestExpiredCredentialsAreAnOutage(t *testing.T) {
 			})
 			_, err := s.Receive(t.Context(), 1, time.Second)
 			errs := []error{err}
-			errs = append(errs, s.Settle(t.Context(), []drivers.Settlement{act(d, handler.Ack), act(d, handler.Retry), act(d, handler.DeadLetter)})...)
+			errs = append(errs, s.Settle(t.Context(), []drivers.Settlement{act(d, handler.ActionAck), act(d, handler.ActionRetry), act(d, handler.ActionDeadLetter)})...)
 			errs = append(errs, s.Extend(t.Context(), []drivers.Extension{{Receipt: d.Receipt, By: time.Minute}})...)
 			errs = append(errs, sink.Send(t.Context(), []*handler.Message{text("2")})...)
 			require.Len(t, errs, 6)

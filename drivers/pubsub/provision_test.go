@@ -168,7 +168,7 @@ func TestApplyMakesWhatIsWished(t *testing.T) {
 		require.Equal(t, q.ID+"-dlq", src.Capabilities().DeadLetterQueue)
 		require.Equal(t, 7, src.Capabilities().MaxAttempts)
 		send(t, openSink(t, q), text("x"))
-		settle(t, src, act(receive(t, src, 1)[0], handler.Ack))
+		settle(t, src, act(receive(t, src, 1)[0], handler.ActionAck))
 	}
 }
 

@@ -101,7 +101,7 @@ func TestMessagesAimedElsewhereAreSkipped(t *testing.T) {
 	got := map[string]*handler.Message{}
 	for _, d := range receive(t, s, 4) {
 		got[string(d.Message.Body)] = d.Message
-		settle(t, s, act(d, handler.Ack))
+		settle(t, s, act(d, handler.ActionAck))
 	}
 	require.Len(t, got, 4)
 	for _, body := range []string{"here", "a letter", "not aimed", "a letter that the service forwarded"} {

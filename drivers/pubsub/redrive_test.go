@@ -28,7 +28,7 @@ func TestARedrivenLetterReachesItsSubscriptionOnly(t *testing.T) {
 
 	s := openSource(t, q, "")
 	send(t, openSink(t, q), &handler.Message{Body: []byte("x"), Group: "g", DedupeID: "d", Attributes: map[string]string{"own": "kept"}})
-	settle(t, bystander, act(receive(t, bystander, 1)[0], handler.Ack))
+	settle(t, bystander, act(receive(t, bystander, 1)[0], handler.ActionAck))
 	settle(t, s, rejection(receive(t, s, 1)[0], "poison"))
 
 	dead, err := s.OpenDeadLetters(t.Context())
@@ -40,7 +40,7 @@ func TestARedrivenLetterReachesItsSubscriptionOnly(t *testing.T) {
 	again := &handler.Message{Body: letter.Message.Body, Group: letter.Message.Group, DedupeID: letter.Message.DedupeID,
 		Attributes: drivers.WithoutFailure(letter.Message.Attributes)}
 	send(t, back, again)
-	settle(t, dead, act(letter, handler.Ack))
+	settle(t, dead, act(letter, handler.ActionAck))
 
 	d := receive(t, s, 1)[0]
 	require.Equal(t, "x", string(d.Message.Body))

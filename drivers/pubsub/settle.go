@@ -39,9 +39,9 @@ func (s *Source) Settle(ctx context.Context, ss []drivers.Settlement) []error {
 		switch {
 		case st.Receipt == "":
 			out.set(i, invalid(s.sub, "settle", errNoReceipt))
-		case st.Action == handler.Ack || st.Action == handler.Drop:
+		case st.Action == handler.ActionAck || st.Action == handler.ActionDrop:
 			acks = append(acks, i)
-		case st.Action == handler.DeadLetter:
+		case st.Action == handler.ActionDeadLetter:
 			dead = append(dead, i)
 		default: // a retry, whatever the action is called
 			delay := time.Duration(0) // a nack

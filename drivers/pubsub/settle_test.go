@@ -73,11 +73,11 @@ func TestAMixedBatchIsOneCallOfAKind(t *testing.T) {
 		return drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Delay: delay, Delayed: true}
 	}
 	settle(t, s,
-		act(ds[0], handler.Ack), act(ds[1], handler.Drop), act(ds[2], handler.Ack),
-		act(ds[3], handler.Retry), retry(ds[4], 0), // both are nacks
+		act(ds[0], handler.ActionAck), act(ds[1], handler.ActionDrop), act(ds[2], handler.ActionAck),
+		act(ds[3], handler.ActionRetry), retry(ds[4], 0), // both are nacks
 		retry(ds[5], 30*time.Second), retry(ds[6], 29*time.Second+time.Millisecond), // both are 30 s
 		retry(ds[7], time.Millisecond), // rounded up: no nack
-		act(ds[8], handler.DeadLetter), act(ds[9], handler.DeadLetter),
+		act(ds[8], handler.ActionDeadLetter), act(ds[9], handler.ActionDeadLetter),
 	)
 	require.Equal(t, []string{
 		"ack 2", // after the letters
@@ -104,10 +104,10 @@ func TestWhatCannotBeSettledIsRefusedAlone(t *testing.T) {
 	_, s, ds := fetched(t, pubsubtest.Queue{}, 2)
 	calls := spying(t)
 	errs := s.Settle(t.Context(), []drivers.Settlement{
-		{Receipt: "", Action: handler.Ack},
+		{Receipt: "", Action: handler.ActionAck},
 		{Receipt: ds[0].Receipt, Delay: 601 * time.Second, Delayed: true},
 		{Receipt: ds[0].Receipt, Delay: -1, Delayed: true},
-		act(ds[1], handler.Ack),
+		act(ds[1], handler.ActionAck),
 	})
 	require.Len(t, errs, 4)
 	for i := range 3 {
@@ -131,7 +131,7 @@ func TestManyAckIDsAreCutIntoRequests(t *testing.T) {
 	calls := spying(t)
 	ss := make([]drivers.Settlement, 5001)
 	for i := range ss {
-		ss[i] = drivers.Settlement{Receipt: fmt.Sprintf("short-%d", i), Action: handler.Ack}
+		ss[i] = drivers.Settlement{Receipt: fmt.Sprintf("short-%d", i), Action: handler.ActionAck}
 	}
 	require.Nil(t, s.Settle(t.Context(), ss))
 	require.Equal(t, []string{"ack 1", "ack 2500", "ack 2500"}, calls.sorted())
@@ -160,9 +160,9 @@ func TestAMalformedAckIDSpoilsNoOther(t *testing.T) {
 	q, s, ds := fetched(t, pubsubtest.Queue{}, 9)
 	ss := make([]drivers.Settlement, 0, 10)
 	for _, d := range ds {
-		ss = append(ss, act(d, handler.Ack))
+		ss = append(ss, act(d, handler.ActionAck))
 	}
-	ss = slices.Insert(ss, 4, drivers.Settlement{Receipt: "mal formed", Action: handler.Ack})
+	ss = slices.Insert(ss, 4, drivers.Settlement{Receipt: "mal formed", Action: handler.ActionAck})
 	errs := s.Settle(t.Context(), ss)
 	require.Len(t, errs, 10)
 	for i, err := range errs {
@@ -202,7 +202,7 @@ func TestExactlyOnceErrorsAreReportedForEachAckID(t *testing.T) {
 		})
 	})
 	errs := s.Settle(t.Context(), []drivers.Settlement{
-		act(ds[0], handler.Ack), act(ds[1], handler.Ack), act(ds[2], handler.Ack), act(ds[3], handler.Ack),
+		act(ds[0], handler.ActionAck), act(ds[1], handler.ActionAck), act(ds[2], handler.ActionAck), act(ds[3], handler.ActionAck),
 	})
 	require.Len(t, errs, 4)
 	require.ErrorIs(t, errs[0], drivers.ErrLeaseLost)
@@ -232,7 +232,7 @@ func TestAnOutageFailsEachItem(t *testing.T) {
 	withFault(t, func(context.Context, string, any, func() (any, error)) (any, error) {
 		return nil, status.Error(codes.Unavailable, "away")
 	})
-	errs := s.Settle(t.Context(), []drivers.Settlement{act(ds[0], handler.Ack), act(ds[1], handler.Retry)})
+	errs := s.Settle(t.Context(), []drivers.Settlement{act(ds[0], handler.ActionAck), act(ds[1], handler.ActionRetry)})
 	require.Len(t, errs, 2)
 	for _, err := range errs {
 		require.ErrorIs(t, err, drivers.ErrTransient)

@@ -172,7 +172,7 @@ func TestWhatComesBack(t *testing.T) {
 			require.Len(t, h, round)
 			require.Equal(t, "poison", h[0]["reason"])
 			require.Equal(t, "me", h[0]["consumer"])
-			require.Nil(t, r.source.Settle(t.Context(), []drivers.Settlement{{Receipt: d.Receipt, Message: m, Action: handler.DeadLetter,
+			require.Nil(t, r.source.Settle(t.Context(), []drivers.Settlement{{Receipt: d.Receipt, Message: m, Action: handler.ActionDeadLetter,
 				Failure: &drivers.Failure{Reason: "again"}}}))
 		}
 		// It is not played back and forth for ever.
@@ -280,7 +280,7 @@ func TestALetterThatCannotBeDeletedIsDoubledAndSaidToBe(t *testing.T) {
 		r.letters(t, 3)
 		f := &flaky{Source: r.source}
 		f.letters.FailEntries(drivertest.OpSettle, func(e drivertest.Entry) error {
-			if e.Action == handler.Ack && string(e.Message.Body) == "1" {
+			if e.Action == handler.ActionAck && string(e.Message.Body) == "1" {
 				return is(drivers.Denied)
 			}
 			return nil

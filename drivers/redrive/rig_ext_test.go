@@ -137,7 +137,7 @@ func (r *rig) reject(t testing.TB, ms ...*handler.Message) {
 	require.Nil(t, r.sink.Send(t.Context(), ms))
 	var ss []drivers.Settlement
 	for _, d := range receive(t, r.source, len(ms)) {
-		ss = append(ss, drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.DeadLetter,
+		ss = append(ss, drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.ActionDeadLetter,
 			Failure: &drivers.Failure{Reason: "poison", Last: time.Unix(1700000000, 0), Consumer: "me"}})
 	}
 	require.Nil(t, r.source.Settle(t.Context(), ss))
@@ -169,7 +169,7 @@ func drain(t testing.TB, s drivers.Source) []*handler.Message {
 		var acks []drivers.Settlement
 		for _, d := range ds {
 			out = append(out, d.Message)
-			acks = append(acks, drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.Ack})
+			acks = append(acks, drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.ActionAck})
 		}
 		require.Nil(t, s.Settle(t.Context(), acks))
 	}

@@ -212,7 +212,7 @@ func (s *scan) moveBatch(ctx context.Context, ds []drivers.Delivery) error {
 		switch err := errs[i]; {
 		case err == nil:
 			sent = append(sent, d)
-			deletes = append(deletes, drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.Ack})
+			deletes = append(deletes, drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.ActionAck})
 		case drivers.CodeOf(err) == drivers.Invalid:
 			// The queue will never take this one. The others need not suffer.
 			s.result.Failed++
@@ -286,7 +286,7 @@ func (s *scan) giveBack(ctx context.Context) error {
 	defer cancel()
 	ss := make([]drivers.Settlement, 0, len(s.held))
 	for _, receipt := range s.held {
-		ss = append(ss, drivers.Settlement{Receipt: receipt, Action: handler.Retry, Delayed: true})
+		ss = append(ss, drivers.Settlement{Receipt: receipt, Action: handler.ActionRetry, Delayed: true})
 	}
 	var failure error
 	for _, err := range each(ctx, ss, s.caps.MaxSettle, anyOrder, s.letters.Settle) {

@@ -43,7 +43,7 @@ func Example() {
 	}
 	for _, d := range deliveries {
 		fmt.Printf("%s, attempt %d\n", d.Message.Body, d.Message.Attempt)
-		source.Settle(ctx, []drivers.Settlement{{Receipt: d.Receipt, Message: d.Message, Action: handler.Ack}})
+		source.Settle(ctx, []drivers.Settlement{{Receipt: d.Receipt, Message: d.Message, Action: handler.ActionAck}})
 	}
 	// Output: two tickets, attempt 1
 }

@@ -183,7 +183,7 @@ func BenchmarkDriver(b *testing.B) {
 		}
 		settlements := make([]drivers.Settlement, len(ds))
 		for k, d := range ds {
-			settlements[k] = drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.Ack}
+			settlements[k] = drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.ActionAck}
 		}
 		if errs := source.Settle(ctx, settlements); errs != nil {
 			b.Fatal(errs)

@@ -89,7 +89,7 @@ func TestADamagedMessageKeepsNoOthersBack(t *testing.T) {
 					require.ErrorContains(t, err, c.err)
 				}
 				for _, d := range ds {
-					require.Nil(t, src.Settle(t.Context(), []drivers.Settlement{{Receipt: d.Receipt, Action: handler.Ack}}))
+					require.Nil(t, src.Settle(t.Context(), []drivers.Settlement{{Receipt: d.Receipt, Action: handler.ActionAck}}))
 				}
 				mended = true
 				<-time.After(11 * time.Second)

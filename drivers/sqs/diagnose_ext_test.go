@@ -71,7 +71,7 @@ func rejected(t *testing.T, endpoint, name string, n int) {
 			return err == nil && len(ds) == 1
 		}, 10*time.Second, time.Millisecond)
 		require.NoError(t, errors.Join(src.Settle(t.Context(), []drivers.Settlement{{
-			Receipt: ds[0].Receipt, Message: ds[0].Message, Action: handler.DeadLetter, Failure: &drivers.Failure{Reason: "poison"},
+			Receipt: ds[0].Receipt, Message: ds[0].Message, Action: handler.ActionDeadLetter, Failure: &drivers.Failure{Reason: "poison"},
 		}})...))
 	}
 }

@@ -65,7 +65,7 @@
 //
 // # Verdict mapping
 //
-//	ack, discard        DeleteMessageBatch
+//	ack, drop        DeleteMessageBatch
 //	retry with a delay  ChangeMessageVisibilityBatch
 //	retry without       no request: the visibility timeout runs down
 //	reject              SendMessageBatch to the dead-letter queue with failure

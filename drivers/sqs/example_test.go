@@ -46,7 +46,7 @@ func Example() {
 	}
 	for _, d := range deliveries {
 		fmt.Printf("%s from %s, attempt %d\n", d.Message.Body, d.Message.Attribute("tenant"), d.Message.Attempt)
-		for _, err := range source.Settle(ctx, []drivers.Settlement{{Receipt: d.Receipt, Action: handler.Ack}}) {
+		for _, err := range source.Settle(ctx, []drivers.Settlement{{Receipt: d.Receipt, Action: handler.ActionAck}}) {
 			log.Fatal(err)
 		}
 	}

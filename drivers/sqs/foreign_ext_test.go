@@ -95,9 +95,9 @@ func TestForeignClientsReadLetters(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, name+"-dlq", src.Capabilities().DeadLetterQueue)
 			for _, d := range receive(t, src, 2) {
-				s := drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.Ack}
+				s := drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.ActionAck}
 				if string(d.Message.Body) == "bad" {
-					s.Action, s.Failure = handler.DeadLetter, &drivers.Failure{Reason: "out of paper", Consumer: "printer"}
+					s.Action, s.Failure = handler.ActionDeadLetter, &drivers.Failure{Reason: "out of paper", Consumer: "printer"}
 				}
 				require.NoError(t, errors.Join(src.Settle(t.Context(), []drivers.Settlement{s})...))
 			}

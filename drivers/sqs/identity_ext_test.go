@@ -141,7 +141,7 @@ func TestLettersWithOneDedupeIDAreAllRedriven(t *testing.T) {
 			require.Nil(t, sink.Send(t.Context(), []*handler.Message{m}))
 			ds, err := src.Receive(t.Context(), 1, time.Second)
 			require.NoError(t, err)
-			require.Nil(t, src.Settle(t.Context(), []drivers.Settlement{{Receipt: ds[0].Receipt, Message: ds[0].Message, Action: handler.DeadLetter}}))
+			require.Nil(t, src.Settle(t.Context(), []drivers.Settlement{{Receipt: ds[0].Receipt, Message: ds[0].Message, Action: handler.ActionDeadLetter}}))
 			<-time.After(24 * time.Hour)
 		}
 		require.Equal(t, 2, v.depth(dead))
@@ -309,7 +309,7 @@ func TestSendingUnderFaultsKeepsOrder(t *testing.T) {
 			defer mu.Unlock()
 			g, n, _ := strings.Cut(string(m.Body), ":")
 			if want := fmt.Sprintf("%02d", next[g]); n != want {
-				return handler.Discard(errors.New("out of order"))
+				return handler.Drop(errors.New("out of order"))
 			}
 			next[g]++
 			return nil
@@ -322,7 +322,7 @@ func TestSendingUnderFaultsKeepsOrder(t *testing.T) {
 		for g, n := range next {
 			require.Equal(t, 20, n, "group %s", g)
 		}
-		require.Zero(t, c.Stats().Discarded)
+		require.Zero(t, c.Stats().Dropped)
 	})
 }
 

@@ -20,7 +20,7 @@ func TestRejectedMessageIsSentOnceAndThenDeleted(t *testing.T) {
 	s := newStub()
 	src := openSource(t, s, nil)
 	m := &handler.Message{ID: "m1", Body: []byte("poison"), Attributes: map[string]string{"tenant": "t"}, Attempt: 3, DedupeID: "d"}
-	rejection := []drivers.Settlement{{Receipt: "r1", Message: m, Action: handler.DeadLetter, Failure: &drivers.Failure{Reason: "bad", Consumer: "me"}}}
+	rejection := []drivers.Settlement{{Receipt: "r1", Message: m, Action: handler.ActionDeadLetter, Failure: &drivers.Failure{Reason: "bad", Consumer: "me"}}}
 
 	s.send = func(*awssqs.SendMessageBatchInput) (*awssqs.SendMessageBatchOutput, error) {
 		return nil, &types.RequestThrottled{}
@@ -59,7 +59,7 @@ func TestLettersOfFIFOQueueAreDeduplicated(t *testing.T) {
 	src := openSource(t, s, nil)
 	m := &handler.Message{ID: "m1", Body: []byte("poison"), Group: "g", DedupeID: "order-1"}
 	for _, receipt := range []string{"r1", "r2"} { // two deliveries of one message
-		require.Nil(t, src.Settle(t.Context(), []drivers.Settlement{{Receipt: receipt, Message: m, Action: handler.DeadLetter}}))
+		require.Nil(t, src.Settle(t.Context(), []drivers.Settlement{{Receipt: receipt, Message: m, Action: handler.ActionDeadLetter}}))
 	}
 	first, second := s.sent[0].Entries[0], s.sent[1].Entries[0]
 	require.Equal(t, *first.MessageDeduplicationId, *second.MessageDeduplicationId)
@@ -75,7 +75,7 @@ func TestLetterThatIsTooLongIsSentWithLess(t *testing.T) {
 	reason := strings.Repeat("because ", 100)
 	send := func(body int) types.SendMessageBatchRequestEntry {
 		m := &handler.Message{ID: "m", Body: []byte(strings.Repeat("x", body)), Attempt: 1}
-		require.Nil(t, src.Settle(t.Context(), []drivers.Settlement{{Receipt: "r", Message: m, Action: handler.DeadLetter, Failure: &drivers.Failure{Reason: reason}}}))
+		require.Nil(t, src.Settle(t.Context(), []drivers.Settlement{{Receipt: "r", Message: m, Action: handler.ActionDeadLetter, Failure: &drivers.Failure{Reason: reason}}}))
 		return s.sent[len(s.sent)-1].Entries[0]
 	}
 	require.Equal(t, reason, *send(1000).MessageAttributes[drivers.AttributeDeadLetterReason].StringValue)
@@ -92,7 +92,7 @@ func TestFailureIsPackedWhereThereIsNoRoom(t *testing.T) {
 	for i := range 9 {
 		m.SetAttribute(fmt.Sprint("a", i), "v")
 	}
-	require.Nil(t, src.Settle(t.Context(), []drivers.Settlement{{Receipt: "r", Message: m, Action: handler.DeadLetter, Failure: &drivers.Failure{Reason: "bad"}}}))
+	require.Nil(t, src.Settle(t.Context(), []drivers.Settlement{{Receipt: "r", Message: m, Action: handler.ActionDeadLetter, Failure: &drivers.Failure{Reason: "bad"}}}))
 	attributes := s.sent[0].Entries[0].MessageAttributes
 	require.Len(t, attributes, 10)
 	var packed struct{ Text, Own map[string]string }

@@ -53,12 +53,12 @@ func TestConnectionDiesUnderASettlement(t *testing.T) {
 	d := receive(t, src, 1)[0]
 	refused := s.Inject(sqstest.Fault{Action: "DeleteMessageBatch", Refuse: true, Times: 1})
 	begin := time.Now()
-	require.Nil(t, src.Settle(t.Context(), []drivers.Settlement{{Receipt: d.Receipt, Action: handler.Ack}}))
+	require.Nil(t, src.Settle(t.Context(), []drivers.Settlement{{Receipt: d.Receipt, Action: handler.ActionAck}}))
 	require.Equal(t, 1, refused.Hits())
 	require.Less(t, time.Since(begin), 5*time.Second)
 
 	down := s.Inject(sqstest.Fault{Action: "DeleteMessageBatch", Refuse: true})
-	errs := src.Settle(t.Context(), []drivers.Settlement{{Receipt: d.Receipt, Action: handler.Ack}})
+	errs := src.Settle(t.Context(), []drivers.Settlement{{Receipt: d.Receipt, Action: handler.ActionAck}})
 	require.ErrorIs(t, errs[0], drivers.ErrTransient)
 	require.Equal(t, 2, down.Hits(), "beyond that the caller decides")
 }
@@ -76,7 +76,7 @@ func TestEntryFailsBesideOthers(t *testing.T) {
 	defer s.Inject(sqstest.Fault{Action: "DeleteMessageBatch", Entries: func(id string) bool { return id == "1" }}).Remove()
 	var ss []drivers.Settlement
 	for _, d := range ds {
-		ss = append(ss, drivers.Settlement{Receipt: d.Receipt, Action: handler.Ack})
+		ss = append(ss, drivers.Settlement{Receipt: d.Receipt, Action: handler.ActionAck})
 	}
 	errs := src.Settle(t.Context(), ss)
 	require.NoError(t, errs[0])
@@ -100,7 +100,7 @@ func TestRequestsPerMessage(t *testing.T) {
 	ds := receive(t, src, 10)
 	var ss []drivers.Settlement
 	for _, d := range ds {
-		ss = append(ss, drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.Ack})
+		ss = append(ss, drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.ActionAck})
 	}
 	require.Nil(t, src.Settle(t.Context(), ss))
 	for _, action := range []string{"SendMessageBatch", "ReceiveMessage", "DeleteMessageBatch"} {

@@ -137,7 +137,7 @@ func TestDeadLetterQueueThatMayNotBeSeen(t *testing.T) {
 	require.Contains(t, log.String(), "no permission")
 	send(t, s.URL(), "orders", &handler.Message{Body: []byte("poison")})
 	d := receive(t, src, 1)[0]
-	require.Nil(t, src.Settle(t.Context(), []drivers.Settlement{{Receipt: d.Receipt, Message: d.Message, Action: handler.DeadLetter}}))
+	require.Nil(t, src.Settle(t.Context(), []drivers.Settlement{{Receipt: d.Receipt, Message: d.Message, Action: handler.ActionDeadLetter}}))
 	depth, err := src.(drivers.Inspector).Depth(t.Context())
 	require.NoError(t, err)
 	require.EqualValues(t, drivers.Unknown, depth.DeadLetters)

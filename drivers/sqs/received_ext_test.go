@@ -29,6 +29,6 @@ func TestMessagesThatSomeoneElseHasReceived(t *testing.T) {
 	require.Empty(t, src.Deliveries(t.Context(), nil, time.Time{}))
 	require.Empty(t, s.requests(), "it does no IO")
 
-	require.Empty(t, src.Settle(t.Context(), []drivers.Settlement{{Receipt: ds[0].Receipt, Message: ds[0].Message, Action: handler.Ack}}))
+	require.Empty(t, src.Settle(t.Context(), []drivers.Settlement{{Receipt: ds[0].Receipt, Message: ds[0].Message, Action: handler.ActionAck}}))
 	require.Equal(t, "r1", *s.deleted[0].Entries[0].ReceiptHandle)
 }

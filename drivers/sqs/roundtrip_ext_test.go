@@ -144,7 +144,7 @@ func take1(t require.TestingT, src drivers.Source) drivers.Delivery {
 func (f *field) reject(t require.TestingT) {
 	d := take1(t, f.src)
 	require.Nil(t, f.src.Settle(context.Background(), []drivers.Settlement{{
-		Receipt: d.Receipt, Message: d.Message, Action: handler.DeadLetter, Failure: &drivers.Failure{Reason: "bad", Last: time.Now()},
+		Receipt: d.Receipt, Message: d.Message, Action: handler.ActionDeadLetter, Failure: &drivers.Failure{Reason: "bad", Last: time.Now()},
 	}}))
 }
 
@@ -177,7 +177,7 @@ func (f *field) forward(t require.TestingT, send func(sink *sqs.Sink, m *handler
 	require.NoError(t, err)
 	d := take1(t, f.src)
 	require.NoError(t, send(sink, d.Message))
-	require.Nil(t, f.src.Settle(context.Background(), []drivers.Settlement{{Receipt: d.Receipt, Message: d.Message, Action: handler.Ack}}))
+	require.Nil(t, f.src.Settle(context.Background(), []drivers.Settlement{{Receipt: d.Receipt, Message: d.Message, Action: handler.ActionAck}}))
 }
 
 // ways are those in which a message is sent again. Each leaves it in the queue.

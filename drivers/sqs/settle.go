@@ -27,11 +27,11 @@ func (s *Source) Settle(ctx context.Context, ss []drivers.Settlement) []error {
 	var kinds sorted
 	for i := range ss {
 		switch ss[i].Action {
-		case handler.Ack, handler.Drop:
+		case handler.ActionAck, handler.ActionDrop:
 			kinds.add(deletes, i, len(ss))
-		case handler.DeadLetter:
+		case handler.ActionDeadLetter:
 			kinds.add(letters, i, len(ss))
-		case handler.Retry:
+		case handler.ActionRetry:
 			if ss[i].Delayed {
 				kinds.add(changes, i, len(ss))
 			}

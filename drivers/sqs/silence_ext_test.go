@@ -77,7 +77,7 @@ func TestADeadConnectionIsFoundOutWithinAMinute(t *testing.T) {
 		settle := func(within time.Duration) error {
 			ctx, cancel := context.WithTimeout(t.Context(), within)
 			defer cancel()
-			return errorOf(src.Settle(ctx, []drivers.Settlement{{Receipt: ds[0].Receipt, Message: ds[0].Message, Action: handler.Ack}}))
+			return errorOf(src.Settle(ctx, []drivers.Settlement{{Receipt: ds[0].Receipt, Message: ds[0].Message, Action: handler.ActionAck}}))
 		}
 		for _, within := range []time.Duration{time.Hour, 5 * time.Second} {
 			idle()

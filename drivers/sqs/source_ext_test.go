@@ -85,7 +85,7 @@ func TestMissingNativeDeadLetterQueueIsReported(t *testing.T) {
 	src := openSource(t, s, &sqs.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	require.False(t, src.Capabilities().DeadLetter)
 	require.Contains(t, log.String(), "orders-dlq")
-	errs := src.Settle(t.Context(), []drivers.Settlement{{Receipt: "r", Message: &handler.Message{}, Action: handler.DeadLetter}})
+	errs := src.Settle(t.Context(), []drivers.Settlement{{Receipt: "r", Message: &handler.Message{}, Action: handler.ActionDeadLetter}})
 	require.ErrorIs(t, errs[0], drivers.ErrUnsupported)
 	require.Empty(t, s.requests())
 }
@@ -116,7 +116,7 @@ func TestEveryRequestHasADeadline(t *testing.T) {
 	require.NoError(t, err)
 	m := &handler.Message{ID: "m", Body: []byte("x")}
 	require.Nil(t, src.Settle(t.Context(), []drivers.Settlement{
-		{Receipt: "a", Action: handler.Ack}, {Receipt: "b", Delayed: true}, {Receipt: "c", Action: handler.DeadLetter, Message: m},
+		{Receipt: "a", Action: handler.ActionAck}, {Receipt: "b", Delayed: true}, {Receipt: "c", Action: handler.ActionDeadLetter, Message: m},
 	}))
 	require.Nil(t, src.Extend(t.Context(), []drivers.Extension{{Receipt: "a", By: time.Minute}}))
 	_, err = src.Depth(t.Context())
@@ -225,15 +225,15 @@ func TestSettleMakesOneRequestAKind(t *testing.T) {
 	m := &handler.Message{ID: "m", Body: []byte("x")}
 	var ss []drivers.Settlement
 	for i := range 10 {
-		ss = append(ss, drivers.Settlement{Receipt: fmt.Sprint("r", i), Message: m, Action: handler.Ack})
+		ss = append(ss, drivers.Settlement{Receipt: fmt.Sprint("r", i), Message: m, Action: handler.ActionAck})
 	}
 	require.Nil(t, src.Settle(t.Context(), ss))
 	require.Equal(t, []string{"DeleteMessageBatch"}, s.requests())
 
-	ss[1].Action = handler.Drop
-	ss[2].Action, ss[2].Delayed, ss[2].Delay = handler.Retry, true, 1500*time.Millisecond
-	ss[3].Action = handler.Retry // left to the queue: no request
-	ss[4].Action = handler.DeadLetter
+	ss[1].Action = handler.ActionDrop
+	ss[2].Action, ss[2].Delayed, ss[2].Delay = handler.ActionRetry, true, 1500*time.Millisecond
+	ss[3].Action = handler.ActionRetry // left to the queue: no request
+	ss[4].Action = handler.ActionDeadLetter
 	require.Nil(t, src.Settle(t.Context(), ss))
 	require.ElementsMatch(t, []string{"DeleteMessageBatch", "ChangeMessageVisibilityBatch", "SendMessageBatch", "DeleteMessageBatch"}, s.requests())
 	require.Len(t, s.changed[0].Entries, 1)
@@ -260,7 +260,7 @@ func TestFailedEntriesAreReportedAtTheirIndex(t *testing.T) {
 	}
 	same := "the same message twice"
 	errs := src.Settle(t.Context(), []drivers.Settlement{
-		{Receipt: "a", Delayed: true}, {Receipt: same, Action: handler.Ack}, {Receipt: same, Action: handler.Ack},
+		{Receipt: "a", Delayed: true}, {Receipt: same, Action: handler.ActionAck}, {Receipt: same, Action: handler.ActionAck},
 	})
 	require.ErrorIs(t, errs[0], drivers.ErrLeaseLost)
 	require.NoError(t, errs[1])
@@ -274,7 +274,7 @@ func TestFailedEntriesAreReportedAtTheirIndex(t *testing.T) {
 	s.delete = func(*awssqs.DeleteMessageBatchInput) (*awssqs.DeleteMessageBatchOutput, error) {
 		return nil, &smithy.GenericAPIError{Code: "AccessDenied"}
 	}
-	errs = src.Settle(t.Context(), []drivers.Settlement{{Receipt: "a", Action: handler.Ack}, {Receipt: "b"}})
+	errs = src.Settle(t.Context(), []drivers.Settlement{{Receipt: "a", Action: handler.ActionAck}, {Receipt: "b"}})
 	require.ErrorIs(t, errs[0], drivers.ErrDenied)
 	require.NoError(t, errs[1])
 }

@@ -197,7 +197,7 @@ func TestNothingGoesOutAfterTheDeadline(t *testing.T) {
 	receipts := func(n int) []drivers.Settlement {
 		ss := make([]drivers.Settlement, n)
 		for i := range ss {
-			ss[i] = drivers.Settlement{Receipt: "r", Action: handler.Ack}
+			ss[i] = drivers.Settlement{Receipt: "r", Action: handler.ActionAck}
 		}
 		return ss
 	}
@@ -211,7 +211,7 @@ func TestNothingGoesOutAfterTheDeadline(t *testing.T) {
 			return src.Extend(ctx, make([]drivers.Extension, 25))
 		}, []string{"ChangeMessageVisibilityBatch"}},
 		{"a rejection", func(ctx context.Context, src *sqs.Source) []error {
-			return src.Settle(ctx, []drivers.Settlement{{Receipt: "r", Action: handler.DeadLetter, Message: &handler.Message{ID: "m", Body: []byte("x")}}})
+			return src.Settle(ctx, []drivers.Settlement{{Receipt: "r", Action: handler.ActionDeadLetter, Message: &handler.Message{ID: "m", Body: []byte("x")}}})
 		}, []string{"SendMessageBatch"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

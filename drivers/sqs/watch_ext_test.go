@@ -86,7 +86,7 @@ func TestADeletedDeadLetterQueueIsNoticed(t *testing.T) {
 			ds, err := src.Receive(t.Context(), 1, 20*time.Second)
 			require.NoError(t, err)
 			require.Len(t, ds, 1)
-			return errors.Join(src.Settle(t.Context(), []drivers.Settlement{{Receipt: ds[0].Receipt, Message: ds[0].Message, Action: handler.DeadLetter}})...)
+			return errors.Join(src.Settle(t.Context(), []drivers.Settlement{{Receipt: ds[0].Receipt, Message: ds[0].Message, Action: handler.ActionDeadLetter}})...)
 		}
 		require.ErrorIs(t, reject(), drivers.ErrNotFound)
 		require.Equal(t, "orders-dlq", src.Current().DeadLetterQueue)

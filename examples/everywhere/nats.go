@@ -58,7 +58,7 @@ func bridged(ctx context.Context, server string, h guarded, log *slog.Logger) (_
 		ds, err := dead.Receive(ctx, 10, 10*time.Millisecond)
 		for _, d := range ds {
 			all = append(all, d.Message)
-			err = errors.Join(err, errors.Join(dead.Settle(ctx, []drivers.Settlement{{Receipt: d.Receipt, Message: d.Message, Action: handler.Ack}})...))
+			err = errors.Join(err, errors.Join(dead.Settle(ctx, []drivers.Settlement{{Receipt: d.Receipt, Message: d.Message, Action: handler.ActionAck}})...))
 		}
 		return all, err
 	}

@@ -19,11 +19,11 @@ type tally struct {
 	begun       time.Time
 	deadLetters string
 
-	mu                          sync.Mutex
-	handled, retried, discarded int
-	reasons                     map[string]string // of rejections, by message ID
-	dead                        []string          // reasons of those that were dead-lettered
-	made                        map[string]thumbnail.Thumbnail
+	mu                        sync.Mutex
+	handled, retried, dropped int
+	reasons                   map[string]string // of rejections, by message ID
+	dead                      []string          // reasons of those that were dead-lettered
+	made                      map[string]thumbnail.Thumbnail
 }
 
 func newTally(events int) *tally {
@@ -47,16 +47,16 @@ func (t *tally) Observe(e handler.Event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
-	case e.Kind == handler.EventHandled && e.Action == handler.DeadLetter:
+	case e.Kind == handler.EventHandled && e.Action == handler.ActionDeadLetter:
 		t.reasons[e.Message.ID] = strings.TrimPrefix(e.Err.Error(), "rejected: ")
 	case e.Kind != handler.EventSettled || e.Err != nil:
-	case e.Action == handler.Ack:
+	case e.Action == handler.ActionAck:
 		t.handled++
-	case e.Action == handler.Drop:
-		t.discarded++
-	case e.Action == handler.Retry:
+	case e.Action == handler.ActionDrop:
+		t.dropped++
+	case e.Action == handler.ActionRetry:
 		t.retried++
-	case e.Action == handler.DeadLetter:
+	case e.Action == handler.ActionDeadLetter:
 		t.dead = append(t.dead, t.reasons[e.Message.ID])
 		delete(t.reasons, e.Message.ID)
 	}
@@ -66,7 +66,7 @@ func (t *tally) Observe(e handler.Event) {
 func (t *tally) line() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	done := t.handled + t.discarded + len(t.dead)
+	done := t.handled + t.dropped + len(t.dead)
 	of := ""
 	if t.events > 0 {
 		of = fmt.Sprintf("/%d", t.events)
@@ -129,8 +129,8 @@ func (t *tally) summary(w io.Writer, o *options) error {
 	for _, reason := range t.dead {
 		fmt.Fprintf(&b, "               - %s\n", reason)
 	}
-	if t.discarded > 0 {
-		fmt.Fprintf(&b, "discarded      %d\n", t.discarded)
+	if t.dropped > 0 {
+		fmt.Fprintf(&b, "dropped      %d\n", t.dropped)
 	}
 	written := 0
 	keys := make([]string, 0, len(t.made))

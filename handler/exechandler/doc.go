@@ -64,7 +64,7 @@
 //
 // The members of an answer are:
 //
-//	verdict   "ack", "retry", "reject" or "discard"
+//	verdict   "ack", "retry", "reject" or "drop"
 //	after     with "retry" only: the delay, in seconds (30, 0.5) or as in "30s",
 //	          "5m"; without it the backoff middleware or the queue decides
 //	error     not with "ack": the reason, for logs and the dead-letter queue

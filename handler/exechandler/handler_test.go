@@ -36,12 +36,12 @@ func TestExitStatusesAreVerdicts(t *testing.T) {
 		action handler.Action
 		says   string
 	}{
-		{"exit 0", handler.Ack, ""},
-		{"echo bad input >&2; exit 65", handler.DeadLetter, "rejected: sh: exit status 65: bad input"},
-		{"echo try later >&2; exit 75", handler.Retry, "sh: exit status 75: try later"},
-		{"exit 1", handler.Retry, "sh: exit status 1"},
-		{"exit 255", handler.Retry, "sh: exit status 255"},
-		{"kill -9 $$", handler.Retry, "sh: signal: killed"},
+		{"exit 0", handler.ActionAck, ""},
+		{"echo bad input >&2; exit 65", handler.ActionDeadLetter, "rejected: sh: exit status 65: bad input"},
+		{"echo try later >&2; exit 75", handler.ActionRetry, "sh: exit status 75: try later"},
+		{"exit 1", handler.ActionRetry, "sh: exit status 1"},
+		{"exit 255", handler.ActionRetry, "sh: exit status 255"},
+		{"kill -9 $$", handler.ActionRetry, "sh: signal: killed"},
 	} {
 		h, _ := handlerFor(t, `sh -c "`+strings.ReplaceAll(c.script, "$", `\$`)+`"`)
 		err := h.Handle(t.Context(), &handler.Message{})
@@ -142,7 +142,7 @@ func TestCancellingEndsTheWholeGroup(t *testing.T) {
 	cancel(handler.ErrLeaseLost)
 	err := <-done
 	require.ErrorIs(t, err, handler.ErrLeaseLost)
-	require.Equal(t, handler.Retry, handler.VerdictOf(err).Action)
+	require.Equal(t, handler.ActionRetry, handler.VerdictOf(err).Action)
 	for _, id := range pids() {
 		require.Eventually(t, func() bool { return !alive(id) }, 20*time.Second, 5*time.Millisecond)
 	}
@@ -191,7 +191,7 @@ func TestAProcessLeftBehindDoesNotHoldTheVerdict(t *testing.T) {
 	require.NoError(t, err)
 	begin := time.Now()
 	err = h.Handle(t.Context(), &handler.Message{})
-	require.Equal(t, handler.DeadLetter, handler.VerdictOf(err).Action)
+	require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(err).Action)
 	require.Less(t, time.Since(begin), 100*time.Second)
 	content, err := os.ReadFile(file)
 	require.NoError(t, err)

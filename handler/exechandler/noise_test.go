@@ -46,7 +46,7 @@ func TestACommandThatIsMissingSpendsNothing(t *testing.T) {
 			handle := func() handler.Verdict {
 				return handler.VerdictOf(h.Handle(context.Background(), &handler.Message{ID: "1", Body: []byte("x"), Attempt: 1}))
 			}
-			require.Equal(t, handler.Ack, handle().Action)
+			require.Equal(t, handler.ActionAck, handle().Action)
 			require.NoError(t, os.Rename(name, name+".away"))
 			closed := false
 			for range 20 {
@@ -59,7 +59,7 @@ func TestACommandThatIsMissingSpendsNothing(t *testing.T) {
 			require.True(t, closed, "receiving goes on")
 			require.Contains(t, gate.Reason(), "no such file")
 			require.NoError(t, os.Rename(name+".away", name))
-			require.Eventually(t, func() bool { return handle().Action == handler.Ack }, 20*time.Second, 10*time.Millisecond)
+			require.Eventually(t, func() bool { return handle().Action == handler.ActionAck }, 20*time.Second, 10*time.Millisecond)
 			n, _ := gate.Admit(5)
 			require.Equal(t, 5, n)
 			require.Empty(t, gate.Reason())
@@ -73,7 +73,7 @@ func TestACommandThatFailsHasHadTheMessage(t *testing.T) {
 	require.NoError(t, err)
 	for range 5 {
 		v := handler.VerdictOf(h.Handle(context.Background(), &handler.Message{ID: "1"}))
-		require.Equal(t, handler.Retry, v.Action)
+		require.Equal(t, handler.ActionRetry, v.Action)
 		require.False(t, v.Postponed)
 	}
 	n, _ := h.Gate().Admit(5)

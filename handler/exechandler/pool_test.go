@@ -84,8 +84,8 @@ func TestAWorkerHandlesMessageAfterMessage(t *testing.T) {
 	require.NoError(t, handle(t, p, "x"))
 	require.NoError(t, handle(t, p, "say {\"verdict\":\"ack\"}"), "the ID may be left out")
 	v := handler.VerdictOf(handle(t, p, `say {"verdict":"retry","after":"30s","error":"busy"}`))
-	require.Equal(t, handler.Verdict{Action: handler.Retry, Delayed: true, Delay: 30 * time.Second, Err: v.Err}, v)
-	require.EqualError(t, handle(t, p, `say {"verdict":"discard","error":"old"}`), "discarded: old")
+	require.Equal(t, handler.Verdict{Action: handler.ActionRetry, Delayed: true, Delay: 30 * time.Second, Err: v.Err}, v)
+	require.EqualError(t, handle(t, p, `say {"verdict":"drop","error":"old"}`), "dropped: old")
 	require.NoError(t, p.Handle(t.Context(), &handler.Message{Body: []byte("x")}), "a message without an ID")
 	require.Equal(t, first, pid(t, p), "the worker that was used last has the next")
 	require.NotContains(t, logged.String(), "level=WARN")
@@ -302,7 +302,7 @@ func TestCloseEndsWorkersGently(t *testing.T) {
 	require.FileExists(t, filepath.Join(dir, "end"), "it ended with its input, and by no signal")
 	require.NotContains(t, logged.String(), "level=WARN")
 	require.NoError(t, p.Close())
-	require.Equal(t, handler.Retry, handler.VerdictOf(handle(t, p, "x")).Action)
+	require.Equal(t, handler.ActionRetry, handler.VerdictOf(handle(t, p, "x")).Action)
 }
 
 func TestCloseEndsWorkersThatLinger(t *testing.T) {
@@ -362,7 +362,7 @@ func TestAProgramThatIsGoneIsAnError(t *testing.T) {
 	require.NoError(t, os.Remove(file))
 	err = handle(t, p, "x")
 	require.ErrorIs(t, err, os.ErrNotExist)
-	require.Equal(t, handler.Retry, handler.VerdictOf(err).Action)
+	require.Equal(t, handler.ActionRetry, handler.VerdictOf(err).Action)
 }
 
 func BenchmarkExec(b *testing.B) {

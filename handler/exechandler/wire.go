@@ -140,10 +140,10 @@ func decide(verdict, reason string, after time.Duration, seen map[string]bool) (
 		return cause, nil
 	case "reject":
 		return handler.Reject(cause), nil
-	case "discard":
-		return handler.Discard(cause), nil
+	case "drop":
+		return handler.Drop(cause), nil
 	default:
-		return nil, fmt.Errorf("the verdict is %.40q: it is ack, retry, reject or discard", verdict)
+		return nil, fmt.Errorf("the verdict is %.40q: it is ack, retry, reject or drop", verdict)
 	}
 }
 

@@ -87,21 +87,21 @@ func TestAnswersThatAreVerdicts(t *testing.T) {
 		says    string
 		id      string
 	}{
-		{line: `{"verdict":"ack"}`, action: handler.Ack},
-		{line: ` { "id" : "m-1", "verdict" : "ack" } ` + "\r", action: handler.Ack, id: "m-1"},
-		{line: `{"verdict":"ack","error":null,"after":null,"id":null}`, action: handler.Ack},
-		{line: `{"verdict":"retry"}`, action: handler.Retry, says: "the worker gave no reason"},
-		{line: `{"verdict":"retry","error":"busy"}`, action: handler.Retry, says: "busy"},
-		{line: `{"verdict":"retry","after":"30s","error":"busy"}`, action: handler.Retry, delayed: true, delay: 30 * time.Second, says: "busy"},
-		{line: `{"verdict":"retry","after":30}`, action: handler.Retry, delayed: true, delay: 30 * time.Second, says: "the worker gave no reason"},
-		{line: `{"verdict":"retry","after":0.25}`, action: handler.Retry, delayed: true, delay: 250 * time.Millisecond, says: "no reason"},
-		{line: `{"verdict":"retry","after":"30"}`, action: handler.Retry, delayed: true, delay: 30 * time.Second, says: "no reason"},
-		{line: `{"verdict":"retry","after":0}`, action: handler.Retry, delayed: true, says: "no reason"},
-		{line: `{"verdict":"retry","after":"1h30m"}`, action: handler.Retry, delayed: true, delay: 90 * time.Minute, says: "no reason"},
-		{line: `{"verdict":"reject","error":"no such order"}`, action: handler.DeadLetter, says: "no such order"},
-		{line: `{"verdict":"reject"}`, action: handler.DeadLetter, says: "the worker gave no reason"},
-		{line: `{"verdict":"discard","error":"of yesterday"}`, action: handler.Drop, says: "of yesterday"},
-		{line: `{"verdict":"reject","error":"` + strings.Repeat("é", longestReason) + `"}`, action: handler.DeadLetter, says: "éé..."},
+		{line: `{"verdict":"ack"}`, action: handler.ActionAck},
+		{line: ` { "id" : "m-1", "verdict" : "ack" } ` + "\r", action: handler.ActionAck, id: "m-1"},
+		{line: `{"verdict":"ack","error":null,"after":null,"id":null}`, action: handler.ActionAck},
+		{line: `{"verdict":"retry"}`, action: handler.ActionRetry, says: "the worker gave no reason"},
+		{line: `{"verdict":"retry","error":"busy"}`, action: handler.ActionRetry, says: "busy"},
+		{line: `{"verdict":"retry","after":"30s","error":"busy"}`, action: handler.ActionRetry, delayed: true, delay: 30 * time.Second, says: "busy"},
+		{line: `{"verdict":"retry","after":30}`, action: handler.ActionRetry, delayed: true, delay: 30 * time.Second, says: "the worker gave no reason"},
+		{line: `{"verdict":"retry","after":0.25}`, action: handler.ActionRetry, delayed: true, delay: 250 * time.Millisecond, says: "no reason"},
+		{line: `{"verdict":"retry","after":"30"}`, action: handler.ActionRetry, delayed: true, delay: 30 * time.Second, says: "no reason"},
+		{line: `{"verdict":"retry","after":0}`, action: handler.ActionRetry, delayed: true, says: "no reason"},
+		{line: `{"verdict":"retry","after":"1h30m"}`, action: handler.ActionRetry, delayed: true, delay: 90 * time.Minute, says: "no reason"},
+		{line: `{"verdict":"reject","error":"no such order"}`, action: handler.ActionDeadLetter, says: "no such order"},
+		{line: `{"verdict":"reject"}`, action: handler.ActionDeadLetter, says: "the worker gave no reason"},
+		{line: `{"verdict":"drop","error":"of yesterday"}`, action: handler.ActionDrop, says: "of yesterday"},
+		{line: `{"verdict":"reject","error":"` + strings.Repeat("é", longestReason) + `"}`, action: handler.ActionDeadLetter, says: "éé..."},
 	} {
 		a, err := parseAnswer([]byte(c.line))
 		require.NoError(t, err, c.line)
@@ -171,7 +171,7 @@ func FuzzAnswer(f *testing.F) {
 			return
 		}
 		v := handler.VerdictOf(a.verdict)
-		if v.Action == handler.Ack {
+		if v.Action == handler.ActionAck {
 			// The one mistake that would lose a message.
 			var m map[string]any
 			require.NoError(t, json.Unmarshal(line, &m))

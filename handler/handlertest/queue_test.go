@@ -44,7 +44,7 @@ func TestEachVerdictHasItsOutcome(t *testing.T) {
 		{name: "reject", err: handler.Reject(errBoom), outcome: handlertest.DeadLettered, letters: 1},
 		{name: "reject without a dead-letter queue", config: handlertest.Config{NoDeadLetter: true}, err: handler.Reject(errBoom),
 			outcome: handlertest.Redelivered, pending: 1},
-		{name: "discard", err: handler.Discard(errBoom), outcome: handlertest.Dropped},
+		{name: "drop", err: handler.Drop(errBoom), outcome: handlertest.Dropped},
 		{name: "last attempt", config: handlertest.Config{MaxAttempts: 1}, err: errBoom, outcome: handlertest.DeadLettered, letters: 1},
 		{name: "attempts without end", config: handlertest.Config{MaxAttempts: -1}, err: errBoom,
 			outcome: handlertest.Redelivered, pending: 1},
@@ -147,7 +147,7 @@ func TestPanicIsARetry(t *testing.T) {
 	d, ok := q.Deliver(t.Context())
 	require.True(t, ok)
 	require.Equal(t, errBoom, d.Panic)
-	require.Equal(t, handler.Retry, d.Verdict.Action)
+	require.Equal(t, handler.ActionRetry, d.Verdict.Action)
 	require.Equal(t, handlertest.Redelivered, d.Outcome)
 }
 

@@ -94,11 +94,11 @@ func (q *Queue) settle(e *entry, d *Delivery) {
 	now := q.time.now()
 	switch {
 	case d.Outcome == Lost:
-	case d.Verdict.Action == handler.Ack:
+	case d.Verdict.Action == handler.ActionAck:
 		d.Outcome = Acked
-	case d.Verdict.Action == handler.Drop:
+	case d.Verdict.Action == handler.ActionDrop:
 		d.Outcome = Dropped
-	case d.Verdict.Action == handler.DeadLetter && !q.config.NoDeadLetter:
+	case d.Verdict.Action == handler.ActionDeadLetter && !q.config.NoDeadLetter:
 		d.Outcome = DeadLettered
 	case d.Verdict.Postponed:
 		d.Outcome = Postponed
@@ -136,7 +136,7 @@ func (q *Queue) giveBack(e *entry, d *Delivery) {
 
 func (q *Queue) delay(v handler.Verdict) time.Duration {
 	d := q.config.RetryDelay
-	if v.Action == handler.Retry && v.Delayed {
+	if v.Action == handler.ActionRetry && v.Delayed {
 		d = v.Delay
 	}
 	if q.config.MaxDelay > 0 {

@@ -73,7 +73,7 @@ func TestTheRequest(t *testing.T) {
 
 	err := h.Handle(t.Context(), &handler.Message{Body: []byte("bad")})
 	require.Equal(t, "application/octet-stream", got.Header.Get("Content-Type"))
-	require.Equal(t, handler.DeadLetter, handler.VerdictOf(err).Action)
+	require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(err).Action)
 	require.ErrorContains(t, err, "HTTP status 422 Unprocessable Entity: no such order xxx")
 	require.Less(t, len(err.Error()), 600)
 }
@@ -117,10 +117,10 @@ func TestTheRequestIsSigned(t *testing.T) {
 	require.Regexp(t, "^sha256_[0-9a-f]{64}$", ids[2])
 	err = h.Handle(t.Context(), &handler.Message{})
 	require.ErrorContains(t, err, "sign: webhook: the ID \"\"", "a message without an ID has not come from a queue")
-	require.Equal(t, handler.Retry, handler.VerdictOf(err).Action)
+	require.Equal(t, handler.ActionRetry, handler.VerdictOf(err).Action)
 
 	unsigned := newHandler(t, url, nil)
-	require.Equal(t, handler.DeadLetter, handler.VerdictOf(unsigned.Handle(t.Context(), &handler.Message{ID: "m-1"})).Action)
+	require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(unsigned.Handle(t.Context(), &handler.Message{ID: "m-1"})).Action)
 }
 
 // An endpoint that answers as no program of the standard library would.
@@ -163,20 +163,20 @@ func TestAnswersOutOfTheOrdinary(t *testing.T) {
 		action    handler.Action
 		says      string
 	}{
-		{"down", strings.Replace(down.URL, "http://", "http://user:hunter2@", 1), handler.Retry, "refused"},
-		{"reset before the answer", raw(t, reset), handler.Retry, "POST: "},
-		{"closed before the answer", write(t, ""), handler.Retry, "EOF"},
-		{"no HTTP", write(t, "220 mail.example ESMTP\r\n"), handler.Retry, "malformed HTTP"},
-		{"reset within the headers", raw(t, func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-"); reset(c) }), handler.Retry, "POST: "},
-		{"reset within the body of a success", write(t, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), handler.Ack, ""},
-		{"reset within the body of a failure", write(t, "HTTP/1.1 400 No\r\nContent-Length: 100\r\n\r\nhalf"), handler.DeadLetter, "400 Bad Request: half"},
-		{"1xx before the answer", write(t, "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\nHTTP/1.1 204 Fine\r\n\r\n"), handler.Ack, ""},
-		{"100 before a refusal", write(t, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 422 No\r\nContent-Length: 0\r\n\r\n"), handler.DeadLetter, "422"},
-		{"101", write(t, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"), handler.Retry, "101"},
-		{"a status beyond HTTP", write(t, "HTTP/1.1 999 Blocked\r\nContent-Length: 0\r\n\r\n"), handler.Retry, "999"},
+		{"down", strings.Replace(down.URL, "http://", "http://user:hunter2@", 1), handler.ActionRetry, "refused"},
+		{"reset before the answer", raw(t, reset), handler.ActionRetry, "POST: "},
+		{"closed before the answer", write(t, ""), handler.ActionRetry, "EOF"},
+		{"no HTTP", write(t, "220 mail.example ESMTP\r\n"), handler.ActionRetry, "malformed HTTP"},
+		{"reset within the headers", raw(t, func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-"); reset(c) }), handler.ActionRetry, "POST: "},
+		{"reset within the body of a success", write(t, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), handler.ActionAck, ""},
+		{"reset within the body of a failure", write(t, "HTTP/1.1 400 No\r\nContent-Length: 100\r\n\r\nhalf"), handler.ActionDeadLetter, "400 Bad Request: half"},
+		{"1xx before the answer", write(t, "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\nHTTP/1.1 204 Fine\r\n\r\n"), handler.ActionAck, ""},
+		{"100 before a refusal", write(t, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 422 No\r\nContent-Length: 0\r\n\r\n"), handler.ActionDeadLetter, "422"},
+		{"101", write(t, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"), handler.ActionRetry, "101"},
+		{"a status beyond HTTP", write(t, "HTTP/1.1 999 Blocked\r\nContent-Length: 0\r\n\r\n"), handler.ActionRetry, "999"},
 		{"very large headers", raw(t, func(c net.Conn) {
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", 12<<20))
-		}), handler.Retry, "POST: "},
+		}), handler.ActionRetry, "POST: "},
 		{"an endless body", serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusBadRequest)
 			for {
@@ -184,7 +184,7 @@ func TestAnswersOutOfTheOrdinary(t *testing.T) {
 					return
 				}
 			}
-		}), handler.DeadLetter, "400 Bad Request: no no"},
+		}), handler.ActionDeadLetter, "400 Bad Request: no no"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := newHandler(t, c.url, nil).Handle(t.Context(), &handler.Message{Body: []byte("x")})
@@ -206,7 +206,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 			http.Redirect(w, r, "/elsewhere", status)
 		}), nil)
 		err := h.Handle(t.Context(), &handler.Message{})
-		require.Equal(t, handler.Retry, handler.VerdictOf(err).Action)
+		require.Equal(t, handler.ActionRetry, handler.VerdictOf(err).Action)
 		require.ErrorContains(t, err, fmt.Sprint(status))
 		require.Equal(t, 1, hits)
 	}
@@ -227,7 +227,7 @@ func TestASlowEndpointIsRetried(t *testing.T) {
 			begin := time.Now()
 			err := newHandler(t, "http://127.0.0.1/", &httphandler.Config{Timeout: limit, Transport: hang}).Handle(t.Context(), &handler.Message{})
 			require.Equal(t, want, time.Since(begin))
-			require.Equal(t, handler.Retry, handler.VerdictOf(err).Action)
+			require.Equal(t, handler.ActionRetry, handler.VerdictOf(err).Action)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			require.EqualError(t, err, fmt.Sprintf("POST: no answer within %v: context deadline exceeded", want))
 		}

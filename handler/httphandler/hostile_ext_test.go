@@ -32,7 +32,7 @@ func TestAnErrorOfATransportThatUnwrapsToItself(t *testing.T) {
 		go func() { got <- h.Handle(ctx, &handler.Message{Body: []byte("x")}) }()
 		select {
 		case err := <-got:
-			require.Equal(t, handler.Retry, handler.VerdictOf(err).Action)
+			require.Equal(t, handler.ActionRetry, handler.VerdictOf(err).Action)
 		case <-time.After(30 * time.Second):
 			t.Fatal("Handle walks the error for ever")
 		}

@@ -29,15 +29,15 @@ func TestLongAttributesDoNotKeepAMessageFromItsEndpoint(t *testing.T) {
 		leftOut    string
 		action     handler.Action
 	}{
-		{"short ones", 0, false, 0, map[string]string{"tenant": "acme"}, 1, "", handler.Ack},
-		{"a long one that the server takes", 0, false, 0, map[string]string{"tenant": "acme", "claims": long}, 1, "", handler.Ack},
-		{"431", 8 << 10, false, 0, map[string]string{"tenant": "acme", "claims": long}, 1, "claims", handler.Ack},
-		{"many", 8 << 10, false, 0, map[string]string{"tenant": "acme", "a.1": long[:3000], "a.2": long[:2900], "a.3": long[:2000], "a.4": long[:6000]}, 1, "a-2,a-1,a-4", handler.Ack},
-		{"over HTTP/2", 8 << 10, true, 0, map[string]string{"tenant": "acme", "claims": long}, 1, "claims", handler.Ack},
-		{"400 by a server", 0, false, 400, map[string]string{"tenant": "acme", "claims": long}, 2, "claims", handler.Ack},
-		{"413 by a server", 0, false, 413, map[string]string{"tenant": "acme", "claims": long}, 2, "claims", handler.Ack},
-		{"400 by the endpoint", 0, false, -400, map[string]string{"tenant": "acme", "claims": long}, 2, "claims", handler.DeadLetter},
-		{"400 to short ones", 0, false, -400, map[string]string{"tenant": "acme"}, 1, "", handler.DeadLetter},
+		{"short ones", 0, false, 0, map[string]string{"tenant": "acme"}, 1, "", handler.ActionAck},
+		{"a long one that the server takes", 0, false, 0, map[string]string{"tenant": "acme", "claims": long}, 1, "", handler.ActionAck},
+		{"431", 8 << 10, false, 0, map[string]string{"tenant": "acme", "claims": long}, 1, "claims", handler.ActionAck},
+		{"many", 8 << 10, false, 0, map[string]string{"tenant": "acme", "a.1": long[:3000], "a.2": long[:2900], "a.3": long[:2000], "a.4": long[:6000]}, 1, "a-2,a-1,a-4", handler.ActionAck},
+		{"over HTTP/2", 8 << 10, true, 0, map[string]string{"tenant": "acme", "claims": long}, 1, "claims", handler.ActionAck},
+		{"400 by a server", 0, false, 400, map[string]string{"tenant": "acme", "claims": long}, 2, "claims", handler.ActionAck},
+		{"413 by a server", 0, false, 413, map[string]string{"tenant": "acme", "claims": long}, 2, "claims", handler.ActionAck},
+		{"400 by the endpoint", 0, false, -400, map[string]string{"tenant": "acme", "claims": long}, 2, "claims", handler.ActionDeadLetter},
+		{"400 to short ones", 0, false, -400, map[string]string{"tenant": "acme"}, 1, "", handler.ActionDeadLetter},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var mu sync.Mutex

@@ -57,7 +57,7 @@ func TestAnEndpointThatIsDownSpendsNothing(t *testing.T) {
 	<-reopened
 	n, _ = gate.Admit(5)
 	require.Equal(t, 1, n, "one tries")
-	require.Equal(t, handler.Ack, verdict(h).Action)
+	require.Equal(t, handler.ActionAck, verdict(h).Action)
 	n, _ = gate.Admit(5)
 	require.Equal(t, 5, n)
 	require.Empty(t, gate.Reason())
@@ -105,7 +105,7 @@ func TestAConnectionThatClosesUnderThePOST(t *testing.T) {
 	h, err := New(url, &Config{Logger: quiet()})
 	require.NoError(t, err)
 	for range 4 {
-		require.Equal(t, handler.Ack, verdict(h).Action)
+		require.Equal(t, handler.ActionAck, verdict(h).Action)
 	}
 	require.EqualValues(t, 7, requests.Load(), "each but the first was made twice")
 
@@ -113,7 +113,7 @@ func TestAConnectionThatClosesUnderThePOST(t *testing.T) {
 	h, err = New(url, &Config{Logger: quiet()})
 	require.NoError(t, err)
 	v := verdict(h)
-	require.Equal(t, handler.Retry, v.Action)
+	require.Equal(t, handler.ActionRetry, v.Action)
 	require.False(t, v.Postponed, "the endpoint has had the message, and may do so for ever: %v", v.Err)
 	require.EqualValues(t, 1, requests.Load())
 	n, _ := h.Gate().Admit(5)
@@ -130,7 +130,7 @@ func TestATransportOfTheUsers(t *testing.T) {
 		h, err := New("http://example.com", &Config{Transport: transportFunc(func(*http.Request) (*http.Response, error) { return nil, c.err }), Logger: quiet()})
 		require.NoError(t, err)
 		v := verdict(h)
-		require.Equal(t, handler.Retry, v.Action)
+		require.Equal(t, handler.ActionRetry, v.Action)
 		require.Equal(t, c.postponed, v.Postponed, "%v", c.err)
 	}
 }
@@ -225,11 +225,11 @@ func (d *deadEnd) handler(t *testing.T, timeout time.Duration) *Handler {
 func TestADeadConnectionIsLeftAfterATimeout(t *testing.T) {
 	d := newDeadEnd(t)
 	h := d.handler(t, 2*time.Second)
-	require.Equal(t, handler.Ack, verdict(h).Action)
+	require.Equal(t, handler.ActionAck, verdict(h).Action)
 	d.die()
 	v := verdict(h)
-	require.Equal(t, handler.Retry, v.Action)
+	require.Equal(t, handler.ActionRetry, v.Action)
 	require.ErrorContains(t, v.Err, "no answer within 2s")
-	require.Eventually(t, func() bool { return verdict(h).Action == handler.Ack }, time.Minute, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return verdict(h).Action == handler.ActionAck }, time.Minute, 100*time.Millisecond)
 	require.EqualValues(t, 2, d.dials.Load())
 }

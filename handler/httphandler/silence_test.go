@@ -98,7 +98,7 @@ func TestADeadPeerIsFoundOutWithinAMinute(t *testing.T) {
 				all.Wait()
 				line.Die()
 				began := time.Now()
-				require.Equal(t, handler.Retry, handler.VerdictOf(post()).Action)
+				require.Equal(t, handler.ActionRetry, handler.VerdictOf(post()).Action)
 				t.Logf("a request ends after %v", time.Since(began))
 				synctest.Wait()
 				if c.url[4] == ':' {

@@ -32,42 +32,42 @@ func TestAnswersAreVerdicts(t *testing.T) {
 		delayed bool
 		delay   time.Duration
 	}{
-		{status: 200, action: handler.Ack},
-		{status: 204, action: handler.Ack},
-		{status: 299, retry: "5", action: handler.Ack},
-		{status: 302, action: handler.Retry},
-		{status: 400, action: handler.DeadLetter},
-		{status: 401, action: handler.DeadLetter},
-		{status: 404, retry: "5", action: handler.DeadLetter},
-		{status: 408, action: handler.Retry},
-		{status: 409, action: handler.Retry},
-		{status: 422, action: handler.DeadLetter},
-		{status: 425, action: handler.Retry},
-		{status: 429, retry: "120", action: handler.Retry, delayed: true, delay: 2 * time.Minute},
-		{status: 499, action: handler.DeadLetter},
-		{status: 500, action: handler.Retry},
-		{status: 503, retry: "Fri, 02 Jan 2026 03:05:05 GMT", action: handler.Retry, delayed: true, delay: time.Minute},
-		{status: 503, retry: "Fri, 02 Jan 2026 03:00:00 GMT", action: handler.Retry},
-		{status: 503, retry: "Fri, 02 Jan 2026 03:04:05 GMT", action: handler.Retry},
-		{status: 429, retry: "Thu, 01 Jan 1970 00:00:00 GMT", action: handler.Retry},
-		{status: 503, retry: "Fri, 02 Jan 2099 03:00:00 GMT", action: handler.Retry, delayed: true, delay: DefaultMaxRetryAfter},
-		{status: 503, retry: "Friday, 02-Jan-26 03:05:05 GMT", action: handler.Retry, delayed: true, delay: time.Minute},
-		{status: 503, retry: "0", action: handler.Retry},
-		{status: 429, retry: " 000 ", action: handler.Retry},
-		{status: 503, retry: " 7 ", action: handler.Retry, delayed: true, delay: 7 * time.Second},
-		{status: 503, retry: "86400", action: handler.Retry, delayed: true, delay: DefaultMaxRetryAfter},
-		{status: 503, retry: strings.Repeat("9", 40), action: handler.Retry, delayed: true, delay: DefaultMaxRetryAfter},
-		{status: 503, retry: "soon", action: handler.Retry},
-		{status: 503, retry: "-5", action: handler.Retry},
-		{status: 503, retry: "1.5", action: handler.Retry},
-		{status: 503, retry: "5s", action: handler.Retry},
-		{status: 599, action: handler.Retry},
+		{status: 200, action: handler.ActionAck},
+		{status: 204, action: handler.ActionAck},
+		{status: 299, retry: "5", action: handler.ActionAck},
+		{status: 302, action: handler.ActionRetry},
+		{status: 400, action: handler.ActionDeadLetter},
+		{status: 401, action: handler.ActionDeadLetter},
+		{status: 404, retry: "5", action: handler.ActionDeadLetter},
+		{status: 408, action: handler.ActionRetry},
+		{status: 409, action: handler.ActionRetry},
+		{status: 422, action: handler.ActionDeadLetter},
+		{status: 425, action: handler.ActionRetry},
+		{status: 429, retry: "120", action: handler.ActionRetry, delayed: true, delay: 2 * time.Minute},
+		{status: 499, action: handler.ActionDeadLetter},
+		{status: 500, action: handler.ActionRetry},
+		{status: 503, retry: "Fri, 02 Jan 2026 03:05:05 GMT", action: handler.ActionRetry, delayed: true, delay: time.Minute},
+		{status: 503, retry: "Fri, 02 Jan 2026 03:00:00 GMT", action: handler.ActionRetry},
+		{status: 503, retry: "Fri, 02 Jan 2026 03:04:05 GMT", action: handler.ActionRetry},
+		{status: 429, retry: "Thu, 01 Jan 1970 00:00:00 GMT", action: handler.ActionRetry},
+		{status: 503, retry: "Fri, 02 Jan 2099 03:00:00 GMT", action: handler.ActionRetry, delayed: true, delay: DefaultMaxRetryAfter},
+		{status: 503, retry: "Friday, 02-Jan-26 03:05:05 GMT", action: handler.ActionRetry, delayed: true, delay: time.Minute},
+		{status: 503, retry: "0", action: handler.ActionRetry},
+		{status: 429, retry: " 000 ", action: handler.ActionRetry},
+		{status: 503, retry: " 7 ", action: handler.ActionRetry, delayed: true, delay: 7 * time.Second},
+		{status: 503, retry: "86400", action: handler.ActionRetry, delayed: true, delay: DefaultMaxRetryAfter},
+		{status: 503, retry: strings.Repeat("9", 40), action: handler.ActionRetry, delayed: true, delay: DefaultMaxRetryAfter},
+		{status: 503, retry: "soon", action: handler.ActionRetry},
+		{status: 503, retry: "-5", action: handler.ActionRetry},
+		{status: 503, retry: "1.5", action: handler.ActionRetry},
+		{status: 503, retry: "5s", action: handler.ActionRetry},
+		{status: 599, action: handler.ActionRetry},
 	} {
 		v := handler.VerdictOf(at(t, nil).verdict(c.status, c.retry, "because"))
 		require.Equal(t, c.action, v.Action, c.status)
 		require.Equal(t, c.delayed, v.Delayed, "%d %s", c.status, c.retry)
 		require.Equal(t, c.delay, v.Delay, "%d %s", c.status, c.retry)
-		if c.action != handler.Ack {
+		if c.action != handler.ActionAck {
 			require.ErrorContains(t, v.Err, fmt.Sprintf("HTTP status %d", c.status))
 			require.ErrorContains(t, v.Err, "because")
 		}
@@ -81,12 +81,12 @@ func TestEveryStatusHasItsVerdict(t *testing.T) {
 	h := at(t, nil)
 	retried := map[int]bool{408: true, 409: true, 425: true, 429: true}
 	for status := 100; status <= 999; status++ {
-		want := handler.Retry
+		want := handler.ActionRetry
 		switch {
 		case status >= 200 && status <= 299:
-			want = handler.Ack
+			want = handler.ActionAck
 		case status >= 400 && status <= 499 && !retried[status]:
-			want = handler.DeadLetter
+			want = handler.ActionDeadLetter
 		}
 		require.Equal(t, want, handler.VerdictOf(h.verdict(status, "", "")).Action, status)
 	}

@@ -66,7 +66,7 @@ func DoApart(f func()) error {
 // does not end the caller's.
 func VerdictOf(err error) handler.Verdict {
 	if err == nil {
-		return handler.Verdict{Action: handler.Ack}
+		return handler.Verdict{Action: handler.ActionAck}
 	}
 	v := handler.Verdict{Err: err}
 	if DoApart(func() { v = handler.VerdictOf(err) }) != nil {

@@ -23,11 +23,11 @@ func TestCall(t *testing.T) {
 		action   handler.Action
 		panicked bool
 	}{
-		{"ack", func(context.Context, *handler.Message) error { return nil }, handler.Ack, false},
-		{"reject", func(context.Context, *handler.Message) error { return handler.Reject(boom) }, handler.DeadLetter, false},
-		{"panic", func(context.Context, *handler.Message) error { panic("boom") }, handler.Retry, true},
-		{"panic with a verdict", func(context.Context, *handler.Message) error { panic(handler.Discard(boom)) }, handler.Retry, true},
-		{"a panic that a middleware returned", func(context.Context, *handler.Message) error { return &handler.PanicError{} }, handler.Retry, false},
+		{"ack", func(context.Context, *handler.Message) error { return nil }, handler.ActionAck, false},
+		{"reject", func(context.Context, *handler.Message) error { return handler.Reject(boom) }, handler.ActionDeadLetter, false},
+		{"panic", func(context.Context, *handler.Message) error { panic("boom") }, handler.ActionRetry, true},
+		{"panic with a verdict", func(context.Context, *handler.Message) error { panic(handler.Drop(boom)) }, handler.ActionRetry, true},
+		{"a panic that a middleware returned", func(context.Context, *handler.Message) error { return &handler.PanicError{} }, handler.ActionRetry, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p, err := Call(t.Context(), c.h, &handler.Message{})
@@ -61,9 +61,9 @@ func TestErrorsWhoseMethodsPanic(t *testing.T) {
 	require.NoError(t, Safe(nil))
 	require.EqualError(t, Safe((*typedNil)(nil)), Text((*typedNil)(nil)))
 	require.Equal(t, context.Canceled, Safe(context.Canceled))
-	require.Equal(t, handler.Retry, handler.VerdictOf(bad).Action)
-	require.Equal(t, handler.Retry, handler.VerdictOf((*typedNil)(nil)).Action)
-	require.Equal(t, handler.DeadLetter, handler.VerdictOf(handler.Reject((*typedNil)(nil))).Action)
+	require.Equal(t, handler.ActionRetry, handler.VerdictOf(bad).Action)
+	require.Equal(t, handler.ActionRetry, handler.VerdictOf((*typedNil)(nil)).Action)
+	require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(handler.Reject((*typedNil)(nil))).Action)
 }
 
 func TestDo(t *testing.T) {
@@ -152,9 +152,9 @@ func TestErrorsWithoutAnEnd(t *testing.T) {
 		require.False(t, Is(bad, context.Canceled))
 		_, ok := As[*handler.PanicError](bad)
 		require.False(t, ok)
-		require.Equal(t, handler.Retry, handler.VerdictOf(bad).Action)
-		require.Equal(t, handler.Retry, VerdictOf(bad).Action)
-		require.Equal(t, handler.DeadLetter, handler.VerdictOf(handler.Reject(bad)).Action)
+		require.Equal(t, handler.ActionRetry, handler.VerdictOf(bad).Action)
+		require.Equal(t, handler.ActionRetry, VerdictOf(bad).Action)
+		require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(handler.Reject(bad)).Action)
 	}
 }
 

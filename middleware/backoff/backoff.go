@@ -166,11 +166,11 @@ type retrier struct {
 func (r *retrier) judge(ctx context.Context, m *handler.Message, err error) error {
 	cut := invoke.CutShort(ctx, err)
 	switch v := invoke.VerdictOf(err); {
-	case cut && v.Action == handler.DeadLetter && (invoke.Is(err, context.Canceled) || invoke.Is(err, handler.ErrLeaseLost)):
+	case cut && v.Action == handler.ActionDeadLetter && (invoke.Is(err, context.Canceled) || invoke.Is(err, handler.ErrLeaseLost)):
 		// The handler rejected the message because it was cancelled, so the message
 		// is not at fault.
 		return handler.RetryAfter(0, err)
-	case v.Action != handler.Retry || v.Delayed:
+	case v.Action != handler.ActionRetry || v.Delayed:
 		return err
 	}
 	if r.classify(err) == Permanent {

@@ -38,31 +38,31 @@ func TestErrorsBecomeVerdicts(t *testing.T) {
 		err  error
 		want handler.Verdict
 	}{
-		{"nil", nil, attempt(1), nil, handler.Verdict{Action: handler.Ack}},
+		{"nil", nil, attempt(1), nil, handler.Verdict{Action: handler.ActionAck}},
 		{"unknown error", nil, attempt(1), errBoom, handler.Verdict{Delayed: true, Delay: time.Second}},
 		{"transient error", nil, attempt(3), statusError(503), handler.Verdict{Delayed: true, Delay: 4 * time.Second}},
-		{"permanent error", nil, attempt(1), statusError(400), handler.Verdict{Action: handler.DeadLetter}},
-		{"last attempt", nil, attempt(4), errBoom, handler.Verdict{Action: handler.DeadLetter}},
-		{"beyond the last attempt", nil, attempt(40), errBoom, handler.Verdict{Action: handler.DeadLetter}},
+		{"permanent error", nil, attempt(1), statusError(400), handler.Verdict{Action: handler.ActionDeadLetter}},
+		{"last attempt", nil, attempt(4), errBoom, handler.Verdict{Action: handler.ActionDeadLetter}},
+		{"beyond the last attempt", nil, attempt(40), errBoom, handler.Verdict{Action: handler.ActionDeadLetter}},
 		{"attempt unknown", nil, attempt(0), errBoom, handler.Verdict{}},
-		{"attempt unknown, permanent", nil, attempt(0), statusError(400), handler.Verdict{Action: handler.DeadLetter}},
+		{"attempt unknown, permanent", nil, attempt(0), statusError(400), handler.Verdict{Action: handler.ActionDeadLetter}},
 		{"the handler's own delay", nil, attempt(9), handler.RetryAfter(time.Hour, errBoom), handler.Verdict{Delayed: true, Delay: time.Hour}},
 		{"the handler's own delay, around a permanent error", nil, attempt(1), handler.RetryAfter(0, statusError(400)), handler.Verdict{Delayed: true}},
-		{"the handler's rejection", nil, attempt(1), handler.Reject(statusError(503)), handler.Verdict{Action: handler.DeadLetter}},
-		{"the handler's discard", nil, attempt(9), handler.Discard(errBoom), handler.Verdict{Action: handler.Drop}},
-		{"backoff.Permanent", nil, attempt(1), fmt.Errorf("x: %w", cenkalti.Permanent(statusError(503))), handler.Verdict{Action: handler.DeadLetter}},
+		{"the handler's rejection", nil, attempt(1), handler.Reject(statusError(503)), handler.Verdict{Action: handler.ActionDeadLetter}},
+		{"the handler's drop", nil, attempt(9), handler.Drop(errBoom), handler.Verdict{Action: handler.ActionDrop}},
+		{"backoff.Permanent", nil, attempt(1), fmt.Errorf("x: %w", cenkalti.Permanent(statusError(503))), handler.Verdict{Action: handler.ActionDeadLetter}},
 		{"stopping", stopping, attempt(3), context.Canceled, handler.Verdict{Delayed: true}},
 		{"stopping at the last attempt", stopping, attempt(4), errBoom, handler.Verdict{Delayed: true}},
 		{"stopping, rejected for being cancelled", stopping, attempt(4), handler.Reject(fmt.Errorf("x: %w", context.Canceled)), handler.Verdict{Delayed: true}},
 		{"stopping, backoff.Permanent for being cancelled", stopping, attempt(3), cenkalti.Permanent(context.Canceled), handler.Verdict{Delayed: true}},
-		{"rejected for being cancelled by itself", nil, attempt(3), handler.Reject(context.Canceled), handler.Verdict{Action: handler.DeadLetter}},
-		{"stopping, rejected", stopping, attempt(3), handler.Reject(errBoom), handler.Verdict{Action: handler.DeadLetter}},
+		{"rejected for being cancelled by itself", nil, attempt(3), handler.Reject(context.Canceled), handler.Verdict{Action: handler.ActionDeadLetter}},
+		{"stopping, rejected", stopping, attempt(3), handler.Reject(errBoom), handler.Verdict{Action: handler.ActionDeadLetter}},
 		{"killed at the last attempt, before ctx ends", nil, attempt(4), fmt.Errorf("killed: %w", handler.ErrStopped), handler.Verdict{Delayed: true}},
 		{"lease lost at the last attempt", lost, attempt(4), context.Canceled, handler.Verdict{Delayed: true}},
 		{"an error of a lost lease at the last attempt", nil, attempt(4), fmt.Errorf("x: %w", handler.ErrLeaseLost), handler.Verdict{Delayed: true}},
 		{"lease lost, rejected for being cancelled", lost, attempt(3), handler.Reject(context.Canceled), handler.Verdict{Delayed: true}},
-		{"lease lost, rejected", lost, attempt(3), handler.Reject(errBoom), handler.Verdict{Action: handler.DeadLetter}},
-		{"stopping, permanent", stopping, attempt(3), statusError(400), handler.Verdict{Action: handler.DeadLetter}},
+		{"lease lost, rejected", lost, attempt(3), handler.Reject(errBoom), handler.Verdict{Action: handler.ActionDeadLetter}},
+		{"stopping, permanent", stopping, attempt(3), statusError(400), handler.Verdict{Action: handler.ActionDeadLetter}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			ctx := tc.ctx
@@ -78,7 +78,7 @@ func TestErrorsBecomeVerdicts(t *testing.T) {
 			if tc.err != nil {
 				require.ErrorIs(t, err, tc.err, "the cause is kept")
 			}
-			exhausted := tc.want.Action == handler.DeadLetter && tc.m.Attempt >= 4
+			exhausted := tc.want.Action == handler.ActionDeadLetter && tc.m.Attempt >= 4
 			require.Equal(t, exhausted, errors.Is(err, handler.ErrExhausted))
 		})
 	}
@@ -86,7 +86,7 @@ func TestErrorsBecomeVerdicts(t *testing.T) {
 
 func TestWithoutMaxAttemptsTheQueueDecides(t *testing.T) {
 	v := handler.VerdictOf(judge(t.Context(), t, nil, attempt(math.MaxInt), errBoom))
-	require.Equal(t, handler.Retry, v.Action)
+	require.Equal(t, handler.ActionRetry, v.Action)
 	require.True(t, v.Delayed)
 	require.LessOrEqual(t, v.Delay, backoff.DefaultMax)
 }
@@ -103,11 +103,11 @@ func TestTheClassifierIsAskedFirst(t *testing.T) {
 		}
 	}}
 	for err, want := range map[error]handler.Action{
-		errBoom:          handler.DeadLetter,
-		statusError(401): handler.Retry,
-		statusError(403): handler.DeadLetter, // left to Permanent
-		statusError(404): handler.Retry,      // left to Classify
-		statusError(500): handler.Retry,
+		errBoom:          handler.ActionDeadLetter,
+		statusError(401): handler.ActionRetry,
+		statusError(403): handler.ActionDeadLetter, // left to Permanent
+		statusError(404): handler.ActionRetry,      // left to Classify
+		statusError(500): handler.ActionRetry,
 	} {
 		require.Equal(t, want, handler.VerdictOf(judge(t.Context(), t, c, attempt(1), err)).Action, err.Error())
 	}
@@ -145,13 +145,13 @@ func TestPolicies(t *testing.T) {
 	require.Equal(t, long[99], long[149], "the last of the table holds from there on")
 
 	limited := &backoff.Config{Policy: cenkalti.WithMaxRetries(cenkalti.NewConstantBackOff(s), 2), Jitter: backoff.NoJitter}
-	for n, want := range map[int]handler.Action{1: handler.Retry, 2: handler.Retry, 3: handler.DeadLetter, 1000: handler.DeadLetter} {
+	for n, want := range map[int]handler.Action{1: handler.ActionRetry, 2: handler.ActionRetry, 3: handler.ActionDeadLetter, 1000: handler.ActionDeadLetter} {
 		err := judge(t.Context(), t, limited, attempt(n), errBoom)
 		require.Equal(t, want, handler.VerdictOf(err).Action, n)
-		require.Equal(t, want == handler.DeadLetter, errors.Is(err, handler.ErrExhausted))
+		require.Equal(t, want == handler.ActionDeadLetter, errors.Is(err, handler.ErrExhausted))
 	}
 	stop := &backoff.Config{Policy: &cenkalti.StopBackOff{}}
-	require.Equal(t, handler.DeadLetter, handler.VerdictOf(judge(t.Context(), t, stop, attempt(1), errBoom)).Action)
+	require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(judge(t.Context(), t, stop, attempt(1), errBoom)).Action)
 }
 
 // counting is a policy whose delays show how often it was asked.
@@ -214,7 +214,7 @@ func TestDelaysAreBoundedAndMonotonic(t *testing.T) {
 		m.Bind(&handler.Origin{MaxDelay: limit}, nil)
 
 		v := handler.VerdictOf(judge(context.Background(), t, c, m, errBoom))
-		require.Equal(t, handler.Retry, v.Action)
+		require.Equal(t, handler.ActionRetry, v.Action)
 		require.True(t, v.Delayed)
 		require.GreaterOrEqual(t, v.Delay, time.Duration(0))
 		require.LessOrEqual(t, v.Delay, c.Max)
@@ -265,7 +265,7 @@ func TestDelaysSaturate(t *testing.T) {
 		h := mw(handler.HandlerFunc(func(context.Context, *handler.Message) error { return errors.New("boom") }))
 		for _, attempt := range []int{1, 2, 62, 63, 64, 1 << 40, math.MaxInt} {
 			v := handler.VerdictOf(h.Handle(t.Context(), &handler.Message{Attempt: attempt}))
-			require.Equal(t, handler.Retry, v.Action)
+			require.Equal(t, handler.ActionRetry, v.Action)
 			require.GreaterOrEqual(t, v.Delay, time.Duration(0), "attempt %d", attempt)
 		}
 	}
@@ -279,7 +279,7 @@ func TestErrorsWhoseMethodsPanic(t *testing.T) {
 		require.NoError(t, newErr)
 		h := mw(handler.HandlerFunc(func(context.Context, *handler.Message) error { return err }))
 		require.NotPanics(t, func() {
-			require.Equal(t, handler.Retry, handler.VerdictOf(h.Handle(t.Context(), &handler.Message{Attempt: 1})).Action)
+			require.Equal(t, handler.ActionRetry, handler.VerdictOf(h.Handle(t.Context(), &handler.Message{Attempt: 1})).Action)
 			got := h.Handle(t.Context(), &handler.Message{Attempt: 3})
 			if !handler.VerdictOf(err).Delayed {
 				require.ErrorIs(t, got, handler.ErrExhausted)

@@ -216,7 +216,7 @@ func TestAnAnswerOfADependencyIsNotPermanent(t *testing.T) {
 		require.Error(t, err, name)
 		require.NotEqual(t, backoff.Permanent, backoff.Classify(err), name)
 		v := handler.VerdictOf(judge(t.Context(), t, &backoff.Config{MaxAttempts: 2}, attempt(1), fmt.Errorf("charge: %w", err)))
-		require.Equal(t, handler.Retry, v.Action, name)
+		require.Equal(t, handler.ActionRetry, v.Action, name)
 	}
 }
 
@@ -229,23 +229,23 @@ func TestTheConfigurationNamesWhatIsPermanent(t *testing.T) {
 		err  error
 		want handler.Action
 	}{
-		{statusError(404), handler.DeadLetter},
-		{fmt.Errorf("x: %w", statusError(404)), handler.DeadLetter},
-		{statusError(503), handler.DeadLetter},
-		{statusError(400), handler.Retry},
-		{statusError(500), handler.Retry},
-		{&googleapi.Error{Code: 404}, handler.DeadLetter},
-		{status.Error(codes.NotFound, "x"), handler.DeadLetter},
-		{status.Error(codes.InvalidArgument, "x"), handler.DeadLetter},
-		{status.Error(codes.Unauthenticated, "x"), handler.Retry},
-		{notFound, handler.DeadLetter},
-		{awsError("ValidationException", smithy.FaultClient, 400), handler.DeadLetter},
-		{awsError("ThrottlingException", smithy.FaultClient, 404), handler.Retry},
-		{awsError("AccessDenied", smithy.FaultClient, 403), handler.Retry},
-		{&smithy.GenericAPIError{Code: "ValidationException"}, handler.DeadLetter},
-		{&pgconn.PgError{Code: "23505"}, handler.DeadLetter},
-		{&pgconn.PgError{Code: "40001"}, handler.Retry},
-		{errors.Join(statusError(404), context.DeadlineExceeded), handler.Retry},
+		{statusError(404), handler.ActionDeadLetter},
+		{fmt.Errorf("x: %w", statusError(404)), handler.ActionDeadLetter},
+		{statusError(503), handler.ActionDeadLetter},
+		{statusError(400), handler.ActionRetry},
+		{statusError(500), handler.ActionRetry},
+		{&googleapi.Error{Code: 404}, handler.ActionDeadLetter},
+		{status.Error(codes.NotFound, "x"), handler.ActionDeadLetter},
+		{status.Error(codes.InvalidArgument, "x"), handler.ActionDeadLetter},
+		{status.Error(codes.Unauthenticated, "x"), handler.ActionRetry},
+		{notFound, handler.ActionDeadLetter},
+		{awsError("ValidationException", smithy.FaultClient, 400), handler.ActionDeadLetter},
+		{awsError("ThrottlingException", smithy.FaultClient, 404), handler.ActionRetry},
+		{awsError("AccessDenied", smithy.FaultClient, 403), handler.ActionRetry},
+		{&smithy.GenericAPIError{Code: "ValidationException"}, handler.ActionDeadLetter},
+		{&pgconn.PgError{Code: "23505"}, handler.ActionDeadLetter},
+		{&pgconn.PgError{Code: "40001"}, handler.ActionRetry},
+		{errors.Join(statusError(404), context.DeadlineExceeded), handler.ActionRetry},
 	} {
 		v := handler.VerdictOf(judge(t.Context(), t, c, attempt(1), tc.err))
 		require.Equal(t, tc.want.String(), v.Action.String(), "%v", tc.err)

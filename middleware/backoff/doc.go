@@ -9,7 +9,7 @@
 // # What becomes of an error
 //
 //	nil                                     as it is
-//	a verdict: RetryAfter, Reject, Discard  as it is, MaxAttempts or not: the
+//	a verdict: RetryAfter, Reject, Drop  as it is, MaxAttempts or not: the
 //	and backoff.Permanent                   handler knows better
 //	permanent by Permanent or Classifier    handler.Reject
 //	any other, attempts left                handler.RetryAfter(delay)

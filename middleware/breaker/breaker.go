@@ -181,9 +181,9 @@ func (b *Breaker) judge(ctx context.Context, err error) outcome {
 // bounds that without a memory of messages.
 func spared(err error) bool {
 	switch v := invoke.VerdictOf(err); v.Action {
-	case handler.Retry:
+	case handler.ActionRetry:
 		return !v.Postponed
-	case handler.DeadLetter:
+	case handler.ActionDeadLetter:
 	default:
 		return false
 	}
@@ -201,7 +201,7 @@ func spared(err error) bool {
 // delay has a failed message retried when the breaker is no longer open, or
 // later if that is its own wish.
 func (b *Breaker) delay(d time.Duration, err error) error {
-	if v := invoke.VerdictOf(err); v.Action == handler.Retry && v.Delayed && v.Delay > d {
+	if v := invoke.VerdictOf(err); v.Action == handler.ActionRetry && v.Delayed && v.Delay > d {
 		return err
 	}
 	return handler.RetryAfter(d, b.explain(err))

@@ -171,9 +171,9 @@ func TestTheLastAttemptIsNotSpentOnAnOutage(t *testing.T) {
 		b := newBreaker(t, small())
 		h := handler.Chain(handler.HandlerFunc(func(context.Context, *handler.Message) error { return errDown }), b.Middleware, retries)
 		m := &handler.Message{Attempt: 1}
-		require.Equal(t, handler.DeadLetter, handler.VerdictOf(h.Handle(t.Context(), m)).Action, "while closed, attempts count")
+		require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(h.Handle(t.Context(), m)).Action, "while closed, attempts count")
 		v := handler.VerdictOf(h.Handle(t.Context(), m))
-		require.Equal(t, handler.Retry, v.Action, "rejections by exhaustion open it")
+		require.Equal(t, handler.ActionRetry, v.Action, "rejections by exhaustion open it")
 		require.Equal(t, 10*time.Second, v.Delay)
 	})
 }
@@ -210,7 +210,7 @@ func TestWhatCounts(t *testing.T) {
 		{"attempts used up", nil, handler.Reject(fmt.Errorf("%w: %w", handler.ErrExhausted, errDown)), true},
 		{"another end of the context", late, context.Canceled, true},
 		{"rejection", nil, handler.Reject(errDown), false},
-		{"discard", nil, handler.Discard(errDown), false},
+		{"drop", nil, handler.Drop(errDown), false},
 		{"postponed", nil, handler.Postpone(time.Second, errDown), false},
 		{"panic", nil, &handler.PanicError{Value: "x"}, false},
 		{"shutdown", stopped, errDown, false},

@@ -191,9 +191,9 @@ func IsFailure(err error) bool {
 		return false
 	}
 	switch invoke.VerdictOf(err).Action {
-	case handler.Retry:
+	case handler.ActionRetry:
 		return true
-	case handler.DeadLetter:
+	case handler.ActionDeadLetter:
 		return invoke.Is(err, handler.ErrExhausted)
 	default:
 		return false

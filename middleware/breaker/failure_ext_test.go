@@ -76,13 +76,13 @@ func TestTerminalVerdictsPass(t *testing.T) {
 		err  error
 		want handler.Action
 	}{
-		{"the last attempt", exhausted(3), handler.Retry},
-		{"the fifth", exhausted(5), handler.Retry},
-		{"the sixth", exhausted(6), handler.DeadLetter},
-		{"beyond", exhausted(40), handler.DeadLetter},
-		{"rejected", handler.Reject(errRefused), handler.DeadLetter},
-		{"dropped", handler.Discard(errRefused), handler.Drop},
-		{"exhausted in words of its own", handler.Reject(fmt.Errorf("%w: %w", handler.ErrExhausted, errRefused)), handler.DeadLetter},
+		{"the last attempt", exhausted(3), handler.ActionRetry},
+		{"the fifth", exhausted(5), handler.ActionRetry},
+		{"the sixth", exhausted(6), handler.ActionDeadLetter},
+		{"beyond", exhausted(40), handler.ActionDeadLetter},
+		{"rejected", handler.Reject(errRefused), handler.ActionDeadLetter},
+		{"dropped", handler.Drop(errRefused), handler.ActionDrop},
+		{"exhausted in words of its own", handler.Reject(fmt.Errorf("%w: %w", handler.ErrExhausted, errRefused)), handler.ActionDeadLetter},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := small()

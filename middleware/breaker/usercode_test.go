@@ -81,7 +81,7 @@ func TestTheLongestPause(t *testing.T) {
 		require.NoError(t, err)
 		for _, cause := range []error{errDown, nil} { // the one that opens it, and one that finds it open
 			v := handler.VerdictOf(pass(t.Context(), b, cause))
-			require.Equal(t, handler.Retry, v.Action)
+			require.Equal(t, handler.ActionRetry, v.Action)
 			require.Greater(t, v.Delay, 200*365*24*time.Hour)
 		}
 	}

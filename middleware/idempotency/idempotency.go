@@ -241,9 +241,9 @@ func (r *run) handle(ctx context.Context, next handler.Handler) error {
 	cancel(nil) // before the claim is settled, so that no renewal finds it gone and complains
 
 	switch invoke.VerdictOf(err).Action {
-	case handler.Ack, handler.Drop:
+	case handler.ActionAck, handler.ActionDrop:
 		return r.mark(ctx, handled{result: box.get(), verdict: err})
-	case handler.Retry, handler.DeadLetter:
+	case handler.ActionRetry, handler.ActionDeadLetter:
 		if lost {
 			// Another worker has the message. That its handler was cancelled
 			// here is no failure of the message.

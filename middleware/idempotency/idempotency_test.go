@@ -149,7 +149,7 @@ func TestWhatAVerdictDoesToTheKey(t *testing.T) {
 		runsNext bool
 	}{
 		{"ack marks", nil, false},
-		{"discard marks", handler.Discard(boom), false},
+		{"drop marks", handler.Drop(boom), false},
 		{"an error releases", boom, true},
 		{"a delayed retry releases", handler.RetryAfter(time.Second, boom), true},
 		{"a rejection releases, for the redrive", handler.Reject(boom), true},
@@ -194,7 +194,7 @@ func TestADuplicateInProgressWaitsForTheClaimsEnd(t *testing.T) {
 
 		duplicate := leased("a", time.Minute)
 		v := handler.VerdictOf(h.Handle(t.Context(), duplicate))
-		require.Equal(t, handler.Retry, v.Action)
+		require.Equal(t, handler.ActionRetry, v.Action)
 		require.GreaterOrEqual(t, v.Delay, time.Minute)
 		require.Less(t, v.Delay, 67*time.Second)
 		close(leave)
@@ -219,7 +219,7 @@ func TestTheClaimLastsAsLongAsTheLease(t *testing.T) {
 		for range 19 {
 			time.Sleep(10 * time.Second) //nolint:forbidigo // moves the bubble's clock
 			duplicate := leased("a", 30*time.Second)
-			require.Equal(t, handler.Retry, handler.VerdictOf(h.Handle(t.Context(), duplicate)).Action)
+			require.Equal(t, handler.ActionRetry, handler.VerdictOf(h.Handle(t.Context(), duplicate)).Action)
 		}
 		require.NoError(t, <-done)
 		require.EqualValues(t, 1, runs.Load())
@@ -248,7 +248,7 @@ func TestAClaimThatIsTakenOverIsFenced(t *testing.T) {
 
 		err := <-done
 		require.ErrorIs(t, err, idempotency.ErrClaimLost, "the late mark is refused")
-		require.Equal(t, handler.Retry, handler.VerdictOf(err).Action, "and the message is not acked")
+		require.Equal(t, handler.ActionRetry, handler.VerdictOf(err).Action, "and the message is not acked")
 		require.Len(t, causes, 1)
 		require.ErrorIs(t, causes[0], idempotency.ErrClaimLost)
 	})
@@ -260,7 +260,7 @@ func TestTheStoreIsDown(t *testing.T) {
 		h := guard(t, failing("claim", 1), nil, func(context.Context, *handler.Message) error { runs++; return nil })
 		m := leased("a", time.Minute)
 		v := handler.VerdictOf(h.Handle(t.Context(), m))
-		require.Equal(t, handler.Retry, v.Action)
+		require.Equal(t, handler.ActionRetry, v.Action)
 		require.ErrorIs(t, v.Err, errDown)
 		require.LessOrEqual(t, v.Delay, idempotency.DefaultRetryMax)
 		require.Zero(t, runs)
@@ -283,9 +283,9 @@ func TestTheStoreIsDown(t *testing.T) {
 			runs := 0
 			h := guard(t, failing("complete", 1<<30), nil, func(context.Context, *handler.Message) error { runs++; return nil })
 			m := leased("a", time.Minute)
-			require.Equal(t, handler.Retry, handler.VerdictOf(h.Handle(t.Context(), m)).Action)
+			require.Equal(t, handler.ActionRetry, handler.VerdictOf(h.Handle(t.Context(), m)).Action)
 			m = leased("a", time.Minute)
-			require.Equal(t, handler.Retry, handler.VerdictOf(h.Handle(t.Context(), m)).Action)
+			require.Equal(t, handler.ActionRetry, handler.VerdictOf(h.Handle(t.Context(), m)).Action)
 			require.Equal(t, 1, runs)
 		})
 	})
@@ -371,7 +371,7 @@ func TestAMessageWithoutAKey(t *testing.T) {
 
 	err := guard(t, new(idempotency.Memory), &idempotency.Config{Key: byEvent}, count).Handle(t.Context(), &handler.Message{})
 	require.ErrorIs(t, err, idempotency.ErrNoKey)
-	require.Equal(t, handler.DeadLetter, handler.VerdictOf(err).Action)
+	require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(err).Action)
 	require.Zero(t, runs)
 
 	h := guard(t, new(idempotency.Memory), &idempotency.Config{Key: byEvent, RunKeyless: true}, count)

@@ -11,7 +11,7 @@ const maxUnmarked = 10_000
 // handled is what came of a message whose mark is missing.
 type handled struct {
 	result  []byte
-	verdict error // nil, or a discard
+	verdict error // nil, or a drop
 	at      time.Time
 }
 

@@ -49,9 +49,9 @@ type Config struct {
 // ([handler.ErrPostponed]), Error for a rejection, Warn for the rest.
 func DefaultLevel(err error) slog.Level {
 	switch v := invoke.VerdictOf(err); {
-	case v.Action == handler.Ack, invoke.Is(err, handler.ErrPostponed):
+	case v.Action == handler.ActionAck, invoke.Is(err, handler.ErrPostponed):
 		return slog.LevelDebug
-	case v.Action == handler.DeadLetter:
+	case v.Action == handler.ActionDeadLetter:
 		return slog.LevelError
 	default:
 		return slog.LevelWarn

@@ -215,11 +215,11 @@ func TestSettlementsHaveSpans(t *testing.T) {
 		extra  map[string]any
 		status codes.Code
 	}{
-		{"ack", handler.Event{Action: handler.Ack, Message: received(o, map[string]string{"traceparent": parent})}, parentID,
+		{"ack", handler.Event{Action: handler.ActionAck, Message: received(o, map[string]string{"traceparent": parent})}, parentID,
 			map[string]any{"sluice.verdict": "ack"}, codes.Unset},
-		{"retry without a creation context", handler.Event{Action: handler.Retry, Duration: time.Hour, Message: received(o, nil)}, "",
+		{"retry without a creation context", handler.Event{Action: handler.ActionRetry, Duration: time.Hour, Message: received(o, nil)}, "",
 			map[string]any{"sluice.verdict": "retry"}, codes.Unset},
-		{"failed", handler.Event{Action: handler.DeadLetter, Err: &kindError{kind: "denied"}, Message: received(o, map[string]string{"googclient_traceparent": parent})}, parentID,
+		{"failed", handler.Event{Action: handler.ActionDeadLetter, Err: &kindError{kind: "denied"}, Message: received(o, map[string]string{"googclient_traceparent": parent})}, parentID,
 			map[string]any{"sluice.verdict": "dead_letter", "error.type": "denied"}, codes.Error},
 	} {
 		t.Run(c.name, func(t *testing.T) {

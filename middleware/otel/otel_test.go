@@ -148,8 +148,8 @@ func TestProcessSpan(t *testing.T) {
 			"error.type=github.com/sluice-go/sluice/middleware/otel_test.codedError,messaging.destination.name=orders,messaging.operation.name=process,messaging.operation.type=process,messaging.system=aws_sqs,server.address=sqs.us-east-1.amazonaws.com",
 		},
 		{
-			"discard is no fault", sqs, handler.Discard(codedError{}), codes.Unset,
-			map[string]any{"sluice.verdict": "discard"},
+			"drop is no fault", sqs, handler.Drop(codedError{}), codes.Unset,
+			map[string]any{"sluice.verdict": "drop"},
 			"messaging.destination.name=orders,messaging.operation.name=process,messaging.operation.type=process,messaging.system=aws_sqs,server.address=sqs.us-east-1.amazonaws.com",
 		},
 		{
@@ -301,7 +301,7 @@ func TestProducerToConsumerIsOneTrace(t *testing.T) {
 func TestBatchSpanLinksEachMessage(t *testing.T) {
 	k := newKit(t, nil)
 	h := k.Batch(handler.BatchHandlerFunc(func(_ context.Context, ms []*handler.Message) []error {
-		return []error{nil, errors.New("x"), handler.Discard(nil)}
+		return []error{nil, errors.New("x"), handler.Drop(nil)}
 	}))
 	with, without := received(sqs, map[string]string{"traceparent": parent}), received(sqs, nil)
 	require.Len(t, h.HandleBatch(t.Context(), []*handler.Message{with, without, without}), 3)
@@ -321,9 +321,9 @@ func TestEventsBecomeMetrics(t *testing.T) {
 		{Kind: handler.EventReceived, N: 10, Duration: time.Second},
 		{Kind: handler.EventReceiveFailed, Err: codedError{}},
 		{Kind: handler.EventStarted}, {Kind: handler.EventStarted}, {Kind: handler.EventHandled},
-		{Kind: handler.EventSettled, Action: handler.Ack}, {Kind: handler.EventSettled, Action: handler.Retry},
-		{Kind: handler.EventSettled, Action: handler.DeadLetter}, {Kind: handler.EventSettled, Action: handler.Drop},
-		{Kind: handler.EventSettled, Action: handler.Ack, Err: codedError{}},
+		{Kind: handler.EventSettled, Action: handler.ActionAck}, {Kind: handler.EventSettled, Action: handler.ActionRetry},
+		{Kind: handler.EventSettled, Action: handler.ActionDeadLetter}, {Kind: handler.EventSettled, Action: handler.ActionDrop},
+		{Kind: handler.EventSettled, Action: handler.ActionAck, Err: codedError{}},
 		{Kind: handler.EventExtended, N: 3}, {Kind: handler.EventExtended, Err: codedError{}},
 		{Kind: handler.EventLeaseLost}, {Kind: handler.EventLateVerdict}, {Kind: handler.EventReleased},
 		{Kind: handler.EventNoDeadLetter}, {Kind: handler.EventDuplicate},
@@ -342,7 +342,7 @@ func TestEventsBecomeMetrics(t *testing.T) {
 		"sluice.messages.settled[{message}]{" + q + ",sluice.verdict=ack}":         1,
 		"sluice.messages.settled[{message}]{" + q + ",sluice.verdict=retry}":       1,
 		"sluice.messages.settled[{message}]{" + q + ",sluice.verdict=dead_letter}": 1,
-		"sluice.messages.settled[{message}]{" + q + ",sluice.verdict=discard}":     1,
+		"sluice.messages.settled[{message}]{" + q + ",sluice.verdict=drop}":        1,
 		"sluice.messages.retried[{message}]{" + q + "}":                            1,
 		"sluice.lease.extensions[{extension}]{" + q + "}":                          3,
 		"sluice.lease.extensions[{extension}]{" + coded + q + "}":                  1,

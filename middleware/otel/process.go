@@ -98,7 +98,7 @@ func isFault(err error) bool {
 		return false
 	}
 	a := invoke.VerdictOf(err).Action
-	return a == handler.Retry || a == handler.DeadLetter
+	return a == handler.ActionRetry || a == handler.ActionDeadLetter
 }
 
 // finish writes a verdict onto a span.

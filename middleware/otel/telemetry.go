@@ -244,7 +244,7 @@ func (t *Telemetry) Observe(e handler.Event) {
 			return
 		}
 		t.settled.Add(ctx, n, l.verdicts[min(int(e.Action), len(l.verdicts)-1)])
-		if e.Action == handler.Retry {
+		if e.Action == handler.ActionRetry {
 			t.retried.Add(ctx, n, l.plain)
 		}
 	case handler.EventExtended:

@@ -25,13 +25,13 @@ const NoReason = "rejected with no reason given"
 // attempt 0 means that it is not known, and max 0 that there is no limit.
 func Of(err error, attempt, max int, deadLetter bool) handler.Verdict {
 	v := invoke.VerdictOf(err)
-	if v.Action != handler.Retry || v.Postponed || !deadLetter || max <= 0 || attempt < max {
+	if v.Action != handler.ActionRetry || v.Postponed || !deadLetter || max <= 0 || attempt < max {
 		return v
 	}
 	if invoke.Is(err, handler.ErrPostponed) || invoke.Is(err, handler.ErrLeaseLost) || invoke.Is(err, handler.ErrStopped) {
 		return v
 	}
-	return handler.Verdict{Action: handler.DeadLetter, Err: handler.Exhausted(attempt, max, v.Err)}
+	return handler.Verdict{Action: handler.ActionDeadLetter, Err: handler.Exhausted(attempt, max, v.Err)}
 }
 
 // Reason returns the text that a dead letter gets for a rejection with err.

@@ -26,19 +26,19 @@ func TestTheLastAttemptIsARejectionWithItsReason(t *testing.T) {
 		want         handler.Action
 		reason       string
 	}{
-		{"earlier", errBoom, 2, 3, true, handler.Retry, ""},
-		{"last", errBoom, 3, 3, true, handler.DeadLetter, "attempts used up: attempt 3 of 3: boom"},
-		{"beyond", errBoom, 4, 3, true, handler.DeadLetter, "attempts used up: attempt 4 of 3: boom"},
-		{"last, delayed", handler.RetryAfter(time.Second, errBoom), 3, 3, true, handler.DeadLetter, "attempts used up: attempt 3 of 3: boom"},
-		{"no dead-letter queue", errBoom, 3, 3, false, handler.Retry, ""},
-		{"no limit", errBoom, 3, 0, true, handler.Retry, ""},
-		{"attempt not known", errBoom, 0, 3, true, handler.Retry, ""},
-		{"acked", nil, 3, 3, true, handler.Ack, ""},
-		{"postponed", handler.Postpone(time.Second, errBoom), 3, 3, true, handler.Retry, ""},
-		{"lease lost", fmt.Errorf("x: %w", handler.ErrLeaseLost), 3, 3, true, handler.Retry, ""},
-		{"stopped", handler.RetryAfter(0, handler.ErrStopped), 3, 3, true, handler.Retry, ""},
-		{"rejected", handler.Reject(errBoom), 3, 3, true, handler.DeadLetter, "rejected: boom"},
-		{"typed nil", (*typedNil)(nil), 3, 3, true, handler.DeadLetter,
+		{"earlier", errBoom, 2, 3, true, handler.ActionRetry, ""},
+		{"last", errBoom, 3, 3, true, handler.ActionDeadLetter, "attempts used up: attempt 3 of 3: boom"},
+		{"beyond", errBoom, 4, 3, true, handler.ActionDeadLetter, "attempts used up: attempt 4 of 3: boom"},
+		{"last, delayed", handler.RetryAfter(time.Second, errBoom), 3, 3, true, handler.ActionDeadLetter, "attempts used up: attempt 3 of 3: boom"},
+		{"no dead-letter queue", errBoom, 3, 3, false, handler.ActionRetry, ""},
+		{"no limit", errBoom, 3, 0, true, handler.ActionRetry, ""},
+		{"attempt not known", errBoom, 0, 3, true, handler.ActionRetry, ""},
+		{"acked", nil, 3, 3, true, handler.ActionAck, ""},
+		{"postponed", handler.Postpone(time.Second, errBoom), 3, 3, true, handler.ActionRetry, ""},
+		{"lease lost", fmt.Errorf("x: %w", handler.ErrLeaseLost), 3, 3, true, handler.ActionRetry, ""},
+		{"stopped", handler.RetryAfter(0, handler.ErrStopped), 3, 3, true, handler.ActionRetry, ""},
+		{"rejected", handler.Reject(errBoom), 3, 3, true, handler.ActionDeadLetter, "rejected: boom"},
+		{"typed nil", (*typedNil)(nil), 3, 3, true, handler.ActionDeadLetter,
 			"attempts used up: attempt 3 of 3: an error of type *verdict.typedNil whose Error method panicked"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -39,7 +39,7 @@ func Example() {
 	for _, err := range sink.Send(ctx, []*handler.Message{{Body: []byte("one coffee")}}) {
 		log.Fatal(err)
 	}
-	for _, action := range []handler.Action{handler.Retry, handler.Ack} {
+	for _, action := range []handler.Action{handler.ActionRetry, handler.ActionAck} {
 		ds, err := source.Receive(ctx, 1, 30*time.Second)
 		if err != nil || len(ds) == 0 {
 			log.Fatal("nothing came: ", err)

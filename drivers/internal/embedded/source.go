@@ -120,12 +120,12 @@ func (s *Source) Settle(ctx context.Context, ss []drivers.Settlement) []error {
 	for i := range ss {
 		t := &ss[i]
 		switch t.Action {
-		case handler.Ack, handler.Drop:
+		case handler.ActionAck, handler.ActionDrop:
 			if deletes == nil {
 				deletes, deleted = make([]string, 0, len(ss)), make([]int, 0, len(ss))
 			}
 			deletes, deleted = append(deletes, t.Receipt), append(deleted, i)
-		case handler.DeadLetter:
+		case handler.ActionDeadLetter:
 			if t.Message == nil {
 				b.set(i, &drivers.Error{Code: drivers.Invalid, Queue: s.Queue, Op: "settle", Err: errNoMessage})
 				continue
@@ -134,7 +134,7 @@ func (s *Source) Settle(ctx context.Context, ss []drivers.Settlement) []error {
 				Receipt: t.Receipt, Attributes: drivers.FailureAttributes(t.Failure, t.Message, s.Queue, 0),
 			})
 			rejected = append(rejected, i)
-		case handler.Retry:
+		case handler.ActionRetry:
 			if !t.Delayed && !t.Released {
 				continue // its lease runs down
 			}

@@ -91,7 +91,7 @@ func TestLettersAreMadeAgain(t *testing.T) {
 	s := source(t, tg, nil)
 	send(t, sink(t, tg), "x")
 	d := receive(t, s, 1)[0]
-	require.Nil(t, s.Settle(t.Context(), []drivers.Settlement{{Receipt: d.Receipt, Message: d.Message, Action: handler.DeadLetter}}))
+	require.Nil(t, s.Settle(t.Context(), []drivers.Settlement{{Receipt: d.Receipt, Message: d.Message, Action: handler.ActionDeadLetter}}))
 }
 
 func TestConfigurationThatMakesNoSense(t *testing.T) {
@@ -131,7 +131,7 @@ func TestRedrivenLetterForgetsItsFailure(t *testing.T) {
 	require.Nil(t, k.Send(t.Context(), []*handler.Message{{Body: []byte("x"), DedupeID: "mine", Attributes: map[string]string{"k": "v"}}}))
 	d := receive(t, s, 1)[0]
 	require.Nil(t, s.Settle(t.Context(), []drivers.Settlement{{
-		Receipt: d.Receipt, Message: d.Message, Action: handler.DeadLetter, Failure: &drivers.Failure{Reason: "boom"},
+		Receipt: d.Receipt, Message: d.Message, Action: handler.ActionDeadLetter, Failure: &drivers.Failure{Reason: "boom"},
 	}}))
 	letter := func(want drivers.DeadLetter) {
 		t.Helper()
@@ -145,7 +145,7 @@ func TestRedrivenLetterForgetsItsFailure(t *testing.T) {
 		got, _ := drivers.ParseFailure(ds[0].Message.Attributes)
 		require.Equal(t, want, got)
 		require.Nil(t, letters.Settle(t.Context(), []drivers.Settlement{{
-			Receipt: ds[0].Receipt, Message: ds[0].Message, Action: handler.Retry, Delayed: true, Released: true,
+			Receipt: ds[0].Receipt, Message: ds[0].Message, Action: handler.ActionRetry, Delayed: true, Released: true,
 		}}))
 		require.NoError(t, letters.Close())
 	}
@@ -209,8 +209,8 @@ func TestSettlementsThatMakeNoSense(t *testing.T) {
 	send(t, sink(t, tg), "a", "b", "c")
 	ds := receive(t, s, 3)
 	errs := s.Settle(t.Context(), []drivers.Settlement{
-		{Receipt: ds[0].Receipt, Action: handler.DeadLetter}, {Receipt: ds[1].Receipt, Action: 99}, {Receipt: ds[2].Receipt, Action: handler.Ack},
-		{Receipt: "nonsense", Action: handler.Ack},
+		{Receipt: ds[0].Receipt, Action: handler.ActionDeadLetter}, {Receipt: ds[1].Receipt, Action: 99}, {Receipt: ds[2].Receipt, Action: handler.ActionAck},
+		{Receipt: "nonsense", Action: handler.ActionAck},
 	})
 	require.ErrorIs(t, errs[0], drivers.ErrInvalid)
 	require.ErrorIs(t, errs[1], drivers.ErrInvalid)
@@ -260,7 +260,7 @@ func TestRedriveIsWatchedAndCancelled(t *testing.T) {
 	k := sink(t, tg)
 	send(t, k, "a", "b", "c")
 	for _, d := range receive(t, s, 3) {
-		require.Nil(t, s.Settle(t.Context(), []drivers.Settlement{{Receipt: d.Receipt, Message: d.Message, Action: handler.DeadLetter}}))
+		require.Nil(t, s.Settle(t.Context(), []drivers.Settlement{{Receipt: d.Receipt, Message: d.Message, Action: handler.ActionDeadLetter}}))
 	}
 	task, err := s.StartRedrive(t.Context(), 1)
 	require.NoError(t, err)

@@ -122,7 +122,7 @@ func requireVerdict(t *testing.T, err error, says string) {
 		return
 	}
 	require.ErrorContains(t, err, says)
-	require.Equal(t, handler.DeadLetter, handler.VerdictOf(err).Action)
+	require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(err).Action)
 }
 
 func TestABadRowAmongManyCostsFewStatements(t *testing.T) {
@@ -146,13 +146,13 @@ func TestAnOutageRetriesAllButWhatIsWrong(t *testing.T) {
 	require.NoError(t, err)
 	errs := w.HandleBatch(t.Context(), messages(good("a"), "{", good("b")))
 	require.ErrorContains(t, errs[0], `"orders" does not exist`)
-	require.Equal(t, handler.Retry, handler.VerdictOf(errs[0]).Action)
-	require.Equal(t, handler.DeadLetter, handler.VerdictOf(errs[1]).Action)
+	require.Equal(t, handler.ActionRetry, handler.VerdictOf(errs[0]).Action)
+	require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(errs[1]).Action)
 	require.Equal(t, errs[0], errs[2])
 
 	ended, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("stopped"))
 	errs = w.HandleBatch(ended, messages(good("a")))
 	require.ErrorIs(t, errs[0], context.Canceled)
-	require.Equal(t, handler.Retry, handler.VerdictOf(errs[0]).Action)
+	require.Equal(t, handler.ActionRetry, handler.VerdictOf(errs[0]).Action)
 }

@@ -35,7 +35,7 @@ func Handler(bank *Bank, record func(ctx context.Context, i Invoice) error) hand
 	return handler.Typed(handler.JSON, func(ctx context.Context, _ *handler.Message, i Invoice) error {
 		switch {
 		case i.Cancelled:
-			return handler.Discard(errors.New("cancelled"))
+			return handler.Drop(errors.New("cancelled"))
 		case i.Cents < 0:
 			return handler.Reject(ErrNegative)
 		}

@@ -111,11 +111,11 @@ func TestWhatIsRejectedAndWhatIsRetried(t *testing.T) {
 		err        error
 		want       handler.Action
 	}{
-		{"declined", good, payment.ErrDeclined, handler.DeadLetter},
-		{"no JSON", "{", nil, handler.DeadLetter},
-		{"a payment that is none", `{"id":"pay_1"}`, nil, handler.DeadLetter},
-		{"the gateway fails", good, &payment.StatusError{Status: 503}, handler.Retry},
-		{"the gateway does not answer", good, context.DeadlineExceeded, handler.Retry},
+		{"declined", good, payment.ErrDeclined, handler.ActionDeadLetter},
+		{"no JSON", "{", nil, handler.ActionDeadLetter},
+		{"a payment that is none", `{"id":"pay_1"}`, nil, handler.ActionDeadLetter},
+		{"the gateway fails", good, &payment.StatusError{Status: 503}, handler.ActionRetry},
+		{"the gateway does not answer", good, context.DeadlineExceeded, handler.ActionRetry},
 	} {
 		gateway := &charges{err: c.err}
 		h, db := worker(t, gateway)

@@ -12,7 +12,7 @@
 //	the bucket cannot be read or written              an error: retried
 //	no event, another bucket's, no image, a broken
 //	image, one that is too large, one that is gone    rejected, with the reason
-//	an event of another kind (removed, archived)      discarded
+//	an event of another kind (removed, archived)      dropped
 //
 // It may run twice on the same event, or on two at once, and the outcome is the
 // same: a thumbnail's name is made from the image's name and content and the

@@ -20,7 +20,7 @@ type Object struct {
 // ParseEvent returns the objects that a message says were created. The message
 // is an S3 event notification, which has them in its body, or a Cloud Storage
 // notification, which has a part in its attributes. An event that is of another
-// kind is an error that handler.Discard has marked, anything else one that
+// kind is an error that handler.Drop has marked, anything else one that
 // handler.Reject has.
 func ParseEvent(m *handler.Message) ([]Object, error) {
 	events, err := envelope.ParseObjects(m, envelope.ObjectCreated)

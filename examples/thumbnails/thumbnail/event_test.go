@@ -42,36 +42,36 @@ func TestParseEvent(t *testing.T) {
 		says    string
 	}{
 		{name: "S3", m: &handler.Message{Body: []byte(s3Notification)},
-			objects: []thumbnail.Object{{Bucket: "amzn-s3-demo-bucket", Key: "summer 2024/a+b (100%).jpg", Size: 1024}}, action: handler.Ack},
+			objects: []thumbnail.Object{{Bucket: "amzn-s3-demo-bucket", Key: "summer 2024/a+b (100%).jpg", Size: 1024}}, action: handler.ActionAck},
 		{name: "S3, several records, not all of a creation", m: &handler.Message{Body: []byte(`{"Records":[
 			{"eventSource":"aws:s3","eventName":"ObjectCreated:CompleteMultipartUpload","s3":{"bucket":{"name":"b"},"object":{"key":"a"}}},
 			{"eventSource":"aws:s3","eventName":"ObjectRemoved:Delete","s3":{"bucket":{"name":"b"},"object":{"key":"gone"}}},
 			{"eventSource":"aws:s3","eventName":"s3:ObjectCreated:Copy","s3":{"bucket":{"name":"b"},"object":{"key":"c","size":0}}}]}`)},
-			objects: []thumbnail.Object{{Bucket: "b", Key: "a", Size: -1}, {Bucket: "b", Key: "c", Size: 0}}, action: handler.Ack},
+			objects: []thumbnail.Object{{Bucket: "b", Key: "a", Size: -1}, {Bucket: "b", Key: "c", Size: 0}}, action: handler.ActionAck},
 		{name: "Cloud Storage", m: storage("OBJECT_FINALIZE", "a b+c%20.jpg", storageResource),
-			objects: []thumbnail.Object{{Bucket: "photos", Key: "a b+c%20.jpg", Size: 2048}}, action: handler.Ack},
+			objects: []thumbnail.Object{{Bucket: "photos", Key: "a b+c%20.jpg", Size: 2048}}, action: handler.ActionAck},
 		{name: "Cloud Storage without payload", m: nonePayload,
-			objects: []thumbnail.Object{{Bucket: "photos", Key: "x", Size: -1}}, action: handler.Ack},
+			objects: []thumbnail.Object{{Bucket: "photos", Key: "x", Size: -1}}, action: handler.ActionAck},
 
 		{name: "S3 test event", m: &handler.Message{Body: []byte(`{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"b"}`)},
-			action: handler.Drop, says: "s3:TestEvent"},
+			action: handler.ActionDrop, says: "s3:TestEvent"},
 		{name: "S3 removal", m: &handler.Message{Body: []byte(`{"Records":[{"eventSource":"aws:s3","eventName":"ObjectRemoved:Delete"}]}`)},
-			action: handler.Drop, says: "not an object-created event: ObjectRemoved:Delete"},
-		{name: "Cloud Storage deletion", m: storage("OBJECT_DELETE", "x", storageResource), action: handler.Drop, says: "OBJECT_DELETE"},
+			action: handler.ActionDrop, says: "not an object-created event: ObjectRemoved:Delete"},
+		{name: "Cloud Storage deletion", m: storage("OBJECT_DELETE", "x", storageResource), action: handler.ActionDrop, says: "OBJECT_DELETE"},
 
-		{name: "no JSON", m: &handler.Message{Body: []byte("hello")}, action: handler.DeadLetter, says: "event: invalid character"},
-		{name: "empty", m: &handler.Message{}, action: handler.DeadLetter, says: "event: unexpected end"},
-		{name: "another document", m: &handler.Message{Body: []byte(`{"order":7}`)}, action: handler.DeadLetter, says: "no Records"},
+		{name: "no JSON", m: &handler.Message{Body: []byte("hello")}, action: handler.ActionDeadLetter, says: "event: invalid character"},
+		{name: "empty", m: &handler.Message{}, action: handler.ActionDeadLetter, says: "event: unexpected end"},
+		{name: "another document", m: &handler.Message{Body: []byte(`{"order":7}`)}, action: handler.ActionDeadLetter, says: "no Records"},
 		{name: "another source", m: &handler.Message{Body: []byte(`{"Records":[{"eventSource":"aws:sns","eventName":"ObjectCreated:Put"}]}`)},
-			action: handler.DeadLetter, says: `record 0 is from "aws:sns"`},
+			action: handler.ActionDeadLetter, says: `record 0 is from "aws:sns"`},
 		{name: "a key that is not encoded", m: &handler.Message{Body: []byte(`{"Records":[{"eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"b"},"object":{"key":"100%"}}}]}`)},
-			action: handler.DeadLetter, says: "not URL-encoded"},
+			action: handler.ActionDeadLetter, says: "not URL-encoded"},
 		{name: "no key", m: &handler.Message{Body: []byte(`{"Records":[{"eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"b"}}}]}`)},
-			action: handler.DeadLetter, says: "names no bucket or no key"},
-		{name: "no object", m: noName, action: handler.DeadLetter, says: "bucketId and objectId"},
+			action: handler.ActionDeadLetter, says: "names no bucket or no key"},
+		{name: "no object", m: noName, action: handler.ActionDeadLetter, says: "bucketId and objectId"},
 		{name: "attributes and body that differ", m: storage("OBJECT_FINALIZE", "other.jpg", storageResource),
-			action: handler.DeadLetter, says: "the attributes name photos/other.jpg and the body photos/a b+c%20.jpg"},
-		{name: "a broken resource", m: storage("OBJECT_FINALIZE", "x", "{"), action: handler.DeadLetter, says: "unexpected end"},
+			action: handler.ActionDeadLetter, says: "the attributes name photos/other.jpg and the body photos/a b+c%20.jpg"},
+		{name: "a broken resource", m: storage("OBJECT_FINALIZE", "x", "{"), action: handler.ActionDeadLetter, says: "unexpected end"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			objects, err := thumbnail.ParseEvent(c.m)
@@ -109,15 +109,15 @@ func FuzzParseEvent(f *testing.F) {
 		m := &handler.Message{Body: body, Attributes: map[string]string{"eventType": kind, "bucketId": bucket, "objectId": object}}
 		objects, err := thumbnail.ParseEvent(m)
 		switch handler.VerdictOf(err).Action {
-		case handler.Ack:
+		case handler.ActionAck:
 			require.NotEmpty(t, objects)
 			for _, o := range objects {
 				require.NotEmpty(t, o.Bucket)
 				require.NotEmpty(t, o.Key)
 			}
-		case handler.DeadLetter, handler.Drop:
+		case handler.ActionDeadLetter, handler.ActionDrop:
 			require.Empty(t, objects)
-		case handler.Retry:
+		case handler.ActionRetry:
 			t.Fatalf("an event that cannot be read is not worth another attempt: %v", err)
 		}
 	})

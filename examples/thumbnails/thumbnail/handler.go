@@ -90,11 +90,11 @@ func (h *Handler) Handle(ctx context.Context, m *handler.Message) error {
 	for _, o := range objects {
 		err := h.thumbnail(ctx, o)
 		switch handler.VerdictOf(err).Action {
-		case handler.Retry:
+		case handler.ActionRetry:
 			return err
-		case handler.DeadLetter, handler.Drop:
+		case handler.ActionDeadLetter, handler.ActionDrop:
 			rejected = errors.Join(rejected, err)
-		case handler.Ack:
+		case handler.ActionAck:
 		}
 	}
 	return rejected

@@ -138,7 +138,7 @@ func TestPoisonIsRejectedWithItsReason(t *testing.T) {
 			h, err := thumbnail.New(in, out, &thumbnail.Config{MaxBytes: 100_000})
 			require.NoError(t, err)
 			err = h.Handle(t.Context(), event(t, c.key))
-			require.Equal(t, handler.DeadLetter, handler.VerdictOf(err).Action)
+			require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(err).Action)
 			require.ErrorContains(t, err, c.says)
 			require.Empty(t, keys(t, out))
 		})
@@ -151,7 +151,7 @@ func TestAFileThatTheEventCallsTooLargeIsNotRead(t *testing.T) {
 	m, err := thumbnail.StorageEvent(thumbnail.Object{Bucket: "b", Key: "not-even-there.jpg", Size: 11})
 	require.NoError(t, err)
 	err = h.Handle(t.Context(), m)
-	require.Equal(t, handler.DeadLetter, handler.VerdictOf(err).Action)
+	require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(err).Action)
 	require.ErrorContains(t, err, "too large: 11 bytes")
 }
 
@@ -161,7 +161,7 @@ func TestAnotherBucketIsRejected(t *testing.T) {
 	h, err := thumbnail.New(in, memory(t), &thumbnail.Config{Bucket: "mine"})
 	require.NoError(t, err)
 	err = h.Handle(t.Context(), event(t, "icon.png"))
-	require.Equal(t, handler.DeadLetter, handler.VerdictOf(err).Action)
+	require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(err).Action)
 	require.ErrorContains(t, err, `the event is about the bucket "photos", and this handler reads "mine"`)
 }
 
@@ -172,7 +172,7 @@ func TestAStoreOutOfReachIsRetried(t *testing.T) {
 	require.NoError(t, err)
 	err = h.Handle(t.Context(), event(t, "icon.png"))
 	require.Error(t, err)
-	require.Equal(t, handler.Retry, handler.VerdictOf(err).Action)
+	require.Equal(t, handler.ActionRetry, handler.VerdictOf(err).Action)
 
 	in, out := memory(t), memblob.OpenBucket(nil)
 	require.NoError(t, out.Close())
@@ -181,7 +181,7 @@ func TestAStoreOutOfReachIsRetried(t *testing.T) {
 	require.NoError(t, err)
 	err = h.Handle(t.Context(), event(t, "icon.png"))
 	require.Error(t, err)
-	require.Equal(t, handler.Retry, handler.VerdictOf(err).Action)
+	require.Equal(t, handler.ActionRetry, handler.VerdictOf(err).Action)
 }
 
 func TestSeveralObjectsInOneEvent(t *testing.T) {
@@ -199,7 +199,7 @@ func TestSeveralObjectsInOneEvent(t *testing.T) {
 	h, err := thumbnail.New(in, out, nil)
 	require.NoError(t, err)
 	err = h.Handle(t.Context(), body("icon.png", "notes.png", "pixel.png"))
-	require.Equal(t, handler.DeadLetter, handler.VerdictOf(err).Action)
+	require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(err).Action)
 	require.ErrorContains(t, err, "notes.png")
 	require.Len(t, keys(t, out), 2, "the poison does not keep the others from being made")
 }
@@ -253,7 +253,7 @@ func TestACancelledWriteLeavesNothing(t *testing.T) {
 	cancel()
 	err = h.Handle(ctx, event(t, "icon.png"))
 	require.Error(t, err)
-	require.Equal(t, handler.Retry, handler.VerdictOf(err).Action)
+	require.Equal(t, handler.ActionRetry, handler.VerdictOf(err).Action)
 	files, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Empty(t, files)

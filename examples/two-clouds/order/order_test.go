@@ -16,11 +16,11 @@ func TestVerdicts(t *testing.T) {
 		fails      bool
 		want       handler.Action
 	}{
-		{"charged", `{"id":"a","cents":5}`, 1, false, handler.Ack},
-		{"slow at first", `{"id":"b","cents":5,"slow":true}`, 1, true, handler.Retry},
-		{"and then charged", `{"id":"c","cents":5,"slow":true}`, 2, false, handler.Ack},
-		{"free", `{"id":"d","cents":0}`, 1, true, handler.DeadLetter},
-		{"no order", `half an ord`, 1, true, handler.DeadLetter},
+		{"charged", `{"id":"a","cents":5}`, 1, false, handler.ActionAck},
+		{"slow at first", `{"id":"b","cents":5,"slow":true}`, 1, true, handler.ActionRetry},
+		{"and then charged", `{"id":"c","cents":5,"slow":true}`, 2, false, handler.ActionAck},
+		{"free", `{"id":"d","cents":0}`, 1, true, handler.ActionDeadLetter},
+		{"no order", `half an ord`, 1, true, handler.ActionDeadLetter},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var book order.Book

@@ -158,7 +158,7 @@ func TestTheHTTPHandlerIsASender(t *testing.T) {
 	q := &queue{}
 	server := httptest.NewServer(endpoint(t, q))
 	defer server.Close()
-	for key, want := range map[string]handler.Action{secret: handler.Ack, oldSecret: handler.Ack, foreign: handler.DeadLetter} {
+	for key, want := range map[string]handler.Action{secret: handler.ActionAck, oldSecret: handler.ActionAck, foreign: handler.ActionDeadLetter} {
 		signer, err := webhook.NewSigner(key)
 		require.NoError(t, err)
 		h, err := httphandler.New(server.URL, &httphandler.Config{Signer: signer, Now: func() time.Time { return now }})

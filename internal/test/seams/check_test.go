@@ -194,7 +194,7 @@ func (w *world) checkEnd() {
 func (w *world) checkMessage(m *message) {
 	dropped := false
 	for _, r := range m.runs {
-		dropped = dropped || r.verdict.Action == handler.Drop
+		dropped = dropped || r.verdict.Action == handler.ActionDrop
 	}
 	// The Pub/Sub fake keeps messages for ten minutes.
 	gone := w.p.queue == onPubSub && time.Since(m.sent) > 9*time.Minute
@@ -244,7 +244,7 @@ func (w *world) checkLetter(m *message, l *letter) {
 	if n := len(m.deliveries); n > 0 && m.copies == 1 && !told {
 		d := m.deliveries[n-1]
 		last := lastRun(m, d)
-		if last != nil && last.returned && !last.killed && !last.cut && !w.excused(d) && last.verdict.Action == handler.Retry && !last.verdict.Postponed && !w.overdue(last) {
+		if last != nil && last.returned && !last.killed && !last.cut && !w.excused(d) && last.verdict.Action == handler.ActionRetry && !last.verdict.Postponed && !w.overdue(last) {
 			w.find(ruleReason, m, "its last handler failed (%v), and the letter has no reason", last)
 		}
 	}

@@ -30,7 +30,7 @@ func TestALettersReason(t *testing.T) {
 		d := &delivery{mid: "m1", worker: &worker{}, attempt: 1, at: ends.Add(-10 * time.Second), ends: ends, runs: 1}
 		m := &message{id: "m", copies: 1, deliveries: []*delivery{d}, runs: []*run{{
 			delivery: d, attempt: 1, reached: true, worked: true, returned: true, ended: ends.Add(-c.before),
-			verdict: handler.Verdict{Action: handler.Retry},
+			verdict: handler.Verdict{Action: handler.ActionRetry},
 		}}}
 		w.checkLetter(m, &letter{})
 		require.Equal(t, c.wrong, len(w.findings) > 0, "%s: %v", c.name, w.findings)

@@ -287,7 +287,7 @@ const (
 	actPostpone  = "postpone"  // is not handled yet
 	actReject    = "reject"    // is rejected
 	actPermanent = "permanent" // likewise, by a PermanentError
-	actDrop      = "drop"      // is discarded
+	actDrop      = "drop"      // is dropped
 	actPanic     = "panic"     // panics
 	actGoexit    = "goexit"    // ends its goroutine
 	actNilFail   = "nilfail"   // fails with a typed nil, whose methods panic

@@ -405,7 +405,7 @@ func (s *show) collect(ctx context.Context) error {
 		var acks []drivers.Settlement
 		s.mu.Lock()
 		for _, d := range ds {
-			acks = append(acks, drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.Ack})
+			acks = append(acks, drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.ActionAck})
 			m := s.byID[string(d.Message.Body)]
 			if m == nil {
 				s.find(ruleError, nil, "a letter that nobody sent: %q", d.Message.Body)

@@ -252,17 +252,17 @@ func (x *wire) settled(s drivers.Settlement, err error) {
 		return
 	}
 	switch s.Action {
-	case handler.Ack, handler.Drop, handler.DeadLetter:
+	case handler.ActionAck, handler.ActionDrop, handler.ActionDeadLetter:
 		now := time.Now()
 		d.settled, d.settledAt = true, now
-		d.acked = s.Action != handler.DeadLetter && now.Before(d.ends) && !d.stolen
+		d.acked = s.Action != handler.ActionDeadLetter && now.Before(d.ends) && !d.stolen
 		if m.left.IsZero() {
 			m.left, m.leftHow = now, s.Action
 		}
-		if s.Action == handler.DeadLetter {
+		if s.Action == handler.ActionDeadLetter {
 			m.dead = true
 		}
-	case handler.Retry:
+	case handler.ActionRetry:
 		d.released, d.releasedAt = s.Released, time.Now()
 		d.draining = x.worker.stopping
 	}

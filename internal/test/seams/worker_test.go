@@ -212,7 +212,7 @@ func (k *worker) outermost(next handler.Handler) handler.Handler {
 			}
 			// A postponement spends nothing, nor does what no handler has seen.
 			worked := slices.ContainsFunc(msg.effects, func(e effect) bool { return e.run == r })
-			if d := r.delivery; d != nil && !worked && !k.gone && (r.verdict.Postponed || !r.reached && !panicked && r.verdict.Action == handler.Retry) {
+			if d := r.delivery; d != nil && !worked && !k.gone && (r.verdict.Postponed || !r.reached && !panicked && r.verdict.Action == handler.ActionRetry) {
 				d.runs--
 			}
 		}()
@@ -303,7 +303,7 @@ func (k *worker) perform(ctx context.Context, t *ticket, m *handler.Message, a a
 	case actPermanent:
 		return fmt.Errorf("around: %w", permanent(errBoom))
 	case actDrop:
-		return handler.Discard(errBoom)
+		return handler.Drop(errBoom)
 	case actPanic:
 		panic("boom")
 	case actGoexit:

@@ -38,7 +38,7 @@ func TestHeldRetries(t *testing.T) {
 			require.Len(t, ds, 1)
 			began := time.Now()
 			require.Nil(t, source.Settle(t.Context(), []drivers.Settlement{{
-				Receipt: ds[0].Receipt, Message: ds[0].Message, Action: handler.Retry, Delay: 3 * time.Second, Delayed: true,
+				Receipt: ds[0].Receipt, Message: ds[0].Message, Action: handler.ActionRetry, Delay: 3 * time.Second, Delayed: true,
 			}}))
 			require.Empty(t, receive(time.Second)) // it is held
 			time.StepWallClock(step)

@@ -249,7 +249,7 @@ func TestDurations(t *testing.T) {
 
 		began2 := time.Now()
 		require.Nil(t, source.Settle(t.Context(), []drivers.Settlement{{
-			Receipt: ds[0].Receipt, Message: ds[0].Message, Action: handler.Retry, Delay: time.Second, Delayed: true,
+			Receipt: ds[0].Receipt, Message: ds[0].Message, Action: handler.ActionRetry, Delay: time.Second, Delayed: true,
 		}}))
 		require.Len(t, receive(10*time.Second), 1)
 		require.GreaterOrEqual(t, time.Since(began2), time.Second)

@@ -144,7 +144,7 @@ func TestAConnectionThatIsLostUnderAHandlerCostsNoAttempt(t *testing.T) {
 	}
 	l.after = func(context.Context) error { return errors.New("its own") }
 	err = handleFree(t, h, m)
-	require.Equal(t, handler.Retry, handler.VerdictOf(err).Action)
+	require.Equal(t, handler.ActionRetry, handler.VerdictOf(err).Action)
 	require.False(t, handler.VerdictOf(err).Postponed, "a failure of the handler: %v", err)
 	l.after = nil
 	require.NoError(t, h.Handle(t.Context(), m))

@@ -40,7 +40,7 @@ type TxConfig struct {
 // Transactional returns the middleware that runs the handler in a transaction of
 // the store's database, together with the mark: the handler gets it by [Tx],
 // writes its effect with it, and must neither commit nor roll back. When the
-// handler succeeds (or discards the message), effect and mark are committed; when
+// handler succeeds (or drops the message), effect and mark are committed; when
 // it fails, panics, or loses its lease, both are rolled back. A duplicate of a
 // committed message is acked without running the handler; one of a message whose
 // transaction is still open is retried.
@@ -171,10 +171,10 @@ func (g *txHandler) Handle(ctx context.Context, m *handler.Message) error {
 
 	verdict := g.next.Handle(context.WithValue(ctx, txKey{}, t.tx), m)
 	switch handler.VerdictOf(verdict).Action {
-	case handler.Ack, handler.Drop:
-	case handler.Retry:
+	case handler.ActionAck, handler.ActionDrop:
+	case handler.ActionRetry:
 		return g.spared(ctx, txCtx, t, key, verdict)
-	case handler.DeadLetter:
+	case handler.ActionDeadLetter:
 		return verdict
 	}
 	if cause := context.Cause(ctx); cause != nil {

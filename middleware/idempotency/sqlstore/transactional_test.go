@@ -83,10 +83,10 @@ func TestAFailureRollsBothBack(t *testing.T) {
 		after func(cancel context.CancelCauseFunc) error
 		want  handler.Action
 	}{
-		{"error", func(context.CancelCauseFunc) error { return boom }, handler.Retry},
-		{"rejection", func(context.CancelCauseFunc) error { return handler.Reject(boom) }, handler.DeadLetter},
-		{"lease lost", func(cancel context.CancelCauseFunc) error { cancel(handler.ErrLeaseLost); return nil }, handler.Retry},
-		{"panic", func(context.CancelCauseFunc) error { panic("boom") }, handler.Retry},
+		{"error", func(context.CancelCauseFunc) error { return boom }, handler.ActionRetry},
+		{"rejection", func(context.CancelCauseFunc) error { return handler.Reject(boom) }, handler.ActionDeadLetter},
+		{"lease lost", func(cancel context.CancelCauseFunc) error { cancel(handler.ErrLeaseLost); return nil }, handler.ActionRetry},
+		{"panic", func(context.CancelCauseFunc) error { panic("boom") }, handler.ActionRetry},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dialects(t, func(t *testing.T, db *sql.DB, s *sqlstore.Store) {
@@ -117,13 +117,13 @@ func TestAFailureRollsBothBack(t *testing.T) {
 	}
 }
 
-func TestDiscardCommits(t *testing.T) {
+func TestDropCommits(t *testing.T) {
 	dialects(t, func(t *testing.T, db *sql.DB, s *sqlstore.Store) {
 		l := newLedger(t, db)
-		l.after = func(context.Context) error { return handler.Discard(errors.New("old")) }
+		l.after = func(context.Context) error { return handler.Drop(errors.New("old")) }
 		h := transactional(t, s, l, nil)
 		m := &handler.Message{DedupeID: "k"}
-		require.Equal(t, handler.Drop, handler.VerdictOf(h.Handle(t.Context(), m)).Action)
+		require.Equal(t, handler.ActionDrop, handler.VerdictOf(h.Handle(t.Context(), m)).Action)
 		require.NoError(t, h.Handle(t.Context(), m))
 		require.Equal(t, 1, l.effects(t))
 	})
@@ -145,7 +145,7 @@ func TestConcurrentDuplicatesHaveOneEffect(t *testing.T) {
 						if err == nil {
 							break
 						}
-						if v := handler.VerdictOf(err); v.Action != handler.Retry || time.Now().After(deadline) {
+						if v := handler.VerdictOf(err); v.Action != handler.ActionRetry || time.Now().After(deadline) {
 							t.Errorf("message %s: %v", m.DedupeID, err)
 							return
 						}
@@ -170,7 +170,7 @@ func TestADuplicateOfAnOpenTransactionIsRetriedAtOnce(t *testing.T) {
 	go func() { first <- h.Handle(context.Background(), &handler.Message{DedupeID: "k"}) }()
 	<-inside
 	v := handler.VerdictOf(h.Handle(t.Context(), &handler.Message{DedupeID: "k"}))
-	require.Equal(t, handler.Retry, v.Action)
+	require.Equal(t, handler.ActionRetry, v.Action)
 	require.True(t, v.Delayed)
 	require.LessOrEqual(t, v.Delay, 1100*time.Millisecond)
 	close(leave)
@@ -184,7 +184,7 @@ func TestADatabaseThatIsDownIsARetry(t *testing.T) {
 		h := transactional(t, s, l, nil)
 		require.NoError(t, db.Close())
 		v := handler.VerdictOf(h.Handle(t.Context(), &handler.Message{DedupeID: "k"}))
-		require.Equal(t, handler.Retry, v.Action)
+		require.Equal(t, handler.ActionRetry, v.Action)
 		require.True(t, v.Delayed)
 		require.LessOrEqual(t, v.Delay, idempotency.DefaultRetryMax)
 		require.Zero(t, l.runs.Load())

@@ -73,7 +73,7 @@ stdout before it gets the next:
   {"verdict": "ack", "id": "..."}
   {"verdict": "retry", "after": "30s", "error": "..."}
   {"verdict": "reject", "error": "..."}
-  {"verdict": "discard", "error": "..."}
+  {"verdict": "drop", "error": "..."}
 "after" is a duration or seconds; it, "error" and "id" can be left out, but a
 worker that sends the id back cannot ack another message by mistake. stderr goes
 to the log. A worker that ends or writes anything else to stdout is replaced, and
@@ -278,7 +278,7 @@ func (s *summary) Observe(e handler.Event) {
 	case handler.EventDuplicate:
 		s.duplicates.Add(1)
 	case handler.EventHandled:
-		if e.Action == handler.Retry && invoke.VerdictOf(e.Err).Postponed {
+		if e.Action == handler.ActionRetry && invoke.VerdictOf(e.Err).Postponed {
 			s.postponed.Add(1)
 		}
 	case handler.EventSettled:
@@ -286,11 +286,11 @@ func (s *summary) Observe(e handler.Event) {
 			return
 		}
 		switch e.Action {
-		case handler.Ack, handler.Drop:
+		case handler.ActionAck, handler.ActionDrop:
 			s.acked.Add(1)
-		case handler.Retry:
+		case handler.ActionRetry:
 			s.retried.Add(1)
-		case handler.DeadLetter:
+		case handler.ActionDeadLetter:
 			s.rejected.Add(1)
 		}
 	default:

@@ -124,7 +124,7 @@ func maxAttempts(n int) handler.Middleware {
 			if err == nil || m.Attempt < n {
 				return err
 			}
-			if v := invoke.VerdictOf(err); v.Action != handler.Retry || v.Postponed || invoke.CutShort(ctx, err) {
+			if v := invoke.VerdictOf(err); v.Action != handler.ActionRetry || v.Postponed || invoke.CutShort(ctx, err) {
 				return err
 			}
 			return handler.Reject(handler.Exhausted(m.Attempt, n, err))

@@ -26,16 +26,16 @@ func TestMaxAttempts(t *testing.T) {
 		err     error
 		want    handler.Action
 	}{
-		{"handled", t.Context(), 3, nil, handler.Ack},
-		{"an early failure", t.Context(), 2, boom, handler.Retry},
-		{"the last failure", t.Context(), 3, boom, handler.DeadLetter},
-		{"a delay of the handler's", t.Context(), 3, handler.RetryAfter(1, boom), handler.DeadLetter},
-		{"dropped", t.Context(), 3, handler.Discard(boom), handler.Drop},
-		{"put off", t.Context(), 3, handler.Postpone(1, boom), handler.Retry},
-		{"stopping", ended(handler.ErrStopped), 3, boom, handler.Retry},
-		{"the lease is lost", ended(handler.ErrLeaseLost), 3, boom, handler.Retry},
-		{"the handler says that it was stopped", t.Context(), 3, fmt.Errorf("x: %w", handler.ErrStopped), handler.Retry},
-		{"the handler says that the lease is lost", t.Context(), 3, fmt.Errorf("x: %w", handler.ErrLeaseLost), handler.Retry},
+		{"handled", t.Context(), 3, nil, handler.ActionAck},
+		{"an early failure", t.Context(), 2, boom, handler.ActionRetry},
+		{"the last failure", t.Context(), 3, boom, handler.ActionDeadLetter},
+		{"a delay of the handler's", t.Context(), 3, handler.RetryAfter(1, boom), handler.ActionDeadLetter},
+		{"dropped", t.Context(), 3, handler.Drop(boom), handler.ActionDrop},
+		{"put off", t.Context(), 3, handler.Postpone(1, boom), handler.ActionRetry},
+		{"stopping", ended(handler.ErrStopped), 3, boom, handler.ActionRetry},
+		{"the lease is lost", ended(handler.ErrLeaseLost), 3, boom, handler.ActionRetry},
+		{"the handler says that it was stopped", t.Context(), 3, fmt.Errorf("x: %w", handler.ErrStopped), handler.ActionRetry},
+		{"the handler says that the lease is lost", t.Context(), 3, fmt.Errorf("x: %w", handler.ErrLeaseLost), handler.ActionRetry},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			h := maxAttempts(3)(handler.HandlerFunc(func(context.Context, *handler.Message) error { return tc.err }))
