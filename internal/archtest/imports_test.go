@@ -10,83 +10,108 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// testSupport are the packages that exist for tests, by name: they may link
-// the test libraries, and no program may link them, but for inPrograms.
-var testSupport = []string{
-	"drivers/drivertest", "handler/handlertest", "drivers/sqs/sqstest", "middleware/idempotency/storetest", "middleware/ratelimit/storetest",
-	"internal/test/testserver", "drivers/pubsub/pubsubtest", "internal/test/pushtest", "internal/test/lambdatest", "internal/archtest",
+// floors are the folders of design.md's picture, from the top down. A package
+// imports packages of its own folder and of the floors below it, nothing above
+// and nothing beside it. The first floor that has a package counts. The leaves
+// below internal serve all floors: they import handler and the port alone, and
+// what they import counts as their importer's.
+var floors = []floor{
+	{name: "cmd/sluice", has: is("cmd")},
+	{name: "examples", has: is("examples")},
+	{name: "service", has: is("service")},
+	{name: "config", has: is("config")},
+	{name: "admin", has: is("admin")},
+	{name: "consumer", has: is("consumer")},
+	{name: "producer", has: is("producer")},
+	{name: "bridge", has: is("bridge")},
+	{name: "middleware", has: is("middleware")},
+	{name: "codec", has: is("codec")},
+	{name: "drivers/all", has: is("drivers/all")},
+	{name: "drivers", has: is("drivers")},
+	{name: "handler", has: is("handler")},
 }
 
-// inPrograms are those that programs run for their user: "sluice dev" the
-// in-process servers, the localstack command what installs and starts one, and
-// examples/everywhere what stands for Lambda and for the push service.
-var inPrograms = []string{
-	"drivers/sqs/sqstest", "drivers/pubsub/pubsubtest", "internal/install", "internal/process",
-	"internal/test/lambdatest", "internal/test/pushtest",
+// A floor is a folder of the picture.
+type floor struct {
+	name string
+	has  func(role string) bool
 }
 
-// An edge rule says what the packages of a role may import of this module.
-type edgeRule struct {
-	// who it is about; the first rule that fits a package counts.
-	who func(role string) bool
-	// may is true for what they may import.
-	may func(from, to string) bool
-	why string
+func floorOf(role string) int {
+	return slices.IndexFunc(floors, func(f floor) bool { return f.has(role) })
 }
 
 func is(roots ...string) func(string) bool {
 	return func(role string) bool { return underAny(role, roots...) }
 }
 
-func imports(roots ...string) func(string, string) bool {
-	return func(_, to string) bool { return underAny(to, roots...) }
+// forTests reports whether a package exists for this repository's tests and
+// benchmarks. Programs must not link it.
+func forTests(role string) bool {
+	return underAny(role, "internal/test", "internal/bench", "internal/archtest")
 }
 
-// exactly is handler and not what is below it, which is something else.
-func exactly(role string) func(string) bool { return func(r string) bool { return r == role } }
-
-// leaves are the internal packages that several layers share.
-func leaf(to string) bool {
-	return under(to, "internal") && !underAny(to, testSupport...) && !under(to, "cmd/sluice/internal/cli")
+// kits are the packages that users' tests link beside testing.
+func kit(role string) bool {
+	last := role[strings.LastIndex(role, "/")+1:]
+	return last == "drivertest" || last == "handlertest" || last == "storetest" || strings.Contains(role, "/drivertest/")
 }
 
-var edgeRules = []edgeRule{
-	{exactly("handler"), func(string, string) bool { return false },
+// A room is a package, or a folder of packages, that sees less than its floor
+// may. Every room that has a package counts.
+type room struct {
+	has func(role string) bool
+	may func(from, to string) bool
+	why string
+}
+
+// only permits the named packages, and the leaves below internal.
+func only(roles ...string) func(from, to string) bool {
+	return func(_, to string) bool { return slices.Contains(roles, to) || leaf(to) }
+}
+
+// leaf reports whether a package is one of those that all floors share.
+func leaf(to string) bool { return under(to, "internal") && !forTests(to) }
+
+// own permits the packages that an internal folder beside the importer holds.
+func own(from, to string) bool {
+	i := strings.Index(to, "/internal/")
+	return i >= 0 && under(from, to[:i])
+}
+
+func either(a, b func(from, to string) bool) func(from, to string) bool {
+	return func(from, to string) bool { return a(from, to) || b(from, to) }
+}
+
+var rooms = []room{
+	{func(r string) bool { return r == "handler" }, func(_, _ string) bool { return false },
 		"handler depends on the standard library only"},
-	{is("handler/handlertest"), imports("handler"),
-		"a user's tests need no more than the user's handler does"},
-	{is("consumer", "producer", "bridge/watermill"), func(_, to string) bool { return to == "handler" || to == "drivers" || leaf(to) },
-		"the runtime knows the port and no provider"},
-	{is("handler/httphandler", "handler/exechandler"), func(_, to string) bool { return to == "handler" || to == "handler/webhook" || leaf(to) },
-		"what hands messages to other programs knows no provider"},
-	{is("handler"), func(_, to string) bool {
-		return to == "handler" || to == "internal/invoke" || to == "internal/attribute" || to == "internal/seldom"
-	},
+	{is("handler"), func(_, to string) bool { return under(to, "handler") || leaf(to) },
 		"what is below handler serves handlers"},
 	{is("middleware"), func(_, to string) bool { return to == "handler" || under(to, "middleware") || leaf(to) },
 		"middleware knows handlers, never drivers or the runtime"},
-	{exactly("drivers"), func(_, to string) bool { return to == "handler" || leaf(to) },
+	{is("codec"), func(_, to string) bool { return to == "handler" || under(to, "codec") || leaf(to) },
+		"a codec knows messages, never where they come from"},
+	{func(r string) bool { return r == "drivers" }, only("handler"),
 		"the port knows no driver"},
-	{is("drivers/drivertest"), func(_, to string) bool { return to == "handler" || to == "drivers" || leaf(to) },
-		"the suite knows no driver"},
-	{is("drivers/all"), func(_, to string) bool { return under(to, "drivers") && !under(to, "drivers/drivertest") },
-		"drivers/all lists the drivers"},
 	{is("drivers"), func(from, to string) bool {
-		return to == "handler" || to == "drivers" || leaf(to) || sameDriver(from, to)
+		return to == "handler" || to == "drivers" || under(to, "drivers/internal") || leaf(to) || sameDriver(from, to) || under(from, "drivers/all")
 	}, "a driver knows the port, not other drivers, middleware or the runtime"},
-	{is("cmd/sluice/internal/cli"), func(_, to string) bool { return !underAny(to, "cmd", "examples") },
-		"nothing imports programs"},
-	{is("internal"), func(_, to string) bool { return !underAny(to, "cmd", "examples", "cmd/sluice/internal/cli") },
-		"nothing imports programs"},
-	{is("localstack"), imports("localstack", "internal/test/testserver"),
-		"it starts a server and knows nothing of queues"},
-	{is("cmd", "examples", "config"), func(from, to string) bool { return !under(to, "cmd") || under(from, "cmd") },
-		"nothing imports programs"},
+	{is("drivers/internal"), func(_, to string) bool {
+		return !under(to, "drivers/sqs") && !under(to, "drivers/pubsub") && !under(to, "drivers/cloud")
+	},
+		"drivers share it, so it knows none of them"},
+	{func(r string) bool { return r == "consumer" || r == "producer" }, either(only("handler", "drivers"), own),
+		"the runtime knows the port and no provider"},
+	{is("bridge"), either(only("handler", "drivers"), own),
+		"a bridge joins the port to another library, and knows no provider"},
+	{is("admin"), func(from, to string) bool {
+		return to == "handler" || to == "drivers" || under(to, "admin") || leaf(to)
+	},
+		"operations know the port and no provider"},
 }
 
-// sameDriver is true within one folder of drivers: drivers/sqs/sqstest may use
-// what drivers/sqs has, and the other way round only where it is no test
-// support.
+// sameDriver reports whether two packages are of one driver's folder.
 func sameDriver(from, to string) bool {
 	part := func(role string) string {
 		s := strings.SplitN(role, "/", 3)
@@ -95,18 +120,54 @@ func sameDriver(from, to string) bool {
 		}
 		return s[1]
 	}
-	return under(to, "drivers") && part(from) == part(to) && !underAny(to, testSupport...)
+	return under(to, "drivers") && part(from) == part(to) && (!kit(to) || kit(from))
 }
 
 func TestImportsGoOneWay(t *testing.T) {
 	for _, p := range packages(t).own() {
-		i := slices.IndexFunc(edgeRules, func(r edgeRule) bool { return r.who(p.role()) })
-		if !assert.GreaterOrEqual(t, i, 0, "no rule says what %s may import: give it a place in edgeRules", p.ImportPath) {
+		from := p.role()
+		if forTests(from) || under(from, "localstack") {
 			continue
 		}
+		if leaf(from) {
+			for _, to := range p.Imports {
+				assert.True(t, !ours(to) || leaf(role(to)) || role(to) == "handler" || role(to) == "drivers", "%s imports %s, but it serves all floors", from, role(to))
+			}
+			continue
+		}
+		at := floorOf(from)
+		if !assert.GreaterOrEqual(t, at, 0, "%s is on no floor of the picture: see floors", p.ImportPath) {
+			continue
+		}
+		for _, path := range p.Deps {
+			if to := role(path); ours(path) && !leaf(to) && !under(to, "localstack") && !(under(from, "examples") && forTests(to)) {
+				assert.LessOrEqual(t, at, floorOf(to), "%s links %s, which is above it: %s", from, to, packages(t).why(p.ImportPath, path))
+			}
+		}
+		for _, path := range p.Imports {
+			if !ours(path) {
+				continue
+			}
+			to := role(path)
+			if under(from, "cmd") && under(to, "localstack") || under(from, "examples") && forTests(to) {
+				continue // the command starts a LocalStack; an example may start what stands for a provider
+			}
+			assert.False(t, under(to, "drivers/all") && !underAny(from, "cmd", "examples", "service"), "%s imports every driver", from)
+			for _, r := range rooms {
+				if r.has(from) {
+					assert.True(t, r.may(from, to), "%s imports %s, but %s", from, to, r.why)
+				}
+			}
+		}
+	}
+}
+
+// TestLocalStackKnowsNoQueue holds the package that starts a LocalStack to that.
+func TestLocalStackKnowsNoQueue(t *testing.T) {
+	for _, p := range packages(t).own() {
 		for _, to := range p.Imports {
-			if ours(to) {
-				assert.True(t, edgeRules[i].may(p.role(), role(to)), "%s imports %s, but %s", p.role(), role(to), edgeRules[i].why)
+			if under(p.role(), "localstack") && ours(to) {
+				assert.True(t, under(role(to), "localstack") || leaf(role(to)), "%s imports %s, but it starts a server and knows nothing of queues", p.role(), role(to))
 			}
 		}
 	}
@@ -142,7 +203,8 @@ var linkers = []struct {
 	{"drivers/all", all}, {"drivers/cloud", all}, {"middleware/idempotency/open", all},
 	{"middleware/idempotency/docstore", []string{"gocloud", "gRPC"}}, {"middleware/idempotency/redisstore", []string{"Redis"}},
 	{"middleware/ratelimit/redisstore", []string{"Redis"}},
-	{"codec/claimcheck", []string{"gocloud", "gRPC"}},
+	{"codec/claimcheck", []string{"gocloud", "gRPC"}}, {"bridge/gocloud", []string{"gocloud", "gRPC"}},
+	{"consumer/sqslambda", []string{"Amazon"}}, {"consumer/pubsubpush", []string{"Google", "gRPC"}},
 	{"internal/test/testserver", all}, {"localstack", all},
 	{"drivers/sqs", []string{"Amazon"}}, {"drivers/sqs/sqstest", []string{"SQLite"}},
 	{"internal/test/lambdatest", []string{"Amazon"}}, {"internal/test/pushtest", []string{"Google", "gRPC"}},
@@ -186,14 +248,16 @@ func TestEachDriverLinksItsOwnProvider(t *testing.T) {
 	require.NotEmpty(t, g.why(module+"/drivers/pubsub", "cloud.google.com/go/pubsub/v2/apiv1"), "the test looks for the wrong SDK")
 }
 
+// No package that a program may link imports the package testing or a test
+// library, and no program links what exists for tests.
 func TestTestSupportStaysOutOfPrograms(t *testing.T) {
 	g := packages(t)
 	for _, p := range g.own() {
-		if underAny(p.role(), testSupport...) {
+		if forTests(p.role()) || kit(p.role()) {
 			continue
 		}
-		// That a provider's fake links the package testing (pstest does) is not
-		// ours to mend: only what we import ourselves counts there.
+		// A provider's fake may link the package testing, as pstest does: only
+		// our own imports count.
 		assert.False(t, slices.Contains(p.Imports, "testing"), "%s imports testing", p.role())
 		for _, to := range p.Deps {
 			if under(to, "github.com/stretchr/testify") || under(to, "pgregory.net/rapid") {
@@ -202,14 +266,9 @@ func TestTestSupportStaysOutOfPrograms(t *testing.T) {
 			}
 		}
 		for _, to := range p.Deps {
-			if ours(to) && underAny(role(to), testSupport...) && !underAny(role(to), inPrograms...) {
+			if ours(to) && (kit(role(to)) || forTests(role(to)) && !under(p.role(), "examples")) {
 				assert.Fail(t, "test support is linked", "%s links %s: %s", p.role(), role(to), g.why(p.ImportPath, to))
 			}
-		}
-	}
-	for _, p := range g.own() {
-		if underAny(p.role(), inPrograms...) {
-			assert.False(t, slices.Contains(p.Imports, "testing"), "%s is run by programs and imports testing", p.role())
 		}
 	}
 }

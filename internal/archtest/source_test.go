@@ -85,6 +85,8 @@ var ofProviders = map[string]string{
 	"consumer/pubsubpush/endpoint.go":                  "net/http's, of a body",
 	"consumer/pubsubpush/envelope.go":                  "encoding/json's",
 	"drivers/sqlite/file.go":                           "SQLite's",
+	"drivers/internal/embedded/config.go":              "the engine's",
+	"drivers/internal/embedded/target.go":              "the engine's",
 	"drivers/sqs/alarm.go":                             "CloudWatch's",
 	"drivers/sqs/client.go":                            "a request's context's",
 	"drivers/sqs/diagnose.go":                          "the driver's own",
