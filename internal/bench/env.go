@@ -31,6 +31,8 @@ type env struct {
 	names     atomic.Int64
 	elasticMQ string
 	pubsub    string
+	postgres  string
+	redis     string
 	closers   []func() error
 }
 

@@ -134,7 +134,7 @@ func (r *report) show(w io.Writer, out string) error {
 // cases are all cases, in the order of running.
 func cases(s sizes) []experiment {
 	return slices.Concat(sqsConsumeCases(), sqsSendCases(), sqsIdleCases(), memoryCases(), pubsubCases(), heldCases(),
-		concurrencyCases(s.top), backlogCases(s.backlog))
+		concurrencyCases(s.top), backlogCases(s.backlog), diskCases(s.backlog))
 }
 
 // choose leaves the cases and the peers whose names match.

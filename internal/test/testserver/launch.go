@@ -14,10 +14,12 @@ func kinds() map[string]*kind {
 	return map[string]*kind{
 		"localstack": localStackKind, "elasticmq": elasticMQKind, "dynamodb": dynamoDBKind,
 		"redis": redisKind, "postgres": postgresKind, "rabbitmq": rabbitMQKind,
+		"postgres-synced": syncedPostgresKind,
 	}
 }
 
-// Kinds lists the servers that [Launch] starts.
+// Kinds lists the servers that tests need. [Launch] also starts "postgres-synced",
+// whose commits wait for the disk, for benchmarks.
 func Kinds() []string {
 	return []string{"localstack", "elasticmq", "redis", "postgres", "dynamodb", "rabbitmq"}
 }

@@ -17,7 +17,11 @@ import (
 	"github.com/sluice-go/sluice/internal/process"
 )
 
-var postgresKind = &kind{name: "PostgreSQL", env: EnvPostgres, prepare: preparePostgres}
+var postgresKind = &kind{name: "PostgreSQL", env: EnvPostgres, prepare: preparePostgres("off")}
+
+// syncedPostgresKind waits for the disk at each commit, as a database in
+// production does.
+var syncedPostgresKind = &kind{name: "PostgreSQL", env: "SLUICE_SYNCED_POSTGRES_URL", prepare: preparePostgres("on")}
 
 // Postgres returns a PostgreSQL whose URL names a new, empty database of the
 // test's own.
@@ -97,31 +101,33 @@ func findPostgres(program string) (string, error) {
 // superuser is the database's superuser, whoever runs the tests.
 const superuser = "postgres"
 
-func preparePostgres(ctx context.Context) (*recipe, error) {
-	initdb, err := findPostgres("initdb")
-	if err != nil {
-		return nil, err
+func preparePostgres(fsync string) func(context.Context) (*recipe, error) {
+	return func(ctx context.Context) (*recipe, error) {
+		initdb, err := findPostgres("initdb")
+		if err != nil {
+			return nil, err
+		}
+		server, err := findPostgres("postgres")
+		if err != nil {
+			return nil, err
+		}
+		port, err := process.FreePort()
+		if err != nil {
+			return nil, err
+		}
+		dir, err := os.MkdirTemp("", "sluice-postgres-")
+		if err != nil {
+			return nil, err
+		}
+		r, err := initPostgres(ctx, initdb, server, dir, port, fsync)
+		if err != nil {
+			return nil, errors.Join(err, os.RemoveAll(dir))
+		}
+		return r, nil
 	}
-	server, err := findPostgres("postgres")
-	if err != nil {
-		return nil, err
-	}
-	port, err := process.FreePort()
-	if err != nil {
-		return nil, err
-	}
-	dir, err := os.MkdirTemp("", "sluice-postgres-")
-	if err != nil {
-		return nil, err
-	}
-	r, err := initPostgres(ctx, initdb, server, dir, port)
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	return r, nil
 }
 
-func initPostgres(ctx context.Context, initdb, server, dir string, port int) (*recipe, error) {
+func initPostgres(ctx context.Context, initdb, server, dir string, port int, fsync string) (*recipe, error) {
 	// PostgreSQL refuses to run as root.
 	as := ""
 	if os.Geteuid() == 0 {
@@ -148,7 +154,7 @@ func initPostgres(ctx context.Context, initdb, server, dir string, port int) (*r
 	return inDir(fmt.Sprintf("postgres://%s@%s/postgres?sslmode=disable", superuser, addr), dir, process.Spec{
 		Name: "PostgreSQL", Dir: dir, User: as, Interrupt: true,
 		Args: []string{server, "-D", data, "-h", "127.0.0.1", "-p", fmt.Sprint(port), "-k", dir,
-			"-c", "fsync=off", "-c", "max_connections=200"},
+			"-c", "fsync=" + fsync, "-c", "max_connections=200"},
 		Healthy: func(ctx context.Context) error {
 			psql, err := findPostgres("psql")
 			if err != nil {
