@@ -62,7 +62,8 @@ type Consumer struct {
 	// their verdict, before receiving pauses. A receive may bring a whole batch
 	// of one group, of which one has its turn.
 	maxWaiting, maxUnsettled int
-	counts                   counts
+	count                    handler.Counter
+	panics, gatesFailed      atomic.Uint64
 	badGate                  seldom.Event
 	gated                    atomic.Bool  // a gate holds receiving back
 	reopened                 atomic.Int64 // when one did last, since born
@@ -165,8 +166,11 @@ func (c *Consumer) fail(err error) {
 	}
 }
 
-// observe tells the observers. No lock is held.
-func (c *Consumer) observe(e handler.Event) { c.told.Observe(e) }
+// observe counts an event and passes it to the observers. No lock is held.
+func (c *Consumer) observe(e handler.Event) {
+	c.count.Observe(e)
+	c.told.Observe(e)
+}
 
 // progressed notes that something was started or finished, or that there was
 // nothing to be done until now.

@@ -304,10 +304,7 @@ func (f *flight) extended(at time.Time, by time.Duration, err error) {
 	}
 	f.mu.Unlock()
 
-	if err == nil {
-		c.counts.extended.Add(1)
-	}
-	c.observe(handler.Event{Kind: handler.EventExtended, Origin: f.lane.origin, Message: f.msg, Duration: by, Err: err})
+	c.observe(handler.Event{Kind: handler.EventExtended, Origin: f.lane.origin, Message: f.msg, Extension: by, Err: err})
 	if refused {
 		if missed, ok := f.lane.refuse.Allow(now, time.Minute); ok {
 			c.log.Error("the provider refuses to extend leases: handlers that take longer are cancelled",

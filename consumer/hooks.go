@@ -51,7 +51,7 @@ func (c *Consumer) gateReason(l *lane, g handler.Gate) string {
 }
 
 func (c *Consumer) gateFailed(g handler.Gate, err error) {
-	c.counts.gates.Add(1)
+	c.gatesFailed.Add(1)
 	if missed, ok := c.badGate.Allow(time.Now(), time.Minute); ok {
 		c.log.Error("a gate failed: it counts as closed and is asked again", "gate", invoke.TypeName(g),
 			"error", invoke.Text(err), "stack", stackOf(err), "not_logged", missed)
@@ -64,7 +64,7 @@ func (c *Consumer) callHook(f *flight, h func(time.Time), deadline time.Time) {
 	if err == nil {
 		return
 	}
-	c.counts.panics.Add(1)
+	c.panics.Add(1)
 	c.log.Error("a function given to OnExtend panicked", "queue", f.lane.caps.Queue,
 		"message", f.msg.ID, "panic", invoke.Text(err), "stack", stackOf(err))
 }
@@ -78,7 +78,7 @@ func (c *Consumer) reportFault(f *flight, p *handler.PanicError, err error) {
 	if !ok {
 		return
 	}
-	c.counts.panics.Add(1)
+	c.panics.Add(1)
 	c.log.Error("handler panicked: the message is retried", "queue", f.lane.caps.Queue,
 		"message", f.msg.ID, "attempt", f.msg.Attempt, "panic", text, "stack", stack)
 }

@@ -250,8 +250,7 @@ func (f *flight) lose(cause error) {
 	switch was {
 	case running:
 		f.ctx.cancel(handler.ErrLeaseLost)
-		c.counts.lost.Add(1)
-		go c.tellLost(f, true, cause)
+		c.lost(f, true, cause)
 	case parked:
 		c.mu.Lock()
 		c.leaveRoom(f)
@@ -260,22 +259,25 @@ func (f *flight) lose(cause error) {
 		c.release(back)
 		c.gone(f)
 		if rerun {
-			c.counts.lost.Add(1)
-			go c.tellLost(f, false, cause)
+			c.lost(f, false, cause)
 		}
 	case held, settling, done:
 		// A held one is found when its turn comes.
 	}
 }
 
-// tellLost reports a lost lease. It has a goroutine of its own: a logger or an
-// observer that is slow must not delay the timer of all other leases.
-func (c *Consumer) tellLost(f *flight, cancelled bool, cause error) {
-	if cancelled {
-		c.log.Warn("lease lost while the handler runs: it was cancelled", "queue", f.lane.caps.Queue,
-			"message", f.msg.ID, "attempt", f.attempt, "cause", invoke.Text(cause))
-	}
-	c.observe(handler.Event{Kind: handler.EventLeaseLost, Origin: f.lane.origin, Message: f.msg, Err: cause})
+// lost counts a lost lease, and logs and reports it on a goroutine of its own: a
+// slow logger or observer must not delay the timer of all other leases.
+func (c *Consumer) lost(f *flight, cancelled bool, cause error) {
+	e := handler.Event{Kind: handler.EventLeaseLost, Origin: f.lane.origin, Message: f.msg, Err: cause}
+	c.count.Observe(e)
+	go func() {
+		if cancelled {
+			c.log.Warn("lease lost while the handler runs: it was cancelled", "queue", f.lane.caps.Queue,
+				"message", f.msg.ID, "attempt", f.attempt, "cause", invoke.Text(cause))
+		}
+		c.told.Observe(e)
+	}()
 }
 
 // reschedule sets the timer to what is next. f.mu is held.

@@ -171,10 +171,9 @@ func (f *flight) runAgain(now time.Time) {
 	next.reschedule(now)
 	c.heap.Remove(&f.timer)
 	if !f.verdict.released {
-		c.counts.retried.Add(1)
-		go c.observe(handler.Event{ // the timer of all leases does not wait for it
-			Kind: handler.EventSettled, Origin: l.origin, Message: f.msg, Action: handler.ActionRetry, Duration: f.verdict.delay,
-		})
+		e := handler.Event{Kind: handler.EventSettled, Origin: l.origin, Message: f.msg, Action: handler.ActionRetry, Delay: f.verdict.delay}
+		c.count.Observe(e)
+		go c.told.Observe(e) // the timer of all leases must not wait for observers
 	}
 	c.mu.Lock()
 	c.unlink(f)

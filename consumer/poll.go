@@ -202,8 +202,9 @@ func (l *lane) deliver(ds []drivers.Delivery, n, slots int, p *probe, took time.
 	c.noteSleep()
 	now := time.Now()
 	fs := l.newFlights(ds, now, p)
+	received := handler.Event{Kind: handler.EventReceived, Origin: l.origin, N: len(fs), Duration: took}
 	if len(fs) > 0 {
-		c.counts.received.Add(uint64(len(fs)))
+		c.count.Observe(received)
 		l.noteUncounted(fs, now)
 		l.noteBack(fs)
 		if p != nil {
@@ -265,7 +266,7 @@ func (l *lane) deliver(ds []drivers.Delivery, n, slots int, p *probe, took time.
 	c.mu.Unlock()
 	if len(fs) > 0 {
 		// Not before: another poller must not overtake this one meanwhile.
-		c.observe(handler.Event{Kind: handler.EventReceived, Origin: l.origin, N: len(fs), Duration: took})
+		c.told.Observe(received)
 	}
 	for i, f := range back {
 		f.giveBack(delays[i], now)

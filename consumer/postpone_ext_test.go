@@ -50,7 +50,7 @@ func TestAPostponedMessageIsKeptInHand(t *testing.T) {
 			require.Equal(t, 4, runs)
 			require.Equal(t, 3*time.Minute+time.Second, time.Since(began))
 			s := w.c.Stats()
-			require.Equal(t, consumer.Stats{Received: 1, Acked: 1, Postponed: 3, Extended: s.Extended, Pollers: s.Pollers}, s)
+			require.Equal(t, consumer.Stats{Counts: handler.Counts{Received: 1, Acked: 1, Postponed: 3, Extended: s.Extended}, Pollers: s.Pollers}, s)
 			require.Len(t, w.events.of(handler.EventPostponed), 3)
 			require.Len(t, w.events.of(handler.EventSettled), 1, "a postponement is no verdict")
 			_, settles, extends := q.requests()

@@ -178,13 +178,11 @@ func (c *Consumer) notePostponed(f *flight, v *handler.Verdict) {
 	if !v.Postponed {
 		return
 	}
-	c.counts.postponed.Add(1)
-	c.observe(handler.Event{Kind: handler.EventPostponed, Origin: f.lane.origin, Message: f.msg, Duration: v.Delay, Err: v.Err})
+	c.observe(handler.Event{Kind: handler.EventPostponed, Origin: f.lane.origin, Message: f.msg, Delay: v.Delay, Err: v.Err})
 }
 
 // late reports a verdict that was not carried out.
 func (c *Consumer) late(f *flight, a handler.Action, err error) {
-	c.counts.late.Add(1)
 	c.log.Warn("verdict not carried out: the lease was lost before", "queue", f.lane.caps.Queue,
 		"message", f.msg.ID, "attempt", f.msg.Attempt, "verdict", a.String())
 	c.observe(handler.Event{Kind: handler.EventLateVerdict, Origin: f.lane.origin, Message: f.msg, Action: a, Err: err})
@@ -307,14 +305,11 @@ var errOver = errors.New("the consumer has ended")
 func (l *lane) settled(f *flight, sent, now time.Time, err error, refused bool) bool {
 	c, v := l.c, &f.verdict
 	if err == nil {
-		c.counts.settled(v)
-		if len(c.cfg.Observers) > 0 {
-			kind := handler.EventSettled
-			if v.released {
-				kind = handler.EventReleased
-			}
-			c.observe(handler.Event{Kind: kind, Origin: l.origin, Message: f.msg, Action: v.action, Duration: v.delay})
+		kind := handler.EventSettled
+		if v.released {
+			kind = handler.EventReleased
 		}
+		c.observe(handler.Event{Kind: kind, Origin: l.origin, Message: f.msg, Action: v.action, Delay: v.delay})
 		l.noteRetry(f, now)
 		if v.action == handler.ActionRetry {
 			l.noteKnown(f)
@@ -358,7 +353,6 @@ func (l *lane) settled(f *flight, sent, now time.Time, err error, refused bool) 
 		c.late(f, v.action, err)
 		return l.close(f, false)
 	}
-	c.counts.failed.Add(1)
 	c.log.Error("verdict could not be carried out: the message is delivered again when its lease ends",
 		"queue", l.caps.Queue, "message", f.msg.ID, "attempt", f.msg.Attempt, "verdict", v.action.String(), "tries", v.tries, "error", err)
 	c.observe(handler.Event{Kind: handler.EventSettled, Origin: l.origin, Message: f.msg, Action: v.action, Err: err})

@@ -92,7 +92,7 @@ func TestStatsCountWhatTheProviderTook(t *testing.T) {
 		}, consumer.Config{})
 		pass(time.Second)
 		require.NoError(t, w.stop())
-		require.Equal(t, consumer.Stats{Received: 4, Acked: 1, Retried: 1, DeadLettered: 1, Dropped: 1}, w.c.Stats())
+		require.Equal(t, consumer.Stats{Counts: handler.Counts{Received: 4, Acked: 1, Retried: 1, DeadLettered: 1, Dropped: 1}}, w.c.Stats())
 	})
 }
 

@@ -216,7 +216,6 @@ func (c *Consumer) run(f *flight, now time.Time) outcome {
 //
 //go:noinline
 func (c *Consumer) lapsed(f *flight) outcome {
-	c.counts.lost.Add(1)
 	c.observe(handler.Event{Kind: handler.EventLeaseLost, Origin: f.lane.origin, Message: f.msg, Err: handler.ErrLeaseLost})
 	f.probe.started()
 	f.probe.finished()

@@ -28,7 +28,9 @@ type Endpoint struct {
 	slots    chan struct{}
 	running  atomic.Int64
 	origin   atomic.Pointer[handler.Origin] // of the subscription that pushed last
+	count    handler.Counter
 	counts   counts
+	panics   atomic.Uint64
 	seen     *invoke.Observers
 
 	refusals, malformed, noDLQ, failedDLQ, uncount seldom.Event
@@ -95,7 +97,6 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	o := e.originOf(p.subscription)
 	m.Bind(o, nil) // no lease: its deadline is the service's
-	e.counts.received.Add(1)
 	e.noteUncounted(r.Context(), m)
 	e.observe(handler.Event{Kind: handler.EventReceived, Origin: o, N: 1})
 	e.serve(w, r, m, o)
@@ -222,7 +223,10 @@ func shortName(subscription string) string {
 	return subscription[strings.LastIndexByte(subscription, '/')+1:]
 }
 
-func (e *Endpoint) observe(ev handler.Event) { e.seen.Observe(ev) }
+func (e *Endpoint) observe(ev handler.Event) {
+	e.count.Observe(ev)
+	e.seen.Observe(ev)
+}
 
 // answer tells the service no more than a status: what went wrong is nothing for
 // whoever can send a request.

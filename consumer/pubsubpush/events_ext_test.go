@@ -82,28 +82,28 @@ func TestObserversAreToldOfEachVerdict(t *testing.T) {
 		stats  pubsubpush.Stats
 	}{
 		{name: "ack", does: func() error { return nil }, code: 204, action: ack,
-			then: []event{{settled, ack, 0, nil}}, stats: pubsubpush.Stats{Acked: 1}},
+			then: []event{{settled, ack, 0, nil}}, stats: pubsubpush.Stats{Counts: handler.Counts{Acked: 1}}},
 		{name: "drop", does: func() error { return handler.Drop(errBroken) }, code: 204, action: drop, err: errBroken,
-			then: []event{{settled, drop, 0, nil}}, stats: pubsubpush.Stats{Dropped: 1}},
+			then: []event{{settled, drop, 0, nil}}, stats: pubsubpush.Stats{Counts: handler.Counts{Dropped: 1}}},
 		{name: "reject", does: reject, sink: &sink{}, code: 204, action: letter, err: errBroken,
-			then: []event{{settled, letter, 0, nil}}, stats: pubsubpush.Stats{DeadLettered: 1}},
+			then: []event{{settled, letter, 0, nil}}, stats: pubsubpush.Stats{Counts: handler.Counts{DeadLettered: 1}}},
 		{name: "reject without a dead-letter topic", does: reject, code: 500, action: letter, err: errBroken,
 			then:  []event{{handler.EventNoDeadLetter, letter, 0, errBroken}, {settled, retry, 0, nil}},
-			stats: pubsubpush.Stats{Retried: 1}},
+			stats: pubsubpush.Stats{Counts: handler.Counts{Retried: 1}}},
 		{name: "reject that is not published", does: reject, sink: &sink{fails: func(int) error { return denied }}, code: 503,
-			action: letter, err: errBroken, then: []event{{settled, letter, 0, denied}}, stats: pubsubpush.Stats{Unsettled: 1}},
+			action: letter, err: errBroken, then: []event{{settled, letter, 0, denied}}, stats: pubsubpush.Stats{Counts: handler.Counts{Unsettled: 1}}},
 		{name: "retry", does: func() error { return errBroken }, code: 500, action: retry, err: errBroken,
-			then: []event{{settled, retry, 0, nil}}, stats: pubsubpush.Stats{Retried: 1}},
+			then: []event{{settled, retry, 0, nil}}, stats: pubsubpush.Stats{Counts: handler.Counts{Retried: 1}}},
 		{name: "retry after", does: func() error { return handler.RetryAfter(1500*time.Millisecond, errBroken) }, code: 503,
-			action: retry, err: errBroken, then: []event{{settled, retry, 1500 * time.Millisecond, nil}}, stats: pubsubpush.Stats{Retried: 1}},
+			action: retry, err: errBroken, then: []event{{settled, retry, 1500 * time.Millisecond, nil}}, stats: pubsubpush.Stats{Counts: handler.Counts{Retried: 1}}},
 		{name: "retry after more than can be", does: func() error { return handler.RetryAfter(math.MaxInt64, errBroken) }, code: 503,
-			action: retry, err: errBroken, then: []event{{settled, retry, 10 * time.Minute, nil}}, stats: pubsubpush.Stats{Retried: 1}},
+			action: retry, err: errBroken, then: []event{{settled, retry, 10 * time.Minute, nil}}, stats: pubsubpush.Stats{Counts: handler.Counts{Retried: 1}}},
 		{name: "postponed", does: func() error { return handler.Postpone(3*time.Second, nil) }, code: 429, action: retry, err: handler.ErrPostponed,
-			then: []event{{handler.EventReleased, retry, 3 * time.Second, nil}}, stats: pubsubpush.Stats{Postponed: 1}},
+			then: []event{{handler.EventPostponed, retry, 3 * time.Second, handler.ErrPostponed}, {handler.EventReleased, retry, 3 * time.Second, nil}}, stats: pubsubpush.Stats{Counts: handler.Counts{Released: 1, Postponed: 1}}},
 		{name: "panic", does: func() error { panic(errBroken) }, code: 500, action: retry,
-			then: []event{{settled, retry, 0, nil}}, stats: pubsubpush.Stats{Retried: 1, Panics: 1}},
+			then: []event{{settled, retry, 0, nil}}, stats: pubsubpush.Stats{Counts: handler.Counts{Retried: 1}, Panics: 1}},
 		{name: "goexit", does: func() error { runtime.Goexit(); return nil }, code: 500, action: retry,
-			then: []event{{settled, retry, 0, nil}}, stats: pubsubpush.Stats{Retried: 1}},
+			then: []event{{settled, retry, 0, nil}}, stats: pubsubpush.Stats{Counts: handler.Counts{Retried: 1}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -142,7 +142,7 @@ func TestObserversAreToldOfEachVerdict(t *testing.T) {
 				}
 				for i, want := range c.then {
 					got := events[3+i]
-					require.Equal(t, want, event{got.Kind, got.Action, got.Duration, want.err}, "event %d", 3+i)
+					require.Equal(t, want, event{got.Kind, got.Action, got.Delay, want.err}, "event %d", 3+i)
 					if want.err == nil {
 						require.NoError(t, got.Err)
 					} else {
@@ -202,7 +202,7 @@ func TestAVerdictThatNobodyWaitsForIsNotCarriedOut(t *testing.T) {
 				require.Equal(t, c.action, events[3].Action)
 				require.ErrorIs(t, events[3].Err, handler.ErrLeaseLost)
 				require.Empty(t, letters.sent)
-				require.Equal(t, pubsubpush.Stats{Received: 1, Late: 1}, e.Stats())
+				require.Equal(t, pubsubpush.Stats{Counts: handler.Counts{Received: 1, Late: 1}}, e.Stats())
 			})
 		})
 	}

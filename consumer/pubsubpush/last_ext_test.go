@@ -34,16 +34,16 @@ func TestTheLastAttempt(t *testing.T) {
 		reason  string
 		stats   pubsubpush.Stats
 	}{
-		{name: "before the last", err: errBroken, attempt: 4, code: 500, stats: pubsubpush.Stats{Retried: 1}},
-		{name: "not known", err: errBroken, attempt: 0, code: 500, stats: pubsubpush.Stats{Retried: 1}},
-		{name: "plain", err: errBroken, attempt: 5, code: 204, reason: "attempts used up: attempt 5 of 5: broken", stats: pubsubpush.Stats{DeadLettered: 1}},
+		{name: "before the last", err: errBroken, attempt: 4, code: 500, stats: pubsubpush.Stats{Counts: handler.Counts{Retried: 1}}},
+		{name: "not known", err: errBroken, attempt: 0, code: 500, stats: pubsubpush.Stats{Counts: handler.Counts{Retried: 1}}},
+		{name: "plain", err: errBroken, attempt: 5, code: 204, reason: "attempts used up: attempt 5 of 5: broken", stats: pubsubpush.Stats{Counts: handler.Counts{DeadLettered: 1}}},
 		{name: "with a delay", err: handler.RetryAfter(time.Minute, errBroken), attempt: 6, code: 204,
-			reason: "attempts used up: attempt 6 of 5: broken", stats: pubsubpush.Stats{DeadLettered: 1}},
+			reason: "attempts used up: attempt 6 of 5: broken", stats: pubsubpush.Stats{Counts: handler.Counts{DeadLettered: 1}}},
 		{name: "typed nil", err: (*typedNil)(nil), attempt: 5, code: 204,
-			reason: "attempts used up: attempt 5 of 5: an error of type *pubsubpush_test.typedNil whose Error method panicked", stats: pubsubpush.Stats{DeadLettered: 1}},
+			reason: "attempts used up: attempt 5 of 5: an error of type *pubsubpush_test.typedNil whose Error method panicked", stats: pubsubpush.Stats{Counts: handler.Counts{DeadLettered: 1}}},
 		{name: "rejected with a typed nil", err: handler.Reject((*typedNil)(nil)), attempt: 1, code: 204,
-			reason: "rejected: an error of type *pubsubpush_test.typedNil whose Error method panicked", stats: pubsubpush.Stats{DeadLettered: 1}},
-		{name: "postponed", err: handler.Postpone(time.Second, errBroken), attempt: 5, code: 429, stats: pubsubpush.Stats{Postponed: 1}},
+			reason: "rejected: an error of type *pubsubpush_test.typedNil whose Error method panicked", stats: pubsubpush.Stats{Counts: handler.Counts{DeadLettered: 1}}},
+		{name: "postponed", err: handler.Postpone(time.Second, errBroken), attempt: 5, code: 429, stats: pubsubpush.Stats{Counts: handler.Counts{Released: 1, Postponed: 1}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			q := newQueue(t, pubsubtest.Queue{MaxAttempts: 5, AckDeadlineSeconds: 60})

@@ -44,10 +44,9 @@ func (e *Endpoint) reject(w http.ResponseWriter, r *http.Request, m *handler.Mes
 		err = e.bury(ctx, m, f, o.Queue)
 	}
 	if err == nil {
-		e.settled(w, m, o, handler.ActionDeadLetter, &e.counts.lettered)
+		e.settled(w, m, o, handler.ActionDeadLetter)
 		return
 	}
-	e.counts.unsettled.Add(1)
 	if missed, ok := e.failedDLQ.Allow(now, time.Minute); ok {
 		e.cfg.Logger.ErrorContext(ctx, "message rejected, but its dead letter could not be published: it is retried",
 			"queue", o.Queue, "message", m.ID, "reason", invoke.Safe(v.Err), "error", invoke.Safe(err), "not_logged", missed)

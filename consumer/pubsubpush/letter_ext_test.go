@@ -162,16 +162,16 @@ func TestALetterThatFails(t *testing.T) {
 				require.Less(t, time.Since(began), time.Second)
 				require.Equal(t, 1, h.count(), "the handler does not run again for that")
 				if c.code == 204 {
-					require.Equal(t, pubsubpush.Stats{Received: 1, DeadLettered: 1}, e.Stats())
+					require.Equal(t, pubsubpush.Stats{Counts: handler.Counts{Received: 1, DeadLettered: 1}}, e.Stats())
 					return
 				}
-				require.Equal(t, pubsubpush.Stats{Received: 1, Unsettled: 1}, e.Stats(), "it is no ack")
+				require.Equal(t, pubsubpush.Stats{Counts: handler.Counts{Received: 1, Unsettled: 1}}, e.Stats(), "it is no ack")
 
 				// It is pushed again, and the queue for letters has recovered.
 				letters.fails = nil
 				require.Equal(t, 204, post(e, hello).Code)
 				require.Len(t, letters.sent, 1)
-				require.Equal(t, pubsubpush.Stats{Received: 2, Unsettled: 1, DeadLettered: 1}, e.Stats())
+				require.Equal(t, pubsubpush.Stats{Counts: handler.Counts{Received: 2, Unsettled: 1, DeadLettered: 1}}, e.Stats())
 			})
 		})
 	}
@@ -188,7 +188,7 @@ func TestALetterIsTriedForAsLongAsSomebodyWaits(t *testing.T) {
 		e.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodPost, "/push", strings.NewReader(hello)))
 		require.Equal(t, 503, w.Code)
 		require.Len(t, letters.tries, 1)
-		require.Equal(t, pubsubpush.Stats{Received: 1, Unsettled: 1}, e.Stats())
+		require.Equal(t, pubsubpush.Stats{Counts: handler.Counts{Received: 1, Unsettled: 1}}, e.Stats())
 	})
 	synctest.Test(t, func(t *testing.T) {
 		letters, began := &sink{hangs: true}, time.Now()
@@ -222,7 +222,7 @@ func TestALetterIsPublishedAfterTheHandlersTime(t *testing.T) {
 				e.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodPost, "/push", strings.NewReader(hello)))
 				require.Equal(t, 204, w.Code)
 				require.Len(t, letters.sent, 1)
-				require.Equal(t, pubsubpush.Stats{Received: 1, DeadLettered: 1}, e.Stats())
+				require.Equal(t, pubsubpush.Stats{Counts: handler.Counts{Received: 1, DeadLettered: 1}}, e.Stats())
 			})
 		})
 	}

@@ -28,7 +28,6 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, m *handler.Mess
 	})
 	if r.Context().Err() != nil && !stopped(r) {
 		// Nobody is told. The service pushes the message again.
-		e.counts.late.Add(1)
 		e.cfg.Logger.WarnContext(ctx, "verdict not carried out: the request was given up before", "queue", o.Queue,
 			"message", m.ID, "attempt", m.Attempt, "verdict", v.Action.String())
 		e.observe(handler.Event{Kind: handler.EventLateVerdict, Origin: o, Message: m, Action: v.Action, Err: handler.ErrLeaseLost})
@@ -60,7 +59,7 @@ func (e *Endpoint) reportFault(ctx context.Context, m *handler.Message, o *handl
 	if !ok {
 		return
 	}
-	e.counts.panics.Add(1)
+	e.panics.Add(1)
 	e.cfg.Logger.ErrorContext(ctx, "handler panicked: the message is retried", "queue", o.Queue,
 		"message", m.ID, "attempt", m.Attempt, "panic", text, "stack", stack)
 }
@@ -69,10 +68,10 @@ func (e *Endpoint) reportFault(ctx context.Context, m *handler.Message, o *handl
 func (e *Endpoint) settle(w http.ResponseWriter, r *http.Request, m *handler.Message, o *handler.Origin, v handler.Verdict) {
 	switch v.Action {
 	case handler.ActionAck:
-		e.settled(w, m, o, v.Action, &e.counts.acked)
+		e.settled(w, m, o, v.Action)
 	case handler.ActionDrop:
 		e.cfg.Logger.InfoContext(r.Context(), "message dropped", "queue", o.Queue, "message", m.ID, "attempt", m.Attempt, "reason", invoke.Safe(v.Err))
-		e.settled(w, m, o, v.Action, &e.counts.dropped)
+		e.settled(w, m, o, v.Action)
 	case handler.ActionDeadLetter:
 		e.reject(w, r, m, o, v)
 	case handler.ActionRetry:
@@ -85,8 +84,7 @@ func (e *Endpoint) settle(w http.ResponseWriter, r *http.Request, m *handler.Mes
 
 // settled answers that the message is done with. The service takes 102, 200, 201,
 // 202 and 204 as an acknowledgement, and nothing else.
-func (e *Endpoint) settled(w http.ResponseWriter, m *handler.Message, o *handler.Origin, a handler.Action, count interface{ Add(uint64) uint64 }) {
-	count.Add(1)
+func (e *Endpoint) settled(w http.ResponseWriter, m *handler.Message, o *handler.Origin, a handler.Action) {
 	e.observe(handler.Event{Kind: handler.EventSettled, Origin: o, Message: m, Action: a, Answered: a != handler.ActionDeadLetter})
 	answer(w, http.StatusNoContent)
 }
@@ -102,12 +100,11 @@ func (e *Endpoint) retry(w http.ResponseWriter, m *handler.Message, o *handler.O
 		w.Header().Set("Retry-After", strconv.FormatInt(int64((delay+time.Second-1)/time.Second), 10))
 	}
 	if v.Postponed {
-		e.counts.postponed.Add(1)
-		e.observe(handler.Event{Kind: handler.EventReleased, Origin: o, Message: m, Action: handler.ActionRetry, Duration: delay})
+		e.observe(handler.Event{Kind: handler.EventPostponed, Origin: o, Message: m, Delay: delay, Err: v.Err})
+		e.observe(handler.Event{Kind: handler.EventReleased, Origin: o, Message: m, Action: handler.ActionRetry, Delay: delay})
 		answer(w, http.StatusTooManyRequests)
 		return
 	}
-	e.counts.retried.Add(1)
-	e.observe(handler.Event{Kind: handler.EventSettled, Origin: o, Message: m, Action: handler.ActionRetry, Duration: delay, Answered: true})
+	e.observe(handler.Event{Kind: handler.EventSettled, Origin: o, Message: m, Action: handler.ActionRetry, Delay: delay, Answered: true})
 	answer(w, status)
 }

@@ -1,42 +1,41 @@
 package pubsubpush
 
-import "sync/atomic"
+import (
+	"sync/atomic"
 
-// Stats are an endpoint's numbers: totals since it was made, and what is happening
-// now.
+	"github.com/sluice-go/sluice/handler"
+)
+
+// Stats are an endpoint's numbers: totals since it was made, and the state of this
+// moment.
 type Stats struct {
-	// Received counts messages; Acked, Retried, DeadLettered and Dropped the
-	// verdicts that were answered; Postponed the messages that a middleware had
-	// postponed ([handler.Postpone]), which were given back; Foreign the messages
-	// that a redrive aimed at another subscription, which were acknowledged
-	// unhandled.
-	Received, Acked, Retried, DeadLettered, Dropped, Postponed, Foreign uint64
-	// Refused counts requests without a valid token, Malformed those that could
-	// not be read or were too large, Busy those that were turned away because
-	// Concurrency handlers were running.
+	// Counts are the numbers of the events that the endpoint has observed itself.
+	// Verdicts count when they were answered. Postponed messages are released.
+	// Unsettled counts the dead letters that could not be published, whose messages
+	// are pushed again, and Late the verdicts that came after the request had ended.
+	handler.Counts
+	// Foreign is the number of messages that a redrive sent to another
+	// subscription, which were acknowledged unhandled.
+	Foreign uint64
+	// Refused is the number of requests without a valid token, Malformed of those
+	// that could not be read or were too large, and Busy of those that were turned
+	// away because Concurrency handlers were running.
 	Refused, Malformed, Busy uint64
-	// Late counts verdicts that nobody waited for any more; Unsettled the dead
-	// letters that could not be published, whose messages are pushed again;
-	// Panics the handlers that panicked.
-	Late, Unsettled, Panics uint64
-	// Running is how many handlers are at work.
+	// Panics is the number of handlers that panicked.
+	Panics uint64
+	// Running is the number of handlers that are running.
 	Running int
 }
 
-type counts struct {
-	received, acked, retried, lettered, dropped, foreign atomic.Uint64
-	postponed                                            atomic.Uint64
-	refused, malformed, busy, late, unsettled, panics    atomic.Uint64
-}
+// counts are the numbers of what is not an event.
+type counts struct{ foreign, refused, malformed, busy atomic.Uint64 }
 
-// Stats returns the numbers as they are now.
+// Stats returns the numbers of this moment.
 func (e *Endpoint) Stats() Stats {
 	n := &e.counts
 	return Stats{
-		Received: n.received.Load(), Acked: n.acked.Load(), Retried: n.retried.Load(),
-		DeadLettered: n.lettered.Load(), Dropped: n.dropped.Load(), Postponed: n.postponed.Load(), Foreign: n.foreign.Load(),
-		Refused: n.refused.Load(), Malformed: n.malformed.Load(), Busy: n.busy.Load(),
-		Late: n.late.Load(), Unsettled: n.unsettled.Load(), Panics: n.panics.Load(),
-		Running: int(e.running.Load()),
+		Counts:  e.count.Counts(),
+		Foreign: n.foreign.Load(), Refused: n.refused.Load(), Malformed: n.malformed.Load(), Busy: n.busy.Load(),
+		Panics: e.panics.Load(), Running: int(e.running.Load()),
 	}
 }

@@ -48,5 +48,5 @@ func TestEventsAtTheSameTime(t *testing.T) {
 	for _, got := range responses {
 		require.ElementsMatch(t, []string{ids["2"], ids["3"]}, got)
 	}
-	require.Equal(t, sqslambda.Stats{Events: invocations, Received: 3 * invocations, Acked: invocations, Retried: 2 * invocations}, fn.Stats())
+	require.Equal(t, sqslambda.Stats{Counts: handler.Counts{Received: 3 * invocations, Acked: invocations, Retried: 2 * invocations}, Events: invocations}, fn.Stats())
 }

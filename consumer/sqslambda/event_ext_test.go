@@ -169,7 +169,7 @@ func TestMessagesWithoutReceipt(t *testing.T) {
 	response, err := fn.Handle(t.Context(), e)
 	require.NoError(t, err)
 	require.Equal(t, []string{"1"}, failed(t, e, response))
-	require.Equal(t, sqslambda.Stats{Events: 1, Received: 2, DeadLettered: 1, Unsettled: 1}, fn.Stats())
+	require.Equal(t, sqslambda.Stats{Counts: handler.Counts{Received: 2, DeadLettered: 1, Unsettled: 1}, Events: 1}, fn.Stats())
 }
 
 // Two deliveries of a message can be in an event: it is named once.

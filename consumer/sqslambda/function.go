@@ -28,16 +28,17 @@ type source interface {
 // A Function runs a handler on the events of one SQS queue. Make one with [New].
 // Its methods may be called concurrently.
 type Function struct {
-	cfg     Config
-	log     *slog.Logger
-	seen    *invoke.Observers
-	source  source
-	caps    drivers.Capabilities
-	handler handler.Handler
-	origin  *handler.Origin
-	counts  counts
-	loud    seldom.Event // rejections that have nowhere to go
-	uncount seldom.Event // messages without their attempt
+	cfg            Config
+	log            *slog.Logger
+	seen           *invoke.Observers
+	source         source
+	caps           drivers.Capabilities
+	handler        handler.Handler
+	origin         *handler.Origin
+	count          handler.Counter
+	events, panics atomic.Uint64
+	loud           seldom.Event // rejections that have nowhere to go
+	uncount        seldom.Event // messages without their attempt
 }
 
 // New returns a Function that runs h on the events of the queue that src was
@@ -101,40 +102,29 @@ func (f *Function) last(attempt int) bool {
 	return f.caps.DeadLetter && f.caps.MaxAttempts > 0 && attempt >= f.caps.MaxAttempts
 }
 
-func (f *Function) observe(e handler.Event) { f.seen.Observe(e) }
+// observe counts an event and passes it to the observers.
+func (f *Function) observe(e handler.Event) {
+	f.count.Observe(e)
+	f.seen.Observe(e)
+}
 
 // Stats are a function's numbers: totals since it was made, in this execution
 // environment.
 type Stats struct {
-	// Events counts the events that were handled, Received their messages.
-	Events, Received uint64
-	// Acked, Retried, DeadLettered and Dropped count the verdicts that were
-	// carried out or reported to Lambda; Released the messages that were given
-	// back unhandled, and Postponed those of them that a middleware had postponed
-	// (see [handler.Postpone]). Lambda knows one way only to give a message back,
-	// which is to report it as failed.
-	Acked, Retried, DeadLettered, Dropped, Released, Postponed uint64
-	// Abandoned counts the handlers that had not returned when the invocation
-	// had to; Late the verdicts that they returned afterwards, which were lost;
-	// Unsettled the delays and rejections that SQS did not take.
-	Abandoned, Late, Unsettled uint64
-	// Panics counts the handlers that panicked.
+	// Counts are the numbers of the events that the function has observed itself.
+	// Verdicts count when they were carried out or reported to Lambda. A message
+	// can be released in one way only, which is to report it as failed; postponed
+	// messages are released. LeasesLost is the number of handlers that had not
+	// returned when the invocation had to.
+	handler.Counts
+	// Events is the number of events that were handled; Received counts their
+	// messages.
+	Events uint64
+	// Panics is the number of handlers that panicked.
 	Panics uint64
-}
-
-type counts struct {
-	events, received                            atomic.Uint64
-	acked, retried, lettered, dropped, released atomic.Uint64
-	postponed                                   atomic.Uint64
-	abandoned, late, unsettled, panics          atomic.Uint64
 }
 
 // Stats returns the numbers of this moment.
 func (f *Function) Stats() Stats {
-	n := &f.counts
-	return Stats{
-		Events: n.events.Load(), Received: n.received.Load(),
-		Acked: n.acked.Load(), Retried: n.retried.Load(), DeadLettered: n.lettered.Load(), Dropped: n.dropped.Load(),
-		Released: n.released.Load(), Postponed: n.postponed.Load(), Abandoned: n.abandoned.Load(), Late: n.late.Load(), Unsettled: n.unsettled.Load(), Panics: n.panics.Load(),
-	}
+	return Stats{Counts: f.count.Counts(), Events: f.events.Load(), Panics: f.panics.Load()}
 }

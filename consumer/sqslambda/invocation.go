@@ -96,8 +96,7 @@ func (f *Function) begin(ctx context.Context, e *events.SQSEvent) *invocation {
 		}
 		i.heads = append(i.heads, it)
 	}
-	f.counts.events.Add(1)
-	f.counts.received.Add(uint64(len(ds)))
+	f.events.Add(1)
 	if len(ds) > 0 {
 		f.observe(handler.Event{Kind: handler.EventReceived, Origin: f.origin, N: len(ds)})
 	}
@@ -227,7 +226,6 @@ func (i *invocation) handled(it *item, m *handler.Message, began time.Time, p *h
 	on = it.state.CompareAndSwap(running, to)
 	f.observe(handler.Event{Kind: handler.EventHandled, Origin: f.origin, Message: m, Action: v.Action, Duration: now.Sub(began), Err: err})
 	if !on {
-		f.counts.late.Add(1)
 		f.log.Warn("verdict lost: the invocation had to end before the handler returned, and reported its message as failed",
 			"queue", f.caps.Queue, "message", it.id, "attempt", it.attempt, "verdict", v.Action.String())
 		f.observe(handler.Event{Kind: handler.EventLateVerdict, Origin: f.origin, Message: m, Action: v.Action, Err: context.DeadlineExceeded})
@@ -244,7 +242,7 @@ func (f *Function) reportFault(it *item, p *handler.PanicError, err error) {
 	if !ok {
 		return
 	}
-	f.counts.panics.Add(1)
+	f.panics.Add(1)
 	f.log.Error("handler panicked: the message is retried", "queue", f.caps.Queue, "message", it.id, "attempt", it.attempt,
 		"panic", text, "stack", stack)
 }
@@ -255,7 +253,6 @@ func (i *invocation) abandon() {
 	for _, head := range i.heads {
 		for it := head; it != nil; it = it.next {
 			if it.state.CompareAndSwap(running, abandoned) {
-				f.counts.abandoned.Add(1)
 				f.log.Error("a handler has ignored the end of its context: its message is reported as failed and comes again, while the handler may still be at it",
 					"queue", f.caps.Queue, "message", it.id, "attempt", it.attempt)
 				// The handler has the message; this one only says which it is.

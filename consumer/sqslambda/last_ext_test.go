@@ -31,17 +31,17 @@ func TestTheLastAttempt(t *testing.T) {
 		reason  string // of the letter; empty: there is none
 		stats   sqslambda.Stats
 	}{
-		{name: "before the last", err: errBoom, attempt: 4, stats: sqslambda.Stats{Retried: 1}},
-		{name: "plain", err: errBoom, attempt: 5, reason: "attempts used up: attempt 5 of 5: boom", stats: sqslambda.Stats{DeadLettered: 1}},
-		{name: "beyond", err: errBoom, attempt: 7, reason: "attempts used up: attempt 7 of 5: boom", stats: sqslambda.Stats{DeadLettered: 1}},
-		{name: "with a delay", err: handler.RetryAfter(time.Minute, errBoom), attempt: 5, reason: "attempts used up: attempt 5 of 5: boom", stats: sqslambda.Stats{DeadLettered: 1}},
+		{name: "before the last", err: errBoom, attempt: 4, stats: sqslambda.Stats{Counts: handler.Counts{Retried: 1}}},
+		{name: "plain", err: errBoom, attempt: 5, reason: "attempts used up: attempt 5 of 5: boom", stats: sqslambda.Stats{Counts: handler.Counts{DeadLettered: 1}}},
+		{name: "beyond", err: errBoom, attempt: 7, reason: "attempts used up: attempt 7 of 5: boom", stats: sqslambda.Stats{Counts: handler.Counts{DeadLettered: 1}}},
+		{name: "with a delay", err: handler.RetryAfter(time.Minute, errBoom), attempt: 5, reason: "attempts used up: attempt 5 of 5: boom", stats: sqslambda.Stats{Counts: handler.Counts{DeadLettered: 1}}},
 		{name: "typed nil", err: (*typedNil)(nil), attempt: 5,
-			reason: "attempts used up: attempt 5 of 5: an error of type *sqslambda_test.typedNil whose Error method panicked", stats: sqslambda.Stats{DeadLettered: 1}},
+			reason: "attempts used up: attempt 5 of 5: an error of type *sqslambda_test.typedNil whose Error method panicked", stats: sqslambda.Stats{Counts: handler.Counts{DeadLettered: 1}}},
 		{name: "rejected with a typed nil", err: handler.Reject((*typedNil)(nil)), attempt: 1,
-			reason: "rejected: an error of type *sqslambda_test.typedNil whose Error method panicked", stats: sqslambda.Stats{DeadLettered: 1}},
-		{name: "rejected with nothing", err: handler.Reject(nil), attempt: 1, reason: "rejected: no cause given", stats: sqslambda.Stats{DeadLettered: 1}},
-		{name: "postponed", err: handler.Postpone(10*time.Second, errBoom), attempt: 5, stats: sqslambda.Stats{Released: 1, Postponed: 1}},
-		{name: "without a dead-letter queue", err: errBoom, attempt: 5, noDLQ: true, stats: sqslambda.Stats{Retried: 1}},
+			reason: "rejected: an error of type *sqslambda_test.typedNil whose Error method panicked", stats: sqslambda.Stats{Counts: handler.Counts{DeadLettered: 1}}},
+		{name: "rejected with nothing", err: handler.Reject(nil), attempt: 1, reason: "rejected: no cause given", stats: sqslambda.Stats{Counts: handler.Counts{DeadLettered: 1}}},
+		{name: "postponed", err: handler.Postpone(10*time.Second, errBoom), attempt: 5, stats: sqslambda.Stats{Counts: handler.Counts{Released: 1, Postponed: 1}}},
+		{name: "without a dead-letter queue", err: errBoom, attempt: 5, noDLQ: true, stats: sqslambda.Stats{Counts: handler.Counts{Retried: 1}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -95,7 +95,7 @@ func TestAPostponementIsGivenBack(t *testing.T) {
 				}, &sqslambda.Config{Observers: []handler.Observer{seen}})
 				response, err := fn.Handle(t.Context(), e)
 				require.NoError(t, err)
-				want := sqslambda.Stats{Events: 1, Received: 2, Released: 1, Postponed: 1, Acked: 1}
+				want := sqslambda.Stats{Counts: handler.Counts{Received: 2, Released: 1, Postponed: 1, Acked: 1}, Events: 1}
 				failing := []string{"1"}
 				if fifo {
 					want.Released, want.Acked, failing = 2, 0, []string{"1", "2"}

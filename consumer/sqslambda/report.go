@@ -57,25 +57,18 @@ func (f *Function) tell(it *item) {
 		return
 	}
 	e := handler.Event{Kind: handler.EventSettled, Origin: f.origin, Message: it.delivery.Message, Action: it.verdict.Action, Answered: true}
-	switch {
-	case it.released():
-		f.countReleased(it)
-		e.Kind, e.Action = handler.EventReleased, handler.ActionRetry
-	case it.verdict.Action == handler.ActionAck:
-		f.counts.acked.Add(1)
-	case it.verdict.Action == handler.ActionDrop:
-		f.counts.dropped.Add(1)
-	default:
-		f.counts.retried.Add(1)
+	if it.released() {
+		f.notePostponed(it)
+		e.Kind, e.Action, e.Answered = handler.EventReleased, handler.ActionRetry, false
 	}
 	f.observe(e)
 }
 
-// countReleased counts a message that is given back unhandled.
-func (f *Function) countReleased(it *item) {
-	f.counts.released.Add(1)
+// notePostponed observes the postponement, if there was one, of a message that is
+// returned to the queue.
+func (f *Function) notePostponed(it *item) {
 	if it.state.Load() == postponed {
-		f.counts.postponed.Add(1)
+		f.observe(handler.Event{Kind: handler.EventPostponed, Origin: f.origin, Message: it.delivery.Message, Delay: it.verdict.Delay, Err: it.verdict.Err})
 	}
 }
 

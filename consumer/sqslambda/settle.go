@@ -164,15 +164,13 @@ func (s *settler) settled(it *item) {
 	switch {
 	case it.settlement.Action == handler.ActionDeadLetter:
 		it.ok, it.gone = true, true
-		f.counts.lettered.Add(1)
 	case it.settlement.Action == handler.ActionAck:
 		return // report tells of it
 	case it.released():
-		e.Kind, e.Duration = handler.EventReleased, it.settlement.Delay
-		f.countReleased(it)
+		e.Kind, e.Delay = handler.EventReleased, it.settlement.Delay
+		f.notePostponed(it)
 	default:
-		e.Duration = it.settlement.Delay
-		f.counts.retried.Add(1)
+		e.Delay = it.settlement.Delay
 	}
 	f.observe(e)
 }
@@ -186,7 +184,6 @@ func (s *settler) unsettled(it *item, err error) {
 			"message", it.id, "attempt", it.attempt, "error", err)
 		return
 	}
-	f.counts.unsettled.Add(1)
 	const text = "verdict could not be carried out: the message is reported as failed and comes again when its visibility timeout ends"
 	if action == handler.ActionDeadLetter {
 		if missed, ok := f.loud.Allow(time.Now(), time.Minute); ok {

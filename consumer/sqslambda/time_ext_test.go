@@ -54,7 +54,7 @@ func TestHandlersEndBeforeTheInvocationDoes(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, []string{"slow"}, failed(t, e, response), "one that returns within the margin counts")
 			require.Equal(t, c.want, time.Since(began))
-			require.Equal(t, sqslambda.Stats{Events: 1, Received: 2, Acked: 1, Retried: 1}, fn.Stats())
+			require.Equal(t, sqslambda.Stats{Counts: handler.Counts{Received: 2, Acked: 1, Retried: 1}, Events: 1}, fn.Stats())
 		})
 	}
 }
@@ -85,7 +85,7 @@ func TestAHandlerThatIgnoresItsContext(t *testing.T) {
 					response, err := fn.Handle(invocation(t, time.Minute), e)
 					require.NoError(t, err)
 					require.Equal(t, 59*time.Second+500*time.Millisecond, time.Since(began))
-					want, stats := []string{"stuck"}, sqslambda.Stats{Events: 1, Received: 4, Acked: 3, Abandoned: 1}
+					want, stats := []string{"stuck"}, sqslambda.Stats{Counts: handler.Counts{Received: 4, Acked: 3, LeasesLost: 1}, Events: 1}
 					if fifo {
 						want = []string{"3", "stuck"}
 						stats.Acked, stats.Released = 2, 1
@@ -145,11 +145,11 @@ func TestWhatWasNotStartedGoesBack(t *testing.T) {
 					require.NoError(t, err)
 					require.LessOrEqual(t, time.Since(began), 59*time.Second)
 					require.Len(t, failed(t, e, response), 6)
-					stats := sqslambda.Stats{Events: 1, Received: 8, Acked: 2, Released: 5}
+					stats := sqslambda.Stats{Counts: handler.Counts{Received: 8, Acked: 2, Released: 5}, Events: 1}
 					if obeys {
 						stats.Retried = 1
 					} else {
-						stats.Abandoned = 1
+						stats.LeasesLost = 1
 					}
 					require.Equal(t, stats, fn.Stats())
 					require.Len(t, seen.of(handler.EventReleased), 5)

@@ -144,7 +144,7 @@ func (c *Config) Duplicate(ctx context.Context, m *handler.Message, result []byt
 	if c.Observer != nil {
 		origin := m.Origin()
 		_ = invoke.DoApart(func() { // what is done is done, whatever the observer does
-			c.Observer.Observe(handler.Event{Kind: handler.EventDuplicate, Origin: &origin, Message: m, N: 1})
+			c.Observer.Observe(handler.Event{Kind: handler.EventDuplicate, Origin: &origin, Message: m})
 		})
 	}
 	if c.OnDuplicate != nil {

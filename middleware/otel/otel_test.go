@@ -327,7 +327,7 @@ func TestEventsBecomeMetrics(t *testing.T) {
 		{Kind: handler.EventExtended, N: 3}, {Kind: handler.EventExtended, Err: codedError{}},
 		{Kind: handler.EventLeaseLost}, {Kind: handler.EventLateVerdict}, {Kind: handler.EventReleased},
 		{Kind: handler.EventNoDeadLetter}, {Kind: handler.EventDuplicate},
-		{Kind: handler.EventStoreDown, Name: "a"}, {Kind: handler.EventStoreDown, Name: "b"}, {Kind: handler.EventStoreUp, Name: "b"},
+		{Kind: handler.EventStoreDown, Store: "a"}, {Kind: handler.EventStoreDown, Store: "b"}, {Kind: handler.EventStoreUp, Store: "b"},
 	} {
 		e.Origin = o
 		k.Observe(e)

@@ -272,5 +272,5 @@ func (t *Telemetry) store(e handler.Event) {
 	if e.Kind == handler.EventStoreUp {
 		n = -1
 	}
-	t.storesDown.Add(context.Background(), n, metric.WithAttributes(storeKey.String(e.Name)))
+	t.storesDown.Add(context.Background(), n, metric.WithAttributes(storeKey.String(e.Store)))
 }

@@ -330,11 +330,11 @@ func (g *Gate) decide(ended chan struct{}, err error) {
 	switch {
 	case err != nil && was == suspect:
 		g.tell(slog.LevelWarn, "store does not answer; messages wait for it",
-			handler.Event{Kind: handler.EventStoreDown, Name: g.config.Name, N: 1, Err: err}, slog.Any("error", err))
+			handler.Event{Kind: handler.EventStoreDown, Store: g.config.Name, Err: err}, slog.Any("error", err))
 	case err == nil && was == down:
 		outage := time.Since(since)
 		g.tell(slog.LevelInfo, "store answers again",
-			handler.Event{Kind: handler.EventStoreUp, Name: g.config.Name, N: 1, Duration: outage}, slog.Duration("after", outage))
+			handler.Event{Kind: handler.EventStoreUp, Store: g.config.Name, Duration: outage}, slog.Duration("after", outage))
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()

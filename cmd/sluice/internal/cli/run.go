@@ -19,7 +19,6 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/handler/exechandler"
-	"github.com/sluice-go/sluice/internal/invoke"
 	"github.com/sluice-go/sluice/middleware/otel"
 )
 
@@ -167,7 +166,7 @@ func (a *app) run(cmd *cobra.Command, queue string, f *runFlags) (err error) {
 		retries = q.Spec.Retry
 	}
 
-	counts := &summary{}
+	counts := &handler.Counter{}
 	health, live, ready := lateHandler{}, lateHandler{early: http.StatusOK}, lateHandler{}
 	tel, err := telemetry.Setup(ctx, telemetry.Options{
 		MetricsAddr: f.metrics, Health: &health, Live: &live, Ready: &ready, ServiceName: "sluice", Version: readBuild().Version,
@@ -215,7 +214,7 @@ func (a *app) run(cmd *cobra.Command, queue string, f *runFlags) (err error) {
 		// Their messages were given back in good time, and yet they are not handled.
 		err = consumer.ErrDrainTimeout
 	}
-	return errors.Join(err, a.printSummary(counts))
+	return errors.Join(err, a.printSummary(counts.Counts()))
 }
 
 // check finds what is wrong with the flags by themselves.
@@ -265,55 +264,25 @@ func attemptsCount(f *runFlags, c drivers.Capabilities) error {
 	return nil
 }
 
-// A summary counts what happened. It is a handler.Observer.
-type summary struct {
-	received, acked, retried, rejected, duplicates, postponed atomic.Int64
-}
-
-// Observe implements handler.Observer.
-func (s *summary) Observe(e handler.Event) {
-	switch e.Kind {
-	case handler.EventReceived:
-		s.received.Add(int64(e.N))
-	case handler.EventDuplicate:
-		s.duplicates.Add(1)
-	case handler.EventHandled:
-		if e.Action == handler.ActionRetry && invoke.VerdictOf(e.Err).Postponed {
-			s.postponed.Add(1)
-		}
-	case handler.EventSettled:
-		if e.Err != nil {
-			return
-		}
-		switch e.Action {
-		case handler.ActionAck, handler.ActionDrop:
-			s.acked.Add(1)
-		case handler.ActionRetry:
-			s.retried.Add(1)
-		case handler.ActionDeadLetter:
-			s.rejected.Add(1)
-		}
-	default:
-	}
-}
-
-func (a *app) printSummary(s *summary) error {
+// printSummary prints what a run has counted. A dropped message is acked.
+func (a *app) printSummary(n handler.Counts) error {
+	acked := n.Acked + n.Dropped
 	if !a.asJSON() {
 		postponed := ""
-		if n := s.postponed.Load(); n > 0 {
-			postponed = fmt.Sprintf(", postponed %d", n)
+		if n.Postponed > 0 {
+			postponed = fmt.Sprintf(", postponed %d", n.Postponed)
 		}
 		return a.printf("received %d, acked %d, retried %d, rejected %d, duplicates %d%s\n",
-			s.received.Load(), s.acked.Load(), s.retried.Load(), s.rejected.Load(), s.duplicates.Load(), postponed)
+			n.Received, acked, n.Retried, n.DeadLettered, n.Duplicates, postponed)
 	}
 	return a.printJSON(struct {
-		Received   int64 `json:"received"`
-		Acked      int64 `json:"acked"`
-		Retried    int64 `json:"retried"`
-		Rejected   int64 `json:"rejected"`
-		Duplicates int64 `json:"duplicates"`
-		Postponed  int64 `json:"postponed,omitempty"`
-	}{s.received.Load(), s.acked.Load(), s.retried.Load(), s.rejected.Load(), s.duplicates.Load(), s.postponed.Load()})
+		Received   uint64 `json:"received"`
+		Acked      uint64 `json:"acked"`
+		Retried    uint64 `json:"retried"`
+		Rejected   uint64 `json:"rejected"`
+		Duplicates uint64 `json:"duplicates"`
+		Postponed  uint64 `json:"postponed,omitempty"`
+	}{n.Received, acked, n.Retried, n.DeadLettered, n.Duplicates, n.Postponed})
 }
 
 // A lateHandler is an HTTP handler that becomes known after the server has

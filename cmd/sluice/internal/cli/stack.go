@@ -29,7 +29,7 @@ type stack struct {
 	app     *app
 	flags   *runFlags
 	retries *drivers.RetrySpec // nil leaves the delay to the queue
-	counts  *summary
+	counts  *handler.Counter
 
 	observers []handler.Observer
 	outer     handler.Middleware // telemetry's
