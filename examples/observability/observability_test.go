@@ -37,7 +37,7 @@ func exported(t *testing.T) map[string]string {
 
 	o := handler.Origin{Queue: "orders", System: "aws_sqs"}
 	for k := handler.EventReceived; k <= handler.EventStoreUp; k++ {
-		e := handler.Event{Kind: k, Origin: &o, Name: "idempotency store redis://cache", N: 1}
+		e := handler.Event{Kind: k, Origin: &o, Store: "idempotency store redis://cache", N: 1}
 		if k == handler.EventReceiveFailed {
 			e.Err = errors.New("down")
 		}
