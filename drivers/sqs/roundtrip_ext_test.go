@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/sluice-go/sluice/admin/redrive"
 	"github.com/sluice-go/sluice/drivers"
-	"github.com/sluice-go/sluice/drivers/redrive"
 	"github.com/sluice-go/sluice/drivers/sqs"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/letter"

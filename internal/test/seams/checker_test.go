@@ -7,8 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice/admin/redrive"
 	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
-	"github.com/sluice-go/sluice/drivers/redrive"
 	"github.com/sluice-go/sluice/handler"
 )
 

@@ -9,9 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluice-go/sluice/admin"
 	"github.com/sluice-go/sluice/config"
 	"github.com/sluice-go/sluice/drivers"
-	"github.com/sluice-go/sluice/drivers/doctor"
 )
 
 // doctorFlags are what doctor is told.
@@ -107,7 +107,7 @@ func sound(n int) string {
 }
 
 // targets are the queues to examine.
-func (a *app) targets(names []string, f doctorFlags) ([]doctor.Target, error) {
+func (a *app) targets(names []string, f doctorFlags) ([]admin.Target, error) {
 	c, err := a.config()
 	if err != nil {
 		return nil, err
@@ -128,9 +128,9 @@ func (a *app) targets(names []string, f doctorFlags) ([]doctor.Target, error) {
 	if len(queues) == 0 {
 		return nil, usage("doctor: no queue given%s", a.whatQueue())
 	}
-	var targets []doctor.Target
+	var targets []admin.Target
 	for _, q := range queues {
-		t := doctor.Target{Name: q.Name, URL: q.URL()}
+		t := admin.Target{Name: q.Name, URL: q.URL()}
 		if q.Configured {
 			t.Spec = &q.Spec
 		} else if f.attempts > 0 {
@@ -146,13 +146,13 @@ func (a *app) targets(names []string, f doctorFlags) ([]doctor.Target, error) {
 	return targets, nil
 }
 
-func (a *app) examine(ctx context.Context, targets []doctor.Target, least int) ([]drivers.Finding, error) {
-	found, err := doctor.Examine(ctx, a.mux, targets)
+func (a *app) examine(ctx context.Context, targets []admin.Target, least int) ([]drivers.Finding, error) {
+	found, err := admin.Examine(ctx, a.mux, targets)
 	return slices.DeleteFunc(found, func(f drivers.Finding) bool { return slices.Index(tiers, f.Severity) > least }), err
 }
 
 // watchHealth tells what comes and what goes until ctx is done.
-func (a *app) watchHealth(ctx context.Context, targets []doctor.Target, least int, pause time.Duration) error {
+func (a *app) watchHealth(ctx context.Context, targets []admin.Target, least int, pause time.Duration) error {
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	known := make(map[string]drivers.Finding)

@@ -9,9 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluice-go/sluice/admin/redrive"
 	"github.com/sluice-go/sluice/config"
 	"github.com/sluice-go/sluice/drivers"
-	"github.com/sluice-go/sluice/drivers/redrive"
 	"github.com/sluice-go/sluice/handler"
 )
 

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sluice-go/sluice/admin/redrive"
 	"github.com/sluice-go/sluice/drivers"
-	"github.com/sluice-go/sluice/drivers/redrive"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
 )

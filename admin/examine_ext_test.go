@@ -1,4 +1,4 @@
-package doctor_test
+package admin_test
 
 import (
 	"context"
@@ -9,8 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice/admin"
 	"github.com/sluice-go/sluice/drivers"
-	"github.com/sluice-go/sluice/drivers/doctor"
 )
 
 // opener finds what its map says of a queue's path.
@@ -64,7 +64,7 @@ func ids(fs []drivers.Finding) []string {
 }
 
 func TestCriticalFirst(t *testing.T) {
-	fs, err := doctor.Examine(t.Context(), mux(), []doctor.Target{
+	fs, err := admin.Examine(t.Context(), mux(), []admin.Target{
 		{Name: "a", URL: "good://sick", Spec: &drivers.QueueSpec{}}, {Name: "b", URL: "good://sound"}, {URL: "good://sicker"},
 	})
 	require.NoError(t, err)
@@ -72,16 +72,16 @@ func TestCriticalFirst(t *testing.T) {
 }
 
 func TestSoundQueuesGiveNothing(t *testing.T) {
-	fs, err := doctor.Examine(t.Context(), mux(), []doctor.Target{{URL: "good://sound"}})
+	fs, err := admin.Examine(t.Context(), mux(), []admin.Target{{URL: "good://sound"}})
 	require.NoError(t, err)
 	require.Empty(t, fs)
-	fs, err = doctor.Examine(t.Context(), mux(), nil)
+	fs, err = admin.Examine(t.Context(), mux(), nil)
 	require.NoError(t, err)
 	require.Empty(t, fs)
 }
 
 func TestAQueueThatCannotBeExaminedHidesNoOther(t *testing.T) {
-	fs, err := doctor.Examine(t.Context(), mux(), []doctor.Target{
+	fs, err := admin.Examine(t.Context(), mux(), []admin.Target{
 		{Name: "gone", URL: "good://gone"}, {Name: "plain", URL: "plain://x"}, {Name: "typo", URL: "god://x"}, {Name: "ok", URL: "good://sicker"},
 	})
 	require.ErrorIs(t, err, errNoQueue)
@@ -91,7 +91,7 @@ func TestAQueueThatCannotBeExaminedHidesNoOther(t *testing.T) {
 }
 
 func Example() {
-	fs, err := doctor.Examine(context.Background(), mux(), []doctor.Target{{Name: "orders", URL: "good://sicker"}})
+	fs, err := admin.Examine(context.Background(), mux(), []admin.Target{{Name: "orders", URL: "good://sicker"}})
 	if err != nil {
 		panic(err)
 	}

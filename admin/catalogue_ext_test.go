@@ -1,4 +1,4 @@
-package doctor_test
+package admin_test
 
 import (
 	"os"
@@ -12,7 +12,7 @@ import (
 
 func read(t *testing.T, elem ...string) string {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(append([]string{"..", ".."}, elem...)...))
+	data, err := os.ReadFile(filepath.Join(append([]string{".."}, elem...)...))
 	require.NoError(t, err)
 	return string(data)
 }

@@ -9,9 +9,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice/admin/redrive"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/drivertest"
-	"github.com/sluice-go/sluice/drivers/redrive"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
 )

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/sluice-go/sluice/admin/redrive"
 	"github.com/sluice-go/sluice/drivers"
-	"github.com/sluice-go/sluice/drivers/redrive"
 	"github.com/sluice-go/sluice/drivers/sqs"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"

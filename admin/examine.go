@@ -1,6 +1,6 @@
-// Package doctor finds what is wrong with queues: it asks each queue's driver
-// (drivers.Diagnoser), and grades and orders what they find.
-package doctor
+// Package admin is for the operators of queues. [Examine] asks each queue's driver
+// (drivers.Diagnoser) for findings, and grades and orders them.
+package admin
 
 import (
 	"cmp"
