@@ -1,6 +1,7 @@
 package backoff
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,13 +13,7 @@ import (
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
-)
-
-// The defaults of [Config].
-const (
-	DefaultMin        = time.Second
-	DefaultMax        = 10 * time.Minute
-	DefaultMultiplier = 2.0
+	"github.com/sluice-go/sluice/internal/setting"
 )
 
 // Jitter says how a delay is spread at random, so that messages that failed
@@ -51,17 +46,17 @@ type Config struct {
 	Policy cenkalti.BackOff
 
 	// Min is the delay after the first attempt, before jitter. Zero means
-	// [DefaultMin].
+	// a second.
 	Min time.Duration
 
-	// Max is the longest delay, before jitter. Zero means [DefaultMax], or Min
+	// Max is the longest delay, before jitter. Zero means 10 minutes, or Min
 	// if that is longer. Where the provider's longest delay is shorter, that
 	// holds. SQS: 12 hours; Pub/Sub has none, since the runtime holds back
 	// longer delays than its 600 s.
 	Max time.Duration
 
-	// Multiplier is the factor from each delay to the next. Zero means
-	// [DefaultMultiplier]; less than 1 is refused.
+	// Multiplier is the factor from each delay to the next. Zero means 2;
+	// less than 1 is refused.
 	Multiplier float64
 
 	// Jitter is how delays are spread. Zero means [FullJitter].
@@ -90,51 +85,33 @@ type Config struct {
 	Random func() float64
 }
 
-func (c *Config) withDefaults() Config {
-	var d Config
-	if c != nil {
-		d = *c
+// complete returns a copy of c with its defaults, and its faults but for those of its
+// policy, which policyOf finds.
+func (c *Config) complete() (Config, error) {
+	d := setting.Copy(c)
+	faults := []error{
+		setting.Refuse(d.Policy != nil && (d.Min != 0 || d.Max != 0 || d.Multiplier != 0), "Policy and any of Min, Max, Multiplier exclude each other"),
+		setting.Refuse(d.Jitter > NoJitter, "Jitter is %d: it must be FullJitter, EqualJitter or NoJitter", d.Jitter),
+		setting.NotNegative("MaxAttempts", d.MaxAttempts),
+	}
+	for _, code := range d.Permanent {
+		faults = append(faults, setting.Refuse(code == "" || strings.ContainsAny(code, " \t\r\n"), "Permanent has %q, which is not the code of an error", code))
 	}
 	if d.Policy == nil {
-		if d.Min == 0 {
-			d.Min = DefaultMin
-		}
-		if d.Max == 0 {
-			d.Max = max(DefaultMax, d.Min)
-		}
-		if d.Multiplier == 0 {
-			d.Multiplier = DefaultMultiplier
-		}
+		d.Min = cmp.Or(d.Min, time.Second)
+		d.Max = cmp.Or(d.Max, max(10*time.Minute, d.Min))
+		d.Multiplier = cmp.Or(d.Multiplier, 2)
 	}
 	if d.Random == nil {
 		d.Random = rand.Float64
 	}
-	return d
-}
-
-func (c *Config) validate() error {
-	var faults []error
-	if c.Policy != nil && (c.Min != 0 || c.Max != 0 || c.Multiplier != 0) {
-		faults = append(faults, errors.New("Policy and any of Min, Max, Multiplier exclude each other"))
-	}
-	if c.Jitter > NoJitter {
-		faults = append(faults, fmt.Errorf("Jitter is %d, which is none of FullJitter, EqualJitter, NoJitter", c.Jitter))
-	}
-	for _, code := range c.Permanent {
-		if code == "" || strings.ContainsAny(code, " \t\r\n") {
-			faults = append(faults, fmt.Errorf("Permanent has %q, which is no code of an error", code))
-		}
-	}
-	if c.MaxAttempts < 0 {
-		faults = append(faults, fmt.Errorf("MaxAttempts is %d, below zero", c.MaxAttempts))
-	}
-	return errors.Join(faults...)
+	return d, errors.Join(faults...)
 }
 
 // New returns the middleware. A nil config has the defaults.
 func New(config *Config) (handler.Middleware, error) {
-	c := config.withDefaults()
-	if err := c.validate(); err != nil {
+	c, err := config.complete()
+	if err != nil {
 		return nil, fmt.Errorf("backoff: %w", err)
 	}
 	p, err := policyOf(&c)

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	cenkalti "github.com/cenkalti/backoff/v4"
+
+	"github.com/sluice-go/sluice/internal/setting"
 )
 
 // tableSize is how many delays of an unknown policy are taken.
@@ -40,17 +42,11 @@ func policyOf(c *Config) (policy, error) {
 }
 
 func exponential(minName, maxName string, lo, hi time.Duration, multiplier float64) (policy, error) {
-	var faults []error
-	if lo <= 0 {
-		faults = append(faults, fmt.Errorf("%s is %v, not above zero", minName, lo))
-	}
-	if hi < lo {
-		faults = append(faults, fmt.Errorf("%s is %v, below the %v of %s", maxName, hi, lo, minName))
-	}
-	if math.IsNaN(multiplier) || math.IsInf(multiplier, 0) || multiplier < 1 {
-		faults = append(faults, fmt.Errorf("the multiplier is %v, not a number of at least 1", multiplier))
-	}
-	return policy{min: lo, max: hi, multiplier: multiplier}, errors.Join(faults...)
+	return policy{min: lo, max: hi, multiplier: multiplier}, errors.Join(
+		setting.Positive(minName, lo),
+		setting.Refuse(hi < lo, "%s is %v: it must not be below %s, %v", maxName, hi, minName, lo),
+		setting.Refuse(!(multiplier >= 1) || math.IsInf(multiplier, 0), "the multiplier is %v: it must be at least 1", multiplier),
+	)
 }
 
 // tabulate plays a policy through once, because its delays can only be had one

@@ -87,8 +87,8 @@ var _ handler.Gate = (*Breaker)(nil)
 
 // New returns a closed breaker. A nil config has the defaults.
 func New(config *Config) (*Breaker, error) {
-	c := config.withDefaults()
-	if err := c.validate(); err != nil {
+	c, err := config.complete()
+	if err != nil {
 		return nil, fmt.Errorf("breaker %q: %w", c.Name, err)
 	}
 	return &Breaker{config: c, counts: newWindow(c.Window), changed: make(chan struct{})}, nil

@@ -1,9 +1,9 @@
 package breaker
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math"
 	"math/rand/v2"
@@ -11,65 +11,61 @@ import (
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/internal/setting"
 	"github.com/sluice-go/sluice/middleware/backoff"
 	"github.com/sluice-go/sluice/middleware/idempotency"
 )
 
-// The defaults of [Config].
+// defaultMinCount is Config.MinCount's default, from which MinUnknown is a multiple of
+// it, by unknownFactor.
 const (
-	DefaultName         = "dependency"
-	DefaultWindow       = 30 * time.Second
-	DefaultMinCount     = 10
-	UnknownFactor       = 5
-	DefaultRatio        = 0.5
-	DefaultOpenFor      = 5 * time.Second
-	DefaultMaxOpenFor   = time.Minute
-	DefaultProbes       = 1
-	DefaultProbeTimeout = time.Minute
+	defaultMinCount = 10
+	unknownFactor   = 5
 )
 
 // Config says when a breaker opens and closes. The zero Config has the defaults.
 type Config struct {
-	// Name is the dependency's, for errors and logs. Empty means [DefaultName].
+	// Name is the dependency's, for errors and logs. Empty means
+	// "dependency".
 	Name string
 
 	// Window is how long the outcome of a message counts. Zero means
-	// [DefaultWindow].
+	// 30 seconds.
 	Window time.Duration
 
 	// MinCount is how many outcomes there must be within the window before the
-	// breaker opens. Zero means [DefaultMinCount]. A small one takes a few unlucky
+	// breaker opens. Zero means 10. A small one takes a few unlucky
 	// messages for an outage.
 	MinCount int
 
 	// MinUnknown is how many outcomes there must be within the window before failures
 	// open the breaker of which [backoff.Classify] does not know that they are a
 	// dependency's: a mistake of the handler looks the same, and poison messages must
-	// not stop the good ones. Zero means [UnknownFactor] times MinCount, or MinCount
-	// itself if that is below [DefaultMinCount]. With a Failure of your own it does
+	// not stop the good ones. Zero means five times MinCount, or MinCount
+	// itself if that is below 10. With a Failure of your own it does
 	// not matter.
 	MinUnknown int
 
 	// Ratio is the part of those that must have failed, above 0 and up to 1.
-	// Zero means [DefaultRatio].
+	// Zero means 0.5.
 	Ratio float64
 
 	// OpenFor is how long it stays open before it probes, when it opens first.
 	// Each probe that fails doubles it, up to MaxOpenFor. Zero means
-	// [DefaultOpenFor]. Up to a fifth is added at random, so that many processes
+	// 5 seconds. Up to a fifth is added at random, so that many processes
 	// do not probe together.
 	OpenFor time.Duration
 
 	// MaxOpenFor is the longest that it stays open before it probes. Zero means
-	// [DefaultMaxOpenFor], or OpenFor if that is longer.
+	// a minute, or OpenFor if that is longer.
 	MaxOpenFor time.Duration
 
 	// Probes is how many messages must succeed before it closes, and how many
-	// are let through for that at once. Zero means [DefaultProbes].
+	// are let through for that at once. Zero means 1.
 	Probes int
 
 	// ProbeTimeout is how long a probe, or Check, may take before it counts as
-	// failed. Zero means [DefaultProbeTimeout]. It should be longer than a
+	// failed. Zero means a minute. It should be longer than a
 	// handler's usual time.
 	ProbeTimeout time.Duration
 
@@ -100,41 +96,10 @@ type Config struct {
 	named bool // Failure is the user's
 }
 
-func (c *Config) withDefaults() Config {
-	var d Config
-	if c != nil {
-		d = *c
-	}
-	if d.Name == "" {
-		d.Name = DefaultName
-	}
-	if d.Window == 0 {
-		d.Window = DefaultWindow
-	}
-	if d.MinCount == 0 {
-		d.MinCount = DefaultMinCount
-	}
-	if d.MinUnknown == 0 {
-		d.MinUnknown = d.MinCount
-		if d.MinCount >= DefaultMinCount {
-			d.MinUnknown = min(d.MinCount, math.MaxInt/UnknownFactor) * UnknownFactor
-		}
-	}
-	if d.Ratio == 0 {
-		d.Ratio = DefaultRatio
-	}
-	if d.OpenFor == 0 {
-		d.OpenFor = DefaultOpenFor
-	}
-	if d.MaxOpenFor == 0 {
-		d.MaxOpenFor = max(DefaultMaxOpenFor, d.OpenFor)
-	}
-	if d.Probes == 0 {
-		d.Probes = DefaultProbes
-	}
-	if d.ProbeTimeout == 0 {
-		d.ProbeTimeout = DefaultProbeTimeout
-	}
+// complete returns a copy of c with its defaults, and its faults.
+func (c *Config) complete() (Config, error) {
+	d := setting.Copy(c)
+	d.Name = cmp.Or(d.Name, "dependency")
 	d.named = d.Failure != nil
 	if !d.named {
 		d.Failure = IsFailure
@@ -143,35 +108,23 @@ func (c *Config) withDefaults() Config {
 	if d.Random == nil {
 		d.Random = rand.Float64
 	}
-	return d
-}
-
-func (c *Config) validate() error {
-	var faults []error
-	for _, f := range []struct {
-		name  string
-		value time.Duration
-	}{{"Window", c.Window}, {"OpenFor", c.OpenFor}, {"ProbeTimeout", c.ProbeTimeout}} {
-		if f.value <= 0 {
-			faults = append(faults, fmt.Errorf("%s is %v, not above zero", f.name, f.value))
-		}
+	faults := []error{
+		setting.Default("Window", &d.Window, 30*time.Second),
+		setting.Default("MinCount", &d.MinCount, defaultMinCount),
+		setting.Range("Ratio", &d.Ratio, 0, 1, 0.5),
+		setting.Default("OpenFor", &d.OpenFor, 5*time.Second),
+		setting.Default("Probes", &d.Probes, 1),
+		setting.Default("ProbeTimeout", &d.ProbeTimeout, time.Minute),
 	}
-	if c.MaxOpenFor < c.OpenFor {
-		faults = append(faults, fmt.Errorf("MaxOpenFor is %v, below the %v of OpenFor", c.MaxOpenFor, c.OpenFor))
+	unknown := d.MinCount
+	if d.MinCount >= defaultMinCount {
+		unknown = min(d.MinCount, math.MaxInt/unknownFactor) * unknownFactor
 	}
-	if c.MinCount < 0 {
-		faults = append(faults, fmt.Errorf("MinCount is %d, below zero", c.MinCount))
-	}
-	if c.MinUnknown < 0 {
-		faults = append(faults, fmt.Errorf("MinUnknown is %d, below zero", c.MinUnknown))
-	}
-	if c.Probes < 0 {
-		faults = append(faults, fmt.Errorf("Probes is %d, below zero", c.Probes))
-	}
-	if !(c.Ratio > 0 && c.Ratio <= 1) { // not a number is neither
-		faults = append(faults, fmt.Errorf("Ratio is %v, not above 0 and up to 1", c.Ratio))
-	}
-	return errors.Join(faults...)
+	return d, errors.Join(append(faults,
+		setting.Default("MinUnknown", &d.MinUnknown, unknown),
+		setting.Default("MaxOpenFor", &d.MaxOpenFor, max(time.Minute, d.OpenFor)),
+		setting.Refuse(d.MaxOpenFor < d.OpenFor, "MaxOpenFor is %v: it must not be below OpenFor, %v", d.MaxOpenFor, d.OpenFor),
+	)...)
 }
 
 // IsFailure is what [Config.Failure] is by default: true for a retry and for a

@@ -26,13 +26,13 @@ func TestErrorsOfUnknownKindTakeMore(t *testing.T) {
 		err    error
 		want   int
 	}{
-		{"known", breaker.Config{}, errRefused, breaker.DefaultMinCount},
-		{"known, wrapped", breaker.Config{}, handler.RetryAfter(time.Second, fmt.Errorf("x: %w", errRefused)), breaker.DefaultMinCount},
-		{"known, at the last attempt", breaker.Config{}, handler.Reject(handler.Exhausted(3, 3, errRefused)), breaker.DefaultMinCount},
-		{"unknown", breaker.Config{}, errDown, breaker.UnknownFactor * breaker.DefaultMinCount},
+		{"known", breaker.Config{}, errRefused, 10},
+		{"known, wrapped", breaker.Config{}, handler.RetryAfter(time.Second, fmt.Errorf("x: %w", errRefused)), 10},
+		{"known, at the last attempt", breaker.Config{}, handler.Reject(handler.Exhausted(3, 3, errRefused)), 10},
+		{"unknown", breaker.Config{}, errDown, 50},
 		{"unknown, its own number", breaker.Config{MinUnknown: 17}, errDown, 17},
 		{"unknown, few are enough", breaker.Config{MinCount: 3}, errDown, 3},
-		{"unknown, named by the user", breaker.Config{Failure: func(error) bool { return true }}, errDown, breaker.DefaultMinCount},
+		{"unknown, named by the user", breaker.Config{Failure: func(error) bool { return true }}, errDown, 10},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			b, n := newBreaker(t, &tc.config), 0

@@ -93,7 +93,7 @@ func (b *Breaker) patience() int {
 	if !b.unsure {
 		return knownPatience
 	}
-	return min(b.config.MinUnknown/(2*DefaultMinCount)<<min(b.rounds, 16), b.config.MinUnknown)
+	return min(b.config.MinUnknown/(2*defaultMinCount)<<min(b.rounds, 16), b.config.MinUnknown)
 }
 
 // open opens the breaker, for twice as long as the last time unless it was

@@ -24,6 +24,7 @@
 package bulkhead
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,59 +32,35 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/setting"
 )
 
 // ErrFull is in the error with which a message is postponed whose key has no
 // place left.
 var ErrFull = errors.New("bulkhead is full")
 
-// The defaults of [Config].
-const (
-	DefaultName  = "bulkhead"
-	DefaultDelay = time.Second
-)
-
 // Config has what is rarely needed. The zero Config has the defaults.
 type Config struct {
-	// Name is the bulkhead's, for errors. Empty means [DefaultName].
+	// Name is the bulkhead's, for errors. Empty means "bulkhead".
 	Name string
 
 	// Delay is the shortest time for which a message is postponed; it is longer
-	// if others of its key are ahead of it. Zero means [DefaultDelay].
+	// if others of its key are ahead of it. Zero means a second.
 	Delay time.Duration
-}
-
-func (c *Config) withDefaults() Config {
-	var d Config
-	if c != nil {
-		d = *c
-	}
-	if d.Name == "" {
-		d.Name = DefaultName
-	}
-	if d.Delay == 0 {
-		d.Delay = DefaultDelay
-	}
-	return d
 }
 
 // New returns the middleware that handles at most limit messages of each key at
 // once. The key function is called concurrently, once a message; messages whose
 // key is empty are not limited. A nil config has the defaults.
 func New(limit int, key func(m *handler.Message) string, config *Config) (handler.Middleware, error) {
-	c := config.withDefaults()
-	var faults []error
-	if limit <= 0 {
-		faults = append(faults, fmt.Errorf("the limit is %d, not above zero", limit))
-	}
-	if key == nil {
-		faults = append(faults, errors.New("the key function is nil"))
-	}
-	if c.Delay < 0 {
-		faults = append(faults, fmt.Errorf("Delay is %v, below zero", c.Delay))
-	}
-	if len(faults) > 0 {
-		return nil, fmt.Errorf("bulkhead %q: %w", c.Name, errors.Join(faults...))
+	c := setting.Copy(config)
+	c.Name = cmp.Or(c.Name, "bulkhead")
+	if err := errors.Join(
+		setting.Positive("the limit", limit),
+		setting.Refuse(key == nil, "the key function is nil"),
+		setting.Default("Delay", &c.Delay, time.Second),
+	); err != nil {
+		return nil, fmt.Errorf("bulkhead %q: %w", c.Name, err)
 	}
 	b := &bulkhead{
 		config: c, limit: limit, rooms: make(map[string]*room), usual: c.Delay,

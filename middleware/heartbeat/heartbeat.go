@@ -38,6 +38,7 @@ import (
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/internal/setting"
 )
 
 // Config says how the lease is kept. The zero Config keeps it at the length it
@@ -60,27 +61,14 @@ type Config struct {
 	Max time.Duration
 }
 
-func (c *Config) validate() error {
-	var faults []error
-	if c.Extension < 0 {
-		faults = append(faults, fmt.Errorf("Extension is %v, below zero", c.Extension))
-	}
-	if !(c.Fraction >= 0 && c.Fraction < 1) { // not a number is neither
-		faults = append(faults, fmt.Errorf("Fraction is %v, not between 0 and 1", c.Fraction))
-	}
-	if c.Max < 0 {
-		faults = append(faults, fmt.Errorf("Max is %v, below zero", c.Max))
-	}
-	return errors.Join(faults...)
-}
-
 // New returns the middleware. A nil config has the defaults.
 func New(config *Config) (handler.Middleware, error) {
-	var c Config
-	if config != nil {
-		c = *config
-	}
-	if err := c.validate(); err != nil {
+	c := setting.Copy(config)
+	if err := errors.Join(
+		setting.NotNegative("Extension", c.Extension),
+		setting.Refuse(!(c.Fraction >= 0 && c.Fraction < 1), "Fraction is %v: it must be between 0 and 1, both excluded", c.Fraction),
+		setting.NotNegative("Max", c.Max),
+	); err != nil {
 		return nil, fmt.Errorf("heartbeat: %w", err)
 	}
 	options := handler.KeepOptions{Extension: c.Extension, Fraction: c.Fraction, Max: c.Max}

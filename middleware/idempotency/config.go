@@ -10,21 +10,9 @@ import (
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/internal/setting"
 	"github.com/sluice-go/sluice/middleware/internal/storegate"
 	"github.com/sluice-go/sluice/middleware/internal/unhandled"
-)
-
-// The defaults of [Config].
-const (
-	// DefaultDoneTTL is as long as SQS can keep a message.
-	DefaultDoneTTL = 14 * 24 * time.Hour
-	// DefaultClaimTTL is how long a message without a lease waits at most after its
-	// worker has died. A worker that lives renews its claim.
-	DefaultClaimTTL = time.Minute
-	// DefaultStoreTimeout is how long the store may take to answer.
-	DefaultStoreTimeout = 5 * time.Second
-	// DefaultRetryMax caps the delay of a message that waits for the store.
-	DefaultRetryMax = 30 * time.Second
 )
 
 // Config says how messages are told apart and for how long. The zero Config
@@ -45,15 +33,15 @@ type Config struct {
 	// from its duplicate is a fault of its sender.
 	RunKeyless bool
 
-	// DoneTTL is how long a key stays done. Zero means DefaultDoneTTL. It must
-	// be longer than a duplicate can be late: at least the queue's retention,
+	// DoneTTL is how long a key stays done. Zero means 14 days, the
+	// longest that SQS keeps a message. It must be longer than a duplicate can be late: at least the queue's retention,
 	// and the time within which letters are redriven. A longer one costs room in
 	// the store.
 	DoneTTL time.Duration
 
 	// ClaimTTL is how long a claim on a delivery without a lease outlives its
 	// worker: the claim is renewed every third of it while the handler runs, until
-	// the context's deadline. Zero means DefaultClaimTTL. A longer one makes the
+	// the context's deadline. Zero means a minute. A longer one makes the
 	// duplicates of a message wait longer if its worker dies, a shorter one has the
 	// handler cancelled by a shorter outage of the store. With a lease the claim
 	// lasts as long as it does.
@@ -61,11 +49,11 @@ type Config struct {
 
 	// RetryMax caps the delay, with full jitter, of a message for which the
 	// store fails again and again while it answers for others. Zero means
-	// DefaultRetryMax.
+	// 30 seconds.
 	RetryMax time.Duration
 
 	// StoreTimeout is how long the store may take for one answer, even if its
-	// client ignores contexts. Zero means DefaultStoreTimeout.
+	// client ignores contexts. Zero means 5 seconds.
 	StoreTimeout time.Duration
 
 	// StoreName names the store in logs and in health. Empty means what the
@@ -92,33 +80,20 @@ type Config struct {
 // below are for those who build another form of the middleware, as package
 // sqlstore does; they need a Config that WithDefaults returned.
 func (c *Config) WithDefaults() (Config, error) {
-	var out Config
-	if c != nil {
-		out = *c
-	}
-	var faults []error
-	for _, d := range []struct {
-		name  string
-		value *time.Duration
-		zero  time.Duration
-	}{
-		{"DoneTTL", &out.DoneTTL, DefaultDoneTTL},
-		{"ClaimTTL", &out.ClaimTTL, DefaultClaimTTL},
-		{"RetryMax", &out.RetryMax, DefaultRetryMax},
-		{"StoreTimeout", &out.StoreTimeout, DefaultStoreTimeout},
-	} {
-		if *d.value == 0 {
-			*d.value = d.zero
-		}
-		if *d.value < 0 {
-			faults = append(faults, fmt.Errorf("idempotency: %s is %v, it must not be negative", d.name, *d.value))
-		}
-	}
+	out := setting.Copy(c)
 	if out.Key == nil {
 		out.Key = ByDedupeID
 	}
 	out.Logger = invoke.Logger(out.Logger)
-	return out, errors.Join(faults...)
+	if err := errors.Join(
+		setting.Default("DoneTTL", &out.DoneTTL, 14*24*time.Hour),
+		setting.Default("ClaimTTL", &out.ClaimTTL, time.Minute),
+		setting.Default("RetryMax", &out.RetryMax, 30*time.Second),
+		setting.Default("StoreTimeout", &out.StoreTimeout, 5*time.Second),
+	); err != nil {
+		return out, fmt.Errorf("idempotency: %w", err)
+	}
+	return out, nil
 }
 
 // StoreKey returns the key under which m is kept in a store: "" where m has none

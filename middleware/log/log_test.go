@@ -73,7 +73,7 @@ func TestEachVerdictHasItsRecord(t *testing.T) {
 		{"postponed", handler.Postpone(time.Minute, errBoom), "DEBUG",
 			map[string]any{"verdict": "retry", "retry_delay": float64(time.Minute), "postponed": true, "error": "retry after 1m0s: postponed: boom"}},
 		{"reject", handler.Reject(errBoom), "ERROR", map[string]any{"verdict": "dead_letter", "error": "rejected: boom"}},
-		{"discard", handler.Drop(errBoom), "WARN", map[string]any{"verdict": "discard", "error": "discarded: boom"}},
+		{"drop", handler.Drop(errBoom), "WARN", map[string]any{"verdict": "drop", "error": "dropped: boom"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -32,8 +32,8 @@ var _ handler.GateReason = (*Limiter)(nil)
 // New returns a limit of max messages in any stretch of per. A nil config has the
 // defaults.
 func New(limit int, per time.Duration, config *Config) (*Limiter, error) {
-	c := config.withDefaults()
-	if err := c.validate(limit, per); err != nil {
+	c, err := config.complete(limit, per)
+	if err != nil {
 		return nil, fmt.Errorf("rate limit %q: %w", c.Name, err)
 	}
 	l := &Limiter{

@@ -31,6 +31,7 @@ import (
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/internal/setting"
 )
 
 // ErrTimeout is the cause with which a handler's context ends when its time is
@@ -54,13 +55,10 @@ type Config struct {
 // New returns the middleware that gives each handler d, which must be above
 // zero. A nil config has the defaults.
 func New(d time.Duration, config *Config) (handler.Middleware, error) {
-	if d <= 0 {
-		return nil, fmt.Errorf("timeout: the time is %v, not above zero", d)
+	if err := setting.Positive("the time", d); err != nil {
+		return nil, fmt.Errorf("timeout: %w", err)
 	}
-	var c Config
-	if config != nil {
-		c = *config
-	}
+	c := setting.Copy(config)
 	return func(next handler.Handler) handler.Handler {
 		return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
 			limit := d

@@ -114,7 +114,7 @@ func TestErrTimeoutIsATransientNetworkLikeError(t *testing.T) {
 func TestNewRefusesNonsense(t *testing.T) {
 	for _, d := range []time.Duration{0, -1} {
 		_, err := timeout.New(d, nil)
-		require.ErrorContains(t, err, "not above zero")
+		require.ErrorContains(t, err, "must be positive")
 	}
 }
 

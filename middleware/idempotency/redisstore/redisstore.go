@@ -14,6 +14,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,15 +22,14 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/sluice-go/sluice/internal/setting"
 	"github.com/sluice-go/sluice/middleware/idempotency"
 )
 
-// DefaultPrefix is put before each key.
-const DefaultPrefix = "sluice:idempotency:"
-
 // Config of a [Store]. The zero Config works.
 type Config struct {
-	// Prefix is put before each key. Empty means DefaultPrefix.
+	// Prefix is put before each key. Empty means
+	// "sluice:idempotency:".
 	Prefix string
 }
 
@@ -45,11 +45,7 @@ func New(client redis.Scripter, c *Config) (*Store, error) {
 	if client == nil {
 		return nil, errors.New("redisstore: the client is nil")
 	}
-	s := &Store{client: client, prefix: DefaultPrefix}
-	if c != nil && c.Prefix != "" {
-		s.prefix = c.Prefix
-	}
-	return s, nil
+	return &Store{client: client, prefix: cmp.Or(setting.Copy(c).Prefix, "sluice:idempotency:")}, nil
 }
 
 // A key's value is "c" and the owner's token, or "d", the token's length in two

@@ -25,6 +25,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -33,11 +34,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-go/sluice/internal/setting"
 	"github.com/sluice-go/sluice/middleware/idempotency"
 )
-
-// DefaultTable is the table's name where none is given.
-const DefaultTable = "sluice_idempotency"
 
 // A Dialect is a database's flavour of SQL.
 type Dialect uint8
@@ -54,7 +53,7 @@ const (
 // Config of a [Store]. The zero Config works.
 type Config struct {
 	// Table is the table's name, of letters, digits and underscores, with a
-	// schema before it where wanted. Empty means DefaultTable.
+	// optional schema before it. Empty means "sluice_idempotency".
 	Table string
 }
 
@@ -73,22 +72,13 @@ var tableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-
 // call [Store.Migrate] once, at start-up, to make the table. The caller closes
 // db.
 func New(db *sql.DB, dialect Dialect, c *Config) (*Store, error) {
-	s := &Store{db: db, dialect: dialect, table: DefaultTable}
-	if c != nil && c.Table != "" {
-		s.table = c.Table
-	}
-	var faults []error
-	if db == nil {
-		faults = append(faults, errors.New("sqlstore: the database is nil"))
-	}
-	if dialect != PostgreSQL && dialect != SQLite {
-		faults = append(faults, fmt.Errorf("sqlstore: dialect %d is neither PostgreSQL nor SQLite", dialect))
-	}
-	if !tableName.MatchString(s.table) {
-		faults = append(faults, fmt.Errorf("sqlstore: %q is no table name of letters, digits and underscores", s.table))
-	}
-	if err := errors.Join(faults...); err != nil {
-		return nil, err
+	s := &Store{db: db, dialect: dialect, table: cmp.Or(setting.Copy(c).Table, "sluice_idempotency")}
+	if err := errors.Join(
+		setting.Refuse(db == nil, "the database is nil"),
+		setting.Refuse(dialect != PostgreSQL && dialect != SQLite, "dialect %d is neither PostgreSQL nor SQLite", dialect),
+		setting.Refuse(!tableName.MatchString(s.table), "Table is %q: it must be a name of letters, digits and underscores", s.table),
+	); err != nil {
+		return nil, fmt.Errorf("sqlstore: %w", err)
 	}
 	s.queries = newQueries(dialect, s.table)
 	s.mode = pgxExec(db)

@@ -29,7 +29,7 @@ func TestNewNamesEachFault(t *testing.T) {
 	_, err := sqlstore.New(nil, 0, &sqlstore.Config{Table: "drop table; --"})
 	require.ErrorContains(t, err, "the database is nil")
 	require.ErrorContains(t, err, "dialect 0")
-	require.ErrorContains(t, err, `"drop table; --" is no table name`)
+	require.ErrorContains(t, err, `"drop table; --": it must be a name`)
 }
 
 func TestCleanupRemovesWhatEnded(t *testing.T) {

@@ -12,12 +12,10 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/setting"
 	"github.com/sluice-go/sluice/middleware/idempotency"
 	"github.com/sluice-go/sluice/middleware/internal/storegate"
 )
-
-// DefaultBusyRetry caps the delay of a message whose duplicate is being handled.
-const DefaultBusyRetry = 5 * time.Second
 
 // TxConfig configures [Transactional]. The zero TxConfig works.
 type TxConfig struct {
@@ -29,7 +27,7 @@ type TxConfig struct {
 	// BusyRetry caps the delay, with full jitter, of a message that another
 	// transaction keeps waiting: its duplicate holds the key, SQLite's one writer
 	// is taken, or so are all connections of the pool. It costs no attempt. Zero
-	// means DefaultBusyRetry.
+	// means 5 seconds.
 	BusyRetry time.Duration
 
 	// Options are the transaction's. Nil is the database's default isolation,
@@ -64,24 +62,16 @@ type TxConfig struct {
 // beginning of a transaction and for the commit end after StoreTimeout, and the
 // first two with the message's context.
 func Transactional(s *Store, c *TxConfig) (handler.Middleware, error) {
-	if s == nil {
-		return nil, errors.New("sqlstore: the store is nil")
-	}
-	var cfg TxConfig
-	if c != nil {
-		cfg = *c
-	}
+	cfg := setting.Copy(c)
 	base, err := cfg.Config.WithDefaults()
-	if err != nil {
-		return nil, err
+	if err := errors.Join(
+		setting.Refuse(s == nil, "the store is nil"),
+		err,
+		setting.Default("BusyRetry", &cfg.BusyRetry, 5*time.Second),
+	); err != nil {
+		return nil, fmt.Errorf("sqlstore: %w", err)
 	}
 	cfg.Config = base
-	if cfg.BusyRetry < 0 {
-		return nil, fmt.Errorf("sqlstore: BusyRetry is %v, it must not be negative", cfg.BusyRetry)
-	}
-	if cfg.BusyRetry == 0 {
-		cfg.BusyRetry = DefaultBusyRetry
-	}
 	g := &txGuard{store: s, cfg: cfg}
 	g.gate = cfg.Gate(s, g.probe)
 	return handler.Singly(func(next handler.Handler) handler.Handler {

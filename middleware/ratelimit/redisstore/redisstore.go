@@ -20,6 +20,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"fmt"
@@ -27,15 +28,14 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/sluice-go/sluice/internal/setting"
 	"github.com/sluice-go/sluice/middleware/ratelimit"
 )
 
-// DefaultPrefix is the default of [Config.Prefix].
-const DefaultPrefix = "sluice:ratelimit:"
-
 // Config has what is rarely needed. The zero Config has the defaults.
 type Config struct {
-	// Prefix begins the names of all keys. Empty means [DefaultPrefix].
+	// Prefix begins the names of all keys. Empty means
+	// "sluice:ratelimit:".
 	Prefix string
 
 	// Now is the clock, called concurrently, for tests. Nil means the Redis
@@ -58,14 +58,9 @@ var takeScript string
 // New returns a store that uses the client, which stays the caller's to close. A
 // nil config has the defaults.
 func New(client redis.Scripter, config *Config) *Store {
-	s := &Store{client: client, script: redis.NewScript(takeScript)}
-	if config != nil {
-		s.config = *config
-	}
-	if s.config.Prefix == "" {
-		s.config.Prefix = DefaultPrefix
-	}
-	return s
+	c := setting.Copy(config)
+	c.Prefix = cmp.Or(c.Prefix, "sluice:ratelimit:")
+	return &Store{client: client, config: c, script: redis.NewScript(takeScript)}
 }
 
 // Take implements [ratelimit.Store], to the microsecond.

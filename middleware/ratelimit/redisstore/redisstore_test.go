@@ -54,8 +54,8 @@ func TestLimitersShareAWindow(t *testing.T) {
 
 	client := newClient(t, server)
 	keys := []string{
-		redisstore.DefaultPrefix + "{" + t.Name() + "}:starts",
-		redisstore.DefaultPrefix + "{" + t.Name() + "}:next",
+		"sluice:ratelimit:{" + t.Name() + "}:starts",
+		"sluice:ratelimit:{" + t.Name() + "}:next",
 	}
 	for _, key := range keys {
 		ttl, err := client.PTTL(t.Context(), key).Result()

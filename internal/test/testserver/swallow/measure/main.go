@@ -24,7 +24,6 @@ import (
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/test/testserver/natsserver"
 	"github.com/sluice-go/sluice/internal/test/testserver/swallow"
-	"github.com/sluice-go/sluice/middleware/idempotency"
 	"github.com/sluice-go/sluice/middleware/idempotency/open"
 )
 
@@ -78,7 +77,7 @@ func measure(rawURL string) error {
 		)
 		for range workers {
 			wg.Go(func() {
-				uctx, cancel := context.WithTimeout(ctx, idempotency.DefaultStoreTimeout)
+				uctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 				defer cancel()
 				if err := use(uctx); err != nil {
 					mu.Lock()
