@@ -118,9 +118,6 @@ func NewWeighted(sources []Weighted, h handler.Handler, cfg *Config) (*Consumer,
 	if len(sources) == 0 {
 		faults = append(faults, errors.New("there is no source"))
 	}
-	if h == nil {
-		faults = append(faults, errors.New("the handler is nil"))
-	}
 	faults = append(faults, handler.Check(h))
 	for i, s := range sources {
 		if s.Source == nil {

@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,16 +11,10 @@ import (
 	"time"
 )
 
-// The defaults of [BatchConfig].
-const (
-	DefaultBatchCount = 100
-	DefaultBatchWait  = 50 * time.Millisecond
-)
-
 // BatchConfig says when [Batch] closes a batch: as soon as one of the limits is
 // reached. The zero BatchConfig has the defaults.
 type BatchConfig struct {
-	// MaxCount is the most messages in a batch. Zero means [DefaultBatchCount].
+	// MaxCount is the most messages in a batch. Zero means 100.
 	// A batch can never be larger than the number of messages that the runtime
 	// handles at once; with a MaxCount above that, every batch waits for
 	// MaxWait.
@@ -31,7 +26,7 @@ type BatchConfig struct {
 	MaxBytes int
 
 	// MaxWait is how long the first message of a batch waits for the others.
-	// Zero means [DefaultBatchWait]. It is part of the time that each message is
+	// Zero means 50 ms. It is part of the time that each message is
 	// held, so it must be short beside the lease, or the heartbeat middleware
 	// must keep that. A shutdown does not cut it short: a batch that gathers is
 	// handled when its wait is over, within the consumer's DrainTimeout, and
@@ -39,32 +34,30 @@ type BatchConfig struct {
 	MaxWait time.Duration
 }
 
-func (c *BatchConfig) withDefaults() BatchConfig {
+// complete returns a copy of c with its defaults, and its faults. This package
+// imports none of ours, so that it has no table of package setting.
+func (c *BatchConfig) complete() (BatchConfig, error) {
 	var d BatchConfig
 	if c != nil {
 		d = *c
 	}
-	if d.MaxCount == 0 {
-		d.MaxCount = DefaultBatchCount
-	}
-	if d.MaxWait == 0 {
-		d.MaxWait = DefaultBatchWait
-	}
-	return d
-}
-
-func (c *BatchConfig) validate() error {
 	var faults []error
-	if c.MaxCount < 0 {
-		faults = append(faults, fmt.Errorf("MaxCount is %d, below zero", c.MaxCount))
+	for _, f := range []struct {
+		name  string
+		value any
+		bad   bool
+	}{
+		{"MaxCount", d.MaxCount, d.MaxCount < 0},
+		{"MaxBytes", d.MaxBytes, d.MaxBytes < 0},
+		{"MaxWait", d.MaxWait, d.MaxWait < 0},
+	} {
+		if f.bad {
+			faults = append(faults, fmt.Errorf("%s is %v: it must not be negative", f.name, f.value))
+		}
 	}
-	if c.MaxBytes < 0 {
-		faults = append(faults, fmt.Errorf("MaxBytes is %d, below zero", c.MaxBytes))
-	}
-	if c.MaxWait < 0 {
-		faults = append(faults, fmt.Errorf("MaxWait is %v, below zero", c.MaxWait))
-	}
-	return errors.Join(faults...)
+	d.MaxCount = cmp.Or(d.MaxCount, 100)
+	d.MaxWait = cmp.Or(d.MaxWait, 50*time.Millisecond)
+	return d, errors.Join(faults...)
 }
 
 // Batch returns a handler that gathers concurrent calls into batches for h and
@@ -93,11 +86,11 @@ func (c *BatchConfig) validate() error {
 //
 // On an ordered queue a batch has at most one message of each group.
 func Batch(h BatchHandler, config *BatchConfig) (Handler, error) {
-	if h == nil {
+	if f, ok := h.(BatchHandlerFunc); h == nil || ok && f == nil {
 		return nil, errors.New("batch: the handler is nil")
 	}
-	c := config.withDefaults()
-	if err := c.validate(); err != nil {
+	c, err := config.complete()
+	if err != nil {
 		return nil, fmt.Errorf("batch: %w", err)
 	}
 	return &batcher{h: h, config: c}, nil

@@ -94,7 +94,7 @@ func TestBatchesCloseByWait(t *testing.T) {
 		start := time.Now()
 		handleAll(t.Context(), newBatch(t, b, nil), messages(7)...)
 		require.Equal(t, []int{7}, b.sizes())
-		require.Equal(t, handler.DefaultBatchWait, time.Since(start))
+		require.Equal(t, 50*time.Millisecond, time.Since(start))
 	})
 }
 

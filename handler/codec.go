@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 )
@@ -30,10 +31,14 @@ var Raw Codec = rawCodec{}
 
 // Typed returns a handler that decodes each message with codec and hands h the
 // value. A nil codec is [JSON]. A message that cannot be decoded is rejected
-// with the decoding error: another attempt would find the same bytes.
+// with the decoding error: another attempt would find the same bytes. If h is nil,
+// the result is a handler that [Check] refuses.
 func Typed[T any](codec Codec, h func(ctx context.Context, m *Message, v T) error) Handler {
 	if codec == nil {
 		codec = JSON
+	}
+	if h == nil {
+		return &refusal{errors.New("typed handler: the function is nil")}
 	}
 	return HandlerFunc(func(ctx context.Context, m *Message) error {
 		var v T

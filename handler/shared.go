@@ -120,14 +120,24 @@ func Singly(m Middleware, reason error) Middleware {
 
 type singlyKey struct{}
 
-// Check returns why h can't work as it was built, or nil. Runtimes call it before
-// they take a handler.
+// Check returns why h can't work as it was built, or nil: h is nil or a nil
+// [HandlerFunc], [Typed] was called without a function, or middleware can't be
+// around it. Runtimes call it before they take a handler.
 func Check(h Handler) error {
-	if r, ok := h.(*refusal); ok {
-		return r.reason
+	switch h := h.(type) {
+	case nil:
+		return errNilHandler
+	case HandlerFunc:
+		if h == nil {
+			return errNilHandler
+		}
+	case *refusal:
+		return h.reason
 	}
 	return nil
 }
+
+var errNilHandler = errors.New("the handler is nil")
 
 // refusal stands for a handler that can't work.
 type refusal struct{ reason error }
@@ -154,12 +164,14 @@ func gathers(h Handler) bool {
 
 // layer wraps h in m, and keeps what is known of h.
 func layer(h Handler, m Middleware) Handler {
+	if err := Check(h); err != nil {
+		return &refusal{err}
+	}
 	outer := m(h)
+	if err := Check(outer); err != nil {
+		return &refusal{err}
+	}
 	switch {
-	case Check(h) != nil:
-		return h
-	case Check(outer) != nil:
-		return outer
 	case gathers(h) && !gathers(outer):
 		return &gathering{outer}
 	default:

@@ -115,5 +115,5 @@ func TestWhatABatchCantHaveIsRefusedWhenItIsBuilt(t *testing.T) {
 	require.NoError(t, handler.Check(single))
 	require.NoError(t, single.Handle(t.Context(), &handler.Message{}))
 	require.NoError(t, handler.Check(handler.Chain(batch, plain)))
-	require.NoError(t, handler.Check(nil))
+	require.Error(t, handler.Check(nil))
 }

@@ -113,8 +113,12 @@ func (c codec) Decode(m *handler.Message, v any) error {
 // Typed returns a handler that decodes each message's event, and the event's data
 // by its datacontenttype (JSON, XML or text; JSON where there is none), and hands
 // h both. What cannot be decoded, and an event without data, is rejected; a
-// handler of events without data is a handler.Typed with [Codec].
+// handler of events without data is a handler.Typed with [Codec]. If h is nil, the
+// result is a handler that handler.Check refuses.
 func Typed[T any](h func(ctx context.Context, e event.Event, data T) error) handler.Handler {
+	if h == nil {
+		return handler.HandlerFunc(nil)
+	}
 	return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
 		e, err := decode(m)
 		if err != nil {

@@ -268,3 +268,8 @@ func BenchmarkCodec(b *testing.B) {
 		})
 	}
 }
+
+func TestTypedOfNothingIsRefused(t *testing.T) {
+	t.Parallel()
+	require.ErrorContains(t, handler.Check(cloudevents.Typed[int](nil)), "the handler is nil")
+}

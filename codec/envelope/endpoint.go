@@ -99,9 +99,6 @@ func NewSNSEndpoint(h handler.Handler, topicARNs []string, config *SNSEndpointCo
 		c = *config
 	}
 	var faults []error
-	if h == nil {
-		faults = append(faults, errors.New("the handler is nil"))
-	}
 	if err := handler.Check(h); err != nil {
 		faults = append(faults, err)
 	}

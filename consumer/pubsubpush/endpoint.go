@@ -42,9 +42,6 @@ var _ http.Handler = (*Endpoint)(nil)
 // without audience and e-mail in it, it is an error unless the config says
 // Insecure. The error tells every fault of the config.
 func New(h handler.Handler, config *Config) (*Endpoint, error) {
-	if h == nil {
-		return nil, errors.New("pubsubpush: the handler is nil")
-	}
 	if err := handler.Check(h); err != nil {
 		return nil, fmt.Errorf("pubsubpush: %w", err)
 	}

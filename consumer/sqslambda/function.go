@@ -55,9 +55,6 @@ func New(src drivers.Source, h handler.Handler, config *Config) (*Function, erro
 	case !ok:
 		faults = append(faults, fmt.Errorf("the source is a %T: it must be one of package sqs, as its opener returns it, since it reads what Lambda has received", src))
 	}
-	if h == nil {
-		faults = append(faults, errors.New("the handler is nil"))
-	}
 	faults = append(faults, handler.Check(h))
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("sqslambda: %w", err)

@@ -67,7 +67,7 @@ func TestACommandThatIsNotThereIsRefused(t *testing.T) {
 	require.ErrorIs(t, err, exec.ErrNotFound)
 
 	_, err = NewPool([]string{""}, &PoolConfig{Config: Config{KillGrace: -1}, Workers: -1, MaxMessages: -1, StopGrace: -1, MinRestart: 2, MaxRestart: 1})
-	for _, says := range []string{"names no program", "KillGrace is -1ns", "Workers is -1", "MaxMessages is -1", "StopGrace is -1ns", "MaxRestart is below MinRestart"} {
+	for _, says := range []string{"names no program", "KillGrace is -1ns", "Workers is -1", "MaxMessages is -1", "StopGrace is -1ns", "it must not be below MinRestart"} {
 		require.ErrorContains(t, err, says)
 	}
 }

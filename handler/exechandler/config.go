@@ -2,23 +2,17 @@ package exechandler
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/internal/setting"
 )
 
-// The defaults of [Config] and [PoolConfig].
-const (
-	DefaultKillGrace  = 5 * time.Second
-	DefaultWorkers    = 16
-	DefaultStopGrace  = 5 * time.Second
-	DefaultMinRestart = 100 * time.Millisecond
-	DefaultMaxRestart = 30 * time.Second
-)
+// DefaultKillGrace is the default of [Config].KillGrace.
+const DefaultKillGrace = 5 * time.Second
 
 // Config says how a command is run. The zero Config has the defaults.
 type Config struct {
@@ -32,7 +26,7 @@ type Config struct {
 
 	// KillGrace is how long a command has between SIGTERM and SIGKILL, and how
 	// long a process that it left behind may hold its output open. Zero means
-	// [DefaultKillGrace]. It should be shorter than what the consumer's
+	// DefaultKillGrace. It should be shorter than what the consumer's
 	// StopTimeout leaves.
 	KillGrace time.Duration
 
@@ -42,27 +36,15 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-func (c *Config) withDefaults() Config {
-	var d Config
-	if c != nil {
-		d = *c
-	}
+// complete returns a copy of c with its defaults, and its faults.
+func (c *Config) complete() (Config, error) {
+	d := setting.Copy(c)
 	if d.Env == nil {
 		d.Env = os.Environ()
 	}
 	d.Env = withoutMessage(d.Env)
-	if d.KillGrace == 0 {
-		d.KillGrace = DefaultKillGrace
-	}
 	d.Logger = invoke.Logger(d.Logger)
-	return d
-}
-
-func (c *Config) validate() []error {
-	if c != nil && c.KillGrace < 0 {
-		return []error{fmt.Errorf("KillGrace is %v, below zero", c.KillGrace)}
-	}
-	return nil
+	return d, setting.Default("KillGrace", &d.KillGrace, DefaultKillGrace)
 }
 
 // withoutMessage returns an environment without what is of a message.
@@ -86,7 +68,7 @@ type PoolConfig struct {
 	Config
 
 	// Workers is how many processes there are at most. They are started when
-	// there are messages for them. Zero means [DefaultWorkers]. It should be the
+	// there are messages for them. Zero means 16. It should be the
 	// consumer's Concurrency: with fewer, messages wait for a worker while their
 	// leases run.
 	Workers int
@@ -96,54 +78,30 @@ type PoolConfig struct {
 	MaxMessages int
 
 	// StopGrace is how long a worker may take to end after its standard input
-	// was closed, before SIGTERM. Zero means [DefaultStopGrace].
+	// was closed, before SIGTERM. Zero means 5 seconds.
 	StopGrace time.Duration
 
 	// MinRestart and MaxRestart bound how long after a failure of a worker the
 	// next one is started: MinRestart after the first, twice as long after each
-	// further one, until a worker has answered. Zero means [DefaultMinRestart]
-	// and [DefaultMaxRestart].
+	// further one, until a worker has answered. Zero means 100 ms and
+	// 30 seconds.
 	MinRestart, MaxRestart time.Duration
 }
 
-func (c *PoolConfig) withDefaults() PoolConfig {
-	var d PoolConfig
-	if c != nil {
-		d = *c
+// complete returns a copy of c with its defaults, and its faults.
+func (c *PoolConfig) complete() (PoolConfig, error) {
+	d := setting.Copy(c)
+	var err error
+	d.Config, err = d.Config.complete()
+	faults := []error{
+		err,
+		setting.Default("Workers", &d.Workers, 16),
+		setting.NotNegative("MaxMessages", d.MaxMessages),
+		setting.Default("StopGrace", &d.StopGrace, 5*time.Second),
+		setting.Default("MinRestart", &d.MinRestart, 100*time.Millisecond),
 	}
-	d.Config = d.Config.withDefaults()
-	if d.Workers == 0 {
-		d.Workers = DefaultWorkers
-	}
-	orDefault(&d.StopGrace, DefaultStopGrace)
-	orDefault(&d.MinRestart, DefaultMinRestart)
-	orDefault(&d.MaxRestart, max(DefaultMaxRestart, d.MinRestart))
-	return d
-}
-
-func orDefault(d *time.Duration, value time.Duration) {
-	if *d == 0 {
-		*d = value
-	}
-}
-
-func (c *PoolConfig) validate() []error {
-	if c == nil {
-		return nil
-	}
-	faults := c.Config.validate()
-	below := func(name string, value any, is bool) {
-		if is {
-			faults = append(faults, fmt.Errorf("%s is %v, below zero", name, value))
-		}
-	}
-	below("Workers", c.Workers, c.Workers < 0)
-	below("MaxMessages", c.MaxMessages, c.MaxMessages < 0)
-	below("StopGrace", c.StopGrace, c.StopGrace < 0)
-	below("MinRestart", c.MinRestart, c.MinRestart < 0)
-	below("MaxRestart", c.MaxRestart, c.MaxRestart < 0)
-	if c.MaxRestart > 0 && c.MaxRestart < c.MinRestart {
-		faults = append(faults, errors.New("MaxRestart is below MinRestart"))
-	}
-	return faults
+	return d, errors.Join(append(faults,
+		setting.Default("MaxRestart", &d.MaxRestart, max(30*time.Second, d.MinRestart)),
+		setting.Refuse(d.MaxRestart >= 0 && d.MaxRestart < d.MinRestart, "MaxRestart is %v: it must not be below MinRestart, %v", d.MaxRestart, d.MinRestart),
+	)...)
 }

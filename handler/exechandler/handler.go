@@ -42,11 +42,12 @@ var _ handler.Handler = (*Handler)(nil)
 // message. The program is looked up now: the error wraps exec.ErrNotFound where
 // there is none. A nil config has the defaults.
 func New(command []string, config *Config) (*Handler, error) {
+	c, faults := config.complete()
 	path, err := lookUp(command)
-	if err := errors.Join(append(config.validate(), err)...); err != nil {
+	if err := errors.Join(faults, err); err != nil {
 		return nil, fmt.Errorf("exechandler: %w", err)
 	}
-	h := &Handler{path: path, words: slices.Clone(command), limit: argumentLimit(), config: config.withDefaults()}
+	h := &Handler{path: path, words: slices.Clone(command), limit: argumentLimit(), config: c}
 	h.reach = reach.New("command "+command[0], h.config.Logger)
 	h.now, h.kill = context.WithCancel(context.Background())
 	return h, nil

@@ -48,11 +48,11 @@ var _ handler.Handler = (*Pool)(nil)
 // messages for it. A nil config has the defaults. Close the pool when the
 // consumer has returned.
 func NewPool(command []string, config *PoolConfig) (*Pool, error) {
+	c, faults := config.complete()
 	path, err := lookUp(command)
-	if err := errors.Join(append(config.validate(), err)...); err != nil {
+	if err := errors.Join(faults, err); err != nil {
 		return nil, fmt.Errorf("exechandler: %w", err)
 	}
-	c := config.withDefaults()
 	p := &Pool{
 		path: path, words: slices.Clone(command), config: c,
 		slots: make(chan struct{}, c.Workers), restart: &restart{least: c.MinRestart, most: c.MaxRestart},

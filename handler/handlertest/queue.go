@@ -1,6 +1,7 @@
 package handlertest
 
 import (
+	"cmp"
 	"container/heap"
 	"context"
 	"errors"
@@ -13,27 +14,21 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
-)
-
-// The defaults of [Config].
-const (
-	DefaultQueue       = "test"
-	DefaultSystem      = "handlertest"
-	DefaultLease       = 30 * time.Second
-	DefaultMaxAttempts = 5
+	"github.com/sluice-go/sluice/internal/setting"
 )
 
 // Config describes the queue to simulate. The zero Config has the defaults.
 type Config struct {
 	// Queue is the queue's name in the messages' origin. Empty means
-	// [DefaultQueue].
+	// "test".
 	Queue string
-	// System is the provider's name there. Empty means [DefaultSystem].
+	// System is the provider's name there. Empty means
+	// "handlertest".
 	System string
 	// MaxDelay is the longest delay that a retry may have; longer ones are cut
 	// to it. Zero means no limit.
 	MaxDelay time.Duration
-	// Lease is how long the lease of a delivery is. Zero means [DefaultLease].
+	// Lease is how long the lease of a delivery is. Zero means 30 seconds.
 	Lease time.Duration
 	// NoLease delivers messages without a lease, as AWS Lambda and HTTP push do.
 	NoLease bool
@@ -41,7 +36,7 @@ type Config struct {
 	// delay. Zero means not at all.
 	RetryDelay time.Duration
 	// MaxAttempts is the delivery after which a message that is not done with is
-	// dead-lettered. Zero means [DefaultMaxAttempts]; a negative value means
+	// dead-lettered. Zero means 5; a negative value means
 	// that there is no limit.
 	MaxAttempts int
 	// NoDeadLetter makes a queue without a dead-letter queue: rejected messages
@@ -60,43 +55,18 @@ type Config struct {
 	Clock *Clock
 }
 
-func (c *Config) withDefaults() Config {
-	var d Config
-	if c != nil {
-		d = *c
-	}
-	if d.Queue == "" {
-		d.Queue = DefaultQueue
-	}
-	if d.System == "" {
-		d.System = DefaultSystem
-	}
-	if d.Lease == 0 {
-		d.Lease = DefaultLease
-	}
-	if d.MaxAttempts == 0 {
-		d.MaxAttempts = DefaultMaxAttempts
-	}
-	if d.Concurrency == 0 {
-		d.Concurrency = 1
-	}
-	return d
-}
-
-func (c *Config) validate() error {
-	var faults []error
-	for _, f := range []struct {
-		name  string
-		value time.Duration
-	}{{"MaxDelay", c.MaxDelay}, {"Lease", c.Lease}, {"RetryDelay", c.RetryDelay}} {
-		if f.value < 0 {
-			faults = append(faults, fmt.Errorf("%s is %v, below zero", f.name, f.value))
-		}
-	}
-	if c.Concurrency < 0 {
-		faults = append(faults, fmt.Errorf("Concurrency is %d, below zero", c.Concurrency))
-	}
-	return errors.Join(faults...)
+// complete returns a copy of c with its defaults, and its faults.
+func (c *Config) complete() (Config, error) {
+	d := setting.Copy(c)
+	d.Queue = cmp.Or(d.Queue, "test")
+	d.System = cmp.Or(d.System, "handlertest")
+	d.MaxAttempts = cmp.Or(d.MaxAttempts, 5)
+	return d, errors.Join(
+		setting.NotNegative("MaxDelay", d.MaxDelay),
+		setting.Default("Lease", &d.Lease, 30*time.Second),
+		setting.NotNegative("RetryDelay", d.RetryDelay),
+		setting.Default("Concurrency", &d.Concurrency, 1),
+	)
 }
 
 // A Queue delivers messages to a handler and carries out its verdicts. It is
@@ -149,14 +119,8 @@ func (s *schedule) Pop() any {
 
 // New returns an empty queue for h. A nil config has the defaults.
 func New(h handler.Handler, config *Config) (*Queue, error) {
-	if h == nil {
-		return nil, errors.New("handlertest: the handler is nil")
-	}
-	if err := handler.Check(h); err != nil {
-		return nil, fmt.Errorf("handlertest: %w", err)
-	}
-	c := config.withDefaults()
-	if err := c.validate(); err != nil {
+	c, err := config.complete()
+	if err := errors.Join(handler.Check(h), err); err != nil {
 		return nil, fmt.Errorf("handlertest: %w", err)
 	}
 	return &Queue{

@@ -1,8 +1,8 @@
 package httphandler
 
 import (
+	"cmp"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -10,13 +10,7 @@ import (
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/handler/webhook"
 	"github.com/sluice-go/sluice/internal/invoke"
-)
-
-// The defaults of [Config].
-const (
-	DefaultConcurrency   = 16
-	DefaultTimeout       = time.Minute
-	DefaultMaxRetryAfter = 12 * time.Hour
+	"github.com/sluice-go/sluice/internal/setting"
 )
 
 // Config says how messages are posted. The zero Config has the defaults.
@@ -24,18 +18,18 @@ type Config struct {
 	// Concurrency is how many connections are kept open between requests; it
 	// should be the consumer's, so that no message waits for a new connection.
 	// More requests than that at once are made all the same. Zero means
-	// [DefaultConcurrency]. It cannot be given along with Transport.
+	// 16. It cannot be given along with Transport.
 	Concurrency int
 
 	// Timeout is how long a request may take, answer included; then the message
-	// is retried. Zero means [DefaultTimeout], below zero no limit but the end of
+	// is retried. Zero means a minute, below zero no limit but the end of
 	// the handler's context. It should be shorter than the message's lease,
 	// unless the heartbeat middleware keeps that.
 	Timeout time.Duration
 
 	// MaxRetryAfter is the longest delay that an endpoint can ask for with
 	// Retry-After; a longer one is cut to it. Zero means
-	// [DefaultMaxRetryAfter], the longest that SQS can hold a message. A shorter
+	// 12 hours, the longest that SQS can hold a message. A shorter
 	// one costs more attempts in a long outage; a longer one lets an endpoint
 	// with a wrong clock put messages off for as long.
 	MaxRetryAfter time.Duration
@@ -69,42 +63,20 @@ type Config struct {
 	Now func() time.Time
 }
 
-func (c *Config) withDefaults() Config {
-	var d Config
-	if c != nil {
-		d = *c
-	}
-	if d.Concurrency == 0 {
-		d.Concurrency = DefaultConcurrency
-	}
-	if d.Timeout == 0 {
-		d.Timeout = DefaultTimeout
-	}
-	if d.MaxRetryAfter == 0 {
-		d.MaxRetryAfter = DefaultMaxRetryAfter
-	}
+// complete returns a copy of c with its defaults, and its faults.
+func (c *Config) complete() (Config, error) {
+	d := setting.Copy(c)
+	both := d.Concurrency != 0 && d.Transport != nil
+	d.Timeout = cmp.Or(d.Timeout, time.Minute)
 	d.Logger = invoke.Logger(d.Logger)
 	if d.Now == nil {
 		d.Now = time.Now
 	}
-	return d
-}
-
-func (c *Config) validate() error {
-	if c == nil {
-		return nil
-	}
-	var faults []error
-	if c.Concurrency < 0 {
-		faults = append(faults, fmt.Errorf("Concurrency is %d, below zero", c.Concurrency))
-	}
-	if c.Concurrency != 0 && c.Transport != nil {
-		faults = append(faults, errors.New("Concurrency sizes the transport that New makes, and Transport is another"))
-	}
-	if c.MaxRetryAfter < 0 {
-		faults = append(faults, fmt.Errorf("MaxRetryAfter is %v, below zero", c.MaxRetryAfter))
-	}
-	return errors.Join(faults...)
+	return d, errors.Join(
+		setting.Default("Concurrency", &d.Concurrency, 16),
+		setting.Refuse(both, "Concurrency sizes the transport that New makes, and Transport is another: they exclude each other"),
+		setting.Default("MaxRetryAfter", &d.MaxRetryAfter, 12*time.Hour),
+	)
 }
 
 var _ handler.Handler = (*Handler)(nil)

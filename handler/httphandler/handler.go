@@ -60,10 +60,10 @@ func New(rawURL string, config *Config) (*Handler, error) {
 	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
 		return nil, fmt.Errorf("httphandler: %s is not an http:// or https:// URL", u.Redacted())
 	}
-	if err := config.validate(); err != nil {
+	c, err := config.complete()
+	if err != nil {
 		return nil, fmt.Errorf("httphandler: %w", err)
 	}
-	c := config.withDefaults()
 	if c.Transport == nil {
 		c.Transport = newTransport(c.Concurrency)
 	}

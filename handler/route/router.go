@@ -96,10 +96,11 @@ func (r *Router) Add(kind string, h handler.Handler, options *Options) error {
 	switch {
 	case kind == "":
 		return errors.New("route: the kind is empty")
-	case h == nil:
-		return fmt.Errorf("route: the handler for kind %q is nil", kind)
 	case o.Timeout < 0:
-		return fmt.Errorf("route: kind %q: Timeout is %v, below zero", kind, o.Timeout)
+		return fmt.Errorf("route: kind %q: Timeout is %v: it must not be negative", kind, o.Timeout)
+	}
+	if err := handler.Check(h); err != nil {
+		return fmt.Errorf("route: kind %q: %w", kind, err)
 	}
 	if o.Timeout > 0 {
 		h = &limited{next: h, timeout: o.Timeout}

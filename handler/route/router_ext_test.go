@@ -68,8 +68,8 @@ func TestAddRefuses(t *testing.T) {
 	}{
 		{"", says(""), nil, "route: the kind is empty"},
 		{"resize", says(""), nil, `route: kind "resize" was added twice`},
-		{"mail", nil, nil, `route: the handler for kind "mail" is nil`},
-		{"mail", says(""), &route.Options{Timeout: -1}, `route: kind "mail": Timeout is -1ns, below zero`},
+		{"mail", nil, nil, `route: kind "mail": the handler is nil`},
+		{"mail", says(""), &route.Options{Timeout: -1}, `route: kind "mail": Timeout is -1ns: it must not be negative`},
 		{"mail", batch, &route.Options{Middleware: []handler.Middleware{single}}, `route: kind "mail": one transaction a message`},
 	} {
 		require.EqualError(t, r.Add(c.kind, c.h, c.o), c.want)

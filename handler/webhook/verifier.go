@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sluice-go/sluice/internal/setting"
 )
 
 // DefaultTolerance is how far a timestamp may be off, both ways: a recorded
@@ -50,20 +52,14 @@ func NewVerifier(secrets []string, config *VerifierConfig) (*Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &Verifier{keys: keys}
-	if config != nil {
-		v.config = *config
+	c := setting.Copy(config)
+	if err := setting.Default("Tolerance", &c.Tolerance, DefaultTolerance); err != nil {
+		return nil, fmt.Errorf("webhook: %w", err)
 	}
-	if v.config.Tolerance < 0 {
-		return nil, fmt.Errorf("webhook: Tolerance is %v, below zero", v.config.Tolerance)
+	if c.Now == nil {
+		c.Now = time.Now
 	}
-	if v.config.Tolerance == 0 {
-		v.config.Tolerance = DefaultTolerance
-	}
-	if v.config.Now == nil {
-		v.config.Now = time.Now
-	}
-	return v, nil
+	return &Verifier{keys: keys, config: c}, nil
 }
 
 // Verify checks a request's headers and its raw body and returns the event's ID,

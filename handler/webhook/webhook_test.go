@@ -186,7 +186,7 @@ func TestSecretsThatAreRefused(t *testing.T) {
 		require.NotContains(t, err.Error(), "not base64!")
 	}
 	_, err := webhook.NewVerifier([]string{vectorSecret}, &webhook.VerifierConfig{Tolerance: -1})
-	require.ErrorContains(t, err, "Tolerance is -1ns, below zero")
+	require.ErrorContains(t, err, "Tolerance is -1ns: it must not be negative")
 }
 
 func TestIDsThatAreRefused(t *testing.T) {
