@@ -85,7 +85,7 @@ queues:
 		func() error { _, err := c.OpenSource(t.Context(), m, "on"); return err },
 		func() error { _, err := c.OpenSink(t.Context(), m, "on"); return err },
 		func() error {
-			_, err := c.Consumer(t.Context(), m, "on", handler.HandlerFunc(nil), nil)
+			_, err := c.Consumer(t.Context(), m, "on", handler.HandlerFunc(func(context.Context, *handler.Message) error { return nil }), nil)
 			return err
 		},
 	} {

@@ -91,6 +91,9 @@ func newAmazon(t testing.TB) *amazon {
 	return a
 }
 
+// unasked is the handler of requests that reach none.
+var unasked = handler.HandlerFunc(func(context.Context, *handler.Message) error { return errors.New("the handler was called") })
+
 func (a *amazon) endpoint(h handler.Handler, f func(*envelope.SNSEndpointConfig)) *envelope.SNSEndpoint {
 	a.t.Helper()
 	host := strings.TrimPrefix(a.server.URL, "https://")
@@ -171,7 +174,7 @@ func TestEndpointTakesWhatSNSSigns(t *testing.T) {
 	require.EqualValues(t, 1, a.confirmed.Load())
 	require.Equal(t, 200, post(t, e, a.sign(a.document("UnsubscribeConfirmation"))))
 	require.EqualValues(t, 1, a.confirmed.Load(), "an unsubscription is not undone")
-	manual := a.endpoint(handler.HandlerFunc(nil), func(c *envelope.SNSEndpointConfig) { c.ManualConfirm = true })
+	manual := a.endpoint(unasked, func(c *envelope.SNSEndpointConfig) { c.ManualConfirm = true })
 	require.Equal(t, 200, post(t, manual, a.sign(a.document("SubscriptionConfirmation"))))
 	require.EqualValues(t, 1, a.confirmed.Load())
 	require.Equal(t, 2, calls)
@@ -275,7 +278,7 @@ func TestForgeriesAreRefused(t *testing.T) {
 
 func TestEndpointRefusesWhatIsNoRequestOfSNS(t *testing.T) {
 	a := newAmazon(t)
-	e := a.endpoint(handler.HandlerFunc(nil), func(c *envelope.SNSEndpointConfig) { c.MaxBytes = 100 })
+	e := a.endpoint(unasked, func(c *envelope.SNSEndpointConfig) { c.MaxBytes = 100 })
 	for _, c := range []struct {
 		method, body, raw string
 		status            int
