@@ -1,26 +1,22 @@
 package consumer
 
 import (
+	"cmp"
 	"errors"
-	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
+	"github.com/sluice-go/sluice/consumer/internal/verdict"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/internal/setting"
 )
 
-// The defaults of a [Config].
+// The defaults of [Config] that commands show.
 const (
-	DefaultConcurrency  = 16
-	DefaultMaxPollers   = 4
-	DefaultReceiveWait  = 20 * time.Second
-	DefaultSettleDelay  = 10 * time.Millisecond
-	DefaultDrainTimeout = 25 * time.Second
-	DefaultStopTimeout  = 5 * time.Second
-	DefaultGiveUpAfter  = 15 * time.Minute
+	DefaultConcurrency = 16
+	DefaultMaxPollers  = 4
 )
 
 // Config configures a [Consumer]. The zero Config, and nil, are the defaults.
@@ -35,30 +31,30 @@ type Config struct {
 	MaxPollers int
 
 	// ReceiveWait is how long a receive waits for a message. Zero means
-	// DefaultReceiveWait, which is also the longest. A shorter one costs more
+	// 20 seconds, which is also the longest. A shorter one costs more
 	// requests on an idle queue and gains nothing: a message ends the wait.
 	// SQS: WaitTimeSeconds.
 	ReceiveWait time.Duration
 
 	// SettleDelay is how long a verdict may wait for others to share a request
-	// with. Zero means DefaultSettleDelay; negative means that verdicts are sent
+	// with. Zero means 10 ms; negative means that verdicts are sent
 	// at once, each in a request of its own.
 	SettleDelay time.Duration
 
 	// DrainTimeout is how long handlers may go on once Run's context is done.
-	// Zero means DefaultDrainTimeout, which with DefaultStopTimeout fits into
+	// Zero means 25 seconds, which with StopTimeout's default fits into
 	// the 30 seconds that Kubernetes and ECS give; negative cancels them at
 	// once.
 	DrainTimeout time.Duration
 
 	// StopTimeout is how long handlers that were cancelled at the end of
 	// DrainTimeout, and verdicts that are still to be sent, may take before Run
-	// returns without them. Zero means DefaultStopTimeout.
+	// returns without them. Zero means 5 seconds.
 	StopTimeout time.Duration
 
 	// GiveUpAfter is how long a queue may refuse all requests (no permission,
 	// expired credentials that the provider denies, a queue that was deleted)
-	// before Run ends with its error. Zero means DefaultGiveUpAfter; negative
+	// before Run ends with its error. Zero means 15 minutes; negative
 	// means never. Before the first success a refusal ends Run at the start: see
 	// the package comment.
 	GiveUpAfter time.Duration
@@ -93,72 +89,27 @@ type Config struct {
 	Name string
 }
 
-// withDefaults returns a copy with every zero field filled in.
-func (c *Config) withDefaults() Config {
-	var d Config
-	if c != nil {
-		d = *c
-	}
-	orDefault(&d.Concurrency, DefaultConcurrency)
-	orDefault(&d.MaxPollers, DefaultMaxPollers)
-	orDefault(&d.ReceiveWait, DefaultReceiveWait)
-	orDefault(&d.SettleDelay, DefaultSettleDelay)
-	orDefault(&d.DrainTimeout, DefaultDrainTimeout)
-	orDefault(&d.StopTimeout, DefaultStopTimeout)
-	orDefault(&d.GiveUpAfter, DefaultGiveUpAfter)
+// complete returns a copy of c with its defaults, and its faults, for a consumer of so
+// many sources.
+func (c *Config) complete(sources int) (Config, error) {
+	d := setting.Copy(c)
+	d.SettleDelay = cmp.Or(d.SettleDelay, 10*time.Millisecond)
+	d.DrainTimeout = cmp.Or(d.DrainTimeout, 25*time.Second)
+	d.GiveUpAfter = cmp.Or(d.GiveUpAfter, 15*time.Minute)
 	d.Logger = invoke.Logger(d.Logger)
 	if d.Name == "" {
-		host, err := os.Hostname()
-		if err != nil {
-			host = "unknown"
-		}
-		d.Name = fmt.Sprintf("%s:%d", host, os.Getpid())
+		d.Name = verdict.ProcessName()
 	}
-	return d
-}
-
-func orDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
+	faults := []error{
+		setting.Default("Concurrency", &d.Concurrency, DefaultConcurrency),
+		setting.Default("MaxPollers", &d.MaxPollers, DefaultMaxPollers),
+		setting.Range("ReceiveWait", &d.ReceiveWait, 0, drivers.MaxWait, drivers.MaxWait),
+		setting.Default("StopTimeout", &d.StopTimeout, 5*time.Second),
+		setting.NotNegative("StallAfter", d.StallAfter),
+		setting.NotNil("Gates", d.Gates),
+		setting.NotNil("Observers", d.Observers),
 	}
-}
-
-// validate returns every fault of a Config whose defaults are filled in.
-func (c *Config) validate(sources int) error {
-	var faults []error
-	for _, f := range []struct {
-		name          string
-		value, lowest int
-	}{
-		{"Concurrency", c.Concurrency, 1},
-		{"MaxPollers", c.MaxPollers, 1},
-	} {
-		if f.value < f.lowest {
-			faults = append(faults, fmt.Errorf("%s is %d: it must be at least %d", f.name, f.value, f.lowest))
-		}
-	}
-	if c.Concurrency > 0 && c.Concurrency < sources {
-		faults = append(faults, fmt.Errorf("Concurrency is %d for %d sources: each needs one, or it starves", c.Concurrency, sources))
-	}
-	if c.ReceiveWait < 0 || c.ReceiveWait > drivers.MaxWait {
-		faults = append(faults, fmt.Errorf("ReceiveWait is %v: it must be above 0 and at most %v", c.ReceiveWait, drivers.MaxWait))
-	}
-	if c.StopTimeout < 0 {
-		faults = append(faults, fmt.Errorf("StopTimeout is %v: it must not be negative", c.StopTimeout))
-	}
-	if c.StallAfter < 0 {
-		faults = append(faults, fmt.Errorf("StallAfter is %v: it must not be negative", c.StallAfter))
-	}
-	for i, g := range c.Gates {
-		if g == nil {
-			faults = append(faults, fmt.Errorf("Gates[%d] is nil", i))
-		}
-	}
-	for i, o := range c.Observers {
-		if o == nil {
-			faults = append(faults, fmt.Errorf("Observers[%d] is nil", i))
-		}
-	}
-	return errors.Join(faults...)
+	return d, errors.Join(append(faults,
+		setting.Refuse(d.Concurrency > 0 && d.Concurrency < sources, "Concurrency is %d for %d sources: each needs one, or it starves", d.Concurrency, sources),
+	)...)
 }

@@ -113,8 +113,8 @@ type Weighted struct {
 // messages waiting, one with weight 3 gets three times the slots of one with
 // weight 1. What a source does not use goes to the others, and none starves.
 func NewWeighted(sources []Weighted, h handler.Handler, cfg *Config) (*Consumer, error) {
-	full := cfg.withDefaults()
-	faults := []error{full.validate(len(sources))}
+	full, err := cfg.complete(len(sources))
+	faults := []error{err}
 	if len(sources) == 0 {
 		faults = append(faults, errors.New("there is no source"))
 	}

@@ -142,7 +142,7 @@ func TestExtendSetsTheDeadline(t *testing.T) {
 			before := time.Now()
 			require.NoError(t, l.Extend(ctx, 2*time.Minute))
 			require.Less(t, time.Since(before), 50*time.Millisecond)
-			require.Equal(t, before.Add(2*time.Minute+consumer.DefaultSettleDelay), l.Deadline())
+			require.Equal(t, before.Add(2*time.Minute+10*time.Millisecond), l.Deadline())
 			require.NoError(t, l.Extend(ctx, 48*time.Hour), "cut to the limit")
 			require.WithinDuration(t, time.Now().Add(12*time.Hour), l.Deadline(), 10*time.Second)
 			return lasting(time.Hour)(ctx, m)

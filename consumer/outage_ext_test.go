@@ -71,7 +71,7 @@ func TestARefusalThatPassesDoesNotEndRun(t *testing.T) {
 				pass(time.Second)
 				for range 3 { // several of them are not added up
 					down.Store(true)
-					pass(consumer.DefaultGiveUpAfter - time.Minute)
+					pass(14 * time.Minute)
 					down.Store(false)
 					pass(time.Minute)
 				}
@@ -94,9 +94,9 @@ func TestARefusalThatLastsEndsRun(t *testing.T) {
 			giveUp, soonest time.Duration
 			latest          time.Duration
 		}{
-			"deleted while idle":         {0, true, true, 0, consumer.DefaultGiveUpAfter, consumer.DefaultGiveUpAfter + 2*time.Minute},
-			"deleted while busy":         {2000, true, true, 0, consumer.DefaultGiveUpAfter, consumer.DefaultGiveUpAfter + 2*time.Minute},
-			"settling is forbidden":      {2000, false, true, 0, consumer.DefaultGiveUpAfter, consumer.DefaultGiveUpAfter + 2*time.Minute},
+			"deleted while idle":         {0, true, true, 0, 15 * time.Minute, 17 * time.Minute},
+			"deleted while busy":         {2000, true, true, 0, 15 * time.Minute, 17 * time.Minute},
+			"settling is forbidden":      {2000, false, true, 0, 15 * time.Minute, 17 * time.Minute},
 			"another time is configured": {2000, true, true, time.Minute, time.Minute, 2 * time.Minute},
 		} {
 			t.Run(code.Error()+"/"+name, func(t *testing.T) {

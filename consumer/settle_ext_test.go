@@ -45,7 +45,7 @@ func TestVerdictsBecomeSettlements(t *testing.T) {
 					}
 					return c.h()
 				}, consumer.Config{Name: "worker-7"})
-				pass(consumer.DefaultSettleDelay)
+				pass(10 * time.Millisecond)
 				require.NotEmpty(t, q.settles)
 				got := q.settles[0][0]
 				require.Equal(t, "m1", got.Message.ID)

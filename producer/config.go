@@ -1,31 +1,22 @@
 package producer
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
-)
-
-// The defaults of a [Config].
-const (
-	DefaultMaxBuffered      = 10_000
-	DefaultMaxBufferedBytes = 64 << 20
-	DefaultMaxInFlight      = 16
-	DefaultLinger           = 5 * time.Millisecond
-	DefaultRetryFor         = 30 * time.Second
-	DefaultRequestTimeout   = 30 * time.Second
+	"github.com/sluice-go/sluice/internal/setting"
 )
 
 // Config configures a [Producer]. The zero Config, and nil, are the defaults.
 type Config struct {
 	// MaxBuffered and MaxBufferedBytes bound the messages that are in memory,
 	// those on their way included. Beyond them Send blocks. Zero means
-	// DefaultMaxBuffered and DefaultMaxBufferedBytes. A single message larger
+	// 10,000 messages and 64 MiB. A single message larger
 	// than the bound is taken if nothing else is in memory.
 	//
 	// Messages that are tried again, and those that wait for them in their
@@ -35,21 +26,21 @@ type Config struct {
 	MaxBufferedBytes int
 
 	// MaxInFlight is how many requests may be on their way at once. Zero means
-	// DefaultMaxInFlight.
+	// 16.
 	MaxInFlight int
 
 	// Linger is how long a message may wait for others to share a request with,
-	// while other requests are on their way. Zero means DefaultLinger; negative
+	// while other requests are on their way. Zero means 5 ms; negative
 	// sends each call's messages immediately.
 	Linger time.Duration
 
 	// RetryFor is how long a message is sent again whose failure may pass.
-	// Zero means DefaultRetryFor; negative is no second try. A FIFO queue
+	// Zero means 30 seconds; negative is no second try. A FIFO queue
 	// recognizes a message that it has taken for five minutes: with more than
 	// that, a message whose answer was lost can be there twice.
 	RetryFor time.Duration
 
-	// RequestTimeout bounds one request. Zero means DefaultRequestTimeout. A
+	// RequestTimeout bounds one request. Zero means 30 seconds. A
 	// request that goes on for more than a second after it is left behind, and
 	// its messages are reported with ErrUnknown.
 	RequestTimeout time.Duration
@@ -82,57 +73,23 @@ func (c *Config) log(level slog.Level, text string, args ...any) {
 	c.Logger.Log(context.Background(), level, text, args...)
 }
 
-func (c *Config) withDefaults() Config {
-	var d Config
-	if c != nil {
-		d = *c
-	}
-	orDefault(&d.MaxBuffered, DefaultMaxBuffered)
-	orDefault(&d.MaxBufferedBytes, DefaultMaxBufferedBytes)
-	orDefault(&d.MaxInFlight, DefaultMaxInFlight)
-	orDefault(&d.Linger, DefaultLinger)
-	orDefault(&d.RetryFor, DefaultRetryFor)
-	orDefault(&d.RequestTimeout, DefaultRequestTimeout)
+// complete returns a copy of c with its defaults, and its faults.
+func (c *Config) complete() (Config, error) {
+	d := setting.Copy(c)
+	d.Linger = cmp.Or(d.Linger, 5*time.Millisecond)
+	d.RetryFor = cmp.Or(d.RetryFor, 30*time.Second)
 	d.Logger = invoke.Logger(d.Logger)
+	faults := []error{
+		setting.Default("MaxBuffered", &d.MaxBuffered, 10_000),
+		setting.Default("MaxBufferedBytes", &d.MaxBufferedBytes, 64<<20),
+		setting.Default("MaxInFlight", &d.MaxInFlight, 16),
+		setting.Default("RequestTimeout", &d.RequestTimeout, 30*time.Second),
+		setting.NotNil("Prepare", d.Prepare),
+	}
 	if d.Pressure != nil {
-		p := *d.Pressure
-		orDefault(&p.Every, DefaultPressureEvery)
-		orDefault(&p.Low, p.High*4/5)
+		p, err := d.Pressure.complete()
 		d.Pressure = &p
+		faults = append(faults, err)
 	}
-	return d
-}
-
-func orDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
-}
-
-// validate returns every fault of a Config whose defaults are filled in.
-func (c *Config) validate() error {
-	var faults []error
-	for _, f := range []struct {
-		name  string
-		value int
-	}{
-		{"MaxBuffered", c.MaxBuffered},
-		{"MaxBufferedBytes", c.MaxBufferedBytes},
-		{"MaxInFlight", c.MaxInFlight},
-		{"RequestTimeout", int(c.RequestTimeout)},
-	} {
-		if f.value < 1 {
-			faults = append(faults, fmt.Errorf("%s is %d: it must be positive", f.name, f.value))
-		}
-	}
-	for i, p := range c.Prepare {
-		if p == nil {
-			faults = append(faults, fmt.Errorf("Prepare[%d] is nil", i))
-		}
-	}
-	if c.Pressure != nil {
-		faults = append(faults, c.Pressure.validate())
-	}
-	return errors.Join(faults...)
+	return d, errors.Join(faults...)
 }

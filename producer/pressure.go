@@ -11,10 +11,8 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/internal/setting"
 )
-
-// DefaultPressureEvery is how often the queue's depth is asked for by default.
-const DefaultPressureEvery = 5 * time.Second
 
 // Pressure holds senders back while a queue is too deep: from the moment at
 // which High messages wait in it until they are Low or fewer.
@@ -30,7 +28,7 @@ type Pressure struct {
 	High, Low int64
 
 	// Every is how often the depth is asked for. Zero means
-	// DefaultPressureEvery. What is sent in between is not counted: choose High
+	// 5 seconds. What is sent in between is not counted: choose High
 	// with room for it.
 	Every time.Duration
 
@@ -57,27 +55,18 @@ const (
 	Shed
 )
 
-func (p *Pressure) validate() error {
-	var faults []error
-	if p.Inspector == nil {
-		faults = append(faults, errors.New("Pressure.Inspector is nil"))
-	}
-	if p.High < 1 {
-		faults = append(faults, fmt.Errorf("Pressure.High is %d: it must be positive", p.High))
-	}
-	if p.Low < 0 || p.Low > p.High {
-		faults = append(faults, fmt.Errorf("Pressure.Low is %d: it must be between 0 and High, %d", p.Low, p.High))
-	}
-	if p.Every <= 0 {
-		faults = append(faults, fmt.Errorf("Pressure.Every is %v: it must be positive", p.Every))
-	}
-	if p.Overload > Shed {
-		faults = append(faults, fmt.Errorf("Pressure.Overload is %d: it must be Block, Refuse or Shed", p.Overload))
-	}
-	if p.Overload == Shed && p.Priority == nil {
-		faults = append(faults, errors.New("Pressure.Overload is Shed, but Pressure.Priority is nil"))
-	}
-	return errors.Join(faults...)
+// complete returns a copy of p with its defaults, and its faults.
+func (p *Pressure) complete() (Pressure, error) {
+	d := *p
+	high := max(d.High, 0)
+	return d, errors.Join(
+		setting.Refuse(d.Inspector == nil, "Pressure.Inspector is nil"),
+		setting.Positive("Pressure.High", d.High),
+		setting.Range("Pressure.Low", &d.Low, 0, high, high*4/5),
+		setting.Default("Pressure.Every", &d.Every, 5*time.Second),
+		setting.Refuse(d.Overload > Shed, "Pressure.Overload is %d: it must be Block, Refuse or Shed", d.Overload),
+		setting.Refuse(d.Overload == Shed && d.Priority == nil, "Pressure.Overload is Shed, but Pressure.Priority is nil"),
+	)
 }
 
 // gauge watches a queue's depth.

@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/identity"
 	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/internal/setting"
 )
 
 // A Producer sends to one queue. Make one with [New]. Its methods may be called
@@ -47,13 +48,9 @@ type Producer struct {
 // New returns a Producer that sends to sink. A nil config is the defaults. The
 // producer owns the sink from now on: Close closes it.
 func New(sink drivers.Sink, cfg *Config) (*Producer, error) {
-	full := cfg.withDefaults()
-	fault := full.validate()
-	if sink == nil {
-		fault = errors.Join(fault, errors.New("the sink is nil"))
-	}
-	if fault != nil {
-		return nil, fmt.Errorf("producer: %w", fault)
+	full, err := cfg.complete()
+	if err := errors.Join(err, setting.Refuse(sink == nil, "the sink is nil")); err != nil {
+		return nil, fmt.Errorf("producer: %w", err)
 	}
 	p := &Producer{cfg: full, sink: sink, caps: sink.Capabilities()}
 	p.caps.MaxSend = max(p.caps.MaxSend, 1)

@@ -14,15 +14,7 @@ import (
 	"gocloud.dev/blob"
 
 	"github.com/sluice-go/sluice/handler"
-)
-
-// The defaults of a [Config].
-const (
-	// DefaultThreshold is below the 256 KiB that older SQS queues take, with
-	// room for what the driver and tracing add.
-	DefaultThreshold = 240 << 10
-	// DefaultMaxBytes bounds what one message may bring into memory.
-	DefaultMaxBytes = 64 << 20
+	"github.com/sluice-go/sluice/internal/setting"
 )
 
 // keyLength is the length of rand.Text, which keys end with.
@@ -32,7 +24,8 @@ const keyLength = 26
 type Config struct {
 	// Threshold is the size in bytes above which a body goes to the bucket:
 	// body and attributes together, as SQS counts them, with the body as base64
-	// where SQS would have it so. Zero means DefaultThreshold.
+	// where SQS would have it so. Zero means 240 KiB: older
+	// SQS queues take 256, and the driver and tracing add some.
 	Threshold int
 
 	// Always sends every body to the bucket, but an empty one.
@@ -47,7 +40,7 @@ type Config struct {
 	Also []Bucket
 
 	// MaxBytes bounds a body that [Check.Middleware] brings into memory. A
-	// larger one is rejected. Zero means DefaultMaxBytes. Memory is needed for
+	// larger one is rejected. Zero means 64 MiB. Memory is needed for
 	// as many bodies as handlers run at once.
 	MaxBytes int64
 
@@ -56,32 +49,16 @@ type Config struct {
 	Write *blob.WriterOptions
 }
 
-func (c *Config) withDefaults() Config {
-	var d Config
-	if c != nil {
-		d = *c
-	}
-	if d.Threshold == 0 {
-		d.Threshold = DefaultThreshold
-	}
-	if d.MaxBytes == 0 {
-		d.MaxBytes = DefaultMaxBytes
-	}
+// complete returns a copy of c with its defaults, and its faults.
+func (c *Config) complete() (Config, error) {
+	d := setting.Copy(c)
 	if d.Write == nil {
 		d.Write = &blob.WriterOptions{ContentType: "application/octet-stream"}
 	}
-	return d
-}
-
-func (c *Config) validate() error {
-	var faults []error
-	if c.Threshold < 0 {
-		faults = append(faults, fmt.Errorf("Threshold is %d, below zero", c.Threshold))
-	}
-	if c.MaxBytes < 0 {
-		faults = append(faults, fmt.Errorf("MaxBytes is %d, below zero", c.MaxBytes))
-	}
-	return errors.Join(faults...)
+	return d, errors.Join(
+		setting.Default("Threshold", &d.Threshold, 240<<10),
+		setting.Default("MaxBytes", &d.MaxBytes, 64<<20),
+	)
 }
 
 // A Check keeps large bodies in a bucket and brings them back. Make one with
@@ -96,9 +73,10 @@ type Check struct {
 // and from those of Config.Also. A nil config is the defaults. The buckets stay
 // the caller's, who closes them.
 func New(into Bucket, config *Config) (*Check, error) {
-	c := &Check{cfg: config.withDefaults(), into: into}
+	cfg, err := config.complete()
+	c := &Check{cfg: cfg, into: into}
 	c.from = append([]Bucket{into}, c.cfg.Also...)
-	faults := []error{c.cfg.validate()}
+	faults := []error{err}
 	for i := range c.from {
 		faults = append(faults, c.from[i].validate())
 	}

@@ -72,7 +72,7 @@ func TestALargeBodyGoesThroughTheBucket(t *testing.T) {
 	} {
 		t.Run(b.Format.String(), func(t *testing.T) {
 			check := newCheck(t, b, nil)
-			large := body(claimcheck.DefaultThreshold)
+			large := body(240 << 10)
 			large[7] = 0 // any bytes
 			sent := handler.Message{Body: large, Attributes: map[string]string{"tenant": "t"}}
 			require.NoError(t, check.Prepare(t.Context(), &sent))
@@ -118,7 +118,7 @@ func TestWhatIsLarge(t *testing.T) {
 		{"a control character", claimcheck.Config{Threshold: 1000}, handler.Message{Body: append(body(800), 0)}, true},
 		{"always", claimcheck.Config{Always: true}, handler.Message{Body: []byte("x")}, true},
 		{"always, but nothing", claimcheck.Config{Always: true}, handler.Message{}, false},
-		{"the default", claimcheck.Config{}, handler.Message{Body: body(claimcheck.DefaultThreshold)}, false},
+		{"the default", claimcheck.Config{}, handler.Message{Body: body(240 << 10)}, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			b := inMemory(t, "large")

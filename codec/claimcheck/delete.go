@@ -12,63 +12,36 @@ import (
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
-)
-
-// The defaults of a [DeleterConfig].
-const (
-	DefaultDeleteWorkers = 4
-	DefaultDeleteBuffer  = 1000
-	DefaultDeleteTimeout = 30 * time.Second
+	"github.com/sluice-go/sluice/internal/setting"
 )
 
 // DeleterConfig configures a [Deleter]. The zero DeleterConfig, and nil, are the
 // defaults.
 type DeleterConfig struct {
 	// Workers is how many bodies are deleted at once. Zero means
-	// DefaultDeleteWorkers.
+	// 4.
 	Workers int
 
 	// Buffer is how many bodies may wait for that. What comes beyond stays in
-	// the bucket, and that is logged. Zero means DefaultDeleteBuffer.
+	// the bucket, and that is logged. Zero means 1000.
 	Buffer int
 
-	// Timeout bounds one deletion. Zero means DefaultDeleteTimeout.
+	// Timeout bounds one deletion. Zero means 30 seconds.
 	Timeout time.Duration
 
 	// Logger gets a record for bodies that stay. Nil means slog.Default().
 	Logger *slog.Logger
 }
 
-func (c *DeleterConfig) withDefaults() DeleterConfig {
-	var d DeleterConfig
-	if c != nil {
-		d = *c
-	}
-	if d.Workers == 0 {
-		d.Workers = DefaultDeleteWorkers
-	}
-	if d.Buffer == 0 {
-		d.Buffer = DefaultDeleteBuffer
-	}
-	if d.Timeout == 0 {
-		d.Timeout = DefaultDeleteTimeout
-	}
+// complete returns a copy of c with its defaults, and its faults.
+func (c *DeleterConfig) complete() (DeleterConfig, error) {
+	d := setting.Copy(c)
 	d.Logger = invoke.Logger(d.Logger)
-	return d
-}
-
-func (c *DeleterConfig) validate() error {
-	var faults []error
-	if c.Workers < 0 {
-		faults = append(faults, fmt.Errorf("Workers is %d, below zero", c.Workers))
-	}
-	if c.Buffer < 0 {
-		faults = append(faults, fmt.Errorf("Buffer is %d, below zero", c.Buffer))
-	}
-	if c.Timeout < 0 {
-		faults = append(faults, fmt.Errorf("Timeout is %v, below zero", c.Timeout))
-	}
-	return errors.Join(faults...)
+	return d, errors.Join(
+		setting.Default("Workers", &d.Workers, 4),
+		setting.Default("Buffer", &d.Buffer, 1000),
+		setting.Default("Timeout", &d.Timeout, 30*time.Second),
+	)
 }
 
 // A Deleter deletes the bodies of messages that were acked or dropped, once
@@ -92,8 +65,8 @@ var _ handler.Observer = (*Deleter)(nil)
 // NewDeleter returns a Deleter for the buckets of a Check. A nil config is the
 // defaults. It is to be closed when the consumer has ended.
 func NewDeleter(check *Check, config *DeleterConfig) (*Deleter, error) {
-	d := &Deleter{check: check, cfg: config.withDefaults()}
-	err := d.cfg.validate()
+	cfg, err := config.complete()
+	d := &Deleter{check: check, cfg: cfg}
 	if check == nil {
 		err = errors.Join(err, errors.New("the check is nil"))
 	}

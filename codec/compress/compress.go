@@ -1,6 +1,7 @@
 package compress
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/setting"
 )
 
 // Attribute is the message attribute that names a body's encoding, by the names
@@ -23,12 +25,6 @@ const (
 
 const identity = "identity"
 
-// The defaults of [Config].
-const (
-	DefaultMinBytes = 1 << 10
-	DefaultMaxBytes = 64 << 20
-)
-
 // Config says how bodies are compressed and decompressed. The zero Config has
 // the defaults.
 type Config struct {
@@ -38,45 +34,25 @@ type Config struct {
 	Encoding string
 
 	// MinBytes is the shortest body that is compressed. Zero means
-	// [DefaultMinBytes], 1 compresses every body. One that would not get
+	// 1 KiB, 1 compresses every body. One that would not get
 	// shorter is left as it is.
 	MinBytes int
 
 	// MaxBytes is how long a decompressed body may be, and with it the memory
 	// that one message can claim: a kilobyte of gzip can be a megabyte of zeros.
-	// Zero means [DefaultMaxBytes].
+	// Zero means 64 MiB.
 	MaxBytes int
 }
 
-func (c *Config) withDefaults() Config {
-	var d Config
-	if c != nil {
-		d = *c
-	}
-	if d.Encoding == "" {
-		d.Encoding = Zstd
-	}
-	if d.MinBytes == 0 {
-		d.MinBytes = DefaultMinBytes
-	}
-	if d.MaxBytes == 0 {
-		d.MaxBytes = DefaultMaxBytes
-	}
-	return d
-}
-
-func (c *Config) validate() error {
-	var faults []error
-	if c.Encoding != Gzip && c.Encoding != Zstd {
-		faults = append(faults, fmt.Errorf("Encoding is %q, not one of %s", c.Encoding, known()))
-	}
-	if c.MinBytes < 0 {
-		faults = append(faults, fmt.Errorf("MinBytes is %d, below zero", c.MinBytes))
-	}
-	if c.MaxBytes < 0 {
-		faults = append(faults, fmt.Errorf("MaxBytes is %d, below zero", c.MaxBytes))
-	}
-	return errors.Join(faults...)
+// complete returns a copy of c with its defaults, and its faults.
+func (c *Config) complete() (Config, error) {
+	d := setting.Copy(c)
+	d.Encoding = cmp.Or(d.Encoding, Zstd)
+	return d, errors.Join(
+		setting.Refuse(d.Encoding != Gzip && d.Encoding != Zstd, "Encoding is %q: it must be %q or %q", d.Encoding, Gzip, Zstd),
+		setting.Default("MinBytes", &d.MinBytes, 1<<10),
+		setting.Default("MaxBytes", &d.MaxBytes, 64<<20),
+	)
 }
 
 func known() string { return strings.Join([]string{Gzip, identity, Zstd}, ", ") }

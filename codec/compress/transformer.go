@@ -26,11 +26,11 @@ type transformer struct {
 const window = 8 << 20
 
 func newTransformer(config *Config) (*transformer, error) {
-	t := &transformer{Config: config.withDefaults()}
-	if err := t.validate(); err != nil {
+	c, err := config.complete()
+	if err != nil {
 		return nil, fmt.Errorf("compress: %w", err)
 	}
-	var err error
+	t := &transformer{Config: c}
 	if t.encoder, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1)); err != nil {
 		return nil, fmt.Errorf("compress: %w", err)
 	}

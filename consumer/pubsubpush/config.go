@@ -1,34 +1,22 @@
 package pubsubpush
 
 import (
+	"cmp"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 	"time"
 
+	"github.com/sluice-go/sluice/consumer/internal/verdict"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/pubsub"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/internal/setting"
 )
 
-// The defaults of a [Config].
-const (
-	// DefaultConcurrency is that of a Cloud Run instance.
-	DefaultConcurrency = 80
-	// DefaultTimeout is below the ack deadline of a subscription that states
-	// none, which is 10 seconds.
-	DefaultTimeout = 9 * time.Second
-	// DefaultMaxMessageBytes is the largest message that Pub/Sub carries.
-	DefaultMaxMessageBytes = 10_000_000
-	// DefaultKeysURL is where Google publishes the keys that it signs ID tokens
-	// with, as JWKs.
-	DefaultKeysURL      = "https://www.googleapis.com/oauth2/v3/certs"
-	DefaultKeysInterval = time.Minute
-	DefaultClockSkew    = time.Minute
-)
+// googleKeys is where Google publishes the keys that it signs ID tokens with, as JWKs.
+const googleKeys = "https://www.googleapis.com/oauth2/v3/certs"
 
 // maxClockSkew bounds the leeway for clocks that differ: tokens live for an hour.
 const maxClockSkew = 5 * time.Minute
@@ -95,11 +83,11 @@ type Config struct {
 	Insecure bool
 
 	// KeysURL is where the keys are that tokens are signed with, a JWK set.
-	// Empty means DefaultKeysURL.
+	// Empty means Google's.
 	KeysURL string
 
 	// KeysInterval is the shortest time between two requests for the keys,
-	// whatever tokens come. Zero means DefaultKeysInterval. For so long a key
+	// whatever tokens come. Zero means a minute. For so long a key
 	// that is quite new may be refused; the service pushes again.
 	KeysInterval time.Duration
 
@@ -108,22 +96,22 @@ type Config struct {
 	KeysClient *http.Client
 
 	// ClockSkew is how far the signer's clock may be off. Zero means
-	// DefaultClockSkew; it is at most 5 minutes.
+	// a minute; it is at most 5 minutes.
 	ClockSkew time.Duration
 
 	// Timeout is how long a handler may take. It must be below the
 	// subscription's ack deadline, at which Pub/Sub pushes the message again,
 	// and which is at most 600 s. Zero means nine tenths of it where Subscription
-	// is set, and else DefaultTimeout.
+	// is set, and else 9 seconds.
 	Timeout time.Duration
 
 	// Concurrency is how many handlers run at once; further pushes are answered
-	// with 429, which has Pub/Sub slow down. Zero means DefaultConcurrency. On
+	// with 429, which has Pub/Sub slow down. Zero means 80. On
 	// Cloud Run, the service's own concurrency should not be above it.
 	Concurrency int
 
 	// MaxMessageBytes bounds a message's body. Zero means
-	// DefaultMaxMessageBytes, which is Pub/Sub's own limit.
+	// 10,000,000, which is Pub/Sub's own limit.
 	MaxMessageBytes int
 
 	// Observers are told of every event, in this order, as
@@ -142,24 +130,13 @@ type Config struct {
 	Name string
 }
 
-// withDefaults returns a copy with every zero field filled in.
-func (c *Config) withDefaults() Config {
-	var d Config
-	if c != nil {
-		d = *c
-	}
+// complete returns a copy of c with its defaults, and its faults.
+func (c *Config) complete() (Config, error) {
+	d := setting.Copy(c)
 	if d.Subscription == nil {
 		d.Subscription = &pubsub.PushSubscription{}
 	}
-	orDefault(&d.KeysURL, DefaultKeysURL)
-	orDefault(&d.KeysInterval, DefaultKeysInterval)
-	orDefault(&d.ClockSkew, DefaultClockSkew)
-	orDefault(&d.Concurrency, DefaultConcurrency)
-	orDefault(&d.MaxMessageBytes, DefaultMaxMessageBytes)
-	if lease := d.Subscription.Capabilities().Lease; lease > 0 {
-		orDefault(&d.Timeout, lease/10*9)
-	}
-	orDefault(&d.Timeout, DefaultTimeout)
+	d.KeysURL = cmp.Or(d.KeysURL, googleKeys)
 	if d.KeysClient == nil {
 		// Keys are fetched too seldom for a connection to be kept, which may have died.
 		t := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert,forbidigo // the standard library's own; the copy is ours
@@ -168,73 +145,42 @@ func (c *Config) withDefaults() Config {
 	}
 	d.Logger = invoke.Logger(d.Logger)
 	if d.Name == "" {
-		host, err := os.Hostname()
-		if err != nil {
-			host = "unknown"
-		}
-		d.Name = fmt.Sprintf("%s:%d", host, os.Getpid())
+		d.Name = verdict.ProcessName()
 	}
-	return d
+	lease := d.Subscription.Capabilities().Lease
+	timeout := 9 * time.Second // below the ack deadline of a subscription that states none
+	if lease > 0 {
+		timeout = lease / 10 * 9
+	}
+	faults := []error{
+		setting.Refuse(d.Format > CloudEvents, "Format is %d: it must be Wrapped, Unwrapped or CloudEvents", d.Format),
+		d.trust(),
+		setting.Range("KeysInterval", &d.KeysInterval, 0, maxStale, time.Minute),
+		setting.Range("ClockSkew", &d.ClockSkew, 0, maxClockSkew, time.Minute),
+		setting.Range("Timeout", &d.Timeout, 0, maxTimeout, timeout),
+		setting.Default("Concurrency", &d.Concurrency, 80),
+		setting.Default("MaxMessageBytes", &d.MaxMessageBytes, 10_000_000),
+		setting.NotNil("Observers", d.Observers),
+	}
+	return d, errors.Join(append(faults,
+		setting.Refuse(lease > 0 && d.Timeout >= lease, "Timeout is %v: it must be below the ack deadline of %s, which is %v, or Pub/Sub pushes the message again meanwhile",
+			d.Timeout, d.Subscription.Name(), lease),
+	)...)
 }
 
-func orDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
+// trust returns the faults of the fields that choose whose requests are accepted.
+func (c *Config) trust() error {
+	open := c.Insecure
+	faults := []error{
+		setting.Refuse(open && len(c.Audiences)+len(c.Emails) > 0, "Insecure accepts every request, but Audiences or Emails are set: choose one"),
+		setting.Refuse(!open && len(c.Audiences) == 0, "Audiences is empty: name the audience of the subscription's push config, or set Insecure"),
+		setting.Refuse(!open && len(c.Audiences) > 0 && len(c.Emails) == 0, "Emails is empty: name the service account of the subscription's push config, or set Insecure"),
 	}
-}
-
-// validate returns every fault of a Config whose defaults are filled in.
-func (c *Config) validate() error {
-	var faults []error
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	if c.Format > CloudEvents {
-		fault("Format is %d: it is Wrapped, Unwrapped or CloudEvents", c.Format)
+	for i, v := range c.Audiences {
+		faults = append(faults, setting.Refuse(v == "", "Audiences[%d] is empty", i))
 	}
-	switch {
-	case c.Insecure && len(c.Audiences)+len(c.Emails) > 0:
-		fault("Insecure accepts every request, but Audiences or Emails are set: choose one")
-	case !c.Insecure && len(c.Audiences) == 0:
-		fault("Audiences is empty: name the audience of the subscription's push config, or set Insecure")
-	case !c.Insecure && len(c.Emails) == 0:
-		fault("Emails is empty: name the service account of the subscription's push config, or set Insecure")
-	}
-	for _, list := range []struct {
-		name   string
-		values []string
-	}{{"Audiences", c.Audiences}, {"Emails", c.Emails}} {
-		for i, v := range list.values {
-			if v == "" {
-				fault("%s[%d] is empty", list.name, i)
-			}
-		}
-	}
-	for _, f := range []struct {
-		name           string
-		value, longest time.Duration
-	}{
-		{"KeysInterval", c.KeysInterval, maxStale},
-		{"ClockSkew", c.ClockSkew, maxClockSkew},
-		{"Timeout", c.Timeout, maxTimeout},
-	} {
-		if f.value <= 0 || f.value > f.longest {
-			fault("%s is %v: it must be above 0 and at most %v", f.name, f.value, f.longest)
-		}
-	}
-	if lease := c.Subscription.Capabilities().Lease; lease > 0 && c.Timeout >= lease {
-		fault("Timeout is %v: it must be below the ack deadline of %s, which is %v, or Pub/Sub pushes the message again meanwhile",
-			c.Timeout, c.Subscription.Name(), lease)
-	}
-	if c.Concurrency < 1 {
-		fault("Concurrency is %d: it must be at least 1", c.Concurrency)
-	}
-	if c.MaxMessageBytes < 1 {
-		fault("MaxMessageBytes is %d: it must be at least 1", c.MaxMessageBytes)
-	}
-	for i, o := range c.Observers {
-		if o == nil {
-			fault("Observers[%d] is nil", i)
-		}
+	for i, v := range c.Emails {
+		faults = append(faults, setting.Refuse(v == "", "Emails[%d] is empty", i))
 	}
 	return errors.Join(faults...)
 }

@@ -45,8 +45,8 @@ func New(h handler.Handler, config *Config) (*Endpoint, error) {
 	if err := handler.Check(h); err != nil {
 		return nil, fmt.Errorf("pubsubpush: %w", err)
 	}
-	c := config.withDefaults()
-	if err := c.validate(); err != nil {
+	c, err := config.complete()
+	if err != nil {
 		return nil, fmt.Errorf("pubsubpush: %w", err)
 	}
 	e := &Endpoint{cfg: c, handler: h, slots: make(chan struct{}, c.Concurrency), seen: invoke.NewObservers(c.Observers, c.Logger)}

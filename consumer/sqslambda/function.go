@@ -46,8 +46,8 @@ type Function struct {
 // package sqs; the function never receives from it, but carries verdicts out
 // through it, and does not close it. A nil config is the defaults.
 func New(src drivers.Source, h handler.Handler, config *Config) (*Function, error) {
-	cfg := config.withDefaults()
-	faults := []error{cfg.validate()}
+	cfg, err := config.complete()
+	faults := []error{err}
 	s, ok := src.(source)
 	switch {
 	case src == nil:

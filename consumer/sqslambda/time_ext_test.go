@@ -283,7 +283,7 @@ func TestBatchHandlers(t *testing.T) {
 			}
 			batches = append(batches, bodies)
 			return errs
-		}), &handler.BatchConfig{MaxCount: sqslambda.DefaultConcurrency, MaxWait: time.Second})
+		}), &handler.BatchConfig{MaxCount: 10, MaxWait: time.Second})
 		require.NoError(t, err)
 		fn, err := sqslambda.New(r.source, h, nil)
 		require.NoError(t, err)

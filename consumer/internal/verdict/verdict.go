@@ -5,6 +5,8 @@
 package verdict
 
 import (
+	"fmt"
+	"os"
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
@@ -40,6 +42,16 @@ func Reason(err error) string {
 		return text
 	}
 	return NoReason
+}
+
+// ProcessName names this process in the failure attributes of dead letters: its host
+// name and process ID.
+func ProcessName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s:%d", host, os.Getpid())
 }
 
 // Failure returns what a dead letter tells of m, which consumer rejected at the
