@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/internal/queue"
+	"github.com/sluice-go/sluice/internal/queue/sqlitequeue"
 )
 
 // files are the files that an opener has open.
@@ -29,7 +30,7 @@ type fileKey struct {
 type file struct {
 	files  *files
 	key    fileKey
-	engine *queue.SQLite
+	engine *sqlitequeue.Engine
 	users  int
 }
 
@@ -51,7 +52,7 @@ func (fs *files) get(ctx context.Context, p place) (*file, error) {
 	f := fs.open[key]
 	// Whoever has a file open that was moved keeps it, and its errors.
 	if f == nil || f.engine.Moved() != nil {
-		engine, err := queue.OpenSQLite(ctx, p.path, &queue.Options{Sync: p.sync})
+		engine, err := sqlitequeue.Open(ctx, p.path, &sqlitequeue.Options{Sync: p.sync})
 		if err != nil {
 			return nil, err
 		}

@@ -206,11 +206,10 @@ var linkers = []struct {
 	{"codec/claimcheck", []string{"gocloud", "gRPC"}}, {"bridge/gocloud", []string{"gocloud", "gRPC"}},
 	{"consumer/sqslambda", []string{"Amazon"}}, {"consumer/pubsubpush", []string{"Google", "gRPC"}},
 	{"internal/test/testserver", all}, {"localstack", all},
-	{"drivers/sqs", []string{"Amazon"}}, {"drivers/sqs/sqstest", []string{"SQLite"}},
+	{"drivers/sqs", []string{"Amazon"}}, {"drivers/sqs/sqstest", nil},
 	{"internal/test/lambdatest", []string{"Amazon"}}, {"internal/test/pushtest", []string{"Google", "gRPC"}},
 	{"drivers/pubsub", []string{"Google", "gRPC"}}, {"drivers/pubsub/pubsubtest", []string{"Google", "gRPC"}},
-	{"internal/queue", []string{"SQLite"}}, {"drivers/internal/embedded", []string{"SQLite"}},
-	{"drivers/mem", []string{"SQLite"}}, {"drivers/sqlite", []string{"SQLite"}},
+	{"internal/queue/sqlitequeue", []string{"SQLite"}}, {"drivers/sqlite", []string{"SQLite"}},
 }
 
 var all = slices.Collect(maps.Keys(sdks))

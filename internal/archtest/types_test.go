@@ -36,7 +36,6 @@ var scattered = []string{
 	"handler/exechandler",
 	"handler/handlertest",
 	"handler/httphandler",
-	"internal/queue",
 	"internal/test/seams/mutants",
 	"middleware/breaker",
 	"middleware/otel",

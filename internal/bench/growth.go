@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-go/sluice/drivers/mem"
 	"github.com/sluice-go/sluice/drivers/sqlite"
 	embeddedqueue "github.com/sluice-go/sluice/internal/queue"
+	"github.com/sluice-go/sluice/internal/queue/sqlitequeue"
 )
 
 // The cases whose rows are charts; the number comes after the last slash.
@@ -85,7 +86,7 @@ func (s *store) open(ctx context.Context, e *env) error {
 	// In transactions of a thousand: a million messages by tens would take
 	// longer than everything else.
 	s.bulk = func(ctx context.Context, n int) error {
-		engine, err := embeddedqueue.OpenSQLite(ctx, path, nil)
+		engine, err := sqlitequeue.Open(ctx, path, nil)
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/internal/queue"
+	"github.com/sluice-go/sluice/internal/queue/sqlitequeue"
 )
 
 // benchStores runs a benchmark on both stores, with messages of 256 bytes.
@@ -19,7 +20,7 @@ func benchStores(b *testing.B, run func(b *testing.B, e queue.Engine)) {
 		require.NoError(b, e.Close())
 	})
 	b.Run("sqlite", func(b *testing.B) {
-		e, err := queue.OpenSQLite(b.Context(), filepath.Join(b.TempDir(), "queues.db"), nil)
+		e, err := sqlitequeue.Open(b.Context(), filepath.Join(b.TempDir(), "queues.db"), nil)
 		require.NoError(b, err)
 		run(b, e)
 		require.NoError(b, e.Close())

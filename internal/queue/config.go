@@ -4,11 +4,66 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"time"
 )
 
-// withDefaults returns a copy of c that shares nothing with it and has no
+// Config is a queue's configuration. The zero Config is a plain queue with the
+// defaults.
+type Config struct {
+	// Visibility is the lease that a receive gives. Zero means DefaultVisibility.
+	Visibility time.Duration
+	// Retention is how long a message is kept, from its enqueue time. Zero
+	// means DefaultRetention.
+	Retention time.Duration
+	// Delay is the delay of messages that are sent with none of their own.
+	Delay time.Duration
+	// Ordered delivers messages of one group in the order they were sent, one
+	// batch of the group at a time: while one of them is in flight or waits for
+	// its retry, the later ones are not delivered. Messages without a group are
+	// not ordered.
+	Ordered bool
+	// DedupeWindow is how long a second message with the same dedupe ID is
+	// taken for the first: it is accepted, gets the first's ID and sequence,
+	// and is not stored. Zero means that dedupe IDs are stored and ignored.
+	DedupeWindow time.Duration
+	// DedupePerGroup makes the window per group (SQS high-throughput FIFO)
+	// rather than per queue.
+	DedupePerGroup bool
+	// DeadLetter is the queue that a message goes to at the receive after its
+	// MaxReceives-th, and when it is rejected. Empty is none.
+	DeadLetter string
+	// MaxReceives is how often a message is received before it is
+	// dead-lettered. Zero means that only a rejection dead-letters.
+	MaxReceives int
+	// Lax gives up the engine's promises that SQS does not make, so that a
+	// program that needs one of them fails on sqstest as it fails on AWS:
+	//
+	//   - In a queue that is not Ordered, any receipt of a message changes its
+	//     lease: one whose lease has ended, and one that is older than the
+	//     delivery that holds the message.
+	//   - In an Ordered queue only the messages behind a hidden one wait. The
+	//     first of a group is delivered as soon as it is visible, even if later
+	//     ones are in flight.
+	//   - A dead letter goes on with the Receives and FirstReceived that it had,
+	//     and counts toward MaxReceives from zero. The DedupeID of a letter in an
+	//     Ordered queue is its ID.
+	//   - A move task makes a new ID for each message.
+	//   - Purge forgets the dedupe IDs.
+	//   - A queue may be its own dead-letter queue.
+	Lax bool
+	// Extra is carried for the engine's face and means nothing to the engine.
+	Extra map[string]string
+}
+
+// The defaults of a Config, those of SQS.
+const (
+	DefaultVisibility = 30 * time.Second
+	DefaultRetention  = 4 * 24 * time.Hour
+)
+
+// WithDefaults returns a copy of c that shares nothing with it and has no
 // implied values.
-func (c Config) withDefaults() Config {
+func (c Config) WithDefaults() Config {
 	if c.Visibility == 0 {
 		c.Visibility = DefaultVisibility
 	}
@@ -22,7 +77,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-func (c *Config) validate(name string) error {
+func (c *Config) Validate(name string) error {
 	var faults []error
 	if name == "" {
 		faults = append(faults, errors.New("the queue's name is empty"))
@@ -51,20 +106,28 @@ func (c *Config) validate(name string) error {
 	return nil
 }
 
-// equal compares configurations that have their defaults.
-func (c *Config) equal(d *Config) bool {
+// Equal compares configurations that have their defaults.
+func (c *Config) Equal(d *Config) bool {
 	return c.Visibility == d.Visibility && c.Retention == d.Retention && c.Delay == d.Delay &&
 		c.Ordered == d.Ordered && c.Lax == d.Lax && c.DedupeWindow == d.DedupeWindow && c.DedupePerGroup == d.DedupePerGroup &&
 		c.DeadLetter == d.DeadLetter && c.MaxReceives == d.MaxReceives && maps.Equal(c.Extra, d.Extra)
 }
 
-// anyReceipt reports whether old and expired receipts change leases.
-func (c *Config) anyReceipt() bool { return c.Lax && !c.Ordered }
+// AnyReceipt reports whether old and expired receipts change leases.
+func (c *Config) AnyReceipt() bool { return c.Lax && !c.Ordered }
 
-// dedupeScope is what a dedupe ID is unique in, beside the queue.
-func (c *Config) dedupeScope(group string) string {
+// DedupeScope is what a dedupe ID is unique in, beside the queue.
+func (c *Config) DedupeScope(group string) string {
 	if c.DedupePerGroup {
 		return group
 	}
 	return ""
+}
+
+// NoDeadLetter says why a message cannot be dead-lettered.
+func (c *Config) NoDeadLetter(name string) error {
+	if c.DeadLetter == "" {
+		return fmt.Errorf("queue %q: %w", name, ErrNoDeadLetter)
+	}
+	return fmt.Errorf("queue %q: %w: %q does not exist", name, ErrNoDeadLetter, c.DeadLetter)
 }

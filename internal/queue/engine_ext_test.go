@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/internal/queue"
+	"github.com/sluice-go/sluice/internal/queue/sqlitequeue"
 )
 
 // clock is a queue.Clock that stands still until it is moved.
@@ -82,12 +83,12 @@ func stores(t *testing.T, test func(b *bench)) {
 	t.Run("memory", func(t *testing.T) {
 		t.Parallel()
 		c := newClock()
-		test(newBench(t, c, queue.NewMemory(&queue.Options{Clock: c})))
+		test(newBench(t, c, queue.NewMemory(c)))
 	})
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
 		c := newClock()
-		e, err := queue.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "queues.db"), &queue.Options{Clock: c})
+		e, err := sqlitequeue.Open(t.Context(), filepath.Join(t.TempDir(), "queues.db"), &sqlitequeue.Options{Clock: c})
 		require.NoError(t, err)
 		test(newBench(t, c, e))
 	})

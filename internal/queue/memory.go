@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -9,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/sluice-go/sluice/internal/queue/internal/store"
 )
 
 // Memory is an [Engine] that keeps everything in memory. No operation looks at
@@ -21,7 +22,7 @@ type Memory struct {
 	tasks  sync.WaitGroup
 
 	mu       sync.Mutex
-	moment   moment // that of the operation which holds mu
+	moment   store.Moment // that of the operation which holds mu
 	closed   bool
 	queues   map[string]*memQueue
 	running  map[string]*memTask // by handle
@@ -32,9 +33,9 @@ type Memory struct {
 var _ Engine = (*Memory)(nil)
 
 // NewMemory returns an engine with no queues.
-func NewMemory(o *Options) *Memory {
+func NewMemory(c Clock) *Memory {
 	return &Memory{
-		ticker:  newTicker(o),
+		ticker:  newTicker(c),
 		done:    make(chan struct{}),
 		queues:  map[string]*memQueue{},
 		running: map[string]*memTask{},
@@ -46,7 +47,7 @@ func NewMemory(o *Options) *Memory {
 // now begins an operation. m.mu is held.
 func (m *Memory) now() int64 {
 	m.moment = m.ticker.moment()
-	return m.moment.at
+	return m.moment.At
 }
 
 func (m *Memory) nextDelivery() uint64 {
@@ -87,24 +88,24 @@ func (m *Memory) Create(ctx context.Context, name string, c Config) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := c.validate(name); err != nil {
+	if err := c.Validate(name); err != nil {
 		return err
 	}
-	c = c.withDefaults()
+	c = c.WithDefaults()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
 		return ErrClosed
 	}
 	if q := m.queues[name]; q != nil {
-		if !q.config.equal(&c) {
+		if !q.config.Equal(&c) {
 			return fmt.Errorf("queue %q: %w", name, ErrExists)
 		}
 		return nil
 	}
 	m.now()
 	m.queues[name] = &memQueue{
-		engine: m, name: name, config: c, created: m.moment.now,
+		engine: m, name: name, config: c, created: m.moment.Now,
 		groups: map[string]*group{}, age: timeline{kind: byAge},
 	}
 	return nil
@@ -117,12 +118,12 @@ func (m *Memory) Config(ctx context.Context, name string) (Config, time.Time, er
 		return Config{}, time.Time{}, err
 	}
 	defer m.mu.Unlock()
-	return q.config.withDefaults(), q.created, nil
+	return q.config.WithDefaults(), q.created, nil
 }
 
 // Configure implements [Engine].
 func (m *Memory) Configure(ctx context.Context, name string, c Config) error {
-	if err := c.validate(name); err != nil {
+	if err := c.Validate(name); err != nil {
 		return err
 	}
 	q, now, err := m.enter(ctx, name)
@@ -131,12 +132,12 @@ func (m *Memory) Configure(ctx context.Context, name string, c Config) error {
 	}
 	defer m.mu.Unlock()
 	reshape := q.config.Ordered != c.Ordered || q.config.Lax != c.Lax
-	q.config = c.withDefaults()
+	q.config = c.WithDefaults()
 	if reshape {
 		q.reshape()
 	}
 	q.advance(now)
-	q.bell.ring() // another retention is another next event
+	q.bell.Ring() // another retention is another next event
 	return nil
 }
 
@@ -149,7 +150,7 @@ func (m *Memory) Remove(ctx context.Context, name string) error {
 	defer m.mu.Unlock()
 	delete(m.queues, name)
 	q.removed = true
-	q.bell.ringAll()
+	q.bell.RingAll()
 	return nil
 }
 
@@ -174,7 +175,7 @@ func (m *Memory) List(ctx context.Context) ([]string, error) {
 // Send implements [Engine].
 func (m *Memory) Send(ctx context.Context, name string, ms []Message) ([]Message, error) {
 	out := slices.Clone(ms)
-	fillIDs(out)
+	FillIDs(out)
 	// Maps are copied outside the lock; bodies go into memory that entries have.
 	var attributes []map[string]string
 	for i := range ms {
@@ -190,7 +191,7 @@ func (m *Memory) Send(ctx context.Context, name string, ms []Message) ([]Message
 		return nil, err
 	}
 	defer m.mu.Unlock()
-	q.forget(now)
+	q.seen.forget(now, q.config.DedupeWindow)
 	for i := range out {
 		if e := q.send(&out[i], now); e != nil && attributes != nil {
 			e.attributes = attributes[i]
@@ -198,39 +199,6 @@ func (m *Memory) Send(ctx context.Context, name string, ms []Message) ([]Message
 	}
 	q.flush()
 	return out, nil
-}
-
-// send stores m without its attributes, unless it is a duplicate, and completes
-// it.
-func (q *memQueue) send(m *Message, now int64) *entry {
-	dedupe := q.config.DedupeWindow > 0 && m.DedupeID != ""
-	key := dedupeKey{q.config.dedupeScope(m.Group), m.DedupeID}
-	m.Receives, m.FirstReceived, m.Source, m.Exhausted = 0, time.Time{}, "", false
-	if dedupe && !m.Again {
-		if first, ok := q.seen[key]; ok && later(first.enqueuedAt, q.config.DedupeWindow) > now {
-			m.ID, m.Sequence = first.id, first.sequence
-			m.EnqueuedAt = q.engine.moment.show(first.enqueuedAt)
-			m.VisibleAt = m.EnqueuedAt
-			return nil
-		}
-	}
-	delay := m.Delay
-	if delay < 0 {
-		delay = q.config.Delay
-	}
-	e := q.slab.get()
-	e.id, e.body = m.ID, append(e.body, m.Body...)
-	if len(m.Extra) > 0 {
-		e.extra = bytes.Clone(m.Extra)
-	}
-	e.groupName, e.dedupeID, e.enqueuedAt, e.sentAt = m.Group, m.DedupeID, now, q.engine.moment.wall()
-	q.add(e, later(now, delay), now)
-	m.Sequence = e.sequence
-	m.EnqueuedAt, m.VisibleAt = timeOf(e.sentAt), q.engine.moment.show(e.visibleAt)
-	if dedupe {
-		q.remember(key, sent{e.id, e.sequence, now})
-	}
-	return e
 }
 
 // Receive implements [Engine].
@@ -244,15 +212,15 @@ func (m *Memory) Receive(ctx context.Context, name string, r ReceiveRequest) ([]
 	if len(out) > 0 || r.Wait <= 0 {
 		return out, nil
 	}
-	deadline := later(now, r.Wait)
-	w := q.bell.join()
-	defer q.bell.leave(w)
+	deadline := store.Later(now, r.Wait)
+	w := q.bell.Join()
+	defer q.bell.Leave(w)
 	for len(out) == 0 && now < deadline {
-		q.bell.alarm = min(q.nextEvent(), deadline)
-		wait := time.Duration(q.bell.alarm - now)
+		q.bell.Alarm = min(q.nextEvent(), deadline)
+		wait := time.Duration(q.bell.Alarm - now)
 		m.mu.Unlock()
 		select {
-		case <-w.c:
+		case <-w.C:
 		case <-m.ticker.after(wait):
 		case <-ctx.Done():
 		case <-m.done:
@@ -272,30 +240,6 @@ func (m *Memory) Receive(ctx context.Context, name string, r ReceiveRequest) ([]
 		out = q.receive(now, &r)
 	}
 	return out, nil
-}
-
-func (q *memQueue) receive(now int64, r *ReceiveRequest) []Received {
-	visibility := r.Visibility
-	if visibility < 0 {
-		visibility = q.config.Visibility
-	}
-	q.forgetAttempts(now)
-	if r.AttemptID != "" {
-		if out := q.repeat(r.AttemptID, now, visibility); out != nil {
-			return out
-		}
-	}
-	taken := q.take(now, max(r.Max, 1), r.Spread)
-	defer clear(taken)
-	defer q.flush()
-	if len(taken) == 0 {
-		return nil
-	}
-	out := q.deliver(taken, now, visibility, r.Into)
-	if r.AttemptID != "" {
-		q.tryAgain(r.AttemptID, taken, now)
-	}
-	return out
 }
 
 // each runs what is to be done on each of n receipts, and returns an error for
@@ -342,10 +286,10 @@ func (m *Memory) Change(ctx context.Context, name string, cs []Change) []error {
 			q.release(e, cs[i].By, now)
 			return nil
 		}
-		if cs[i].Release || (!newest || !e.hidden) && !q.config.anyReceipt() {
+		if cs[i].Release || (!newest || !e.hidden) && !q.config.AnyReceipt() {
 			return ErrReceipt
 		}
-		q.change(e, later(now, cs[i].By), now)
+		q.change(e, store.Later(now, cs[i].By), now)
 		return nil
 	})
 }
@@ -359,21 +303,13 @@ func (m *Memory) Reject(ctx context.Context, name string, rs []Rejection) []erro
 		}
 		to := q.deadLetters()
 		if to == nil {
-			return q.config.noDeadLetter(q.name)
+			return q.config.NoDeadLetter(q.name)
 		}
 		letter := Message{Attributes: rs[i].Attributes}
-		letter.own(&arena{})
+		(&arena{}).own(&letter)
 		q.transfer(e, to, now, letter.Attributes, q.name)
 		return nil
 	})
-}
-
-// noDeadLetter says why a message cannot be dead-lettered.
-func (c *Config) noDeadLetter(name string) error {
-	if c.DeadLetter == "" {
-		return fmt.Errorf("queue %q: %w", name, ErrNoDeadLetter)
-	}
-	return fmt.Errorf("queue %q: %w: %q does not exist", name, ErrNoDeadLetter, c.DeadLetter)
 }
 
 // Peek implements [Engine].
@@ -386,7 +322,7 @@ func (m *Memory) Peek(ctx context.Context, name string, n int) ([]Message, error
 	var out []Message
 	for e := q.oldest; e != nil && len(out) < n; e = e.newer {
 		c := e.message(m.moment)
-		c.own(&arena{})
+		(&arena{}).own(&c)
 		out = append(out, c)
 	}
 	return out, nil
@@ -413,7 +349,7 @@ func (m *Memory) Purge(ctx context.Context, name string) error {
 		q.remove(q.oldest)
 	}
 	if q.config.Lax {
-		q.seen, q.seenLog = nil, fifo[dedupeKey]{}
+		q.seen = seen{}
 	}
 	q.flush()
 	return nil
@@ -430,4 +366,144 @@ func (m *Memory) Close() error {
 	m.mu.Unlock()
 	m.tasks.Wait()
 	return nil
+}
+
+// StartMove implements [Engine].
+func (m *Memory) StartMove(ctx context.Context, source, destination string, rate int) (Task, error) {
+	if source == destination {
+		return Task{}, fmt.Errorf("queue %q: %w: a move to itself", source, ErrConfig)
+	}
+	q, _, err := m.enter(ctx, source)
+	if err != nil {
+		return Task{}, err
+	}
+	defer m.mu.Unlock()
+	if destination != "" {
+		if _, err := m.find(destination); err != nil {
+			return Task{}, err
+		}
+	}
+	if n := len(q.moves); n > 0 && q.moves[n-1].Status == TaskRunning {
+		return Task{}, fmt.Errorf("queue %q: %w", source, ErrTaskRunning)
+	}
+	t := &memTask{
+		Task: Task{
+			Handle: store.NewHandle(), Source: source, Destination: destination, Rate: rate,
+			Status: TaskRunning, ToMove: q.stats().Visible, Started: m.moment.Now,
+		},
+		source: q, begin: m.moment.At, limit: q.sequence, stop: make(chan struct{}),
+	}
+	q.cursor = q.oldest
+	if len(q.moves) == store.KeepMoves {
+		q.moves = append(q.moves[:0], q.moves[1:]...)
+	}
+	q.moves = append(q.moves, t)
+	m.running[t.Handle] = t
+	m.tasks.Go(func() { m.run(t) })
+	return t.Task, nil
+}
+
+func (m *Memory) run(t *memTask) {
+	for {
+		m.mu.Lock()
+		n, wait := store.Pace(t.Rate, t.Moved, time.Duration(m.now()-t.begin))
+		if wait == 0 && !m.closed && t.Status == TaskRunning {
+			m.step(t, n)
+		}
+		running := !m.closed && t.Status == TaskRunning
+		m.mu.Unlock()
+		if !running {
+			return
+		}
+		if wait > 0 {
+			select {
+			case <-m.ticker.after(wait):
+			case <-t.stop:
+			case <-m.done:
+			}
+		}
+	}
+}
+
+// step moves up to n messages, and ends the task when there are no more.
+func (m *Memory) step(t *memTask, n int) {
+	q, now := t.source, m.now()
+	if q.removed {
+		m.end(t, TaskFailed, fmt.Sprintf("queue %q was removed", q.name))
+		return
+	}
+	q.advance(now)
+	defer q.flush()
+	for looked := 0; n > 0 && looked < store.LookStep; looked++ {
+		e := q.cursor
+		if e == nil || e.sequence > t.limit {
+			break
+		}
+		if !q.movable(e) {
+			q.cursor = e.newer
+			continue
+		}
+		name := t.Destination
+		if name == "" {
+			name = e.source
+		}
+		to := m.queues[name]
+		switch {
+		case name == "":
+			m.end(t, TaskFailed, fmt.Sprintf("message %q has no source: it was sent to queue %q directly", e.id, q.name))
+			return
+		case to == nil:
+			m.end(t, TaskFailed, fmt.Sprintf("queue %q does not exist", name))
+			return
+		case to == q:
+			m.end(t, TaskFailed, fmt.Sprintf("message %q came from queue %q itself", e.id, q.name))
+			return
+		}
+		to.advance(now)
+		q.transfer(e, to, now, e.attributes, "") // moves the cursor on
+		t.Moved++
+		n--
+	}
+	if e := q.cursor; e == nil || e.sequence > t.limit {
+		m.end(t, TaskCompleted, "")
+	}
+}
+
+func (m *Memory) end(t *memTask, s TaskStatus, failure string) {
+	t.Status, t.Failure = s, failure
+	t.source.cursor = nil
+	delete(m.running, t.Handle)
+}
+
+// CancelMove implements [Engine].
+func (m *Memory) CancelMove(ctx context.Context, handle string) (Task, error) {
+	if err := ctx.Err(); err != nil {
+		return Task{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return Task{}, ErrClosed
+	}
+	t := m.running[handle]
+	if t == nil {
+		return Task{}, ErrTaskNotFound
+	}
+	m.end(t, TaskCancelled, "")
+	close(t.stop)
+	return t.Task, nil
+}
+
+// Moves implements [Engine].
+func (m *Memory) Moves(ctx context.Context, source string) ([]Task, error) {
+	q, _, err := m.enter(ctx, source)
+	if err != nil {
+		return nil, err
+	}
+	defer m.mu.Unlock()
+	var out []Task
+	for i := len(q.moves) - 1; i >= 0; i-- {
+		out = append(out, q.moves[i].Task)
+	}
+	return out, nil
 }

@@ -1,10 +1,13 @@
 package queue
 
 import (
+	"bytes"
 	"math"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sluice-go/sluice/internal/queue/internal/store"
 )
 
 // memQueue is a queue in memory. The engine's mutex guards it.
@@ -19,7 +22,7 @@ type memQueue struct {
 	config  Config
 	created time.Time
 	removed bool
-	bell    bell
+	bell    store.Bell
 
 	slab           slab
 	oldest, newest *entry // in the order of sequence
@@ -33,10 +36,8 @@ type memQueue struct {
 	spare  *group
 	dirty  []*group
 
-	seen     map[dedupeKey]sent
-	seenLog  fifo[dedupeKey]
-	attempts map[string]attempt
-	tried    fifo[string]
+	seen     seen
+	attempts attempts
 
 	moves []*memTask // oldest first
 	// cursor is the next entry that the running task looks at.
@@ -50,7 +51,7 @@ func (q *memQueue) advance(now int64) {
 		q.unhide(e)
 		q.show(e)
 	}
-	for e := q.age.first(); e != nil && later(e.enqueuedAt, q.config.Retention) <= now; e = q.age.first() {
+	for e := q.age.first(); e != nil && store.Later(e.enqueuedAt, q.config.Retention) <= now; e = q.age.first() {
 		q.remove(e)
 	}
 	q.flush()
@@ -63,7 +64,7 @@ func (q *memQueue) nextEvent() int64 {
 		next = q.hidden.at(e)
 	}
 	if e := q.age.first(); e != nil {
-		next = min(next, later(e.enqueuedAt, q.config.Retention))
+		next = min(next, store.Later(e.enqueuedAt, q.config.Retention))
 	}
 	return next
 }
@@ -81,8 +82,8 @@ func (q *memQueue) hide(e *entry, until int64) {
 			q.mark(e.group)
 		}
 	}
-	if until < q.bell.alarm {
-		q.bell.ring()
+	if until < q.bell.Alarm {
+		q.bell.Ring()
 	}
 }
 
@@ -106,7 +107,7 @@ func (q *memQueue) show(e *entry) {
 		return
 	}
 	q.ready.insert(e, e.visibleAt)
-	q.bell.ring()
+	q.bell.Ring()
 }
 
 // place hides the entry until then, or shows it.
@@ -144,7 +145,7 @@ func (q *memQueue) flush() {
 		case (g.leased == 0 || q.config.Lax) && !g.first.hidden:
 			g.ready = g.first
 			q.ready.insert(g.first, g.readyAt(q.config.Lax))
-			q.bell.ring()
+			q.bell.Ring()
 		}
 	}
 	q.dirty = q.dirty[:0]
@@ -223,13 +224,13 @@ func (q *memQueue) transfer(e *entry, to *memQueue, now int64, attributes map[st
 	c.body, e.body = e.body, c.body
 	c.id, c.attributes, c.extra = e.id, attributes, e.extra
 	c.groupName, c.dedupeID, c.source = e.groupName, e.dedupeID, source
-	c.enqueuedAt, c.sentAt = now, q.engine.moment.wall()
+	c.enqueuedAt, c.sentAt = now, q.engine.moment.Wall()
 	if source != "" && !q.config.Ordered {
 		c.enqueuedAt, c.sentAt = e.enqueuedAt, e.sentAt
 	}
 	if q.config.Lax {
 		if source == "" {
-			c.id = string(appendID(nil))
+			c.id = string(store.AppendID(nil))
 		} else {
 			c.earlier, c.firstReceived = e.earlier+e.receives, e.firstReceived
 			if to.config.Ordered {
@@ -336,35 +337,35 @@ func (q *memQueue) deliver(taken []*entry, now int64, visibility time.Duration, 
 	}
 	memory := arena{make([]byte, size)}
 	var receipts strings.Builder
-	receipts.Grow(len(taken) * receiptSize)
-	var scratch [receiptSize]byte
+	receipts.Grow(len(taken) * store.ReceiptSize)
+	var scratch [store.ReceiptSize]byte
 	out := slices.Grow(into[:0], len(taken))[:len(taken)]
-	until := later(now, visibility)
+	until := store.Later(now, visibility)
 	for i, e := range taken {
 		e.receives++
 		if e.firstReceived == 0 {
-			e.firstReceived = q.engine.moment.wall()
+			e.firstReceived = q.engine.moment.Wall()
 		}
 		e.delivery = q.engine.nextDelivery()
 		if e.begin == 0 {
 			e.begin = e.delivery
 		}
 		q.place(e, until, now)
-		receipts.Write(appendReceipt(scratch[:0], uint64(e.slot), e.delivery))
+		receipts.Write(store.AppendReceipt(scratch[:0], uint64(e.slot), e.delivery))
 		out[i].Message = e.message(q.engine.moment)
-		out[i].own(&memory)
-		out[i].Deadline = q.engine.moment.show(until)
+		memory.own(&out[i].Message)
+		out[i].Deadline = q.engine.moment.Show(until)
 	}
 	all := receipts.String()
 	for i := range out {
-		out[i].Receipt, all = all[:receiptSize], all[receiptSize:]
+		out[i].Receipt, all = all[:store.ReceiptSize], all[store.ReceiptSize:]
 	}
 	return out
 }
 
 // find returns the entry that the receipt is good for, or nil.
 func (q *memQueue) find(receipt string) *entry {
-	slot, delivery, ok := parseReceipt(receipt)
+	slot, delivery, ok := store.ParseReceipt(receipt)
 	if !ok {
 		return nil
 	}
@@ -374,7 +375,7 @@ func (q *memQueue) find(receipt string) *entry {
 // findAny returns the entry that the receipt was made for, and whether it is the
 // receipt of its latest delivery.
 func (q *memQueue) findAny(receipt string) (e *entry, newest bool, err error) {
-	slot, delivery, ok := parseReceipt(receipt)
+	slot, delivery, ok := store.ParseReceipt(receipt)
 	if !ok {
 		return nil, false, ErrReceipt
 	}
@@ -403,7 +404,7 @@ func (q *memQueue) release(e *entry, by time.Duration, now int64) {
 	}
 	e.delivery = q.engine.nextDelivery()
 	if e.hidden && by >= 0 {
-		q.change(e, later(now, by), now)
+		q.change(e, store.Later(now, by), now)
 	}
 }
 
@@ -431,8 +432,101 @@ func (q *memQueue) stats() Stats {
 	s := Stats{InFlight: q.inFlight, Delayed: q.delayed}
 	s.Visible = int64(q.slab.live) - q.inFlight - q.delayed
 	if e := q.age.first(); e != nil {
-		s.Oldest = q.engine.moment.show(e.enqueuedAt)
-		s.OldestAge = time.Duration(max(q.engine.moment.at-e.enqueuedAt, 0))
+		s.Oldest = q.engine.moment.Show(e.enqueuedAt)
+		s.OldestAge = time.Duration(max(q.engine.moment.At-e.enqueuedAt, 0))
 	}
 	return s
+}
+
+// send stores m without its attributes, unless it is a duplicate, and completes
+// it.
+func (q *memQueue) send(m *Message, now int64) *entry {
+	dedupe := q.config.DedupeWindow > 0 && m.DedupeID != ""
+	key := dedupeKey{q.config.DedupeScope(m.Group), m.DedupeID}
+	m.Receives, m.FirstReceived, m.Source, m.Exhausted = 0, time.Time{}, "", false
+	if dedupe && !m.Again {
+		if first, ok := q.seen.find(key, now, q.config.DedupeWindow); ok {
+			m.ID, m.Sequence = first.id, first.sequence
+			m.EnqueuedAt = q.engine.moment.Show(first.enqueuedAt)
+			m.VisibleAt = m.EnqueuedAt
+			return nil
+		}
+	}
+	delay := m.Delay
+	if delay < 0 {
+		delay = q.config.Delay
+	}
+	e := q.slab.get()
+	e.id, e.body = m.ID, append(e.body, m.Body...)
+	if len(m.Extra) > 0 {
+		e.extra = bytes.Clone(m.Extra)
+	}
+	e.groupName, e.dedupeID, e.enqueuedAt, e.sentAt = m.Group, m.DedupeID, now, q.engine.moment.Wall()
+	q.add(e, store.Later(now, delay), now)
+	m.Sequence = e.sequence
+	m.EnqueuedAt, m.VisibleAt = store.TimeOf(e.sentAt), q.engine.moment.Show(e.visibleAt)
+	if dedupe {
+		q.seen.remember(key, sent{e.id, e.sequence, now})
+	}
+	return e
+}
+
+func (q *memQueue) receive(now int64, r *ReceiveRequest) []Received {
+	visibility := r.Visibility
+	if visibility < 0 {
+		visibility = q.config.Visibility
+	}
+	q.attempts.forget(now)
+	if r.AttemptID != "" {
+		if out := q.repeat(r.AttemptID, now, visibility); out != nil {
+			return out
+		}
+	}
+	taken := q.take(now, max(r.Max, 1), r.Spread)
+	defer clear(taken)
+	defer q.flush()
+	if len(taken) == 0 {
+		return nil
+	}
+	out := q.deliver(taken, now, visibility, r.Into)
+	if r.AttemptID != "" {
+		q.attempts.keep(r.AttemptID, taken, now)
+	}
+	return out
+}
+
+// movable is true for an entry that can be received, and whose group has none
+// before it.
+func (q *memQueue) movable(e *entry) bool {
+	return !e.hidden && (e.group == nil || e.ahead == nil && (e.group.leased == 0 || q.config.Lax))
+}
+
+// repeat returns the entries of an earlier receive with the same attempt ID, if
+// all of them are still as it left them. Their leases begin anew.
+func (q *memQueue) repeat(id string, now int64, visibility time.Duration) []Received {
+	a, ok := q.attempts.find(id, now)
+	if !ok {
+		return nil
+	}
+	for _, d := range a.deliveries {
+		e := q.slab.find(d.slot, d.delivery)
+		if e == nil || !e.hidden || e.visibleAt != d.visibleAt {
+			return nil
+		}
+	}
+	out := make([]Received, len(a.deliveries))
+	until := store.Later(now, visibility)
+	for i := range a.deliveries {
+		d := &a.deliveries[i]
+		e := q.slab.find(d.slot, d.delivery)
+		q.change(e, until, now)
+		d.visibleAt = e.visibleAt
+		out[i] = Received{
+			Message:  e.message(q.engine.moment),
+			Receipt:  string(store.AppendReceipt(nil, d.slot, d.delivery)),
+			Deadline: q.engine.moment.Show(until),
+		}
+		(&arena{}).own(&out[i].Message)
+	}
+	return out
 }

@@ -1,9 +1,9 @@
 // Package queue is Sluice's own queue engine: visibility timeouts, delays,
 // ordered groups, a deduplication window, dead-lettering after N receives, move
-// tasks and retention. It has two stores with one behaviour: [NewMemory], and
-// [OpenSQLite] for a file that several processes share. The embedded queue
-// (drivers/mem, drivers/sqlite) and the in-process SQS server
-// (drivers/sqs/sqstest) are thin faces of it.
+// tasks and retention. [Engine] is its contract and [NewMemory] the store in
+// memory; package sqlitequeue has the store in a file that several processes
+// share. The embedded queue (drivers/mem, drivers/sqlite) and the in-process SQS
+// server (drivers/sqs/sqstest) are built on it.
 package queue
 
 import (
@@ -34,92 +34,6 @@ var (
 type Clock interface {
 	Now() time.Time
 	After(d time.Duration) <-chan time.Time
-}
-
-// Config is a queue's configuration. The zero Config is a plain queue with the
-// defaults.
-type Config struct {
-	// Visibility is the lease that a receive gives. Zero means DefaultVisibility.
-	Visibility time.Duration
-	// Retention is how long a message is kept, from its enqueue time. Zero
-	// means DefaultRetention.
-	Retention time.Duration
-	// Delay is the delay of messages that are sent with none of their own.
-	Delay time.Duration
-	// Ordered delivers messages of one group in the order they were sent, one
-	// batch of the group at a time: while one of them is in flight or waits for
-	// its retry, the later ones are not delivered. Messages without a group are
-	// not ordered.
-	Ordered bool
-	// DedupeWindow is how long a second message with the same dedupe ID is
-	// taken for the first: it is accepted, gets the first's ID and sequence,
-	// and is not stored. Zero means that dedupe IDs are stored and ignored.
-	DedupeWindow time.Duration
-	// DedupePerGroup makes the window per group (SQS high-throughput FIFO)
-	// rather than per queue.
-	DedupePerGroup bool
-	// DeadLetter is the queue that a message goes to at the receive after its
-	// MaxReceives-th, and when it is rejected. Empty is none.
-	DeadLetter string
-	// MaxReceives is how often a message is received before it is
-	// dead-lettered. Zero means that only a rejection dead-letters.
-	MaxReceives int
-	// Lax gives up the engine's promises that SQS does not make, so that a
-	// program that needs one of them fails on sqstest as it fails on AWS:
-	//
-	//   - In a queue that is not Ordered, any receipt of a message changes its
-	//     lease: one whose lease has ended, and one that is older than the
-	//     delivery that holds the message.
-	//   - In an Ordered queue only the messages behind a hidden one wait. The
-	//     first of a group is delivered as soon as it is visible, even if later
-	//     ones are in flight.
-	//   - A dead letter goes on with the Receives and FirstReceived that it had,
-	//     and counts toward MaxReceives from zero. The DedupeID of a letter in an
-	//     Ordered queue is its ID.
-	//   - A move task makes a new ID for each message.
-	//   - Purge forgets the dedupe IDs.
-	//   - A queue may be its own dead-letter queue.
-	Lax bool
-	// Extra is carried for the engine's face and means nothing to the engine.
-	Extra map[string]string
-}
-
-// The defaults of a Config, those of SQS.
-const (
-	DefaultVisibility = 30 * time.Second
-	DefaultRetention  = 4 * 24 * time.Hour
-)
-
-// Message is a message as it is sent and stored.
-type Message struct {
-	ID         string // made by Send where empty
-	Body       []byte
-	Attributes map[string]string
-	Group      string
-	DedupeID   string
-	// Again is true for a letter that is sent back. It is no duplicate of the
-	// message that it was, though its DedupeID was seen.
-	Again bool
-	// Delay is how long it stays invisible; negative means the queue's Config.Delay.
-	Delay time.Duration
-	// Extra is opaque to the engine (sqstest keeps the typed SQS attributes
-	// and the trace header in it).
-	Extra []byte
-
-	// What follows is set by the engine on what it returns.
-
-	EnqueuedAt    time.Time // kept when a message is dead-lettered from an unordered queue
-	Sequence      int64     // grows in the order of sending within a queue
-	Receives      int       // how often it was received, this time included; see Config.Lax
-	FirstReceived time.Time
-	// Source is the queue that a dead letter came from by the engine's own
-	// doing; empty where it was sent to this queue directly.
-	Source string
-	// Exhausted is true for a letter that came here because it was received
-	// MaxReceives times, and not by a rejection.
-	Exhausted bool
-	// VisibleAt is when the message can be received (again).
-	VisibleAt time.Time
 }
 
 // Received is a delivery.

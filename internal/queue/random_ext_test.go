@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sluice-go/sluice/internal/queue"
+	"github.com/sluice-go/sluice/internal/queue/sqlitequeue"
 )
 
 // store is an engine that is compared with the model.
@@ -350,8 +351,8 @@ func (m *machine) check(*rapid.T) {
 func TestStoresAgreeWithTheModel(t *testing.T) {
 	t.Parallel()
 	c := newClock()
-	memory := queue.NewMemory(&queue.Options{Clock: c})
-	file, err := queue.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "queues.db"), &queue.Options{Clock: c})
+	memory := queue.NewMemory(c)
+	file, err := sqlitequeue.Open(t.Context(), filepath.Join(t.TempDir(), "queues.db"), &sqlitequeue.Options{Clock: c})
 	require.NoError(t, err)
 	number := 0
 	rapid.Check(t, func(t *rapid.T) {

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/internal/queue"
+	"github.com/sluice-go/sluice/internal/queue/sqlitequeue"
 )
 
 // A file of an earlier version is brought up to date, with what is in it.
@@ -29,7 +30,7 @@ func upgraded(t *testing.T, downgrade []string) {
 	path := filepath.Join(t.TempDir(), "queues.db")
 	c := newClock()
 	open := func() *bench {
-		e, err := queue.OpenSQLite(t.Context(), path, &queue.Options{Clock: c})
+		e, err := sqlitequeue.Open(t.Context(), path, &sqlitequeue.Options{Clock: c})
 		require.NoError(t, err)
 		return newBench(t, c, e)
 	}

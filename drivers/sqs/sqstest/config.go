@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/sluice-go/sluice/internal/queue"
 )
 
 // The defaults of a Config.
@@ -37,16 +35,16 @@ type Config struct {
 	AccountID string
 
 	// Clock is the time. Nil means the real time (in a testing/synctest bubble,
-	// the bubble's). A [ManualClock] moves only when it is told to. Where Engine
+	// the bubble's). A [ManualClock] moves only when the test moves it. If Store
 	// is set, its clock must be this one.
 	Clock Clock
 
-	// Engine keeps the messages. Nil means a new engine in memory, which Close
-	// closes. One that is given here stays open, may be used by others at the
-	// same time, and carries queues, attributes, tags and messages from one
+	// Store keeps the messages. Nil means a new store in memory, which Close
+	// closes. One that is given here stays open, may be used by other servers at
+	// the same time, and carries queues, attributes, tags and messages from one
 	// server to the next; move tasks, the purge interval and RecreateDelay start
-	// anew. It is for the programs of this module: its type is internal.
-	Engine queue.Engine
+	// anew.
+	Store Store
 
 	// AccessKeyIDs are the access keys that may call. Nil means that anybody
 	// may, unsigned requests included. Otherwise a request without a key is

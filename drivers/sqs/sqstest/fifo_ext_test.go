@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
-	"github.com/sluice-go/sluice/internal/queue"
+	"github.com/sluice-go/sluice/internal/queue/sqlitequeue"
 )
 
 func TestFifoOrderAndBlocking(t *testing.T) {
@@ -102,10 +102,10 @@ func TestDeduplicationScopeStays(t *testing.T) {
 			t.Run(fmt.Sprint(scope, " on file ", onFile), func(t *testing.T) {
 				var cfg sqstest.Config
 				if onFile {
-					engine, err := queue.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "sqs.db"), nil)
+					engine, err := sqlitequeue.Open(t.Context(), filepath.Join(t.TempDir(), "sqs.db"), nil)
 					require.NoError(t, err)
 					t.Cleanup(func() { require.NoError(t, engine.Close()) })
-					cfg.Engine = engine
+					cfg.Store = engine
 				}
 				e := inProcess(t, &cfg)
 				url := e.fifo("orders.fifo", "DeduplicationScope", scope)

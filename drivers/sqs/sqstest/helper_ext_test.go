@@ -197,7 +197,7 @@ func manual() *sqstest.ManualClock { return sqstest.NewManualClock(start()) }
 // sharing starts a server on an engine that the test uses too.
 func sharing(t testing.TB, engine queue.Engine) *env {
 	t.Helper()
-	return inProcess(t, &sqstest.Config{Engine: engine})
+	return inProcess(t, &sqstest.Config{Store: engine})
 }
 
 func sendInput(url string) *sqs.SendMessageInput {

@@ -112,7 +112,7 @@ func TestTraceHeaderOfTheRequest(t *testing.T) {
 
 func TestOneServerAfterAnotherOnOneEngine(t *testing.T) {
 	engine := newEngine(t)
-	first := inProcess(t, &sqstest.Config{Engine: engine})
+	first := inProcess(t, &sqstest.Config{Store: engine})
 	url := first.fifo("orders.fifo", "VisibilityTimeout", "0")
 	first.queue("dlq")
 	_, err := first.TagQueue(bg, &sqs.TagQueueInput{QueueUrl: url, Tags: map[string]string{"team": "a"}})
@@ -121,7 +121,7 @@ func TestOneServerAfterAnotherOnOneEngine(t *testing.T) {
 	m := first.one(url)
 	require.NoError(t, first.Close())
 
-	second := inProcess(t, &sqstest.Config{Engine: engine})
+	second := inProcess(t, &sqstest.Config{Store: engine})
 	a := second.attributes(url)
 	require.Equal(t, "0", a["VisibilityTimeout"])
 	require.Equal(t, "true", a["FifoQueue"])

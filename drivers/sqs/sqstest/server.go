@@ -55,7 +55,7 @@ func New(cfg *Config) (*Server, error) {
 	s := &Server{
 		cfg:        c,
 		account:    c.AccountID,
-		engine:     c.Engine,
+		engine:     c.Store,
 		operations: operations(),
 		ledger:     ledger{keep: c.KeepRequests, counts: map[string]int{}},
 		purged:     map[string]time.Time{},
@@ -73,7 +73,7 @@ func New(cfg *Config) (*Server, error) {
 		}
 	}
 	if s.engine == nil {
-		s.engine, s.ownsEngine = newEngine(c.Clock), true
+		s.engine, s.ownsEngine = NewStore(c.Clock), true
 	}
 	s.base, s.cancel = context.WithCancel(context.Background())
 	return s, nil
@@ -92,8 +92,8 @@ func NewServer(cfg *Config) (*Server, error) {
 	return s, nil
 }
 
-// Close ends waiting receives, stops listening, and closes the engine unless it
-// came from Config.Engine. Requests that are not answered lose their
+// Close ends waiting receives, stops listening, and closes the store unless it
+// came from Config.Store. Requests that are not answered lose their
 // connection. A second Close does nothing.
 func (s *Server) Close() error {
 	if s.closed.Swap(true) {

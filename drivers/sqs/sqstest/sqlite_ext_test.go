@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
-	"github.com/sluice-go/sluice/internal/queue"
+	"github.com/sluice-go/sluice/internal/queue/sqlitequeue"
 )
 
 // A server on a file finds everything again after a restart, and two on one file
@@ -20,9 +20,9 @@ func TestOnAFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sqs.db")
 	clock := manual()
 	open := func() (*env, func()) {
-		engine, err := queue.OpenSQLite(bg, path, &queue.Options{Clock: clock})
+		engine, err := sqlitequeue.Open(bg, path, &sqlitequeue.Options{Clock: clock})
 		require.NoError(t, err)
-		e := inProcess(t, &sqstest.Config{Engine: engine, Clock: clock})
+		e := inProcess(t, &sqstest.Config{Store: engine, Clock: clock})
 		return e, func() {
 			require.NoError(t, e.Close())
 			require.NoError(t, engine.Close())

@@ -19,7 +19,7 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
-	"github.com/sluice-go/sluice/internal/queue"
+	"github.com/sluice-go/sluice/internal/queue/sqlitequeue"
 	"github.com/sluice-go/sluice/localstack"
 )
 
@@ -158,11 +158,11 @@ func (a *app) devSQS(ctx context.Context, f devFlags) (*devServer, error) {
 		if err := os.MkdirAll(f.data, 0o750); err != nil {
 			return nil, err
 		}
-		engine, err := queue.OpenSQLite(ctx, filepath.Join(f.data, "sqs.db"), nil)
+		engine, err := sqlitequeue.Open(ctx, filepath.Join(f.data, "sqs.db"), nil)
 		if err != nil {
 			return nil, fmt.Errorf("dev: --data: %w", err)
 		}
-		c.Engine, stop = engine, engine.Close
+		c.Store, stop = engine, engine.Close
 	}
 	s, err := sqstest.NewServer(c)
 	if err != nil {

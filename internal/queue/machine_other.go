@@ -1,7 +1,0 @@
-//go:build !linux && !darwin && !windows
-
-package queue
-
-func uptime() (int64, bool) { return 0, false }
-
-func bootID() string { return "" }

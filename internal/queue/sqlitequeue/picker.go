@@ -1,0 +1,191 @@
+package sqlitequeue
+
+import "database/sql"
+
+// picker picks the messages of a receive, in the order in which they became
+// due: single ones, and groups of an ordered queue.
+type picker struct {
+	tx     *txn
+	q      *queueRow
+	n      int
+	spread bool
+
+	taken []*record
+	// used are the groups and single messages that were looked at: they are
+	// marked in the file only when all are picked.
+	usedGroups map[string]bool
+	usedAlone  map[int64]bool
+	rest       []*groupCursor
+	letters    *queueRow
+	found      bool // letters was looked for
+}
+
+// groupDue is a group that can be received from.
+type groupDue struct {
+	name          string
+	readyAt, head int64
+}
+
+func (p *picker) pick() error {
+	p.usedGroups, p.usedAlone = map[string]bool{}, map[int64]bool{}
+	for len(p.taken) < p.n {
+		more, err := p.round()
+		if err != nil {
+			return err
+		}
+		if !more {
+			break
+		}
+	}
+	return p.spreadRest()
+}
+
+// round goes once through the first of what is due. Messages that were
+// dead-lettered instead of taken make another round necessary.
+func (p *picker) round() (more bool, err error) {
+	limit := p.n - len(p.taken)
+	mostAlone, mostGroups := limit+len(p.usedAlone), limit+len(p.usedGroups)
+	alone, err := p.tx.records("SELECT "+recordColumns+" FROM messages WHERE queue = ? AND ordered = 0 AND visible_at <= ? ORDER BY visible_at, id LIMIT ?",
+		p.q.id, p.tx.now, mostAlone)
+	if err != nil {
+		return false, err
+	}
+	groups, err := p.groups(mostGroups)
+	if err != nil {
+		return false, err
+	}
+	moreAlone, moreGroups := len(alone) == mostAlone, len(groups) == mostGroups
+	for len(p.taken) < p.n && len(alone)+len(groups) > 0 {
+		if len(alone) == 0 && moreAlone || len(groups) == 0 && moreGroups {
+			break // what was not read may be due before the rest of the others
+		}
+		if len(groups) == 0 || len(alone) > 0 && (alone[0].visibleAt < groups[0].readyAt ||
+			alone[0].visibleAt == groups[0].readyAt && alone[0].id < groups[0].head) {
+			r := alone[0]
+			alone = alone[1:]
+			if p.usedAlone[r.id] {
+				continue
+			}
+			p.usedAlone[r.id], more = true, true
+			if err := p.take(r); err != nil {
+				return false, err
+			}
+			continue
+		}
+		g := groups[0]
+		groups = groups[1:]
+		if p.usedGroups[g.name] {
+			continue
+		}
+		p.usedGroups[g.name], more = true, true
+		c := &groupCursor{p: p, group: g.name}
+		want := p.n
+		if p.spread {
+			want = len(p.taken) + 1
+		}
+		if err := c.take(want); err != nil {
+			return false, err
+		}
+		if p.spread && !c.end {
+			p.rest = append(p.rest, c)
+		}
+	}
+	return more, nil
+}
+
+func (p *picker) groups(limit int) ([]groupDue, error) {
+	if !p.q.config.Ordered {
+		return nil, nil
+	}
+	var out []groupDue
+	err := p.tx.rows("SELECT name, ready_at, head FROM groups WHERE queue = ? AND ready_at <= ? ORDER BY ready_at, head LIMIT ?",
+		func(rows *sql.Rows) error {
+			var g groupDue
+			err := rows.Scan(&g.name, &g.readyAt, &g.head)
+			out = append(out, g)
+			return err
+		}, p.q.id, p.tx.now, limit)
+	return out, err
+}
+
+// spreadRest takes one message of each group again and again.
+func (p *picker) spreadRest() error {
+	for len(p.rest) > 0 && len(p.taken) < p.n {
+		more := p.rest[:0]
+		for _, c := range p.rest {
+			if len(p.taken) == p.n {
+				break
+			}
+			if err := c.take(len(p.taken) + 1); err != nil {
+				return err
+			}
+			if !c.end {
+				more = append(more, c)
+			}
+		}
+		p.rest = more
+	}
+	return nil
+}
+
+// take takes a record, or dead-letters it where it was received often enough.
+func (p *picker) take(r *record) error {
+	if limit := p.q.config.MaxReceives; limit > 0 && r.receives >= int64(limit) {
+		if !p.found {
+			var err error
+			if p.letters, err = p.tx.deadLetters(p.q); err != nil {
+				return err
+			}
+			p.found = true
+		}
+		if p.letters != nil {
+			return p.tx.transfer(p.q, p.letters, r, r.attributes, p.q.name, true)
+		}
+	}
+	p.taken = append(p.taken, r)
+	return nil
+}
+
+// groupCursor goes through the messages of a group.
+type groupCursor struct {
+	p     *picker
+	group string
+	after int64
+	ahead []*record
+	end   bool
+}
+
+// take takes messages until that many are taken in all, or the next one is
+// hidden.
+func (c *groupCursor) take(want int) (err error) {
+	for len(c.p.taken) < want {
+		if len(c.ahead) == 0 {
+			if c.end {
+				return nil
+			}
+			limit := c.p.n - len(c.p.taken)
+			if c.p.spread && c.after == 0 {
+				limit = 1 // most often there are enough groups
+			}
+			c.ahead, err = c.p.tx.records("SELECT "+recordColumns+" FROM messages WHERE queue = ? AND grp = ? AND ordered = 1 AND id > ? ORDER BY id LIMIT ?",
+				c.p.q.id, c.group, c.after, limit)
+			if err != nil {
+				return err
+			}
+			if len(c.ahead) == 0 {
+				c.end = true
+				return nil
+			}
+		}
+		r := c.ahead[0]
+		if r.visibleAt > c.p.tx.now {
+			c.ahead, c.end = nil, true
+			return nil
+		}
+		c.ahead, c.after = c.ahead[1:], r.id
+		if err := c.p.take(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,26 @@
+package sqlitequeue
+
+import (
+	"github.com/sluice-go/sluice/internal/queue"
+	"github.com/sluice-go/sluice/internal/queue/internal/store"
+)
+
+// sqlQueue is what is known of a queue, as long as the file has that version of
+// it. It is never changed.
+type queueRow struct {
+	id, version int64
+	name        string
+	created     int64
+	config      queue.Config
+}
+
+func (q *queueRow) low() int64 { return q.id << seqBits }
+
+func (q *queueRow) high() int64 { return (q.id + 1) << seqBits }
+
+// place reads a receipt of the queue.
+func (q *queueRow) place(receipt string) (id, delivery int64, ok bool) {
+	p, d, ok := store.ParseReceipt(receipt)
+	id, delivery = int64(p), int64(d) // what overflows is below zero, and refused
+	return id, delivery, ok && id > q.low() && id < q.high() && delivery > 0
+}

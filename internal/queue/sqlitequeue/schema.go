@@ -1,0 +1,120 @@
+package sqlitequeue
+
+// applicationID marks the file as ours, in SQLite's header.
+const applicationID = 0x534c4351 // SLCQ
+
+// schemaVersion is the version of the schema, in SQLite's user_version.
+const schemaVersion = 3
+
+// seqBits is how much of a message's rowid its sequence takes; the rest is its
+// queue. So a queue's messages lie together in the order of sending, and that
+// order needs no index.
+const seqBits = 44
+
+// smallBody is the most bytes of body and extra that are kept in a message's
+// row. Receiving and extending write the row anew, so larger ones are elsewhere.
+const smallBody = 1000
+
+// The schema. Times are in nanoseconds, most by the clock of the file (see epoch):
+// visible_at, ready_at, enqueued_at, at, beat. Those that are told and not
+// compared are by the wall clock: created, sent_at, first_received, started.
+//
+// messages.ordered is 1 for a message of a group in a queue that keeps order.
+// Such messages are received by way of the table of groups, which knows for each
+// group when its next messages can be had; the others by the index on when they
+// are visible.
+var schema = []string{
+	`CREATE TABLE queues (
+		id INTEGER PRIMARY KEY AUTOINCREMENT,
+		name TEXT NOT NULL UNIQUE,
+		created INTEGER NOT NULL,
+		version INTEGER NOT NULL,
+		sequence INTEGER NOT NULL,
+		config TEXT NOT NULL)`,
+	`CREATE TABLE messages (
+		id INTEGER PRIMARY KEY,
+		queue INTEGER NOT NULL,
+		ordered INTEGER NOT NULL,
+		visible_at INTEGER NOT NULL,
+		receives INTEGER NOT NULL,
+		first_received INTEGER NOT NULL,
+		delivery INTEGER NOT NULL,
+		enqueued_at INTEGER NOT NULL,
+		large INTEGER NOT NULL,
+		mid TEXT NOT NULL,
+		grp TEXT NOT NULL,
+		dedupe TEXT NOT NULL,
+		source TEXT NOT NULL,
+		attributes BLOB,
+		body BLOB,
+		extra BLOB,
+		earlier INTEGER NOT NULL DEFAULT 0,
+		sent_at INTEGER NOT NULL DEFAULT 0,
+		exhausted INTEGER NOT NULL DEFAULT 0)`,
+	`CREATE INDEX messages_due ON messages (queue, ordered, visible_at)`,
+	`CREATE INDEX messages_age ON messages (queue, enqueued_at)`,
+	`CREATE INDEX messages_group ON messages (queue, grp) WHERE ordered = 1`,
+	`CREATE TABLE bodies (
+		id INTEGER PRIMARY KEY,
+		body BLOB,
+		extra BLOB)`,
+	`CREATE TABLE groups (
+		queue INTEGER NOT NULL,
+		name TEXT NOT NULL,
+		ready_at INTEGER NOT NULL,
+		head INTEGER NOT NULL,
+		PRIMARY KEY (queue, name)) WITHOUT ROWID`,
+	`CREATE INDEX groups_due ON groups (queue, ready_at, head)`,
+	`CREATE TABLE seen (
+		queue INTEGER NOT NULL,
+		scope TEXT NOT NULL,
+		dedupe TEXT NOT NULL,
+		mid TEXT NOT NULL,
+		sequence INTEGER NOT NULL,
+		enqueued_at INTEGER NOT NULL,
+		PRIMARY KEY (queue, scope, dedupe)) WITHOUT ROWID`,
+	`CREATE INDEX seen_age ON seen (queue, enqueued_at)`,
+	`CREATE TABLE attempts (
+		queue INTEGER NOT NULL,
+		attempt TEXT NOT NULL,
+		at INTEGER NOT NULL,
+		deliveries TEXT NOT NULL,
+		PRIMARY KEY (queue, attempt)) WITHOUT ROWID`,
+	`CREATE TABLE moves (
+		id INTEGER PRIMARY KEY AUTOINCREMENT,
+		handle TEXT NOT NULL UNIQUE,
+		queue INTEGER NOT NULL,
+		source TEXT NOT NULL,
+		destination TEXT NOT NULL,
+		rate INTEGER NOT NULL,
+		status TEXT NOT NULL,
+		moved INTEGER NOT NULL,
+		to_move INTEGER NOT NULL,
+		started INTEGER NOT NULL,
+		failure TEXT NOT NULL,
+		cursor INTEGER NOT NULL,
+		last INTEGER NOT NULL,
+		beat INTEGER NOT NULL)`,
+	`CREATE INDEX moves_queue ON moves (queue)`,
+	clockTable,
+}
+
+const clockTable = `CREATE TABLE clock (
+		id INTEGER PRIMARY KEY CHECK (id = 0),
+		boot TEXT NOT NULL,
+		uptime INTEGER NOT NULL,
+		wall INTEGER NOT NULL,
+		time INTEGER NOT NULL)`
+
+// upgrades are what makes each version of the schema the next one, from version 1
+// on.
+var upgrades = [...][]string{
+	{`ALTER TABLE messages ADD COLUMN earlier INTEGER NOT NULL DEFAULT 0`},
+	{
+		`ALTER TABLE messages ADD COLUMN sent_at INTEGER NOT NULL DEFAULT 0`,
+		`ALTER TABLE messages ADD COLUMN exhausted INTEGER NOT NULL DEFAULT 0`,
+		// All times were by the wall clock, which the new one begins at.
+		`UPDATE messages SET sent_at = enqueued_at`,
+		clockTable,
+	},
+}
