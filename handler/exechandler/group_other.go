@@ -4,18 +4,18 @@ package exechandler
 
 import (
 	"context"
+	"log/slog"
 	"os/exec"
 )
 
-// run runs a command. When ctx or h.now is done it is killed: there is no signal
-// that asks it to end.
-func (h *Handler) run(_ context.Context, c *exec.Cmd) error {
+// run runs a command. When ctx or now is done it is killed: no signal asks it to end.
+func run(_, now context.Context, c *exec.Cmd, log *slog.Logger) error {
 	if err := c.Start(); err != nil {
 		return err
 	}
-	stop := context.AfterFunc(h.now, func() {
+	stop := context.AfterFunc(now, func() {
 		if err := killGroup(c); err != nil {
-			h.config.Logger.Debug("kill", "pid", c.Process.Pid, "error", err)
+			log.Debug("kill", "pid", c.Process.Pid, "error", err)
 		}
 	})
 	defer stop()

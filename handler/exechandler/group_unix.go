@@ -5,6 +5,7 @@ package exechandler
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"os/exec"
 	"runtime"
@@ -12,9 +13,9 @@ import (
 )
 
 // run runs a command in a process group of its own. When ctx is done the group
-// gets SIGTERM, and SIGKILL after the grace; when h.now is done, SIGKILL at
-// once.
-func (h *Handler) run(ctx context.Context, c *exec.Cmd) error {
+// gets SIGTERM, and SIGKILL after the grace; when now is done, it gets SIGKILL
+// immediately.
+func run(ctx, now context.Context, c *exec.Cmd, log *slog.Logger) error {
 	isolate(c)
 	c.Cancel = func() error { return signalGroup(c, syscall.SIGTERM) }
 
@@ -25,9 +26,9 @@ func (h *Handler) run(ctx context.Context, c *exec.Cmd) error {
 	if err := c.Start(); err != nil {
 		return err
 	}
-	stop := context.AfterFunc(h.now, func() {
+	stop := context.AfterFunc(now, func() {
 		if err := killGroup(c); err != nil {
-			h.config.Logger.Debug("kill", "pid", c.Process.Pid, "error", err)
+			log.Debug("kill", "pid", c.Process.Pid, "error", err)
 		}
 	})
 	defer stop()
@@ -35,7 +36,7 @@ func (h *Handler) run(ctx context.Context, c *exec.Cmd) error {
 	if ctx.Err() != nil {
 		// Wait kills the command itself; others of the group are left.
 		if err := killGroup(c); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			h.config.Logger.Debug("kill", "pid", c.Process.Pid, "error", err)
+			log.Debug("kill", "pid", c.Process.Pid, "error", err)
 		}
 	}
 	return err

@@ -1,15 +1,21 @@
 package exechandler
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os/exec"
 	"slices"
+	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/handler/internal/reach"
+	"github.com/sluice-go/sluice/handler/internal/tracecontext"
 	"github.com/sluice-go/sluice/internal/attribute"
 	"github.com/sluice-go/sluice/internal/seldom"
 )
@@ -108,7 +114,7 @@ func (h *Handler) command(ctx context.Context, m *handler.Message, env []string)
 	stderr := &logWriter{log: log.With("stream", "stderr"), tail: &tail{}}
 	c.Stdout, c.Stderr = stdout, stderr
 	c.WaitDelay = h.config.KillGrace
-	err = h.run(ctx, c)
+	err = run(ctx, h.now, c, h.config.Logger)
 	stdout.flush()
 	stderr.flush()
 	if p := c.ProcessState; p != nil && (p.ExitCode() == exitNotFound || p.ExitCode() == exitNotExecutable) {
@@ -144,4 +150,87 @@ func explain(err error, said string) error {
 		return err
 	}
 	return fmt.Errorf("%w: %s", err, said)
+}
+
+// environment is that of a command for a message, within the kernel's limit. bare is
+// the same without the attributes.
+func (h *Handler) environment(ctx context.Context, m *handler.Message) (env, bare []string) {
+	bare = h.config.Env[:len(h.config.Env):len(h.config.Env)]
+	var long []string
+	add := func(name, value string) {
+		v, ok := variable(name, value)
+		if !ok {
+			long = append(long, name)
+			return
+		}
+		bare = append(bare, v)
+	}
+	addSet := func(name, value string) {
+		if value != "" {
+			add(name, value)
+		}
+	}
+	add("SLUICE_MESSAGE_ID", m.ID)
+	add("SLUICE_ATTEMPT", strconv.Itoa(m.Attempt))
+	add("SLUICE_QUEUE", m.Origin().Queue)
+	addSet("SLUICE_GROUP", m.Group)
+	addSet("SLUICE_DEDUPE_ID", m.DedupeID)
+	parent, state := tracecontext.Of(ctx, m)
+	addSet("TRACEPARENT", parent)
+	addSet("TRACESTATE", state)
+	if len(m.Attributes) == 0 && long == nil {
+		return bare, bare
+	}
+	names, shadows := attribute.Folded(m.Attributes, variableSuffix)
+	h.dropped.Log(h.config.Logger, attribute.NotPassedOn, m.ID, shadows)
+	env, missing := h.attributes(m, bare, names)
+	if len(missing) > 0 {
+		bare = append(bare, leftOut+"="+list(slices.Sorted(maps.Keys(m.Attributes))))
+		env = append(env, leftOut+"="+list(missing))
+	}
+	h.truncated(m, append(long, missing...))
+	return env, bare
+}
+
+// attributes adds the variables of m's attributes to bare, the short ones first, so that
+// a long one takes the room of no other. It returns the names of those without a
+// variable, sorted.
+func (h *Handler) attributes(m *handler.Message, bare []string, names map[string]string) (env, missing []string) {
+	room := h.limit - margin - size(h.words) - size(bare)
+	env = bare[:len(bare):len(bare)]
+	add := func(v string) bool {
+		if room < cost(v) {
+			return false
+		}
+		room -= cost(v)
+		env = append(env, v)
+		return true
+	}
+	suffixes := slices.SortedFunc(maps.Keys(names), func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(m.Attributes[names[a]]), len(m.Attributes[names[b]])), cmp.Compare(a, b))
+	})
+	for _, suffix := range suffixes {
+		if v, ok := variable("SLUICE_ATTR_"+suffix, m.Attributes[names[suffix]]); !ok || !add(v) {
+			missing = append(missing, names[suffix])
+		}
+	}
+	if passed, _ := attribute.Passed(m.Attributes); len(passed) > 0 {
+		all, err := json.Marshal(passed) // strings always marshal
+		if v, ok := variable("SLUICE_ATTRIBUTES", string(all)); err == nil && (!ok || !add(v)) {
+			missing = append(missing, "*") // the object of all
+		}
+	}
+	slices.Sort(missing)
+	return env, missing
+}
+
+// truncated logs, once a minute, what has no room in a command's environment.
+func (h *Handler) truncated(m *handler.Message, names []string) {
+	if len(names) == 0 {
+		return
+	}
+	if missed, ok := h.long.Allow(time.Now(), time.Minute); ok {
+		h.config.Logger.Warn("left out of the command's environment: too long",
+			"message", m.ID, "names", names, "messages_before", missed)
+	}
 }

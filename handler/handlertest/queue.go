@@ -1,7 +1,6 @@
 package handlertest
 
 import (
-	"cmp"
 	"container/heap"
 	"context"
 	"errors"
@@ -14,60 +13,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/setting"
 )
-
-// Config describes the queue to simulate. The zero Config has the defaults.
-type Config struct {
-	// Queue is the queue's name in the messages' origin. Empty means
-	// "test".
-	Queue string
-	// System is the provider's name there. Empty means
-	// "handlertest".
-	System string
-	// MaxDelay is the longest delay that a retry may have; longer ones are cut
-	// to it. Zero means no limit.
-	MaxDelay time.Duration
-	// Lease is how long the lease of a delivery is. Zero means 30 seconds.
-	Lease time.Duration
-	// NoLease delivers messages without a lease, as AWS Lambda and HTTP push do.
-	NoLease bool
-	// RetryDelay is how long a message stays invisible whose retry names no
-	// delay. Zero means not at all.
-	RetryDelay time.Duration
-	// MaxAttempts is the delivery after which a message that is not done with is
-	// dead-lettered. Zero means 5; a negative value means
-	// that there is no limit.
-	MaxAttempts int
-	// NoDeadLetter makes a queue without a dead-letter queue: rejected messages
-	// are retried, and attempts do not end.
-	NoDeadLetter bool
-	// HideAttempt delivers messages with attempt 0, as a Pub/Sub subscription
-	// without a dead-letter policy does.
-	HideAttempt bool
-	// Concurrency is how many handlers [Queue.Drain] runs at once. Zero means
-	// one, which runs on the caller's goroutine.
-	Concurrency int
-	// Gates are asked before each delivery, as the runtime asks them.
-	Gates []handler.Gate
-	// Clock is the time by which delays and leases go. Nil means the time
-	// package.
-	Clock *Clock
-}
-
-// complete returns a copy of c with its defaults, and its faults.
-func (c *Config) complete() (Config, error) {
-	d := setting.Copy(c)
-	d.Queue = cmp.Or(d.Queue, "test")
-	d.System = cmp.Or(d.System, "handlertest")
-	d.MaxAttempts = cmp.Or(d.MaxAttempts, 5)
-	return d, errors.Join(
-		setting.NotNegative("MaxDelay", d.MaxDelay),
-		setting.Default("Lease", &d.Lease, 30*time.Second),
-		setting.NotNegative("RetryDelay", d.RetryDelay),
-		setting.Default("Concurrency", &d.Concurrency, 1),
-	)
-}
 
 // A Queue delivers messages to a handler and carries out its verdicts. It is
 // safe for concurrent use: calls of [Queue.Deliver] at the same time are
@@ -86,35 +32,6 @@ type Queue struct {
 	deliveries  []*Delivery
 	deadLetters []DeadLetter
 	changed     chan struct{} // closed and replaced at each change
-}
-
-// An entry is a message that is not done with.
-type entry struct {
-	message  *handler.Message
-	attempts int
-	due      time.Time
-	seq      int // of those due together, the one that came first goes first
-}
-
-// A schedule is a heap of entries, the next one on top.
-type schedule []*entry
-
-func (s schedule) Len() int      { return len(s) }
-func (s schedule) Swap(i, j int) { s[i], s[j] = s[j], s[i] }
-func (s *schedule) Push(x any)   { *s = append(*s, x.(*entry)) }
-
-func (s schedule) Less(i, j int) bool {
-	if !s[i].due.Equal(s[j].due) {
-		return s[i].due.Before(s[j].due)
-	}
-	return s[i].seq < s[j].seq
-}
-
-func (s *schedule) Pop() any {
-	last := len(*s) - 1
-	e := (*s)[last]
-	*s = (*s)[:last]
-	return e
 }
 
 // New returns an empty queue for h. A nil config has the defaults.
@@ -215,4 +132,252 @@ func clone(m *handler.Message) *handler.Message {
 		Attempt:    m.Attempt,
 		EnqueuedAt: m.EnqueuedAt,
 	}
+}
+
+// deliver returns the record, or nil and what to wait for: nil where a change
+// of the queue or the time will do, a gate's channel otherwise.
+func (q *Queue) deliver(ctx context.Context) (*Delivery, <-chan struct{}) {
+	for _, g := range q.config.Gates {
+		if n, reopened := g.Admit(1); n == 0 {
+			if reopened == nil { // a gate that never says so is closed for good
+				reopened = make(chan struct{})
+			}
+			return nil, reopened
+		}
+	}
+	e := q.take()
+	if e == nil {
+		return nil, nil
+	}
+	m := clone(e.message)
+	if !q.config.HideAttempt {
+		m.Attempt = e.attempts
+	}
+	d := &Delivery{Message: clone(m), Attempt: e.attempts, At: q.time.now()}
+	d.Message.Bind(q.origin, nil)
+
+	settled := false
+	// Deferred for a handler that ends its goroutine, as testing.T.FailNow does:
+	// the message then goes back instead of being in flight for ever.
+	defer func() {
+		if !settled {
+			q.giveBack(e, d)
+		}
+	}()
+	held := q.call(ctx, m, d)
+	d.Duration = q.time.now().Sub(d.At)
+	if !held {
+		d.Outcome = Lost
+	}
+	settled = true
+	q.settle(e, d)
+	return d, nil
+}
+
+// take removes and returns the message that has been due for the longest.
+func (q *Queue) take() *entry {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) == 0 || q.waiting[0].due.After(q.time.now()) {
+		return nil
+	}
+	e := heap.Pop(&q.waiting).(*entry)
+	e.attempts++
+	q.inFlight++
+	return e
+}
+
+// call runs the handler and says whether the lease was held to the end.
+func (q *Queue) call(ctx context.Context, m *handler.Message, d *Delivery) (held bool) {
+	held = true
+	ctx = handler.WithShared(ctx)
+	if q.config.NoLease {
+		m.Bind(q.origin, nil)
+	} else {
+		lease := NewLease(q.config.Lease, q.config.Clock)
+		m.Bind(q.origin, lease)
+		ctx = lease.Context(ctx)
+		defer func() {
+			held = lease.End()
+			d.Extensions = len(lease.Extensions())
+		}()
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			d.Panic = v
+			d.Verdict = handler.Verdict{Err: fmt.Errorf("panic: %v", v)}
+		}
+	}()
+	d.Verdict = handler.VerdictOf(q.handler.Handle(ctx, m))
+	return held
+}
+
+// settle carries out the verdict.
+func (q *Queue) settle(e *entry, d *Delivery) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := q.time.now()
+	switch {
+	case d.Outcome == Lost:
+	case d.Verdict.Action == handler.ActionAck:
+		d.Outcome = Acked
+	case d.Verdict.Action == handler.ActionDrop:
+		d.Outcome = Dropped
+	case d.Verdict.Action == handler.ActionDeadLetter && !q.config.NoDeadLetter:
+		d.Outcome = DeadLettered
+	case d.Verdict.Postponed:
+		d.Outcome = Postponed
+		d.Delay = q.delay(d.Verdict)
+		e.attempts--
+	default:
+		d.Outcome = Redelivered
+		d.Delay = q.delay(d.Verdict)
+	}
+	reason := d.Verdict.Err
+	limited := q.config.MaxAttempts > 0 && !q.config.NoDeadLetter
+	rejected := d.Outcome == DeadLettered
+	if (d.Outcome == Redelivered || d.Outcome == Lost) && limited && e.attempts >= q.config.MaxAttempts {
+		d.Outcome, d.Delay = DeadLettered, 0
+		reason = handler.Exhausted(e.attempts, q.config.MaxAttempts, reason)
+	}
+	switch d.Outcome {
+	case Redelivered, Lost, Postponed:
+		q.schedule(e, now.Add(d.Delay))
+	case DeadLettered:
+		q.deadLetters = append(q.deadLetters, DeadLetter{
+			Message: clone(e.message), Attempt: e.attempts, Err: reason, Rejected: rejected, At: now,
+		})
+	case Acked, Dropped:
+	}
+	q.deliveries = append(q.deliveries, d)
+	q.inFlight--
+	q.change()
+}
+
+func (q *Queue) giveBack(e *entry, d *Delivery) {
+	d.Verdict = handler.Verdict{Err: errEnded}
+	q.settle(e, d)
+}
+
+func (q *Queue) delay(v handler.Verdict) time.Duration {
+	d := q.config.RetryDelay
+	if v.Action == handler.ActionRetry && v.Delayed {
+		d = v.Delay
+	}
+	if q.config.MaxDelay > 0 {
+		d = min(d, q.config.MaxDelay)
+	}
+	return d
+}
+
+var errEnded = errors.New("the handler ended its goroutine (runtime.Goexit)")
+
+// Drain delivers messages until none is left, retries included, and returns the
+// records of the deliveries that it made, in the order in which they ended. It
+// waits for messages that are not due yet: with a [Clock] it moves the clock to
+// the next of them once no handler runs, otherwise it waits by the time package,
+// which takes no time in a testing/synctest bubble.
+//
+// It ends early, with the context's cause, when ctx is done; a handler that runs
+// then is waited for. The handlers' contexts end with ctx too.
+func (q *Queue) Drain(ctx context.Context) ([]*Delivery, error) {
+	q.mu.Lock()
+	from := len(q.deliveries)
+	q.mu.Unlock()
+
+	var err error
+	if q.config.Concurrency == 1 {
+		err = q.work(ctx)
+	} else {
+		errs := make([]error, q.config.Concurrency)
+		var workers sync.WaitGroup
+		for i := range errs {
+			workers.Go(func() { errs[i] = q.work(ctx) })
+		}
+		workers.Wait()
+		err = errs[0]
+	}
+	return q.Deliveries()[from:], err
+}
+
+// work delivers until the queue is empty and nothing is in flight.
+func (q *Queue) work(ctx context.Context) error {
+	for {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		changed := q.watch()
+		d, reopened := q.deliver(ctx)
+		if d != nil {
+			continue
+		}
+		wait, empty := q.idle()
+		if empty {
+			return nil
+		}
+		if reopened == nil && wait == 0 {
+			continue // the clock was moved, or something fell due meanwhile
+		}
+		if err := pause(ctx, changed, reopened, wait); err != nil {
+			return err
+		}
+	}
+}
+
+// watch returns a channel that is closed at the next change.
+func (q *Queue) watch() <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.changed
+}
+
+// forever is the wait for what only a change of the queue can bring.
+const forever time.Duration = 1<<63 - 1
+
+// idle says that nothing is left to do, or how long it is until the next message
+// is due. With a clock of its own it moves that instead, unless a handler runs:
+// what that one needs of the time is the test's to give.
+func (q *Queue) idle() (wait time.Duration, empty bool) {
+	q.mu.Lock()
+	running := q.inFlight > 0
+	none := len(q.waiting) == 0
+	var next time.Time
+	if !none {
+		next = q.waiting[0].due
+	}
+	q.mu.Unlock()
+
+	wait = next.Sub(q.time.now())
+	switch {
+	case none:
+		return forever, !running
+	case wait <= 0:
+		return 0, false
+	case q.config.Clock == nil:
+		return wait, false
+	case running:
+		return forever, false
+	default:
+		q.config.Clock.advanceTo(next)
+		return 0, false
+	}
+}
+
+// pause waits for a change or, where a gate is closed, for that gate; the time
+// counts only where no gate is in the way.
+func pause(ctx context.Context, changed, reopened <-chan struct{}, wait time.Duration) error {
+	var due <-chan time.Time
+	if reopened == nil && wait != forever {
+		t := time.NewTimer(wait)
+		defer t.Stop()
+		due = t.C
+	}
+	select {
+	case <-changed:
+	case <-reopened:
+	case <-due:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return nil
 }

@@ -231,3 +231,27 @@ func readAnswer(body io.Reader) string {
 	}
 	return strings.Join(strings.Fields(strings.ToValidUTF8(string(content), "")), " ")
 }
+
+// verdict reads the verdict out of an answer.
+func (h *Handler) verdict(status int, retryAfter, said string) error {
+	if status >= 200 && status <= 299 {
+		return nil
+	}
+	err := fmt.Errorf("HTTP status %d %s", status, http.StatusText(status))
+	if said != "" {
+		err = fmt.Errorf("%w: %s", err, said)
+	}
+	switch status {
+	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooEarly, http.StatusTooManyRequests:
+	default:
+		if status >= 400 && status <= 499 {
+			return handler.Reject(err)
+		}
+	}
+	// A delay of nothing is no delay to keep to: it would spend all attempts in a moment.
+	// The backoff middleware, or the queue, then decides.
+	if d, ok := parseRetryAfter(retryAfter, h.config.Now()); ok && d > 0 {
+		return handler.RetryAfter(min(d, h.config.MaxRetryAfter), err)
+	}
+	return err
+}

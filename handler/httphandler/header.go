@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/handler/internal/tracecontext"
@@ -182,3 +183,24 @@ func headerValue(v string) string {
 	}
 	return b.String()
 }
+
+// parseRetryAfter reads a Retry-After header, by RFC 9110 section 10.2.3 a number
+// of seconds or a date; a date that has passed is no delay. What is neither is
+// as if it were not there.
+func parseRetryAfter(v string, now time.Time) (time.Duration, bool) {
+	v = strings.TrimSpace(v)
+	if v != "" && strings.Trim(v, "0123456789") == "" {
+		seconds, err := strconv.ParseUint(v, 10, 64)
+		if err != nil || seconds > uint64(longestDelay/time.Second) {
+			return longestDelay, true // more digits than a number has
+		}
+		return time.Duration(seconds) * time.Second, true
+	}
+	if t, err := http.ParseTime(v); err == nil {
+		return min(max(t.Sub(now), 0), longestDelay), true
+	}
+	return 0, false
+}
+
+// longestDelay is what a number of seconds is cut to that is beyond durations.
+const longestDelay = 100 * 365 * 24 * time.Hour

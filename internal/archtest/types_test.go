@@ -33,12 +33,7 @@ var scattered = []string{
 	"drivers/sqlite",
 	"drivers/sqs",
 	"drivers/sqs/sqstest",
-	"handler/exechandler",
-	"handler/handlertest",
-	"handler/httphandler",
 	"internal/test/seams/mutants",
-	"middleware/breaker",
-	"middleware/otel",
 	"producer",
 }
 

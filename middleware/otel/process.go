@@ -2,29 +2,16 @@ package otel
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/metric"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
 )
-
-// Middleware returns the middleware that makes a span of each message.
-//
-// The span's parent is the span that created the message, or, where the handler
-// is called within a span already (a Lambda, an HTTP push), that one; it is
-// linked to the creating span in both cases, as the conventions ask.
-func (t *Telemetry) Middleware() handler.Middleware {
-	return func(next handler.Handler) handler.Handler {
-		return &processor{t: t, next: next}
-	}
-}
 
 type processor struct {
 	t    *Telemetry
@@ -81,16 +68,6 @@ func end(span trace.Span, record func()) {
 	}
 }
 
-// panicked ends the span of a handler, or of a batch, that did not return.
-func (t *Telemetry) panicked(ctx context.Context, span trace.Span, l *labels, begun time.Time) {
-	end(span, func() {
-		kind := semconv.ErrorTypeKey.String(typePanic)
-		span.SetStatus(codes.Error, "panic")
-		span.SetAttributes(kind)
-		t.processDuration.Record(ctx, time.Since(begun).Seconds(), metric.WithAttributeSet(attribute.NewSet(with(l.process, kind)...)))
-	})
-}
-
 // isFault is false for an ack, for a message that the handler chose to drop, and
 // for one that was put off before anyone worked on it.
 func isFault(err error) bool {
@@ -133,55 +110,4 @@ func messageAttributes(m *handler.Message, system string) []attribute.KeyValue {
 		}
 	}
 	return as
-}
-
-// Batch returns a batch handler that makes one span of each call of h, linked to
-// the span that created each message, and measures the call once. Baggage of one
-// message is not the batch's: none is read.
-func (t *Telemetry) Batch(h handler.BatchHandler) handler.BatchHandler {
-	return handler.BatchHandlerFunc(func(ctx context.Context, ms []*handler.Message) []error {
-		var origin handler.Origin
-		if len(ms) > 0 {
-			origin = ms[0].Origin()
-		}
-		l := t.labelsOf(origin)
-		links := make([]trace.Link, 0, len(ms))
-		for _, m := range ms {
-			if sc := t.extract(ctx, m); sc.IsValid() {
-				links = append(links, trace.Link{SpanContext: sc, Attributes: []attribute.KeyValue{semconv.MessagingMessageID(m.ID)}})
-			}
-		}
-		ctx, span := t.tracer.Start(ctx, l.name, trace.WithSpanKind(trace.SpanKindConsumer), //nolint:spancheck // end and panicked end it
-			trace.WithAttributes(with(l.process, semconv.MessagingBatchMessageCount(len(ms)))...), trace.WithLinks(links...))
-		begun := time.Now()
-		returned := false
-		defer func() {
-			if !returned {
-				t.panicked(ctx, span, l, begun)
-			}
-		}()
-		errs := h.HandleBatch(ctx, ms)
-		returned = true
-		took := time.Since(begun)
-		end(span, func() {
-			var first error
-			bad := 0
-			for _, err := range errs {
-				if !isFault(err) {
-					continue
-				}
-				if bad++; first == nil {
-					first = err
-				}
-			}
-			option := l.handled
-			if bad > 0 {
-				option = failed(l.process, first)
-				span.SetAttributes(errorType(first))
-				span.SetStatus(codes.Error, fmt.Sprintf("%d of %d messages failed", bad, len(ms)))
-			}
-			t.processDuration.Record(ctx, took.Seconds(), option)
-		})
-		return errs //nolint:spancheck // end has ended it
-	})
 }

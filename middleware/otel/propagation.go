@@ -3,8 +3,6 @@ package otel
 import (
 	"context"
 
-	"go.opentelemetry.io/otel/baggage"
-	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-go/sluice/handler"
@@ -22,80 +20,7 @@ const (
 	xrayHeader = "X-Amzn-Trace-Id"
 )
 
-// extract returns the span context that m carries, or an invalid one.
-func (t *Telemetry) extract(ctx context.Context, m *handler.Message) trace.SpanContext {
-	as := m.Attributes
-	w3c, pubsub, xray := as["traceparent"] != "", as[pubsubPrefix+"traceparent"] != "", as[AttributeXRay] != ""
-	if !w3c && !pubsub && !xray {
-		return trace.SpanContext{}
-	}
-	// What the context has itself must not be taken for the message's.
-	ctx = trace.ContextWithSpanContext(ctx, trace.SpanContext{})
-	var found trace.SpanContext
-	if w3c {
-		found = trace.SpanContextFromContext(t.propagator.Extract(ctx, propagation.MapCarrier(as)))
-	}
-	if pubsub && !found.IsValid() {
-		found = trace.SpanContextFromContext(t.propagator.Extract(ctx, pubsubCarrier(as)))
-	}
-	if xray && !found.IsValid() {
-		found = trace.SpanContextFromContext(t.xray.Extract(ctx, xrayCarrier(as)))
-	}
-	return found
-}
-
-// withBaggage returns ctx with the baggage that m carries, if that is read. A
-// message without any, or with what is none, leaves what ctx has.
-func (t *Telemetry) withBaggage(ctx context.Context, m *handler.Message) context.Context {
-	if !t.baggage || m.Attributes["baggage"] == "" {
-		return ctx
-	}
-	// The propagator would tell OpenTelemetry's error handler of each that is broken.
-	b, err := baggage.Parse(m.Attributes["baggage"])
-	if err != nil {
-		return ctx
-	}
-	return baggage.ContextWithBaggage(ctx, b)
-}
-
 func valid(ctx context.Context) bool { return trace.SpanContextFromContext(ctx).IsValid() }
-
-// inject writes the span context of ctx into m, as far as there is room for it.
-// Attributes that can't be read, and those that belong to another trace, are
-// replaced.
-func (t *Telemetry) inject(ctx context.Context, m *handler.Message, room Room) {
-	if !valid(ctx) {
-		return
-	}
-	fields := make(propagation.MapCarrier, 4)
-	t.propagator.Inject(ctx, fields)
-	for _, name := range [...]string{"traceparent", "tracestate", "baggage"} {
-		if v := fields[name]; v != "" && room.fits(m, name, v) {
-			m.SetAttribute(name, v)
-		} else {
-			delete(m.Attributes, name) // one that is not of this trace would lie
-		}
-	}
-	for _, name := range [...]string{"traceparent", "tracestate"} {
-		v := fields[name]
-		name = pubsubPrefix + name
-		if _, old := m.Attributes[name]; !t.writePubSub && !old {
-			continue
-		}
-		if t.writePubSub && v != "" && room.fits(m, name, v) {
-			m.SetAttribute(name, v)
-		} else {
-			delete(m.Attributes, name)
-		}
-	}
-	if t.writeXRay {
-		header := make(propagation.MapCarrier, 1)
-		t.xray.Inject(ctx, header)
-		if v := header[xrayHeader]; v != "" {
-			m.SetAttribute(AttributeXRay, v)
-		}
-	}
-}
 
 // Room is how much a queue carries. Zero fields are without limit.
 type Room struct {

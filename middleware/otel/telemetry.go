@@ -3,7 +3,9 @@ package otel
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
+	"time"
 
 	"go.opentelemetry.io/contrib/propagators/aws/xray"
 	global "go.opentelemetry.io/otel"
@@ -13,30 +15,16 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
+	"go.opentelemetry.io/otel/codes"
+
+	"go.opentelemetry.io/otel/baggage"
+
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // Scope is the name of the instrumentation scope.
 const Scope = "github.com/sluice-go/sluice/middleware/otel"
-
-// Config says where telemetry goes. The zero Config uses OpenTelemetry's global
-// providers.
-type Config struct {
-	// TracerProvider makes spans. Nil means the global one.
-	TracerProvider trace.TracerProvider
-	// MeterProvider makes metrics. Nil means the global one.
-	MeterProvider metric.MeterProvider
-	// Baggage enables reading baggage from messages and writing it into them. The sender
-	// chooses it: do not base trust on it.
-	Baggage bool
-	// XRay has AWSTraceHeader written besides traceparent, for consumers that
-	// know only X-Ray. SQS carries it outside the ten attributes.
-	XRay bool
-	// PubSub has googclient_traceparent and googclient_tracestate written besides
-	// W3C's names, for consumers on Google's own Pub/Sub clients, which read no
-	// others. They count as attributes as any do.
-	PubSub bool
-}
 
 // Telemetry makes spans and metrics. It may be used concurrently.
 type Telemetry struct {
@@ -85,70 +73,6 @@ func New(c *Config) (*Telemetry, error) {
 	return t, nil
 }
 
-// instruments are all that Telemetry counts with.
-type instruments struct {
-	processDuration, operationDuration                    metric.Float64Histogram
-	consumed, sent                                        metric.Int64Counter
-	settled, retried, released, duplicates                metric.Int64Counter
-	extensions, losses, late, unroutable, receiveFailures metric.Int64Counter
-	inFlight, storesDown                                  metric.Int64UpDownCounter
-}
-
-// durationBuckets are those that the conventions advise, in seconds.
-var durationBuckets = metric.WithExplicitBucketBoundaries(
-	0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
-
-func newInstruments(m metric.Meter) (instruments, error) {
-	var (
-		i      instruments
-		faults []error
-	)
-	histogram := func(name, about string) metric.Float64Histogram {
-		h, err := m.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(about), durationBuckets)
-		faults = append(faults, err)
-		return h
-	}
-	counter := func(name, unit, about string) metric.Int64Counter {
-		c, err := m.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(about))
-		faults = append(faults, err)
-		return c
-	}
-	i.processDuration = histogram("messaging.process.duration", "Duration of processing operation.")
-	i.operationDuration = histogram("messaging.client.operation.duration", "Duration of messaging operation initiated by a producer or consumer client.")
-	i.consumed = counter("messaging.client.consumed.messages", "{message}", "Number of messages that were delivered to the application.")
-	i.sent = counter("messaging.client.sent.messages", "{message}", "Number of messages producer attempted to send to the broker.")
-	i.settled = counter("sluice.messages.settled", "{message}", "Messages whose verdict was carried out, by verdict.")
-	i.retried = counter("sluice.messages.retried", "{message}", "Messages that are to be delivered again.")
-	i.released = counter("sluice.messages.released", "{message}", "Messages that were given back unhandled.")
-	i.duplicates = counter("sluice.messages.duplicates", "{message}", "Messages that were found to be handled already.")
-	i.extensions = counter("sluice.lease.extensions", "{extension}", "Extensions of leases, with error.type where one was refused.")
-	i.losses = counter("sluice.lease.losses", "{lease}", "Leases that were lost while their handler ran.")
-	i.late = counter("sluice.verdicts.late", "{message}", "Verdicts that came after the lease was lost and were not carried out.")
-	i.unroutable = counter("sluice.rejections.unroutable", "{message}", "Rejected messages that are retried because there is no dead-letter queue.")
-	i.receiveFailures = counter("sluice.receive.failures", "{failure}", "Receives that failed.")
-	inFlight, err := m.Int64UpDownCounter("sluice.messages.in_flight", metric.WithUnit("{message}"), metric.WithDescription("Messages whose handler runs."))
-	i.inFlight = inFlight
-	faults = append(faults, err)
-	i.storesDown, err = m.Int64UpDownCounter("sluice.stores.down", metric.WithUnit("{store}"), metric.WithDescription("Stores of middleware that do not answer, by sluice.store."))
-	return i, errors.Join(append(faults, err)...)
-}
-
-// labels are the attributes of one queue, made once.
-type labels struct {
-	queue   string
-	name    string // of the process span
-	start   []trace.SpanStartOption
-	base    []attribute.KeyValue
-	receive []attribute.KeyValue // consumers' base with the operation
-	process []attribute.KeyValue
-	settle  []attribute.KeyValue
-
-	plain    metric.MeasurementOption
-	received metric.MeasurementOption
-	handled  metric.MeasurementOption
-	verdicts [4]metric.MeasurementOption
-}
-
 // labelsOf returns the labels of a queue. A program has few queues, so they are
 // kept for good.
 func (t *Telemetry) labelsOf(o handler.Origin) *labels {
@@ -174,44 +98,6 @@ const (
 	stateKey   = attribute.Key("sluice.state")
 	storeKey   = attribute.Key("sluice.store")
 )
-
-func newLabels(o handler.Origin) *labels {
-	l := &labels{queue: o.Queue, name: "process " + o.Queue, base: make([]attribute.KeyValue, 0, 4)}
-	if o.System != "" {
-		l.base = append(l.base, semconv.MessagingSystemKey.String(o.System))
-	}
-	l.base = append(l.base, semconv.MessagingDestinationName(o.Queue))
-	if o.Server != "" {
-		l.base = append(l.base, semconv.ServerAddress(o.Server))
-	}
-	consumer := l.base
-	if o.System == semconv.MessagingSystemGCPPubSub.Value.AsString() {
-		// A consumer's queue is a subscription there. The topic is not known to it.
-		consumer = with(l.base, semconv.MessagingDestinationSubscriptionName(o.Queue))
-	}
-	l.receive = with(consumer, semconv.MessagingOperationName("receive"), semconv.MessagingOperationTypeReceive)
-	l.process = with(consumer, semconv.MessagingOperationName("process"), semconv.MessagingOperationTypeProcess)
-	l.settle = with(consumer, semconv.MessagingOperationName("settle"), semconv.MessagingOperationTypeSettle)
-	l.start = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(l.process...)}
-	l.plain = metric.WithAttributeSet(attribute.NewSet(l.base...))
-	l.received = metric.WithAttributeSet(attribute.NewSet(l.receive...))
-	l.handled = metric.WithAttributeSet(attribute.NewSet(l.process...))
-	for a := range l.verdicts {
-		l.verdicts[a] = metric.WithAttributeSet(attribute.NewSet(
-			with(l.base, verdictKey.String(handler.Action(a).String()))...))
-	}
-	return l
-}
-
-// with returns a new slice, so that a shared base is never written into.
-func with(base []attribute.KeyValue, more ...attribute.KeyValue) []attribute.KeyValue {
-	return append(base[:len(base):len(base)], more...)
-}
-
-// failed returns base with the error's type.
-func failed(base []attribute.KeyValue, err error) metric.MeasurementOption {
-	return metric.WithAttributeSet(attribute.NewSet(with(base, errorType(err))...))
-}
 
 // Observe implements handler.Observer.
 func (t *Telemetry) Observe(e handler.Event) {
@@ -273,4 +159,306 @@ func (t *Telemetry) store(e handler.Event) {
 		n = -1
 	}
 	t.storesDown.Add(context.Background(), n, metric.WithAttributes(storeKey.String(e.Store)))
+}
+
+// Middleware returns the middleware that makes a span of each message.
+//
+// The span's parent is the span that created the message, or, where the handler
+// is called within a span already (a Lambda, an HTTP push), that one; it is
+// linked to the creating span in both cases, as the conventions ask.
+func (t *Telemetry) Middleware() handler.Middleware {
+	return func(next handler.Handler) handler.Handler {
+		return &processor{t: t, next: next}
+	}
+}
+
+// panicked ends the span of a handler, or of a batch, that did not return.
+func (t *Telemetry) panicked(ctx context.Context, span trace.Span, l *labels, begun time.Time) {
+	end(span, func() {
+		kind := semconv.ErrorTypeKey.String(typePanic)
+		span.SetStatus(codes.Error, "panic")
+		span.SetAttributes(kind)
+		t.processDuration.Record(ctx, time.Since(begun).Seconds(), metric.WithAttributeSet(attribute.NewSet(with(l.process, kind)...)))
+	})
+}
+
+// Batch returns a batch handler that makes one span of each call of h, linked to
+// the span that created each message, and measures the call once. Baggage of one
+// message is not the batch's: none is read.
+func (t *Telemetry) Batch(h handler.BatchHandler) handler.BatchHandler {
+	return handler.BatchHandlerFunc(func(ctx context.Context, ms []*handler.Message) []error {
+		var origin handler.Origin
+		if len(ms) > 0 {
+			origin = ms[0].Origin()
+		}
+		l := t.labelsOf(origin)
+		links := make([]trace.Link, 0, len(ms))
+		for _, m := range ms {
+			if sc := t.extract(ctx, m); sc.IsValid() {
+				links = append(links, trace.Link{SpanContext: sc, Attributes: []attribute.KeyValue{semconv.MessagingMessageID(m.ID)}})
+			}
+		}
+		ctx, span := t.tracer.Start(ctx, l.name, trace.WithSpanKind(trace.SpanKindConsumer), //nolint:spancheck // end and panicked end it
+			trace.WithAttributes(with(l.process, semconv.MessagingBatchMessageCount(len(ms)))...), trace.WithLinks(links...))
+		begun := time.Now()
+		returned := false
+		defer func() {
+			if !returned {
+				t.panicked(ctx, span, l, begun)
+			}
+		}()
+		errs := h.HandleBatch(ctx, ms)
+		returned = true
+		took := time.Since(begun)
+		end(span, func() {
+			var first error
+			bad := 0
+			for _, err := range errs {
+				if !isFault(err) {
+					continue
+				}
+				if bad++; first == nil {
+					first = err
+				}
+			}
+			option := l.handled
+			if bad > 0 {
+				option = failed(l.process, first)
+				span.SetAttributes(errorType(first))
+				span.SetStatus(codes.Error, fmt.Sprintf("%d of %d messages failed", bad, len(ms)))
+			}
+			t.processDuration.Record(ctx, took.Seconds(), option)
+		})
+		return errs //nolint:spancheck // end has ended it
+	})
+}
+
+// extract returns the span context that m carries, or an invalid one.
+func (t *Telemetry) extract(ctx context.Context, m *handler.Message) trace.SpanContext {
+	as := m.Attributes
+	w3c, pubsub, xray := as["traceparent"] != "", as[pubsubPrefix+"traceparent"] != "", as[AttributeXRay] != ""
+	if !w3c && !pubsub && !xray {
+		return trace.SpanContext{}
+	}
+	// What the context has itself must not be taken for the message's.
+	ctx = trace.ContextWithSpanContext(ctx, trace.SpanContext{})
+	var found trace.SpanContext
+	if w3c {
+		found = trace.SpanContextFromContext(t.propagator.Extract(ctx, propagation.MapCarrier(as)))
+	}
+	if pubsub && !found.IsValid() {
+		found = trace.SpanContextFromContext(t.propagator.Extract(ctx, pubsubCarrier(as)))
+	}
+	if xray && !found.IsValid() {
+		found = trace.SpanContextFromContext(t.xray.Extract(ctx, xrayCarrier(as)))
+	}
+	return found
+}
+
+// withBaggage returns ctx with the baggage that m carries, if that is read. A
+// message without any, or with what is none, leaves what ctx has.
+func (t *Telemetry) withBaggage(ctx context.Context, m *handler.Message) context.Context {
+	if !t.baggage || m.Attributes["baggage"] == "" {
+		return ctx
+	}
+	// The propagator would tell OpenTelemetry's error handler of each that is broken.
+	b, err := baggage.Parse(m.Attributes["baggage"])
+	if err != nil {
+		return ctx
+	}
+	return baggage.ContextWithBaggage(ctx, b)
+}
+
+// inject writes the span context of ctx into m, as far as there is room for it.
+// Attributes that can't be read, and those that belong to another trace, are
+// replaced.
+func (t *Telemetry) inject(ctx context.Context, m *handler.Message, room Room) {
+	if !valid(ctx) {
+		return
+	}
+	fields := make(propagation.MapCarrier, 4)
+	t.propagator.Inject(ctx, fields)
+	for _, name := range [...]string{"traceparent", "tracestate", "baggage"} {
+		if v := fields[name]; v != "" && room.fits(m, name, v) {
+			m.SetAttribute(name, v)
+		} else {
+			delete(m.Attributes, name) // one that is not of this trace would lie
+		}
+	}
+	for _, name := range [...]string{"traceparent", "tracestate"} {
+		v := fields[name]
+		name = pubsubPrefix + name
+		if _, old := m.Attributes[name]; !t.writePubSub && !old {
+			continue
+		}
+		if t.writePubSub && v != "" && room.fits(m, name, v) {
+			m.SetAttribute(name, v)
+		} else {
+			delete(m.Attributes, name)
+		}
+	}
+	if t.writeXRay {
+		header := make(propagation.MapCarrier, 1)
+		t.xray.Inject(ctx, header)
+		if v := header[xrayHeader]; v != "" {
+			m.SetAttribute(AttributeXRay, v)
+		}
+	}
+}
+
+// Prepare returns the producer's hook for one message: it makes a span "create
+// QUEUE" under the caller's, and puts its context into the message, as far as
+// room allows. A message that has a creation context already, as one has that is
+// forwarded with its attributes, keeps it, and has no such span. It never returns
+// an error. Of the origin, Queue, System and Server count.
+func (t *Telemetry) Prepare(o handler.Origin, room Room) func(ctx context.Context, m *handler.Message) error {
+	l := t.labelsOf(o)
+	attributes := with(l.base, semconv.MessagingOperationName("create"), semconv.MessagingOperationTypeCreate)
+	return func(ctx context.Context, m *handler.Message) error {
+		if creation := t.extract(ctx, m); creation.IsValid() {
+			t.keep(ctx, creation, m, room)
+			return nil
+		}
+		ctx, span := t.tracer.Start(ctx, "create "+l.queue, trace.WithSpanKind(trace.SpanKindProducer),
+			trace.WithAttributes(attributes...), trace.WithAttributes(semconv.MessagingMessageBodySize(len(m.Body))))
+		t.inject(ctx, m, room)
+		span.End()
+		return nil
+	}
+}
+
+// keep writes the creation context that m has in the other forms that are asked
+// for. Baggage that came with it stays.
+func (t *Telemetry) keep(ctx context.Context, creation trace.SpanContext, m *handler.Message, room Room) {
+	if old := m.Attributes["baggage"]; old != "" {
+		defer m.SetAttribute("baggage", old)
+	}
+	t.inject(trace.ContextWithRemoteSpanContext(ctx, creation), m, room)
+}
+
+// Send returns the producer's hook around one request: it makes a span "send
+// QUEUE", linked to the span that created each message, and counts what was
+// sent.
+func (t *Telemetry) Send(o handler.Origin) func(ctx context.Context, ms []*handler.Message, send func(context.Context, []*handler.Message) []error) []error {
+	l := t.labelsOf(o)
+	attributes := with(l.base, semconv.MessagingOperationName("send"), semconv.MessagingOperationTypeSend)
+	good := metric.WithAttributeSet(attribute.NewSet(attributes...))
+	return func(ctx context.Context, ms []*handler.Message, send func(context.Context, []*handler.Message) []error) []error {
+		links := make([]trace.Link, 0, len(ms))
+		for _, m := range ms {
+			if sc := t.extract(ctx, m); sc.IsValid() {
+				links = append(links, trace.Link{SpanContext: sc})
+			}
+		}
+		own := attributes
+		if len(ms) > 1 {
+			own = with(attributes, semconv.MessagingBatchMessageCount(len(ms)))
+		}
+		ctx, span := t.tracer.Start(ctx, "send "+l.queue, trace.WithSpanKind(trace.SpanKindClient),
+			trace.WithAttributes(own...), trace.WithLinks(links...))
+		defer span.End()
+		begun := time.Now()
+		errs := send(ctx, ms)
+
+		var first error
+		bad := 0
+		for _, err := range errs {
+			if err == nil {
+				continue
+			}
+			bad++
+			if first == nil {
+				first = err
+			}
+			t.sent.Add(ctx, 1, failed(attributes, err))
+		}
+		if ok := len(ms) - bad; ok > 0 {
+			t.sent.Add(ctx, int64(ok), good)
+		}
+		option := good
+		if first != nil {
+			option = failed(attributes, first)
+			span.SetAttributes(errorType(first))
+			span.SetStatus(codes.Error, fmt.Sprintf("%d of %d messages were not sent: %v", bad, len(ms), first))
+		}
+		t.operationDuration.Record(ctx, time.Since(begun).Seconds(), option)
+		if len(ms) == 1 && bad == 0 && ms[0].ID != "" {
+			span.SetAttributes(semconv.MessagingMessageID(ms[0].ID))
+		}
+		return errs
+	}
+}
+
+// settle makes the span "settle QUEUE" of a verdict that was carried out, or
+// could not be. Its parent is the span that created the message, which it is also
+// linked to. Verdicts are carried out in batches, so that there is no time to tell
+// of a single one: the span has the moment at which it was done. A verdict for which
+// no request was made, as in a Lambda, has none.
+func (t *Telemetry) settle(ctx context.Context, l *labels, e handler.Event) {
+	if e.Message == nil || e.Answered {
+		return
+	}
+	options := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(l.settle...)}
+	if creation := t.extract(ctx, e.Message); creation.IsValid() {
+		options = append(options, trace.WithLinks(trace.Link{SpanContext: creation}))
+		ctx = trace.ContextWithRemoteSpanContext(ctx, creation)
+	}
+	now := time.Now()
+	_, span := t.tracer.Start(ctx, "settle "+l.queue, append(options, trace.WithTimestamp(now))...)
+	if span.IsRecording() {
+		span.SetAttributes(verdictKey.String(e.Action.String()))
+		if e.Message.ID != "" {
+			span.SetAttributes(semconv.MessagingMessageID(e.Message.ID))
+		}
+		if e.Err != nil {
+			span.SetAttributes(errorType(e.Err))
+			span.SetStatus(codes.Error, invoke.Text(e.Err))
+		}
+	}
+	span.End(trace.WithTimestamp(now))
+}
+
+// WatchDepth reports a queue's depth whenever metrics are collected, by asking
+// ask, which is asked once in ten seconds at most and given five to answer. A
+// failure leaves the depth out of that collection and is told to
+// OpenTelemetry's error handler. The function that WatchDepth returns ends it.
+func (t *Telemetry) WatchDepth(o handler.Origin, ask func(ctx context.Context) (Depth, error)) (stop func() error, err error) {
+	depth, err1 := t.meter.Int64ObservableGauge("sluice.queue.depth", metric.WithUnit("{message}"),
+		metric.WithDescription("Messages of the queue, by state."))
+	age, err2 := t.meter.Float64ObservableGauge("sluice.queue.oldest_age", metric.WithUnit("s"),
+		metric.WithDescription("Age of the oldest message of the queue."))
+	dead, err3 := t.meter.Int64ObservableGauge("sluice.queue.dead_letters", metric.WithUnit("{message}"),
+		metric.WithDescription("Messages in the dead-letter queue."))
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return nil, err
+	}
+	l := newLabels(o)
+	states := [...]metric.MeasurementOption{
+		metric.WithAttributeSet(attribute.NewSet(with(l.base, stateKey.String("visible"))...)),
+		metric.WithAttributeSet(attribute.NewSet(with(l.base, stateKey.String("in_flight"))...)),
+		metric.WithAttributeSet(attribute.NewSet(with(l.base, stateKey.String("delayed"))...)),
+	}
+	known := &cachedDepth{ask: ask}
+	r, err := t.meter.RegisterCallback(func(ctx context.Context, out metric.Observer) error {
+		d, err := known.get(ctx)
+		if err != nil {
+			return fmt.Errorf("depth of queue %q: %w", o.Queue, err)
+		}
+		for i, n := range [...]int64{d.Visible, d.InFlight, d.Delayed} {
+			if n >= 0 {
+				out.ObserveInt64(depth, n, states[i])
+			}
+		}
+		if d.DeadLetters >= 0 {
+			out.ObserveInt64(dead, d.DeadLetters, l.plain)
+		}
+		if d.OldestAge >= 0 {
+			out.ObserveFloat64(age, d.OldestAge.Seconds(), l.plain)
+		}
+		return nil
+	}, depth, age, dead)
+	if err != nil {
+		return nil, err
+	}
+	return r.Unregister, nil
 }

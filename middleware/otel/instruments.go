@@ -1,0 +1,55 @@
+package otel
+
+import (
+	"errors"
+
+	"go.opentelemetry.io/otel/metric"
+)
+
+// instruments are all that Telemetry counts with.
+type instruments struct {
+	processDuration, operationDuration                    metric.Float64Histogram
+	consumed, sent                                        metric.Int64Counter
+	settled, retried, released, duplicates                metric.Int64Counter
+	extensions, losses, late, unroutable, receiveFailures metric.Int64Counter
+	inFlight, storesDown                                  metric.Int64UpDownCounter
+}
+
+// durationBuckets are those that the conventions advise, in seconds.
+var durationBuckets = metric.WithExplicitBucketBoundaries(
+	0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+
+func newInstruments(m metric.Meter) (instruments, error) {
+	var (
+		i      instruments
+		faults []error
+	)
+	histogram := func(name, about string) metric.Float64Histogram {
+		h, err := m.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(about), durationBuckets)
+		faults = append(faults, err)
+		return h
+	}
+	counter := func(name, unit, about string) metric.Int64Counter {
+		c, err := m.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(about))
+		faults = append(faults, err)
+		return c
+	}
+	i.processDuration = histogram("messaging.process.duration", "Duration of processing operation.")
+	i.operationDuration = histogram("messaging.client.operation.duration", "Duration of messaging operation initiated by a producer or consumer client.")
+	i.consumed = counter("messaging.client.consumed.messages", "{message}", "Number of messages that were delivered to the application.")
+	i.sent = counter("messaging.client.sent.messages", "{message}", "Number of messages producer attempted to send to the broker.")
+	i.settled = counter("sluice.messages.settled", "{message}", "Messages whose verdict was carried out, by verdict.")
+	i.retried = counter("sluice.messages.retried", "{message}", "Messages that are to be delivered again.")
+	i.released = counter("sluice.messages.released", "{message}", "Messages that were given back unhandled.")
+	i.duplicates = counter("sluice.messages.duplicates", "{message}", "Messages that were found to be handled already.")
+	i.extensions = counter("sluice.lease.extensions", "{extension}", "Extensions of leases, with error.type where one was refused.")
+	i.losses = counter("sluice.lease.losses", "{lease}", "Leases that were lost while their handler ran.")
+	i.late = counter("sluice.verdicts.late", "{message}", "Verdicts that came after the lease was lost and were not carried out.")
+	i.unroutable = counter("sluice.rejections.unroutable", "{message}", "Rejected messages that are retried because there is no dead-letter queue.")
+	i.receiveFailures = counter("sluice.receive.failures", "{failure}", "Receives that failed.")
+	inFlight, err := m.Int64UpDownCounter("sluice.messages.in_flight", metric.WithUnit("{message}"), metric.WithDescription("Messages whose handler runs."))
+	i.inFlight = inFlight
+	faults = append(faults, err)
+	i.storesDown, err = m.Int64UpDownCounter("sluice.stores.down", metric.WithUnit("{store}"), metric.WithDescription("Stores of middleware that do not answer, by sluice.store."))
+	return i, errors.Join(append(faults, err)...)
+}
