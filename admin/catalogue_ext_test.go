@@ -1,14 +1,22 @@
 package admin_test
 
 import (
+	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/admin"
+	"github.com/sluice-go/sluice/drivers/provision"
 )
+
+var update = flag.Bool("update", false, "write docs/doctor.md")
 
 func read(t *testing.T, elem ...string) string {
 	t.Helper()
@@ -17,55 +25,165 @@ func read(t *testing.T, elem ...string) string {
 	return string(data)
 }
 
-// docs/doctor.md has every finding of every driver, and each with a test that
-// builds it.
-func TestTheTableOfFindingsIsCurrent(t *testing.T) {
-	type row struct{ severity, what string }
-	table := map[string]row{}
-	tests := map[string]map[string][]string{"sqs": {}, "pubsub": {}}
-	for line := range strings.Lines(read(t, "docs", "doctor.md")) {
-		cells := strings.Split(strings.TrimSpace(line), " | ")
-		if len(cells) != 5 || !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| ID ") {
-			continue
-		}
-		id := strings.TrimPrefix(cells[0], "| ")
-		require.NotContains(t, table, id)
-		table[id] = row{cells[1], cells[2]}
-		for provider, cell := range map[string]string{"sqs": cells[3], "pubsub": strings.TrimSuffix(cells[4], " |")} {
-			if cell != "-" {
-				tests[provider][id] = strings.Split(cell, "; ")
-			}
-		}
-	}
-	require.NotEmpty(t, table)
+// A built fault is one that a driver's test builds on a server: names of cases of
+// TestFindings, or of tests.
+type built struct{ sqs, pubsub []string }
 
-	built := 0
-	for provider, file := range map[string]string{"sqs": "diagnose_ext_test.go", "pubsub": "diagnose_test.go"} {
-		source := read(t, "drivers", provider, "diagnose.go")
-		constants := regexp.MustCompile(`(?m)^\t(find\w+) += "([a-z-]+)"$`).FindAllStringSubmatch(source, -1)
-		require.Len(t, tests[provider], len(constants), "the table has what drivers/%s finds", provider)
-		written := read(t, "drivers", provider, file)
-		for _, c := range constants {
-			name, id := c[1], c[2]
-			require.Contains(t, table, id)
-			found := regexp.MustCompile(name + `, drivers\.(\w+),`).FindStringSubmatch(source)
-			require.NotNil(t, found, "%s is found nowhere", id)
-			require.Contains(t, table[id].severity, strings.ToLower(found[1]), "%s of %s", id, provider)
-			require.NotEmpty(t, tests[provider][id], "%s of %s has no test", id, provider)
-			for _, test := range tests[provider][id] {
-				built++
-				if strings.HasPrefix(test, "Test") {
-					require.Contains(t, written, "func "+test+"(", id)
+func cases(names ...string) []string { return names }
+
+// faults has the tests of each kind of finding.
+var faults = map[provision.FaultKind]built{
+	"letters-expire":  {cases("letters near their end"), cases("letters near their end")},
+	"dlq-retention":   {cases("letters live no longer than messages"), cases("letters live for less than messages")},
+	"dlq-missing":     {cases("the dead-letter queue is gone"), cases("the dead-letter topic is gone")},
+	"grants-missing":  {nil, cases("the service may not publish letters", "the service may not acknowledge")},
+	"dlq-kind":        {cases("a standard dead-letter queue of a FIFO queue"), nil},
+	"dlq-order":       {nil, cases("letters out of order")},
+	"topic-missing":   {nil, cases("the topic is gone")},
+	"ordering-off":    {nil, cases("no ordering")},
+	"no-dead-letter":  {cases("no redrive policy"), cases("no dead-letter policy")},
+	"attempts-one":    {cases("one attempt"), nil},
+	"attempts-many":   {cases("a thousand attempts"), nil},
+	"no-retry-policy": {nil, cases("no retry policy")},
+	"oldest-message":  {cases("TestTheOldestMessage"), cases("an old message")},
+	"short-polling":   {cases("short polling"), nil},
+	"no-alarm":        {cases("no alarm"), cases("no alarm", "an alarm that is off")},
+	"drift":           {cases("drift"), cases("drift")},
+	"encryption-off":  {cases("no encryption"), nil},
+
+	"dlq-no-subscription":  {nil, cases("nobody reads the dead-letter topic")},
+	"visibility-short":     {cases("handlers outlast the lease"), cases("handlers outlast the ack deadline")},
+	"attempts-headroom":    {cases("no room for other receives"), cases("no room for other deliveries")},
+	"letters-present":      {cases("letters"), cases("letters", "letters that cannot be counted")},
+	"subscription-expires": {nil, cases("the subscription expires", "the dead letters' subscription expires")},
+	"no-allow-policy":      {cases("anyone may use the dead-letter queue", "the queue may not use the dead-letter queue"), nil},
+	"no-redrive-filter":    {nil, cases("no redrive filter")},
+}
+
+// Every finding is built by a test of a driver that can have it, and doctor.md
+// says so.
+func TestEveryFindingIsBuilt(t *testing.T) {
+	files := []struct {
+		provider string
+		source   string
+		cases    func(b built) []string
+	}{
+		{"drivers/sqs", read(t, "drivers", "sqs", "examine_ext_test.go"), func(b built) []string { return b.sqs }},
+		{"drivers/pubsub", read(t, "drivers", "pubsub", "examine_test.go"), func(b built) []string { return b.pubsub }},
+	}
+	total := 0
+	for _, e := range admin.Catalogue() {
+		require.Contains(t, faults, e.Kind)
+		found := 0
+		for _, f := range files {
+			for _, name := range f.cases(faults[e.Kind]) {
+				found++
+				if strings.HasPrefix(name, "Test") {
+					require.Contains(t, f.source, "func "+name+"(", e.ID)
 					continue
 				}
-				_, rest, ok := strings.Cut(written, `{"`+test+`", func(`)
-				require.True(t, ok, "drivers/%s has no case %q", provider, test)
+				_, rest, ok := strings.Cut(f.source, `{"`+name+`", func(`)
+				require.True(t, ok, "%s has no case %q", f.provider, name)
 				end := regexp.MustCompile(`\}, \[\]string\{([^}]*)\}`).FindStringSubmatch(rest)
 				require.NotNil(t, end)
-				require.Contains(t, end[1], " "+id+`"`, "the case %q of drivers/%s wants it", test, provider)
+				require.Contains(t, end[1], fmt.Sprintf(`"%s %s"`, e.Severity, e.ID), "the case %q of %s wants it", name, f.provider)
 			}
 		}
+		require.NotZero(t, found, "%s has no test", e.ID)
+		total += found
 	}
-	require.GreaterOrEqual(t, built, 18, "faults that are built")
-	t.Logf("%d kinds of findings, %d faults built", len(table), built)
+	require.Len(t, faults, len(admin.Catalogue()))
+	t.Logf("%d kinds of findings, %d faults built", len(faults), total)
+}
+
+// The drivers name kinds of faults that the catalogue has.
+func TestTheCatalogueHasTheDriversFaults(t *testing.T) {
+	declared := regexp.MustCompile(`FaultKind = "([a-z-]+)"`).FindAllStringSubmatch(read(t, "drivers", "provision", "state.go"), -1)
+	require.NotEmpty(t, declared)
+	for _, d := range declared {
+		i := slices.IndexFunc(admin.Catalogue(), func(e admin.Entry) bool { return string(e.Kind) == d[1] })
+		require.GreaterOrEqual(t, i, 0, d[1])
+	}
+	for _, e := range admin.Catalogue() {
+		require.NotEmpty(t, e.What, e.ID)
+		require.NotEmpty(t, e.Why, e.ID)
+		require.NotEmpty(t, e.Remedy, e.ID)
+	}
+}
+
+const intro = `<!-- Generated from the catalogue of package admin: go test ./admin -run DoctorDoc -update -->
+
+# What doctor finds
+
+` + "`sluice doctor`" + ` prints each finding with its ID, which is stable, the fact, why it matters and the command that mends it. It exits
+with status 3 if there are findings and 0 if there are none. ` + "`--tier critical`" + ` and ` + "`--tier major`" + ` leave out lesser findings,
+` + "`-o json`" + ` prints one object a line, and ` + "`--watch 1m`" + ` reports what appears and what is resolved.
+
+Critical: jobs are being, or will be, lost or doubled. Major: it will hurt under load or in an outage. Minor: the queue is not as
+it should be.
+
+`
+
+const testsIntro = `
+## Tests
+
+Each fault is built on a server, and doctor must find it and nothing else; if ` + "`sluice apply`" + ` mends it, the test applies it. The
+columns name cases of ` + "`TestFindings`" + ` in [drivers/sqs](../drivers/sqs/examine_ext_test.go) (on LocalStack, on the SQS server of
+` + "`sluice dev`" + `, or on both), in [drivers/pubsub](../drivers/pubsub/examine_test.go) (on Google's fake). A dash means that no
+test of that provider builds the fault: most often it can't have it. ` + "`TestASoundQueueGivesNoFinding`" + ` shows for each that a sound queue, FIFO or not, gives no finding. ` + "`TestRules`" + ` in
+[admin](../admin/examine_ext_test.go) has the thresholds.
+
+| ID | SQS | Pub/Sub |
+|---|---|---|
+`
+
+// mends words a kind of remedy.
+func mends(e *admin.Entry) string {
+	setting := "`" + e.Setting + "`"
+	if e.Setting == "" {
+		setting = "the setting that it names"
+	}
+	switch e.Remedy {
+	case admin.ApplySpec:
+		return "apply the configuration"
+	case admin.ChangeSpec:
+		return "configure " + setting + " and apply"
+	case admin.ReadPlan:
+		return "the plan shows the way out"
+	case admin.Redrive:
+		return "redrive"
+	case admin.PeekAndRedrive:
+		return "look at them, then redrive"
+	case admin.KeepLeases:
+		return "run the handlers with a heartbeat, or raise " + setting
+	case admin.ConsumeMore:
+		return "run more consumers, or raise " + setting
+	default:
+		return ""
+	}
+}
+
+// docs/doctor.md is generated from the catalogue.
+func TestDoctorDocIsCurrent(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(intro + "| ID | severity | fault | why it matters | remedy |\n|---|---|---|---|---|\n")
+	for _, e := range admin.Catalogue() {
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", e.ID, e.Severity, e.What, e.Why, mends(&e))
+	}
+	b.WriteString(testsIntro)
+	list := func(names []string) string {
+		if len(names) == 0 {
+			return "-"
+		}
+		return strings.Join(names, "; ")
+	}
+	for _, e := range admin.Catalogue() {
+		f := faults[e.Kind]
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", e.ID, list(f.sqs), list(f.pubsub))
+	}
+	path := filepath.Join("..", "docs", "doctor.md")
+	if *update {
+		require.NoError(t, os.WriteFile(path, []byte(b.String()), 0o644))
+	}
+	require.Equal(t, b.String(), read(t, "docs", "doctor.md"), "go test ./admin -run DoctorDoc -update writes it")
 }

@@ -1,5 +1,3 @@
-// Package admin is for the operators of queues. [Examine] asks each queue's driver
-// (drivers.Diagnoser) for findings, and grades and orders them.
 package admin
 
 import (
@@ -9,76 +7,193 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/provision"
 )
 
-// A Target is a queue to be examined.
-type Target struct {
-	// Name is what the queue is called in what is found. Empty is its URL.
-	Name string
-	// URL is the queue's.
-	URL string
-	// Spec is what the configuration says of the queue, nil where there is none.
-	Spec *drivers.QueueSpec
-}
+// maxExamined bounds how many queues are examined concurrently.
+const maxExamined = 8
 
-// atOnce bounds how many queues are examined at a time.
-const atOnce = 8
+// The rules' thresholds.
+const (
+	manyAttempts        = 100
+	roomForDeliveries   = 3 // attempts that a queue should allow above the handlers' own limit
+	lettersNearExpiry   = 4 // a letter is near its end in the last quarter of its time
+	oldestPartRetention = 2
+)
 
-// Examine returns what is wrong with the queues, critical findings first; none
-// where all are sound. A queue that cannot be examined is in the error; what was
-// found on the others is returned all the same.
-func Examine(ctx context.Context, mux *drivers.Mux, targets []Target) ([]drivers.Finding, error) {
-	found := make([][]drivers.Finding, len(targets))
+// Examine returns what is wrong with the queues, critical findings first; nothing
+// if all are sound. A queue that cannot be examined is in the error, and the
+// findings on the others are returned all the same.
+func Examine(ctx context.Context, mux *drivers.Mux, targets []Target) ([]Finding, error) {
+	found := make([][]Finding, len(targets))
 	faults := make([]error, len(targets))
-	places := make(chan struct{}, atOnce)
+	places := make(chan struct{}, maxExamined)
 	var wg sync.WaitGroup
 	for i, t := range targets {
 		wg.Go(func() {
 			places <- struct{}{}
 			defer func() { <-places }()
-			found[i], faults[i] = examine(ctx, mux, t)
+			found[i], faults[i] = examine(ctx, mux, &t)
 		})
 	}
 	wg.Wait()
 	all := slices.Concat(found...)
-	slices.SortStableFunc(all, func(a, b drivers.Finding) int {
+	slices.SortStableFunc(all, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(rank(a.Severity), rank(b.Severity)), cmp.Compare(a.Queue, b.Queue), cmp.Compare(a.ID, b.ID))
 	})
 	return all, errors.Join(faults...)
 }
 
-func examine(ctx context.Context, mux *drivers.Mux, t Target) ([]drivers.Finding, error) {
-	name := cmp.Or(t.Name, t.URL)
-	opener, u, err := mux.Opener(t.URL)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	d, ok := opener.(drivers.Diagnoser)
-	if !ok {
-		return nil, &drivers.Error{Code: drivers.Unsupported, Queue: name, Op: "doctor",
-			Err: fmt.Errorf("the %s driver cannot examine a queue", u.Scheme)}
-	}
-	fs, err := d.Diagnose(ctx, u, t.Spec)
-	for i := range fs {
-		fs[i].Queue = cmp.Or(t.Name, fs[i].Queue, t.URL)
-	}
-	if err != nil {
-		return fs, fmt.Errorf("%s: %w", name, err)
-	}
-	return fs, nil
-}
-
-func rank(s drivers.Severity) int {
+func rank(s Severity) int {
 	switch s {
-	case drivers.Critical:
+	case Critical:
 		return 0
-	case drivers.Major:
+	case Major:
 		return 1
-	case drivers.Minor:
+	case Minor:
 		return 2
 	default:
 		return 3
 	}
+}
+
+func examine(ctx context.Context, mux *drivers.Mux, t *Target) ([]Finding, error) {
+	examiner, u, err := capable[provision.Examiner](mux, t, "doctor", "cannot examine a queue")
+	if err != nil {
+		return nil, err
+	}
+	state, err := examiner.Examine(ctx, u)
+	j := judge{target: t, state: state}
+	if state != nil {
+		j.judge()
+	}
+	if err != nil {
+		return j.found, fmt.Errorf("%s: %w", t.name(), err)
+	}
+	if t.Spec == nil {
+		return j.found, nil
+	}
+	wanted, err := Plan(ctx, mux, *t)
+	if err != nil {
+		return j.found, err
+	}
+	j.drift(wanted)
+	return j.found, nil
+}
+
+// A judge applies the rules to one queue.
+type judge struct {
+	target *Target
+	state  *provision.State
+	found  []Finding
+}
+
+// add adds a finding. An empty setting is the catalogue's.
+func (j *judge) add(k provision.FaultKind, setting, fact string, args ...any) *Finding {
+	e := entry(k)
+	queue := j.target.name()
+	if j.target.Name == "" && j.target.Spec == nil && j.state.Queue != "" {
+		queue = j.state.Queue
+	}
+	if len(args) > 0 {
+		fact = fmt.Sprintf(fact, args...)
+	}
+	j.found = append(j.found, Finding{
+		ID: e.ID, Severity: e.Severity, Queue: queue, Fact: fact, Why: e.Why,
+		Remedy: Remedy{Kind: e.Remedy, Setting: cmp.Or(setting, e.Setting)},
+	})
+	return &j.found[len(j.found)-1]
+}
+
+func (j *judge) judge() {
+	for _, f := range j.state.Faults {
+		j.add(f.Kind, "", f.Fact).Remedy.Command = f.Command
+	}
+	j.handlers()
+	s := j.state
+	if j.target.Spec != nil && j.target.Spec.FIFO && !s.Ordered {
+		j.add(orderingOff, "", "the configuration says fifo, and the queue does not keep groups in order")
+	}
+	if s.Retention > 0 && s.OldestAge > s.Retention/oldestPartRetention {
+		j.add(oldestMessage, "", "the oldest message is %v old, and messages are kept for %v", s.OldestAge.Round(time.Second), s.Retention)
+	}
+	if s.DeadLetter == nil {
+		j.add(noDeadLetter, "", "the queue has no dead-letter policy")
+		return
+	}
+	j.attempts()
+	j.letters()
+}
+
+// handlers compares the queue with its handlers.
+func (j *judge) handlers() {
+	h, s := &j.target.Handlers, j.state
+	if h.P99 > 0 && !h.Heartbeat && s.Lease > 0 && h.P99 >= s.Lease {
+		j.add(leaseShort, "", "the lease is %v, and one handler in a hundred takes %v or longer, without a heartbeat", s.Lease, h.P99)
+	}
+	if d := s.DeadLetter; d != nil && d.MaxAttempts > 0 && d.MaxAttempts <= h.MaxAttempts {
+		enough := h.MaxAttempts + roomForDeliveries
+		if s.AttemptsLimit > 0 {
+			enough = min(enough, s.AttemptsLimit)
+		}
+		j.add(attemptsRoom, fmt.Sprintf("dead_letter.max_attempts: %d", enough),
+			"the queue allows %d deliveries, and the handlers reject after %d attempts", d.MaxAttempts, h.MaxAttempts)
+	}
+}
+
+func (j *judge) attempts() {
+	switch n := j.state.DeadLetter.MaxAttempts; {
+	case n == 1:
+		j.add(attemptsOne, "", "a message is delivered once before it is a dead letter")
+	case n == 0:
+		j.add(attemptsMany, "", "a message is delivered without a limit")
+	case n > manyAttempts:
+		j.add(attemptsMany, "", "a message is delivered %d times before it is a dead letter", n)
+	}
+}
+
+// letters looks at the dead-letter queue and its letters.
+func (j *judge) letters() {
+	s, d := j.state, j.state.DeadLetter
+	if early := d.Retention < s.Retention || d.KeepsAge && d.Retention == s.Retention; early && d.Retention > 0 {
+		j.add(dlqRetention, "dead_letter.retention: "+days(s.MaxRetention), "dead letters are kept for %v, messages for %v", d.Retention, s.Retention)
+	}
+	if d.Letters > 0 {
+		j.add(letters, "", "%d dead letters in %s", d.Letters, d.Name)
+	}
+	for _, age := range d.Ages {
+		if left := d.Retention - age; d.Retention > 0 && left <= d.Retention/lettersNearExpiry {
+			j.add(lettersExpire, "", "of %d letters looked at, one expires in %v", len(d.Ages), left.Round(time.Second))
+			break
+		}
+	}
+	if d.Unwatched {
+		j.add(noAlarm, "", "no alarm watches the depth of %s", d.Name)
+	}
+}
+
+// days writes a retention as the configuration does. Zero is a placeholder.
+func days(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d < day {
+		return "…"
+	}
+	return fmt.Sprintf("%dd", d/day)
+}
+
+// drift compares the queue with its specification. A note is not a difference: it
+// says what can't be known.
+func (j *judge) drift(wanted []provision.Change) {
+	differ := slices.DeleteFunc(wanted, func(c provision.Change) bool { return c.Kind == provision.Note })
+	if len(differ) == 0 {
+		return
+	}
+	at := differ[0].Resource
+	if differ[0].Field != "" {
+		at += " " + differ[0].Field
+	}
+	j.add(drift, "", "%d differences between the queue and its configuration, such as %s", len(differ), at)
 }

@@ -6,17 +6,19 @@ import (
 	"fmt"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/admin"
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/provision"
 )
 
-// opener finds what its map says of a queue's path.
+// opener has a state for each queue of its map.
 type opener struct {
 	scheme string
-	found  map[string][]drivers.Finding
+	states map[string]*provision.State
 }
 
 func (o opener) Schemes() []string { return []string{o.scheme} }
@@ -29,33 +31,47 @@ func (o opener) OpenSink(context.Context, *url.URL, *drivers.Options) (drivers.S
 	return nil, drivers.ErrUnsupported
 }
 
-type diagnoser struct{ opener }
+type examiner struct{ opener }
 
 var errNoQueue = errors.New("no such queue")
 
-func (d diagnoser) Diagnose(_ context.Context, u *url.URL, spec *drivers.QueueSpec) ([]drivers.Finding, error) {
-	fs, ok := d.found[u.Host]
+func (e examiner) Examine(_ context.Context, u *url.URL) (*provision.State, error) {
+	s, ok := e.states[u.Host]
 	if !ok {
 		return nil, errNoQueue
 	}
-	if spec != nil {
-		fs = append(fs, drivers.Finding{ID: "drift", Severity: drivers.Minor})
-	}
-	return fs, nil
+	return s, nil
 }
 
+func (e examiner) Plan(_ context.Context, u *url.URL, _ *provision.Spec) (*provision.Plan, error) {
+	p := &provision.Plan{}
+	p.Add(provision.Change{Resource: "queue " + u.Host, Kind: provision.Update, Field: "retention", From: "1h", To: "2h"}, nil)
+	p.Add(provision.Change{Resource: "queue " + u.Host, Kind: provision.Note}, nil)
+	return p, nil
+}
+
+// sound is a queue with nothing wrong.
+func sound() *provision.State {
+	return &provision.State{
+		Queue: "q", Lease: time.Minute, Retention: 4 * day, MaxRetention: 14 * day, OldestAge: time.Hour, AttemptsLimit: 100,
+		DeadLetter: &provision.DeadLetterState{Name: "q-dlq", MaxAttempts: 5, Retention: 14 * day},
+	}
+}
+
+const day = 24 * time.Hour
+
 func mux() *drivers.Mux {
+	sick, sicker := sound(), sound()
+	sick.Fault(provision.ShortPolling, "the long poll is off")
+	sick.DeadLetter = nil
+	sicker.DeadLetter.Retention = 3 * day
 	return drivers.NewMux(
-		diagnoser{opener{"good", map[string][]drivers.Finding{
-			"sound":  {},
-			"sick":   {{ID: "short-polling", Severity: drivers.Minor}, {ID: "no-dlq", Severity: drivers.Major}},
-			"sicker": {{ID: "dlq-retention", Severity: drivers.Critical}},
-		}}},
+		examiner{opener{"good", map[string]*provision.State{"sound": sound(), "sick": sick, "sicker": sicker}}},
 		opener{scheme: "plain"},
 	)
 }
 
-func ids(fs []drivers.Finding) []string {
+func ids(fs []admin.Finding) []string {
 	out := []string{}
 	for _, f := range fs {
 		out = append(out, f.Queue+" "+f.ID)
@@ -65,10 +81,10 @@ func ids(fs []drivers.Finding) []string {
 
 func TestCriticalFirst(t *testing.T) {
 	fs, err := admin.Examine(t.Context(), mux(), []admin.Target{
-		{Name: "a", URL: "good://sick", Spec: &drivers.QueueSpec{}}, {Name: "b", URL: "good://sound"}, {URL: "good://sicker"},
+		{Name: "a", URL: "good://sick", Spec: &provision.Spec{}}, {Name: "b", URL: "good://sound"}, {URL: "good://sicker"},
 	})
 	require.NoError(t, err)
-	require.Equal(t, []string{"good://sicker dlq-retention", "a no-dlq", "a drift", "a short-polling"}, ids(fs))
+	require.Equal(t, []string{"q dlq-retention", "a no-dead-letter", "a drift", "a short-polling"}, ids(fs))
 }
 
 func TestSoundQueuesGiveNothing(t *testing.T) {
@@ -90,13 +106,69 @@ func TestAQueueThatCannotBeExaminedHidesNoOther(t *testing.T) {
 	require.Equal(t, []string{"ok dlq-retention"}, ids(fs))
 }
 
-func Example() {
+// The rules, each with the facts on either side of its threshold.
+func TestRules(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		change   func(s *provision.State)
+		spec     *provision.Spec
+		handlers admin.Handlers
+		want     []string // severity, ID, and setting
+	}{
+		{name: "sound"},
+		{name: "an old message", change: func(s *provision.State) { s.OldestAge = 2*day + 1 }, want: []string{"major oldest-message retention"}},
+		{name: "a message that is not old yet", change: func(s *provision.State) { s.OldestAge = 2 * day }},
+		{name: "an age without a retention", change: func(s *provision.State) { s.OldestAge, s.Retention = 9*day, 0 }},
+		{name: "one attempt", change: func(s *provision.State) { s.DeadLetter.MaxAttempts = 1 }, want: []string{"major attempts-one dead_letter.max_attempts: 5"}},
+		{name: "a hundred attempts", change: func(s *provision.State) { s.DeadLetter.MaxAttempts = 100 }},
+		{name: "more attempts", change: func(s *provision.State) { s.DeadLetter.MaxAttempts = 101 }, want: []string{"major attempts-many dead_letter.max_attempts: 5"}},
+		{name: "no limit", change: func(s *provision.State) { s.DeadLetter.MaxAttempts = 0 }, handlers: admin.Handlers{MaxAttempts: 5},
+			want: []string{"major attempts-many dead_letter.max_attempts: 5"}},
+		{name: "room", handlers: admin.Handlers{MaxAttempts: 4}},
+		{name: "no room", handlers: admin.Handlers{MaxAttempts: 5}, want: []string{"major attempts-headroom dead_letter.max_attempts: 8"}},
+		{name: "no room below the provider's limit", handlers: admin.Handlers{MaxAttempts: 99}, want: []string{"major attempts-headroom dead_letter.max_attempts: 100"}},
+		{name: "slow handlers", handlers: admin.Handlers{P99: time.Minute}, want: []string{"critical visibility-short visibility_timeout"}},
+		{name: "slow handlers with a heartbeat", handlers: admin.Handlers{P99: time.Minute, Heartbeat: true}},
+		{name: "handlers within the lease", handlers: admin.Handlers{P99: time.Minute - 1}},
+		{name: "letters live as long as messages", change: func(s *provision.State) { s.DeadLetter.Retention = 4 * day }},
+		{name: "letters live as long as messages, from the same time", change: func(s *provision.State) { s.DeadLetter.Retention, s.DeadLetter.KeepsAge = 4*day, true },
+			want: []string{"critical dlq-retention dead_letter.retention: 14d"}},
+		{name: "letters' retention is not known", change: func(s *provision.State) { s.DeadLetter.Retention, s.DeadLetter.KeepsAge = 0, true }},
+		{name: "letters", change: func(s *provision.State) { s.DeadLetter.Letters, s.DeadLetter.Ages = 3, []time.Duration{10 * day, day} },
+			want: []string{"major letters-present "}},
+		{name: "letters near their end", change: func(s *provision.State) {
+			s.DeadLetter.Letters, s.DeadLetter.Ages = 3, []time.Duration{day, 11 * day, 12 * day}
+		},
+			want: []string{"critical letters-expire ", "major letters-present "}},
+		{name: "no alarm", change: func(s *provision.State) { s.DeadLetter.Unwatched = true }, want: []string{"minor no-alarm alarms.dead_letters: 1"}},
+		{name: "no order", spec: &provision.Spec{FIFO: true}, want: []string{"critical ordering-off ", "minor drift "}},
+		{name: "a driver's own fault", change: func(s *provision.State) { s.Fault("odd", "it is odd") }, want: []string{"major odd "}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := sound()
+			if c.change != nil {
+				c.change(s)
+			}
+			m := drivers.NewMux(examiner{opener{"good", map[string]*provision.State{"q": s}}})
+			fs, err := admin.Examine(t.Context(), m, []admin.Target{{Name: "q", URL: "good://q", Spec: c.spec, Handlers: c.handlers}})
+			require.NoError(t, err)
+			var got []string
+			for _, f := range fs {
+				require.NotEmpty(t, f.Fact, f.ID)
+				got = append(got, string(f.Severity)+" "+f.ID+" "+f.Remedy.Setting)
+			}
+			require.Equal(t, c.want, got)
+		})
+	}
+}
+
+func ExampleExamine() {
 	fs, err := admin.Examine(context.Background(), mux(), []admin.Target{{Name: "orders", URL: "good://sicker"}})
 	if err != nil {
 		panic(err)
 	}
 	for _, f := range fs {
-		fmt.Println(f.Severity, f.Queue, f.ID)
+		fmt.Println(f.Severity, f.Queue, f.ID, f.Remedy.Kind, f.Remedy.Setting)
 	}
-	// Output: critical orders dlq-retention
+	// Output: critical orders dlq-retention change dead_letter.retention: 14d
 }

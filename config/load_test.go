@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/config"
-	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/provision"
 )
 
 // write makes the files in a directory of their own and returns their paths in
@@ -80,12 +80,12 @@ func TestEveryKeyIsRead(t *testing.T) {
 	q, err := c.Queue("orders")
 	require.NoError(t, err)
 	const u = "awssqs:///orders?region=us-east-1"
-	require.Equal(t, &config.Queue{Name: "orders", Source: u, Sink: u, Configured: true, Spec: drivers.QueueSpec{
+	require.Equal(t, &config.Queue{Name: "orders", Source: u, Sink: u, Configured: true, Spec: provision.Spec{
 		Name: "orders", VisibilityTimeout: time.Minute, Retention: 96 * time.Hour, ExactlyOnce: true, RetainAcked: true,
 		KMSKey: "alias/jobs", Tags: map[string]string{"team": "shop", "cost": "12"},
-		DeadLetter: &drivers.DeadLetterSpec{Name: "orders-dlq", MaxAttempts: 7, Retention: 336 * time.Hour},
-		Retry:      &drivers.RetrySpec{Min: 2 * time.Second, Max: 5 * time.Minute},
-		Alarms:     &drivers.AlarmSpec{DeadLetters: 1, OldestAge: 10 * time.Minute, Notify: "arn:aws:sns:us-east-1:1:ops"},
+		DeadLetter: &provision.DeadLetter{Name: "orders-dlq", MaxAttempts: 7, Retention: 336 * time.Hour},
+		Retry:      &provision.Retry{Min: 2 * time.Second, Max: 5 * time.Minute},
+		Alarms:     &provision.Alarms{DeadLetters: 1, OldestAge: 10 * time.Minute, Notify: "arn:aws:sns:us-east-1:1:ops"},
 	}}, q)
 	require.Equal(t, u, q.URL())
 
@@ -160,7 +160,7 @@ queues:
 	require.NoError(t, err)
 	require.Equal(t, "gcppubsub://projects/p/subscriptions/orders", q.Source)
 	require.Equal(t, time.Minute, q.Spec.VisibilityTimeout, "what the overlay does not name stays")
-	require.Equal(t, &drivers.DeadLetterSpec{Name: "letters", MaxAttempts: 9}, q.Spec.DeadLetter, "sections are merged")
+	require.Equal(t, &provision.DeadLetter{Name: "letters", MaxAttempts: 9}, q.Spec.DeadLetter, "sections are merged")
 	require.Equal(t, map[string]string{"stage": "live"}, q.Spec.Tags, "tables are replaced")
 	require.Nil(t, q.Spec.Retry, "null takes away")
 }
@@ -176,8 +176,8 @@ func TestStandardValues(t *testing.T) {
 	require.NoError(t, err)
 	q, err := c.Queue("a")
 	require.NoError(t, err)
-	require.Equal(t, &drivers.DeadLetterSpec{MaxAttempts: 5}, q.Spec.DeadLetter)
-	require.Equal(t, &drivers.RetrySpec{Min: time.Second, Max: 10 * time.Minute}, q.Spec.Retry)
+	require.Equal(t, &provision.DeadLetter{MaxAttempts: 5}, q.Spec.DeadLetter)
+	require.Equal(t, &provision.Retry{Min: time.Second, Max: 10 * time.Minute}, q.Spec.Retry)
 }
 
 func TestVariablesInValues(t *testing.T) {

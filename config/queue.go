@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/provision"
 )
 
 // A Queue is one queue of the configuration, or one that is known by its URL
@@ -24,7 +24,7 @@ type Queue struct {
 	// says nothing.
 	Configured bool
 	// Spec is what the queue is wanted to be.
-	Spec drivers.QueueSpec
+	Spec provision.Spec
 }
 
 // URL is the queue's URL where one is asked for and it does not matter which:
@@ -65,7 +65,7 @@ type fields struct {
 }
 
 func (f *fields) queue(name string) Queue {
-	q := Queue{Name: name, Source: f.Source, Sink: f.Sink, Configured: true, Spec: drivers.QueueSpec{
+	q := Queue{Name: name, Source: f.Source, Sink: f.Sink, Configured: true, Spec: provision.Spec{
 		Name: name, VisibilityTimeout: f.VisibilityTimeout, Retention: f.Retention,
 		FIFO: f.FIFO, ExactlyOnce: f.ExactlyOnce, RetainAcked: f.RetainAcked,
 		KMSKey: f.KMSKey, Tags: maps.Clone(f.Tags),
@@ -77,13 +77,13 @@ func (f *fields) queue(name string) Queue {
 		q.Sink = f.URL
 	}
 	if d := f.DeadLetter; d != nil {
-		q.Spec.DeadLetter = &drivers.DeadLetterSpec{Name: d.Name, MaxAttempts: d.MaxAttempts, Retention: d.Retention}
+		q.Spec.DeadLetter = &provision.DeadLetter{Name: d.Name, MaxAttempts: d.MaxAttempts, Retention: d.Retention}
 	}
 	if r := f.Retry; r != nil {
-		q.Spec.Retry = &drivers.RetrySpec{Min: r.Min, Max: r.Max}
+		q.Spec.Retry = &provision.Retry{Min: r.Min, Max: r.Max}
 	}
 	if a := f.Alarms; a != nil {
-		q.Spec.Alarms = &drivers.AlarmSpec{DeadLetters: a.DeadLetters, OldestAge: a.OldestAge, Notify: a.Notify}
+		q.Spec.Alarms = &provision.Alarms{DeadLetters: a.DeadLetters, OldestAge: a.OldestAge, Notify: a.Notify}
 	}
 	return q
 }

@@ -89,7 +89,7 @@ func (m *Mux) OpenSink(ctx context.Context, rawURL string, o *Options) (Sink, er
 }
 
 // Opener returns the opener of rawURL's scheme, and the URL parsed, for those
-// who look for its optional interfaces ([Provisioner], [Diagnoser]).
+// who look for its optional interfaces, such as those of package provision.
 func (m *Mux) Opener(rawURL string) (Opener, *url.URL, error) { return m.find(rawURL) }
 
 func (m *Mux) find(rawURL string) (Opener, *url.URL, error) {

@@ -13,9 +13,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice/admin"
 	"github.com/sluice-go/sluice/consumer"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/all"
+	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
@@ -59,11 +61,9 @@ var kinds = []kind{
 		}
 		q := bulkQueue{mux: all.Mux(), sink: "awssqs:///orders" + suffix + "?endpoint=" + s.URL(), dead: "awssqs:///orders-dlq" + suffix + "?endpoint=" + s.URL()}
 		q.source = q.sink + query(lease, "&")
-		opener, u, err := q.mux.Opener(q.sink)
-		require.NoError(t, err)
-		_, err = opener.(drivers.Provisioner).Apply(t.Context(), u, drivers.QueueSpec{
-			Name: "orders" + suffix, FIFO: ordered, VisibilityTimeout: 30 * time.Second, DeadLetter: &drivers.DeadLetterSpec{},
-		}, false)
+		_, err = admin.Apply(t.Context(), q.mux, admin.Target{URL: q.sink, Spec: &provision.Spec{
+			Name: "orders" + suffix, FIFO: ordered, VisibilityTimeout: 30 * time.Second, DeadLetter: &provision.DeadLetter{},
+		}}, false)
 		require.NoError(t, err)
 		return q
 	}},

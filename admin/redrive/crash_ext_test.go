@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sluice-go/sluice/admin/redrive"
-	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
 )
@@ -52,7 +52,7 @@ func TestACrashLosesNone(t *testing.T) {
 	const all, batch = 10_000, 10
 	clock := new(skewed)
 	s := serve(t, &sqstest.Config{Clock: clock})
-	r := onSQS(t, s, drivers.QueueSpec{})
+	r := onSQS(t, s, provision.Spec{})
 	fill(t, s, r.name+"-dlq", all)
 
 	crash := s.Inject(sqstest.Fault{Action: "DeleteMessageBatch", Queue: r.name + "-dlq", Skip: 150, Refuse: true})
@@ -132,7 +132,7 @@ func fill(t testing.TB, s *sqstest.Server, name string, n int) {
 
 func BenchmarkSelective(b *testing.B) {
 	s := serve(b, nil)
-	r := onSQS(b, s, drivers.QueueSpec{})
+	r := onSQS(b, s, provision.Spec{})
 	fill(b, s, r.name+"-dlq", b.N)
 	b.ResetTimer()
 	got, err := redrive.Run(b.Context(), r.source, &redrive.Options{Max: b.N})

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/sluice-go/sluice/admin"
 	"github.com/sluice-go/sluice/admin/redrive"
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/drivers/sqs"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
@@ -21,11 +23,7 @@ func Example() {
 	defer func() { _ = server.Close() }()
 	queues := drivers.NewMux(&sqs.Opener{})
 	url := "awssqs:///orders?endpoint=" + server.URL()
-	opener, u, err := queues.Opener(url)
-	if err != nil {
-		panic(err)
-	}
-	if _, err := opener.(drivers.Provisioner).Apply(ctx, u, drivers.QueueSpec{DeadLetter: &drivers.DeadLetterSpec{}}, false); err != nil {
+	if _, err := admin.Apply(ctx, queues, admin.Target{URL: url, Spec: &provision.Spec{DeadLetter: &provision.DeadLetter{}}}, false); err != nil {
 		panic(err)
 	}
 	dead, err := queues.OpenSink(ctx, "awssqs:///orders-dlq?endpoint="+server.URL(), nil)

@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-go/sluice/admin/redrive"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/drivertest"
+	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
 )
@@ -25,7 +26,7 @@ func run(t *testing.T, r *rig, o *redrive.Options) redrive.Result {
 
 func TestEverythingGoesBackNatively(t *testing.T) {
 	t.Parallel()
-	r := onSQS(t, serve(t, nil), drivers.QueueSpec{})
+	r := onSQS(t, serve(t, nil), provision.Spec{})
 	r.letters(t, 25) // rejected explicitly: SQS knows no source of theirs
 	var seen []redrive.Result
 	got := run(t, r, &redrive.Options{Progress: func(r redrive.Result) { seen = append(seen, r) }})
@@ -76,7 +77,7 @@ func TestEverythingGoesBackWhereTheProviderHasNoMeans(t *testing.T) {
 
 func TestARunningTaskIsWatched(t *testing.T) {
 	t.Parallel()
-	r := onSQS(t, serve(t, nil), drivers.QueueSpec{})
+	r := onSQS(t, serve(t, nil), provision.Spec{})
 	r.letters(t, 6)
 	begun, err := redrive.Run(t.Context(), r.source, &redrive.Options{Rate: 3, Detach: true})
 	require.NoError(t, err)
@@ -88,7 +89,7 @@ func TestARunningTaskIsWatched(t *testing.T) {
 
 func TestTheEndOfTheContextCancelsTheTask(t *testing.T) {
 	t.Parallel()
-	r := onSQS(t, serve(t, nil), drivers.QueueSpec{})
+	r := onSQS(t, serve(t, nil), provision.Spec{})
 	r.letters(t, 20)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	asked := errors.New("the operator has thought better of it")
@@ -187,8 +188,8 @@ func TestWhatComesBack(t *testing.T) {
 func TestOnlyLettersOfOneSource(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
-	shared := &drivers.DeadLetterSpec{Name: "shared", MaxAttempts: 1}
-	a, b := onSQS(t, s, drivers.QueueSpec{DeadLetter: shared, VisibilityTimeout: time.Second}), onSQS(t, s, drivers.QueueSpec{DeadLetter: shared})
+	shared := &provision.DeadLetter{Name: "shared", MaxAttempts: 1}
+	a, b := onSQS(t, s, provision.Spec{DeadLetter: shared, VisibilityTimeout: time.Second}), onSQS(t, s, provision.Spec{DeadLetter: shared})
 	a.letters(t, 3)
 	b.letters(t, 4)
 	// One that SQS dead-letters itself has no failure attributes.
@@ -213,7 +214,7 @@ func TestOnlyLettersOfOneSource(t *testing.T) {
 
 func TestGroupsInOrder(t *testing.T) {
 	t.Parallel()
-	r := onSQS(t, serve(t, nil), drivers.QueueSpec{FIFO: true})
+	r := onSQS(t, serve(t, nil), provision.Spec{FIFO: true})
 	for i := range 6 {
 		r.reject(t, &handler.Message{Body: []byte(fmt.Sprint(i)), Group: "g" + fmt.Sprint(i%2), DedupeID: fmt.Sprint("d", i),
 			Attributes: map[string]string{"group": fmt.Sprint(i % 2), "n": fmt.Sprint(i)}})
@@ -335,7 +336,7 @@ func TestTheEndOfTheContextGivesLettersBack(t *testing.T) {
 
 func TestAnOutageEndsIt(t *testing.T) {
 	t.Parallel()
-	r := onSQS(t, serve(t, nil), drivers.QueueSpec{})
+	r := onSQS(t, serve(t, nil), provision.Spec{})
 	r.letters(t, 3)
 	f := &flaky{Source: r.source}
 	f.back.Outage(is(drivers.Transient))
@@ -349,7 +350,7 @@ func TestAnOutageEndsIt(t *testing.T) {
 func TestNoDeadLetters(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
-	letters := onSQS(t, s, drivers.QueueSpec{}).name + "-dlq" // has none of its own
+	letters := onSQS(t, s, provision.Spec{}).name + "-dlq" // has none of its own
 	r := &rig{name: letters, server: s}
 	u := "awssqs:///" + letters + "?endpoint=" + s.URL()
 	r.open(t, u, u)
@@ -373,7 +374,7 @@ func TestLettersThatComeAgain(t *testing.T) {
 	t.Parallel()
 	clock := sqstest.NewManualClock(time.Now())
 	s := serve(t, &sqstest.Config{Clock: clock})
-	r := onSQS(t, s, drivers.QueueSpec{})
+	r := onSQS(t, s, provision.Spec{})
 	r.letters(t, 10)
 	got := run(t, r, &redrive.Options{Attributes: map[string]string{"third": "true"}, Hold: time.Minute,
 		Progress: func(redrive.Result) { clock.Advance(2 * time.Minute) }})

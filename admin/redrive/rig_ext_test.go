@@ -7,7 +7,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -16,8 +15,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice/admin"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/drivertest"
+	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/drivers/pubsub"
 	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/drivers/sqs"
@@ -75,7 +76,7 @@ func serve(t testing.TB, c *sqstest.Config) *sqstest.Server {
 	return s
 }
 
-func onSQS(t testing.TB, s *sqstest.Server, spec drivers.QueueSpec) *rig {
+func onSQS(t testing.TB, s *sqstest.Server, spec provision.Spec) *rig {
 	t.Helper()
 	r := &rig{name: testserver.Name(t), server: s}
 	if spec.FIFO {
@@ -83,18 +84,16 @@ func onSQS(t testing.TB, s *sqstest.Server, spec drivers.QueueSpec) *rig {
 	}
 	u := "awssqs:///" + r.name + "?endpoint=" + s.URL()
 	if spec.DeadLetter == nil {
-		spec.DeadLetter = &drivers.DeadLetterSpec{MaxAttempts: 5}
+		spec.DeadLetter = &provision.DeadLetter{MaxAttempts: 5}
 	}
-	provision(t, &sqs.Opener{}, u, spec)
+	apply(t, &sqs.Opener{}, u, spec)
 	r.open(t, u, u)
 	return r
 }
 
-func provision(t testing.TB, p drivers.Provisioner, at string, spec drivers.QueueSpec) {
+func apply(t testing.TB, o drivers.Opener, at string, spec provision.Spec) {
 	t.Helper()
-	u, err := url.Parse(at)
-	require.NoError(t, err)
-	_, err = p.Apply(t.Context(), u, spec, false)
+	_, err := admin.Apply(t.Context(), drivers.NewMux(o), admin.Target{URL: at, Spec: &spec}, false)
 	require.NoError(t, err)
 }
 
@@ -197,7 +196,7 @@ func (r *rig) left(t testing.TB) []string {
 func onEach(t *testing.T, test func(t *testing.T, r *rig)) {
 	t.Run("sqs", func(t *testing.T) {
 		t.Parallel()
-		test(t, onSQS(t, serve(t, nil), drivers.QueueSpec{}))
+		test(t, onSQS(t, serve(t, nil), provision.Spec{}))
 	})
 	t.Run("pubsub", func(t *testing.T) {
 		t.Parallel()

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"strconv"
 	"strings"
 
@@ -14,30 +13,23 @@ import (
 	"google.golang.org/api/iterator"
 	"google.golang.org/api/option"
 
-	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/provision"
 )
 
-var _ drivers.Alerter = (*Opener)(nil)
-
-// AlertPolicies returns the alert policies of Cloud Monitoring that watch the
-// dead letters and the oldest message, as gcloud alpha monitoring policies create
-// --policy-from-file takes them. See [drivers.Alerter].
-func (o *Opener) AlertPolicies(ctx context.Context, u *url.URL, spec drivers.QueueSpec) ([]json.RawMessage, error) {
-	a := spec.Alarms
-	if a == nil || a.DeadLetters <= 0 && a.OldestAge <= 0 {
+// alerts returns the alert policies of Cloud Monitoring that watch the dead
+// letters and the oldest message, as gcloud alpha monitoring policies create
+// --policy-from-file takes them. The plan has found the subscription of the dead
+// letters.
+func (p *planner) alerts(a *provision.Alarms) ([]json.RawMessage, error) {
+	if a == nil {
 		return nil, nil
 	}
-	p, err := o.provision(ctx, u, &spec) // which finds the subscription of the dead letters
-	if err != nil {
-		return nil, err
-	}
-	p.release()
 	w := p.wish
 	var out []json.RawMessage
 	if a.DeadLetters > 0 && !w.dead.zero() {
-		// The comparison is "more than": there is no "at least".
+		// The comparison is "more than": Cloud Monitoring has no "at least".
 		j, err := alertPolicy("sluice-"+w.sub.id+"-dead-letters", w.deadSub, metricBacklog, float64(a.DeadLetters)-1, "0s", a.Notify,
-			fmt.Sprintf("Messages of %s became dead letters. Look at them with: sluice peek --dead, and bring them back with: sluice redrive.", w.sub.id))
+			fmt.Sprintf("Messages of %s became dead letters. Each is a job that was not done.", w.sub.id))
 		if err != nil {
 			return nil, err
 		}

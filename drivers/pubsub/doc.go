@@ -145,7 +145,7 @@
 // would have more than the 256 bytes that Pub/Sub takes: its consumers then skip
 // such messages themselves. A filter, message ordering and the topic cannot be
 // changed once a subscription exists. Alarms are printed, as alert policies of
-// Cloud Monitoring, and not made: see [Opener.AlertPolicies].
+// Cloud Monitoring, and not made: see admin.Alerts.
 //
 // # Testing
 //

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/provision"
 )
 
 // Native dead-lettering is done by an account of Google's, the project's service
@@ -76,7 +77,7 @@ func askNumber(ctx context.Context, project string, opts ...option.ClientOption)
 
 // agentOf finds the service agent of the subscription's project. errNoPolicies
 // tells that none is needed.
-func (p *provision) agentOf(ctx context.Context) (string, error) {
+func (p *planner) agentOf(ctx context.Context) (string, error) {
 	if p.wish.number != "" {
 		return agent(p.wish.number), nil
 	}
@@ -89,7 +90,7 @@ func (p *provision) agentOf(ctx context.Context) (string, error) {
 
 // planGrants plans what the service agent must be allowed for the service to
 // forward dead letters.
-func (p *provision) planGrants(ctx context.Context, deadExists, subExists bool) error {
+func (p *planner) planGrants(ctx context.Context, deadExists, subExists bool) error {
 	w := p.wish
 	member, err := p.agentOf(ctx)
 	if errors.Is(err, errNoPolicies) {
@@ -99,7 +100,7 @@ func (p *provision) planGrants(ctx context.Context, deadExists, subExists bool) 
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		p.add(drivers.Change{Resource: resource(w.sub), Kind: drivers.ChangeNote, Field: "iam", From: err.Error(),
+		p.Add(provision.Change{Resource: resource(w.sub), Kind: provision.Note, Field: "iam", From: err.Error(),
 			To: "grants for Pub/Sub's service agent",
 			Remedy: fmt.Sprintf("add %s=NUMBER to the URL (gcloud projects describe %s --format='value(projectNumber)'), or get resourcemanager.projects.get on the project",
 				paramNumber, w.sub.project)}, nil)
@@ -111,17 +112,17 @@ func (p *provision) planGrants(ctx context.Context, deadExists, subExists bool) 
 	return p.planGrant(ctx, w.sub, subExists, roleSubscriber, member)
 }
 
-func (p *provision) planGrant(ctx context.Context, n name, exists bool, role, member string) error {
-	c := drivers.Change{Resource: resource(n), Kind: drivers.ChangeGrant, Field: "iam", To: role + " for " + member}
+func (p *planner) planGrant(ctx context.Context, n name, exists bool, role, member string) error {
+	c := provision.Change{Resource: resource(n), Kind: provision.Grant, Field: "iam", To: role + " for " + member}
 	if exists {
 		policy, err := p.accessPolicy(ctx, n)
 		switch {
 		case errors.Is(err, errNoPolicies):
 			return nil
 		case status.Code(err) == codes.PermissionDenied:
-			c.Kind, c.From = drivers.ChangeNote, "not known: this program may not read the access policy"
+			c.Kind, c.From = provision.Note, "not known: this program may not read the access policy"
 			c.Remedy = "get pubsub.admin on it, or have run: " + grantCommand(n, role, member)
-			p.add(c, nil)
+			p.Add(c, nil)
 			return nil
 		case err != nil:
 			return wrap(ctx, n, "plan", err)
@@ -129,7 +130,13 @@ func (p *provision) planGrant(ctx context.Context, n name, exists bool, role, me
 			return nil
 		}
 	}
-	p.add(c, func(ctx context.Context) error { return p.grant(ctx, n, role, member) })
+	p.Add(c, func(ctx context.Context) error {
+		err := p.grant(ctx, n, role, member)
+		if errors.Is(err, errNoPolicies) {
+			return &provision.LeftOutError{Err: err} // and nothing is missing
+		}
+		return err
+	})
 	return nil
 }
 
@@ -139,7 +146,7 @@ func grantCommand(n name, role, member string) string {
 
 // grant adds a member to the access policy. When somebody else changes the policy
 // meanwhile it begins again.
-func (p *provision) grant(ctx context.Context, n name, role, member string) error {
+func (p *planner) grant(ctx context.Context, n name, role, member string) error {
 	const tries = 5
 	for try := 1; ; try++ {
 		policy, err := p.accessPolicy(ctx, n)

@@ -14,66 +14,18 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/provision"
 )
 
-var _ drivers.Provisioner = (*Opener)(nil)
+var _ provision.Planner = (*Opener)(nil)
 
-// Plan tells what would make the subscription that u names, with its topic, its
-// dead-letter topic and the subscription on that, what spec says. The topic is the
-// one that the URL's topic parameter names, or that the subscription is on, or
-// else one with the subscription's ID. See [drivers.Provisioner].
-func (o *Opener) Plan(ctx context.Context, u *url.URL, spec drivers.QueueSpec) ([]drivers.Change, error) {
-	p, err := o.provision(ctx, u, &spec)
-	if err != nil {
-		return nil, err
-	}
-	defer p.release()
-	return p.changes(), nil
-}
-
-// Apply makes them what spec says, the dead-letter topic first. See
-// [drivers.Provisioner].
-func (o *Opener) Apply(ctx context.Context, u *url.URL, spec drivers.QueueSpec, allowDestructive bool) ([]drivers.Change, error) {
-	p, err := o.provision(ctx, u, &spec)
-	if err != nil {
-		return nil, err
-	}
-	defer p.release()
-	for i := range p.steps {
-		s := &p.steps[i]
-		if s.do == nil || s.change.Destructive && !allowDestructive {
-			continue
-		}
-		err := s.do(ctx)
-		if errors.Is(err, errNoPolicies) {
-			continue
-		}
-		if err != nil {
-			return p.changes(), err
-		}
-		s.change.Applied = true
-	}
-	return p.changes(), nil
-}
-
-// A provision is the way from resources as they are to what is wished.
-type provision struct {
-	*clients
-	wish   *wish
-	queue  string
-	number func(ctx context.Context, project string) (string, error)
-	steps  []step
-}
-
-// A step is a change and how to make it; do is nil where Sluice does not.
-type step struct {
-	change drivers.Change
-	do     func(ctx context.Context) error
-}
-
-func (o *Opener) provision(ctx context.Context, u *url.URL, spec *drivers.QueueSpec) (*provision, error) {
-	w, err := wishFor(u, spec)
+// Plan reads the subscription that u names, its topic, its dead-letter topic and
+// the subscription on that, and returns the steps that make them what s asks for,
+// the dead-letter topic first. The topic is the one that the URL's topic parameter
+// names, or the one that the subscription is on, or else one with the
+// subscription's ID. See [provision.Planner].
+func (o *Opener) Plan(ctx context.Context, u *url.URL, s *provision.Spec) (*provision.Plan, error) {
+	w, err := wishFor(u, s)
 	if err != nil {
 		return nil, err
 	}
@@ -81,21 +33,32 @@ func (o *Opener) provision(ctx context.Context, u *url.URL, spec *drivers.QueueS
 	if err != nil {
 		return nil, err
 	}
-	p := &provision{clients: c, wish: w, queue: spec.Name, number: o.projectNumber}
+	p := &planner{clients: c, wish: w, number: o.projectNumber}
+	// Every request has been answered when the plan is closed, so that an error of
+	// closing the connection says nothing.
+	p.Release = func() { _ = c.release() }
 	tctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	if err := p.plan(tctx); err != nil {
-		p.release()
+	err = p.plan(tctx)
+	if err == nil {
+		p.Alerts, err = p.alerts(s.Alarms)
+	}
+	if err != nil {
+		p.Close()
 		return nil, wrap(ctx, w.sub, "plan", err)
 	}
-	return p, nil
+	return &p.Plan, nil
 }
 
-// release closes the connection. Everything that was asked for has been answered,
-// so that there is nothing to tell of an error.
-func (p *provision) release() { _ = p.clients.release() }
+// A planner compares resources as they are with those that are wished.
+type planner struct {
+	provision.Plan
+	*clients
+	wish   *wish
+	number func(ctx context.Context, project string) (string, error)
+}
 
-func (p *provision) plan(ctx context.Context) error {
+func (p *planner) plan(ctx context.Context) error {
 	w := p.wish
 	sub, err := p.findSubscription(ctx, w.sub)
 	if err != nil {
@@ -133,12 +96,12 @@ func (p *provision) plan(ctx context.Context) error {
 
 // topicOf looks whether a subscription that exists is on the right topic and can
 // be pulled from: it cannot be given another.
-func (p *provision) topicOf(sub *pubsubpb.Subscription) bool {
+func (p *planner) topicOf(sub *pubsubpb.Subscription) bool {
 	w := p.wish
-	c := drivers.Change{Resource: resource(w.sub), Kind: drivers.ChangeReplace, Field: "topic", From: sub.Topic, To: w.topic.String()}
+	c := provision.Change{Resource: resource(w.sub), Kind: provision.Replace, Field: "topic", From: sub.Topic, To: w.topic.String()}
 	if err := pullable(sub); err != nil {
 		c.Field, c.From, c.To, c.Remedy = "delivery", err.Error(), "pull", "a queue's messages are pulled: name another subscription in the URL, and apply makes it"
-		p.add(c, nil)
+		p.Add(c, nil)
 		return false
 	}
 	topic, err := parseName(sub.Topic)
@@ -152,7 +115,7 @@ func (p *provision) topicOf(sub *pubsubpb.Subscription) bool {
 		w.topic = topic
 		return true
 	}
-	p.add(c, nil)
+	p.Add(c, nil)
 	return false
 }
 
@@ -166,17 +129,17 @@ func (c *clients) findTopic(ctx context.Context, n name) (*pubsubpb.Topic, error
 }
 
 // planTopic plans a topic, which is t now.
-func (p *provision) planTopic(n name, t *pubsubpb.Topic) {
+func (p *planner) planTopic(n name, t *pubsubpb.Topic) {
 	if t != nil {
 		p.reconcileTopic(n, t)
 		return
 	}
 	key := p.wish.kmsKey
-	c := drivers.Change{Resource: resource(n), Kind: drivers.ChangeCreate, To: describe("kms_key", key)}
+	c := provision.Change{Resource: resource(n), Kind: provision.Create, To: describe("kms_key", key)}
 	if key != "" {
 		c.Remedy = remedyKey
 	}
-	p.add(c, func(ctx context.Context) error {
+	p.Add(c, func(ctx context.Context) error {
 		_, err := p.topics.CreateTopic(ctx, &pubsubpb.Topic{Name: n.String(), Labels: p.wish.labels, KmsKeyName: key}, once)
 		return made(ctx, n, err)
 	})
@@ -187,7 +150,7 @@ const remedyKey = "Pub/Sub's service agent needs roles/cloudkms.cryptoKeyEncrypt
 // findLetters finds the subscription on the dead-letter topic, nil where there is
 // none: without one the letters are lost. One that is there already is as good as
 // ours. It returns false where there can be none by the name.
-func (p *provision) findLetters(ctx context.Context, deadExists bool) (*pubsubpb.Subscription, bool, error) {
+func (p *planner) findLetters(ctx context.Context, deadExists bool) (*pubsubpb.Subscription, bool, error) {
 	w := p.wish
 	if w.deadSub.zero() && deadExists {
 		subs, err := subscriptionsOf(ctx, p.topics.ListTopicSubscriptions(ctx, &pubsubpb.ListTopicSubscriptionsRequest{Topic: w.dead.String()}, once))
@@ -208,21 +171,21 @@ func (p *provision) findLetters(ctx context.Context, deadExists bool) (*pubsubpb
 	if err != nil || sub == nil || sub.Topic == w.dead.String() {
 		return sub, err == nil, err
 	}
-	p.add(drivers.Change{Resource: resource(w.deadSub), Kind: drivers.ChangeReplace, Field: "topic", From: sub.Topic, To: w.dead.String(),
+	p.Add(provision.Change{Resource: resource(w.deadSub), Kind: provision.Replace, Field: "topic", From: sub.Topic, To: w.dead.String(),
 		Remedy: fmt.Sprintf("a subscription stays on its topic: name another with %s in the URL, or drain this one, then gcloud pubsub subscriptions delete %s --project=%s, and apply again",
 			paramDeadLetters, w.deadSub.id, w.deadSub.project)}, nil)
 	return nil, false, nil
 }
 
 // planLetters plans the subscription on the dead-letter topic, which is sub now.
-func (p *provision) planLetters(sub *pubsubpb.Subscription) {
+func (p *planner) planLetters(sub *pubsubpb.Subscription) {
 	w := p.wish
 	if sub != nil {
 		p.reconcileLetters(sub)
 		return
 	}
 	to := describe("topic", w.dead.id, "retention", w.deadRetention, "expiration", "never", "fifo", w.ordered)
-	p.add(drivers.Change{Resource: resource(w.deadSub), Kind: drivers.ChangeCreate, To: to}, func(ctx context.Context) error {
+	p.Add(provision.Change{Resource: resource(w.deadSub), Kind: provision.Create, To: to}, func(ctx context.Context) error {
 		_, err := p.subscriptions.CreateSubscription(ctx, &pubsubpb.Subscription{
 			Name: w.deadSub.String(), Topic: w.dead.String(), Labels: w.labels, EnableMessageOrdering: w.ordered,
 			MessageRetentionDuration: durationpb.New(w.deadRetention), ExpirationPolicy: never(),
@@ -232,7 +195,7 @@ func (p *provision) planLetters(sub *pubsubpb.Subscription) {
 }
 
 // planSubscription plans the queue's own subscription.
-func (p *provision) planSubscription(sub *pubsubpb.Subscription) {
+func (p *planner) planSubscription(sub *pubsubpb.Subscription) {
 	w := p.wish
 	if sub != nil {
 		p.reconcileSubscription(sub)
@@ -249,7 +212,7 @@ func (p *provision) planSubscription(sub *pubsubpb.Subscription) {
 	to := describe("topic", w.topic.id, "visibility_timeout", w.deadline, "retention", w.retention, "expiration", "never",
 		"fifo", w.ordered, "exactly_once", w.exactlyOnce, "retain_acked", w.keepsAcked,
 		"retry", retryText(w.retry), "dead_letter", policyText(wanted.DeadLetterPolicy), "filter", w.filter)
-	p.add(drivers.Change{Resource: resource(w.sub), Kind: drivers.ChangeCreate, To: to}, func(ctx context.Context) error {
+	p.Add(provision.Change{Resource: resource(w.sub), Kind: provision.Create, To: to}, func(ctx context.Context) error {
 		_, err := p.subscriptions.CreateSubscription(ctx, wanted, once)
 		return wrap(ctx, w.sub, "apply", err)
 	})
@@ -287,19 +250,6 @@ func subscriptionsOf(ctx context.Context, it interface{ Next() (string, error) }
 		subs = append(subs, sub)
 	}
 	return nil, ctx.Err()
-}
-
-func (p *provision) add(c drivers.Change, do func(ctx context.Context) error) {
-	c.Queue = p.queue
-	p.steps = append(p.steps, step{c, do})
-}
-
-func (p *provision) changes() []drivers.Change {
-	cs := make([]drivers.Change, len(p.steps))
-	for i, s := range p.steps {
-		cs[i] = s.change
-	}
-	return cs
 }
 
 // resource is a topic or a subscription as an operator knows it.

@@ -23,7 +23,9 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
+	"github.com/sluice-go/sluice/admin"
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/drivers/pubsub"
 	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/handler"
@@ -36,11 +38,11 @@ func provisioner() *pubsub.Opener {
 	return &pubsub.Opener{ProjectNumber: func(context.Context, string) (string, error) { return "42", nil }}
 }
 
-func wanted() drivers.QueueSpec {
-	return drivers.QueueSpec{
+func wanted() provision.Spec {
+	return provision.Spec{
 		Name: "orders", VisibilityTimeout: time.Minute, Retention: 4 * 24 * time.Hour,
-		DeadLetter: &drivers.DeadLetterSpec{MaxAttempts: 7, Retention: 14 * 24 * time.Hour},
-		Retry:      &drivers.RetrySpec{Min: time.Second, Max: 10 * time.Minute},
+		DeadLetter: &provision.DeadLetter{MaxAttempts: 7, Retention: 14 * 24 * time.Hour},
+		Retry:      &provision.Retry{Min: time.Second, Max: 10 * time.Minute},
 		Tags:       map[string]string{"team": "payments"},
 	}
 }
@@ -66,7 +68,7 @@ func queueURL(t *testing.T, q pubsubtest.Queue) *neturl.URL {
 }
 
 // shown are changes as "kind resource field", without the queue's own name.
-func shown(q pubsubtest.Queue, cs []drivers.Change) []string {
+func shown(q pubsubtest.Queue, cs []provision.Change) []string {
 	out := []string{}
 	for _, c := range cs {
 		out = append(out, strings.TrimSpace(strings.ReplaceAll(string(c.Kind)+" "+c.Resource+" "+c.Field, q.ID, "Q")))
@@ -74,33 +76,33 @@ func shown(q pubsubtest.Queue, cs []drivers.Change) []string {
 	return out
 }
 
-func apply(t *testing.T, q pubsubtest.Queue, s drivers.QueueSpec) []drivers.Change {
+func apply(t *testing.T, q pubsubtest.Queue, s provision.Spec) []provision.Change {
 	t.Helper()
-	done, err := provisioner().Apply(t.Context(), queueURL(t, q), s, false)
+	done, err := applyTo(t, provisioner(), queueURL(t, q), s, false)
 	require.NoError(t, err)
 	return done
 }
 
-func plan(t *testing.T, q pubsubtest.Queue, s drivers.QueueSpec) []drivers.Change {
+func plan(t *testing.T, q pubsubtest.Queue, s provision.Spec) []provision.Change {
 	t.Helper()
-	cs, err := provisioner().Plan(t.Context(), queueURL(t, q), s)
+	cs, err := planOf(t, provisioner(), queueURL(t, q), s)
 	require.NoError(t, err)
 	return cs
 }
 
-type admin struct {
+type administrator struct {
 	pub pubsubpb.PublisherClient
 	sub pubsubpb.SubscriberClient
 	iam iampb.IAMPolicyClient
 }
 
 // administer talks to the fake as another program would.
-func administer(t *testing.T) admin {
+func administer(t *testing.T) administrator {
 	t.Helper()
 	conn, err := grpc.NewClient(fake.Addr(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, conn.Close()) })
-	return admin{pubsubpb.NewPublisherClient(conn), pubsubpb.NewSubscriberClient(conn), iampb.NewIAMPolicyClient(conn)}
+	return administrator{pubsubpb.NewPublisherClient(conn), pubsubpb.NewSubscriberClient(conn), iampb.NewIAMPolicyClient(conn)}
 }
 
 func subscription(t *testing.T, q pubsubtest.Queue) *pubsubpb.Subscription {
@@ -176,7 +178,7 @@ func TestApplyMakesWhatIsWished(t *testing.T) {
 func TestTheRedriveFilter(t *testing.T) {
 	q, other := unmade(t), unmade(t)
 	apply(t, q, wanted())
-	_, err := provisioner().Apply(t.Context(), parsed(t, url(other.Subscription())+"?topic="+q.ID), wanted(), false)
+	_, err := applyTo(t, provisioner(), parsed(t, url(other.Subscription())+"?topic="+q.ID), wanted(), false)
 	require.NoError(t, err)
 	for _, m := range []struct{ body, target string }{{"everyone's", ""}, {"mine", q.Subscription()}, {"the other's", other.Subscription()}} {
 		pm := &pubsubpb.PubsubMessage{Data: []byte(m.body), Attributes: map[string]string{"own": "kept"}}
@@ -249,25 +251,25 @@ func TestWhatIsNotSpecifiedIsLeftAlone(t *testing.T) {
 	q, s := unmade(t), wanted()
 	s.FIFO, s.ExactlyOnce, s.RetainAcked = true, true, true
 	apply(t, q, s)
-	require.Empty(t, plan(t, q, drivers.QueueSpec{DeadLetter: &drivers.DeadLetterSpec{MaxAttempts: 7, Retention: s.DeadLetter.Retention}}))
+	require.Empty(t, plan(t, q, provision.Spec{DeadLetter: &provision.DeadLetter{MaxAttempts: 7, Retention: s.DeadLetter.Retention}}))
 }
 
 func TestWhatCanLoseMessagesMustBeAllowed(t *testing.T) {
 	for name, c := range map[string]struct {
-		change func(s *drivers.QueueSpec)
+		change func(s *provision.Spec)
 		field  string
 		still  func(t *testing.T, q pubsubtest.Queue)
 	}{
-		"a shorter retention": {func(s *drivers.QueueSpec) { s.Retention = time.Hour }, "retention", func(t *testing.T, q pubsubtest.Queue) {
+		"a shorter retention": {func(s *provision.Spec) { s.Retention = time.Hour }, "retention", func(t *testing.T, q pubsubtest.Queue) {
 			require.Equal(t, 4*24*time.Hour, subscription(t, q).MessageRetentionDuration.AsDuration())
 		}},
-		"letters are kept for less": {func(s *drivers.QueueSpec) { s.DeadLetter.Retention = 5 * 24 * time.Hour }, "retention", func(t *testing.T, q pubsubtest.Queue) {
+		"letters are kept for less": {func(s *provision.Spec) { s.DeadLetter.Retention = 5 * 24 * time.Hour }, "retention", func(t *testing.T, q pubsubtest.Queue) {
 			require.Equal(t, 14*24*time.Hour, subscription(t, q.DeadLetter()).MessageRetentionDuration.AsDuration())
 		}},
-		"no dead-letter topic": {func(s *drivers.QueueSpec) { s.DeadLetter = nil }, "dead_letter", func(t *testing.T, q pubsubtest.Queue) {
+		"no dead-letter topic": {func(s *provision.Spec) { s.DeadLetter = nil }, "dead_letter", func(t *testing.T, q pubsubtest.Queue) {
 			require.NotNil(t, subscription(t, q).DeadLetterPolicy)
 		}},
-		"another dead-letter topic": {func(s *drivers.QueueSpec) { s.DeadLetter.Name = "another-dlq" }, "dead_letter", func(t *testing.T, q pubsubtest.Queue) {
+		"another dead-letter topic": {func(s *provision.Spec) { s.DeadLetter.Name = "another-dlq" }, "dead_letter", func(t *testing.T, q pubsubtest.Queue) {
 			require.Equal(t, q.DeadLetter().Topic(), subscription(t, q).DeadLetterPolicy.DeadLetterTopic)
 		}},
 	} {
@@ -288,7 +290,7 @@ func TestWhatCanLoseMessagesMustBeAllowed(t *testing.T) {
 			}
 			require.Equal(t, 1, held)
 			c.still(t, q)
-			_, err := provisioner().Apply(t.Context(), queueURL(t, q), s, true)
+			_, err := applyTo(t, provisioner(), queueURL(t, q), s, true)
 			require.NoError(t, err)
 			require.Empty(t, plan(t, q, s))
 		})
@@ -340,11 +342,11 @@ func TestWhatCannotBeChangedIsToldWithTheWayOut(t *testing.T) {
 			q, s := unmade(t), wanted()
 			s.FIFO = true
 			c.build(t, q)
-			done, err := provisioner().Apply(t.Context(), parsed(t, url(q.Subscription())+c.query), s, true)
+			done, err := applyTo(t, provisioner(), parsed(t, url(q.Subscription())+c.query), s, true)
 			require.NoError(t, err)
 			replaced := 0
 			for _, change := range done {
-				if change.Kind == drivers.ChangeReplace {
+				if change.Kind == provision.Replace {
 					replaced++
 					require.Equal(t, c.field, change.Field)
 					require.Contains(t, change.Remedy, c.way)
@@ -352,7 +354,7 @@ func TestWhatCannotBeChangedIsToldWithTheWayOut(t *testing.T) {
 				}
 			}
 			require.Equal(t, 1, replaced, done)
-			again, err := provisioner().Plan(t.Context(), parsed(t, url(q.Subscription())+c.query), s)
+			again, err := planOf(t, provisioner(), parsed(t, url(q.Subscription())+c.query), s)
 			require.NoError(t, err)
 			require.Len(t, again, 1, "only what cannot be done is left")
 		})
@@ -383,11 +385,11 @@ func TestNamesInTheURL(t *testing.T) {
 	t.Cleanup(func() {
 		require.NoError(t, fake.Delete(context.Background(), pubsubtest.Queue{Project: project, ID: q.ID + "-events"}))
 	})
-	done, err := (&pubsub.Opener{}).Apply(t.Context(), u, s, false)
+	done, err := applyTo(t, &pubsub.Opener{}, u, s, false)
 	require.NoError(t, err)
 	require.Contains(t, done[len(done)-1].To, "service-7@")
 	require.Equal(t, "projects/"+project+"/topics/"+q.ID+"-events", subscription(t, q).Topic)
-	again, err := (&pubsub.Opener{}).Plan(t.Context(), queueURL(t, q), s)
+	again, err := planOf(t, &pubsub.Opener{}, queueURL(t, q), s)
 	require.NoError(t, err)
 	require.Empty(t, again, "the subscription's own topic is as good as one that is named")
 	src := openSource(t, q, query)
@@ -400,35 +402,35 @@ func TestNamesInTheURL(t *testing.T) {
 func TestSpecificationsThatPubSubCannotMeet(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		change func(s *drivers.QueueSpec)
+		change func(s *provision.Spec)
 		query  string
 		want   string
 	}{
-		{"ack deadline too short", func(s *drivers.QueueSpec) { s.VisibilityTimeout = 9 * time.Second }, "", "from 10s to 10m0s"},
-		{"ack deadline too long", func(s *drivers.QueueSpec) { s.VisibilityTimeout = 11 * time.Minute }, "", "from 10s to 10m0s"},
-		{"part of a second", func(s *drivers.QueueSpec) { s.VisibilityTimeout = 10500 * time.Millisecond }, "", "whole seconds"},
-		{"retention too long", func(s *drivers.QueueSpec) { s.Retention = 32 * 24 * time.Hour }, "", "31 days"},
-		{"retention too short", func(s *drivers.QueueSpec) { s.Retention = time.Minute }, "", "10 minutes"},
-		{"too few attempts", func(s *drivers.QueueSpec) { s.DeadLetter.MaxAttempts = 4 }, "", "takes 5 to 100"},
-		{"too many attempts", func(s *drivers.QueueSpec) { s.DeadLetter.MaxAttempts = 101 }, "", "takes 5 to 100"},
-		{"letters' retention", func(s *drivers.QueueSpec) { s.DeadLetter.Retention = time.Minute }, "", "dead_letter.retention"},
-		{"letters expire first", func(s *drivers.QueueSpec) { s.DeadLetter.Retention = time.Hour }, "", "above dead_letter.retention"},
-		{"delay too long", func(s *drivers.QueueSpec) { s.Retry.Max = time.Hour }, "", "backoff middleware"},
-		{"delays the wrong way round", func(s *drivers.QueueSpec) { s.Retry.Min, s.Retry.Max = time.Minute, time.Second }, "", "retry"},
-		{"capitals", func(s *drivers.QueueSpec) { s.Tags = map[string]string{"Team": "x"} }, "", "lower-case"},
-		{"own topic", func(s *drivers.QueueSpec) { s.DeadLetter.Name = "orders" }, "", "own topic"},
-		{"own subscription", func(*drivers.QueueSpec) {}, "?dead_letter_subscription=orders", "own subscription"},
-		{"two dead-letter topics", func(s *drivers.QueueSpec) { s.DeadLetter.Name = "a" }, "?dead_letter=b", "name one of them"},
-		{"no number", func(*drivers.QueueSpec) {}, "?project_number=my-project", "digits"},
-		{"unread parameter", func(*drivers.QueueSpec) {}, "?topics=x", `did you mean "topic"?`},
+		{"ack deadline too short", func(s *provision.Spec) { s.VisibilityTimeout = 9 * time.Second }, "", "from 10s to 10m0s"},
+		{"ack deadline too long", func(s *provision.Spec) { s.VisibilityTimeout = 11 * time.Minute }, "", "from 10s to 10m0s"},
+		{"part of a second", func(s *provision.Spec) { s.VisibilityTimeout = 10500 * time.Millisecond }, "", "whole seconds"},
+		{"retention too long", func(s *provision.Spec) { s.Retention = 32 * 24 * time.Hour }, "", "31 days"},
+		{"retention too short", func(s *provision.Spec) { s.Retention = time.Minute }, "", "10 minutes"},
+		{"too few attempts", func(s *provision.Spec) { s.DeadLetter.MaxAttempts = 4 }, "", "takes 5 to 100"},
+		{"too many attempts", func(s *provision.Spec) { s.DeadLetter.MaxAttempts = 101 }, "", "takes 5 to 100"},
+		{"letters' retention", func(s *provision.Spec) { s.DeadLetter.Retention = time.Minute }, "", "dead_letter.retention"},
+		{"letters expire first", func(s *provision.Spec) { s.DeadLetter.Retention = time.Hour }, "", "above dead_letter.retention"},
+		{"delay too long", func(s *provision.Spec) { s.Retry.Max = time.Hour }, "", "backoff middleware"},
+		{"delays the wrong way round", func(s *provision.Spec) { s.Retry.Min, s.Retry.Max = time.Minute, time.Second }, "", "retry"},
+		{"capitals", func(s *provision.Spec) { s.Tags = map[string]string{"Team": "x"} }, "", "lower-case"},
+		{"own topic", func(s *provision.Spec) { s.DeadLetter.Name = "orders" }, "", "own topic"},
+		{"own subscription", func(*provision.Spec) {}, "?dead_letter_subscription=orders", "own subscription"},
+		{"two dead-letter topics", func(s *provision.Spec) { s.DeadLetter.Name = "a" }, "?dead_letter=b", "name one of them"},
+		{"no number", func(*provision.Spec) {}, "?project_number=my-project", "digits"},
+		{"unread parameter", func(*provision.Spec) {}, "?topics=x", `did you mean "topic"?`},
 	} {
 		s := wanted()
 		c.change(&s)
-		_, err := provisioner().Plan(t.Context(), parsed(t, "gcppubsub://projects/p/subscriptions/orders"+c.query), s)
+		_, err := planOf(t, provisioner(), parsed(t, "gcppubsub://projects/p/subscriptions/orders"+c.query), s)
 		require.ErrorIs(t, err, drivers.ErrInvalid, c.name)
 		require.ErrorContains(t, err, c.want, c.name)
 	}
-	_, err := provisioner().Plan(t.Context(), parsed(t, "gcppubsub://projects/p/topics/orders"), wanted())
+	_, err := planOf(t, provisioner(), parsed(t, "gcppubsub://projects/p/topics/orders"), wanted())
 	require.ErrorIs(t, err, drivers.ErrInvalid)
 	require.ErrorContains(t, err, "subscriptions/ID?topic=orders")
 }
@@ -446,7 +448,7 @@ func TestAKeyOfTheUsers(t *testing.T) {
 		}
 		return next()
 	})
-	done, err := provisioner().Apply(t.Context(), queueURL(t, q), s, false)
+	done, err := applyTo(t, provisioner(), queueURL(t, q), s, false)
 	require.NoError(t, err)
 	require.Contains(t, done[0].Remedy, "roles/cloudkms.cryptoKeyEncrypterDecrypter")
 	require.Equal(t, []string{q.Topic() + " " + s.KMSKey + " kms_key_name", q.DeadLetter().Topic() + " " + s.KMSKey + " kms_key_name"}, asked)
@@ -458,14 +460,14 @@ func TestAKeyOfTheUsers(t *testing.T) {
 
 func TestGrantsThatCannotBeMade(t *testing.T) {
 	q, s := unmade(t), wanted()
-	_, err := (&pubsub.Opener{}).Apply(t.Context(), queueURL(t, q), s, false)
+	_, err := applyTo(t, &pubsub.Opener{}, queueURL(t, q), s, false)
 	require.NoError(t, err)
-	again, err := (&pubsub.Opener{}).Plan(t.Context(), queueURL(t, q), s)
+	again, err := planOf(t, &pubsub.Opener{}, queueURL(t, q), s)
 	require.NoError(t, err)
 	require.Empty(t, again, "an emulator forwards without them")
 
 	unknown := &pubsub.Opener{ProjectNumber: func(context.Context, string) (string, error) { return "", errors.New("no permission") }}
-	notes, err := unknown.Plan(t.Context(), queueURL(t, q), s)
+	notes, err := planOf(t, unknown, queueURL(t, q), s)
 	require.NoError(t, err)
 	require.Equal(t, []string{"note pubsub subscription Q iam"}, shown(q, notes))
 	require.Contains(t, notes[0].Remedy, "project_number=NUMBER")
@@ -476,7 +478,7 @@ func TestGrantsThatCannotBeMade(t *testing.T) {
 	require.Contains(t, notes[0].Remedy, "gcloud pubsub topics add-iam-policy-binding "+q.ID+"-dlq --project="+project+" --member="+agent+" --role=roles/pubsub.publisher")
 
 	withFault(t, failing("SetIamPolicy", codes.PermissionDenied))
-	_, err = provisioner().Apply(t.Context(), queueURL(t, q), s, false)
+	_, err = applyTo(t, provisioner(), queueURL(t, q), s, false)
 	require.ErrorIs(t, err, drivers.ErrDenied)
 	require.ErrorContains(t, err, "gcloud pubsub topics add-iam-policy-binding")
 
@@ -497,7 +499,7 @@ func TestGrantsThatCannotBeMade(t *testing.T) {
 // Conditions of others' grants are kept, and a grant with a condition does not do.
 func TestGrantsWithConditions(t *testing.T) {
 	q, s := unmade(t), wanted()
-	_, err := (&pubsub.Opener{}).Apply(t.Context(), queueURL(t, q), s, false)
+	_, err := applyTo(t, &pubsub.Opener{}, queueURL(t, q), s, false)
 	require.NoError(t, err)
 	var asked, set []int32
 	withFault(t, func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
@@ -523,10 +525,10 @@ func TestApplyOnABareEmulator(t *testing.T) {
 	t.Setenv("PUBSUB_EMULATOR_HOST", server.Addr)
 	q, s := pubsubtest.Queue{Project: project, ID: "bare"}, wanted()
 	s.DeadLetter.Retention = 0
-	done, err := provisioner().Apply(t.Context(), queueURL(t, q), s, false)
+	done, err := applyTo(t, provisioner(), queueURL(t, q), s, false)
 	require.NoError(t, err)
 	for _, c := range done {
-		require.Equal(t, c.Kind != drivers.ChangeGrant, c.Applied, c)
+		require.Equal(t, c.Kind != provision.Grant, c.Applied, c)
 	}
 	require.Empty(t, plan(t, q, s))
 	require.Empty(t, findings(t, q, &s))
@@ -534,15 +536,17 @@ func TestApplyOnABareEmulator(t *testing.T) {
 
 func TestAlertPolicies(t *testing.T) {
 	q, s := unmade(t), wanted()
-	var alerter drivers.Alerter = provisioner()
-	none, err := alerter.AlertPolicies(t.Context(), queueURL(t, q), s)
+	alerts := func() ([]json.RawMessage, error) {
+		return admin.Alerts(t.Context(), drivers.NewMux(provisioner()), admin.Target{URL: url(q.Subscription()), Spec: &s})
+	}
+	none, err := alerts()
 	require.NoError(t, err)
 	require.Empty(t, none)
 
-	s.Alarms = &drivers.AlarmSpec{DeadLetters: 3, OldestAge: 15 * time.Minute, Notify: "projects/p/notificationChannels/1"}
+	s.Alarms = &provision.Alarms{DeadLetters: 3, OldestAge: 15 * time.Minute, Notify: "projects/p/notificationChannels/1"}
 	apply(t, q, s)
 	require.Empty(t, plan(t, q, s), "alert policies are printed, and are no change")
-	texts, err := alerter.AlertPolicies(t.Context(), queueURL(t, q), s)
+	texts, err := alerts()
 	require.NoError(t, err)
 	require.Len(t, texts, 2)
 	policies := make([]*monitoringpb.AlertPolicy, 2)
@@ -563,12 +567,29 @@ func TestAlertPolicies(t *testing.T) {
 func TestApplyTellsWhatItHasDoneWhenItFails(t *testing.T) {
 	q := unmade(t)
 	withFault(t, failing("CreateSubscription", codes.PermissionDenied))
-	done, err := provisioner().Apply(t.Context(), queueURL(t, q), wanted(), false)
+	done, err := applyTo(t, provisioner(), queueURL(t, q), wanted(), false)
 	require.ErrorIs(t, err, drivers.ErrDenied)
 	require.ErrorContains(t, err, q.ID+"-dlq")
 	require.True(t, done[0].Applied)
 	require.False(t, done[len(done)-1].Applied)
 	withFault(t, failing("GetTopic", codes.Unavailable))
-	_, err = provisioner().Plan(t.Context(), queueURL(t, q), wanted())
+	_, err = planOf(t, provisioner(), queueURL(t, q), wanted())
 	require.ErrorIs(t, err, drivers.ErrTransient)
+}
+
+// applyTo, planOf and examine do what the operations of package admin do with one
+// queue.
+func applyTo(t *testing.T, o *pubsub.Opener, u *neturl.URL, s provision.Spec, destructive bool) ([]provision.Change, error) {
+	t.Helper()
+	return admin.Apply(t.Context(), drivers.NewMux(o), admin.Target{URL: u.String(), Spec: &s}, destructive)
+}
+
+func planOf(t *testing.T, o *pubsub.Opener, u *neturl.URL, s provision.Spec) ([]provision.Change, error) {
+	t.Helper()
+	return admin.Plan(t.Context(), drivers.NewMux(o), admin.Target{URL: u.String(), Spec: &s})
+}
+
+func examine(t *testing.T, o *pubsub.Opener, u *neturl.URL, s *provision.Spec, h ...admin.Handlers) ([]admin.Finding, error) {
+	t.Helper()
+	return admin.Examine(t.Context(), drivers.NewMux(o), []admin.Target{{URL: u.String(), Spec: s, Handlers: append(h, admin.Handlers{})[0]}})
 }

@@ -11,56 +11,56 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
-	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/provision"
 )
 
 // reconcileSubscription plans what makes the queue's subscription as it is wished.
-func (p *provision) reconcileSubscription(sub *pubsubpb.Subscription) {
+func (p *planner) reconcileSubscription(sub *pubsubpb.Subscription) {
 	w := p.wish
 	if w.filter != "" && sub.Filter != w.filter {
-		p.add(drivers.Change{
-			Resource: resource(w.sub), Kind: drivers.ChangeReplace, Field: "filter", From: sub.Filter, To: w.filter,
+		p.Add(provision.Change{
+			Resource: resource(w.sub), Kind: provision.Replace, Field: "filter", From: sub.Filter, To: w.filter,
 			Remedy: "a subscription's filter cannot be changed: name a new subscription in the URL (with the topic parameter), apply, " +
 				"move the consumers there and drain this one. Without the filter the letters of other subscriptions come here, and consumers skip them",
 		}, nil)
 	}
 	if w.ordered && !sub.EnableMessageOrdering {
-		p.add(drivers.Change{
-			Resource: resource(w.sub), Kind: drivers.ChangeReplace, Field: "fifo", From: "false", To: "true",
+		p.Add(provision.Change{
+			Resource: resource(w.sub), Kind: provision.Replace, Field: "fifo", From: "false", To: "true",
 			Remedy: "a subscription's ordering cannot be changed: name a new subscription in the URL (with the topic parameter), apply, " +
 				"move the consumers there and drain this one",
 		}, nil)
 	}
 	if now := deadlineOf(sub); w.deadline > 0 && now != w.deadline {
-		p.update(w.sub, drivers.Change{Field: "visibility_timeout", From: now.String(), To: w.deadline.String()},
+		p.update(w.sub, provision.Change{Field: "visibility_timeout", From: now.String(), To: w.deadline.String()},
 			"ack_deadline_seconds", &pubsubpb.Subscription{AckDeadlineSeconds: seconds(w.deadline)})
 	}
 	p.reconcileRetention(w.sub, sub, w.retention)
 	p.reconcileExpiration(w.sub, sub)
 	if w.exactlyOnce && !sub.EnableExactlyOnceDelivery {
-		p.update(w.sub, drivers.Change{Field: "exactly_once", From: "false", To: "true"},
+		p.update(w.sub, provision.Change{Field: "exactly_once", From: "false", To: "true"},
 			"enable_exactly_once_delivery", &pubsubpb.Subscription{EnableExactlyOnceDelivery: true})
 	}
 	if w.keepsAcked && !sub.RetainAckedMessages {
-		p.update(w.sub, drivers.Change{Field: "retain_acked", From: "false", To: "true"},
+		p.update(w.sub, provision.Change{Field: "retain_acked", From: "false", To: "true"},
 			"retain_acked_messages", &pubsubpb.Subscription{RetainAckedMessages: true})
 	}
 	if now, to := retryText(sub.RetryPolicy), retryText(w.retry); w.retry != nil && now != to {
-		p.update(w.sub, drivers.Change{Field: "retry", From: now, To: to}, "retry_policy", &pubsubpb.Subscription{RetryPolicy: w.retry})
+		p.update(w.sub, provision.Change{Field: "retry", From: now, To: to}, "retry_policy", &pubsubpb.Subscription{RetryPolicy: w.retry})
 	}
 	p.reconcilePolicy(sub)
 	p.reconcileLabels(w.sub, sub.Labels)
 }
 
 // reconcilePolicy plans the dead-letter policy.
-func (p *provision) reconcilePolicy(sub *pubsubpb.Subscription) {
+func (p *planner) reconcilePolicy(sub *pubsubpb.Subscription) {
 	w := p.wish
 	now, to := policyText(sub.DeadLetterPolicy), policyText(w.policy())
 	if now == to {
 		return
 	}
 	old := sub.GetDeadLetterPolicy().GetDeadLetterTopic()
-	c := drivers.Change{Field: "dead_letter", From: now, To: to,
+	c := provision.Change{Field: "dead_letter", From: now, To: to,
 		// Letters on the old topic are then nobody's.
 		Destructive: old != "" && old != deletedTopic && old != w.dead.String()}
 	if w.dead.zero() {
@@ -72,11 +72,11 @@ func (p *provision) reconcilePolicy(sub *pubsubpb.Subscription) {
 
 // reconcileLetters plans what makes the subscription of the dead letters as it is
 // wished.
-func (p *provision) reconcileLetters(sub *pubsubpb.Subscription) {
+func (p *planner) reconcileLetters(sub *pubsubpb.Subscription) {
 	w := p.wish
 	if w.ordered && !sub.EnableMessageOrdering {
-		p.add(drivers.Change{
-			Resource: resource(w.deadSub), Kind: drivers.ChangeReplace, Field: "fifo", From: "false", To: "true",
+		p.Add(provision.Change{
+			Resource: resource(w.deadSub), Kind: provision.Replace, Field: "fifo", From: "false", To: "true",
 			Remedy: fmt.Sprintf("a subscription's ordering cannot be changed: when it is empty, gcloud pubsub subscriptions delete %s --project=%s, and apply again at once",
 				w.deadSub.id, w.deadSub.project),
 		}, nil)
@@ -86,26 +86,26 @@ func (p *provision) reconcileLetters(sub *pubsubpb.Subscription) {
 	p.reconcileLabels(w.deadSub, sub.Labels)
 }
 
-func (p *provision) reconcileRetention(n name, sub *pubsubpb.Subscription, wanted time.Duration) {
+func (p *planner) reconcileRetention(n name, sub *pubsubpb.Subscription, wanted time.Duration) {
 	now := retentionOf(sub)
 	if wanted == 0 || now == wanted {
 		return
 	}
-	p.update(n, drivers.Change{Field: "retention", From: now.String(), To: wanted.String(), Destructive: wanted < now},
+	p.update(n, provision.Change{Field: "retention", From: now.String(), To: wanted.String(), Destructive: wanted < now},
 		"message_retention_duration", &pubsubpb.Subscription{MessageRetentionDuration: durationpb.New(wanted)})
 }
 
-func (p *provision) reconcileExpiration(n name, sub *pubsubpb.Subscription) {
+func (p *planner) reconcileExpiration(n name, sub *pubsubpb.Subscription) {
 	if ttl := expirationOf(sub); ttl > 0 {
-		p.update(n, drivers.Change{Field: "expiration", From: ttl.String(), To: "never"}, "expiration_policy", &pubsubpb.Subscription{ExpirationPolicy: never()})
+		p.update(n, provision.Change{Field: "expiration", From: ttl.String(), To: "never"}, "expiration_policy", &pubsubpb.Subscription{ExpirationPolicy: never()})
 	}
 }
 
 // update plans to set one field of a subscription.
-func (p *provision) update(n name, c drivers.Change, mask string, to *pubsubpb.Subscription) {
-	c.Resource, c.Kind = resource(n), drivers.ChangeUpdate
+func (p *planner) update(n name, c provision.Change, mask string, to *pubsubpb.Subscription) {
+	c.Resource, c.Kind = resource(n), provision.Update
 	to.Name = n.String()
-	p.add(c, func(ctx context.Context) error {
+	p.Add(c, func(ctx context.Context) error {
 		_, err := p.subscriptions.UpdateSubscription(ctx, &pubsubpb.UpdateSubscriptionRequest{
 			Subscription: to, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{mask}},
 		}, once)
@@ -114,9 +114,9 @@ func (p *provision) update(n name, c drivers.Change, mask string, to *pubsubpb.S
 }
 
 // reconcileTopic plans what makes a topic, which is t now, as it is wished.
-func (p *provision) reconcileTopic(n name, t *pubsubpb.Topic) {
+func (p *planner) reconcileTopic(n name, t *pubsubpb.Topic) {
 	if key := p.wish.kmsKey; key != "" && t.KmsKeyName != key {
-		p.add(drivers.Change{Resource: resource(n), Kind: drivers.ChangeUpdate, Field: "kms_key", From: t.KmsKeyName, To: key,
+		p.Add(provision.Change{Resource: resource(n), Kind: provision.Update, Field: "kms_key", From: t.KmsKeyName, To: key,
 			Remedy: remedyKey + "; messages that are there keep the old one"},
 			func(ctx context.Context) error {
 				return p.updateTopic(ctx, n, "kms_key_name", &pubsubpb.Topic{KmsKeyName: key})
@@ -125,7 +125,7 @@ func (p *provision) reconcileTopic(n name, t *pubsubpb.Topic) {
 	p.reconcileLabels(n, t.Labels)
 }
 
-func (p *provision) updateTopic(ctx context.Context, n name, mask string, t *pubsubpb.Topic) error {
+func (p *planner) updateTopic(ctx context.Context, n name, mask string, t *pubsubpb.Topic) error {
 	t.Name = n.String()
 	_, err := p.topics.UpdateTopic(ctx, &pubsubpb.UpdateTopicRequest{Topic: t, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{mask}}}, once)
 	return wrap(ctx, n, "apply", err)
@@ -134,7 +134,7 @@ func (p *provision) updateTopic(ctx context.Context, n name, mask string, t *pub
 // reconcileLabels plans each label that is missing or another. A request sets all
 // labels at once, so that the first of the changes carries the others along, and
 // they are told one by one.
-func (p *provision) reconcileLabels(n name, now map[string]string) {
+func (p *planner) reconcileLabels(n name, now map[string]string) {
 	all := maps.Clone(now)
 	if all == nil {
 		all = make(map[string]string)
@@ -146,9 +146,9 @@ func (p *provision) reconcileLabels(n name, now map[string]string) {
 		}
 		all[k] = v
 		merged := maps.Clone(all)
-		c := drivers.Change{Resource: resource(n), Kind: drivers.ChangeUpdate, Field: "tags." + k, From: now[k], To: v}
+		c := provision.Change{Resource: resource(n), Kind: provision.Update, Field: "tags." + k, From: now[k], To: v}
 		if n.kind == kindTopic {
-			p.add(c, func(ctx context.Context) error {
+			p.Add(c, func(ctx context.Context) error {
 				return p.updateTopic(ctx, n, "labels", &pubsubpb.Topic{Labels: merged})
 			})
 			continue

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/provision"
 )
 
 // The limits of a subscription, from the service's API reference.
@@ -56,7 +57,7 @@ type wish struct {
 }
 
 // wishFor turns a URL and a specification into a wish.
-func wishFor(u *url.URL, spec *drivers.QueueSpec) (*wish, error) {
+func wishFor(u *url.URL, spec *provision.Spec) (*wish, error) {
 	if err := drivers.CheckParams(u, sourceParams...); err != nil {
 		return nil, err
 	}
@@ -81,7 +82,7 @@ func wishFor(u *url.URL, spec *drivers.QueueSpec) (*wish, error) {
 	return w, nil
 }
 
-func (w *wish) fill(q url.Values, spec *drivers.QueueSpec) (err error) {
+func (w *wish) fill(q url.Values, spec *provision.Spec) (err error) {
 	if t := q.Get(paramTopic); t != "" {
 		if w.topic, err = parseNameIn(w.sub.project, kindTopic, t); err != nil {
 			return err
@@ -106,7 +107,7 @@ func (w *wish) fill(q url.Values, spec *drivers.QueueSpec) (err error) {
 	return w.fillDead(q, spec)
 }
 
-func (w *wish) fillDead(q url.Values, spec *drivers.QueueSpec) (err error) {
+func (w *wish) fillDead(q url.Values, spec *provision.Spec) (err error) {
 	d := spec.DeadLetter
 	if d == nil {
 		return nil
@@ -163,7 +164,7 @@ func keepable(d time.Duration) bool {
 
 // retryPolicy makes the policy of a specification, with the service's defaults
 // for what it leaves out.
-func retryPolicy(r *drivers.RetrySpec) (*pubsubpb.RetryPolicy, error) {
+func retryPolicy(r *provision.Retry) (*pubsubpb.RetryPolicy, error) {
 	if r == nil {
 		return nil, nil //nolint:nilnil // no policy is wished for
 	}

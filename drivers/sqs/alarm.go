@@ -13,6 +13,7 @@ import (
 	smithy "github.com/aws/smithy-go"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/provision"
 )
 
 // The metrics that SQS gives to CloudWatch, from
@@ -62,7 +63,7 @@ type alarm struct {
 
 // alarms are those that a specification wants. dead is the dead-letter queue's
 // name, or empty.
-func alarms(main, dead string, spec *drivers.AlarmSpec) []alarm {
+func alarms(main, dead string, spec *provision.Alarms) []alarm {
 	var out []alarm
 	if spec == nil {
 		return nil
@@ -70,7 +71,7 @@ func alarms(main, dead string, spec *drivers.AlarmSpec) []alarm {
 	if spec.DeadLetters > 0 && dead != "" {
 		out = append(out, alarm{
 			name: "sluice-" + main + "-dead-letters", queue: dead, metric: metricVisible, threshold: float64(spec.DeadLetters), periods: 1,
-			about: fmt.Sprintf("Dead letters of %s. Look at them with: sluice peek --dead %s", main, main),
+			about: fmt.Sprintf("Dead letters of %s. Each is a job that was not done.", main),
 		})
 	}
 	if spec.OldestAge > 0 {
@@ -83,7 +84,7 @@ func alarms(main, dead string, spec *drivers.AlarmSpec) []alarm {
 }
 
 // planAlarms plans the alarms that the specification wants.
-func (p *provision) planAlarms(ctx context.Context, main string, dead *wish) error {
+func (p *planner) planAlarms(ctx context.Context, main string, dead *wish) error {
 	name := ""
 	if dead != nil {
 		name = dead.name
@@ -97,12 +98,12 @@ func (p *provision) planAlarms(ctx context.Context, main string, dead *wish) err
 		return drivers.Wrap(ctx, drivers.Invalid, main, "plan alarms", err, "")
 	}
 	for _, a := range wanted {
-		c := drivers.Change{Resource: "cloudwatch alarm " + a.name, Kind: drivers.ChangeCreate, To: a.String()}
+		c := provision.Change{Resource: "cloudwatch alarm " + a.name, Kind: provision.Create, To: a.String()}
 		current, err := describeAlarm(ctx, client, a.name)
 		if err = alarmFailure(ctx, main, "plan alarms", err); errors.Is(err, drivers.ErrUnsupported) {
-			left := &leftOut{what: []string{"alarm"}, err: err}
+			left := &provision.LeftOutError{What: []string{"alarm"}, Err: refusal(err)}
 			c.LeftOut, c.Remedy = left.Error(), "leave alarms out where that server is used, as in an overlay with: queues: {NAME: {alarms: null}}"
-			p.add(c, nil)
+			p.Add(c, nil)
 			continue
 		}
 		if err != nil {
@@ -112,10 +113,10 @@ func (p *provision) planAlarms(ctx context.Context, main string, dead *wish) err
 			if a.is(current, p.spec.Alarms.Notify) {
 				continue
 			}
-			c.Kind = drivers.ChangeUpdate
+			c.Kind = provision.Update
 			c.From = fmt.Sprintf("%s of %s from %g", aws.ToString(current.MetricName), dimension(current), aws.ToFloat64(current.Threshold))
 		}
-		p.add(c, func(ctx context.Context) error {
+		p.Add(c, func(ctx context.Context) error {
 			_, err := client.PutMetricAlarm(ctx, a.input(p.spec.Alarms.Notify))
 			return alarmFailure(ctx, main, "apply alarms", err)
 		})

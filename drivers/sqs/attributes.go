@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/provision"
 )
 
 // The limits of a queue's attributes, from
@@ -54,7 +55,7 @@ type wish struct {
 
 // wishes turns a specification into what is wished of the queue and, where one
 // is wanted, of its dead-letter queue.
-func wishes(t *target, spec *drivers.QueueSpec) (main wish, dead *wish, err error) {
+func wishes(t *target, spec *provision.Spec) (main wish, dead *wish, err error) {
 	main = wish{
 		name: t.name, visibility: spec.VisibilityTimeout, retention: spec.Retention,
 		fifo: spec.FIFO || strings.HasSuffix(t.name, ".fifo"), kmsKey: spec.KMSKey, tags: spec.Tags,

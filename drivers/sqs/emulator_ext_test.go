@@ -13,8 +13,10 @@ import (
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice/admin"
 	"github.com/sluice-go/sluice/admin/redrive"
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/drivers/sqs"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/internal/test/testserver"
@@ -42,7 +44,7 @@ func unknown() map[string]sqstest.Fault {
 // set, and apply says which it is.
 func TestApplyGoesOnWithoutWhatTheServerLacks(t *testing.T) {
 	testserver.Credentials(t)
-	wished := func(kms bool) drivers.QueueSpec {
+	wished := func(kms bool) provision.Spec {
 		s := spec()
 		if kms {
 			s.KMSKey = "alias/sluice"
@@ -77,7 +79,7 @@ func TestApplyGoesOnWithoutWhatTheServerLacks(t *testing.T) {
 				}
 				injected := lacking(s, text, fault)
 
-				done, err := o.Apply(t.Context(), u, wished(tt.kms), false)
+				done, err := applyTo(t, o, u, wished(tt.kms), false)
 				require.NoError(t, err)
 				require.Positive(t, injected.Hits())
 				var on []string
@@ -94,7 +96,7 @@ func TestApplyGoesOnWithoutWhatTheServerLacks(t *testing.T) {
 				whole, err := sqstest.NewServer(nil)
 				require.NoError(t, err)
 				t.Cleanup(func() { require.NoError(t, whole.Close()) })
-				_, err = o.Apply(t.Context(), mustURL(t, whole.URL(), "orders"), wished(tt.kms), false)
+				_, err = applyTo(t, o, mustURL(t, whole.URL(), "orders"), wished(tt.kms), false)
 				require.NoError(t, err)
 				for _, name := range []string{"orders", "orders-dlq"} {
 					want, got := attributesOf(t, whole.URL(), name), attributesOf(t, s.URL(), name)
@@ -109,9 +111,9 @@ func TestApplyGoesOnWithoutWhatTheServerLacks(t *testing.T) {
 
 				// Once the server has learned it, apply makes the rest.
 				injected.Remove()
-				_, err = o.Apply(t.Context(), u, wished(tt.kms), true)
+				_, err = applyTo(t, o, u, wished(tt.kms), true)
 				require.NoError(t, err)
-				rest, err := o.Plan(t.Context(), u, wished(tt.kms))
+				rest, err := planOf(t, o, u, wished(tt.kms))
 				require.NoError(t, err)
 				require.Empty(t, rest)
 			})
@@ -126,7 +128,7 @@ func TestApplyChangesTheOthers(t *testing.T) {
 	lacking(s, `"VisibilityTimeout":`, sqstest.Fault{Code: sqstest.CodeInvalidAttributeName})
 	lacking(s, `"RedriveAllowPolicy":`, sqstest.Fault{Code: sqstest.CodeInvalidAttributeName})
 	lacking(s, `"Tags":`, sqstest.Fault{Code: sqstest.CodeUnknownOperation})
-	done, err := o.Apply(t.Context(), u, wish, false)
+	done, err := applyTo(t, o, u, wish, false)
 	require.NoError(t, err)
 	left := map[string]bool{}
 	for _, c := range done {
@@ -147,7 +149,7 @@ func TestRefusedValuesFailApply(t *testing.T) {
 	} {
 		s := server(t, nil, "")
 		lacking(s, `"VisibilityTimeout":`, sqstest.Fault{Code: code})
-		_, err := (&sqs.Opener{}).Apply(t.Context(), mustURL(t, s.URL(), "orders"), spec(), false)
+		_, err := applyTo(t, &sqs.Opener{}, mustURL(t, s.URL(), "orders"), spec(), false)
 		require.ErrorIs(t, err, want, code)
 	}
 }
@@ -186,21 +188,21 @@ func TestProvisionOnElasticMQ(t *testing.T) {
 	name := testserver.Name(t)
 	o, wish := &sqs.Opener{}, spec()
 	u := mustURL(t, endpoint, name)
-	done, err := o.Apply(t.Context(), u, wish, false)
+	done, err := applyTo(t, o, u, wish, false)
 	require.NoError(t, err)
 	require.Equal(t, []string{"create " + name + "-dlq", "update " + name + "-dlq redrive_allow_policy", "create " + name}, fields(done))
 	require.Equal(t, []bool{true, false, true}, []bool{done[0].Applied, done[1].Applied, done[2].Applied})
 	require.Contains(t, done[1].LeftOut, "RedriveAllowPolicy: InvalidAttributeName: ")
 	require.Equal(t, "60", attributesOf(t, endpoint, name)["VisibilityTimeout"])
 
-	again, err := o.Apply(t.Context(), u, wish, false)
+	again, err := applyTo(t, o, u, wish, false)
 	require.NoError(t, err)
 	require.Equal(t, []string{"update " + name + "-dlq redrive_allow_policy"}, fields(again))
 	require.NotEmpty(t, again[0].LeftOut)
 
 	_, err = client(t, endpoint).SendMessage(t.Context(), &awssqs.SendMessageInput{QueueUrl: queueURLOf(t, endpoint, name+"-dlq"), MessageBody: aws.String("letter")})
 	require.NoError(t, err)
-	found, err := o.Diagnose(t.Context(), u, nil)
+	found, err := examine(t, o, u, nil, admin.Handlers{})
 	require.NoError(t, err)
 	var ids []string
 	for _, f := range found {

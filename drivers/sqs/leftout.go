@@ -8,29 +8,23 @@ import (
 	smithy "github.com/aws/smithy-go"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/provision"
 )
 
-// A leftOut error names the attributes that the server, an emulator, does not
-// know. The rest of the step was done.
-type leftOut struct {
-	what []string // queue attributes, or "tags"
-	err  error    // the latest refusal
-	made bool     // something else of the step was done
-}
+// leftOut gathers the attributes that the server, an emulator, doesn't know while
+// the rest of a step is done.
+type leftOut provision.LeftOutError
 
-func (l *leftOut) Error() string {
-	return strings.Join(l.what, ", ") + ": " + l.reason()
-}
-
-// reason is what the server said.
-func (l *leftOut) reason() string {
-	if e := (*drivers.Error)(nil); errors.As(l.err, &e) && e.Err != nil {
+// refusal is the server's answer without the names of the queue and the
+// operation, which the change already has.
+func refusal(err error) error {
+	if e := (*drivers.Error)(nil); errors.As(err, &e) && e.Err != nil {
 		if ae := smithy.APIError(nil); errors.As(e.Err, &ae) {
-			return bare(ae.ErrorCode()) + ": " + ae.ErrorMessage()
+			return errors.New(bare(ae.ErrorCode()) + ": " + ae.ErrorMessage())
 		}
-		return e.Err.Error()
+		return e.Err
 	}
-	return l.err.Error()
+	return err
 }
 
 // without runs do, which sets the named attribute, and records the attribute if
@@ -39,9 +33,9 @@ func (l *leftOut) without(what string, do func() error) error {
 	err := do()
 	switch {
 	case err == nil:
-		l.made = true
+		l.Made = true
 	case lacks(err):
-		l.what, l.err = append(l.what, what), err
+		l.What, l.Err = append(l.What, what), refusal(err)
 	default:
 		return err
 	}
@@ -50,11 +44,10 @@ func (l *leftOut) without(what string, do func() error) error {
 
 // result is the error of a step.
 func (l *leftOut) result() error {
-	if len(l.what) == 0 {
+	if len(l.What) == 0 {
 		return nil
 	}
-	slices.Sort(l.what)
-	return l
+	return (*provision.LeftOutError)(l)
 }
 
 // lacks reports whether err means that the server does not know an attribute or

@@ -17,61 +17,44 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/provision"
 )
 
-var _ drivers.Provisioner = (*Opener)(nil)
+var _ provision.Planner = (*Opener)(nil)
 
-// Plan tells what would make the queue, and its dead-letter queue, what spec
-// says. See [drivers.Provisioner].
-func (o *Opener) Plan(ctx context.Context, u *url.URL, spec drivers.QueueSpec) ([]drivers.Change, error) {
-	p, err := o.provision(ctx, u, &spec)
+// Plan reads the queue and its dead-letter queue and returns the steps that make
+// them what s asks for, the dead-letter queue first. See [provision.Planner].
+func (o *Opener) Plan(ctx context.Context, u *url.URL, s *provision.Spec) (*provision.Plan, error) {
+	t, err := parse(u)
 	if err != nil {
 		return nil, err
 	}
-	defer p.release()
-	return p.changes(), nil
-}
-
-// Apply makes the queue, and its dead-letter queue, what spec says: the
-// dead-letter queue first. See [drivers.Provisioner].
-func (o *Opener) Apply(ctx context.Context, u *url.URL, spec drivers.QueueSpec, allowDestructive bool) ([]drivers.Change, error) {
-	p, err := o.provision(ctx, u, &spec)
+	main, dead, err := wishes(t, s)
 	if err != nil {
 		return nil, err
 	}
-	defer p.release()
-	for i := range p.steps {
-		s := &p.steps[i]
-		if s.do == nil || s.change.Destructive && !allowDestructive {
-			continue
-		}
-		err := s.do(ctx)
-		if left := (*leftOut)(nil); errors.As(err, &left) {
-			s.change.Applied, s.change.LeftOut = left.made, left.Error()
-			continue
-		}
-		if err != nil {
-			return p.changes(), err
-		}
-		s.change.Applied = true
+	client, release, err := o.client(ctx, t)
+	if err != nil {
+		return nil, err
 	}
-	return p.changes(), nil
+	p := &planner{client: client, spec: s, cloudWatch: func(ctx context.Context) (*cloudwatch.Client, error) {
+		return o.cloudWatch(ctx, t)
+	}}
+	p.Release = release
+	if err := p.plan(ctx, t, main, dead); err != nil {
+		release()
+		return nil, err
+	}
+	return &p.Plan, nil
 }
 
-// A provision is the way from queues as they are to what is wished.
-type provision struct {
-	client  *awssqs.Client
-	spec    *drivers.QueueSpec
-	release func()
-	steps   []step
-	// cloudWatch makes the client for alarms, where there are any.
+// A planner compares queues as they are with those that are wished.
+type planner struct {
+	provision.Plan
+	client *awssqs.Client
+	spec   *provision.Spec
+	// cloudWatch makes the client for alarms, if any are wanted.
 	cloudWatch func(ctx context.Context) (*cloudwatch.Client, error)
-}
-
-// A step is a change and how to make it; do is nil where Sluice does not.
-type step struct {
-	change drivers.Change
-	do     func(ctx context.Context) error
 }
 
 // A found queue is one that exists.
@@ -81,30 +64,7 @@ type found struct {
 	tags       map[string]string
 }
 
-func (o *Opener) provision(ctx context.Context, u *url.URL, spec *drivers.QueueSpec) (*provision, error) {
-	t, err := parse(u)
-	if err != nil {
-		return nil, err
-	}
-	main, dead, err := wishes(t, spec)
-	if err != nil {
-		return nil, err
-	}
-	client, release, err := o.client(ctx, t)
-	if err != nil {
-		return nil, err
-	}
-	p := &provision{client: client, spec: spec, release: release, cloudWatch: func(ctx context.Context) (*cloudwatch.Client, error) {
-		return o.cloudWatch(ctx, t)
-	}}
-	if err := p.plan(ctx, t, main, dead); err != nil {
-		release()
-		return nil, err
-	}
-	return p, nil
-}
-
-func (p *provision) plan(ctx context.Context, t *target, main wish, dead *wish) error {
+func (p *planner) plan(ctx context.Context, t *target, main wish, dead *wish) error {
 	mainFound, err := p.find(ctx, t, main.name)
 	if err != nil {
 		return err
@@ -126,7 +86,7 @@ func (p *provision) plan(ctx context.Context, t *target, main wish, dead *wish) 
 }
 
 // find returns the named queue beside the target, or nil where there is none.
-func (p *provision) find(ctx context.Context, t *target, name string) (*found, error) {
+func (p *planner) find(ctx context.Context, t *target, name string) (*found, error) {
 	q := &queue{api: p.client, name: name}
 	in := &awssqs.GetQueueUrlInput{QueueName: &name}
 	if t.account != "" {
@@ -156,7 +116,7 @@ func (p *provision) find(ctx context.Context, t *target, name string) (*found, e
 }
 
 // arnOf returns the ARN of a queue that exists by now.
-func (p *provision) arnOf(ctx context.Context, t *target, name string) (string, error) {
+func (p *planner) arnOf(ctx context.Context, t *target, name string) (string, error) {
 	f, err := p.find(ctx, t, name)
 	if err != nil {
 		return "", err
@@ -167,21 +127,8 @@ func (p *provision) arnOf(ctx context.Context, t *target, name string) (string, 
 	return f.attributes[attrARN], nil
 }
 
-func (p *provision) add(c drivers.Change, do func(ctx context.Context) error) {
-	c.Queue = p.spec.Name
-	p.steps = append(p.steps, step{c, do})
-}
-
-func (p *provision) changes() []drivers.Change {
-	cs := make([]drivers.Change, len(p.steps))
-	for i, s := range p.steps {
-		cs[i] = s.change
-	}
-	return cs
-}
-
 // queue plans one queue. deadLetter finds the ARN of its dead-letter queue.
-func (p *provision) queue(w *wish, f *found, deadLetter func(ctx context.Context) (string, error)) {
+func (p *planner) queue(w *wish, f *found, deadLetter func(ctx context.Context) (string, error)) {
 	resource := "sqs queue " + w.name
 	if f == nil {
 		to := []string{}
@@ -189,14 +136,14 @@ func (p *provision) queue(w *wish, f *found, deadLetter func(ctx context.Context
 			to = append(to, name+"="+value)
 		}
 		slices.Sort(to)
-		p.add(drivers.Change{Resource: resource, Kind: drivers.ChangeCreate, To: strings.Join(to, " ")}, func(ctx context.Context) error {
+		p.Add(provision.Change{Resource: resource, Kind: provision.Create, To: strings.Join(to, " ")}, func(ctx context.Context) error {
 			return p.create(ctx, w, deadLetter)
 		})
 		return
 	}
 	if isFIFO := f.attributes[attrFIFO] == "true"; isFIFO != w.fifo {
-		p.add(drivers.Change{
-			Resource: resource, Kind: drivers.ChangeReplace, Field: "fifo", From: fmt.Sprint(isFIFO), To: fmt.Sprint(w.fifo),
+		p.Add(provision.Change{
+			Resource: resource, Kind: provision.Replace, Field: "fifo", From: fmt.Sprint(isFIFO), To: fmt.Sprint(w.fifo),
 			Remedy: "a queue's kind cannot be changed: make one of another name, let the producers send to it, and drain this one",
 		}, nil)
 		return
@@ -214,8 +161,8 @@ func (p *provision) queue(w *wish, f *found, deadLetter func(ctx context.Context
 		if _, ok := current[name]; !ok && name != attrKMS {
 			continue // AWS answers all of these: this server cannot tell
 		}
-		p.set(f, w.name, drivers.Change{
-			Resource: resource, Kind: drivers.ChangeUpdate, Field: fieldName(name), From: shown(name, current[name]), To: shown(name, value),
+		p.set(f, w.name, provision.Change{
+			Resource: resource, Kind: provision.Update, Field: fieldName(name), From: shown(name, current[name]), To: shown(name, value),
 			Destructive: name == attrRetention && number(value) < number(current[name]),
 		}, map[string]string{name: value})
 	}
@@ -227,14 +174,14 @@ func (p *provision) queue(w *wish, f *found, deadLetter func(ctx context.Context
 		}
 	}
 	for _, k := range slices.Sorted(maps.Keys(missing)) {
-		p.add(drivers.Change{Resource: resource, Kind: drivers.ChangeUpdate, Field: "tags." + k, From: f.tags[k], To: missing[k]},
+		p.Add(provision.Change{Resource: resource, Kind: provision.Update, Field: "tags." + k, From: f.tags[k], To: missing[k]},
 			func(ctx context.Context) error {
 				return p.tag(ctx, w.name, f.url, map[string]string{k: missing[k]})
 			})
 	}
 }
 
-func (p *provision) create(ctx context.Context, w *wish, deadLetter func(ctx context.Context) (string, error)) error {
+func (p *planner) create(ctx context.Context, w *wish, deadLetter func(ctx context.Context) (string, error)) error {
 	arn := ""
 	if deadLetter != nil {
 		var err error
@@ -262,7 +209,7 @@ func (p *provision) create(ctx context.Context, w *wish, deadLetter func(ctx con
 		return p.failure(ctx, w.name, err)
 	}
 	at := aws.ToString(made.QueueUrl)
-	left := &leftOut{made: true}
+	left := &leftOut{Made: true}
 	for _, name := range slices.Sorted(maps.Keys(attributes)) {
 		err := left.without(name, func() error { return p.set1(ctx, w.name, at, name, attributes[name]) })
 		if err != nil {
@@ -278,7 +225,7 @@ func (p *provision) create(ctx context.Context, w *wish, deadLetter func(ctx con
 }
 
 // tag sets tags. It returns a leftOut error if the server has no tags.
-func (p *provision) tag(ctx context.Context, name, at string, tags map[string]string) error {
+func (p *planner) tag(ctx context.Context, name, at string, tags map[string]string) error {
 	left := &leftOut{}
 	if err := left.without("tags", func() error { return p.failure(ctx, name, p.tagQueue(ctx, at, tags)) }); err != nil {
 		return err
@@ -286,13 +233,13 @@ func (p *provision) tag(ctx context.Context, name, at string, tags map[string]st
 	return left.result()
 }
 
-func (p *provision) tagQueue(ctx context.Context, at string, tags map[string]string) error {
+func (p *planner) tagQueue(ctx context.Context, at string, tags map[string]string) error {
 	_, err := p.client.TagQueue(ctx, &awssqs.TagQueueInput{QueueUrl: &at, Tags: tags})
 	return err
 }
 
 // redrivePolicy plans a queue's redrive policy.
-func (p *provision) redrivePolicy(w *wish, f *found, resource string, deadLetter func(ctx context.Context) (string, error)) {
+func (p *planner) redrivePolicy(w *wish, f *found, resource string, deadLetter func(ctx context.Context) (string, error)) {
 	if w.deadLetter == "" {
 		return
 	}
@@ -304,8 +251,8 @@ func (p *provision) redrivePolicy(w *wish, f *found, resource string, deadLetter
 			return
 		}
 	}
-	p.add(drivers.Change{
-		Resource: resource, Kind: drivers.ChangeUpdate, Field: "dead_letter", From: from,
+	p.Add(provision.Change{
+		Resource: resource, Kind: provision.Update, Field: "dead_letter", From: from,
 		To: fmt.Sprintf("%s after %d", w.deadLetter, w.maxReceives),
 		// Letters in the old dead-letter queue are then nobody's.
 		Destructive: now.target != "" && lastColon(now.target) != w.deadLetter,
@@ -320,7 +267,7 @@ func (p *provision) redrivePolicy(w *wish, f *found, resource string, deadLetter
 
 // unwantedPolicy plans the removal of a redrive policy that the configuration
 // does not have.
-func (p *provision) unwantedPolicy(w *wish, f *found) {
+func (p *planner) unwantedPolicy(w *wish, f *found) {
 	if f == nil || f.attributes[attrRedrive] == "" {
 		return
 	}
@@ -328,8 +275,8 @@ func (p *provision) unwantedPolicy(w *wish, f *found) {
 	if err != nil || now.target == "" {
 		return
 	}
-	p.add(drivers.Change{
-		Resource: "sqs queue " + w.name, Kind: drivers.ChangeUpdate, Field: "dead_letter",
+	p.Add(provision.Change{
+		Resource: "sqs queue " + w.name, Kind: provision.Update, Field: "dead_letter",
 		From: fmt.Sprintf("%s after %d", lastColon(now.target), now.maxReceives), Destructive: true,
 		Remedy: "without a dead-letter queue a poison message is retried until it expires: name it in the configuration rather",
 	}, func(ctx context.Context) error {
@@ -341,14 +288,14 @@ func (p *provision) unwantedPolicy(w *wish, f *found) {
 // own redrive policy, which SQS refuses while the allow policy names others
 // only. The queue may not exist yet: its ARN is that of the dead-letter queue
 // with its own name.
-func (p *provision) allow(t *target, dead *wish, deadFound *found) {
-	change := drivers.Change{Resource: "sqs queue " + dead.name, Kind: drivers.ChangeUpdate, Field: "redrive_allow_policy", To: "byQueue " + dead.serves}
+func (p *planner) allow(t *target, dead *wish, deadFound *found) {
+	change := provision.Change{Resource: "sqs queue " + dead.name, Kind: provision.Update, Field: "redrive_allow_policy", To: "byQueue " + dead.serves}
 	if deadFound != nil {
 		old := deadFound.attributes[attrAllow]
 		_, changed, err := allow(old, besideARN(deadFound.attributes[attrARN], dead.serves))
 		if err != nil {
-			change.Kind, change.Remedy = drivers.ChangeNote, err.Error()
-			p.add(change, nil)
+			change.Kind, change.Remedy = provision.Note, err.Error()
+			p.Add(change, nil)
 			return
 		}
 		if !changed {
@@ -356,7 +303,7 @@ func (p *provision) allow(t *target, dead *wish, deadFound *found) {
 		}
 		change.From = old
 	}
-	p.add(change, func(ctx context.Context) error {
+	p.Add(change, func(ctx context.Context) error {
 		d, err := p.find(ctx, t, dead.name)
 		if err != nil {
 			return err
@@ -375,13 +322,13 @@ func (p *provision) allow(t *target, dead *wish, deadFound *found) {
 // besideARN is the ARN of the named queue in the account and region of another.
 func besideARN(other, name string) string { return other[:strings.LastIndexByte(other, ':')+1] + name }
 
-func (p *provision) set(f *found, name string, c drivers.Change, attributes map[string]string) {
-	p.add(c, func(ctx context.Context) error { return p.setAttributes(ctx, name, f.url, attributes) })
+func (p *planner) set(f *found, name string, c provision.Change, attributes map[string]string) {
+	p.Add(c, func(ctx context.Context) error { return p.setAttributes(ctx, name, f.url, attributes) })
 }
 
 // setAttributes sets attributes, one after the other. It returns a leftOut error
 // if the server does not know one of them.
-func (p *provision) setAttributes(ctx context.Context, name, queueURL string, attributes map[string]string) error {
+func (p *planner) setAttributes(ctx context.Context, name, queueURL string, attributes map[string]string) error {
 	left := &leftOut{}
 	for _, attribute := range slices.Sorted(maps.Keys(attributes)) {
 		err := left.without(attribute, func() error { return p.set1(ctx, name, queueURL, attribute, attributes[attribute]) })
@@ -393,14 +340,14 @@ func (p *provision) setAttributes(ctx context.Context, name, queueURL string, at
 }
 
 // set1 sets one attribute.
-func (p *provision) set1(ctx context.Context, name, queueURL, attribute, value string) error {
+func (p *planner) set1(ctx context.Context, name, queueURL, attribute, value string) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	_, err := p.client.SetQueueAttributes(ctx, &awssqs.SetQueueAttributesInput{QueueUrl: &queueURL, Attributes: map[string]string{attribute: value}})
 	return p.failure(ctx, name, err)
 }
 
-func (p *provision) failure(ctx context.Context, name string, err error) error {
+func (p *planner) failure(ctx context.Context, name string, err error) error {
 	return (&queue{name: name}).fail(ctx, "apply", err)
 }
 

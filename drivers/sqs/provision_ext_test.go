@@ -10,7 +10,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice/admin"
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/drivers/sqs"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/internal/test/testserver"
@@ -58,7 +60,7 @@ func setAttribute(t *testing.T, endpoint, name, attribute, value string) {
 }
 
 // fields are the changes as "resource field".
-func fields(cs []drivers.Change) []string {
+func fields(cs []provision.Change) []string {
 	out := []string{}
 	for _, c := range cs {
 		out = append(out, strings.TrimSpace(string(c.Kind)+" "+c.Resource[strings.LastIndexByte(c.Resource, ' ')+1:]+" "+c.Field))
@@ -66,10 +68,10 @@ func fields(cs []drivers.Change) []string {
 	return out
 }
 
-func spec() drivers.QueueSpec {
-	return drivers.QueueSpec{
+func spec() provision.Spec {
+	return provision.Spec{
 		Name: "orders", VisibilityTimeout: time.Minute, Retention: 4 * 24 * time.Hour,
-		DeadLetter: &drivers.DeadLetterSpec{MaxAttempts: 5}, Tags: map[string]string{"team": "payments"},
+		DeadLetter: &provision.DeadLetter{MaxAttempts: 5}, Tags: map[string]string{"team": "payments"},
 	}
 }
 
@@ -82,18 +84,18 @@ func TestApplyMakesWhatIsWished(t *testing.T) {
 				u, o, s := mustURL(t, endpoint, name), &sqs.Opener{}, spec()
 				s.FIFO = c.suffix != ""
 
-				plan, err := o.Plan(t.Context(), u, s)
+				plan, err := planOf(t, o, u, s)
 				require.NoError(t, err)
 				require.Equal(t, []string{"create " + dlq, "update " + dlq + " redrive_allow_policy", "create " + name}, fields(plan))
 
-				done, err := o.Apply(t.Context(), u, s, false)
+				done, err := applyTo(t, o, u, s, false)
 				require.NoError(t, err)
 				require.Equal(t, fields(plan), fields(done))
 				for _, change := range done {
 					require.True(t, change.Applied, change)
 					require.Equal(t, "orders", change.Queue)
 				}
-				again, err := o.Apply(t.Context(), u, s, false)
+				again, err := applyTo(t, o, u, s, false)
 				require.NoError(t, err)
 				require.Empty(t, again, "the second time there is nothing to do")
 
@@ -121,22 +123,22 @@ func TestDriftIsPlannedAndMended(t *testing.T) {
 	onServers(t, func(t *testing.T, endpoint string) {
 		name := testserver.Name(t)
 		u, o, s := mustURL(t, endpoint, name), &sqs.Opener{}, spec()
-		_, err := o.Apply(t.Context(), u, s, false)
+		_, err := applyTo(t, o, u, s, false)
 		require.NoError(t, err)
 
 		setAttribute(t, endpoint, name, "VisibilityTimeout", "10")
 		setAttribute(t, endpoint, name, "ReceiveMessageWaitTimeSeconds", "0")
 		s.Tags["team"] = "orders"
 		s.DeadLetter.MaxAttempts = 7
-		plan, err := o.Plan(t.Context(), u, s)
+		plan, err := planOf(t, o, u, s)
 		require.NoError(t, err)
 		require.ElementsMatch(t, []string{
 			"update " + name + "-dlq tags.team", "update " + name + " visibility_timeout", "update " + name + " receive_wait",
 			"update " + name + " dead_letter", "update " + name + " tags.team",
 		}, fields(plan))
-		_, err = o.Apply(t.Context(), u, s, false)
+		_, err = applyTo(t, o, u, s, false)
 		require.NoError(t, err)
-		plan, err = o.Plan(t.Context(), u, s)
+		plan, err = planOf(t, o, u, s)
 		require.NoError(t, err)
 		require.Empty(t, plan)
 		require.Equal(t, "60", attributesOf(t, endpoint, name)["VisibilityTimeout"])
@@ -146,17 +148,17 @@ func TestDriftIsPlannedAndMended(t *testing.T) {
 func TestWhatCanLoseMessagesMustBeAllowed(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		change func(s *drivers.QueueSpec)
+		change func(s *provision.Spec)
 		field  string
 		still  func(t *testing.T, endpoint, queue string)
 	}{
-		{"a shorter retention", func(s *drivers.QueueSpec) { s.Retention = time.Hour }, "retention", func(t *testing.T, endpoint, queue string) {
+		{"a shorter retention", func(s *provision.Spec) { s.Retention = time.Hour }, "retention", func(t *testing.T, endpoint, queue string) {
 			require.Equal(t, "345600", attributesOf(t, endpoint, queue)["MessageRetentionPeriod"])
 		}},
-		{"no dead-letter queue", func(s *drivers.QueueSpec) { s.DeadLetter = nil }, "dead_letter", func(t *testing.T, endpoint, queue string) {
+		{"no dead-letter queue", func(s *provision.Spec) { s.DeadLetter = nil }, "dead_letter", func(t *testing.T, endpoint, queue string) {
 			require.NotEmpty(t, attributesOf(t, endpoint, queue)["RedrivePolicy"])
 		}},
-		{"another dead-letter queue", func(s *drivers.QueueSpec) { s.DeadLetter.Name = "other-" + s.Name }, "dead_letter", func(t *testing.T, endpoint, queue string) {
+		{"another dead-letter queue", func(s *provision.Spec) { s.DeadLetter.Name = "other-" + s.Name }, "dead_letter", func(t *testing.T, endpoint, queue string) {
 			require.NotContains(t, attributesOf(t, endpoint, queue)["RedrivePolicy"], "other-")
 		}},
 	} {
@@ -165,11 +167,11 @@ func TestWhatCanLoseMessagesMustBeAllowed(t *testing.T) {
 				name := testserver.Name(t)
 				u, o, s := mustURL(t, endpoint, name), &sqs.Opener{}, spec()
 				s.Name = name
-				_, err := o.Apply(t.Context(), u, s, false)
+				_, err := applyTo(t, o, u, s, false)
 				require.NoError(t, err)
 				c.change(&s)
 
-				done, err := o.Apply(t.Context(), u, s, false)
+				done, err := applyTo(t, o, u, s, false)
 				require.NoError(t, err)
 				held := 0
 				for _, change := range done {
@@ -182,9 +184,9 @@ func TestWhatCanLoseMessagesMustBeAllowed(t *testing.T) {
 				require.Equal(t, 1, held, done)
 				c.still(t, endpoint, name)
 
-				_, err = o.Apply(t.Context(), u, s, true)
+				_, err = applyTo(t, o, u, s, true)
 				require.NoError(t, err)
-				plan, err := o.Plan(t.Context(), u, s)
+				plan, err := planOf(t, o, u, s)
 				require.NoError(t, err)
 				require.Empty(t, plan)
 			})
@@ -199,7 +201,7 @@ func TestASharedDeadLetterQueueServesBoth(t *testing.T) {
 		for _, name := range []string{base + "-a", base + "-b"} {
 			s := spec()
 			s.DeadLetter.Name = base + "-shared"
-			_, err := o.Apply(t.Context(), mustURL(t, endpoint, name), s, false)
+			_, err := applyTo(t, o, mustURL(t, endpoint, name), s, false)
 			require.NoError(t, err)
 		}
 		policy := attributesOf(t, endpoint, base+"-shared")["RedriveAllowPolicy"]
@@ -222,7 +224,7 @@ func TestAKindCannotBeChanged(t *testing.T) {
 	testserver.Credentials(t)
 	s := spec()
 	s.FIFO = true
-	_, err := (&sqs.Opener{}).Plan(t.Context(), mustURL(t, "http://127.0.0.1:1", "orders"), s)
+	_, err := planOf(t, &sqs.Opener{}, mustURL(t, "http://127.0.0.1:1", "orders"), s)
 	require.ErrorIs(t, err, drivers.ErrInvalid)
 	require.ErrorContains(t, err, "orders.fifo")
 }
@@ -231,23 +233,23 @@ func TestSpecificationsThatSQSCannotMeet(t *testing.T) {
 	testserver.Credentials(t)
 	for _, c := range []struct {
 		name   string
-		change func(s *drivers.QueueSpec)
+		change func(s *provision.Spec)
 		want   string
 	}{
-		{"visibility", func(s *drivers.QueueSpec) { s.VisibilityTimeout = 13 * time.Hour }, "visibility_timeout"},
-		{"part of a second", func(s *drivers.QueueSpec) { s.VisibilityTimeout = 1500 * time.Millisecond }, "whole seconds"},
-		{"retention too long", func(s *drivers.QueueSpec) { s.Retention = 15 * 24 * time.Hour }, "14 days"},
-		{"retention too short", func(s *drivers.QueueSpec) { s.Retention = time.Second }, "1 minute"},
-		{"letters expire at once", func(s *drivers.QueueSpec) { s.DeadLetter.Retention = time.Hour }, "expire"},
-		{"attempts", func(s *drivers.QueueSpec) { s.DeadLetter.MaxAttempts = 1001 }, "max_attempts"},
-		{"own dead-letter queue", func(s *drivers.QueueSpec) { s.DeadLetter.Name = "orders" }, "its own"},
-		{"of the other kind", func(s *drivers.QueueSpec) { s.DeadLetter.Name = "orders-dlq.fifo" }, "kind"},
-		{"exactly once", func(s *drivers.QueueSpec) { s.ExactlyOnce = true }, "exactly_once"},
-		{"acked messages", func(s *drivers.QueueSpec) { s.RetainAcked = true }, "retain_acked"},
+		{"visibility", func(s *provision.Spec) { s.VisibilityTimeout = 13 * time.Hour }, "visibility_timeout"},
+		{"part of a second", func(s *provision.Spec) { s.VisibilityTimeout = 1500 * time.Millisecond }, "whole seconds"},
+		{"retention too long", func(s *provision.Spec) { s.Retention = 15 * 24 * time.Hour }, "14 days"},
+		{"retention too short", func(s *provision.Spec) { s.Retention = time.Second }, "1 minute"},
+		{"letters expire at once", func(s *provision.Spec) { s.DeadLetter.Retention = time.Hour }, "expire"},
+		{"attempts", func(s *provision.Spec) { s.DeadLetter.MaxAttempts = 1001 }, "max_attempts"},
+		{"own dead-letter queue", func(s *provision.Spec) { s.DeadLetter.Name = "orders" }, "its own"},
+		{"of the other kind", func(s *provision.Spec) { s.DeadLetter.Name = "orders-dlq.fifo" }, "kind"},
+		{"exactly once", func(s *provision.Spec) { s.ExactlyOnce = true }, "exactly_once"},
+		{"acked messages", func(s *provision.Spec) { s.RetainAcked = true }, "retain_acked"},
 	} {
 		s := spec()
 		c.change(&s)
-		_, err := (&sqs.Opener{}).Plan(t.Context(), mustURL(t, "http://127.0.0.1:1", "orders"), s)
+		_, err := planOf(t, &sqs.Opener{}, mustURL(t, "http://127.0.0.1:1", "orders"), s)
 		require.ErrorIs(t, err, drivers.ErrInvalid, c.name)
 		require.ErrorContains(t, err, c.want, c.name)
 	}
@@ -257,31 +259,31 @@ func TestAlarms(t *testing.T) {
 	endpoint := testserver.LocalStack(t).URL
 	name := testserver.Name(t)
 	u, o, s := mustURL(t, endpoint, name), &sqs.Opener{}, spec()
-	s.Alarms = &drivers.AlarmSpec{DeadLetters: 1, OldestAge: 15 * time.Minute, Notify: "arn:aws:sns:us-east-1:000000000000:oncall"}
-	done, err := o.Apply(t.Context(), u, s, false)
+	s.Alarms = &provision.Alarms{DeadLetters: 1, OldestAge: 15 * time.Minute, Notify: "arn:aws:sns:us-east-1:000000000000:oncall"}
+	done, err := applyTo(t, o, u, s, false)
 	require.NoError(t, err)
 	require.Contains(t, fields(done), "create sluice-"+name+"-dead-letters")
 	require.Contains(t, fields(done), "create sluice-"+name+"-oldest-age")
-	plan, err := o.Plan(t.Context(), u, s)
+	plan, err := planOf(t, o, u, s)
 	require.NoError(t, err)
 	require.Empty(t, plan)
 
 	s.Alarms.DeadLetters = 10
-	plan, err = o.Plan(t.Context(), u, s)
+	plan, err = planOf(t, o, u, s)
 	require.NoError(t, err)
 	require.Equal(t, []string{"update sluice-" + name + "-dead-letters"}, fields(plan))
 	require.Contains(t, plan[0].From, "from 1")
 	require.Contains(t, plan[0].To, "from 10")
-	_, err = o.Apply(t.Context(), u, s, false)
+	_, err = applyTo(t, o, u, s, false)
 	require.NoError(t, err)
-	plan, err = o.Plan(t.Context(), u, s)
+	plan, err = planOf(t, o, u, s)
 	require.NoError(t, err)
 	require.Empty(t, plan)
 }
 
 func TestPlanNeedsTheServer(t *testing.T) {
 	testserver.Credentials(t)
-	_, err := (&sqs.Opener{}).Plan(t.Context(), mustURL(t, "http://127.0.0.1:1", "orders"), spec())
+	_, err := planOf(t, &sqs.Opener{}, mustURL(t, "http://127.0.0.1:1", "orders"), spec())
 	require.ErrorIs(t, err, drivers.ErrTransient)
 	require.ErrorContains(t, err, `"orders`)
 }
@@ -290,13 +292,13 @@ func TestPlanNeedsTheServer(t *testing.T) {
 // makes the rest.
 func TestAlarmsNeedCloudWatch(t *testing.T) {
 	s, o := spec(), &sqs.Opener{}
-	s.Alarms = &drivers.AlarmSpec{DeadLetters: 1}
+	s.Alarms = &provision.Alarms{DeadLetters: 1}
 	u := mustURL(t, server(t, nil, "").URL(), "new")
-	plan, err := o.Plan(t.Context(), u, s)
+	plan, err := planOf(t, o, u, s)
 	require.NoError(t, err)
-	done, err := o.Apply(t.Context(), u, s, false)
+	done, err := applyTo(t, o, u, s, false)
 	require.NoError(t, err)
-	for _, changes := range [][]drivers.Change{plan, done} {
+	for _, changes := range [][]provision.Change{plan, done} {
 		last := changes[len(changes)-1]
 		require.Equal(t, "create sluice-new-dead-letters", fields(changes)[len(changes)-1])
 		require.Contains(t, last.LeftOut, "the server at the endpoint has no CloudWatch")
@@ -304,4 +306,21 @@ func TestAlarmsNeedCloudWatch(t *testing.T) {
 		require.False(t, last.Applied)
 	}
 	require.True(t, done[0].Applied)
+}
+
+// applyTo, planOf and examine do what the operations of package admin do with one
+// queue.
+func applyTo(t *testing.T, o *sqs.Opener, u *url.URL, s provision.Spec, destructive bool) ([]provision.Change, error) {
+	t.Helper()
+	return admin.Apply(t.Context(), drivers.NewMux(o), admin.Target{URL: u.String(), Spec: &s}, destructive)
+}
+
+func planOf(t *testing.T, o *sqs.Opener, u *url.URL, s provision.Spec) ([]provision.Change, error) {
+	t.Helper()
+	return admin.Plan(t.Context(), drivers.NewMux(o), admin.Target{URL: u.String(), Spec: &s})
+}
+
+func examine(t *testing.T, o *sqs.Opener, u *url.URL, s *provision.Spec, h admin.Handlers) ([]admin.Finding, error) {
+	t.Helper()
+	return admin.Examine(t.Context(), drivers.NewMux(o), []admin.Target{{URL: u.String(), Spec: s, Handlers: h}})
 }

@@ -9,9 +9,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-go/sluice/admin"
 	"github.com/sluice-go/sluice/consumer"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/all"
+	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
@@ -143,12 +145,9 @@ func subscription(name string) string { return "projects/everywhere/subscription
 
 // apply makes a queue, as "sluice apply" does.
 func apply(ctx context.Context, url, name string, stop func() error) error {
-	opener, u, err := all.Mux().Opener(url)
-	if err == nil {
-		_, err = opener.(drivers.Provisioner).Apply(ctx, u, drivers.QueueSpec{
-			Name: name, VisibilityTimeout: 30 * time.Second, DeadLetter: &drivers.DeadLetterSpec{MaxAttempts: 20},
-		}, false)
-	}
+	_, err := admin.Apply(ctx, all.Mux(), admin.Target{Name: name, URL: url, Spec: &provision.Spec{
+		VisibilityTimeout: 30 * time.Second, DeadLetter: &provision.DeadLetter{MaxAttempts: 20},
+	}}, false)
 	if err != nil && stop != nil {
 		err = errors.Join(err, stop())
 	}

@@ -15,8 +15,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice/admin"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/all"
+	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/examples/thumbnails/thumbnail"
@@ -117,11 +119,9 @@ func TestAnyQueueAndEitherShapeMakeTheSame(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, sqs.Close()) })
 	sqsURL := "awssqs:///images?endpoint=" + sqs.URL()
-	opener, u, err := all.Mux().Opener(sqsURL)
-	require.NoError(t, err)
-	_, err = opener.(drivers.Provisioner).Apply(t.Context(), u, drivers.QueueSpec{
-		Name: "images", VisibilityTimeout: 30 * time.Second, DeadLetter: &drivers.DeadLetterSpec{},
-	}, false)
+	_, err = admin.Apply(t.Context(), all.Mux(), admin.Target{URL: sqsURL, Spec: &provision.Spec{
+		Name: "images", VisibilityTimeout: 30 * time.Second, DeadLetter: &provision.DeadLetter{},
+	}}, false)
 	require.NoError(t, err)
 
 	pubsub, err := pubsubtest.Start("")

@@ -92,10 +92,10 @@ var rooms = []room{
 		"middleware knows handlers, never drivers or the runtime"},
 	{is("codec"), func(_, to string) bool { return to == "handler" || under(to, "codec") || leaf(to) },
 		"a codec knows messages, never where they come from"},
-	{func(r string) bool { return r == "drivers" }, only("handler"),
+	{port, only("handler", "drivers"),
 		"the port knows no driver"},
 	{is("drivers"), func(from, to string) bool {
-		return to == "handler" || to == "drivers" || under(to, "drivers/internal") || leaf(to) || sameDriver(from, to) || under(from, "drivers/all")
+		return to == "handler" || port(to) || under(to, "drivers/internal") || leaf(to) || sameDriver(from, to) || under(from, "drivers/all")
 	}, "a driver knows the port, not other drivers, middleware or the runtime"},
 	{is("drivers/internal"), func(_, to string) bool {
 		return !under(to, "drivers/sqs") && !under(to, "drivers/pubsub") && !under(to, "drivers/cloud")
@@ -106,10 +106,14 @@ var rooms = []room{
 	{is("bridge"), either(only("handler", "drivers"), own),
 		"a bridge joins the port to another library, and knows no provider"},
 	{is("admin"), func(from, to string) bool {
-		return to == "handler" || to == "drivers" || under(to, "admin") || leaf(to)
+		return to == "handler" || port(to) || under(to, "admin") || leaf(to)
 	},
 		"operations know the port and no provider"},
 }
+
+// port reports whether a package is of the port: drivers, which the runtime needs,
+// and the parts that only operations need.
+func port(role string) bool { return role == "drivers" || role == "drivers/provision" }
 
 // sameDriver reports whether two packages are of one driver's folder.
 func sameDriver(from, to string) bool {

@@ -75,9 +75,10 @@ func TestEveryPackageHasAComment(t *testing.T) {
 // error of a user's, with whose they are, or that walk with an end of their own.
 var ofProviders = map[string]string{
 	"drivers/cloud/natscloud/opener.go":                "the NATS client's",
+	"admin/plan.go":                                    "the drivers'",
 	"drivers/mux.go":                                   "net/url's",
 	"drivers/pubsub/alarm.go":                          "Cloud Monitoring's",
-	"drivers/pubsub/diagnose.go":                       "the driver's own",
+	"drivers/pubsub/examine.go":                        "the driver's own",
 	"drivers/pubsub/grant.go":                          "the driver's own",
 	"drivers/pubsub/inspect.go":                        "the driver's own",
 	"drivers/pubsub/monitoring.go":                     "Cloud Monitoring's",
@@ -89,7 +90,7 @@ var ofProviders = map[string]string{
 	"drivers/internal/embedded/target.go":              "the engine's",
 	"drivers/sqs/alarm.go":                             "CloudWatch's",
 	"drivers/sqs/client.go":                            "a request's context's",
-	"drivers/sqs/diagnose.go":                          "the driver's own",
+	"drivers/sqs/examine.go":                           "the driver's own",
 	"drivers/sqs/inspect.go":                           "the driver's own",
 	"drivers/sqs/leftout.go":                           "the AWS SDK's",
 	"drivers/sqs/provision.go":                         "the driver's own",
@@ -122,7 +123,7 @@ func TestErrorsOfUsersAreLookedAtByInvoke(t *testing.T) {
 		case role == "consumer/internal/verdict", role == "middleware/internal/storegate", role == "handler/internal/reach":
 			return true
 		}
-		return under(role, "middleware") || under(role, "handler") || under(role, "drivers")
+		return under(role, "middleware") || under(role, "handler") || under(role, "drivers") || under(role, "admin")
 	}
 	for _, p := range packages(t).own() {
 		if !ruled(p.role()) {

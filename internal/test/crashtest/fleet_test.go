@@ -10,8 +10,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice/admin"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/all"
+	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/test/testserver"
@@ -111,11 +113,9 @@ func onQueues(t *testing.T, test func(t *testing.T, queue string)) {
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, s.Close()) })
 		queue := "awssqs:///jobs?endpoint=" + s.URL()
-		opener, u, err := all.Mux().Opener(queue)
-		require.NoError(t, err)
-		_, err = opener.(drivers.Provisioner).Apply(t.Context(), u, drivers.QueueSpec{
-			Name: "jobs", VisibilityTimeout: 3 * time.Second, DeadLetter: &drivers.DeadLetterSpec{MaxAttempts: 1000},
-		}, false)
+		_, err = admin.Apply(t.Context(), all.Mux(), admin.Target{URL: queue, Spec: &provision.Spec{
+			Name: "jobs", VisibilityTimeout: 3 * time.Second, DeadLetter: &provision.DeadLetter{MaxAttempts: 1000},
+		}}, false)
 		require.NoError(t, err)
 		test(t, queue)
 	})

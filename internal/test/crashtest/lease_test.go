@@ -10,9 +10,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice/admin"
 	"github.com/sluice-go/sluice/consumer"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/all"
+	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/test/testserver"
@@ -27,11 +29,9 @@ func sqsQueue(t *testing.T, endpoint string) string {
 	t.Helper()
 	name := testserver.Name(t)
 	queue := "awssqs:///" + name + "?endpoint=" + endpoint
-	opener, u, err := all.Mux().Opener(queue)
-	require.NoError(t, err)
-	_, err = opener.(drivers.Provisioner).Apply(t.Context(), u, drivers.QueueSpec{
-		Name: name, VisibilityTimeout: lease, DeadLetter: &drivers.DeadLetterSpec{MaxAttempts: 1000},
-	}, false)
+	_, err := admin.Apply(t.Context(), all.Mux(), admin.Target{URL: queue, Spec: &provision.Spec{
+		Name: name, VisibilityTimeout: lease, DeadLetter: &provision.DeadLetter{MaxAttempts: 1000},
+	}}, false)
 	require.NoError(t, err)
 	return queue
 }

@@ -11,9 +11,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice/admin"
 	"github.com/sluice-go/sluice/consumer"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/all"
+	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/test/testserver"
@@ -60,11 +62,9 @@ func TestAMessageThatKillsItsProcessIsTheOnlyLetter(t *testing.T) {
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, s.Close()) })
 			queue := "awssqs:///jobs?endpoint=" + s.URL()
-			opener, u, err := all.Mux().Opener(queue)
-			require.NoError(t, err)
-			_, err = opener.(drivers.Provisioner).Apply(t.Context(), u, drivers.QueueSpec{
-				Name: "jobs", VisibilityTimeout: time.Second, DeadLetter: &drivers.DeadLetterSpec{MaxAttempts: attempts},
-			}, false)
+			_, err = admin.Apply(t.Context(), all.Mux(), admin.Target{URL: queue, Spec: &provision.Spec{
+				Name: "jobs", VisibilityTimeout: time.Second, DeadLetter: &provision.DeadLetter{MaxAttempts: attempts},
+			}}, false)
 			require.NoError(t, err)
 			return queue
 		},

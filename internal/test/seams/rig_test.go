@@ -15,8 +15,10 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/sluice-go/sluice/admin"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/mem"
+	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/drivers/pubsub"
 	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/drivers/sqlite"
@@ -102,13 +104,9 @@ func (p *program) onFakeSQS(ctx context.Context) (*rig, error) {
 	u := "awssqs:///" + name + "?endpoint=" + s.URL()
 	mux := drivers.NewMux(opener)
 	apply := func(ctx context.Context, lease time.Duration) error {
-		_, parsed, err := mux.Opener(u)
-		if err != nil {
-			return err
-		}
-		_, err = opener.Apply(ctx, parsed, drivers.QueueSpec{
-			Name: "jobs", FIFO: p.queue == onSQSFIFO, VisibilityTimeout: lease, DeadLetter: &drivers.DeadLetterSpec{MaxAttempts: p.maxAttempts},
-		}, true)
+		_, err := admin.Apply(ctx, mux, admin.Target{URL: u, Spec: &provision.Spec{
+			Name: "jobs", FIFO: p.queue == onSQSFIFO, VisibilityTimeout: lease, DeadLetter: &provision.DeadLetter{MaxAttempts: p.maxAttempts},
+		}}, true)
 		return err
 	}
 	if err := apply(ctx, p.lease); err != nil {

@@ -15,8 +15,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluice-go/sluice/admin"
 	"github.com/sluice-go/sluice/config"
-	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/internal/queue/sqlitequeue"
@@ -244,14 +245,9 @@ func (a *app) devApply(ctx context.Context, schemes []string) error {
 			continue
 		}
 		q.Spec.Alarms = nil
-		p, err := a.provisioner(q)
+		changes, err := admin.Apply(ctx, a.mux, target(&q), false)
 		if err != nil {
 			faults = append(faults, err)
-			continue
-		}
-		changes, err := p.provisioner.Apply(ctx, p.url, q.Spec, false)
-		if err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", q.Name, err))
 			continue
 		}
 		a.log.Info("queue ready", "queue", q.Name, "changes", made(changes))
@@ -259,7 +255,7 @@ func (a *app) devApply(ctx context.Context, schemes []string) error {
 	return errors.Join(faults...)
 }
 
-func made(changes []drivers.Change) int {
+func made(changes []provision.Change) int {
 	n := 0
 	for _, c := range changes {
 		if c.Applied {

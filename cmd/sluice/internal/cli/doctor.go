@@ -11,10 +11,9 @@ import (
 
 	"github.com/sluice-go/sluice/admin"
 	"github.com/sluice-go/sluice/config"
-	"github.com/sluice-go/sluice/drivers"
 )
 
-// doctorFlags are what doctor is told.
+// doctorFlags are doctor's flags.
 type doctorFlags struct {
 	json      bool
 	tier      string
@@ -58,7 +57,7 @@ back.`,
 	}
 	fs := c.Flags()
 	fs.BoolVar(&f.json, "json", false, "the same as --output json")
-	fs.StringVar(&f.tier, "tier", string(drivers.Minor), "least `TIER` that counts: critical, major or minor")
+	fs.StringVar(&f.tier, "tier", string(admin.Minor), "least `TIER` that counts: critical, major or minor")
 	durationVar(fs, &f.watch, "watch", "look again and again, with this pause, until interrupted")
 	durationVar(fs, &f.p99, "p99", "how long the slowest hundredth of the handlers take")
 	fs.BoolVar(&f.heartbeat, "heartbeat", false, "the handlers have the heartbeat middleware")
@@ -67,10 +66,10 @@ back.`,
 }
 
 // tiers are the severities from the gravest on.
-var tiers = []drivers.Severity{drivers.Critical, drivers.Major, drivers.Minor}
+var tiers = []admin.Severity{admin.Critical, admin.Major, admin.Minor}
 
 func (a *app) doctor(ctx context.Context, names []string, f doctorFlags) error {
-	least := slices.Index(tiers, drivers.Severity(f.tier))
+	least := slices.Index(tiers, admin.Severity(f.tier))
 	if least < 0 {
 		return usage("doctor: --tier %s: it is critical, major or minor", f.tier)
 	}
@@ -130,32 +129,29 @@ func (a *app) targets(names []string, f doctorFlags) ([]admin.Target, error) {
 	}
 	var targets []admin.Target
 	for _, q := range queues {
-		t := admin.Target{Name: q.Name, URL: q.URL()}
-		if q.Configured {
-			t.Spec = &q.Spec
-		} else if f.attempts > 0 {
+		if !q.Configured && f.attempts > 0 {
 			return nil, usage("doctor: --max-attempts needs a queue of the configuration, and %s is given by its URL", q.Name)
-		} else if f.p99 > 0 {
+		}
+		if !q.Configured && f.p99 > 0 {
 			return nil, usage("doctor: --p99 needs a queue of the configuration, and %s is given by its URL", q.Name)
 		}
-		if t.Spec != nil {
-			t.Spec.HandlerP99, t.Spec.Heartbeat, t.Spec.HandlerAttempts = f.p99, f.heartbeat, f.attempts
-		}
+		t := target(q)
+		t.Handlers = admin.Handlers{P99: f.p99, Heartbeat: f.heartbeat, MaxAttempts: f.attempts}
 		targets = append(targets, t)
 	}
 	return targets, nil
 }
 
-func (a *app) examine(ctx context.Context, targets []admin.Target, least int) ([]drivers.Finding, error) {
+func (a *app) examine(ctx context.Context, targets []admin.Target, least int) ([]admin.Finding, error) {
 	found, err := admin.Examine(ctx, a.mux, targets)
-	return slices.DeleteFunc(found, func(f drivers.Finding) bool { return slices.Index(tiers, f.Severity) > least }), err
+	return slices.DeleteFunc(found, func(f admin.Finding) bool { return slices.Index(tiers, f.Severity) > least }), err
 }
 
 // watchHealth tells what comes and what goes until ctx is done.
 func (a *app) watchHealth(ctx context.Context, targets []admin.Target, least int, pause time.Duration) error {
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
-	known := make(map[string]drivers.Finding)
+	known := make(map[string]admin.Finding)
 	for {
 		found, err := a.examine(ctx, targets, least)
 		if ctx.Err() == nil {
@@ -179,7 +175,7 @@ func (a *app) watchHealth(ctx context.Context, targets []admin.Target, least int
 
 // changes prints what was not known and what is gone. Where not every queue could
 // be examined, nothing is taken to be gone.
-func (a *app) changes(known map[string]drivers.Finding, found []drivers.Finding, complete bool) error {
+func (a *app) changes(known map[string]admin.Finding, found []admin.Finding, complete bool) error {
 	now := make(map[string]bool, len(found))
 	for _, f := range found {
 		key := f.Queue + "\x00" + f.ID
@@ -202,22 +198,20 @@ func (a *app) changes(known map[string]drivers.Finding, found []drivers.Finding,
 	return nil
 }
 
-// watchedFinding is a finding of --watch.
-type watchedFinding struct {
-	Change string `json:"change"`
-	drivers.Finding
+// A shownFinding is a finding as JSON. Change is of --watch.
+type shownFinding struct {
+	Change string `json:"change,omitempty"`
+	admin.Finding
+	Command string `json:"command"`
 }
 
-func (a *app) showFinding(change string, f drivers.Finding) error {
+func (a *app) showFinding(change string, f admin.Finding) error {
 	if a.asJSON() {
-		if change != "" {
-			return a.printJSON(watchedFinding{change, f})
-		}
-		return a.printJSON(f)
+		return a.printJSON(shownFinding{change, f, command(&f)})
 	}
 	heading := string(f.Severity)
 	if colours(a.out) {
-		colour := map[drivers.Severity]string{drivers.Critical: "31", drivers.Major: "33", drivers.Minor: "36"}[f.Severity]
+		colour := map[admin.Severity]string{admin.Critical: "31", admin.Major: "33", admin.Minor: "36"}[f.Severity]
 		heading = "\x1b[" + colour + "m" + heading + "\x1b[0m"
 	}
 	if change != "" {
@@ -228,6 +222,6 @@ func (a *app) showFinding(change string, f drivers.Finding) error {
 	if change == "resolved" {
 		return a.printf("%s", b.String())
 	}
-	fmt.Fprintf(&b, "    fact:  %s\n    why:   %s\n    mend:  %s\n", f.Fact, f.Why, f.Command)
+	fmt.Fprintf(&b, "    fact:  %s\n    why:   %s\n    mend:  %s\n", f.Fact, f.Why, command(&f))
 	return a.printf("%s", b.String())
 }

@@ -1,16 +1,15 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluice-go/sluice/admin"
 	"github.com/sluice-go/sluice/config"
-	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/provision"
 )
 
 func (a *app) planCommand() *cobra.Command {
@@ -28,8 +27,8 @@ with the way out.`,
   sluice plan orders --config sluice.yaml --config production.yaml -o json`,
 		ValidArgsFunction: a.completeQueues,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			changes, err := a.provision(cmd.Context(), args, func(ctx context.Context, t *provisioned) ([]drivers.Change, error) {
-				return t.provisioner.Plan(ctx, t.url, t.queue.Spec)
+			changes, err := a.provision(args, func(t admin.Target) ([]provision.Change, error) {
+				return admin.Plan(cmd.Context(), a.mux, t)
 			})
 			if err != nil {
 				return err
@@ -60,8 +59,8 @@ set, and the exit status is 0.`,
   sluice apply orders --allow-destructive`,
 		ValidArgsFunction: a.completeQueues,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			changes, err := a.provision(cmd.Context(), args, func(ctx context.Context, t *provisioned) ([]drivers.Change, error) {
-				return t.provisioner.Apply(ctx, t.url, t.queue.Spec, destructive)
+			changes, err := a.provision(args, func(t admin.Target) ([]provision.Change, error) {
+				return admin.Apply(cmd.Context(), a.mux, t, destructive)
 			})
 			if err != nil {
 				return err
@@ -74,7 +73,7 @@ set, and the exit status is 0.`,
 }
 
 // applied says how apply ended.
-func (a *app) applied(changes []drivers.Change) error {
+func (a *app) applied(changes []provision.Change) error {
 	made, held, stuck, notes, left := 0, 0, 0, 0, 0
 	for _, c := range changes {
 		if c.LeftOut != "" {
@@ -83,11 +82,11 @@ func (a *app) applied(changes []drivers.Change) error {
 		switch {
 		case c.Applied:
 			made++
-		case c.Kind == drivers.ChangeReplace:
+		case c.Kind == provision.Replace:
 			stuck++
 		case c.Destructive:
 			held++
-		case c.Kind == drivers.ChangeNote:
+		case c.Kind == provision.Note:
 			notes++
 		}
 	}
@@ -115,15 +114,17 @@ func (a *app) applied(changes []drivers.Change) error {
 	}
 }
 
-// A provisioned queue is one with what makes it.
-type provisioned struct {
-	queue       config.Queue
-	url         *url.URL
-	provisioner drivers.Provisioner
+// target is a configured queue as admin takes it.
+func target(q *config.Queue) admin.Target {
+	t := admin.Target{Name: q.Name, URL: q.URL()}
+	if q.Configured {
+		t.Spec = &q.Spec
+	}
+	return t
 }
 
-// provision does one thing to each queue and prints the changes.
-func (a *app) provision(ctx context.Context, names []string, do func(context.Context, *provisioned) ([]drivers.Change, error)) ([]drivers.Change, error) {
+// provision calls do for each queue and prints the changes.
+func (a *app) provision(names []string, do func(t admin.Target) ([]provision.Change, error)) ([]provision.Change, error) {
 	queues, err := a.configured(names)
 	if err != nil {
 		return nil, err
@@ -132,18 +133,13 @@ func (a *app) provision(ctx context.Context, names []string, do func(context.Con
 		return nil, usage("there is no queue to provision: the configuration has none (%s, or --config FILE)", config.DefaultFile)
 	}
 	var (
-		all    []drivers.Change
+		all    []provision.Change
 		faults []error
 	)
 	for _, q := range queues {
-		t, err := a.provisioner(q)
+		changes, err := do(target(&q))
 		if err != nil {
 			faults = append(faults, err)
-			continue
-		}
-		changes, err := do(ctx, t)
-		if err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", q.Name, err))
 		}
 		for _, c := range changes {
 			if err := a.showChange(c); err != nil {
@@ -181,28 +177,16 @@ func (a *app) configured(names []string) ([]config.Queue, error) {
 	return queues, nil
 }
 
-func (a *app) provisioner(q config.Queue) (*provisioned, error) {
-	opener, u, err := a.mux.Opener(q.URL())
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", q.Name, err)
-	}
-	p, ok := opener.(drivers.Provisioner)
-	if !ok {
-		return nil, &drivers.Error{Code: drivers.Unsupported, Queue: q.Name, Op: "provision", Err: fmt.Errorf("the %s driver makes no queues", u.Scheme)}
-	}
-	return &provisioned{queue: q, url: u, provisioner: p}, nil
-}
-
 // showChange prints one change: JSON, or a line as of a diff.
-func (a *app) showChange(c drivers.Change) error {
+func (a *app) showChange(c provision.Change) error {
 	if a.asJSON() {
 		return a.printJSON(c)
 	}
 	mark, colour := "~", "33"
 	switch c.Kind {
-	case drivers.ChangeCreate, drivers.ChangeGrant:
+	case provision.Create, provision.Grant:
 		mark, colour = "+", "32"
-	case drivers.ChangeUpdate, drivers.ChangeReplace, drivers.ChangeNote:
+	case provision.Update, provision.Replace, provision.Note:
 	}
 	if c.Destructive {
 		mark, colour = "!", "31"

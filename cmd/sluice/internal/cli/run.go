@@ -17,6 +17,7 @@ import (
 	"github.com/sluice-go/sluice/config"
 	"github.com/sluice-go/sluice/consumer"
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/handler/exechandler"
 	"github.com/sluice-go/sluice/middleware/otel"
@@ -234,7 +235,7 @@ func (f *runFlags) check(cmd *cobra.Command) error {
 }
 
 // parseBackoff reads MIN..MAX; "" is none.
-func parseBackoff(s string) (*drivers.RetrySpec, error) {
+func parseBackoff(s string) (*provision.Retry, error) {
 	if s == "" {
 		return nil, nil
 	}
@@ -253,7 +254,7 @@ func parseBackoff(s string) (*drivers.RetrySpec, error) {
 	if least <= 0 || most < least {
 		return nil, usage("run: --backoff %s: the delays must be above zero, and the second not below the first", s)
 	}
-	return &drivers.RetrySpec{Min: least, Max: most}, nil
+	return &provision.Retry{Min: least, Max: most}, nil
 }
 
 // attemptsCount refuses a limit of attempts on a queue that does not count them.

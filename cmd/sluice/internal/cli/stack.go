@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluice-go/sluice/cmd/sluice/internal/telemetry"
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
 	"github.com/sluice-go/sluice/middleware/backoff"
@@ -28,7 +29,7 @@ const cleanupEvery = 10 * time.Minute
 type stack struct {
 	app     *app
 	flags   *runFlags
-	retries *drivers.RetrySpec // nil leaves the delay to the queue
+	retries *provision.Retry // nil leaves the delay to the queue
 	counts  *handler.Counter
 
 	observers []handler.Observer

@@ -14,22 +14,24 @@ import (
 	"github.com/aws/smithy-go/encoding/cbor"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice/admin"
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/drivers/sqs"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/test/testserver"
 )
 
-func findings(t *testing.T, endpoint, name string, s *drivers.QueueSpec) []string {
+func findings(t *testing.T, endpoint, name string, s *provision.Spec, h admin.Handlers) []string {
 	t.Helper()
-	fs, err := (&sqs.Opener{}).Diagnose(t.Context(), mustURL(t, endpoint, name), s)
+	fs, err := examine(t, &sqs.Opener{}, mustURL(t, endpoint, name), s, h)
 	require.NoError(t, err)
 	out := []string{}
 	for _, f := range fs {
 		require.NotEmpty(t, f.Fact, f.ID)
 		require.NotEmpty(t, f.Why, f.ID)
-		require.Contains(t, f.Command, "sluice ", f.ID)
+		require.NotEmpty(t, f.Remedy.Kind, f.ID)
 		out = append(out, string(f.Severity)+" "+f.ID)
 	}
 	slices.Sort(out)
@@ -43,12 +45,12 @@ func TestASoundQueueGivesNoFinding(t *testing.T) {
 			s := spec()
 			s.FIFO = suffix != ""
 			if strings.Contains(t.Name(), "LocalStack") {
-				s.Alarms = &drivers.AlarmSpec{DeadLetters: 1}
+				s.Alarms = &provision.Alarms{DeadLetters: 1}
 			}
-			_, err := (&sqs.Opener{}).Apply(t.Context(), mustURL(t, endpoint, name), s, false)
+			_, err := applyTo(t, &sqs.Opener{}, mustURL(t, endpoint, name), s, false)
 			require.NoError(t, err)
-			require.Empty(t, findings(t, endpoint, name, &s))
-			require.Empty(t, findings(t, endpoint, name, nil))
+			require.Empty(t, findings(t, endpoint, name, &s, admin.Handlers{}))
+			require.Empty(t, findings(t, endpoint, name, nil, admin.Handlers{}))
 		}
 	})
 }
@@ -79,7 +81,8 @@ func rejected(t *testing.T, endpoint, name string, n int) {
 func TestFindings(t *testing.T) {
 	type built struct {
 		endpoint, name string
-		spec           *drivers.QueueSpec
+		spec           *provision.Spec
+		handlers       admin.Handlers
 		server         *sqstest.Server // nil on LocalStack
 		clock          *sqstest.ManualClock
 	}
@@ -95,12 +98,12 @@ func TestFindings(t *testing.T) {
 		}, []string{"major no-dead-letter"}, ""},
 		{"one attempt", func(t *testing.T, b *built) {
 			b.spec.DeadLetter.MaxAttempts = 1
-			_, err := (&sqs.Opener{}).Apply(t.Context(), mustURL(t, b.endpoint, b.name), *b.spec, false)
+			_, err := applyTo(t, &sqs.Opener{}, mustURL(t, b.endpoint, b.name), *b.spec, false)
 			require.NoError(t, err)
 		}, []string{"major attempts-one"}, ""},
 		{"a thousand attempts", func(t *testing.T, b *built) {
 			b.spec.DeadLetter.MaxAttempts = 1000
-			_, err := (&sqs.Opener{}).Apply(t.Context(), mustURL(t, b.endpoint, b.name), *b.spec, false)
+			_, err := applyTo(t, &sqs.Opener{}, mustURL(t, b.endpoint, b.name), *b.spec, false)
 			require.NoError(t, err)
 		}, []string{"major attempts-many"}, ""},
 		{"letters live no longer than messages", func(t *testing.T, b *built) {
@@ -134,16 +137,16 @@ func TestFindings(t *testing.T) {
 			setAttribute(t, b.endpoint, b.name, "SqsManagedSseEnabled", "false")
 		}, []string{"minor encryption-off"}, ""},
 		{"handlers outlast the lease", func(_ *testing.T, b *built) {
-			b.spec.HandlerP99 = 2 * time.Minute
+			b.handlers.P99 = 2 * time.Minute
 		}, []string{"critical visibility-short"}, ""},
 		{"handlers outlast the lease with a heartbeat", func(_ *testing.T, b *built) {
-			b.spec.HandlerP99, b.spec.Heartbeat = 2*time.Minute, true
+			b.handlers = admin.Handlers{P99: 2 * time.Minute, Heartbeat: true}
 		}, []string{}, ""},
 		{"no room for other receives", func(_ *testing.T, b *built) {
-			b.spec.HandlerAttempts = 5
+			b.handlers.MaxAttempts = 5
 		}, []string{"major attempts-headroom"}, ""},
 		{"room for other receives", func(_ *testing.T, b *built) {
-			b.spec.HandlerAttempts = 4
+			b.handlers.MaxAttempts = 4
 		}, []string{}, ""},
 		{"no alarm", func(t *testing.T, b *built) {
 			b.name = queue(t, b.endpoint) // one that apply did not make
@@ -172,15 +175,15 @@ func TestFindings(t *testing.T) {
 				b.name = testserver.Name(t)
 				s := spec()
 				if b.server == nil {
-					s.Alarms = &drivers.AlarmSpec{DeadLetters: 1}
+					s.Alarms = &provision.Alarms{DeadLetters: 1}
 				}
 				b.spec = &s
-				_, err := (&sqs.Opener{}).Apply(t.Context(), mustURL(t, b.endpoint, b.name), s, false)
+				_, err := applyTo(t, &sqs.Opener{}, mustURL(t, b.endpoint, b.name), s, false)
 				require.NoError(t, err)
 				c.build(t, b)
-				got := findings(t, b.endpoint, b.name, nil)
-				if slices.Contains(c.want, "minor drift") || b.spec.HandlerP99 > 0 || b.spec.HandlerAttempts > 0 {
-					got = findings(t, b.endpoint, b.name, b.spec)
+				got := findings(t, b.endpoint, b.name, nil, b.handlers)
+				if slices.Contains(c.want, "minor drift") {
+					got = findings(t, b.endpoint, b.name, b.spec, b.handlers)
 				}
 				require.Equal(t, c.want, got)
 				mended(t, b.endpoint, b.name, *b.spec)
@@ -205,15 +208,15 @@ func TestFindings(t *testing.T) {
 }
 
 // mended has sluice apply mend what doctor says that it mends.
-func mended(t *testing.T, endpoint, name string, s drivers.QueueSpec) {
+func mended(t *testing.T, endpoint, name string, s provision.Spec) {
 	t.Helper()
 	o, u := &sqs.Opener{}, mustURL(t, endpoint, name)
 	byApply := func() []string {
-		fs, err := o.Diagnose(t.Context(), u, nil)
+		fs, err := examine(t, o, u, nil, admin.Handlers{})
 		require.NoError(t, err)
 		var ids []string
 		for _, f := range fs {
-			if strings.HasPrefix(f.Command, "sluice apply") {
+			if k := f.Remedy.Kind; k == admin.ApplySpec || k == admin.ChangeSpec {
 				ids = append(ids, f.ID)
 			}
 		}
@@ -223,7 +226,7 @@ func mended(t *testing.T, endpoint, name string, s drivers.QueueSpec) {
 		return
 	}
 	s.DeadLetter.MaxAttempts = 5
-	_, err := o.Apply(t.Context(), u, s, true)
+	_, err := applyTo(t, o, u, s, true)
 	require.NoError(t, err)
 	require.Empty(t, byApply())
 }
@@ -280,9 +283,9 @@ func TestTheOldestMessage(t *testing.T) {
 		s := spec() // which keeps messages for four days
 		u, err := url.Parse("awssqs:///" + testserver.Name(t))
 		require.NoError(t, err)
-		_, err = (&sqs.Opener{}).Apply(t.Context(), u, s, false)
+		_, err = applyTo(t, &sqs.Opener{}, u, s, false)
 		require.NoError(t, err)
-		fs, err := (&sqs.Opener{}).Diagnose(t.Context(), u, nil)
+		fs, err := examine(t, &sqs.Opener{}, u, nil, admin.Handlers{})
 		require.NoError(t, err)
 		got := []string{}
 		for _, f := range fs {
@@ -298,7 +301,7 @@ func timestamp(at time.Time) cbor.Value {
 
 func TestADiagnosisOfNoQueue(t *testing.T) {
 	onServers(t, func(t *testing.T, endpoint string) {
-		_, err := (&sqs.Opener{}).Diagnose(t.Context(), mustURL(t, endpoint, "nobody"), nil)
+		_, err := examine(t, &sqs.Opener{}, mustURL(t, endpoint, "nobody"), nil, admin.Handlers{})
 		require.ErrorIs(t, err, drivers.ErrNotFound)
 		require.ErrorContains(t, err, "sluice apply")
 	})

@@ -19,26 +19,28 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/sluice-go/sluice/admin"
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/drivers/pubsub"
 	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 )
 
-func findings(t *testing.T, q pubsubtest.Queue, s *drivers.QueueSpec) []string {
+func findings(t *testing.T, q pubsubtest.Queue, s *provision.Spec, h ...admin.Handlers) []string {
 	t.Helper()
-	return found(t, provisioner(), url(q.Subscription()), s)
+	return found(t, provisioner(), url(q.Subscription()), s, h...)
 }
 
-func found(t *testing.T, o *pubsub.Opener, u string, s *drivers.QueueSpec) []string {
+func found(t *testing.T, o *pubsub.Opener, u string, s *provision.Spec, h ...admin.Handlers) []string {
 	t.Helper()
-	fs, err := o.Diagnose(t.Context(), parsed(t, u), s)
+	fs, err := examine(t, o, parsed(t, u), s, h...)
 	require.NoError(t, err)
 	out := []string{}
 	for _, f := range fs {
 		require.NotEmpty(t, f.Queue, f.ID)
 		require.NotEmpty(t, f.Fact, f.ID)
 		require.NotEmpty(t, f.Why, f.ID)
-		require.Contains(t, f.Command, "sluice ", f.ID)
+		require.NotEmpty(t, f.Remedy.Kind, f.ID)
 		out = append(out, string(f.Severity)+" "+f.ID)
 	}
 	slices.Sort(out)
@@ -58,6 +60,12 @@ func TestASoundQueueGivesNoFinding(t *testing.T) {
 	}
 }
 
+// A wish is a specification with what is known of the handlers.
+type wish struct {
+	provision.Spec
+	handlers admin.Handlers
+}
+
 func TestFindings(t *testing.T) {
 	withoutSub := func(t *testing.T, q pubsubtest.Queue) {
 		_, err := administer(t).sub.DeleteSubscription(t.Context(), &pubsubpb.DeleteSubscriptionRequest{Subscription: q.Subscription()})
@@ -70,15 +78,15 @@ func TestFindings(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name  string
-		build func(t *testing.T, q pubsubtest.Queue, s *drivers.QueueSpec)
+		build func(t *testing.T, q pubsubtest.Queue, s *wish)
 		want  []string
 		// configured has the specification be known.
 		configured bool
 	}{
-		{"no dead-letter policy", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
+		{"no dead-letter policy", func(t *testing.T, q pubsubtest.Queue, _ *wish) {
 			change(t, q, &pubsubpb.Subscription{}, "dead_letter_policy")
 		}, []string{"major no-dead-letter"}, false},
-		{"the dead-letter topic is gone", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
+		{"the dead-letter topic is gone", func(t *testing.T, q pubsubtest.Queue, _ *wish) {
 			withFault(t, func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
 				if r, ok := req.(*pubsubpb.GetTopicRequest); ok && r.Topic == q.DeadLetter().Topic() { // pstest deletes none that is in use
 					return nil, status.Error(codes.NotFound, "it was deleted")
@@ -86,7 +94,7 @@ func TestFindings(t *testing.T) {
 				return next()
 			})
 		}, []string{"critical dlq-missing"}, false},
-		{"the dead-letter topic is gone, as the service tells it", func(t *testing.T, _ pubsubtest.Queue, _ *drivers.QueueSpec) {
+		{"the dead-letter topic is gone, as the service tells it", func(t *testing.T, _ pubsubtest.Queue, _ *wish) {
 			withFault(t, func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
 				resp, err := next()
 				if sub, ok := resp.(*pubsubpb.Subscription); ok && method == "GetSubscription" {
@@ -95,38 +103,38 @@ func TestFindings(t *testing.T) {
 				return resp, err
 			})
 		}, []string{"critical dlq-missing"}, false},
-		{"nobody reads the dead-letter topic", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
+		{"nobody reads the dead-letter topic", func(t *testing.T, q pubsubtest.Queue, _ *wish) {
 			withoutSub(t, q.DeadLetter())
 		}, []string{"critical dlq-no-subscription"}, false},
-		{"the service may not publish letters", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
+		{"the service may not publish letters", func(t *testing.T, q pubsubtest.Queue, _ *wish) {
 			revoke(t, q.DeadLetter().Topic(), "user:someone@example.com")
 		}, []string{"critical grants-missing"}, false},
-		{"the service may not acknowledge", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
+		{"the service may not acknowledge", func(t *testing.T, q pubsubtest.Queue, _ *wish) {
 			revoke(t, q.Subscription(), strings.Replace(agent, "42", "43", 1)) // another project's
 		}, []string{"critical grants-missing"}, false},
-		{"letters live for less than messages", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
+		{"letters live for less than messages", func(t *testing.T, q pubsubtest.Queue, _ *wish) {
 			change(t, q.DeadLetter(), &pubsubpb.Subscription{MessageRetentionDuration: durationpb.New(24 * time.Hour)}, "message_retention_duration")
 		}, []string{"critical dlq-retention"}, false},
-		{"the subscription expires", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
+		{"the subscription expires", func(t *testing.T, q pubsubtest.Queue, _ *wish) {
 			change(t, q, &pubsubpb.Subscription{ExpirationPolicy: &pubsubpb.ExpirationPolicy{Ttl: durationpb.New(24 * time.Hour)}}, "expiration_policy")
 		}, []string{"major subscription-expires"}, false},
-		{"the dead letters' subscription expires", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
+		{"the dead letters' subscription expires", func(t *testing.T, q pubsubtest.Queue, _ *wish) {
 			change(t, q.DeadLetter(), &pubsubpb.Subscription{}, "expiration_policy") // the service's default: 31 days
 		}, []string{"major subscription-expires"}, false},
-		{"no retry policy", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
+		{"no retry policy", func(t *testing.T, q pubsubtest.Queue, _ *wish) {
 			change(t, q, &pubsubpb.Subscription{}, "retry_policy")
 		}, []string{"major no-retry-policy"}, false},
-		{"no redrive filter", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
+		{"no redrive filter", func(t *testing.T, q pubsubtest.Queue, _ *wish) {
 			sub := subscription(t, q)
 			withoutSub(t, q)
 			sub.Filter = ""
 			_, err := administer(t).sub.CreateSubscription(t.Context(), sub)
 			require.NoError(t, err)
 		}, []string{"minor no-redrive-filter"}, false},
-		{"letters", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
+		{"letters", func(t *testing.T, q pubsubtest.Queue, _ *wish) {
 			deadLetters(t, q, 3)
 		}, []string{"major letters-present"}, false},
-		{"letters near their end", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
+		{"letters near their end", func(t *testing.T, q pubsubtest.Queue, _ *wish) {
 			deadLetters(t, q, 1)
 			withFault(t, func(_ context.Context, _ string, _ any, next func() (any, error)) (any, error) {
 				resp, err := next()
@@ -141,37 +149,37 @@ func TestFindings(t *testing.T) {
 				return r, err
 			})
 		}, []string{"critical letters-expire", "major letters-present"}, false},
-		{"letters that cannot be counted", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
+		{"letters that cannot be counted", func(t *testing.T, q pubsubtest.Queue, _ *wish) {
 			deadLetters(t, q, 1)
 			withFault(t, failing("ListTimeSeries", codes.PermissionDenied))
 		}, []string{"major letters-present"}, false},
-		{"an old message", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
+		{"an old message", func(t *testing.T, q pubsubtest.Queue, _ *wish) {
 			send(t, openSink(t, q), text("x"))
 			withFault(t, aged(q, 49*time.Hour))
 		}, []string{"major oldest-message"}, false},
-		{"a message that is not old yet", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
+		{"a message that is not old yet", func(t *testing.T, q pubsubtest.Queue, _ *wish) {
 			withFault(t, aged(q, 47*time.Hour))
 		}, []string{}, false},
-		{"the topic is gone", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
+		{"the topic is gone", func(t *testing.T, q pubsubtest.Queue, _ *wish) {
 			_, err := administer(t).pub.DeleteTopic(t.Context(), &pubsubpb.DeleteTopicRequest{Topic: q.Topic()})
 			require.NoError(t, err)
 		}, []string{"critical topic-missing"}, false},
-		{"handlers outlast the ack deadline", func(_ *testing.T, _ pubsubtest.Queue, s *drivers.QueueSpec) {
-			s.HandlerP99 = time.Minute
+		{"handlers outlast the ack deadline", func(_ *testing.T, _ pubsubtest.Queue, s *wish) {
+			s.handlers.P99 = time.Minute
 		}, []string{"critical visibility-short"}, true},
-		{"handlers outlast the ack deadline with a heartbeat", func(_ *testing.T, _ pubsubtest.Queue, s *drivers.QueueSpec) {
-			s.HandlerP99, s.Heartbeat = time.Minute, true
+		{"handlers outlast the ack deadline with a heartbeat", func(_ *testing.T, _ pubsubtest.Queue, s *wish) {
+			s.handlers = admin.Handlers{P99: time.Minute, Heartbeat: true}
 		}, []string{}, true},
-		{"no room for other deliveries", func(_ *testing.T, _ pubsubtest.Queue, s *drivers.QueueSpec) {
-			s.HandlerAttempts = 7
+		{"no room for other deliveries", func(_ *testing.T, _ pubsubtest.Queue, s *wish) {
+			s.handlers.MaxAttempts = 7
 		}, []string{"major attempts-headroom"}, true},
-		{"room for other deliveries", func(_ *testing.T, _ pubsubtest.Queue, s *drivers.QueueSpec) {
-			s.HandlerAttempts = 6
+		{"room for other deliveries", func(_ *testing.T, _ pubsubtest.Queue, s *wish) {
+			s.handlers.MaxAttempts = 6
 		}, []string{}, true},
-		{"no ordering", func(_ *testing.T, _ pubsubtest.Queue, s *drivers.QueueSpec) {
+		{"no ordering", func(_ *testing.T, _ pubsubtest.Queue, s *wish) {
 			s.FIFO = true
 		}, []string{"critical ordering-off", "minor drift"}, true},
-		{"letters out of order", func(t *testing.T, q pubsubtest.Queue, s *drivers.QueueSpec) {
+		{"letters out of order", func(t *testing.T, q pubsubtest.Queue, s *wish) {
 			s.FIFO = true
 			for _, one := range []pubsubtest.Queue{q, q.DeadLetter()} {
 				withoutSub(t, one)
@@ -179,30 +187,30 @@ func TestFindings(t *testing.T) {
 			_, err := administer(t).sub.CreateSubscription(t.Context(), &pubsubpb.Subscription{Name: q.DeadLetter().Subscription(), Topic: q.DeadLetter().Topic(),
 				ExpirationPolicy: &pubsubpb.ExpirationPolicy{}})
 			require.NoError(t, err)
-			apply(t, q, *s)
+			apply(t, q, s.Spec)
 		}, []string{"major dlq-kind"}, false},
-		{"drift", func(_ *testing.T, _ pubsubtest.Queue, s *drivers.QueueSpec) {
+		{"drift", func(_ *testing.T, _ pubsubtest.Queue, s *wish) {
 			s.VisibilityTimeout = 5 * time.Minute
 		}, []string{"minor drift"}, true},
-		{"no alarm", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
+		{"no alarm", func(t *testing.T, q pubsubtest.Queue, _ *wish) {
 			withFault(t, alerts(q.ID, true))
 		}, []string{"minor no-alarm"}, false},
-		{"an alarm that is off", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
+		{"an alarm that is off", func(t *testing.T, q pubsubtest.Queue, _ *wish) {
 			withFault(t, alerts(q.ID+"-dlq", false))
 		}, []string{"minor no-alarm"}, false},
-		{"an alarm", func(t *testing.T, q pubsubtest.Queue, _ *drivers.QueueSpec) {
+		{"an alarm", func(t *testing.T, q pubsubtest.Queue, _ *wish) {
 			withFault(t, alerts(q.ID+"-dlq", true))
 		}, []string{}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			q, s := unmade(t), wanted()
-			apply(t, q, s)
+			q, s := unmade(t), wish{Spec: wanted()}
+			apply(t, q, s.Spec)
 			c.build(t, q, &s)
 			if c.configured {
-				require.Equal(t, c.want, findings(t, q, &s))
+				require.Equal(t, c.want, findings(t, q, &s.Spec, s.handlers))
 				return
 			}
-			require.Equal(t, c.want, findings(t, q, nil))
+			require.Equal(t, c.want, findings(t, q, nil, s.handlers))
 		})
 	}
 }
@@ -261,8 +269,7 @@ func TestApplyMendsWhatDoctorFinds(t *testing.T) {
 func TestDiagnosisByTheURLsParameters(t *testing.T) {
 	q, s := unmade(t), wanted()
 	apply(t, q, s)
-	s.HandlerP99 = 2 * time.Minute
-	require.Empty(t, found(t, provisioner(), url(q.Subscription())+"?ack_deadline=300s", &s), "the lease is what the URL says")
+	require.Empty(t, found(t, provisioner(), url(q.Subscription())+"?ack_deadline=300s", &s, admin.Handlers{P99: 2 * time.Minute}), "the lease is what the URL says")
 	require.Equal(t, []string{"critical dlq-no-subscription"},
 		found(t, provisioner(), url(q.Subscription())+"?dead_letter_subscription=nobody", nil))
 	require.Equal(t, []string{"critical grants-missing", "critical grants-missing"},
@@ -272,9 +279,9 @@ func TestDiagnosisByTheURLsParameters(t *testing.T) {
 }
 
 func TestADiagnosisOfNoQueue(t *testing.T) {
-	_, err := provisioner().Diagnose(t.Context(), parsed(t, "gcppubsub://projects/p/subscriptions/none"), nil)
+	_, err := examine(t, provisioner(), parsed(t, "gcppubsub://projects/p/subscriptions/none"), nil)
 	require.ErrorIs(t, err, drivers.ErrNotFound)
 	require.ErrorContains(t, err, "sluice apply")
-	_, err = provisioner().Diagnose(t.Context(), parsed(t, "gcppubsub://projects/p/topics/t"), nil)
+	_, err = examine(t, provisioner(), parsed(t, "gcppubsub://projects/p/topics/t"), nil)
 	require.ErrorIs(t, err, drivers.ErrInvalid)
 }
