@@ -42,7 +42,7 @@ func TestASuspectThatRunsAloneIsNoStall(t *testing.T) {
 		for range 10 {
 			pass(3 * time.Second)
 			r := httptest.NewRecorder()
-			w.c.Liveness().ServeHTTP(r, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+			consumer.Liveness(w.c.Health).ServeHTTP(r, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
 			require.Equal(t, http.StatusOK, r.Code, w.c.Health())
 		}
 		require.NoError(t, w.stop())

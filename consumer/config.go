@@ -113,3 +113,6 @@ func (c *Config) complete(sources int) (Config, error) {
 		setting.Refuse(d.Concurrency > 0 && d.Concurrency < sources, "Concurrency is %d for %d sources: each needs one, or it starves", d.Concurrency, sources),
 	)...)
 }
+
+// linger is how long a request may wait for others to share it.
+func (c *Config) linger() time.Duration { return max(c.SettleDelay, 0) }

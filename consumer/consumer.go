@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,16 +14,16 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
-	"github.com/sluice-go/sluice/internal/seldom"
 )
 
 var (
-	// ErrDrainTimeout is returned by [Consumer.Run] when handlers or verdicts
-	// were not done within the grace period of a shutdown. What was not settled
-	// is delivered again when its lease ends.
+	// ErrDrainTimeout is returned by [Consumer.Run] when handlers or verdicts were not
+	// done within the grace period of a shutdown. Messages that were not settled are
+	// delivered again when their leases end.
 	ErrDrainTimeout = errors.New("the consumer was stopped before it was drained")
 
-	// ErrRunTwice is returned by a second call of [Consumer.Run].
+	// ErrRunTwice is returned by a second call of [Consumer.Run], and by one that follows
+	// [Consumer.Close].
 	ErrRunTwice = errors.New("a consumer runs once")
 )
 
@@ -33,69 +32,48 @@ var (
 // concurrently, before, during and after Run.
 type Consumer struct {
 	cfg     Config
-	log     *slog.Logger // survives its handler, as all hooks are
-	told    *invoke.Observers
+	log     *slog.Logger // survives its handler
 	handler handler.Handler
-	lanes   []*lane
-	heap    *timer.Heap
-	asleep  func() time.Duration // for how long the machine was suspended
-	slept   atomic.Int64         // what asleep returned when leases were judged last
+	sources []*source
+	heap    *timer.Heap // drives all leases
 
-	// base is the context of handlers, without what ends Run's; ops that of
-	// requests to the provider, which ends when Run returns; polls that of
-	// receives, which ends soon after stop.
-	base      context.Context
-	ops       context.Context
-	polls     context.Context
-	endPolls  context.CancelFunc
-	stop      chan struct{} // closed when stopping begins
+	// base is the context of handlers: Run's without its end. ops is that of requests to
+	// the provider and ends when Run returns; polls is that of receives and ends soon
+	// after a stop.
+	base     context.Context
+	ops      context.Context
+	polls    context.Context
+	endPolls context.CancelFunc
+
+	begun     atomic.Bool // Run or Close was called
+	fatal     chan error  // why Run must end; nil if the queue is drained
 	aborted   chan struct{}
 	abortOnce sync.Once
-	failed    chan error    // why Run must end; nil where the queue is drained
-	poke      chan struct{} // something that a shutdown waits for has changed
-	turn      chan struct{} // held by the poller that receives under a restricting gate
+	closed    chan struct{} // Close was called
+	closeOnce sync.Once
+	returned  chan struct{} // closed when Run has returned
+	result    error         // of Run, set before returned is closed
 
-	started  atomic.Bool
-	born     time.Time
-	progress atomic.Int64 // when something was started or finished last, since born; 0 is never
-	// How many messages may wait for their group, and for the provider to take
-	// their verdict, before receiving pauses. A receive may bring a whole batch
-	// of one group, of which one has its turn.
-	maxWaiting, maxUnsettled int
-	count                    handler.Counter
-	panics, gatesFailed      atomic.Uint64
-	badGate                  seldom.Event
-	gated                    atomic.Bool  // a gate holds receiving back
-	reopened                 atomic.Int64 // when one did last, since born
-	hasty                    int          // guarded by turn; see maxHasty
+	report     reporter
+	progress   progress
+	sleepClock sleepClock
+	gates      gates
+	monitor    monitor
 
-	mu       sync.Mutex
-	stopping bool
-	closing  bool // idle workers end
-	ended    bool
-	free     int // handler slots that no one has
-	waiters  []*waiter
-	ready    fifo[*flight]
-	solo     solo
-	workers  int
-	idle     int
-	waking   bool // an idle worker was woken and has not looked yet
-	work     sync.Cond
-	live     *flight // all flights, newest first
-	alive    int     // how many they are
-	running  int     // handlers at work
-	waiting  int     // messages that wait for their group
-	parked   int     // messages that are kept in hand for a time
-	reruns   int     // those of them whose handler runs again here
-	// handBytes are the bodies' bytes of what is parked or waits.
-	handBytes int
-	drainBy   time.Time // when a stop gives back what has not been started
-	hurried   bool      // a stop gives back what is not in time
-	unfit     []*flight // what it will give back then
+	// mu guards the scheduling state: the fields of the types below, and those of source
+	// that say so.
+	mu        sync.Mutex
+	hand      hand
+	slots     slots
+	workers   workers
+	parking   parking
+	isolation isolation
+	drain     drain
 }
 
-// New returns a Consumer that runs h on what source receives. A nil config is
-// the defaults. The consumer owns the source from now on: Run closes it.
+// New returns a Consumer that runs h on the messages of source. A nil config selects the
+// defaults. The consumer owns the source from now on: [Consumer.Run] and
+// [Consumer.Close] close it.
 func New(source drivers.Source, h handler.Handler, cfg *Config) (*Consumer, error) {
 	return NewWeighted([]Weighted{{Source: source, Weight: 1}}, h, cfg)
 }
@@ -103,15 +81,15 @@ func New(source drivers.Source, h handler.Handler, cfg *Config) (*Consumer, erro
 // Weighted is a source and its share of the handler slots.
 type Weighted struct {
 	Source drivers.Source
-	// Weight is the source's share, relative to the other sources' that have
-	// messages waiting. Zero means 1.
+	// Weight is the source's share, relative to the other sources that have messages
+	// waiting. Zero means 1.
 	Weight int
 }
 
-// NewWeighted returns a Consumer that runs h on the messages of several
-// sources, which share the handler slots by weight: of sources that all have
-// messages waiting, one with weight 3 gets three times the slots of one with
-// weight 1. What a source does not use goes to the others, and none starves.
+// NewWeighted returns a Consumer that runs h on the messages of several sources, which
+// share the handler slots by weight: of sources that all have messages waiting, one with
+// weight 3 gets three times the slots of one with weight 1. Slots that a source does not
+// use go to the others, and none starves.
 func NewWeighted(sources []Weighted, h handler.Handler, cfg *Config) (*Consumer, error) {
 	full, err := cfg.complete(len(sources))
 	faults := []error{err}
@@ -131,96 +109,143 @@ func NewWeighted(sources []Weighted, h handler.Handler, cfg *Config) (*Consumer,
 		return nil, fmt.Errorf("consumer: %w", err)
 	}
 	c := &Consumer{
-		cfg: full, log: full.Logger, handler: h,
-		told:    invoke.NewObservers(full.Observers, full.Logger),
-		heap:    timer.New(),
-		born:    time.Now(),
-		asleep:  suspend.Total,
-		stop:    make(chan struct{}),
-		aborted: make(chan struct{}),
-		failed:  make(chan error, 1),
-		poke:    make(chan struct{}, 1),
-		turn:    make(chan struct{}, 1),
-		free:    full.Concurrency,
+		cfg: full, log: full.Logger, handler: h, heap: timer.New(),
+		base: context.Background(), ops: context.Background(), polls: context.Background(),
+		fatal:    make(chan error, 1),
+		aborted:  make(chan struct{}),
+		closed:   make(chan struct{}),
+		returned: make(chan struct{}),
 	}
-	c.work.L = &c.mu
-	slots := min(full.Concurrency, maxWeight) // more handlers no machine runs, and the sums must not overflow
-	c.maxWaiting = max(1000, 20*slots)
-	for _, s := range sources {
-		l := newLane(c, s)
-		c.lanes = append(c.lanes, l)
-		c.maxUnsettled = max(c.maxUnsettled, 2*slots+4*max(l.caps.MaxSettle, 10))
+	c.report.log, c.report.observers = full.Logger, invoke.NewObservers(full.Observers, full.Logger)
+	c.progress.born = time.Now()
+	c.sleepClock.c, c.sleepClock.asleep = c, suspend.Total
+	c.gates.c, c.gates.list, c.gates.turn = c, full.Gates, make(chan struct{}, 1)
+	c.monitor, c.drain = monitor{c}, newDrain(c)
+	c.hand.c, c.slots.c, c.workers.c, c.parking.c, c.isolation.c = c, c, c, c, c
+	c.slots.free = full.Concurrency
+	c.workers.work.L = &c.mu
+	most := min(full.Concurrency, maxWeight) // no machine runs more handlers, and the sums must not overflow
+	c.hand.maxWaiting = max(1000, 20*most)
+	for _, w := range sources {
+		s := newSource(c, w)
+		c.sources = append(c.sources, s)
+		c.hand.maxUnsettled = max(c.hand.maxUnsettled, 2*most+4*max(s.caps.MaxSettle, 10))
 	}
-	scaleWeights(c.lanes)
+	scaleWeights(c.sources)
 	return c, nil
 }
 
-// fail ends Run with err; nil is the good end. The first call counts.
-func (c *Consumer) fail(err error) {
+// Run receives and handles until ctx is done, drains, closes the sources and returns nil,
+// or [ErrDrainTimeout] if it could not drain in time. It returns within
+// [Config.DrainTimeout] and [Config.StopTimeout] together, whatever hangs. With
+// [Config.UntilEmpty] it returns nil when the queue is drained. It returns the provider's
+// error, drained as well, if a queue refuses requests at the start, or for
+// [Config.GiveUpAfter]; the package comment has the rule. Any other outage is waited out.
+// Run blocks, and runs once.
+func (c *Consumer) Run(ctx context.Context) error {
+	if !c.begun.CompareAndSwap(false, true) {
+		return ErrRunTwice
+	}
+	defer close(c.returned)
+	// Handlers and requests outlive ctx: they are what is drained.
+	c.base = detach(ctx)
+	var endOps context.CancelFunc
+	c.ops, endOps = context.WithCancel(c.base)
+	defer endOps()
+	c.polls, c.endPolls = context.WithCancel(c.base)
+	defer c.endPolls()
+	c.sleepClock.start()
+	c.progress.note(time.Now())
+
+	if ctx.Err() == nil {
+		c.mu.Lock()
+		for _, s := range c.sources {
+			s.pollers = 1
+			s.caution.begin(time.Now())
+			go newPoller(s).run()
+		}
+		c.mu.Unlock()
+	}
+
+	var err error
+	asked := false
 	select {
-	case c.failed <- err:
+	case <-ctx.Done():
+		asked = true
+	case <-c.closed:
+		asked = true
+	case err = <-c.fatal:
+	case <-c.aborted:
+	}
+	end, drainErr := c.drain.run(asked)
+	if err == nil {
+		select { // requests were refused while draining
+		case err = <-c.fatal:
+		default:
+		}
+	}
+	endOps()
+	c.result = errors.Join(err, drainErr, c.drain.close(end))
+	return c.result
+}
+
+// Close stops the consumer as if Run's context were done, waits until Run has returned,
+// and returns its error. If Run has not been called, Close closes the sources and returns
+// their errors, and Run returns [ErrRunTwice] from then on. Further calls return the same
+// error. A handler must not call Close, which would wait for it.
+func (c *Consumer) Close() error {
+	if c.begun.CompareAndSwap(false, true) {
+		defer close(c.returned)
+		c.result = c.drain.close(time.Now().Add(c.cfg.StopTimeout))
+		return c.result
+	}
+	c.closeOnce.Do(func() { close(c.closed) })
+	<-c.returned
+	return c.result
+}
+
+// Abort ends the grace period of a shutdown, and begins the shutdown if it has not begun:
+// handlers are cancelled, and Run returns after at most [Config.StopTimeout]. Abort does
+// not block.
+func (c *Consumer) Abort() { c.abortOnce.Do(func() { close(c.aborted) }) }
+
+// Stats returns the numbers of this moment.
+func (c *Consumer) Stats() Stats {
+	s := Stats{
+		Counts: c.report.counter.Counts(), Panics: c.report.panics.Load(),
+		HookFailures: c.report.gatePanics.Load() + c.report.observers.Failures(),
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.Running, s.Waiting, s.Parked = c.hand.running, c.hand.waiting+c.hand.ready.len(), c.parking.parked
+	s.Settling, s.Pollers = c.hand.unsettled(), c.drain.polling()
+	return s
+}
+
+// Health returns the state of the consumer. It does not wait for the provider: it asks in
+// the background whether messages wait there, at most once in ten seconds and only if
+// nothing is received.
+func (c *Consumer) Health() Health { return c.monitor.health() }
+
+// abortRun ends Run with err, or without an error if err is nil. The first call counts.
+func (c *Consumer) abortRun(err error) {
+	select {
+	case c.fatal <- err:
 	default:
 	}
 }
 
-// observe counts an event and passes it to the observers. No lock is held.
-func (c *Consumer) observe(e handler.Event) {
-	c.count.Observe(e)
-	c.told.Observe(e)
-}
-
-// progressed notes that something was started or finished, or that there was
-// nothing to be done until now.
-func (c *Consumer) progressed(now time.Time) { c.progress.Store(max(int64(now.Sub(c.born)), 1)) }
-
-// fifo is a queue of items. The zero fifo is empty.
-type fifo[T comparable] struct {
-	items []T
-	head  int
-}
-
-func (q *fifo[T]) len() int { return len(q.items) - q.head }
-
-func (q *fifo[T]) push(item T) {
-	if q.head > 0 && len(q.items) == cap(q.items) {
-		n := copy(q.items, q.items[q.head:])
-		clear(q.items[n:])
-		q.items, q.head = q.items[:n], 0
+// nack gives deliveries back unhandled. They are wanted elsewhere, so their requests do
+// not wait for others to share them. No lock is held.
+func (c *Consumer) nack(ds []*delivery) {
+	if len(ds) == 0 {
+		return
 	}
-	q.items = append(q.items, item)
-}
-
-func (q *fifo[T]) pop() T {
-	var zero T
-	item := q.items[q.head]
-	q.items[q.head] = zero
-	q.head++
-	if q.head == len(q.items) {
-		q.items, q.head = q.items[:0], 0
+	now := time.Now()
+	for _, d := range ds {
+		d.nack(0, now)
 	}
-	return item
-}
-
-// has reports whether item is in the queue. It looks at each.
-func (q *fifo[T]) has(item T) bool { return slices.Contains(q.items[q.head:], item) }
-
-// toFront moves the first item that matches to the front. It reports whether
-// there is one.
-func (q *fifo[T]) toFront(match func(T) bool) bool {
-	items := q.items[q.head:]
-	i := slices.IndexFunc(items, match)
-	if i < 0 {
-		return false
+	for _, s := range c.sources {
+		s.settler.retries.Flush()
 	}
-	item := items[i]
-	copy(items[1:i+1], items[:i])
-	items[0] = item
-	return true
-}
-
-// drain takes all items out.
-func (q *fifo[T]) drain() []T {
-	items := q.items[q.head:]
-	q.items, q.head = nil, 0
-	return items
 }

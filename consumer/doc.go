@@ -1,6 +1,5 @@
-// Package consumer runs a [handler.Handler] on a queue: it receives, keeps
-// leases, bounds concurrency, carries out verdicts in batches and drains when it
-// is told to stop.
+// Package consumer runs a [handler.Handler] on a queue. It receives messages, keeps their
+// leases, bounds concurrency, carries out verdicts in batches, and drains when it stops.
 //
 //	c, err := consumer.New(source, h, nil)
 //	if err != nil {
@@ -10,181 +9,198 @@
 //
 // # Receiving
 //
-// A receive asks for no more messages than there are free handler slots. One
-// poller long-polls an idle queue: three requests a minute. More pollers, up to
-// [Config.MaxPollers], start only while receives come back full and slots are
-// free, and end with the first receive that comes back empty. While the queue is
-// busy a poller waits a little for enough free slots to ask for a whole batch.
+// A receive asks for no more messages than there are free handler slots. One poller
+// long-polls an idle queue, which costs three requests a minute. More pollers, up to
+// [Config.MaxPollers], start only while receives come back full and slots are free, and
+// retire after the first receive that comes back empty. While the queue is busy a poller
+// waits a little for enough free slots to ask for a whole batch.
 //
-// On an ordered queue most of a batch may be of one group. What a receive asks
-// for then follows how many messages of the latest ones had their turn: the
-// others wait in hand and need no slot. Of several queues, one with few messages
-// long-polls without a slot and asks for one or two messages, which wait in hand
-// for a slot; a receive that holds slots waits for at most a second, so that no
-// queue keeps slots that others need. A queue whose receives fail has no share.
+// On an ordered queue most of a batch may be of one group. The slots of a receive then
+// follow how many messages of the latest ones had their turn: the others wait in hand and
+// need no slot. Of several queues, one with few messages long-polls without a slot and asks
+// for one or two messages, which wait in hand for a slot; a receive that holds slots waits
+// for at most a second, so that no queue keeps slots that others need. A queue whose
+// receives fail has no share.
 //
-// An ordered queue that counts receives as attempts, and has a limit of them, is
-// asked for no more messages of a group than can be handled within
-// [Config.DrainTimeout], as far as the latest receives tell: what a stop gives back
-// of a group's tail would lose an attempt at each restart. With handlers that take
-// a second or two that is a full batch; with slow ones receives are smaller.
+// If an ordered queue counts receives as attempts and limits them, a receive asks for no
+// more messages of a group than can be handled within [Config.DrainTimeout], as far as the
+// latest receives show: a stop gives back the tail of a group, which would lose an attempt
+// at each restart. With handlers that take a second or two that is a full batch; with slow
+// ones receives are smaller.
 //
-// # What is kept in hand
+// # Messages kept in hand
 //
-// Most providers count every receive as an attempt, so a message that is given
-// back unhandled has lost one. The runtime therefore keeps what it can, off its
-// handler slot and with its lease extended:
+// Most providers count every receive as an attempt, so a message that is given back
+// unhandled has lost one. The runtime therefore keeps messages if it can, off their handler
+// slots and with their leases extended:
 //
-//   - a message whose handler postponed it ([handler.Postpone]) runs again here
-//     after the delay, as the same attempt;
-//   - the failed head of an ordered group runs again here after its retry's
-//     delay, as the next attempt, which the runtime counts; a retry without a
-//     delay waits until its lease would have ended, which is when the provider
-//     would deliver it again;
+//   - a message whose handler postponed it ([handler.Postpone]) runs again here after the
+//     delay, as the same attempt;
+//   - the failed head of an ordered group runs again here after its retry's delay, as the
+//     next attempt, which the runtime counts; a retry without a delay waits until its lease
+//     would have ended, which is when the provider would deliver it again;
 //   - messages wait for their group, or for a group whose head was given back;
-//   - a retry whose delay is longer than the provider's longest is given back
-//     when the rest of the delay fits.
+//   - a retry whose delay is longer than the provider's longest is given back when the rest
+//     of the delay fits.
 //
-// Receiving pauses while 10,000 messages, or 64 MiB of bodies, are in hand, or
-// while more than 20 messages a slot (at least 1,000) wait for their group. A
-// message is given back ([drivers.Settlement.Released]) if the wait would leave
-// less than half a lease of the provider's longest, if its lease can't be
-// extended and is about to end, and at the end of a drain. What can't be kept, a
-// crash and a lost lease, still costs an attempt on SQS and Pub/Sub; the number
-// of attempts that a group's head has used here is lost with it.
+// Receiving pauses while 10,000 messages, or 64 MiB of bodies, are in hand, or while more
+// than 20 messages a slot (at least 1,000) wait for their group. A message is given back
+// ([drivers.Settlement.Released]) if the wait would leave less than half a lease of the
+// provider's longest, if its lease can't be extended and is about to end, and at the end of
+// a drain. Messages that can't be kept, a crash and a lost lease still cost an attempt on
+// SQS and Pub/Sub, and the number of attempts that a group's head has used here is lost with
+// it.
 //
 // # Messages that end the process
 //
-// A message that ends its process leaves no verdict, and takes an attempt of each
-// message beside it. So a suspect runs alone: a message that has used more than half of
-// the attempts of a queue with a dead-letter queue, and that no handler of this process
-// has retried. It waits in hand until nothing runs and nothing is unsettled, for at most
-// 30 seconds, and keeps others from being received for as long. Suspects get a tenth of
-// the time alone, a reserve at the start, and what is left when there is nothing else; one
-// that waits for longer runs beside others. After a start, and after a suspect, receives
-// ask for few messages at first.
+// A message that ends its process leaves no verdict, and takes an attempt of each message
+// beside it. So a suspect runs alone: a message that has used more than half of the attempts
+// of a queue with a dead-letter queue, and that no handler of this process has retried. It
+// waits in hand until nothing runs and nothing is unsettled, for at most 30 seconds, and
+// keeps others from being received for as long. Suspects get a tenth of the time alone, a
+// reserve at the start, and all of it if there is nothing else; one that waits for longer
+// runs beside others. After a start, and after a suspect, receives ask for few messages at
+// first.
 //
 // # Leases
 //
-// A message that waits here for its turn is kept alive. From the start of its
-// handler on, the lease runs down unless the handler asks for it to be kept
-// ([handler.Lease], the heartbeat middleware). One timer drives all leases, and
-// extensions are sent in batches. When a lease is lost the handler's context is
-// cancelled with cause [handler.ErrLeaseLost], and its verdict is not carried
-// out.
+// A message that waits here for its turn is kept alive. From the start of its handler on,
+// the lease runs down unless the handler asks for it to be kept ([handler.Lease], the
+// heartbeat middleware). One timer drives all leases, and extensions are sent in batches.
+// When a lease is lost the handler's context is cancelled with cause
+// [handler.ErrLeaseLost], and its verdict is not carried out.
 //
 // # Verdicts
 //
-// Verdicts are gathered into batches of the provider's size and sent when a
-// batch is full, when the oldest has waited [Config.SettleDelay], or at once
-// when nothing else is running on a queue that is not busy. One that fails is
-// tried again while the message's lease lasts. A panic, and a handler that ends
-// its goroutine, are a retry.
+// Verdicts are gathered into batches of the provider's size. A batch is sent when it is
+// full, when its oldest verdict has waited [Config.SettleDelay], or immediately if nothing
+// else runs on a queue that is not busy. A verdict that fails is tried again while the
+// message's lease lasts. A panic, and a handler that ends its goroutine, are a retry.
 //
-// A failure of the last attempt that the queue allows is a rejection with that
-// failure as its reason, where the queue has a dead-letter queue. A message that
-// is postponed, or whose handler was cancelled by a stop or a lost lease, has not
-// failed.
+// A failure of the last attempt that the queue allows is a rejection with that failure as
+// its reason, if the queue has a dead-letter queue. A message that is postponed, or whose
+// handler was cancelled by a stop or a lost lease, has not failed.
 //
 // # Groups
 //
-// Where the queue keeps groups in order, messages of one group are handled one
-// at a time, in order, and those that wait hold no handler slot. The next message
-// of a group starts when the provider has taken the verdict on the one before:
-// until then the provider may deliver that one again, here or elsewhere. Acks of
-// groups share requests with what comes while a request is on its way, and
-// otherwise do not wait. When a message can't be settled, or its lease is lost,
-// the later ones of its group go back unhandled, unless the message itself has
-// been received again: then it is their head.
+// If the queue keeps groups in order, messages of one group are handled one at a time, in
+// order, and those that wait hold no handler slot. The next message of a group starts when
+// the provider has taken the verdict on the one before: until then the provider may deliver
+// that one again, here or elsewhere. Acks of groups share requests with others that come
+// while a request is on its way, and otherwise do not wait. When a message can't be settled,
+// or its lease is lost, the later ones of its group are given back unhandled, unless the
+// message itself has been received again: then it is their head.
 //
 // # Stopping
 //
-// When Run's context is done: no more receives; a receive that is on its way has
-// one second to end. What is in hand is handled, with leases kept, for
-// [Config.DrainTimeout], as far as handlers are likely to end in time (judged by
-// how long they usually take); the rest is given back. Then the contexts of
-// handlers that still run are cancelled with cause [handler.ErrStopped], and they
-// have [Config.StopTimeout] to return. Verdicts are flushed, the source is
-// closed, and Run returns: nil if all was drained, [ErrDrainTimeout] otherwise.
-// All of that takes at most DrainTimeout and StopTimeout together, 30 seconds
-// with the defaults, whatever hangs. After [Consumer.Abort] it takes at most
-// StopTimeout. A retry whose delay is longer than the provider's longest gets
-// that one then, and the loss is logged.
+// When Run's context is done, nothing more is received; a receive on its way has one second
+// to end. Messages in hand are handled, with leases kept, for [Config.DrainTimeout], as far
+// as handlers are likely to return in time (judged by how long they usually take); the rest
+// is given back. Then the contexts of handlers that still run are cancelled with cause
+// [handler.ErrStopped], and they have [Config.StopTimeout] to return. Verdicts are flushed,
+// the source is closed, and Run returns: nil if all was drained, [ErrDrainTimeout]
+// otherwise. All of that takes at most DrainTimeout and StopTimeout together, 30 seconds
+// with the defaults, whatever hangs. After [Consumer.Abort] it takes at most StopTimeout. A
+// retry whose delay is longer than the provider's longest gets the longest then, and the
+// loss is logged.
 //
-// # The life of a delivery
+// # Refused requests
 //
-//	received ─▶ held ─▶ running ─▶ settling ─▶ done
-//	             │ ▲       │          ▲
-//	             │ │       ▼          │
-//	             │ └──── parked ──────┤
-//	             └────────────────────┘
+// A request that the provider refuses (no permission, no such queue, invalid, unsupported)
+// can be a mistake that lasts or one that passes, such as a permission that is being
+// changed. Run ends with the error
 //
-// A held flight waits for its group or for a worker. A parked one waits for its
-// time; when that has come a new flight takes the delivery over and is held, so
-// that a handler that keeps its context, message or lease finds them ended. A
-// settling flight's verdict is on its way: its handler's, or a release from held
-// or parked. A flight whose lease is lost is done from any state but running,
-// where its handler is cancelled first.
-//
-// Invariants: at most one flight of a group is ready, running, parked or
-// settling with a verdict that its group waits for; a flight that is not settled
-// is in Consumer.live; used slots are those of ready and running flights and of
-// receives, and may exceed Concurrency by what had waited in hand, but running
-// handlers never do.
-//
-// # What the provider refuses
-//
-// A request that the provider refuses (no permission, no such queue, invalid,
-// unsupported) can be a mistake that lasts or one that passes, such as a
-// permission that is being changed. Run ends with the error
-//
-//   - of a refused receive, if no receive has succeeded yet: the configuration is
-//     wrong;
-//   - of refused settlements, if none has succeeded yet and they are refused for
-//     ten seconds: messages would be handled again and again;
-//   - of refusals for [Config.GiveUpAfter] in which no receive and no settlement
-//     has succeeded; of settlements, in which no settlement has;
+//   - of a refused receive, if no receive has succeeded yet: the configuration is wrong;
+//   - of refused settlements, if none has succeeded yet and they are refused for ten
+//     seconds: messages would be handled again and again;
+//   - of refusals for [Config.GiveUpAfter] in which no receive and no settlement has
+//     succeeded; of settlements, in which no settlement has;
 //   - of a source that was closed underneath.
 //
-// Everything else is an outage: it is waited out, and what failed is tried again,
-// a settlement while its lease lasts. Network errors and throttling are outages at
-// the start too; credentials that expire later are one, like any refusal. A
-// rejection that is refused, which may be the dead-letter queue's fault, and
-// single messages of a request are not counted.
+// Everything else is an outage: it is waited out, and failed requests are tried again, a
+// settlement while its lease lasts. Network errors and throttling are outages at the start
+// too; credentials that expire later are one, like any refusal. A refused rejection, which
+// may be the dead-letter queue's fault, and single messages of a request are not counted.
 //
-// While verdicts are not taken for two seconds and longer, the queue's messages are
-// not received, since they would be handled, come again and spend their attempts.
-// One message every ten seconds is, to try a verdict with.
+// If verdicts are not taken for two seconds, the queue's messages are not received, since
+// they would be handled, come again and spend their attempts. One message every ten seconds
+// is, to try a verdict with.
 //
 // # Time
 //
-// Leases are judged by the monotonic clock, which no step of the wall clock
-// moves. While a machine is suspended that clock stands still and a provider's
-// lease runs down: on Linux the consumer asks for how long, before it sends or
-// judges anything, and shortens all leases by it. Other systems have no such
-// clock, and a verdict may be late there by as long as the machine slept. No
-// request for a message is on its way after its lease has ended: it is cut off
-// then, and its verdict is late ([handler.EventLateVerdict]), as is one that had
-// not been sent yet. A verdict that the provider refuses, or does not take while
-// the lease leaves time for another try, is [Stats.Unsettled].
+// Leases are judged by the monotonic clock, which no step of the wall clock moves. While a
+// machine is suspended that clock stands still and a provider's lease runs down: on Linux
+// the consumer asks for how long, before it sends or judges anything, and shortens all
+// leases by it. Other systems have no such clock, and a verdict may be late there by as long
+// as the machine slept. No request for a message is on its way after its lease has ended: it
+// is cut off then, and its verdict is late ([handler.EventLateVerdict]), as is one that had
+// not been sent yet. A verdict that the provider refuses, or does not take while the lease
+// leaves time for another try, is [Stats.Unsettled].
 //
 // # User code
 //
-// Handlers, the methods of their errors, observers, gates, loggers and functions
-// given to OnExtend may panic or end their goroutine. A handler that does is
-// retried, with the panic and its stack in the log. An observer loses the event,
-// which the others get. A gate counts as closed and is asked again after a
-// second. A record that the logger could not take goes to standard error. An
-// error whose text can't be had is replaced by one that names its type.
+// Handlers, the methods of their errors, observers, gates, loggers and functions given to
+// OnExtend may panic or end their goroutine. A handler that does is retried, with the panic
+// and its stack in the log. An observer loses the event, which the others get. A gate counts
+// as closed and is asked again after a second. A record that the logger could not take goes
+// to standard error. An error whose text can't be had is replaced by one that names its
+// type.
 //
 // # Health
 //
-// [Consumer.Liveness] fails only if a restart helps: all handlers are stuck, or
-// the receive is, for [Config.StallAfter], or Run has returned. An outage, the
-// recovery from it, an idle queue, a closed gate and a drain are no reason.
-// [Consumer.Readiness] fails before Run, during an outage and a drain too.
+// [Liveness] fails only if a restart helps: all handlers are stuck, or the receive is, for
+// [Config.StallAfter], or Run has returned. An outage, the recovery from it, an idle queue,
+// a closed gate and a drain are not reasons. [Readiness] fails before Run, during an outage
+// and a drain too.
 //
-// Lock order: flight.mu, then Consumer.mu, then the locks of the timer heap and
-// of the batches, which are leaves. No user code (handlers and the methods of
-// their errors, observers, gates, hooks, loggers) is called under any of them.
+// # The life of a delivery
+//
+// The rest of this comment is for those who change the package.
+//
+//	received ─▶ held ── start ──▶ running ── accept ──▶ settling ── answer ──▶ done
+//	             │ ▲                 │                     ▲
+//	             │ │ rerun           │ park                │
+//	             │ └───────────── parked ───── nack ───────┤
+//	             └─────────────────── nack ────────────────┘
+//
+// A settling delivery whose request failed is submitted again while its lease lasts.
+// loseLease moves a parked delivery to done, a running one when its handler, which is
+// cancelled, has returned, and a held one when its turn comes.
+//
+// A held delivery waits for its group, for its time alone, or for a worker. A parked one
+// waits for its time; then a successor takes over from it and is held, and the parked one is
+// done, so that a handler that keeps its context, message or lease finds them ended. The
+// verdict of a settling delivery is being carried out: its handler's, or a nack of a held or
+// parked delivery. Who moves a delivery to settling submits it, unless an extension is on
+// its way: then the extension's answer submits it.
+//
+// # Parts
+//
+// A Consumer has one type for each concern, in the file of its name:
+//
+//	poller ─▶ slots ─▶ gates ─▶ groups, isolation ─▶ hand ─▶ workers ─▶ settler, parking
+//
+// A poller acquires slots, asks the gates, receives, and puts deliveries in hand: each is
+// ready, waits in its group, or waits in isolation. Workers run handlers; the settler parks
+// the message or carries out its verdict and tells the group. Beside that flow, the lease of
+// each delivery is driven by one timer heap, and the extender sends what leases want; outage,
+// emptiness and backlog judge a source; drain ends the consumer; the monitor judges its
+// health; the reporter counts, logs and calls observers.
+//
+// # Locks and invariants
+//
+// Lock order: delivery.mu, then Consumer.mu, then the leaves: the locks of the timer heap,
+// of the batches, and of outage, emptiness, backlog and probe. No user code (handlers and
+// the methods of their errors, observers, gates, hooks, loggers) is called, and no request
+// is made, under any of them.
+//
+//   - At most one delivery of a group is ready, running, parked or settling with a verdict
+//     that its group waits for.
+//   - A delivery that is not done is in hand: received and counted.
+//   - Used slots are those of ready and running deliveries, of a chosen suspect, and of
+//     receives. They may exceed Concurrency by messages that had waited in hand; running
+//     handlers never do.
+//   - At most one extension of a lease is on its way, and none while a settlement is.
+//   - No request outlasts the leases that it speaks for.
+//   - No time in a shutdown is counted twice: its parts share one budget.
 package consumer

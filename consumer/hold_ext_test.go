@@ -42,7 +42,7 @@ func TestReceivingIsHeldBackWhileVerdictsAreNotTaken(t *testing.T) {
 				for range 60 { // ten minutes
 					pass(10 * time.Second)
 					rec := httptest.NewRecorder()
-					w.c.Liveness().ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody))
+					consumer.Liveness(w.c.Health).ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody))
 					require.Equal(t, http.StatusOK, rec.Code, rec.Body)
 				}
 				require.LessOrEqual(t, calls.Load()-began, int64(120), "messages handled in vain")

@@ -1,324 +1,226 @@
 package consumer
 
 import (
-	"context"
-	"fmt"
+	"cmp"
 	"time"
 
-	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/drivers"
 )
 
-// lease is the handler's view of a flight.
-type lease flight
+const (
+	// leaseSkew is how much earlier than the provider's longest lease ours end, for
+	// clocks that differ and for the request's way.
+	leaseSkew = 5 * time.Second
+	// beatSlack bounds how long a due extension may wait for others to share a
+	// request with.
+	beatSlack = time.Second
+	// maxParkExtension bounds one extension of a parked delivery's lease.
+	maxParkExtension = 10 * time.Minute
+	// endless is the rest of a lease that does not end.
+	endless = time.Duration(1<<63 - 1)
+)
 
-// Deadline implements handler.Lease.
-func (l *lease) Deadline() time.Time {
-	f := (*flight)(l)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.deadline
+// A lease is a delivery's lease as the runtime knows it. It decides when to
+// extend and by how much; sending is the extender's part. It is guarded by
+// delivery.mu.
+type lease struct {
+	caps     *drivers.Capabilities
+	received time.Time
+	length   time.Duration // as received
+	deadline time.Time     // zero if the delivery has no lease
+	lost     bool
+	revoked  bool    // the provider has reported the loss
+	keep     *keeper // nil until someone wants an extension
 }
 
-// Extend implements handler.Lease.
-func (l *lease) Extend(ctx context.Context, d time.Duration) error {
-	f := (*flight)(l)
-	if d <= 0 {
-		return fmt.Errorf("extend by %v: it must be positive; to give a message back return handler.RetryAfter(0, err)", d)
-	}
-	f.mu.Lock()
-	if !f.leased() {
-		f.mu.Unlock()
-		return handler.ErrNoLease
-	}
-	if f.state != running || f.lost {
-		f.mu.Unlock()
-		return handler.ErrLeaseLost
-	}
-	k := f.keeper()
-	answer := make(chan error, 1)
-	k.waiters = append(k.waiters, answer)
-	k.want = d
-	now := time.Now()
-	if !k.sent {
-		f.lane.extensions.Add(f, now.Add(f.lane.c.linger()))
-	}
-	f.mu.Unlock()
-	select {
-	case err := <-answer:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
+func newLease(caps *drivers.Capabilities, from *drivers.Delivery, now time.Time) lease {
+	deadline := onMonotonicClock(from.Deadline, now)
+	return lease{
+		caps: caps, received: now, deadline: deadline,
+		length: cmp.Or(max(from.Lease, 0), caps.Lease, deadline.Sub(now)),
 	}
 }
 
-// Keep implements handler.Lease.
-func (l *lease) Keep(o handler.KeepOptions) (stop func(), err error) {
-	f := (*flight)(l)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !f.leased() {
-		return func() {}, handler.ErrNoLease
+// successor returns the lease for another run of the handler. Options, waiters and
+// hooks of the run before are not in it; failures of extensions are.
+func (l *lease) successor() lease {
+	next := lease{caps: l.caps, received: l.received, length: l.length, deadline: l.deadline}
+	if k := l.keep; k != nil {
+		next.keep = &keeper{tries: k.tries, retryAt: k.retryAt, refused: k.refused}
 	}
-	if o.Fraction < 0 || o.Fraction >= 1 || o.Extension < 0 || o.Max < 0 {
-		return func() {}, fmt.Errorf("keep a lease with %+v: Fraction must be below 1 and nothing negative", o)
-	}
-	if f.state != running || f.lost {
-		return func() {}, handler.ErrLeaseLost
-	}
-	now := time.Now()
-	k := f.keeper()
-	k.on, k.asked = true, k.asked+1
-	k.length, k.fraction, k.until = o.Extension, o.Fraction, time.Time{}
-	if o.Max > 0 {
-		k.until = now.Add(o.Max)
-	}
-	f.settleKeeper(k)
-	f.reschedule(now)
-	asked := k.asked
-	return func() { f.stopKeeping(asked) }, nil
+	return next
 }
 
-// OnExtend implements handler.Lease.
-func (l *lease) OnExtend(hook func(deadline time.Time)) {
-	f := (*flight)(l)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.leased() && f.state == running && !f.lost {
-		k := f.keeper()
-		k.hooks = append(k.hooks, hook)
+// onMonotonicClock adds a monotonic reading to a deadline that a driver left
+// without one, by the wall clock of this moment: a later step of that clock must
+// not move the deadline.
+func onMonotonicClock(t, now time.Time) time.Time {
+	if t.IsZero() || t != t.Round(0) { // Round strips the monotonic reading
+		return t
 	}
+	return now.Add(t.Sub(now))
 }
 
-// keeper is what a flight needs once its lease is to be extended.
-type keeper struct {
-	// on says whether the lease is kept; asked counts the calls of Keep, so that
-	// an older call's stop does not end a newer one's.
-	on       bool
-	asked    int
-	length   time.Duration
-	fraction float64
-	until    time.Time // extensions end; zero is no end
+// timed reports whether there is a lease at all.
+func (l *lease) timed() bool { return !l.deadline.IsZero() }
 
-	want    time.Duration // an extension that is to be sent; zero is none
-	sent    bool          // an extension is on its way
-	tries   int           // beats in a row that failed
-	retryAt time.Time     // of a beat that failed
-	refused bool          // the provider will not extend it
-
-	waiters []chan error  // Extend calls that wait for want
-	current []chan error  // Extend calls that wait for what was sent
-	idle    chan struct{} // closed when what was sent is answered; nil if no one waits
-
-	hooks    []func(time.Time)
-	calling  bool // a goroutine calls the hooks
-	hookOwed bool // there was another extension meanwhile
+// over reports whether the lease has ended.
+func (l *lease) over(now time.Time) bool {
+	return l.revoked || l.timed() && !now.Before(l.deadline)
 }
 
-// keeper returns the flight's, making it. f.mu is held.
-func (f *flight) keeper() *keeper {
-	if f.keep == nil {
-		f.keep = &keeper{}
+// left returns the rest of the lease, endless if there is none.
+func (l *lease) left(now time.Time) time.Duration {
+	if !l.timed() {
+		return endless
 	}
-	return f.keep
+	return l.deadline.Sub(now)
 }
 
-// settleKeeper fills in defaults and limits. f.mu is held.
-func (f *flight) settleKeeper(k *keeper) {
-	if k.length <= 0 {
-		k.length = f.length
+// keeper returns the lease's keeper, making it if need be.
+func (l *lease) keeper() *keeper {
+	if l.keep == nil {
+		l.keep = &keeper{}
 	}
-	if m := f.lane.caps.MaxExtension; m > 0 {
-		// A longer one would be due again as soon as it was granted.
-		k.length = min(k.length, m)
-	}
-	if k.fraction <= 0 {
-		k.fraction = 0.5
-	}
+	return l.keep
 }
 
-// stopKeeping ends Keep and waits for an extension that is on its way.
-func (f *flight) stopKeeping(asked int) {
-	f.mu.Lock()
-	k := f.keep
-	if !k.on || k.asked != asked {
-		f.mu.Unlock()
-		return
+// cap bounds a time from now by the rest of the provider's longest lease, in whole
+// seconds, which is how providers count.
+func (l *lease) cap(d time.Duration, now time.Time) time.Duration {
+	longest := l.caps.MaxLease
+	if longest <= 0 {
+		return d
 	}
-	k.on = false
-	if len(k.waiters) == 0 {
-		k.want = 0 // not sent yet: it is not sent any more
+	left := longest - now.Sub(l.received) - leaseMargin(longest)
+	if d <= left {
+		return d
 	}
-	var idle chan struct{}
-	if k.sent {
-		if k.idle == nil {
-			k.idle = make(chan struct{})
-		}
-		idle = k.idle
+	if left > time.Second {
+		left = left.Truncate(time.Second)
 	}
-	f.mu.Unlock()
-	if idle != nil {
-		<-idle
-	}
+	return left
 }
 
-// start takes a held flight to its handler. It reports whether the lease is
-// still good.
-func (f *flight) start(now time.Time) bool {
-	f.mu.Lock()
-	f.started = now
-	if f.lost || f.over(now) {
-		f.lost = true
-		f.state = done
-		f.mu.Unlock()
-		f.ctx.end()
-		f.lane.c.heap.Remove(&f.timer)
-		return false
+// capExtension bounds an extension by what the provider allows.
+func (l *lease) capExtension(by time.Duration, now time.Time) time.Duration {
+	if m := l.caps.MaxExtension; m > 0 {
+		by = min(by, m)
 	}
-	f.state = running
-	k := f.keep
-	if k != nil {
-		k.on = false
-		if !k.sent {
-			k.want = 0
-		}
-	}
-	// A message that waited for its group starts with a full lease, as its
-	// handler expects.
-	if f.leased() && now.Sub(f.received) > f.length/10 && f.deadline.Sub(now) < f.length*9/10 {
-		k = f.keeper()
-		if !k.sent {
-			k.want = f.length
-			f.lane.extensions.Add(f, now.Add(f.lane.c.linger()))
-		}
-	}
-	f.mu.Unlock()
-	return true
+	return l.cap(by, now)
 }
 
-// Fire implements timer.Owner: a beat is due, a lease has ended, a parked
-// message or a settlement is to be taken up again.
-func (f *flight) Fire(now time.Time) {
-	f.mu.Lock()
-	switch f.state {
-	case held, running:
-		if f.leased() && !now.Before(f.deadline) {
-			f.mu.Unlock()
-			f.lose(handler.ErrLeaseLost)
-			return
-		}
-		if f.ending(now) {
-			f.mu.Unlock()
-			f.shed()
-			return
-		}
-		f.beat(now)
-		f.reschedule(now)
+// capDelay bounds a retry's delay by the rest of the provider's longest lease. It
+// returns 0 if the provider has no delays.
+func (l *lease) capDelay(d time.Duration, now time.Time) time.Duration {
+	if l.caps.MaxDelay < 0 {
+		return 0
+	}
+	return max(l.cap(d, now), 0)
+}
+
+// capRetry bounds a delay that one settlement carries.
+func (l *lease) capRetry(d time.Duration, now time.Time) time.Duration {
+	d = l.capDelay(d, now)
+	if m := l.caps.MaxDelay; m > 0 {
+		d = min(d, m)
+	}
+	return d
+}
+
+// leaseMargin is the part of the provider's longest lease that is left unused, for
+// clocks and the request's way.
+func leaseMargin(longest time.Duration) time.Duration { return min(leaseSkew, longest/10) }
+
+// limit returns when the lease ends at the latest. A lease without a limit ends in
+// a hundred years.
+func (l *lease) limit() time.Time {
+	if l.caps.MaxExtension < 0 || l.keep != nil && l.keep.refused {
+		return l.deadline
+	}
+	if l.caps.MaxLease <= 0 {
+		return l.received.Add(100 * 365 * 24 * time.Hour)
+	}
+	return l.received.Add(l.caps.MaxLease - leaseMargin(l.caps.MaxLease))
+}
+
+// nextBeat returns when to extend the lease next and by how much, for a delivery
+// that is in st and, if it is parked, until the given time. ok is false if the
+// lease is not kept, if an extension is wanted or on its way already, or if another
+// one gains nothing.
+//
+// A held delivery and a running one whose handler asked for it are extended by one
+// length when the fraction asked for (by default half a length) is left.
+func (l *lease) nextBeat(now time.Time, st state, until time.Time) (at time.Time, by time.Duration, ok bool) {
+	length, fraction := l.length, 0.5
+	k := l.keep
+	switch st {
+	case held:
 	case parked:
-		f.mu.Unlock()
-		f.unpark(now)
-		return
-	case settling:
-		if f.verdict.again {
-			f.verdict.again = false
-			f.mu.Unlock()
-			f.submit(now)
-			return
-		}
-	case done:
-	}
-	f.mu.Unlock()
-}
-
-// lose ends the right to work on the flight.
-func (f *flight) lose(cause error) {
-	c := f.lane.c
-	f.mu.Lock()
-	if f.lost || f.state >= settling {
-		f.mu.Unlock()
-		return
-	}
-	f.lost = true
-	was := f.state
-	rerun := was == parked && f.verdict.rerun
-	if was == parked {
-		f.state = done
-	}
-	f.answerAll(handler.ErrLeaseLost)
-	f.mu.Unlock()
-	c.heap.Remove(&f.timer)
-	switch was {
+		// Its lease ends one length after its time, so that a process that crashes
+		// hides the message for not much longer than it would have waited.
+		length = min(max(until.Sub(now)+l.length, l.length), max(l.length, maxParkExtension))
+		fraction = float64(l.length) / float64(2*length)
 	case running:
-		f.ctx.cancel(handler.ErrLeaseLost)
-		c.lost(f, true, cause)
-	case parked:
-		c.mu.Lock()
-		c.leaveRoom(f)
-		back := c.groupDone(f, groupLost, 0)
-		c.mu.Unlock()
-		c.release(back)
-		c.gone(f)
-		if rerun {
-			c.lost(f, false, cause)
+		if k == nil || !k.on {
+			return at, 0, false
 		}
-	case held, settling, done:
-		// A held one is found when its turn comes.
+		length, fraction = k.length, k.fraction
+	case settling, done:
+		return at, 0, false
 	}
-}
-
-// lost counts a lost lease, and logs and reports it on a goroutine of its own: a
-// slow logger or observer must not delay the timer of all other leases.
-func (c *Consumer) lost(f *flight, cancelled bool, cause error) {
-	e := handler.Event{Kind: handler.EventLeaseLost, Origin: f.lane.origin, Message: f.msg, Err: cause}
-	c.count.Observe(e)
-	go func() {
-		if cancelled {
-			c.log.Warn("lease lost while the handler runs: it was cancelled", "queue", f.lane.caps.Queue,
-				"message", f.msg.ID, "attempt", f.attempt, "cause", invoke.Text(cause))
-		}
-		c.told.Observe(e)
-	}()
-}
-
-// reschedule sets the timer to what is next. f.mu is held.
-func (f *flight) reschedule(now time.Time) {
-	if !f.leased() {
-		return
+	if m := l.caps.MaxExtension; m > 0 {
+		length = min(length, m)
 	}
-	f.lane.c.heap.Set(&f.timer, f.nextCare(now))
+	if k != nil && (k.refused || k.sent || k.want > 0) {
+		return at, 0, false
+	}
+	at = l.deadline.Add(-time.Duration(fraction * float64(length)))
+	if at.Before(now) {
+		at = now
+	}
+	if k != nil && at.Before(k.retryAt) {
+		at = k.retryAt
+	}
+	if k != nil && st == running && !k.until.IsZero() && !at.Before(k.until) {
+		return at, 0, false
+	}
+	by = l.capExtension(length, at)
+	if at.Add(by).Sub(l.deadline) < length/50 {
+		// The provider's longest lease is reached: there is nothing to gain.
+		return at, 0, false
+	}
+	return at, by, true
 }
 
-// nextCare says when the lease needs care next: when it is to be extended or
-// ends, or shortly before its end if it can't be extended any more and no
-// handler needs it. f.mu is held.
-func (f *flight) nextCare(now time.Time) time.Time {
-	beat, _, ok := f.nextBeat(now)
+// nextCare returns when the lease needs care next: when it is extended or ends, or
+// shortly before its end if it can't be extended any more and no handler needs it.
+func (l *lease) nextCare(now time.Time, st state, until time.Time) time.Time {
+	beat, _, ok := l.nextBeat(now, st, until)
 	switch {
-	case ok && beat.Before(f.deadline):
+	case ok && beat.Before(l.deadline):
 		return beat
-	case !ok && f.unkeepable():
-		return f.deadline.Add(-f.endMargin())
+	case !ok && l.unkept(st):
+		return l.deadline.Add(-l.endMargin())
 	default:
-		return f.deadline
+		return l.deadline
 	}
 }
 
-// ending reports whether the lease of a message whose handler does not run is
-// about to end for good: it is better given back than lost. f.mu is held.
-func (f *flight) ending(now time.Time) bool {
-	if !f.leased() || now.Before(f.deadline.Add(-f.endMargin())) || !f.unkeepable() {
+// expiring reports whether the lease is about to end for good while no handler
+// runs.
+func (l *lease) expiring(now time.Time, st state, until time.Time) bool {
+	if !l.timed() || now.Before(l.deadline.Add(-l.endMargin())) || !l.unkept(st) {
 		return false
 	}
-	_, _, ok := f.nextBeat(now)
+	_, _, ok := l.nextBeat(now, st, until)
 	return !ok
 }
 
-// unkeepable reports whether no handler runs and no extension is under way.
-// f.mu is held.
-func (f *flight) unkeepable() bool {
-	k := f.keep
-	return f.state != running && (k == nil || !k.sent && k.want == 0)
+// unkept reports whether no handler runs and no extension is under way.
+func (l *lease) unkept(st state) bool {
+	return st != running && (l.keep == nil || !l.keep.sent && l.keep.want == 0)
 }
 
 // endMargin is how long before its lease's end a message is given back.
-func (f *flight) endMargin() time.Duration { return min(2*time.Second, f.length/4) }
+func (l *lease) endMargin() time.Duration { return min(2*time.Second, l.length/4) }

@@ -9,28 +9,37 @@ import (
 	"github.com/sluice-go/sluice/internal/invoke"
 )
 
-// The wait between receives that fail.
 const (
+	// outageBase and outageCap bound the wait between receives that fail.
 	outageBase = 200 * time.Millisecond
 	outageCap  = 30 * time.Second
+	// settlePatience is for how long settlements may be refused if none has ever
+	// succeeded: the permission is missing, and each message is handled again and again
+	// meanwhile.
+	settlePatience = 10 * time.Second
+	// settleMemory is for how long a failed settlement counts as an outage if none was
+	// tried after it.
+	settleMemory = 30 * time.Second
+	// settleHold is for how long settlements fail before receiving is held back, and
+	// trialCap the longest time between the receives that are made meanwhile.
+	settleHold = 2 * time.Second
+	trialCap   = 10 * time.Second
 )
 
-// settlePatience is for how long settlements may be refused of which none has
-// ever succeeded: the permission is missing, and each message is handled again
-// and again meanwhile.
-const settlePatience = 10 * time.Second
-
-// outage is what the provider answers to a lane: whether its requests fail, and
-// whether that must end the consumer.
+// An outage records whether a source's requests fail, and decides whether that must
+// end the consumer. Its methods may be called concurrently; no lock may be held.
 type outage struct {
+	source *source
+
 	mu       sync.Mutex
 	receives trouble
 	settles  trouble
-	trial    time.Time // the latest receive that was let through while settlements fail
+	trial    time.Time // the latest receive that was made while settlements fail
 	trials   int       // how many there were
 }
 
-// trouble is requests of one kind that fail.
+// trouble is the failures in a row of one kind of requests. The zero trouble has none.
+// It is guarded by outage.mu.
 type trouble struct {
 	proven  time.Time // the latest success
 	tries   int       // failures in a row
@@ -40,8 +49,8 @@ type trouble struct {
 	err     error     // the latest one's
 }
 
-// failed notes a failure. It reports whether it is the first one in a row.
-func (t *trouble) failed(err error, now time.Time) (first bool) {
+// addFailure notes a failure. It reports whether it is the first one in a row.
+func (t *trouble) addFailure(err error, now time.Time) (first bool) {
 	if t.tries == 0 {
 		t.since = now
 	}
@@ -53,16 +62,17 @@ func (t *trouble) failed(err error, now time.Time) (first bool) {
 	return t.tries == 1
 }
 
-// succeeded notes a success. It returns what has ended with it.
-func (t *trouble) succeeded(now time.Time) (ended trouble) {
+// addSuccess notes a success. It returns the trouble that has ended with it.
+func (t *trouble) addSuccess(now time.Time) (ended trouble) {
 	ended = *t
 	*t = trouble{proven: now}
 	return ended
 }
 
-// hopeless reports whether the latest failure ends the consumer, by the rule in
-// the package comment. o.mu is held.
-func (o *outage) hopeless(t *trouble, giveUp time.Duration) bool {
+// hopeless reports whether the latest failure ends the consumer, by the rule in the
+// package comment. o.mu is held.
+func (o *outage) hopeless(t *trouble) bool {
+	giveUp := o.source.c.cfg.GiveUpAfter
 	switch code := drivers.CodeOf(t.err); {
 	case code == drivers.Closed:
 		return true
@@ -80,7 +90,7 @@ func (o *outage) hopeless(t *trouble, giveUp time.Duration) bool {
 	return t.last.Sub(since) >= positive(giveUp)
 }
 
-// positive is d, and endless if d is negative.
+// positive returns d, or endless if d is negative.
 func positive(d time.Duration) time.Duration {
 	if d < 0 {
 		return endless
@@ -88,45 +98,43 @@ func positive(d time.Duration) time.Duration {
 	return d
 }
 
-// failed takes the error of a receive that took so long. It reports whether the
-// consumer must end.
-func (l *lane) failed(err error, took time.Duration) (fatal bool) {
-	c, o, now := l.c, &l.outage, time.Now()
-	c.observe(handler.Event{Kind: handler.EventReceiveFailed, Origin: l.origin, Err: err, Duration: took})
+// receiveFailed takes the error of a receive that took so long. It reports whether
+// the consumer must end.
+func (o *outage) receiveFailed(err error, took time.Duration) (fatal bool) {
+	s, c, now := o.source, o.source.c, time.Now()
+	c.report.observe(handler.Event{Kind: handler.EventReceiveFailed, Origin: s.origin, Err: err, Duration: took})
 	o.mu.Lock()
-	first := o.receives.failed(err, now)
-	fatal = o.hopeless(&o.receives, c.cfg.GiveUpAfter)
+	first := o.receives.addFailure(err, now)
+	fatal = o.hopeless(&o.receives)
 	since := o.receives.since
 	o.mu.Unlock()
 	switch {
 	case fatal:
-		c.log.Error("receiving is refused: the consumer ends", "queue", l.caps.Queue, "error", err, "for", now.Sub(since))
-		c.fail(err)
+		c.log.Error("receiving is refused: the consumer ends", "queue", s.caps.Queue, "error", err, "for", now.Sub(since))
+		c.abortRun(err)
 	case first:
-		c.log.Error("receiving fails: it is tried again until it succeeds", "queue", l.caps.Queue, "error", err)
+		c.log.Error("receiving fails: it is tried again until it succeeds", "queue", s.caps.Queue, "error", err)
 	}
 	return fatal
 }
 
-// recovered notes that a receive succeeded.
-func (l *lane) recovered() {
+// receiveSucceeded notes a success.
+func (o *outage) receiveSucceeded() {
 	now := time.Now()
-	l.outage.mu.Lock()
-	ended := l.outage.receives.succeeded(now)
-	l.outage.mu.Unlock()
+	o.mu.Lock()
+	ended := o.receives.addSuccess(now)
+	o.mu.Unlock()
 	if ended.tries == 0 {
 		return
 	}
-	l.c.log.Info("receiving works again", "queue", l.caps.Queue, "after", now.Sub(ended.since), "failures", ended.tries, "error", ended.err)
+	o.source.c.log.Info("receiving works again", "queue", o.source.caps.Queue,
+		"after", now.Sub(ended.since), "failures", ended.tries, "error", ended.err)
 }
 
-// refusal reports whether code is that of a queue that is gone or forbidden.
-func refusal(code drivers.Code) bool { return code == drivers.Denied || code == drivers.NotFound }
-
-// noteSettled takes the answers to a request of settlements, all of one action.
-// It reports whether the request was refused as a whole.
-func (l *lane) noteSettled(action handler.Action, errs []error, n int, now time.Time) (all bool) {
-	c, o := l.c, &l.outage
+// settled takes the answers to a request of n settlements, all of one action. It
+// reports whether the request was refused as a whole.
+func (o *outage) settled(action handler.Action, errs []error, n int, now time.Time) (refusedAll bool) {
+	s, c := o.source, o.source.c
 	failed, refused, other := 0, 0, 0
 	var err error
 	for i := range n {
@@ -144,10 +152,10 @@ func (l *lane) noteSettled(action handler.Action, errs []error, n int, now time.
 	}
 	if failed < n {
 		o.mu.Lock()
-		ended := o.settles.succeeded(now)
+		ended := o.settles.addSuccess(now)
 		o.mu.Unlock()
 		if ended.tries > 0 {
-			c.log.Info("verdicts are taken again", "queue", l.caps.Queue, "after", now.Sub(ended.since))
+			c.log.Info("verdicts are taken again", "queue", s.caps.Queue, "after", now.Sub(ended.since))
 		}
 		return false
 	}
@@ -155,39 +163,36 @@ func (l *lane) noteSettled(action handler.Action, errs []error, n int, now time.
 		return false // the dead-letter queue's fault, the messages' or ours
 	}
 	o.mu.Lock()
-	first := o.settles.failed(err, now)
-	fatal := o.hopeless(&o.settles, c.cfg.GiveUpAfter)
+	first := o.settles.addFailure(err, now)
+	fatal := o.hopeless(&o.settles)
 	since := o.settles.since
 	o.mu.Unlock()
 	switch {
 	case fatal:
-		c.log.Error("verdicts are refused: the consumer ends", "queue", l.caps.Queue, "error", err, "for", now.Sub(since))
-		c.fail(err)
+		c.log.Error("verdicts are refused: the consumer ends", "queue", s.caps.Queue, "error", err, "for", now.Sub(since))
+		c.abortRun(err)
 	case first:
-		c.log.Warn("verdicts are not taken: they are tried again while leases last", "queue", l.caps.Queue, "error", err)
+		c.log.Warn("verdicts are not taken: they are tried again while leases last", "queue", s.caps.Queue, "error", err)
 	}
 	return refused == n
 }
 
-// delay is the wait before the next receive.
+// delay returns the wait before the next receive.
 func (o *outage) delay() time.Duration {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return backoffDelay(o.receives.tries, outageBase, outageCap)
 }
 
-// is reports whether receives fail.
-func (o *outage) is() bool {
+// receivesFail reports whether the latest receive failed.
+func (o *outage) receivesFail() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.receives.err != nil
 }
 
-// settleMemory is how long a failed settlement counts as an outage if none was
-// tried after it.
-const settleMemory = 30 * time.Second
-
-// state is the error with which requests fail, and since when; nil is none.
+// state returns the error with which requests fail, nil if they do not, and since
+// when they fail.
 func (o *outage) state(now time.Time) (since time.Time, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -200,17 +205,10 @@ func (o *outage) state(now time.Time) (since time.Time, err error) {
 	return time.Time{}, nil
 }
 
-// For how long settlements fail before receiving is held back, and how far apart
-// the receives are that are let through meanwhile.
-const (
-	settleHold = 2 * time.Second
-	trialCap   = 10 * time.Second
-)
-
-// hold returns how long the lane must not receive, because verdicts are not taken:
-// what is received is handled, comes again when its lease ends, and spends its
-// attempts. Now and then it lets one receive through, a trial, which should bring
-// one message: without a message there is no verdict to try.
+// hold returns how long the source must not be received from, because verdicts are
+// not taken: messages would be handled, come again when their lease ends, and spend
+// their attempts. Now and then it allows one receive, a trial, which should bring one
+// message: without a message there is no verdict to try.
 func (o *outage) hold(now time.Time) (wait time.Duration, trial bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -230,8 +228,8 @@ func (o *outage) hold(now time.Time) (wait time.Duration, trial bool) {
 	return 0, true
 }
 
-// received is when a receive succeeded last.
-func (o *outage) received() time.Time {
+// lastReceive returns when a receive succeeded last.
+func (o *outage) lastReceive() time.Time {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.receives.proven

@@ -22,13 +22,3 @@ type Stats struct {
 	// Pollers is the number of receives that may run concurrently now.
 	Pollers int
 }
-
-// Stats returns the numbers of this moment.
-func (c *Consumer) Stats() Stats {
-	s := Stats{Counts: c.count.Counts(), Panics: c.panics.Load(), HookFailures: c.gatesFailed.Load() + c.told.Failures()}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s.Running, s.Waiting, s.Parked = c.running, c.waiting+c.ready.len(), c.parked
-	s.Settling, s.Pollers = c.unsettled(), c.polling()
-	return s
-}

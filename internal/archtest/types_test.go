@@ -22,7 +22,6 @@ var scattered = []string{
 	"codec/compress",
 	"codec/envelope",
 	"config",
-	"consumer",
 	"consumer/pubsubpush",
 	"consumer/sqslambda",
 	"drivers/cloud",

@@ -193,9 +193,9 @@ func (a *app) run(cmd *cobra.Command, queue string, f *runFlags) (err error) {
 	if err != nil {
 		return errors.Join(err, source.Close())
 	}
-	health.set(c.Health())
-	live.set(c.Liveness())
-	ready.set(c.Readiness())
+	health.set(consumer.HealthHandler(c.Health))
+	live.set(consumer.Liveness(c.Health))
+	ready.set(consumer.Readiness(c.Health))
 	defer context.AfterFunc(ctx, func() {
 		a.log.Info("stopping: what was begun is finished; a second signal ends it at once", "at_most", drainTime)
 	})()

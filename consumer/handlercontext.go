@@ -84,8 +84,8 @@ func (c *handlerContext) cancel(cause error) {
 	in.cancel(cause)
 }
 
-// end cancels the context because its handler has returned.
-func (c *handlerContext) end() {
+// cancelReturned cancels the context because its handler has returned.
+func (c *handlerContext) cancelReturned() {
 	c.mu.Lock()
 	c.ended = true
 	in := c.inner.Load()

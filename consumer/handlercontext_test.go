@@ -39,14 +39,14 @@ func TestHandlerContextIsAContext(t *testing.T) {
 		default:
 			t.Fatal("Done is not closed")
 		}
-		c.end()
+		c.cancelReturned()
 		require.Equal(t, errCause, context.Cause(c))
 	}
 }
 
 func TestHandlerContextEndsWithItsHandler(t *testing.T) {
 	c := newContext(t.Context())
-	c.end()
+	c.cancelReturned()
 	require.ErrorIs(t, c.Err(), context.Canceled)
 	<-c.Done() // asked for only now
 	child, cancel := context.WithCancel(c)
@@ -56,7 +56,7 @@ func TestHandlerContextEndsWithItsHandler(t *testing.T) {
 	c = newContext(t.Context())
 	child, cancel = context.WithCancel(c)
 	defer cancel()
-	c.end()
+	c.cancelReturned()
 	<-child.Done()
 	require.ErrorIs(t, context.Cause(c), context.Canceled)
 }
@@ -86,6 +86,6 @@ func TestHandlerContextCostsNothingUnlessItIsWaitedFor(t *testing.T) {
 		if c.Err() != nil || c.Value(valueKey{}) != nil {
 			t.Error("it is fresh")
 		}
-		c.end()
+		c.cancelReturned()
 	}))
 }

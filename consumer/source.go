@@ -1,0 +1,164 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-go/sluice/consumer/internal/batch"
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/seldom"
+)
+
+// A source is one of a consumer's sources, with the runtime's state for it.
+type source struct {
+	c         *Consumer
+	driver    drivers.Source
+	inspector drivers.Inspector // nil if the driver is none
+	watcher   drivers.Watcher   // nil if the driver is none
+	caps      drivers.Capabilities
+	origin    *handler.Origin
+	weight    int
+
+	settler   *settler
+	extender  *extender
+	outage    outage
+	emptiness emptiness
+	backlog   backlog
+
+	// How often each of these was logged.
+	noDLQ      seldom.Event
+	alone      seldom.Event // messages that run alone
+	noExtend   seldom.Event // extensions refused
+	noDelay    seldom.Event // retries that can't be delayed
+	noAttempts seldom.Event // messages without their attempt
+
+	closedBy atomic.Pointer[handler.Gate] // the gate that admitted nothing last
+	asking   atomic.Bool                  // the gate is being asked for its reason
+
+	// The fields below are guarded by Consumer.mu.
+	pollers     int
+	used        int  // slots that this source has
+	busy        bool // the latest receive brought all it asked for
+	ask         int  // for how many messages the next receive asks, if there are several sources
+	turns       int  // how many messages of the latest receives had their turn
+	times       times
+	caution     caution
+	groups      groups
+	retriedHere map[string]struct{} // suspicious messages that were retried here
+}
+
+func newSource(c *Consumer, w Weighted) *source {
+	s := &source{c: c, driver: w.Source, caps: w.Source.Capabilities(), weight: max(w.Weight, 1)}
+	s.inspector, _ = w.Source.(drivers.Inspector)
+	s.watcher, _ = w.Source.(drivers.Watcher)
+	s.origin = &handler.Origin{
+		Queue: s.caps.Queue, System: s.caps.System, MaxDelay: max(s.caps.MaxDelay, 0), Server: s.caps.Server,
+	}
+	s.settler, s.extender = newSettler(s), newExtender(s)
+	s.outage.source, s.emptiness.source, s.backlog.source, s.caution.source = s, s, s, s
+	s.groups = newGroups(s, s.caps.Ordered)
+	return s
+}
+
+// policy returns whether the queue has a dead-letter queue, and after how many attempts
+// a message goes there, as far as the driver knows at this moment.
+func (s *source) policy() (deadLetter bool, most int) {
+	if s.watcher == nil {
+		return s.caps.DeadLetter, s.caps.MaxAttempts
+	}
+	now := s.watcher.Current()
+	return now.DeadLetterQueue != "", now.MaxAttempts
+}
+
+// fault returns why the queue can't be worked on though receives succeed.
+func (s *source) fault() error {
+	if s.watcher == nil {
+		return nil
+	}
+	return s.watcher.Current().Fault
+}
+
+// suspicious reports whether a message with so many attempts may have killed a process.
+func (s *source) suspicious(attempt int) bool {
+	if attempt <= 1 {
+		return false
+	}
+	deadLetter, most := s.policy()
+	return deadLetter && most > 1 && attempt > most/2
+}
+
+// releasesCost reports whether messages that wait for their group must be handled
+// within a drain: to give them back would cost each an attempt.
+func (s *source) releasesCost() bool {
+	if !s.caps.Ordered || s.caps.FreeRelease {
+		return false
+	}
+	_, most := s.policy()
+	return most > 0
+}
+
+// drainable returns for how many messages a receive may ask, so that those of them that
+// wait for their group can be handled within a drain. On an ordered queue that counts
+// receives as attempts, a drain that gives them back would cost each of them one: a few
+// restarts, and messages that no handler has seen are dead-lettered. Consumer.mu is held.
+func (s *source) drainable() int {
+	if !s.releasesCost() {
+		return maxInARow
+	}
+	return max(s.turns, 1) - 1 + s.times.inARow(s.c.cfg.DrainTimeout)
+}
+
+// noteReceived takes in that a receive for asked messages brought n, of which turns had
+// their turn. Consumer.mu is held.
+func (s *source) noteReceived(n, asked, turns int) {
+	if n == 0 {
+		return
+	}
+	s.turns = max(turns, s.turns/2)
+	if s.times.usual > 0 && turns == n && n >= asked && s.releasesCost() {
+		s.turns = 2 * asked // the next one may be of as many groups
+	}
+}
+
+// asleep returns for how long the source's leases ran down in suspends.
+func (s *source) asleep() time.Duration {
+	if s.caps.LocalClock {
+		return 0
+	}
+	return s.c.sleepClock.asleep()
+}
+
+// inspection returns the context of a request for the queue's depth.
+func (s *source) inspection() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(s.c.polls, depthTimeout)
+}
+
+// endedErrors answers n requests that come after Run has returned, of handlers that it
+// did not wait for.
+func (s *source) endedErrors(n int) []error {
+	errs := make([]error, n)
+	for i := range errs {
+		errs[i] = &drivers.Error{Code: drivers.Closed, Queue: s.caps.Queue, Op: "answer", Err: errEnded}
+	}
+	return errs
+}
+
+// stopBatches ends the batches, after waiting until ctx is done for requests that are
+// on their way.
+func (s *source) stopBatches(ctx context.Context) {
+	for _, b := range [...]*batch.Batcher[*delivery]{s.settler.acks, s.settler.retries, s.settler.letters, s.extender.batches} {
+		_ = b.Wait(ctx) // the requests' context has ended: they are over, or hang
+		b.Stop()
+	}
+}
+
+// close closes the driver's source.
+func (s *source) close() error {
+	if err := s.driver.Close(); err != nil {
+		return fmt.Errorf("close the source: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,321 @@
+package consumer
+
+import (
+	"sync"
+	"time"
+
+	"github.com/sluice-go/sluice/consumer/internal/verdict"
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
+)
+
+// workers are the goroutines that run handlers, at most Config.Concurrency. Their
+// numbers are guarded by Consumer.mu.
+//
+// Invariant: if a delivery can run and fewer than Concurrency handlers run, a worker
+// is looking for it, or waking is set and one is about to. One worker is woken at a
+// time, and it wakes the next: a burst of n messages costs n wake-ups, not n².
+type workers struct {
+	c      *Consumer
+	number int
+	idle   int
+	waking bool // an idle worker was woken and has not looked yet
+	work   sync.Cond
+}
+
+// maxIdle bounds the workers that wait for work: starting one costs less than keeping
+// thousands.
+const maxIdle = 256
+
+// An outcome is the effect of a handled delivery on others.
+type outcome struct {
+	ended time.Time // when the handler returned; zero if none was called
+	took  time.Duration
+	done  bool // the delivery is done
+	park  bool // the delivery is parked
+	// postponed is set if the handler postponed the message, so that took says
+	// nothing about handlers.
+	postponed bool
+	group     groupOutcome
+	delay     time.Duration // of the retry, if the group is given back
+}
+
+// enqueue makes a delivery whose turn has come run as soon as a worker is free. It
+// takes a slot, over the limit if need be: the message is not new, and receiving
+// pauses until the slot is released. Consumer.mu is held.
+func (w *workers) enqueue(d *delivery) {
+	if w.c.isolation.isSuspect(d) {
+		w.c.isolation.setAside(d)
+		return
+	}
+	w.c.slots.take(d.source, 1)
+	w.c.hand.ready.push(d)
+}
+
+// wake makes sure that a worker takes what can run. Consumer.mu is held.
+func (w *workers) wake() {
+	if w.waking || !w.runnable() {
+		return
+	}
+	if w.idle > 0 {
+		w.waking = true
+		w.work.Signal()
+		return
+	}
+	if w.number < w.c.cfg.Concurrency {
+		w.waking = true
+		w.number++
+		go w.run()
+	}
+}
+
+// runnable reports whether a delivery can run now. Consumer.mu is held.
+func (w *workers) runnable() bool {
+	h, i := &w.c.hand, &w.c.isolation
+	switch {
+	case i.alone != nil && !i.over && !w.c.drain.stopping: // a drain would give the others back
+		return false
+	case h.ready.len() > 0:
+		return true
+	default:
+		return i.chosen != nil && h.running == 0 && h.unsettled() == 0
+	}
+}
+
+// take removes and returns the delivery that runs next. runnable must be true.
+// Consumer.mu is held.
+func (w *workers) take() *delivery {
+	if w.c.hand.ready.len() > 0 {
+		return w.c.hand.ready.pop()
+	}
+	return w.c.isolation.start()
+}
+
+// run is a worker: it runs handlers until it is not needed any more.
+func (w *workers) run() {
+	var d *delivery
+	defer func() {
+		if d == nil {
+			return
+		}
+		// The handler called runtime.Goexit, which ends this goroutine. The message
+		// is retried.
+		o := w.settle(d, invoke.ErrGoexit)
+		w.c.mu.Lock()
+		w.number--
+		back := w.release(d, o)
+		w.wake()
+		w.c.mu.Unlock()
+		w.c.nack(back)
+	}()
+	var o outcome
+	woken := true
+	for {
+		var waited bool
+		if d, waited = w.next(d, o, woken); d == nil {
+			return
+		}
+		woken = false
+		began := o.ended
+		if waited || began.IsZero() {
+			began = time.Now() // otherwise one handler begins when the last one ended
+			w.c.progress.note(began)
+		}
+		o = w.handle(d, began)
+	}
+}
+
+// next ends the worker's work on one delivery and returns another, and whether it had
+// to wait for it. It returns nil if the worker must end. Consumer.mu is not held.
+func (w *workers) next(last *delivery, o outcome, woken bool) (d *delivery, waited bool) {
+	c := w.c
+	c.mu.Lock()
+	if woken {
+		w.waking = false
+	}
+	if last != nil {
+		if back := w.release(last, o); back != nil {
+			c.mu.Unlock()
+			c.nack(back)
+			c.mu.Lock()
+			waited = true
+		}
+	}
+	for {
+		if w.runnable() {
+			d = w.take()
+			if c.drain.stopping && !c.drain.inTime(d.source, time.Now()) {
+				w.nackLate(d)
+				waited = true
+				continue
+			}
+			c.hand.running++
+			w.wake()
+			c.mu.Unlock()
+			return d, waited
+		}
+		waited = true
+		if c.hand.running == 0 && !w.expecting() {
+			// Nothing will come to share a request with the verdicts that wait.
+			c.mu.Unlock()
+			for _, s := range c.sources {
+				s.settler.flush()
+			}
+			c.mu.Lock()
+			if w.runnable() {
+				continue
+			}
+		}
+		if c.drain.closing || w.idle >= maxIdle {
+			w.number--
+			c.drain.signal()
+			c.mu.Unlock()
+			return nil, false
+		}
+		w.idle++
+		w.work.Wait()
+		w.idle--
+		w.waking = false
+	}
+}
+
+// nackLate gives back a delivery that can't be handled within the drain, and what
+// waits in its group. Consumer.mu is held, and unlocked in between.
+func (w *workers) nackLate(d *delivery) {
+	c := w.c
+	c.slots.release(d.source, 1)
+	if d.alone {
+		c.isolation.end(d, time.Now())
+	}
+	back := append([]*delivery{d}, d.source.groups.resolve(d, groupNacked, 0)...)
+	c.drain.signal()
+	if !c.drain.hurried {
+		c.drain.late = append(c.drain.late, back...)
+		return
+	}
+	c.mu.Unlock()
+	c.nack(back)
+	c.mu.Lock()
+}
+
+// expecting reports whether more messages are likely to come immediately.
+// Consumer.mu is held.
+func (w *workers) expecting() bool {
+	for _, s := range w.c.sources {
+		if s.busy {
+			return true
+		}
+	}
+	return false
+}
+
+// release releases the slot of a handled delivery and applies the outcome to its
+// group. It returns the deliveries to nack once Consumer.mu is unlocked. Consumer.mu
+// is held.
+func (w *workers) release(d *delivery, o outcome) []*delivery {
+	c, s := w.c, d.source
+	c.hand.running--
+	c.slots.release(s, 1)
+	s.times.add(o.took)
+	if !o.postponed && !o.ended.IsZero() {
+		s.times.learn(o.took, c.drain.stopping)
+	}
+	if o.done {
+		c.hand.unlink(d)
+	}
+	back := s.groups.resolve(d, o.group, o.delay)
+	if d.alone {
+		c.isolation.end(d, time.Now())
+	}
+	c.slots.grant()
+	c.drain.signal()
+	return back
+}
+
+// A worker's stack holds the functions below for as long as its handler runs, and
+// there may be thousands of workers. Code that runs seldom, or for observers only, is
+// therefore in functions that are not inlined: with their frames the stack would
+// exceed the two KiB that a goroutine begins with.
+
+// handle runs the handler on a delivery and starts to carry out its verdict.
+func (w *workers) handle(d *delivery, now time.Time) outcome {
+	if !d.start(now) {
+		return w.skipLost(d)
+	}
+	if len(w.c.cfg.Observers) > 0 {
+		w.c.report.started(d)
+	}
+	d.probe.started()
+	if d.alone {
+		w.c.report.runsAlone(d, now)
+	}
+	return w.settle(d, w.call(d))
+}
+
+// skipLost reports a delivery whose lease ended before its turn came: someone else
+// may have the message.
+//
+//go:noinline
+func (w *workers) skipLost(d *delivery) outcome {
+	w.c.report.observe(handler.Event{Kind: handler.EventLeaseLost, Origin: d.source.origin, Message: d.msg, Err: handler.ErrLeaseLost})
+	d.probe.started()
+	d.probe.finished()
+	return outcome{done: true, group: groupHeadLost}
+}
+
+// call calls the handler. A panic becomes an error.
+func (w *workers) call(d *delivery) error {
+	p, err := invoke.Call(&d.ctx, w.c.handler, d.msg)
+	if p != nil {
+		w.c.report.handlerPanicked(d, p, err)
+	}
+	return err
+}
+
+// settle reads the verdict in a handler's error and hands it to the settler.
+func (w *workers) settle(d *delivery, err error) outcome {
+	now := time.Now()
+	w.c.progress.note(now)
+	d.ctx.cancelReturned()
+	v, failure := w.verdict(d, err, now)
+	o := outcome{ended: now, took: now.Sub(d.started)}
+	if len(w.c.cfg.Observers) > 0 {
+		w.c.report.handled(d, v.Action, o.took, err)
+	}
+	d.probe.finished()
+	o.postponed = v.Postponed
+	if err != nil && w.c.drain.begun() && invoke.Is(err, handler.ErrStopped) {
+		// Its process, or another resource, was ended before its context.
+		d.markStopped()
+	}
+	d.source.settler.accept(d, v, failure, now, &o)
+	return o
+}
+
+// verdict returns the verdict in a handler's error, and the failure that goes with a
+// dead letter. Both call methods of the error, so no lock may be held.
+func (w *workers) verdict(d *delivery, err error, now time.Time) (handler.Verdict, *drivers.Failure) {
+	if err == nil {
+		return handler.Verdict{Action: handler.ActionAck}, nil
+	}
+	return w.failure(d, err, now)
+}
+
+//go:noinline
+func (w *workers) failure(d *delivery, err error, now time.Time) (handler.Verdict, *drivers.Failure) {
+	w.c.report.handlerPanicked(d, nil, err)
+	deadLetter, limit := d.source.policy()
+	if d.interrupted() {
+		limit = 0 // it was cancelled, which is not a failure
+	}
+	v := verdict.Of(err, d.attempt, limit, deadLetter)
+	if v.Action != handler.ActionDeadLetter {
+		return v, nil
+	}
+	failure := verdict.Failure(v.Err, d.msg, now, w.c.cfg.Name)
+	if failure.First.IsZero() && d.firstFailure != nil {
+		failure.First = *d.firstFailure
+	}
+	return v, failure
+}
