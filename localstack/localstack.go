@@ -76,9 +76,6 @@ func Start(ctx context.Context, c *Config) (*Server, error) {
 			return nil, err
 		}
 	}
-	if err := process.CheckPort(port); err != nil {
-		return nil, fmt.Errorf("LocalStack: %w", err)
-	}
 	dir, err := os.MkdirTemp("", "sluice-localstack-")
 	if err != nil {
 		return nil, err
@@ -86,7 +83,7 @@ func Start(ctx context.Context, c *Config) (*Server, error) {
 	args, env := Command(python, dir, port, c.Services)
 	s := &Server{URL: fmt.Sprintf("http://127.0.0.1:%d", port), dir: dir}
 	s.process, err = process.Start(ctx, process.Spec{
-		Name: "LocalStack", Args: args, Env: env, Dir: dir, RemoveDir: true,
+		Name: "LocalStack", Args: args, Env: env, Dir: dir, RemoveDir: true, Port: port,
 		Healthy: process.HTTP(s.URL + "/_localstack/health"),
 	})
 	if err != nil {

@@ -47,7 +47,7 @@ func once(ctx context.Context, name string, list []byte, build func(dir string) 
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return "", err
 	}
-	unlock, err := lock(ctx, dir+".lock")
+	unlock, err := Lock(ctx, dir+".lock")
 	if err != nil {
 		return "", fmt.Errorf("waiting for another process that installs %s: %w", name, err)
 	}

@@ -10,9 +10,10 @@ import (
 	"time"
 )
 
-// lock takes an exclusive lock on path, which lasts until unlock or the end of
-// the process, whichever comes first.
-func lock(ctx context.Context, path string) (unlock func(), err error) {
+// Lock takes an exclusive lock on the file at path, which it creates if
+// necessary, and waits for it until ctx ends. The lock lasts until unlock or
+// the end of the process, whichever comes first.
+func Lock(ctx context.Context, path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, err

@@ -32,9 +32,16 @@ type Spec struct {
 	// Interrupt asks the server to stop with SIGINT rather than SIGTERM
 	// (PostgreSQL: a fast shutdown, not one that waits for clients).
 	Interrupt bool
-	// RemoveDir has Dir removed if this process dies without stopping the
-	// server.
+	// RemoveDir has Dir removed if the process that the server ends with dies
+	// without stopping it.
 	RemoveDir bool
+	// Port is a port of the loopback interface that must be free. Zero is not
+	// checked.
+	Port int
+	// Owner is the ID of a process of the same user. If it is not zero the
+	// server outlives this process and ends with that one, unless Stop ends it
+	// first.
+	Owner int
 	// Healthy returns nil once the server answers. It is asked until then.
 	Healthy func(ctx context.Context) error
 	// Timeout bounds the start. Zero means DefaultTimeout.

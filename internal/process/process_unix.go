@@ -21,16 +21,22 @@ type Process struct {
 	spec   Spec
 	server *exec.Cmd
 	guard  *exec.Cmd
-	hold   *os.File // the guard's stdin: it ends when this process does
+	hold   *os.File // the guard's stdin: it ends when this process does; nil with an owner
 	exited chan struct{}
 	stop   sync.Once
 }
 
-// guard leads the server's process group. It reads from a pipe whose other end
-// only the starting process has, so that the read ends when that process does,
-// even by kill -9; then it ends the group, itself included.
+// guard leads the server's process group. It waits for the end of the process
+// that the server ends with, then ends the group, itself included. If that is
+// the starting process, the guard reads from a pipe whose other end only that
+// process has, so that the read ends when it does, even by kill -9. An owner,
+// which has no such pipe, is looked for twice a second.
 const guard = `trap '' TERM INT HUP
-read _
+if [ "$2" -gt 0 ]; then
+	while kill -0 "$2" 2>/dev/null; do sleep 0.5; done
+else
+	read _
+fi
 kill -TERM 0
 sleep 5
 [ -n "$1" ] && rm -rf "$1"
@@ -41,6 +47,11 @@ func Start(ctx context.Context, s Spec) (*Process, error) {
 	who, err := credential(s.User)
 	if err != nil {
 		return nil, err
+	}
+	if s.Port != 0 {
+		if err := CheckPort(s.Port); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.Name, err)
+		}
 	}
 	log, err := os.OpenFile(filepath.Join(s.Dir, LogFile), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
 	if err != nil {
@@ -80,12 +91,17 @@ func (p *Process) startGuard() error {
 	if p.spec.RemoveDir {
 		dir = p.spec.Dir
 	}
-	p.guard = exec.Command("/bin/sh", "-c", guard, "guard", dir) //nolint:noctx // it must outlive everything
+	p.guard = exec.Command("/bin/sh", "-c", guard, "guard", dir, strconv.Itoa(p.spec.Owner)) //nolint:noctx // it must outlive everything
 	p.guard.Dir = "/"
-	p.guard.Stdin = r
+	if p.spec.Owner == 0 {
+		p.guard.Stdin = r
+	}
 	p.guard.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := p.guard.Start(); err != nil {
 		return errors.Join(fmt.Errorf("starting the guard of %s: %w", p.spec.Name, err), w.Close())
+	}
+	if p.spec.Owner != 0 {
+		return w.Close()
 	}
 	p.hold = w
 	return nil
@@ -122,6 +138,9 @@ func (p *Process) end() error {
 	err := syscall.Kill(-p.guard.Process.Pid, syscall.SIGKILL)
 	_ = p.guard.Wait() // killed, as it should be
 	<-p.exited
+	if p.hold == nil {
+		return err
+	}
 	return errors.Join(err, p.hold.Close())
 }
 

@@ -93,9 +93,9 @@ func Python(t testing.TB) string {
 }
 
 // Credentials sets the environment variables by which the AWS SDKs find
-// credentials and a region, and keeps them from looking elsewhere, for the
-// time of the test. Where they are set so already it does nothing, so that
-// parallel subtests can use what it is called by after their parent has.
+// credentials and a region, and keeps them from looking elsewhere. They stay set
+// until this process ends, unless the test has set them by [testing.T.Setenv]
+// before, so that parallel tests can use what calls it.
 func Credentials(t testing.TB) {
 	t.Helper()
 	for _, v := range []struct{ name, value string }{
@@ -106,40 +106,41 @@ func Credentials(t testing.TB) {
 		{"AWS_SHARED_CREDENTIALS_FILE", os.DevNull},
 		{"AWS_EC2_METADATA_DISABLED", "true"},
 	} {
-		if now, set := os.LookupEnv(v.name); !set || now != v.value {
-			t.Setenv(v.name, v.value)
+		if os.Getenv(v.name) == v.value {
+			continue
+		}
+		if err := os.Setenv(v.name, v.value); err != nil { //nolint:usetesting // parallel tests must not call t.Setenv
+			t.Fatal(err)
 		}
 	}
 	for _, name := range []string{"AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"} {
-		if _, set := os.LookupEnv(name); set { // boto3 takes an empty profile for one
-			t.Setenv(name, "") // has it restored
-			if err := os.Unsetenv(name); err != nil {
-				t.Fatal(err)
-			}
+		// boto3 takes an empty profile for one.
+		if err := os.Unsetenv(name); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
 
 func prepareLocalStack(services []string) func(context.Context) (*recipe, error) {
 	return func(ctx context.Context) (*recipe, error) {
-		if _, err := localstack.Install(ctx); err != nil {
+		python, err := localstack.Install(ctx)
+		if err != nil {
 			return nil, err
 		}
 		port, err := process.FreePort()
 		if err != nil {
 			return nil, err
 		}
-		return &recipe{
-			url: fmt.Sprintf("http://127.0.0.1:%d", port),
-			start: func(ctx context.Context) (func() error, error) {
-				s, err := localstack.Start(ctx, &localstack.Config{Port: port, Services: services})
-				if err != nil {
-					return nil, err
-				}
-				return s.Stop, nil
-			},
-			remove: func() error { return nil }, // Stop does
-		}, nil
+		dir, err := os.MkdirTemp("", "sluice-localstack-")
+		if err != nil {
+			return nil, err
+		}
+		url := fmt.Sprintf("http://127.0.0.1:%d", port)
+		args, env := localstack.Command(python, dir, port, services)
+		return inDir(url, dir, process.Spec{
+			Name: "LocalStack", Dir: dir, Args: args, Env: env, Port: port,
+			Healthy: process.HTTP(url + "/_localstack/health"),
+		}), nil
 	}
 }
 
@@ -200,18 +201,8 @@ func prepareDynamoDB(ctx context.Context) (*recipe, error) {
 	}), nil
 }
 
-// inDir is the recipe of a server that keeps what it needs in dir.
+// inDir returns the recipe of a server that keeps its data in dir.
 func inDir(url, dir string, spec process.Spec) *recipe {
 	spec.RemoveDir = true
-	return &recipe{
-		url: url,
-		start: func(ctx context.Context) (func() error, error) {
-			p, err := process.Start(ctx, spec)
-			if err != nil {
-				return nil, err
-			}
-			return p.Stop, nil
-		},
-		remove: func() error { return os.RemoveAll(dir) },
-	}
+	return &recipe{url: url, spec: spec}
 }

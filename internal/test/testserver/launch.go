@@ -40,7 +40,7 @@ func Launch(ctx context.Context, name string) (l *Launched, env string, err erro
 	if k == nil {
 		return nil, "", fmt.Errorf("no such server; there are %s", strings.Join(slices.Sorted(slices.Values(Kinds())), ", "))
 	}
-	s, r, err := k.launch(ctx)
+	s, r, err := k.launch(ctx, 0)
 	if err != nil {
 		return nil, "", err
 	}

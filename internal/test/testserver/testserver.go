@@ -2,12 +2,14 @@
 // loopback interface: LocalStack, ElasticMQ, Redis, PostgreSQL, RabbitMQ and DynamoDB (by
 // moto).
 //
-// A function named after a server returns one that all tests of the binary
-// share, started at the first call and ended with the binary, however that ends;
-// a test must use names of its own in it ([Name]). Where the environment names
-// one (SLUICE_LOCALSTACK_URL, SLUICE_ELASTICMQ_URL, SLUICE_REDIS_URL,
-// SLUICE_POSTGRES_URL, SLUICE_DYNAMODB_URL, SLUICE_RABBITMQ_URL) that is used instead: the command
-// withservers sets them, so that all packages share one. The functions whose
+// A function named after a server returns one that all tests of a run of the go
+// command share: the first call starts it, and it ends with the go command,
+// however that ends. In a test binary that something else started, the server is
+// shared by the tests of that binary and ends with it. A test must use names of
+// its own in it ([Name]). If the environment names a server
+// (SLUICE_LOCALSTACK_URL, SLUICE_ELASTICMQ_URL, SLUICE_REDIS_URL,
+// SLUICE_POSTGRES_URL, SLUICE_DYNAMODB_URL, SLUICE_RABBITMQ_URL) that one is
+// used instead; the command withservers sets these variables. The functions whose
 // names begin with Own start a server for one test, which may stop and start it.
 //
 // What a server needs is installed into the user's cache directory, or found on
@@ -26,6 +28,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/sluice-go/sluice/internal/process"
 )
 
 // The environment variables that name a running server.
@@ -107,17 +111,29 @@ type kind struct {
 }
 
 type recipe struct {
-	url    string
-	start  func(ctx context.Context) (stop func() error, err error)
-	remove func() error
+	url  string
+	spec process.Spec
 }
+
+// start starts the server and waits until it is healthy.
+func (r *recipe) start(ctx context.Context) (stop func() error, err error) {
+	p, err := process.Start(ctx, r.spec)
+	if err != nil {
+		return nil, err
+	}
+	return p.Stop, nil
+}
+
+// remove removes the directory that the server keeps its data in.
+func (r *recipe) remove() error { return os.RemoveAll(r.spec.Dir) }
 
 // installTimeout bounds the first installation of a server.
 const installTimeout = 8 * time.Minute
 
-// launch prepares and starts a server. A port that another process took in the
-// meantime makes it try again.
-func (k *kind) launch(ctx context.Context) (*Server, *recipe, error) {
+// launch prepares and starts a server, which ends with the process whose ID is
+// owner, or with this one if owner is zero. If another process took the port in
+// the meantime it tries again.
+func (k *kind) launch(ctx context.Context, owner int) (*Server, *recipe, error) {
 	ctx, cancel := context.WithTimeout(ctx, installTimeout)
 	defer cancel()
 	var err error
@@ -126,6 +142,7 @@ func (k *kind) launch(ctx context.Context) (*Server, *recipe, error) {
 		if r, err = k.prepare(ctx); err != nil {
 			return nil, nil, err // not to be had: another attempt changes nothing
 		}
+		r.spec.Owner = owner
 		var stop func() error
 		if stop, err = r.start(ctx); err == nil {
 			return &Server{URL: r.url, name: k.name, start: r.start, stop: stop}, r, nil
@@ -145,9 +162,12 @@ func (k *kind) get(t testing.TB) *Server {
 			k.shared = &Server{URL: strings.TrimSuffix(url, "/"), name: k.name}
 			return
 		}
-		// Not the test's context: the server outlives the test. What ends it is
-		// the end of this process (see package process).
-		s, _, err := k.launch(context.Background())
+		// The server outlives the test, and so must the context.
+		if r, ok := currentRun(); ok {
+			k.shared, k.err = k.join(context.Background(), r)
+			return
+		}
+		s, _, err := k.launch(context.Background(), 0)
 		if k.err = err; err == nil {
 			s.start = nil
 			k.shared = s
@@ -162,7 +182,7 @@ func (k *kind) get(t testing.TB) *Server {
 // own returns a server of the test's own.
 func (k *kind) own(t testing.TB) *Server {
 	t.Helper()
-	s, r, err := k.launch(t.Context())
+	s, r, err := k.launch(t.Context(), 0)
 	if err != nil {
 		unavailable(t, k.name, err)
 	}

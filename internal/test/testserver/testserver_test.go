@@ -241,3 +241,56 @@ func TestWithServersRunsACommandWithThem(t *testing.T) {
 	require.Contains(t, string(out), "URL=redis://127.0.0.1:")
 	require.Contains(t, string(out), "exit status 7")
 }
+
+// The test binaries of one go command share a server, which survives a binary
+// that is killed and ends with the command.
+func TestARunSharesAServer(t *testing.T) {
+	testserver.Need(t, "redis")
+	cache := t.TempDir()
+	command := filepath.Join(t.TempDir(), "go")
+	binary, err := os.Executable()
+	require.NoError(t, err)
+	require.NoError(t, os.Symlink(binary, command))
+	last := ""
+	for range 2 {
+		cmd := exec.CommandContext(t.Context(), command, "-test.run=^TestChildRunsTwoBinaries$", "-test.v")
+		cmd.Env = append(os.Environ(), "SLUICE_TEST_CHILD=1", testserver.EnvRedis+"=", "SLUICE_CACHE_DIR="+cache)
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		found := regexp.MustCompile(`(?m)(?:ADDR=|URL=redis://)(\S+)$`).FindAllStringSubmatch(string(out), -1)
+		require.Len(t, found, 2, "%s", out)
+		addr := found[0][1]
+		require.Equal(t, addr, found[1][1])
+		require.NotEqual(t, last, addr, "a new run has a new server")
+		last = addr
+		require.Eventually(t, func() bool {
+			_, err := net.Dial("tcp", addr)
+			return err != nil
+		}, 20*time.Second, 50*time.Millisecond, "the server still answers")
+	}
+	left, err := os.ReadDir(filepath.Join(cache, "servers"))
+	require.NoError(t, err)
+	require.Len(t, left, 1, "the second run removes what the first one left")
+}
+
+// It runs under a name that makes it the go command for its children.
+func TestChildRunsTwoBinaries(t *testing.T) {
+	if !isChild() {
+		return
+	}
+	binary, err := os.Executable()
+	require.NoError(t, err)
+	holder := exec.CommandContext(t.Context(), binary, "-test.run=^TestChildHoldsARedis$", "-test.v")
+	out, err := holder.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, holder.Start())
+	scan := bufio.NewScanner(out)
+	for scan.Scan() && !strings.Contains(scan.Text(), "ADDR=") {
+	}
+	fmt.Println(scan.Text())
+	require.NoError(t, holder.Process.Kill())
+	require.Error(t, holder.Wait())
+	second, err := exec.CommandContext(t.Context(), binary, "-test.run=^TestChildSharedRedis$", "-test.v").CombinedOutput()
+	fmt.Printf("%s", second)
+	require.NoError(t, err)
+}
