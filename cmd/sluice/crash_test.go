@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
+	"github.com/sluice-go/sluice/internal/test/suite"
 )
 
 // effects counts how often each message was handled, and tells when so many
@@ -57,11 +58,23 @@ func (e *effects) counts() (distinct, total int) {
 // A worker that is killed with SIGKILL halfway loses no message: a new worker
 // handles all that the first did not finish, and little that it did.
 func TestAKilledWorkerLosesNothing(t *testing.T) {
-	const messages, lease = 5000, 5 * time.Second
+	t.Parallel()
+	const lease = 5 * time.Second
+	messages := 1000
+	if suite.Asked() {
+		messages = 5000
+	}
 	server, err := sqstest.NewServer(nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
-	awsEnvironment(t.Setenv, server.URL())
+	env := os.Environ()
+	awsEnvironment(func(name, value string) { env = append(env, name+"="+value) }, server.URL())
+	// sluice returns the command line's process, which ends with the test.
+	sluice := func(t *testing.T, args ...string) *exec.Cmd {
+		cmd := exec.CommandContext(t.Context(), "sluice", args...)
+		cmd.Env = env
+		return cmd
+	}
 	require.NoError(t, createSQS(t.Context(), server.URL(), "crash", int(lease.Seconds())))
 
 	for name, queue := range map[string]string{
@@ -69,6 +82,7 @@ func TestAKilledWorkerLosesNothing(t *testing.T) {
 		"sqs":    "awssqs:///crash",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			done := newEffects(messages / 2)
 			endpoint := httptest.NewServer(done)
 			defer endpoint.Close()
@@ -77,13 +91,13 @@ func TestAKilledWorkerLosesNothing(t *testing.T) {
 			for i := range messages {
 				fmt.Fprintln(&lines, i)
 			}
-			send := exec.CommandContext(t.Context(), "sluice", "send", queue, "--lines")
+			send := sluice(t, "send", queue, "--lines")
 			send.Stdin = &lines
 			ids, err := send.Output()
 			require.NoError(t, err)
 			require.Equal(t, messages, strings.Count(string(ids), "\n"))
 
-			first := exec.CommandContext(t.Context(), "sluice", "run", queue, "--http", endpoint.URL, "--concurrency", "32")
+			first := sluice(t, "run", queue, "--http", endpoint.URL, "--concurrency", "32")
 			require.NoError(t, first.Start())
 			select {
 			case <-done.done:
@@ -96,7 +110,7 @@ func TestAKilledWorkerLosesNothing(t *testing.T) {
 			require.GreaterOrEqual(t, before, messages/2)
 			require.Less(t, before, messages, "it was killed before it was done")
 
-			second := exec.CommandContext(t.Context(), "sluice", "run", queue, "--http", endpoint.URL, "--concurrency", "32", "--until-empty", "-o", "json")
+			second := sluice(t, "run", queue, "--http", endpoint.URL, "--concurrency", "32", "--until-empty", "-o", "json")
 			second.Stderr = os.Stderr
 			out, err := second.Output()
 			require.NoError(t, err)
@@ -116,7 +130,7 @@ func TestAKilledWorkerLosesNothing(t *testing.T) {
 			require.Equal(t, s.Received, s.Acked)
 			require.Zero(t, s.Rejected)
 
-			depth, err := exec.CommandContext(t.Context(), "sluice", "depth", queue, "-o", "json").Output()
+			depth, err := sluice(t, "depth", queue, "-o", "json").Output()
 			require.NoError(t, err)
 			require.Contains(t, string(depth), `"visible":0,"in_flight":0,"delayed":0,"dead_letters":0,`)
 		})

@@ -17,6 +17,7 @@ import (
 // provider that makes queues. In a script $Q is the URL of a queue that does not
 // exist yet, for use in a sluice.yaml.
 func TestOperations(t *testing.T) {
+	t.Parallel()
 	for _, p := range []provider{{"sqs", emptySQS}, {"pubsub", emptyPubSub}} {
 		if testing.Short() && p.name != "pubsub" {
 			continue // as in TestScriptsOnQueues
@@ -70,11 +71,15 @@ func emptyPubSub(e *testscript.Env) error {
 
 // TestDev runs the scripts of sluice dev, which brings its own servers. $SQS and
 // $PUBSUB are free addresses.
-func TestDev(t *testing.T) { devScripts(t, "testdata/dev") }
+func TestDev(t *testing.T) {
+	t.Parallel()
+	devScripts(t, "testdata/dev")
+}
 
 // TestDevLocalStack has LocalStack installed first: the first time that takes
 // longer than a script waits for anything.
 func TestDevLocalStack(t *testing.T) {
+	t.Parallel()
 	testserver.Python(t)
 	devScripts(t, "testdata/devlocalstack")
 }

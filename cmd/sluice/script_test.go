@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/sluice-go/sluice/internal/test/suite"
 )
 
 func TestMain(m *testing.M) {
@@ -36,6 +38,7 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the scripts that need no queue, or bring their own.
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	// Under nohup SIGHUP is ignored, and so it would be in the commands of the
 	// scripts. A process that handles a signal leaves its children the default.
 	hups := make(chan os.Signal, 1)
@@ -51,6 +54,7 @@ func TestScripts(t *testing.T) {
 // others differ by their drivers, whose own tests run under it, and each of the
 // hundreds of processes takes a second there.
 func TestScriptsOnQueues(t *testing.T) {
+	t.Parallel()
 	for _, p := range providers() {
 		if testing.Short() && p.name != "sqs" {
 			continue
@@ -62,12 +66,13 @@ func TestScriptsOnQueues(t *testing.T) {
 	}
 }
 
-// TestScriptsOnLocalStack runs them on it, and looks only whether it is there
-// with -short. It cannot be parallel to the others: the server's helper sets
-// environment variables.
+// TestScriptsOnLocalStack runs them on LocalStack if the slow suites are asked
+// for, since the in-process server shows most of it sooner. Otherwise, and with
+// -short, it only starts the server.
 func TestScriptsOnLocalStack(t *testing.T) {
+	t.Parallel()
 	p := localStack(t)
-	if !testing.Short() {
+	if suite.Full() {
 		p.scripts(t)
 	}
 }
