@@ -5,7 +5,11 @@
 package suite
 
 import (
+	"flag"
+	"fmt"
 	"os"
+	"runtime"
+	"strconv"
 	"testing"
 )
 
@@ -26,4 +30,15 @@ func Only(t testing.TB) {
 	if !Asked() {
 		t.Skip("a slow suite: CI=true or " + EnvFull + "=1 runs it")
 	}
+}
+
+// Run runs the tests of a package that wait more than they compute: as many in
+// parallel as eight for each processor, unless the command line says otherwise.
+// It returns the exit code. TestMain calls it.
+func Run(m *testing.M) int {
+	if err := flag.Set("test.parallel", strconv.Itoa(8*runtime.GOMAXPROCS(0))); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
 }

@@ -91,10 +91,10 @@ func sweep(root string) error {
 	return nil
 }
 
-// join returns the run's server of this kind. The first process of the run that
+// server returns the run's server of a kind. The first process of the run that
 // asks starts it; the others wait meanwhile. A process that dies gives the lock
 // back, and a server that does not answer is replaced.
-func (k *kind) join(ctx context.Context, r run) (_ *Server, err error) {
+func (r run) server(ctx context.Context, k *kind) (_ *Server, err error) {
 	root, err := install.Root()
 	if err != nil {
 		return nil, err

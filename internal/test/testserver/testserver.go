@@ -164,7 +164,7 @@ func (k *kind) get(t testing.TB) *Server {
 		}
 		// The server outlives the test, and so must the context.
 		if r, ok := currentRun(); ok {
-			k.shared, k.err = k.join(context.Background(), r)
+			k.shared, k.err = r.server(context.Background(), k)
 			return
 		}
 		s, _, err := k.launch(context.Background(), 0)
