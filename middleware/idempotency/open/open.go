@@ -10,6 +10,11 @@
 //	firestore://projects/P/databases/(default)/documents/COLLECTION
 //	mongo://database/collection                 MongoDB at MONGO_SERVER_URL
 //
+// Firestore and MongoDB are in programs that are built with the tag
+// sluice_firestore or sluice_mongo, or sluice_all for both, or that import
+// gocloud.dev/docstore/gcpfirestore or mongodocstore themselves: few use them,
+// and their clients are large.
+//
 // SQL tables are made where they do not exist; the others must be there.
 //
 // A pool of connections has at most [MaxConns] of them for SQL (pool_max_conns=N in
@@ -36,8 +41,6 @@ import (
 	"github.com/redis/go-redis/v9"
 	gcdocstore "gocloud.dev/docstore"
 	_ "gocloud.dev/docstore/awsdynamodb/v2" // dynamodb://
-	_ "gocloud.dev/docstore/gcpfirestore"   // firestore://
-	_ "gocloud.dev/docstore/mongodocstore"  // mongo://
 	_ "modernc.org/sqlite"                  // the driver "sqlite"
 
 	"github.com/sluice-go/sluice/internal/nearest"
@@ -249,11 +252,27 @@ func openDynamoDB(ctx context.Context, u *url.URL) (*Store, error) {
 }
 
 func openFirestore(ctx context.Context, u *url.URL) (*Store, error) {
+	if err := linked(u.Scheme, "sluice_firestore", "gcpfirestore"); err != nil {
+		return nil, err
+	}
 	return openCollection(ctx, u, url.Values{"name_field": {docstore.KeyField}})
 }
 
 func openMongo(ctx context.Context, u *url.URL) (*Store, error) {
+	if err := linked(u.Scheme, "sluice_mongo", "mongodocstore"); err != nil {
+		return nil, err
+	}
 	return openCollection(ctx, u, url.Values{"id_field": {docstore.KeyField}})
+}
+
+// linked returns an error that names the way out if this program was built
+// without a store's client.
+func linked(scheme, tag, pkg string) error {
+	if gcdocstore.DefaultURLMux().ValidCollectionScheme(scheme) {
+		return nil
+	}
+	return fmt.Errorf("%w: this program was built without stores of %s://: build it with -tags %s or sluice_all, or import gocloud.dev/docstore/%s",
+		ErrURL, scheme, tag, pkg)
 }
 
 // openCollection opens a document store by gocloud.dev's URLs, with the given

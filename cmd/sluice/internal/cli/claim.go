@@ -2,10 +2,11 @@ package cli
 
 import (
 	"context"
+	"strings"
 
 	"github.com/spf13/pflag"
+	"gocloud.dev/blob"
 	_ "gocloud.dev/blob/fileblob" // file://
-	_ "gocloud.dev/blob/gcsblob"  // gs://
 	_ "gocloud.dev/blob/s3blob"   // s3://
 
 	"github.com/sluice-go/sluice/codec/claimcheck"
@@ -14,7 +15,7 @@ import (
 
 // claimVar is the flag of the commands that can keep large bodies in a bucket.
 func claimVar(fl *pflag.FlagSet, url *string, what string) {
-	fl.StringVar(url, "claim-check", "", what+" in the bucket at `URL` (s3://B?region=R, gs://B, file:///DIR; &prefix=P begins its keys)")
+	fl.StringVar(url, "claim-check", "", what+" in the bucket at `URL` (s3://B?region=R, gs://B with the tag sluice_gcs, file:///DIR; &prefix=P begins its keys)")
 }
 
 // A claims keeps large bodies in the bucket that a flag names. The zero claims,
@@ -27,6 +28,9 @@ type claims struct {
 func newClaims(ctx context.Context, command, url string) (*claims, error) {
 	if url == "" {
 		return &claims{}, nil
+	}
+	if scheme, _, _ := strings.Cut(url, "://"); scheme == "gs" && !blob.DefaultURLMux().ValidBucketScheme(scheme) {
+		return nil, usage("%s: --claim-check: this sluice was built without Google Cloud Storage: build it with -tags sluice_gcs (or sluice_all)", command)
 	}
 	b, err := claimcheck.OpenBucket(ctx, url)
 	if err != nil {

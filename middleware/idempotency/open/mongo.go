@@ -1,0 +1,5 @@
+//go:build sluice_mongo || sluice_all
+
+package open
+
+import _ "gocloud.dev/docstore/mongodocstore" // mongo://
