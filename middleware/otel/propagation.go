@@ -16,8 +16,6 @@ const (
 	AttributeXRay = "AWSTraceHeader"
 	// pubsubPrefix is what Google's own Pub/Sub clients put before W3C's names.
 	pubsubPrefix = "googclient_"
-	// xrayHeader is the name by which the X-Ray propagator asks.
-	xrayHeader = "X-Amzn-Trace-Id"
 )
 
 func valid(ctx context.Context) bool { return trace.SpanContextFromContext(ctx).IsValid() }
@@ -64,15 +62,3 @@ type pubsubCarrier map[string]string
 func (c pubsubCarrier) Get(key string) string { return c[pubsubPrefix+key] }
 func (c pubsubCarrier) Set(key, value string) { c[pubsubPrefix+key] = value }
 func (c pubsubCarrier) Keys() []string        { return nil }
-
-// xrayCarrier reads SQS's system attribute.
-type xrayCarrier map[string]string
-
-func (c xrayCarrier) Get(key string) string {
-	if key == xrayHeader {
-		return c[AttributeXRay]
-	}
-	return ""
-}
-func (c xrayCarrier) Set(key, value string) { c[key] = value }
-func (c xrayCarrier) Keys() []string        { return nil }

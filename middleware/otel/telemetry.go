@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"go.opentelemetry.io/contrib/propagators/aws/xray"
 	global "go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -31,7 +30,6 @@ type Telemetry struct {
 	tracer      trace.Tracer
 	meter       metric.Meter
 	propagator  propagation.TextMapPropagator
-	xray        xray.Propagator
 	writeXRay   bool
 	writePubSub bool
 	baggage     bool
@@ -250,7 +248,7 @@ func (t *Telemetry) extract(ctx context.Context, m *handler.Message) trace.SpanC
 		found = trace.SpanContextFromContext(t.propagator.Extract(ctx, pubsubCarrier(as)))
 	}
 	if xray && !found.IsValid() {
-		found = trace.SpanContextFromContext(t.xray.Extract(ctx, xrayCarrier(as)))
+		found = parseXRay(as[AttributeXRay])
 	}
 	return found
 }
@@ -298,11 +296,7 @@ func (t *Telemetry) inject(ctx context.Context, m *handler.Message, room Room) {
 		}
 	}
 	if t.writeXRay {
-		header := make(propagation.MapCarrier, 1)
-		t.xray.Inject(ctx, header)
-		if v := header[xrayHeader]; v != "" {
-			m.SetAttribute(AttributeXRay, v)
-		}
+		m.SetAttribute(AttributeXRay, formatXRay(trace.SpanContextFromContext(ctx)))
 	}
 }
 
