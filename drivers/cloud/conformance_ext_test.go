@@ -27,6 +27,7 @@ const fansOut = "each of mempubsub's subscriptions gets every message that is se
 const shared = "mempubsub's opener gives all who open a topic the same one, which the first of them shuts down"
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	mux := drivers.NewMux(inMemory())
 	drivertest.Run(t, &drivertest.Harness{
 		Server: "cloud on mempubsub",

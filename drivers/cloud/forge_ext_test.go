@@ -16,6 +16,7 @@ import (
 // Attributes that are called as the driver's own metadata come back as they were
 // and mean nothing to it.
 func TestAttributesShadowNoMetadata(t *testing.T) {
+	t.Parallel()
 	topic := mempubsub.NewTopic()
 	sub := mempubsub.NewSubscription(topic, time.Minute)
 	sink, err := cloud.NewSink(topic, cloud.SinkConfig{Queue: "q"})

@@ -23,6 +23,7 @@ func (e *typedNil) Error() string { return e.err.Error() }
 // TestHooksThatFail has each hook fail in each way. The failure is an error of the
 // operation, or has no consequence; the source goes on and can be closed.
 func TestHooksThatFail(t *testing.T) {
+	t.Parallel()
 	for how, fail := range map[string]func(){
 		"value":     func() { panic("boom") },
 		"error":     func() { panic(errors.New("boom")) },
@@ -81,6 +82,7 @@ func TestHooksThatFail(t *testing.T) {
 // A release is no attempt where retries are copies: nothing counts receives there.
 // A retry is one.
 func TestAReleaseKeepsItsAttempt(t *testing.T) {
+	t.Parallel()
 	topic := mempubsub.NewTopic()
 	republish, err := cloud.NewSink(topic, cloud.SinkConfig{Queue: "q"})
 	require.NoError(t, err)

@@ -17,6 +17,7 @@ import (
 // A function that hangs while it opens the subscription anew holds up neither a receive
 // whose context ends nor Close. A subscription that comes after Close is shut down.
 func TestAnOpeningThatHangsHoldsUpNobody(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		topic := mempubsub.NewTopic()
 		hang := make(chan struct{})
@@ -64,6 +65,7 @@ func TestAnOpeningThatHangsHoldsUpNobody(t *testing.T) {
 
 // An opening whose receive has ended goes on, and the next receive has its subscription.
 func TestAnOpeningOutlivesItsReceive(t *testing.T) {
+	t.Parallel()
 	topic := mempubsub.NewTopic()
 	begun, end := make(chan struct{}), make(chan struct{})
 	n := 0
@@ -93,6 +95,7 @@ func TestAnOpeningOutlivesItsReceive(t *testing.T) {
 
 // A hook that hangs does not make Close unbounded.
 func TestAHookThatHangsDoesNotHoldUpClose(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		topic := mempubsub.NewTopic()
 		hang := make(chan struct{})
@@ -110,6 +113,7 @@ func TestAHookThatHangsDoesNotHoldUpClose(t *testing.T) {
 
 // A clock that is an hour behind the sender's does not make a retry's delay an hour.
 func TestADelayIsNoLongerThanWasAsked(t *testing.T) {
+	t.Parallel()
 	topic := mempubsub.NewTopic()
 	src, err := cloud.NewSource(t.Context(), func(context.Context) (*pubsub.Subscription, error) {
 		return mempubsub.NewSubscription(topic, time.Minute), nil

@@ -114,6 +114,7 @@ func declare(ch *amqp.Channel, name string) error {
 }
 
 func TestConformanceRabbitMQ(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ server, retry string }{
 		{"cloud on RabbitMQ", ""},
 		{"cloud on RabbitMQ, republished", "&retry=republish"},
@@ -161,6 +162,7 @@ func rabbitConformance(t *testing.T, server, retry string) {
 }
 
 func TestRabbitMQKeepsWhatIsSentOnDisk(t *testing.T) {
+	t.Parallel()
 	r := startRabbit(t)
 	ch, err := r.topics.Channel()
 	require.NoError(t, err)
@@ -179,6 +181,7 @@ func TestRabbitMQKeepsWhatIsSentOnDisk(t *testing.T) {
 // A channel that is closed under a handler takes its deliveries back. The
 // handler's ack must not hit what the next channel gives the same tag.
 func TestRabbitMQClosesAChannelUnderAHandler(t *testing.T) {
+	t.Parallel()
 	r := startRabbit(t)
 	ch, err := r.topics.Channel()
 	require.NoError(t, err)
@@ -250,6 +253,7 @@ func (r redialing) OpenTopicURL(ctx context.Context, u *url.URL) (*pubsub.Topic,
 // The connection of the topics breaks. Messages that are sent, and those that are retried,
 // goes by the next one.
 func TestRabbitMQLosesTheConnectionOfItsTopics(t *testing.T) {
+	t.Parallel()
 	r := redialing{startRabbit(t), new(atomic.Pointer[amqp.Connection])}
 	t.Cleanup(func() { require.NoError(t, r.conn.Load().Close()) })
 	ch, err := r.topics.Channel()

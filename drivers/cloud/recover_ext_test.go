@@ -43,6 +43,7 @@ func (l line) As(any) bool                        { return false }
 // A provider is away, and comes back: the sink goes on by itself, on another
 // connection, and doesn't dial at each message meanwhile.
 func TestASinkOpensItsTopicAnew(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var away atomic.Bool
 		var dials, sends, ended atomic.Int32

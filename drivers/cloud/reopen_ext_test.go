@@ -44,6 +44,7 @@ func (p *poisoned) Close() error                                   { return nil 
 
 // One ack that fails makes gocloud's subscription fail for good.
 func TestAFailedAckIsReportedOnceAndTheSubscriptionOpenedAnew(t *testing.T) {
+	t.Parallel()
 	opened := 0
 	boom := errors.New("boom")
 	s, err := cloud.NewSource(t.Context(), func(context.Context) (*pubsub.Subscription, error) {
@@ -82,6 +83,7 @@ func TestAFailedAckIsReportedOnceAndTheSubscriptionOpenedAnew(t *testing.T) {
 }
 
 func TestWhatIsWrongWithAURLIsNamed(t *testing.T) {
+	t.Parallel()
 	mux := drivers.NewMux(inMemory())
 	for u, want := range map[string]string{
 		"gomem://orders?retry=sometimes":                  "known: native, republish, none",

@@ -13,10 +13,6 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// patience is how long a rule waits for what must happen. It is long, since it
-// is used up only where a rule is broken.
-const patience = 30 * time.Second
-
 // A bench is a queue with a source and a sink open on it, and the steps that
 // rules are made of. A step that fails ends the check.
 type bench struct {
@@ -177,14 +173,14 @@ func (b *bench) receiveWithin(src drivers.Source, n int, within time.Duration) [
 }
 
 // receive gathers n messages of the queue.
-func (b *bench) receive(n int) []drivers.Delivery { return b.receiveWithin(b.src, n, patience) }
+func (b *bench) receive(n int) []drivers.Delivery { return b.receiveWithin(b.src, n, b.patience()) }
 
 // receiveOne receives the next message of the queue.
 func (b *bench) receiveOne() drivers.Delivery { return b.receive(1)[0] }
 
 // returnsWithin waits for the next message past a lease or a delay.
 func (b *bench) returns(after time.Duration) drivers.Delivery {
-	return b.receiveWithin(b.src, 1, after+patience)[0]
+	return b.receiveWithin(b.src, 1, after+b.patience())[0]
 }
 
 // nothing fails if a message comes within the given time.

@@ -65,6 +65,16 @@ func (c *check) cleanup() {
 	}
 }
 
+// patience is how long a rule waits for something that must happen. It is long,
+// since only a broken rule uses it up; an excepted rule, which is expected to be
+// broken, waits for a shorter time.
+func (c *check) patience() time.Duration {
+	if _, excepted := c.h.Exceptions[c.rule.ID]; excepted {
+		return 5 * time.Second
+	}
+	return 30 * time.Second
+}
+
 // brief is a lease that a rule waits for, with nothing to do before it ends.
 func (c *check) brief() time.Duration { return max(2*time.Second, c.h.minLease()) }
 

@@ -22,7 +22,7 @@ func closedSource(c *check) {
 	b := c.queue(QueueOptions{})
 	b.sendN(1)
 	src := b.source()
-	d := b.receiveWithin(src, 1, patience)[0]
+	d := b.receiveWithin(src, 1, b.patience())[0]
 	require.NoError(c, src.Close())
 	ds, err := src.Receive(c.ctx, 1, 0)
 	c.refused(err, "Receive after Close", drivers.Closed)
@@ -57,7 +57,7 @@ func closeSettlesNothing(c *check) {
 	b := c.queue(QueueOptions{Lease: c.brief()})
 	b.send(text("in flight"))
 	src := b.source()
-	b.receiveWithin(src, 1, patience)
+	b.receiveWithin(src, 1, b.patience())
 	require.NoError(c, src.Close())
 	require.Equal(c, "in flight", string(b.returns(b.o.Lease).Message.Body))
 }
@@ -71,6 +71,6 @@ func closeIsItsOwn(c *check) {
 	other := b.source()
 	require.NoError(c, b.src.Close())
 	b.send(text("still"))
-	require.Equal(c, "still", string(b.receiveWithin(other, 1, patience)[0].Message.Body))
+	require.Equal(c, "still", string(b.receiveWithin(other, 1, b.patience())[0].Message.Body))
 	require.NotEmpty(c, d.Receipt)
 }

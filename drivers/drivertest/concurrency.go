@@ -37,7 +37,7 @@ func concurrently(n int, f func(i int) error) error {
 // seen, calling each for every delivery.
 func (b *bench) drain(src drivers.Source, seen *tally, n int, handle func(drivers.Delivery) error) error {
 	begin := time.Now()
-	for seen.total() < n && time.Since(begin) < 2*patience {
+	for seen.total() < n && time.Since(begin) < 2*b.patience() {
 		ds, err := src.Receive(b.ctx, min(5, b.caps.MaxReceive), 0)
 		if err != nil {
 			return err

@@ -29,7 +29,7 @@ func (c *check) ordered() *bench { return c.queue(QueueOptions{Ordered: true}) }
 func (b *bench) inOrder(n int) []string {
 	var came []string
 	for begin := b.now(); len(came) < n; {
-		if b.since(begin) > patience {
+		if b.since(begin) > b.patience() {
 			b.fatalf("%d of %d messages came: %q", len(came), n, came)
 		}
 		for _, d := range b.poll(b.src, 3, time.Second) {
@@ -102,7 +102,7 @@ func groupBatchKeepsOrder(c *check) {
 	want := []string{"a", "b", "c", "d"}
 	b.sendGroup("g", want...)
 	var ds []drivers.Delivery
-	for begin := b.now(); len(ds) == 0 && b.since(begin) < patience; {
+	for begin := b.now(); len(ds) == 0 && b.since(begin) < b.patience(); {
 		ds = b.poll(b.src, 3, time.Second) // as many of the group as the provider gives at once
 	}
 	require.NotEmpty(c, ds)

@@ -65,7 +65,7 @@ func identitiesDiffer(c *check) {
 		b.send(same())
 		ids := map[string]bool{}
 		for begin := b.now(); len(ids) < 3; {
-			if b.since(begin) > patience {
+			if b.since(begin) > b.patience() {
 				b.fatalf("three messages were sent, and %d identities came: %v", len(ids), ids)
 			}
 			for _, d := range b.poll(b.src, 3, time.Second) {
@@ -146,7 +146,7 @@ func identityAfterSendingBack(c *check) {
 		back, err := opener.OpenRedrive(c.ctx)
 		require.NoError(c, err)
 		c.atEnd(func() { b.closed("redrive sink", back.Close()) })
-		for _, d := range b.receiveWithin(letters, 2, patience) {
+		for _, d := range b.receiveWithin(letters, 2, b.patience()) {
 			m := *d.Message
 			m.DedupeID = identityOf(d.Message)
 			require.NoError(c, b.each("send", 1, back.Send(c.ctx, messages(&m))))

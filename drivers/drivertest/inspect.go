@@ -35,7 +35,7 @@ func (b *bench) depthIs(want drivers.Depth) {
 	i := b.inspector()
 	fits := func(got, want int64) bool { return got == want || got == drivers.Unknown }
 	var d drivers.Depth
-	for begin := b.now(); b.since(begin) < patience; b.pass(200 * time.Millisecond) {
+	for begin := b.now(); b.since(begin) < b.patience(); b.pass(200 * time.Millisecond) {
 		var err error
 		d, err = i.Depth(b.ctx)
 		if err != nil {
@@ -94,7 +94,7 @@ func depthTellsAge(c *check) {
 	i := b.inspector()
 	b.sendN(1)
 	begin := b.now()
-	for b.since(begin) < patience {
+	for b.since(begin) < b.patience() {
 		d, err := i.Depth(c.ctx)
 		require.NoError(c, err)
 		require.LessOrEqual(c, d.OldestAge, b.since(begin)+time.Minute)
@@ -109,7 +109,7 @@ func depthTellsAge(c *check) {
 func (b *bench) peek(n int, dead bool) []*handler.Message {
 	i := b.inspector()
 	var ms []*handler.Message
-	for begin := b.now(); len(ms) == 0 && b.since(begin) < patience; {
+	for begin := b.now(); len(ms) == 0 && b.since(begin) < b.patience(); {
 		var err error
 		if ms, err = i.Peek(b.ctx, n, dead); err != nil {
 			b.fatalf("peek: %v", err)

@@ -116,7 +116,7 @@ func fullExtension(c *check) {
 		es[i] = drivers.Extension{Receipt: d.Receipt, By: time.Second}
 	}
 	b.extend(es...)
-	b.receiveWithin(b.src, n, time.Second+patience) // each lease was cut from ten minutes to a second
+	b.receiveWithin(b.src, n, time.Second+b.patience()) // each lease was cut from ten minutes to a second
 }
 
 func extendRepeatedly(c *check) {

@@ -75,7 +75,7 @@ func receiveKeepsToMax(c *check) {
 	b.sendN(7)
 	most := min(2, b.caps.MaxReceive)
 	got := 0
-	for begin := b.now(); got < 7 && b.since(begin) < patience; {
+	for begin := b.now(); got < 7 && b.since(begin) < b.patience(); {
 		got += len(b.poll(b.src, most, time.Second)) // poll checks the number
 	}
 	require.Equal(c, 7, got)

@@ -40,7 +40,7 @@ func redriveMovesAll(c *check) {
 	require.NoError(c, err)
 	require.Len(c, byBody(b.receive(5)), 5)
 	var last drivers.RedriveTask
-	for begin := b.now(); b.since(begin) < patience; b.pass(200 * time.Millisecond) {
+	for begin := b.now(); b.since(begin) < b.patience(); b.pass(200 * time.Millisecond) {
 		tasks, err := r.Redrives(c.ctx)
 		require.NoError(c, err)
 		require.NotEmpty(c, tasks, "the task that was started is not listed")
@@ -86,7 +86,7 @@ func redriveOneByOne(c *check) {
 	require.NoError(c, err)
 	c.atEnd(func() { b.closed("redrive sink", back.Close()) })
 
-	ds := b.receiveWithin(letters, 3, patience)
+	ds := b.receiveWithin(letters, 3, b.patience())
 	slices.SortFunc(ds, func(x, y drivers.Delivery) int { return slices.Compare(x.Message.Body, y.Message.Body) })
 	require.Equal(c, []string{"0", "1", "2"}, bodies(ds))
 	redriven := ds[1]
@@ -94,7 +94,7 @@ func redriveOneByOne(c *check) {
 	require.NoError(c, b.each("settle", 3, letters.Settle(c.ctx, []drivers.Settlement{release(ds[0]), ack(redriven), release(ds[2])})))
 
 	require.Equal(c, []string{"1"}, bodies(b.receive(1)))
-	left := byBody(b.receiveWithin(letters, 2, patience))
+	left := byBody(b.receiveWithin(letters, 2, b.patience()))
 	require.Contains(c, left, "0")
 	require.Contains(c, left, "2")
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/sluice-go/sluice/drivers/sqs"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/test/suite"
 	"github.com/sluice-go/sluice/internal/test/testserver"
 )
 
@@ -171,6 +172,7 @@ func TestFindings(t *testing.T) {
 		{"drift", func(_ *testing.T, b *built) { b.spec.VisibilityTimeout = 5 * time.Minute }, []string{"minor drift"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			run := func(t *testing.T, b *built) {
 				b.name = testserver.Name(t)
 				s := spec()
@@ -200,7 +202,7 @@ func TestFindings(t *testing.T) {
 					run(t, &built{endpoint: server.URL(), server: server, clock: clock})
 				})
 			}
-			if c.only != "sqstest" {
+			if c.only == "LocalStack" || c.only == "" && suite.Asked() {
 				t.Run("LocalStack", func(t *testing.T) { run(t, &built{endpoint: testserver.LocalStack(t).URL}) })
 			}
 		})

@@ -15,10 +15,12 @@ import (
 	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/drivers/sqs"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
+	"github.com/sluice-go/sluice/internal/test/suite"
 	"github.com/sluice-go/sluice/internal/test/testserver"
 )
 
-// onServers runs a test on sqstest and on LocalStack.
+// onServers runs a test on sqstest and, if the slow suites are asked for, on
+// LocalStack.
 func onServers(t *testing.T, test func(t *testing.T, endpoint string)) {
 	t.Helper()
 	t.Run("sqstest", func(t *testing.T) {
@@ -28,7 +30,9 @@ func onServers(t *testing.T, test func(t *testing.T, endpoint string)) {
 		t.Cleanup(func() { require.NoError(t, s.Close()) })
 		test(t, s.URL())
 	})
-	t.Run("LocalStack", func(t *testing.T) { test(t, testserver.LocalStack(t).URL) })
+	if suite.Asked() {
+		t.Run("LocalStack", func(t *testing.T) { test(t, testserver.LocalStack(t).URL) })
+	}
 }
 
 func mustURL(t *testing.T, endpoint, name string) *url.URL {

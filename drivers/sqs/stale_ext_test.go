@@ -72,6 +72,7 @@ func TestAReleaseWhoseAnswerWasLostIsNotRepeated(t *testing.T) {
 		"in a second": handler.RetryAfter(time.Second, errors.New("later")),
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			q := newStale(t)
 			require.True(t, q.source.Capabilities().StaleReceiptActs)
 			c, ended := q.run(t, verdict)

@@ -19,6 +19,7 @@ func unsupported(what string) error {
 }
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ server, params string }{
 		{"cloud on NATS", ""}, {"cloud on NATS, headers", "&natsv2=true"},
 	} {

@@ -20,6 +20,7 @@ import (
 // A thousand messages go through NATS and the consumer; every tenth fails at
 // first and is retried by a copy. Each has its effect once.
 func TestAThousandMessagesHaveOneEffectEach(t *testing.T) {
+	t.Parallel()
 	opener := &natscloud.Opener{URL: natsserver.Start(t)}
 	t.Cleanup(func() { require.NoError(t, opener.Close()) })
 	mux := drivers.NewMux(opener)
@@ -78,6 +79,7 @@ func TestAThousandMessagesHaveOneEffectEach(t *testing.T) {
 }
 
 func TestARetryMustBeDecided(t *testing.T) {
+	t.Parallel()
 	mux := drivers.NewMux(&natscloud.Opener{URL: "nats://127.0.0.1:1"})
 	_, err := mux.OpenSource(t.Context(), "nats://orders?queue=workers", nil)
 	require.ErrorIs(t, err, drivers.ErrInvalid)

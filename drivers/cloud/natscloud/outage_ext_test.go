@@ -25,6 +25,7 @@ const patience = 60 * time.Second
 // Meanwhile sends fail and receives say why nothing comes; after that both ends
 // are as before, the republishing one too.
 func TestBothEndsRecoverFromAnOutage(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name    string
 		options []nats.Option
