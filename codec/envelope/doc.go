@@ -1,22 +1,23 @@
-// Package envelope takes messages out of what cloud services wrap them in, and
-// reads the events that those services send.
+// Package envelope unwraps the messages that cloud services put in envelopes, and
+// parses the events that those services send.
 //
-//   - [SNS] unwraps notifications of declared SNS topics that come through SQS;
-//     [SNSRaw] declares that a topic delivers raw.
-//   - [SNSEndpoint] is an http.Handler for an SNS subscription by HTTPS.
-//   - [ParseEventBridge] reads EventBridge's envelope.
-//   - [ParseObjects] reads what S3 and Cloud Storage tell of their objects.
+//   - [SNS] unwraps notifications of declared SNS topics that arrive through SQS;
+//     [SNSRaw] declares that a topic delivers raw messages.
+//   - [ParseEventBridge] parses EventBridge's envelope.
+//   - [ParseObjects] parses the events of S3 and Cloud Storage about their objects.
 //
-// Which envelope a queue has is declared, never guessed: where a body that looks
-// like an envelope is taken for one, whoever can send a body can forge the
-// metadata that the envelope is trusted for.
+// An HTTPS subscription of an SNS topic is served by package consumer/snspush.
 //
-// # Where it stands
+// The envelope of a queue is declared and never guessed. If a body that looks like
+// an envelope were unwrapped, anyone who can send a body could forge the metadata
+// for which the envelope is trusted.
 //
-// The middleware [SNS] stands inside what handles messages as they were received
-// (otel, log, idempotency, backoff) and outside whatever reads bodies or the
-// publisher's attributes, such as a decompression. It hands on a copy, so that a
-// message is retried and dead-lettered as it was received. Outside of backoff
-// its rejections would not be counted; inside of a codec it comes too late. The
-// parsers stand in the handler.
+// # Order
+//
+// Put the middleware [SNS] inside the middleware that handles messages as they
+// were received (otel, log, idempotency, backoff) and outside of any that reads
+// bodies or the publisher's attributes, such as a decompression. It passes on a
+// copy, so a message is retried and dead-lettered as it was received. Outside of
+// backoff its rejections would not be counted, and inside of a codec it comes too
+// late. Call the parsers in the handler.
 package envelope

@@ -20,7 +20,6 @@ var scattered = []string{
 	"cmd/sluice/internal/cli",
 	"codec/claimcheck",
 	"codec/compress",
-	"codec/envelope",
 	"config",
 	"consumer/pubsubpush",
 	"consumer/sqslambda",

@@ -1,4 +1,4 @@
-package envelope
+package snspush
 
 import (
 	"context"
@@ -31,15 +31,15 @@ func TestSNSIsAskedPastADeadConnection(t *testing.T) {
 		require.NoError(t, err)
 
 		nothing := handler.HandlerFunc(func(context.Context, *handler.Message) error { return nil })
-		e, err := NewSNSEndpoint(nothing, []string{"arn:aws:sns:eu-central-1:123456789012:topic"}, nil)
+		e, err := New(nothing, []string{"arn:aws:sns:eu-central-1:123456789012:topic"}, nil)
 		require.NoError(t, err)
 		roots := x509.NewCertPool()
 		roots.AddCert(server.Certificate())
-		e.v.client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-		_, err = e.v.get(t.Context(), u.String())
+		e.verifier.client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+		_, err = e.verifier.get(t.Context(), u.String())
 		require.NoError(t, err)
 		line.Die()
-		_, err = e.v.get(t.Context(), u.String())
+		_, err = e.verifier.get(t.Context(), u.String())
 		require.NoError(t, err)
 		require.Equal(t, 2, line.Dials())
 	}

@@ -1,4 +1,4 @@
-package envelope
+package snspush
 
 import (
 	"bytes"
@@ -15,44 +15,44 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/sluice-go/sluice/internal/sns"
 )
 
 // maxCertificateBytes bounds what is read of a signing certificate's file.
 const maxCertificateBytes = 64 << 10
 
-// maxCertificates bounds the cache. SNS has one certificate a region, and
-// changes it about once a year.
+// maxCertificates bounds the cache. SNS has one certificate per region and
+// replaces it about once a year.
 const maxCertificates = 32
 
-// snsHost is the hosts that SNS signs and confirms by.
-var snsHost = regexp.MustCompile(`^sns\.[a-z0-9-]{3,32}\.amazonaws\.com(\.cn)?$`)
+// errUnreachable marks the failure to fetch a certificate, which proves nothing
+// about the message.
+var errUnreachable = errors.New("the signing certificate can't be fetched")
 
-// errUnreachable is in the error of a certificate that could not be had: it says
-// nothing of the message.
-var errUnreachable = errors.New("the signing certificate cannot be had")
-
-// A verifier checks signatures; it keeps the certificates.
+// A verifier checks signatures and caches the certificates. Its methods may be
+// called concurrently.
 type verifier struct {
-	client  *http.Client
-	host    func(string) bool
-	name    string
-	roots   *x509.CertPool
-	sha1    bool
-	mu      sync.Mutex
+	client *http.Client
+	host   func(string) bool
+	name   string
+	roots  *x509.CertPool
+	sha1   bool
+
+	mu      sync.Mutex // never held during a request
 	fetched map[string]*x509.Certificate
 }
 
-// verify returns an error where d is not signed by SNS.
+// verify returns an error unless d is signed by SNS.
 // https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html
-func (v *verifier) verify(ctx context.Context, d *document) error {
+func (v *verifier) verify(ctx context.Context, d *sns.Document) error {
 	var (
 		hash   crypto.Hash
 		digest []byte
-		text   = []byte(d.signed())
+		text   = []byte(signedText(d))
 	)
 	switch {
 	case d.SignatureVersion == "2":
@@ -91,8 +91,9 @@ func (v *verifier) verify(ctx context.Context, d *document) error {
 	return nil
 }
 
-// signed is the text that SNS signs: some fields, in the order of their names.
-func (d *document) signed() string {
+// signedText returns the text that SNS signs: the names and values of certain
+// fields, in the order of their names.
+func signedText(d *sns.Document) string {
 	var b strings.Builder
 	add := func(name, value string) { b.WriteString(name + "\n" + value + "\n") }
 	message := ""
@@ -101,7 +102,7 @@ func (d *document) signed() string {
 	}
 	add("Message", message)
 	add("MessageId", d.MessageID)
-	if d.Type == typeNotification {
+	if d.Type == sns.TypeNotification {
 		if d.Subject != nil {
 			add("Subject", *d.Subject)
 		}
@@ -109,7 +110,7 @@ func (d *document) signed() string {
 		add("SubscribeURL", d.SubscribeURL)
 	}
 	add("Timestamp", d.Timestamp)
-	if d.Type != typeNotification {
+	if d.Type != sns.TypeNotification {
 		add("Token", d.Token)
 	}
 	add("TopicArn", d.TopicARN)
@@ -117,7 +118,7 @@ func (d *document) signed() string {
 	return b.String()
 }
 
-// url admits a URL to SNS only: this program is about to ask it.
+// url parses a URL that this program is about to visit. It must be one of SNS's.
 func (v *verifier) url(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
@@ -160,9 +161,9 @@ func (v *verifier) certificate(ctx context.Context, at string) (*x509.Certificat
 	return leaf, nil
 }
 
-// readCertificates reads the signing certificate and those after it. An error means
-// that the file is no certificate, or only a part of one: a gateway's page, or an
-// answer that was cut off. As with an answer that never came, another may be whole.
+// readCertificates returns the signing certificate and those after it. It returns
+// an error if the file is not a certificate or is truncated, such as a gateway's
+// error page. The next request may succeed, as after a lost answer.
 func readCertificates(body []byte) (leaf *x509.Certificate, others *x509.CertPool, err error) {
 	others = x509.NewCertPool()
 	block, rest := pem.Decode(body)
@@ -179,14 +180,14 @@ func readCertificates(body []byte) (leaf *x509.Certificate, others *x509.CertPoo
 	}
 	switch {
 	case leaf == nil:
-		return nil, nil, errors.New("the file has none")
+		return nil, nil, errors.New("the file has no certificate")
 	case bytes.Contains(rest, []byte("-----BEGIN")):
 		return nil, nil, errors.New("the file is cut off")
 	}
 	return leaf, others, nil
 }
 
-// check returns why a whole certificate is not one that SNS signs with.
+// check returns an error unless SNS signs with the certificate.
 func (v *verifier) check(leaf *x509.Certificate, others *x509.CertPool) error {
 	if now := time.Now(); now.Before(leaf.NotBefore) || now.After(leaf.NotAfter) {
 		return fmt.Errorf("it is valid from %v to %v only", leaf.NotBefore, leaf.NotAfter)
@@ -203,7 +204,8 @@ func (v *verifier) check(leaf *x509.Certificate, others *x509.CertPool) error {
 	return nil
 }
 
-// get asks SNS, which must answer 200 itself: a redirect would lead anywhere.
+// get returns the body that SNS serves at a URL. Any status but 200 is an error: a
+// redirect could lead anywhere.
 func (v *verifier) get(ctx context.Context, at string) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
 	if err != nil {

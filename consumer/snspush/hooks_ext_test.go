@@ -1,4 +1,4 @@
-package envelope_test
+package snspush_test
 
 import (
 	"bytes"
@@ -14,7 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/sluice-go/sluice/codec/envelope"
+	"github.com/sluice-go/sluice/consumer/snspush"
 	"github.com/sluice-go/sluice/handler"
 )
 
@@ -60,7 +60,7 @@ func TestUserCodeThatFails(t *testing.T) {
 		for what, c := range map[string]struct {
 			kind   string // of the request; empty: a notification
 			handle func() error
-			config func(*envelope.SNSEndpointConfig)
+			config func(*snspush.Config)
 			code   int
 			letter bool
 		}{
@@ -73,18 +73,18 @@ func TestUserCodeThatFails(t *testing.T) {
 			"reason of a rejection": {handle: func() error { return handler.Reject(bad) }, code: 200, letter: true},
 			"typed nil rejected":    {handle: func() error { return handler.Reject((*typedNil)(nil)) }, code: 200, letter: true},
 			"logger": {handle: func() error { return handler.Drop(boom) }, code: 200,
-				config: func(c *envelope.SNSEndpointConfig) { c.Logger = slog.New(badLog{slog.DiscardHandler, fail}) }},
+				config: func(c *snspush.Config) { c.Logger = slog.New(badLog{slog.DiscardHandler, fail}) }},
 			"dead-letter function": {handle: func() error { return handler.Reject(boom) }, code: 503,
-				config: func(c *envelope.SNSEndpointConfig) {
+				config: func(c *snspush.Config) {
 					c.DeadLetter = func(context.Context, *handler.Message, error) error { fail(); return nil }
 				}},
 			"its error": {handle: func() error { return handler.Reject(boom) }, code: 503,
-				config: func(c *envelope.SNSEndpointConfig) {
+				config: func(c *snspush.Config) {
 					c.DeadLetter = func(context.Context, *handler.Message, error) error { return bad }
 				}},
-			"host":   {code: 403, config: func(c *envelope.SNSEndpointConfig) { c.Host = func(string) bool { fail(); return true } }},
-			"client": {code: 503, config: func(c *envelope.SNSEndpointConfig) { c.Client = &http.Client{Transport: badTransport{fail}} }},
-			"client that confirms": {kind: "SubscriptionConfirmation", code: 503, config: func(c *envelope.SNSEndpointConfig) {
+			"host":   {code: 403, config: func(c *snspush.Config) { c.Host = func(string) bool { fail(); return true } }},
+			"client": {code: 503, config: func(c *snspush.Config) { c.Client = &http.Client{Transport: badTransport{fail}} }},
+			"client that confirms": {kind: "SubscriptionConfirmation", code: 503, config: func(c *snspush.Config) {
 				c.Client = &http.Client{Transport: onlyCertificates{a.server.Client().Transport, badTransport{fail}}}
 			}},
 		} {
@@ -96,7 +96,7 @@ func TestUserCodeThatFails(t *testing.T) {
 					}
 					m.Body = []byte("changed")
 					return c.handle()
-				}), func(config *envelope.SNSEndpointConfig) {
+				}), func(config *snspush.Config) {
 					config.Logger = slog.New(slog.DiscardHandler)
 					config.DeadLetter = func(_ context.Context, m *handler.Message, err error) error {
 						require.Equal(t, "Hello\nworld", string(m.Body))
@@ -146,7 +146,7 @@ func TestTheFaultOfABatchHandlerIsLogged(t *testing.T) {
 		&handler.BatchConfig{MaxCount: 1})
 	require.NoError(t, err)
 	var logs bytes.Buffer
-	e := a.endpoint(b, func(c *envelope.SNSEndpointConfig) { c.Logger = slog.New(slog.NewTextHandler(&logs, nil)) })
+	e := a.endpoint(b, func(c *snspush.Config) { c.Logger = slog.New(slog.NewTextHandler(&logs, nil)) })
 	require.Equal(t, http.StatusServiceUnavailable, post(t, e, a.sign(a.document("Notification"))))
 	require.Equal(t, 1, bytes.Count(logs.Bytes(), []byte("handler panicked")))
 	require.Contains(t, logs.String(), "TestTheFaultOfABatchHandlerIsLogged", "its stack")

@@ -1,4 +1,4 @@
-package envelope_test
+package snspush_test
 
 import (
 	"bytes"
@@ -25,9 +25,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/sluice-go/sluice/codec/envelope"
+	"github.com/sluice-go/sluice/consumer/snspush"
 	"github.com/sluice-go/sluice/handler"
 )
+
+const topic = "arn:aws:sns:us-west-2:123456789012:MyTopic"
 
 // amazon is an SNS on the loopback interface: it signs, and serves certificates
 // and confirmations.
@@ -94,14 +96,14 @@ func newAmazon(t testing.TB) *amazon {
 // unasked is the handler of requests that reach none.
 var unasked = handler.HandlerFunc(func(context.Context, *handler.Message) error { return errors.New("the handler was called") })
 
-func (a *amazon) endpoint(h handler.Handler, f func(*envelope.SNSEndpointConfig)) *envelope.SNSEndpoint {
+func (a *amazon) endpoint(h handler.Handler, f func(*snspush.Config)) *snspush.Endpoint {
 	a.t.Helper()
 	host := strings.TrimPrefix(a.server.URL, "https://")
-	c := &envelope.SNSEndpointConfig{Client: a.server.Client(), Roots: a.roots, Host: func(h string) bool { return h == host }}
+	c := &snspush.Config{Client: a.server.Client(), Roots: a.roots, Host: func(h string) bool { return h == host }}
 	if f != nil {
 		f(c)
 	}
-	e, err := envelope.NewSNSEndpoint(h, []string{topic}, c)
+	e, err := snspush.New(h, []string{topic}, c)
 	require.NoError(a.t, err)
 	return e
 }
@@ -160,10 +162,10 @@ func TestEndpointTakesWhatSNSSigns(t *testing.T) {
 		calls++
 		require.Equal(t, "Hello\nworld", string(m.Body))
 		require.Equal(t, "m1", m.ID)
-		require.Equal(t, "S", m.Attribute(envelope.AttributeSNSSubject))
+		require.Equal(t, "S", m.Attribute("sns-subject"))
 		require.Equal(t, topic, m.Origin().Queue)
 		return nil
-	}), func(c *envelope.SNSEndpointConfig) { c.AllowSHA1 = true })
+	}), func(c *snspush.Config) { c.AllowSHA1 = true })
 	require.Equal(t, 200, post(t, e, a.sign(a.document("Notification"))))
 	old := a.document("Notification")
 	old["SignatureVersion"] = "1"
@@ -174,7 +176,7 @@ func TestEndpointTakesWhatSNSSigns(t *testing.T) {
 	require.EqualValues(t, 1, a.confirmed.Load())
 	require.Equal(t, 200, post(t, e, a.sign(a.document("UnsubscribeConfirmation"))))
 	require.EqualValues(t, 1, a.confirmed.Load(), "an unsubscription is not undone")
-	manual := a.endpoint(unasked, func(c *envelope.SNSEndpointConfig) { c.ManualConfirm = true })
+	manual := a.endpoint(unasked, func(c *snspush.Config) { c.ManualConfirm = true })
 	require.Equal(t, 200, post(t, manual, a.sign(a.document("SubscriptionConfirmation"))))
 	require.EqualValues(t, 1, a.confirmed.Load())
 	require.Equal(t, 2, calls)
@@ -184,15 +186,15 @@ func TestVerdictsBecomeStatuses(t *testing.T) {
 	a := newAmazon(t)
 	boom := errors.New("boom")
 	letters := 0
-	take := func(c *envelope.SNSEndpointConfig) {
+	take := func(c *snspush.Config) {
 		c.DeadLetter = func(context.Context, *handler.Message, error) error { letters++; return nil }
 	}
-	fail := func(c *envelope.SNSEndpointConfig) {
+	fail := func(c *snspush.Config) {
 		c.DeadLetter = func(context.Context, *handler.Message, error) error { return boom }
 	}
 	for _, c := range []struct {
 		err    error
-		config func(*envelope.SNSEndpointConfig)
+		config func(*snspush.Config)
 		status int
 	}{
 		{nil, nil, 200}, {handler.Drop(boom), nil, 200}, {boom, nil, 503}, {handler.RetryAfter(time.Second, boom), nil, 503},
@@ -278,7 +280,7 @@ func TestForgeriesAreRefused(t *testing.T) {
 
 func TestEndpointRefusesWhatIsNoRequestOfSNS(t *testing.T) {
 	a := newAmazon(t)
-	e := a.endpoint(unasked, func(c *envelope.SNSEndpointConfig) { c.MaxBytes = 100 })
+	e := a.endpoint(unasked, func(c *snspush.Config) { c.MaxBytes = 100 })
 	for _, c := range []struct {
 		method, body, raw string
 		status            int
@@ -291,7 +293,7 @@ func TestEndpointRefusesWhatIsNoRequestOfSNS(t *testing.T) {
 		e.ServeHTTP(w, r)
 		require.Equal(t, c.status, w.Code)
 	}
-	_, err := envelope.NewSNSEndpoint(nil, nil, &envelope.SNSEndpointConfig{MaxAge: -1, MaxBytes: -1})
+	_, err := snspush.New(nil, nil, &snspush.Config{MaxAge: -1, MaxBytes: -1})
 	for _, says := range []string{"handler is nil", "no topic", "MaxAge", "MaxBytes"} {
 		require.ErrorContains(t, err, says)
 	}

@@ -1,0 +1,7 @@
+// Package sns reads the JSON documents that Amazon SNS delivers to SQS queues and
+// HTTP endpoints, for codec/envelope and consumer/snspush.
+//
+// A publisher chooses the names of its attributes. An attribute whose name is
+// reserved by the framework, or reads like a reserved one, is dropped, so that no
+// publisher can forge the fields that the topic vouches for.
+package sns
