@@ -1,12 +1,12 @@
-// Package mem is the driver for an embedded queue in memory: for tests, for
-// trying out, and for work that need not survive the process. Package sqlite is
-// the same queue in a file.
+// Package mem is the driver for an embedded queue in memory: for tests, for trying
+// things out, and for work that need not survive the process. It depends on the
+// standard library only. Package sqlite keeps the same queue in a file.
 //
 //	mem://orders
 //	mem://orders?visibility_timeout=2m&max_attempts=3
 //
-// A queue is made when it is opened first, together with its dead-letter queue.
-// The queues of one [Opener] are its own, and end with it. The parameters are
+// The first opening of a queue creates it and its dead-letter queue. The queues of
+// an [Opener] belong to it, and end with it. The parameters are
 //
 //	visibility_timeout  the lease that a receive gives, such as 90s (30s)
 //	retention           how long messages are kept, such as 4d (14d); letters
@@ -19,9 +19,10 @@
 //	                    dropped; 0 is not at all (0)
 //	delay               the delay of messages sent with none of their own (0)
 //
-// What is not given is as it was when the queue was opened before, or else the
-// default in parentheses. What is given changes the queue, for those who have it
-// open as well, though their Capabilities still tell what it was.
+// A parameter that the URL leaves out keeps the value from when the queue was
+// opened before, or else has the default in parentheses. One that it gives changes
+// the queue, also for sources and sinks that have it open; their Capabilities still
+// report the values from when they were opened.
 //
 // # Delivery
 //
@@ -33,22 +34,22 @@
 // Each delivery counts as an attempt, except one that the runtime releases
 // before a handler has seen it (a drain, a closed gate, the tail of a group).
 // A delivery whose process crashes, or whose lease ends before the runtime gets
-// to release it, counts: the queue can't tell that no handler ran. A message
-// that reaches max_attempts so goes to the dead-letter queue without a reason.
-// A redrive starts the count anew, and so does the dead-letter queue: a worker on
-// it begins at attempt 1.
+// to release it, counts: the queue can't know that no handler ran. A message that
+// reaches max_attempts this way goes to the dead-letter queue without a reason.
+// A redrive restarts the count, and so does the dead-letter queue: a worker on it
+// begins at attempt 1.
 //
 // # Limits
 //
-// Memory. Delays, leases and sizes are not limited. What would end later than the
-// clock can count, some 250 years from now, does not end.
+// Memory. Delays, leases and sizes are not limited. A delay or lease that ends later
+// than the clock can count, some 250 years from now, does not end.
 //
 // # Clocks
 //
-// Leases, delays, retention and dedupe windows go by the monotonic clock: they are
-// as long as they were meant to be, whatever the wall clock is set to. While the
-// machine sleeps they stand still, as handlers do. EnqueuedAt is what the wall
-// clock showed when the message was sent.
+// Leases, delays, retention and dedupe windows follow the monotonic clock, so
+// setting the wall clock does not change their length. While the machine sleeps
+// they stand still, as handlers do. EnqueuedAt is the wall-clock time at which the
+// message was sent.
 //
 // # Verdict mapping
 //
@@ -72,6 +73,6 @@
 //
 // # Testing
 //
-// This is what to test a handler's program with. The clock is the real one, or
-// that of a testing/synctest bubble if the Opener is made in one.
+// Use this package to test a program that handles messages. The clock is the real
+// one, or that of a testing/synctest bubble if the Opener is created in one.
 package mem

@@ -12,29 +12,15 @@ import (
 	"github.com/sluice-go/sluice/internal/queue"
 )
 
-// Scheme is the scheme of the URLs that an [Opener] opens.
-const Scheme = "mem"
-
-// System is OpenTelemetry's messaging.system of these queues.
-const System = "sluice_mem"
-
-// NoDeadLetter is the [Config.DeadLetter] of a queue that has none.
-const NoDeadLetter = embedded.NoDeadLetter
-
-type (
-	// Config says how a queue is to be. What is not said is left as it is on a
-	// queue that exists; one that is made has the default.
-	Config = embedded.Config
-	// Source receives from a queue. Beside [drivers.Source] it implements
-	// [drivers.Inspector], [drivers.Purger], [drivers.Redriver] and
-	// [drivers.DeadLetters].
-	Source = embedded.Source
-	// Sink sends to a queue. It implements [drivers.Sink].
-	Sink = embedded.Sink
+// scheme is the scheme of the URLs that an Opener opens, and system the
+// messaging.system of OpenTelemetry for its queues.
+const (
+	scheme = "mem"
+	system = "sluice_mem"
 )
 
-// An Opener has queues in memory, and opens them by name or by URL; see the
-// package comment. The zero Opener has none yet and is ready to use. Its methods
+// An Opener keeps queues in memory and opens them by name or by URL; see the
+// package comment. The zero Opener has no queues and is ready to use. Its methods
 // may be called concurrently. It must not be copied.
 type Opener struct {
 	once   sync.Once
@@ -43,27 +29,35 @@ type Opener struct {
 
 var _ drivers.Opener = (*Opener)(nil)
 
-// Schemes returns [Scheme].
-func (*Opener) Schemes() []string { return []string{Scheme} }
+// Schemes returns "mem".
+func (*Opener) Schemes() []string { return []string{scheme} }
 
-// Source opens the named queue for receiving, and makes it where it does not
-// exist. A nil config says nothing.
+// Source opens the named queue for receiving and creates it if it does not exist.
+// It applies c to a queue that exists.
 func (o *Opener) Source(ctx context.Context, name string, c *Config) (*Source, error) {
 	t, err := o.target(name)
 	if err != nil {
 		return nil, err
 	}
-	return t.OpenSource(ctx, c)
+	s, err := t.OpenSource(ctx, (*embedded.Config)(c))
+	if err != nil {
+		return nil, err
+	}
+	return &Source{s}, nil
 }
 
-// Sink opens the named queue for sending, and makes it where it does not exist.
-// A nil config says nothing.
+// Sink opens the named queue for sending and creates it if it does not exist. It
+// applies c to a queue that exists.
 func (o *Opener) Sink(ctx context.Context, name string, c *Config) (*Sink, error) {
 	t, err := o.target(name)
 	if err != nil {
 		return nil, err
 	}
-	return t.OpenSink(ctx, c)
+	s, err := t.OpenSink(ctx, (*embedded.Config)(c))
+	if err != nil {
+		return nil, err
+	}
+	return &Sink{s}, nil
 }
 
 // OpenSource opens the queue that u names for receiving.
@@ -92,7 +86,7 @@ func (o *Opener) OpenSink(ctx context.Context, u *url.URL, opts *drivers.Options
 	return s, nil
 }
 
-// Close drops all queues and their messages. Their sources and sinks return
+// Close drops all queues with their messages. Their sources and sinks then return
 // errors whose code is drivers.Closed. A second call returns nil.
 func (o *Opener) Close() error { return o.queues().Close() }
 
@@ -106,7 +100,7 @@ func (o *Opener) target(name string) (embedded.Target, error) {
 		return embedded.Target{}, &drivers.Error{Code: drivers.Invalid, Op: "open", Err: errors.New("the queue has no name"),
 			Remedy: "as in mem://orders"}
 	}
-	return embedded.Target{Engine: o.queues(), Queue: name, System: System}, nil
+	return embedded.Target{Engine: o.queues(), Queue: name, System: system}, nil
 }
 
 // parse reads mem://name and mem:name.
@@ -123,5 +117,5 @@ func parse(u *url.URL, opts *drivers.Options) (string, *Config, error) {
 		}
 	}
 	c, err := embedded.FromURL(u, opts)
-	return strings.Trim(name, "/"), c, err
+	return strings.Trim(name, "/"), (*Config)(c), err
 }

@@ -1,5 +1,5 @@
 // Package sqlite is the driver for an embedded queue in a SQLite file: a durable
-// queue with nothing to install, for one machine. Package mem is the same queue
+// queue for one machine, with nothing to install. Package mem keeps the same queue
 // in memory.
 //
 //	sqlite:///var/lib/shop/queues.db?queue=orders
@@ -7,8 +7,8 @@
 //	sqlite:queues.db?queue=orders&max_attempts=3
 //
 // The first names an absolute path, the others one relative to the working
-// directory. File and queue are made where they do not exist, the queue together
-// with its dead-letter queue; the directory has to be there. A file holds any
+// directory. Opening creates the file and the queue if they do not exist, the queue
+// together with its dead-letter queue; the directory must exist. A file holds any
 // number of queues. The parameters are
 //
 //	queue               the queue's name (default)
@@ -25,22 +25,23 @@
 //	synchronous         normal or full: whether each operation waits until the
 //	                    disk has it (normal)
 //
-// The file keeps what a queue was made with. What a URL does not give is as it
-// is there, or else the default in parentheses. What it gives changes the queue,
-// for all processes, though Capabilities tell what it was when it was opened.
+// The file keeps a queue's configuration. A parameter that the URL leaves out keeps
+// the value from the file, or else has the default in parentheses. One that it gives
+// changes the queue for all processes; Capabilities report the values from when a
+// source or sink was opened.
 //
 // # Durability
 //
-// What Send or Settle has reported as done survives kill -9 of any process,
-// whatever synchronous is. A power cut, or a crash of the operating system, can
-// undo the last moments of work in normal mode: messages sent then are lost, and
-// messages acked then are delivered again; the file stays sound. With
-// synchronous=full nothing is undone, and each operation waits for the disk.
+// Work that Send or Settle has reported as done survives kill -9 of any process in
+// either mode. A power cut, or a crash of the operating system, can undo the last
+// moments of work in normal mode: messages sent then are lost, and messages acked
+// then are delivered again; the file stays sound. With synchronous=full nothing is
+// undone, and each operation waits for the disk.
 //
-// Several processes may use one file at once, on one machine: the locks that
-// SQLite uses do not work on network file systems. Write operations take turns.
-// A receive that waits sees a message of its own process at once and one of
-// another process within some 25 milliseconds.
+// Several processes may use one file at the same time, on one machine: SQLite's
+// locks do not work on network file systems. Write operations take turns. A receive
+// that waits sees a message of its own process immediately and one of another
+// process within some 25 milliseconds.
 //
 // # Delivery
 //
@@ -52,42 +53,43 @@
 // Each delivery counts as an attempt, except one that the runtime releases
 // before a handler has seen it (a drain, a closed gate, the tail of a group).
 // A delivery whose process crashes, or whose lease ends before the runtime gets
-// to release it, counts: the queue can't tell that no handler ran. A message
-// that reaches max_attempts so goes to the dead-letter queue without a reason.
-// A redrive starts the count anew, and so does the dead-letter queue: a worker on
-// it begins at attempt 1.
+// to release it, counts: the queue can't know that no handler ran. A message that
+// reaches max_attempts this way goes to the dead-letter queue without a reason.
+// A redrive restarts the count, and so does the dead-letter queue: a worker on it
+// begins at attempt 1.
 //
 // # Limits
 //
-// A message is at most a gigabyte. Delays and leases are not limited. What would
-// end later than the clock can count, some 250 years from now, does not end.
+// A message is at most a gigabyte. Delays and leases are not limited. One that ends
+// later than the clock can count, some 250 years from now, does not end.
 //
 // # Clocks
 //
-// Leases, delays, retention and dedupe windows go by a clock that all processes of
-// the machine share and that nobody sets (on Linux CLOCK_MONOTONIC): they are as
-// long as they were meant to be, whatever the wall clock is set to, and a lease
-// ends at the same moment for its holder and for all others. While the machine
-// sleeps they stand still, as handlers do (on Windows they go on).
+// Leases, delays, retention and dedupe windows follow a clock that all processes of
+// the machine share and that nobody can set (on Linux CLOCK_MONOTONIC). Setting the
+// wall clock does not change their length, and a lease ends at the same moment for
+// its holder and for all others. While the machine sleeps they stand still, as
+// handlers do (on Windows they run on).
 //
-// Over a reboot, and when the file is moved to another machine, the time that has
-// passed is what the wall clock says, or none if that has gone back. So it is
-// between processes on a system that is none of Linux, macOS and Windows, and
-// between containers of one machine in different time namespaces.
+// Over a reboot, and when the file moves to another machine, time passes by the wall
+// clock, or not at all if that was set back. The same holds between processes on
+// systems other than Linux, macOS and Windows, and between containers of one
+// machine in different time namespaces.
 //
-// EnqueuedAt is what the wall clock showed when the message was sent.
+// EnqueuedAt is the wall-clock time at which the message was sent.
 //
 // # The file
 //
-// A file that is not ours (another program's database, one of a newer version of
-// Sluice, anything that is no SQLite file) is refused, and nothing is written to it
-// or beside it. A file, or the log or index beside it, that is deleted, moved,
-// replaced, truncated or overwritten while it is open makes every operation fail
-// with an error whose code is drivers.NotFound: what was written to it would be
-// lost. A send that reports success was in the file at its path. Other programs may
-// checkpoint and vacuum the file. A file that was damaged in place stays refused
-// until the program opens it again; an older copy that is written over it within
-// ten seconds of the time it was made is not told from the file.
+// The driver refuses a file that is not a Sluice queue of a version that it knows
+// (another program's database, a file of a newer Sluice, anything other than SQLite)
+// and writes nothing to it or beside it. If the file, or the log or index beside it,
+// is deleted, moved, replaced, truncated or overwritten while it is open, every
+// operation fails with an error whose code is drivers.NotFound, because anything
+// written to it would be lost. A message whose send reported success was in the file
+// at its path. Other programs may checkpoint and vacuum the file. A file that was
+// damaged in place stays refused until the program opens it again. The driver cannot
+// detect an older copy that is written over the file within ten seconds of the time
+// the copy was made.
 //
 // # Verdict mapping
 //
@@ -107,8 +109,8 @@
 //
 // # Permissions
 //
-// To read and write the file, and to make files beside it (queues.db-wal and
-// queues.db-shm).
+// Read and write access to the file, and the right to create files beside it
+// (queues.db-wal and queues.db-shm).
 //
 // # Testing
 //

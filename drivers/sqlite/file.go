@@ -14,19 +14,19 @@ import (
 	"github.com/sluice-go/sluice/internal/queue/sqlitequeue"
 )
 
-// files are the files that an opener has open.
+// files are the open files of an Opener.
 type files struct {
 	mu   sync.Mutex
 	open map[fileKey]*file
 }
 
-// fileKey tells files apart. One that is opened in both modes is open twice.
+// A fileKey identifies an open file. One that is opened in both modes is open twice.
 type fileKey struct {
 	path string
 	sync bool
 }
 
-// file is an open file, as long as anyone uses it.
+// A file is an open file with its number of users; the last closes it.
 type file struct {
 	files  *files
 	key    fileKey
@@ -41,8 +41,7 @@ func (fs *files) get(ctx context.Context, p place) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	// By another name it is the same file. One that is yet to be made has no
-	// other name.
+	// Links to one file share it. A file that does not exist yet has no links.
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real
 	}
@@ -50,7 +49,7 @@ func (fs *files) get(ctx context.Context, p place) (*file, error) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	f := fs.open[key]
-	// Whoever has a file open that was moved keeps it, and its errors.
+	// Users of a file that was moved keep it, and its errors.
 	if f == nil || f.engine.Moved() != nil {
 		engine, err := sqlitequeue.Open(ctx, p.path, &sqlitequeue.Options{Sync: p.sync})
 		if err != nil {
@@ -79,13 +78,13 @@ func (f *file) release() error {
 	return f.engine.Close()
 }
 
-// classify says of what kind an error of a file's is.
+// classify returns the code of an error of a file, and the remedy.
 func classify(err error) (drivers.Code, string) {
 	switch {
 	case errors.Is(err, queue.ErrForeign):
 		return drivers.Invalid, "name another file"
 	case errors.Is(err, queue.ErrMoved):
-		return drivers.NotFound, "put it back, or start the program again to begin with what is there now; what was done last may be in the file that is gone"
+		return drivers.NotFound, "put the file back, or start the program again to use the file that is there now; the latest work may be in the file that is gone"
 	}
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
@@ -93,11 +92,11 @@ func classify(err error) (drivers.Code, string) {
 	}
 	switch e.Code() & 0xff {
 	case sqlite3.SQLITE_CANTOPEN:
-		return drivers.Denied, "its directory must exist, and this user must be allowed to write there"
+		return drivers.Denied, "its directory must exist, and this user must be allowed to write in it"
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH:
-		return drivers.Denied, "this user must be allowed to write the file, and into its directory"
+		return drivers.Denied, "this user must be allowed to write the file and in its directory"
 	case sqlite3.SQLITE_NOTADB:
-		return drivers.Invalid, "the file is no SQLite file; name another"
+		return drivers.Invalid, "the file is not a SQLite file; name another"
 	case sqlite3.SQLITE_CORRUPT:
 		return drivers.Invalid, "the file is damaged; sqlite3's .recover may get the messages out of it"
 	case sqlite3.SQLITE_TOOBIG:

@@ -8,37 +8,22 @@ import (
 	"github.com/sluice-go/sluice/drivers/internal/embedded"
 )
 
-// Scheme is the scheme of the URLs that an [Opener] opens.
-const Scheme = "sqlite"
-
-// System is OpenTelemetry's messaging.system of these queues.
-const System = "sluice_sqlite"
-
-// DefaultQueue is the name of the queue where none is given.
-const DefaultQueue = "default"
-
-// NoDeadLetter is the [Config.DeadLetter] of a queue that has none.
-const NoDeadLetter = embedded.NoDeadLetter
-
-type (
-	// Config says how a queue is to be. What is not said is left as it is on a
-	// queue that exists; one that is made has the default.
-	Config = embedded.Config
-	// Source receives from a queue. Beside [drivers.Source] it implements
-	// [drivers.Inspector], [drivers.Purger], [drivers.Redriver] and
-	// [drivers.DeadLetters].
-	Source = embedded.Source
-	// Sink sends to a queue. It implements [drivers.Sink].
-	Sink = embedded.Sink
+const (
+	// scheme is the scheme of the URLs that an Opener opens.
+	scheme = "sqlite"
+	// system is OpenTelemetry's messaging.system of its queues.
+	system = "sluice_sqlite"
+	// defaultQueue is the name of the queue if a URL has none.
+	defaultQueue = "default"
 )
 
 // An Opener opens queues in SQLite files, by path or by URL; see the package
-// comment. Sources and sinks of one file share its connections, which are closed
-// with the last of them. The zero Opener is ready to use. Its methods may be
+// comment. Sources and sinks of one file share its connections, which close with
+// the last of them. The zero Opener is ready to use. Its methods may be
 // called concurrently. It must not be copied.
 type Opener struct {
-	// Synchronous has every operation wait until the disk has it, so that a
-	// power cut undoes nothing. A URL's parameter synchronous comes before it.
+	// Synchronous makes every operation wait until it is on the disk, so that a
+	// power cut undoes nothing. The parameter synchronous of a URL overrides it.
 	Synchronous bool
 
 	files files
@@ -46,28 +31,28 @@ type Opener struct {
 
 var _ drivers.Opener = (*Opener)(nil)
 
-// Schemes returns [Scheme].
-func (*Opener) Schemes() []string { return []string{Scheme} }
+// Schemes returns "sqlite".
+func (*Opener) Schemes() []string { return []string{scheme} }
 
-// Source opens the named queue of the file at path for receiving, and makes both
-// where they do not exist. A nil config says nothing.
+// Source opens the named queue of the file at path for receiving and creates both
+// if they do not exist. It applies c to a queue that exists.
 func (o *Opener) Source(ctx context.Context, path, name string, c *Config) (*Source, error) {
-	return open(ctx, o, place{path: path, queue: name, sync: o.Synchronous}, c, embedded.Target.OpenSource)
+	return o.source(ctx, place{path: path, queue: name, sync: o.Synchronous}, c)
 }
 
-// Sink opens the named queue of the file at path for sending, and makes both
-// where they do not exist. A nil config says nothing.
+// Sink opens the named queue of the file at path for sending and creates both if
+// they do not exist. It applies c to a queue that exists.
 func (o *Opener) Sink(ctx context.Context, path, name string, c *Config) (*Sink, error) {
-	return open(ctx, o, place{path: path, queue: name, sync: o.Synchronous}, c, embedded.Target.OpenSink)
+	return o.sink(ctx, place{path: path, queue: name, sync: o.Synchronous}, c)
 }
 
 // OpenSource opens the queue that u names for receiving.
 func (o *Opener) OpenSource(ctx context.Context, u *url.URL, opts *drivers.Options) (drivers.Source, error) {
-	p, c, err := o.parse(u, opts)
+	p, c, err := parse(u, opts, o.Synchronous)
 	if err != nil {
 		return nil, err
 	}
-	s, err := open(ctx, o, p, c, embedded.Target.OpenSource)
+	s, err := o.source(ctx, p, c)
 	if err != nil {
 		return nil, err
 	}
@@ -76,34 +61,53 @@ func (o *Opener) OpenSource(ctx context.Context, u *url.URL, opts *drivers.Optio
 
 // OpenSink opens the queue that u names for sending.
 func (o *Opener) OpenSink(ctx context.Context, u *url.URL, opts *drivers.Options) (drivers.Sink, error) {
-	p, c, err := o.parse(u, opts)
+	p, c, err := parse(u, opts, o.Synchronous)
 	if err != nil {
 		return nil, err
 	}
-	s, err := open(ctx, o, p, c, embedded.Target.OpenSink)
+	s, err := o.sink(ctx, p, c)
 	if err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// open opens the file, or shares it if it is open, and the queue in it.
-func open[T any](ctx context.Context, o *Opener, p place, c *Config, openQueue func(embedded.Target, context.Context, *Config) (T, error)) (T, error) {
-	var none T
+func (o *Opener) source(ctx context.Context, p place, c *Config) (*Source, error) {
+	t, err := o.target(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	s, err := t.OpenSource(ctx, (*embedded.Config)(c))
+	if err != nil {
+		_ = t.Release() // the error of the opening is the one to report
+		return nil, err
+	}
+	return &Source{s}, nil
+}
+
+func (o *Opener) sink(ctx context.Context, p place, c *Config) (*Sink, error) {
+	t, err := o.target(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	s, err := t.OpenSink(ctx, (*embedded.Config)(c))
+	if err != nil {
+		_ = t.Release() // the error of the opening is the one to report
+		return nil, err
+	}
+	return &Sink{s}, nil
+}
+
+// target opens the file, or shares it if it is open already. The caller releases
+// the target.
+func (o *Opener) target(ctx context.Context, p place) (embedded.Target, error) {
 	if err := p.validate(); err != nil {
-		return none, err
+		return embedded.Target{}, err
 	}
 	f, err := o.files.get(ctx, p)
 	if err != nil {
 		code, remedy := classify(err)
-		return none, drivers.Wrap(ctx, code, p.queue, "open", err, remedy)
+		return embedded.Target{}, drivers.Wrap(ctx, code, p.queue, "open", err, remedy)
 	}
-	s, err := openQueue(embedded.Target{
-		Engine: f.engine, Queue: p.queue, System: System, Classify: classify, Release: f.release,
-	}, ctx, c)
-	if err != nil {
-		_ = f.release() // the error of the opening is the one to report
-		return none, err
-	}
-	return s, nil
+	return embedded.Target{Engine: f.engine, Queue: p.queue, System: system, Classify: classify, Release: f.release}, nil
 }

@@ -9,14 +9,14 @@ import (
 	"github.com/sluice-go/sluice/drivers/internal/embedded"
 )
 
-// place is where a queue is.
+// A place is where a queue is: a file, how it is opened, and a name in it.
 type place struct {
 	path  string
 	queue string
 	sync  bool
 }
 
-var errNoPath = errors.New("no file is named")
+var errNoPath = errors.New("the URL names no file")
 
 const example = "as in sqlite:///var/lib/shop/queues.db?queue=orders, or sqlite:queues.db?queue=orders for a relative path"
 
@@ -34,7 +34,8 @@ func (p *place) validate() error {
 }
 
 // parse reads sqlite:///abs/file.db, sqlite://rel/file.db and sqlite:rel/file.db.
-func (o *Opener) parse(u *url.URL, opts *drivers.Options) (place, *Config, error) {
+// The URL's parameter synchronous overrides sync.
+func parse(u *url.URL, opts *drivers.Options, sync bool) (place, *Config, error) {
 	refuse := func(err error) (place, *Config, error) {
 		return place{}, nil, &drivers.Error{Code: drivers.Invalid, Op: "open", Err: err, Remedy: example}
 	}
@@ -46,7 +47,7 @@ func (o *Opener) parse(u *url.URL, opts *drivers.Options) (place, *Config, error
 		return place{}, nil, err
 	}
 	// What is a host to other schemes is the beginning of a relative path here.
-	p := place{path: u.Host + u.Path, queue: DefaultQueue, sync: o.Synchronous}
+	p := place{path: u.Host + u.Path, queue: defaultQueue, sync: sync}
 	if u.Opaque != "" {
 		if p.path, err = url.PathUnescape(u.Opaque); err != nil {
 			return refuse(err)
@@ -67,5 +68,5 @@ func (o *Opener) parse(u *url.URL, opts *drivers.Options) (place, *Config, error
 	if p.path == "/" {
 		p.path = ""
 	}
-	return p, c, p.validate()
+	return p, (*Config)(c), p.validate()
 }

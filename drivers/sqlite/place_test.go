@@ -15,28 +15,28 @@ func TestParse(t *testing.T) {
 		want place
 	}{
 		{"sqlite:///var/lib/q.db?queue=orders", place{"/var/lib/q.db", "orders", false}},
-		{"sqlite://./q.db", place{"./q.db", DefaultQueue, false}},
-		{"sqlite://../up/q.db", place{"../up/q.db", DefaultQueue, false}},
+		{"sqlite://./q.db", place{"./q.db", defaultQueue, false}},
+		{"sqlite://../up/q.db", place{"../up/q.db", defaultQueue, false}},
 		{"sqlite://q.db?queue=orders", place{"q.db", "orders", false}},
-		{"sqlite://rel/or/q.db?max_attempts=3", place{"rel/or/q.db", DefaultQueue, false}},
+		{"sqlite://rel/or/q.db?max_attempts=3", place{"rel/or/q.db", defaultQueue, false}},
 		{"sqlite:q.db?queue=orders", place{"q.db", "orders", false}},
-		{"sqlite:rel/q.db", place{"rel/q.db", DefaultQueue, false}},
-		{"sqlite:./q.db", place{"./q.db", DefaultQueue, false}},
-		{"sqlite:/var/q.db", place{"/var/q.db", DefaultQueue, false}},
-		{"sqlite:my%20queues.db", place{"my queues.db", DefaultQueue, false}},
-		{"sqlite:///a%3Fb%23c.db", place{"/a?b#c.db", DefaultQueue, false}},
-		{"sqlite:q.db?synchronous=full", place{"q.db", DefaultQueue, true}},
-		{"sqlite:q.db?synchronous=normal", place{"q.db", DefaultQueue, false}},
+		{"sqlite:rel/q.db", place{"rel/q.db", defaultQueue, false}},
+		{"sqlite:./q.db", place{"./q.db", defaultQueue, false}},
+		{"sqlite:/var/q.db", place{"/var/q.db", defaultQueue, false}},
+		{"sqlite:my%20queues.db", place{"my queues.db", defaultQueue, false}},
+		{"sqlite:///a%3Fb%23c.db", place{"/a?b#c.db", defaultQueue, false}},
+		{"sqlite:q.db?synchronous=full", place{"q.db", defaultQueue, true}},
+		{"sqlite:q.db?synchronous=normal", place{"q.db", defaultQueue, false}},
 	} {
 		u, err := url.Parse(c.url)
 		require.NoError(t, err)
-		got, _, err := new(Opener).parse(u, nil)
+		got, _, err := parse(u, nil, false)
 		require.NoError(t, err, c.url)
 		require.Equal(t, c.want, got, c.url)
 	}
 	u, err := url.Parse("sqlite:q.db")
 	require.NoError(t, err)
-	got, _, err := (&Opener{Synchronous: true}).parse(u, nil)
+	got, _, err := parse(u, nil, true)
 	require.NoError(t, err)
 	require.True(t, got.sync)
 }
@@ -56,7 +56,7 @@ func TestParseRefuses(t *testing.T) {
 	} {
 		u, err := url.Parse(c.url)
 		require.NoError(t, err)
-		_, _, err = new(Opener).parse(u, nil)
+		_, _, err = parse(u, nil, false)
 		require.ErrorIs(t, err, drivers.ErrInvalid, c.url)
 		require.ErrorContains(t, err, c.want, c.url)
 	}
@@ -71,7 +71,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		p, c, err := new(Opener).parse(u, nil)
+		p, c, err := parse(u, nil, false)
 		if err != nil {
 			require.ErrorIs(t, err, drivers.ErrInvalid)
 			return

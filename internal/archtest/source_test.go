@@ -88,7 +88,7 @@ var ofProviders = map[string]string{
 	"consumer/snspush/endpoint.go":                     "net/http's, of a body",
 	"drivers/sqlite/file.go":                           "SQLite's",
 	"drivers/internal/embedded/config.go":              "the engine's",
-	"drivers/internal/embedded/target.go":              "the engine's",
+	"drivers/internal/embedded/opened.go":              "the engine's",
 	"drivers/sqs/alarm.go":                             "CloudWatch's",
 	"drivers/sqs/client.go":                            "a request's context's",
 	"drivers/sqs/examine.go":                           "the driver's own",

@@ -77,6 +77,7 @@ func (c Config) WithDefaults() Config {
 	return c
 }
 
+// Validate returns all faults of the configuration of the named queue, joined.
 func (c *Config) Validate(name string) error {
 	var faults []error
 	if name == "" {

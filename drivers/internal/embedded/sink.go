@@ -18,15 +18,6 @@ type Sink struct {
 
 var _ drivers.Sink = (*Sink)(nil)
 
-// OpenSink opens the queue for sending, and makes it where it does not exist.
-func (t Target) OpenSink(ctx context.Context, c *Config) (*Sink, error) {
-	o, err := t.open(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	return &Sink{opened: o}, nil
-}
-
 var errDelay = errors.New("the delay is below zero")
 
 // Send sends the messages, all or none, but for those that are no good.

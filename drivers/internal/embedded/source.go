@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -28,18 +29,6 @@ var (
 	_ drivers.Redriver    = (*Source)(nil)
 	_ drivers.DeadLetters = (*Source)(nil)
 )
-
-// OpenSource opens the queue for receiving, and makes it where it does not
-// exist.
-func (t Target) OpenSource(ctx context.Context, c *Config) (*Source, error) {
-	o, err := t.open(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	s := &Source{opened: o}
-	s.closing, s.end = context.WithCancel(context.WithoutCancel(ctx))
-	return s, nil
-}
 
 // Receive returns messages as [drivers.Source] says. From an ordered queue it
 // takes one message of each group before a second one of any.
@@ -190,4 +179,172 @@ func (s *Source) Close() error {
 	err := s.close()
 	s.end()
 	return err
+}
+
+// Depth counts the queue's messages, exactly.
+func (s *Source) Depth(ctx context.Context) (drivers.Depth, error) {
+	if err := s.usable(ctx, "depth"); err != nil {
+		return drivers.Depth{}, err
+	}
+	stats, err := s.Engine.Stats(ctx, s.Queue)
+	if err != nil {
+		return drivers.Depth{}, s.fail(ctx, "depth", err)
+	}
+	d := drivers.Depth{Visible: stats.Visible, InFlight: stats.InFlight, Delayed: stats.Delayed, DeadLetters: drivers.Unknown}
+	d.OldestAge = stats.OldestAge
+	if s.config.DeadLetter == "" {
+		return d, nil
+	}
+	letters, err := s.Engine.Stats(ctx, s.config.DeadLetter)
+	if err != nil {
+		return d, s.fail(ctx, "depth", err)
+	}
+	d.DeadLetters = letters.Visible + letters.InFlight + letters.Delayed
+	return d, nil
+}
+
+// which is the queue itself, or its dead-letter queue.
+func (s *Source) which(op string, dead bool) (string, error) {
+	switch {
+	case !dead:
+		return s.Queue, nil
+	case s.config.DeadLetter == "":
+		return "", s.fail(context.Background(), op, queue.ErrNoDeadLetter)
+	}
+	return s.config.DeadLetter, nil
+}
+
+// Peek returns messages from the front, in any state, and changes nothing.
+func (s *Source) Peek(ctx context.Context, n int, dead bool) ([]*handler.Message, error) {
+	if err := s.usable(ctx, "peek"); err != nil {
+		return nil, err
+	}
+	name, err := s.which("peek", dead)
+	if err != nil {
+		return nil, err
+	}
+	got, err := s.Engine.Peek(ctx, name, n)
+	if err != nil {
+		return nil, s.fail(ctx, "peek", err)
+	}
+	out := make([]*handler.Message, len(got))
+	for i := range got {
+		out[i] = &handler.Message{}
+		fill(out[i], &got[i])
+	}
+	return out, nil
+}
+
+// Purge removes every message of the queue, or of its dead-letter queue.
+func (s *Source) Purge(ctx context.Context, dead bool) error {
+	if err := s.usable(ctx, "purge"); err != nil {
+		return err
+	}
+	name, err := s.which("purge", dead)
+	if err != nil {
+		return err
+	}
+	return s.fail(ctx, "purge", s.Engine.Purge(ctx, name))
+}
+
+// StartRedrive starts moving every letter back to this queue. Where other
+// queues share the dead-letter queue it is refused: their letters would come
+// along.
+func (s *Source) StartRedrive(ctx context.Context, rate int) (drivers.RedriveTask, error) {
+	if err := s.usable(ctx, "redrive"); err != nil {
+		return drivers.RedriveTask{}, err
+	}
+	letters, err := s.which("redrive", true)
+	if err != nil {
+		return drivers.RedriveTask{}, err
+	}
+	if err := s.unshared(ctx, letters); err != nil {
+		return drivers.RedriveTask{}, err
+	}
+	t, err := s.Engine.StartMove(ctx, letters, s.Queue, rate)
+	if err != nil {
+		return drivers.RedriveTask{}, s.fail(ctx, "redrive", err)
+	}
+	return taskOf(t), nil
+}
+
+// unshared fails if another queue has the same dead-letter queue.
+func (s *Source) unshared(ctx context.Context, letters string) error {
+	names, err := s.Engine.List(ctx)
+	if err != nil {
+		return s.fail(ctx, "redrive", err)
+	}
+	for _, name := range names {
+		if name == s.Queue {
+			continue
+		}
+		c, _, err := s.Engine.Config(ctx, name)
+		if err == nil && c.DeadLetter == letters {
+			return &drivers.Error{
+				Code: drivers.Invalid, Queue: s.Queue, Op: "redrive",
+				Err:    fmt.Errorf("the dead-letter queue %q is also that of queue %q, whose letters would come along", letters, name),
+				Remedy: "redrive selectively, by source: sluice redrive --source " + s.Queue,
+			}
+		}
+	}
+	return nil
+}
+
+// Redrives lists the latest tasks on the dead-letter queue.
+func (s *Source) Redrives(ctx context.Context) ([]drivers.RedriveTask, error) {
+	if err := s.usable(ctx, "redrive"); err != nil {
+		return nil, err
+	}
+	letters, err := s.which("redrive", true)
+	if err != nil {
+		return nil, err
+	}
+	ts, err := s.Engine.Moves(ctx, letters)
+	if err != nil {
+		return nil, s.fail(ctx, "redrive", err)
+	}
+	out := make([]drivers.RedriveTask, len(ts))
+	for i, t := range ts {
+		out[i] = taskOf(t)
+	}
+	return out, nil
+}
+
+// CancelRedrive stops a running task.
+func (s *Source) CancelRedrive(ctx context.Context, id string) error {
+	if err := s.usable(ctx, "redrive"); err != nil {
+		return err
+	}
+	_, err := s.Engine.CancelMove(ctx, id)
+	return s.fail(ctx, "redrive", err)
+}
+
+// OpenDeadLetters opens the dead-letter queue for receiving.
+func (s *Source) OpenDeadLetters(ctx context.Context) (drivers.Source, error) {
+	if err := s.usable(ctx, "open dead letters"); err != nil {
+		return nil, err
+	}
+	letters, err := s.which("open dead letters", true)
+	if err != nil {
+		return nil, err
+	}
+	t := s.Target
+	t.Queue, t.Release = letters, nil
+	return t.OpenSource(ctx, nil)
+}
+
+// OpenRedrive opens the queue itself for sending letters back to it. A letter is no
+// duplicate of the message that it was.
+func (s *Source) OpenRedrive(ctx context.Context) (drivers.Sink, error) {
+	if err := s.usable(ctx, "open redrive"); err != nil {
+		return nil, err
+	}
+	t := s.Target
+	t.Release = nil
+	sink, err := t.OpenSink(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	sink.redrive = true
+	return sink, nil
 }
