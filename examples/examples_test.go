@@ -45,17 +45,20 @@ func TestEveryMainEndsAsItShould(t *testing.T) {
 	}
 }
 
-// build builds every example's program and returns where they are.
-func build(t *testing.T) string {
+// build builds the programs of examples, without what debuggers read, and returns
+// where they are.
+func build(t *testing.T, examples ...string) string {
 	t.Helper()
 	dir := t.TempDir()
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", dir+string(filepath.Separator), "./...").CombinedOutput()
+	args := append([]string{"build", "-ldflags=-s -w", "-o", dir + string(filepath.Separator)}, examples...)
+	out, err := exec.CommandContext(t.Context(), "go", args...).CombinedOutput()
 	require.NoError(t, err, string(out))
 	return dir
 }
 
 func TestEveryProgramFailsWithAStatus(t *testing.T) {
-	dir := build(t)
+	t.Parallel()
+	dir := build(t, "./...")
 	blocked := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(blocked, nil, 0o600))
 	for name, args := range map[string][]string{
@@ -89,7 +92,8 @@ func TestEveryProgramFailsWithAStatus(t *testing.T) {
 // An endpoint that drains waits for a request that does not end: the second
 // signal ends it all the same.
 func TestTheSecondSignalEndsIt(t *testing.T) {
-	dir := build(t)
+	t.Parallel()
+	dir := build(t, "./payments")
 	addr := freeAddr(t)
 	cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "payments"), "-role", "api", "-listen", addr,
 		"-queue", "sqlite://"+filepath.Join(t.TempDir(), "queue.db")+"?queue=payments")

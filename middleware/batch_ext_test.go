@@ -39,19 +39,19 @@ type bulkQueue struct {
 type kind struct {
 	name     string
 	minLease time.Duration
-	queue    func(t *testing.T, lease time.Duration, ordered bool, fake *pubsubtest.Server) bulkQueue
+	queue    func(t *testing.T, lease time.Duration, ordered bool) bulkQueue
 }
 
 var kinds = []kind{
-	{"mem", time.Second, func(_ *testing.T, lease time.Duration, _ bool, _ *pubsubtest.Server) bulkQueue {
+	{"mem", time.Second, func(_ *testing.T, lease time.Duration, _ bool) bulkQueue {
 		u := "mem://orders"
 		return bulkQueue{all.Mux(), u, u + query(lease, "?"), "mem://orders-dlq"}
 	}},
-	{"sqlite", time.Second, func(t *testing.T, lease time.Duration, _ bool, _ *pubsubtest.Server) bulkQueue {
+	{"sqlite", time.Second, func(t *testing.T, lease time.Duration, _ bool) bulkQueue {
 		u := "sqlite://" + filepath.ToSlash(t.TempDir()) + "/q.db?queue=orders"
 		return bulkQueue{all.Mux(), u, u + query(lease, "&"), u + "-dlq"}
 	}},
-	{"sqs", 2 * time.Second, func(t *testing.T, lease time.Duration, ordered bool, _ *pubsubtest.Server) bulkQueue {
+	{"sqs", 2 * time.Second, func(t *testing.T, lease time.Duration, ordered bool) bulkQueue {
 		s, err := sqstest.NewServer(nil)
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, s.Close()) })
@@ -67,7 +67,7 @@ var kinds = []kind{
 		require.NoError(t, err)
 		return q
 	}},
-	{"pubsub", 10 * time.Second, func(t *testing.T, lease time.Duration, ordered bool, fake *pubsubtest.Server) bulkQueue {
+	{"pubsub", 10 * time.Second, func(t *testing.T, lease time.Duration, ordered bool) bulkQueue {
 		id := testserver.Name(t)
 		require.NoError(t, fake.Create(t.Context(), pubsubtest.Queue{
 			Project: "p", ID: id, MaxAttempts: 5, Ordered: ordered, AckDeadlineSeconds: int32(lease / time.Second),
@@ -87,11 +87,8 @@ func query(lease time.Duration, before string) string {
 
 // onEachKind runs a test on a queue of each kind, all at the same time.
 func onEachKind(t *testing.T, ordered bool, lease func(least time.Duration) time.Duration, test func(t *testing.T, q bulkQueue, lease time.Duration)) {
+	t.Helper()
 	testserver.Credentials(t)
-	fake, err := pubsubtest.Start("")
-	require.NoError(t, err)
-	t.Setenv("PUBSUB_EMULATOR_HOST", fake.Addr())
-	t.Cleanup(func() { require.NoError(t, fake.Close()) })
 	for _, k := range kinds {
 		t.Run(k.name, func(t *testing.T) {
 			t.Parallel()
@@ -99,7 +96,7 @@ func onEachKind(t *testing.T, ordered bool, lease func(least time.Duration) time
 			if lease != nil {
 				l = lease(k.minLease)
 			}
-			test(t, k.queue(t, l, ordered, fake), l)
+			test(t, k.queue(t, l, ordered), l)
 		})
 	}
 }
@@ -250,6 +247,7 @@ func numbered(prefix string, n int) []string {
 }
 
 func TestBatchesCloseByCountBytesOrWaitOnAnyQueue(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name  string
 		c     handler.BatchConfig
@@ -263,6 +261,7 @@ func TestBatchesCloseByCountBytesOrWaitOnAnyQueue(t *testing.T) {
 		{"concurrency below the count", handler.BatchConfig{MaxCount: 1000, MaxWait: 50 * time.Millisecond}, 2, 0, 2},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
 			onEachKind(t, false, nil, func(t *testing.T, q bulkQueue, _ time.Duration) {
 				q.send(t, texts(100, numbered("order", 12)...)...)
 				w := &bulkWriter{}
@@ -285,6 +284,7 @@ func TestBatchesCloseByCountBytesOrWaitOnAnyQueue(t *testing.T) {
 }
 
 func TestOneBatchCarriesEveryVerdictOnAnyQueue(t *testing.T) {
+	t.Parallel()
 	onEachKind(t, false, nil, func(t *testing.T, q bulkQueue, _ time.Duration) {
 		names := slices.Concat(numbered("ack", 3), numbered("again", 2), numbered("reject", 2), []string{"drop0"})
 		q.send(t, texts(0, names...)...)
@@ -324,6 +324,7 @@ func (q bulkQueue) letters(t *testing.T, n int) []string {
 }
 
 func TestABatchHasOneMessageOfAGroupAndKeepsItsOrder(t *testing.T) {
+	t.Parallel()
 	onEachKind(t, true, nil, func(t *testing.T, q bulkQueue, _ time.Duration) {
 		var ms []*handler.Message
 		for i := range 4 {
@@ -357,6 +358,7 @@ func TestABatchHasOneMessageOfAGroupAndKeepsItsOrder(t *testing.T) {
 }
 
 func TestALeaseIsKeptWhileABatchGathers(t *testing.T) {
+	t.Parallel()
 	least := func(least time.Duration) time.Duration { return least }
 	onEachKind(t, false, least, func(t *testing.T, q bulkQueue, lease time.Duration) {
 		q.send(t, texts(0, numbered("ack", 3)...)...)
@@ -371,6 +373,7 @@ func TestALeaseIsKeptWhileABatchGathers(t *testing.T) {
 }
 
 func TestAShutdownFinishesTheBatchThatGathers(t *testing.T) {
+	t.Parallel()
 	onEachKind(t, false, nil, func(t *testing.T, q bulkQueue, _ time.Duration) {
 		q.send(t, texts(0, numbered("ack", 3)...)...)
 		w := &bulkWriter{}
@@ -384,6 +387,7 @@ func TestAShutdownFinishesTheBatchThatGathers(t *testing.T) {
 }
 
 func TestAShutdownThatIsShorterThanTheWaitGivesTheBatchBack(t *testing.T) {
+	t.Parallel()
 	onEachKind(t, false, nil, func(t *testing.T, q bulkQueue, _ time.Duration) {
 		q.send(t, texts(0, numbered("ack", 3)...)...)
 		w := &bulkWriter{}

@@ -26,6 +26,7 @@ import (
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/test/lambdatest"
+	"github.com/sluice-go/sluice/internal/test/suite"
 )
 
 // The environment of the function's process.
@@ -43,7 +44,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(suite.Run(m))
 }
 
 // function is the main of the function's process, which is a Lambda function like
@@ -254,6 +255,7 @@ func numbered(n int, kinds ...string) []string {
 // TestTheLoop has a queue of messages of all kinds handled by the function in two
 // execution environments: each effect once.
 func TestTheLoop(t *testing.T) {
+	t.Parallel()
 	l := newLoop(t, loopOptions{visibility: 5, timeout: 20 * time.Second})
 	bodies := numbered(120, "ok", "retry", "reject", "ok", "error", "panic")
 	l.send(bodies, nil)
@@ -283,6 +285,7 @@ func TestTheLoop(t *testing.T) {
 // TestTheLoopOnAFIFOQueue has failures within groups: each group's effects are in
 // the order of its messages.
 func TestTheLoopOnAFIFOQueue(t *testing.T) {
+	t.Parallel()
 	l := newLoop(t, loopOptions{fifo: true, visibility: 3, timeout: 20 * time.Second})
 	bodies := numbered(60, "ok", "retry", "ok", "ok", "reject", "ok", "fail")
 	group := func(i int) string { return fmt.Sprintf("group-%d", i%5) }
@@ -314,6 +317,7 @@ func TestTheLoopOnAFIFOQueue(t *testing.T) {
 // TestTheLoopWithoutPartialResponses has a mapping that does not look at the
 // response.
 func TestTheLoopWithoutPartialResponses(t *testing.T) {
+	t.Parallel()
 	l := newLoop(t, loopOptions{whole: true, visibility: 3, timeout: 20 * time.Second})
 	bodies := numbered(40, "ok", "ok", "ok", "error")
 	l.send(bodies, nil)
@@ -329,6 +333,7 @@ func TestTheLoopWithoutPartialResponses(t *testing.T) {
 // TestTheLoopWithAHandlerThatIgnoresItsContext has the function answer in time all
 // the same.
 func TestTheLoopWithAHandlerThatIgnoresItsContext(t *testing.T) {
+	t.Parallel()
 	l := newLoop(t, loopOptions{visibility: 8, timeout: 6 * time.Second})
 	l.send([]string{"ok-1", "stuck-2", "ok-3"}, nil)
 	e := l.environment()
@@ -341,6 +346,7 @@ func TestTheLoopWithAHandlerThatIgnoresItsContext(t *testing.T) {
 // TestKilledMidBatch kills the function's process with kill -9 while it handles
 // messages: nothing is lost.
 func TestKilledMidBatch(t *testing.T) {
+	t.Parallel()
 	l := newLoop(t, loopOptions{visibility: 2, timeout: 20 * time.Second})
 	const messages, kills = 60, 5
 	bodies := numbered(messages, "slow")

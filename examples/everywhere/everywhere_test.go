@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice/internal/test/suite"
 	"github.com/sluice-go/sluice/internal/test/testserver"
 	"github.com/sluice-go/sluice/internal/test/testserver/natsserver"
 )
@@ -26,12 +27,14 @@ func TestTheSameEffectsEverywhere(t *testing.T) {
 	testserver.Credentials(t)
 	t.Setenv("PUBSUB_EMULATOR_HOST", "")
 	nats := natsserver.Start(t)
-	for _, c := range []struct{ name, sqs string }{
-		{"sqstest", ""},
-		{"LocalStack", testserver.LocalStack(t).URL},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			rs := runtimes(servers{sqs: c.sqs, nats: nats})
+	endpoints := map[string]string{"sqstest": ""}
+	if suite.Asked() {
+		endpoints["LocalStack"] = testserver.LocalStack(t).URL
+	}
+	for name, endpoint := range endpoints {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rs := runtimes(servers{sqs: endpoint, nats: nats})
 			results, err := runAll(t.Context(), rs, "", slog.New(slog.NewTextHandler(t.Output(), nil)))
 			require.NoError(t, err)
 			require.Len(t, results, len(rs))

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/internal/test/command"
+	"github.com/sluice-go/sluice/internal/test/suite"
 	"github.com/sluice-go/sluice/internal/test/testserver"
 )
 
@@ -46,14 +47,22 @@ var numbers = []string{
 }
 
 func TestTheStory(t *testing.T) {
-	for _, provider := range []string{"localstack", "sqs", "pubsub"} {
+	t.Parallel()
+	providers := []string{"sqs", "pubsub"}
+	if suite.Asked() {
+		providers = append(providers, "localstack")
+	}
+	for _, provider := range providers {
 		t.Run(provider, func(t *testing.T) {
-			env := []string{"QUEUE=" + testserver.Name(t), "ADDR=" + freeAddr(t), "NO_COLOR=1", "GORACE=atexit_sleep_ms=0"}
+			t.Parallel()
 			testserver.Credentials(t)
-			t.Setenv("AWS_ENDPOINT_URL", "")
-			t.Setenv("PUBSUB_EMULATOR_HOST", "")
+			endpoint := ""
 			if provider == "localstack" {
-				t.Setenv("AWS_ENDPOINT_URL", testserver.LocalStack(t, "sqs", "cloudwatch").URL)
+				endpoint = testserver.LocalStack(t, "sqs", "cloudwatch").URL
+			}
+			env := []string{
+				"QUEUE=" + testserver.Name(t), "ADDR=" + freeAddr(t), "NO_COLOR=1", "GORACE=atexit_sleep_ms=0",
+				"AWS_ENDPOINT_URL=" + endpoint, "PUBSUB_EMULATOR_HOST=",
 			}
 			cmd := exec.CommandContext(t.Context(), "bash", "story.sh", provider)
 			cmd.Env = append(os.Environ(), env...)
@@ -86,6 +95,7 @@ func TestTheStory(t *testing.T) {
 
 // A script that found a wrong number says which, and fails.
 func TestAWrongNumberIsTold(t *testing.T) {
+	t.Parallel()
 	script, err := os.ReadFile("story.sh")
 	require.NoError(t, err)
 	wrong := strings.Replace(string(script), `grep -c refund messages)" 7`, `grep -c refund messages)" 8`, 1)
@@ -96,9 +106,8 @@ func TestAWrongNumberIsTold(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(dir+"/sluice.yaml", config, 0o600))
 	testserver.Credentials(t)
-	t.Setenv("PUBSUB_EMULATOR_HOST", "")
 	cmd := exec.CommandContext(t.Context(), "bash", dir+"/story.sh", "pubsub")
-	cmd.Env = append(os.Environ(), "ADDR="+freeAddr(t), "GORACE=atexit_sleep_ms=0")
+	cmd.Env = append(os.Environ(), "ADDR="+freeAddr(t), "GORACE=atexit_sleep_ms=0", "PUBSUB_EMULATOR_HOST=")
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	require.ErrorAs(t, err, &exit)

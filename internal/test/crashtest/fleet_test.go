@@ -16,17 +16,18 @@ import (
 	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/test/suite"
 	"github.com/sluice-go/sluice/internal/test/testserver"
 	"github.com/sluice-go/sluice/producer"
 )
 
-// scale is how big a test is: smaller under the race detector (-short), whose
-// business is races.
+// scale is how big a test is: smaller under the race detector (-short), which
+// looks for races.
 type scale struct{ messages, workers, kills int }
 
 func full(t *testing.T) scale {
 	t.Helper()
-	if testing.Short() {
+	if !suite.Full() {
 		return scale{messages: 500, workers: 5, kills: 5}
 	}
 	return scale{messages: 10_000, workers: 20, kills: 50}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice/internal/test/suite"
 	"github.com/sluice-go/sluice/internal/test/testserver"
 	"github.com/sluice-go/sluice/middleware/idempotency/open"
 )
@@ -19,6 +20,7 @@ import (
 // TestEveryEffectExactlyOnce: workers are killed while they write effects in the
 // transaction that marks them.
 func TestEveryEffectExactlyOnce(t *testing.T) {
+	suite.Only(t)
 	onQueues(t, func(t *testing.T, queue string) {
 		s := full(t)
 		url := testserver.Postgres(t).URL
@@ -53,6 +55,7 @@ func TestEveryEffectExactlyOnce(t *testing.T) {
 
 // TestNoTwoHandlersOfOneKeyAtOnce: workers are killed while they hold claims.
 func TestNoTwoHandlersOfOneKeyAtOnce(t *testing.T) {
+	suite.Only(t)
 	for _, c := range []struct {
 		name  string
 		store func(t *testing.T) string

@@ -17,6 +17,7 @@ import (
 	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/test/suite"
 	"github.com/sluice-go/sluice/internal/test/testserver"
 	"github.com/sluice-go/sluice/middleware/heartbeat"
 )
@@ -80,6 +81,7 @@ func longWork(t *testing.T, queue string, ended func(calls int32, cause error) b
 }
 
 func TestTenLeasesLongWithHeartbeat(t *testing.T) {
+	suite.Only(t)
 	for _, c := range []struct {
 		name  string
 		queue func(t *testing.T) string
@@ -96,6 +98,7 @@ func TestTenLeasesLongWithHeartbeat(t *testing.T) {
 		{"LocalStack", func(t *testing.T) string { return sqsQueue(t, testserver.LocalStack(t).URL) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			testserver.Credentials(t)
 			queue := c.queue(t)
 			source, err := all.Mux().OpenSource(t.Context(), queue, nil)
@@ -116,6 +119,7 @@ func TestTenLeasesLongWithHeartbeat(t *testing.T) {
 }
 
 func TestWithoutPermissionToExtendTheHandlerIsCancelled(t *testing.T) {
+	suite.Only(t)
 	testserver.Credentials(t)
 	s, err := sqstest.NewServer(nil)
 	require.NoError(t, err)

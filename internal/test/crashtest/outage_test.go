@@ -22,6 +22,7 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/all"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/test/suite"
 	"github.com/sluice-go/sluice/internal/test/testserver"
 	"github.com/sluice-go/sluice/middleware/backoff"
 	"github.com/sluice-go/sluice/middleware/heartbeat"
@@ -137,6 +138,7 @@ func through(t *testing.T, url string, outage func(t *testing.T) (end func())) {
 }
 
 func TestTheStoreIsDownForAWhile(t *testing.T) {
+	suite.Only(t)
 	down := func(s *testserver.Server) func(t *testing.T) func() {
 		return func(t *testing.T) func() {
 			t.Helper()
@@ -145,10 +147,12 @@ func TestTheStoreIsDownForAWhile(t *testing.T) {
 		}
 	}
 	t.Run("redis", func(t *testing.T) {
+		t.Parallel()
 		s := testserver.OwnRedis(t)
 		through(t, s.URL+"/0?max_retries=-1", down(s))
 	})
 	t.Run("postgresql", func(t *testing.T) {
+		t.Parallel()
 		s := testserver.OwnPostgres(t)
 		through(t, s.URL, down(s))
 	})
@@ -176,6 +180,7 @@ func TestTheStoreIsDownForAWhile(t *testing.T) {
 }
 
 func TestTheWayToTheStoreIsBad(t *testing.T) {
+	suite.Only(t)
 	for _, c := range []struct {
 		name, kind string
 		toxic      string
@@ -185,6 +190,7 @@ func TestTheWayToTheStoreIsBad(t *testing.T) {
 		{"nothing comes back", "timeout", `{"type":"timeout","attributes":{"timeout":0}}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			s := testserver.OwnRedis(t)
 			proxy := newProxy(t, s.Addr())
 			through(t, "redis://"+proxy.Listen+"/0?max_retries=-1&read_timeout=500ms&dial_timeout=1s", func(t *testing.T) func() {
@@ -208,6 +214,7 @@ func newProxy(t *testing.T, upstream string) *toxiproxy.Proxy {
 // TestSigtermDrains: a worker that is told to stop in the middle of its work
 // leaves nothing acked that was not handled, and nothing handled unacked.
 func TestSigtermDrains(t *testing.T) {
+	suite.Only(t)
 	onQueues(t, func(t *testing.T, queue string) {
 		const messages = 2000
 		url := testserver.Postgres(t).URL

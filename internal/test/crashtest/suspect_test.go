@@ -18,6 +18,7 @@ import (
 	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/test/suite"
 	"github.com/sluice-go/sluice/internal/test/testserver"
 )
 
@@ -48,6 +49,7 @@ func killed(ctx context.Context, source drivers.Source) error {
 // A message that kills its process must not take the messages beside it along: only it
 // ends in the dead-letter queue.
 func TestAMessageThatKillsItsProcessIsTheOnlyLetter(t *testing.T) {
+	suite.Only(t)
 	const (
 		neighbours = 12
 		attempts   = 3
@@ -70,6 +72,7 @@ func TestAMessageThatKillsItsProcessIsTheOnlyLetter(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			queue := open(t)
 			sink, err := all.Mux().OpenSink(t.Context(), queue, nil)
 			require.NoError(t, err)

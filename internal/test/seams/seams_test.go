@@ -24,6 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
+	"github.com/sluice-go/sluice/internal/test/suite"
 )
 
 var (
@@ -196,9 +197,9 @@ func child(t *testing.T) {
 func parent(t *testing.T) {
 	duration := *flagDuration
 	if duration == 0 {
-		duration = 45 * time.Second
-		if testing.Short() {
-			duration = 10 * time.Second
+		duration = 10 * time.Second
+		if suite.Full() {
+			duration = 45 * time.Second
 		}
 	}
 	queues := strings.Split(*flagQueue, ",")

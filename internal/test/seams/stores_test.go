@@ -27,6 +27,7 @@ import (
 	"github.com/sluice-go/sluice/consumer"
 	"github.com/sluice-go/sluice/drivers/mem"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/test/suite"
 	"github.com/sluice-go/sluice/internal/test/testserver"
 	"github.com/sluice-go/sluice/internal/test/testserver/pgpooler"
 	"github.com/sluice-go/sluice/middleware"
@@ -46,14 +47,14 @@ type shop struct {
 	blows []func(ctx context.Context) error
 }
 
-// shops has the stores that can be had here. DynamoDB is for long runs, unless the
-// environment has one.
+// shops returns the stores that are available here. Those on servers are for full
+// and long runs, and DynamoDB for long ones, unless the environment has one.
 func shops() map[string]func(t *testing.T) *shop {
 	found := map[string]func(t *testing.T) *shop{
 		"memory": func(*testing.T) *shop { return &shop{store: new(idempotency.Memory)} },
 		"sqlite": onSQLiteStore,
 	}
-	if testing.Short() {
+	if !suite.Full() && *flagDuration == 0 {
 		return found
 	}
 	if testserver.Has("redis") {

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/internal/test/suite"
 )
 
 // What the package time gets: a Now whose wall clock, and nothing else, is off
@@ -40,6 +42,7 @@ func TestSteps(t *testing.T) {
 	if testing.Short() {
 		return // it builds the standard library anew, for a process that is not raced
 	}
+	suite.Only(t)
 	t.Parallel()
 	root, err := exec.CommandContext(t.Context(), "go", "env", "GOROOT").Output()
 	require.NoError(t, err)
