@@ -1,6 +1,6 @@
 # What a change must pass is in .ci/run; these are the steps by name.
 
-.PHONY: help check test race lint bench fuzz conformance api seams mutants
+.PHONY: help check test race lint prose bench fuzz conformance api seams mutants
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -16,6 +16,9 @@ race: ## the tests under the race detector, with one set of servers for all
 
 lint: ## format and golangci-lint, with go vet
 	.ci/run tools format lint
+
+prose: ## the style of comments and Markdown
+	.ci/run tools prose
 
 bench: ## the benchmarks, for measuring
 	go run ./internal/test/testserver/withservers -optional go test -run '^$$' -bench . -benchmem ./...
