@@ -14,8 +14,8 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// AttributeUUID is the attribute that a message's UUID travels in, since a queue
-// gives its own ID. It has the name that Watermill's own publishers use.
+// AttributeUUID is the attribute that carries a message's UUID, since a queue
+// assigns its own ID. Watermill's own publishers use the same name.
 const AttributeUUID = "_watermill_message_uuid"
 
 // ErrPublisherClosed is the error of publishing after Close.
@@ -23,14 +23,14 @@ var ErrPublisherClosed = errors.New("watermill: the publisher is closed")
 
 // PublisherConfig configures a [Publisher].
 type PublisherConfig struct {
-	// Prepare sets what Watermill's message has no field for (group, dedupe ID,
-	// delay) before it is sent. An error of its stops the publishing. Nil sets
-	// nothing.
+	// Prepare sets the fields that Watermill's message lacks (group, dedupe ID,
+	// delay) before a message is sent. Publish returns its error and stops. Nil
+	// sets nothing. It may be called concurrently.
 	Prepare func(topic string, from *message.Message, to *handler.Message) error
 }
 
 // A Publisher is Watermill's message.Publisher over Sluice's queues. It opens a
-// topic's sink at the first message for it. Its methods may be called
+// topic's sink with the first message for the topic. Its methods may be called
 // concurrently.
 type Publisher struct {
 	open func(ctx context.Context, topic string) (drivers.Sink, error)
@@ -39,13 +39,13 @@ type Publisher struct {
 	mu      sync.Mutex // never held while open, or a sink, is called
 	closed  bool
 	sinks   map[string]drivers.Sink
-	opening map[string]chan struct{} // of topics that are being opened; closed when that ends
+	opening map[string]chan struct{} // by topic; closed when the opening ends
 }
 
 var _ message.Publisher = (*Publisher)(nil)
 
-// NewPublisher returns a publisher whose topics are what open opens; it closes
-// them. A nil config is the defaults.
+// NewPublisher returns a publisher that opens the sinks of topics with open, and
+// closes them. A nil cfg selects the defaults.
 func NewPublisher(open func(ctx context.Context, topic string) (drivers.Sink, error), cfg *PublisherConfig) (*Publisher, error) {
 	if open == nil {
 		return nil, errors.New("watermill: there is no function that opens a topic's sink")
@@ -58,9 +58,9 @@ func NewPublisher(open func(ctx context.Context, topic string) (drivers.Sink, er
 }
 
 // Publish sends the messages in order, in batches as large as the queue takes,
-// under the context of each batch's first. It returns when the queue has them
-// all, or with the errors of the first batch of which one was not sent: what came
-// before has been sent, and what comes after has not.
+// each under the context of its first message. It returns nil once the queue has
+// taken all of them. If a message fails, Publish returns the errors of its batch;
+// the batches before have been sent and those after it have not.
 func (p *Publisher) Publish(topic string, wms ...*message.Message) error {
 	if len(wms) == 0 {
 		return nil
@@ -91,8 +91,8 @@ func (p *Publisher) Publish(topic string, wms ...*message.Message) error {
 	return nil
 }
 
-// sink returns the topic's sink, opening it if there is none yet. One caller opens,
-// and the others for the topic wait for it.
+// sink returns the topic's sink, opening it if necessary. One caller opens it while
+// the others wait.
 func (p *Publisher) sink(ctx context.Context, topic string) (drivers.Sink, error) {
 	for {
 		p.mu.Lock()
@@ -121,7 +121,7 @@ func (p *Publisher) sink(ctx context.Context, topic string) (drivers.Sink, error
 }
 
 // openSink opens the topic's sink, and closes it again if the publisher was closed
-// meanwhile. If open panics, those who wait try for themselves.
+// meanwhile. If open panics, each waiting caller tries again.
 func (p *Publisher) openSink(ctx context.Context, topic string) (s drivers.Sink, err error) {
 	opened := false
 	defer func() {
@@ -144,8 +144,8 @@ func (p *Publisher) openSink(ctx context.Context, topic string) (s drivers.Sink,
 	return s, nil
 }
 
-// Close closes the topics' sinks. A sink that is being opened is closed as soon as it
-// is open: Close does not wait for it. A second call does nothing.
+// Close closes the topics' sinks. It does not wait for a sink that is being opened,
+// which is closed as soon as it is open. A second call does nothing.
 func (p *Publisher) Close() error {
 	p.mu.Lock()
 	sinks := p.sinks

@@ -26,7 +26,7 @@ func Example() {
 	mux.Handle("POST /sns", endpoint)
 
 	w := httptest.NewRecorder()
-	mux.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/sns", strings.NewReader(`{"Type":"Notification"}`)))
+	mux.ServeHTTP(w, httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/sns", strings.NewReader(`{"Type":"Notification"}`)))
 	fmt.Println(w.Code)
 	// Output: 403
 }

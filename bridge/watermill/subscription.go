@@ -1,0 +1,247 @@
+package watermill
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/internal/invoke"
+)
+
+const (
+	// firstPause and lastPause bound the pause between failed requests.
+	firstPause = 100 * time.Millisecond
+	lastPause  = 15 * time.Second
+	// requestTimeout bounds each settlement and extension.
+	requestTimeout = 10 * time.Second
+	// lastWord is how long a subscription waits for acks and nacks after it has
+	// ended the messages' contexts.
+	lastWord = time.Second
+)
+
+// A subscription is one call of Subscribe. One goroutine receives, and each
+// message in hand has one of its own, at most Concurrency of them.
+//
+// It ends in this order: the receiver returns; every message that was not taken
+// from out is given back; out is closed; the rest are acked or nacked, or
+// abandoned after CloseTimeout; the source is closed.
+type subscription struct {
+	source drivers.Source
+	caps   drivers.Capabilities
+	topic  string
+	cfg    *SubscriberConfig
+	stop   context.CancelFunc // ends receiving
+
+	out       chan *message.Message
+	slots     chan struct{}  // one element for each message in hand or asked for
+	unsent    sync.WaitGroup // messages in hand that may still go to out
+	unsettled sync.WaitGroup // messages in hand
+	abandoned chan struct{}  // closed when unsettled messages are left to their leases
+	ended     chan struct{}  // closed when err is set and nothing runs any more
+	err       error          // of the source's Close
+
+	mu     sync.Mutex        // never held during a request; guards groups and their fields
+	groups map[string]*group // of an ordered queue, those with messages in hand
+}
+
+// A group is a chain of messages in hand, each waiting for the one before. It is
+// broken, and takes no more, once a message of it was not acked: those behind it
+// are given back, and what the queue delivers then begins a new chain.
+type group struct {
+	last   *held
+	broken bool
+}
+
+func newSubscription(source drivers.Source, topic string, cfg *SubscriberConfig) *subscription {
+	return &subscription{
+		source: source, caps: source.Capabilities(), topic: topic, cfg: cfg,
+		out: make(chan *message.Message), slots: make(chan struct{}, cfg.Concurrency),
+		abandoned: make(chan struct{}), ended: make(chan struct{}), groups: map[string]*group{},
+	}
+}
+
+// run receives until receiving is done, then ends the subscription. Messages'
+// contexts derive from parent.
+func (s *subscription) run(receiving, parent context.Context) {
+	defer close(s.ended)
+	messages, end := context.WithCancel(parent)
+	defer end()
+	s.receive(receiving, messages)
+	s.stop()
+	s.unsent.Wait()
+	close(s.out)
+
+	settled := make(chan struct{})
+	go func() {
+		s.unsettled.Wait()
+		close(settled)
+	}()
+	if !within(settled, s.cfg.CloseTimeout) {
+		end()
+		if !within(settled, lastWord) {
+			s.cfg.Logger.Warn("watermill: messages are neither acked nor nacked: the queue delivers them again", "topic", s.topic, "messages", len(s.slots))
+			close(s.abandoned)
+			<-settled
+		}
+	}
+	s.err = s.source.Close()
+}
+
+// receive asks for as many messages as there are free slots, again and again. It
+// returns when ctx is done or the source is closed.
+func (s *subscription) receive(ctx, messages context.Context) {
+	pause := time.Duration(0)
+	for {
+		n := s.reserve(ctx)
+		if n == 0 {
+			return
+		}
+		ds, err := s.source.Receive(ctx, n, drivers.MaxWait)
+		for range n - len(ds) {
+			<-s.slots
+		}
+		for _, d := range ds {
+			s.hold(ctx, messages, d)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return
+		case drivers.CodeOf(err) == drivers.Closed:
+			s.cfg.Logger.Error("watermill: the source was closed: the subscription ends", "topic", s.topic, "error", invoke.Safe(err))
+			return
+		case err != nil:
+			if pause == 0 {
+				s.cfg.Logger.Warn("watermill: receiving fails, and is tried again", "topic", s.topic, "error", invoke.Safe(err))
+			}
+			pause = longer(pause)
+			if !wait(ctx, pause) {
+				return
+			}
+		case pause > 0:
+			pause = 0
+			s.cfg.Logger.Info("watermill: receiving works again", "topic", s.topic)
+		}
+	}
+}
+
+// reserve takes a slot, waiting for it, and those of the others that are free, at
+// most as many as one receive may ask for. It returns 0 when ctx is done.
+func (s *subscription) reserve(ctx context.Context) int {
+	select {
+	case <-ctx.Done():
+		return 0
+	case s.slots <- struct{}{}:
+	}
+	for n := 1; ; n++ {
+		if n >= s.caps.MaxReceive {
+			return n
+		}
+		select {
+		case s.slots <- struct{}{}:
+		default:
+			return n
+		}
+	}
+}
+
+// hold starts the goroutine of a received message, whose slot is taken already.
+func (s *subscription) hold(receiving, messages context.Context, d drivers.Delivery) {
+	h := newHeld(messages, s, d)
+	if g := d.Message.Group; g != "" && s.caps.Ordered {
+		s.join(h, g)
+	}
+	s.unsent.Add(1)
+	s.unsettled.Add(1)
+	go func() {
+		defer s.unsettled.Done()
+		defer func() { <-s.slots }()
+		h.run(receiving)
+	}()
+}
+
+// join puts h behind the messages of its group that are in hand.
+func (s *subscription) join(h *held, name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.groups[name]
+	if g == nil || g.broken {
+		g = &group{}
+		s.groups[name] = g
+	}
+	h.group, h.before, g.last = g, g.last, h
+}
+
+// leave takes h off its group, which breaks unless h was acked. A second call
+// does nothing.
+func (s *subscription) leave(h *held) {
+	g := h.group
+	if g == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g.broken = g.broken || !h.acked
+	if name := h.delivery.Message.Group; s.groups[name] == g && (g.broken || g.last == h) {
+		delete(s.groups, name)
+	}
+}
+
+// settle carries out one settlement until deadline, if it is not zero. It reports
+// whether the queue confirmed it.
+func (s *subscription) settle(x drivers.Settlement, deadline time.Time) bool {
+	for pause := firstPause; ; pause = longer(pause) {
+		err := s.request(deadline, func(ctx context.Context) []error { return s.source.Settle(ctx, []drivers.Settlement{x}) })
+		if err == nil {
+			return true
+		}
+		// A repeated retry could return the message from its next consumer.
+		once := s.caps.StaleReceiptActs && x.Action == 0
+		ended := !deadline.IsZero() && time.Until(deadline) <= pause
+		if !drivers.CodeOf(err).Retryable() || once || ended || !s.sleep(pause) {
+			s.cfg.Logger.Warn("watermill: a message was not settled: the queue delivers it again", "topic", s.topic, "message", x.Message.ID, "error", invoke.Safe(err))
+			return false
+		}
+	}
+}
+
+// request bounds one request about one message, and returns its error.
+func (s *subscription) request(deadline time.Time, do func(context.Context) []error) error {
+	until := time.Now().Add(requestTimeout)
+	if !deadline.IsZero() && deadline.Before(until) {
+		until = deadline
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), until)
+	defer cancel()
+	if errs := do(ctx); len(errs) > 0 {
+		return errs[0]
+	}
+	return nil
+}
+
+// sleep waits for d. It reports false if the subscription abandons its messages
+// meanwhile.
+func (s *subscription) sleep(d time.Duration) bool { return !within(s.abandoned, d) }
+
+// within reports whether c is closed within d.
+func within(c <-chan struct{}, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-c:
+		return true
+	case <-t.C:
+		return false
+	}
+}
+
+// wait waits for d, with jitter. It reports false if ctx ends first.
+func wait(ctx context.Context, d time.Duration) bool {
+	return !within(ctx.Done(), d/2+rand.N(d/2)) //nolint:gosec // jitter
+}
+
+// longer returns the pause after pause.
+func longer(pause time.Duration) time.Duration { return min(max(2*pause, firstPause), lastPause) }
