@@ -12,54 +12,54 @@ import (
 	"github.com/sluice-go/sluice/internal/setting"
 )
 
-// Config configures a [Producer]. The zero Config, and nil, are the defaults.
+// Config configures a [Producer]. The zero Config, like nil, selects the defaults.
 type Config struct {
-	// MaxBuffered and MaxBufferedBytes bound the messages that are in memory,
-	// those on their way included. Beyond them Send blocks. Zero means
-	// 10,000 messages and 64 MiB. A single message larger
-	// than the bound is taken if nothing else is in memory.
+	// MaxBuffered and MaxBufferedBytes bound the messages in memory, including
+	// those in requests. Beyond them Send blocks. Zero means 10,000 messages and
+	// 64 MiB. A single message larger than the bound is accepted if memory holds
+	// no other.
 	//
-	// Messages that are tried again, and those that wait for them in their
-	// groups, have the same bounds to themselves: a group that fails does not
-	// take the room of the others. There can be twice as many messages in all.
+	// The same bounds apply separately to messages that are tried again and those
+	// that wait for them in their groups, so that failing groups do not take the
+	// room of the others. In all, twice as many messages may be in memory.
 	MaxBuffered      int
 	MaxBufferedBytes int
 
-	// MaxInFlight is how many requests may be on their way at once. Zero means
-	// 16.
+	// MaxInFlight bounds the requests that are on their way concurrently. Zero
+	// means 16.
 	MaxInFlight int
 
-	// Linger is how long a message may wait for others to share a request with,
-	// while other requests are on their way. Zero means 5 ms; negative
-	// sends each call's messages immediately.
+	// Linger is how long a message may wait for others to share its request, while
+	// other requests are on their way. Zero means 5 ms; a negative value sends
+	// each call's messages immediately.
 	Linger time.Duration
 
-	// RetryFor is how long a message is sent again whose failure may pass.
-	// Zero means 30 seconds; negative is no second try. A FIFO queue
-	// recognizes a message that it has taken for five minutes: with more than
-	// that, a message whose answer was lost can be there twice.
+	// RetryFor is how long a message is retried if its failure may pass. Zero
+	// means 30 seconds; a negative value disables retries. A FIFO queue recognizes
+	// a repeated message for five minutes: if RetryFor is longer, the queue may
+	// have a message twice after its answer was lost.
 	RetryFor time.Duration
 
-	// RequestTimeout bounds one request. Zero means 30 seconds. A
-	// request that goes on for more than a second after it is left behind, and
-	// its messages are reported with ErrUnknown.
+	// RequestTimeout bounds one request. Zero means 30 seconds. A request that has
+	// not returned a second after its timeout is left behind, and its messages are
+	// reported with ErrUnknown.
 	RequestTimeout time.Duration
 
-	// Prepare is called in this order on each message before its size is
-	// checked and it is sent: to inject a trace, to put a large body into a
-	// bucket (package codec/claimcheck). It gets Send's context and a copy of
-	// the message, attributes included, and changes that; the caller's own
-	// message is left as it is. An error or a panic fails the message. It is not
-	// called if Send's context has ended. It may be called concurrently.
+	// Prepare functions are called in this order on each message before its size
+	// is checked and it is sent, for example to inject a trace or to put a large
+	// body into a bucket (package codec/claimcheck). They receive Send's context
+	// and may change the message, which is a copy of the caller's, attributes
+	// included. An error or a panic fails the message. They are not called if
+	// Send's context has ended, and may be called concurrently.
 	Prepare []func(ctx context.Context, m *handler.Message) error
 
-	// Send, if it is set, is called for each request in the sink's place, to
-	// trace and count it: it calls send with what it was given and returns what
-	// that returned. If it panics before it has called send, the messages fail;
-	// after that, send's results count. It may be called concurrently.
+	// Send, if not nil, is called for each request in place of the sink, to trace
+	// and count requests. It must call send with its arguments and return send's
+	// results. If it panics before it has called send, the messages fail; if it
+	// panics later, send's results are used. It may be called concurrently.
 	Send func(ctx context.Context, ms []*handler.Message, send func(context.Context, []*handler.Message) []error) []error
 
-	// Pressure holds senders back while the queue is too deep. Nil does not.
+	// Pressure restrains senders while the queue is too deep. Nil never does.
 	Pressure *Pressure
 
 	// Logger logs retries, overload, and panics of the hooks. Nil means

@@ -11,17 +11,17 @@
 //
 // # Batches
 //
-// [Producer.Send] returns when its messages were taken by the provider, or have
-// failed. While no request is on its way, a message is sent at once: a single
-// sender waits for no one. While requests are on their way, messages gather
-// until they fill a batch, the requests have ended, or [Config.Linger] is over.
-// Batches are bounded by count and by bytes.
+// [Producer.Send] returns when the provider has taken its messages, or they have
+// failed. While no request is on its way, a message is sent immediately: a single
+// sender does not wait. While requests are on their way, messages gather until
+// they fill a batch, the requests have ended, or [Config.Linger] is over. Batches
+// are bounded by count and by bytes.
 //
 // # Failures
 //
 // A message whose failure may pass (throttled, transient) is sent again, with
-// backoff, for [Config.RetryFor]. The others go through: [Producer.Send] returns
-// a [*SendError] that tells which messages failed and why.
+// backoff, for [Config.RetryFor]. [Producer.Send] returns any other failure, in a
+// [*SendError] that lists the messages that failed and why.
 //
 // # Identity
 //
@@ -34,14 +34,14 @@
 // tries are at most five minutes apart. On other queues both are delivered, with
 // the same identity, and the idempotency middleware does the work once.
 //
-// A second call of Send is a new message with a new identity. To call it again
-// for a message that is reported with [ErrUnknown] is safe only if the message
-// has a dedupe ID of the caller's own.
+// A second call of Send is a new message with a new identity. Calling it again for
+// a message that was reported with [ErrUnknown] is safe only if the caller has set
+// the message's dedupe ID.
 //
 // # Groups
 //
 // If the queue keeps groups in order, one request at a time carries messages of
-// a group, and a message that is retried holds the later ones of its group back.
+// a group, and a message that is retried delays the later ones of its group.
 // If the provider may take some messages of a request and not others, as SQS
 // does, a request has one message of a group at most: a group sends as many
 // messages a second as there are round trips, and different groups share

@@ -9,40 +9,41 @@ import (
 )
 
 var (
-	// ErrOverloaded is why a message was refused or shed: the queue is too deep
-	// ([Config.Pressure]). An HTTP endpoint answers 429.
+	// ErrOverloaded is the error of a message that was refused or shed because the
+	// queue is too deep ([Config.Pressure]). An HTTP endpoint should answer 429.
 	ErrOverloaded = errors.New("the queue is overloaded: try again later")
 
-	// ErrHeldBack is why a message was not sent that is in the same call of
-	// Send as an earlier one of its group that failed: sending it would break
-	// the group's order.
+	// ErrHeldBack is the error of a message that was not sent because an earlier
+	// message of its group failed in the same call of Send: sending it would
+	// break the group's order.
 	ErrHeldBack = errors.New("an earlier message of its group failed in the same call")
 
-	// ErrUnknown is why a message is reported whose request was on its way when
-	// Send's context ended: it may have been sent.
+	// ErrUnknown is the error of a message whose request was on its way when
+	// Send's context ended, or whose request never returned. The message may have
+	// been sent.
 	ErrUnknown = errors.New("it is not known whether the message was sent")
 )
 
-// A SendError tells which messages of one call of [Producer.Send] failed. The
-// others were sent. errors.Is and errors.As look into every failure.
+// A SendError lists the messages of one call of [Producer.Send] that failed. The
+// others were sent. errors.Is and errors.As examine every failure.
 type SendError struct {
 	// Queue is the queue's name.
 	Queue string
 	// Failed are the failures, in the order of the call's messages.
 	Failed []Failure
-	// Sent is how many messages of the call were sent.
+	// Sent is the number of the call's messages that were sent.
 	Sent int
 }
 
-// A Failure is one message that was not sent.
+// A Failure describes a message that was not sent.
 type Failure struct {
-	// Index is the message's place in the call.
+	// Index is the message's index in the call, from 0.
 	Index   int
 	Message *handler.Message
 	Err     error
 }
 
-// shown is how many failures an error's text names.
+// shown is the number of failures that an error's text names.
 const shown = 3
 
 // Error names the queue, how many messages failed, and the first failures.

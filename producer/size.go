@@ -7,9 +7,9 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// size counts a message as a provider's limits do: the body, and each
-// attribute's name and value. What a driver's encoding adds (base64) only the
-// driver knows: it refuses such a message itself.
+// size returns the size of a message by which providers limit it: that of the body
+// and of each attribute's name and value. Only the driver knows how much its
+// encoding (base64) adds; it refuses a message that becomes too large.
 func size(m *handler.Message) int {
 	n := len(m.Body)
 	for k, v := range m.Attributes {
@@ -18,7 +18,8 @@ func size(m *handler.Message) int {
 	return n
 }
 
-// check refuses what the provider never takes, naming the limit.
+// check returns an error that names the limit if the provider can never take the
+// message.
 func check(c *drivers.Capabilities, m *handler.Message, bytes int) error {
 	refuse := func(remedy, format string, args ...any) error {
 		return &drivers.Error{Code: drivers.Invalid, Queue: c.Queue, Op: "send", Err: fmt.Errorf(format, args...), Remedy: remedy}

@@ -30,7 +30,6 @@ var scattered = []string{
 	"drivers/sqs",
 	"drivers/sqs/sqstest",
 	"internal/test/seams/mutants",
-	"producer",
 }
 
 // TestATypeHasOneFile requires that every method of a type is in the file that

@@ -59,9 +59,9 @@ var mutants = []mutant{
 
 	// Identity.
 	by("2", "the producer gives no identity",
-		"producer/producer.go", "e.msg.DedupeID = identity.New()", "_ = identity.New",
+		"producer/entry.go", "e.msg.DedupeID = identity.New()", "_ = identity.New",
 		"./producer", "TestEveryTryOfAMessageHasItsIdentity"),
-	bySeams("2", "the same", "producer/producer.go", "e.msg.DedupeID = identity.New()", "_ = identity.New", "sqs"),
+	bySeams("2", "the same", "producer/entry.go", "e.msg.DedupeID = identity.New()", "_ = identity.New", "sqs"),
 	by("2", "the dedupe ID is no attribute",
 		"drivers/sqs/encode.go", "	if carried {\n", "	if carried && !q.fifo {\n", "./drivers/sqs", "TestWhatAFIFOQueueDeduplicatesBy"),
 	by("2", "a redrive is a duplicate, and lost",
@@ -70,10 +70,10 @@ var mutants = []mutant{
 
 	// Order.
 	by("3.1", "each try has an identity of its own",
-		"producer/producer.go", "e.msg.DedupeID = identity.New()", "_ = identity.New",
+		"producer/entry.go", "e.msg.DedupeID = identity.New()", "_ = identity.New",
 		"./drivers/sqs", "TestLostAnswersDoubleNothingOnAFIFOQueue"),
 	by("3.2", "several messages of a group are in one request",
-		"producer/group.go", "return p.caps.MaxSendGroup == 1", "return false",
+		"producer/dispatcher.go", "single: caps.MaxSendGroup == 1", "single: false",
 		"./producer", "TestOneMessageOfAGroupIsUnconfirmedAtATime"),
 	bySeams("3.3", "the next of a group starts before the ack is taken",
 		"consumer/settler.go", "d.verdict = settlement{action: v.Action}\n		o.group = groupWaits", "d.verdict = settlement{action: v.Action}\n		o.group = groupAdvances", "mem"),
@@ -105,7 +105,7 @@ var mutants = []mutant{
 	bySeams("4", "an OnExtend hook is called inline",
 		"consumer/handlerlease.go", "err := invoke.DoApart(func() { hook(deadline) })", "hook(deadline)\n	var err error", "mem"),
 	bySeams("4", "a producer's hook is called inline",
-		"producer/producer.go", "if panicked := invoke.Do(func() { err = f(ctx, &e.msg) }); panicked != nil {",
+		"producer/entry.go", "if panicked := invoke.Do(func() { err = f(ctx, &e.msg) }); panicked != nil {",
 		"err = f(ctx, &e.msg)\n			if panicked := invoke.Do(func() {}); panicked != nil {", "mem"),
 
 	// Clocks and leases.
@@ -156,6 +156,6 @@ var mutants = []mutant{
 	by("6.5", "a damaged message takes those beside it along",
 		"drivers/sqs/checksum.go", "			good = append(good, *m)", "			_ = append(good, *m)", "./drivers/sqs", "TestADamagedMessageKeepsNoOthersBack"),
 	by("6.6", "a Send whose context has ended sends",
-		"producer/producer.go", "	if err := ctx.Err(); err != nil {", "	if err := ctx.Err(); err != nil && false {",
+		"producer/entry.go", "	if err := ctx.Err(); err != nil {", "	if err := ctx.Err(); err != nil && false {",
 		"./producer", "TestAnEndedContextSendsNothing"),
 }
