@@ -18,7 +18,8 @@ func TestConformance(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, opener.Close()) })
 	mux := drivers.NewMux(opener)
 	drivertest.Run(t, &drivertest.Harness{
-		Server: "mem",
+		Server:   "mem",
+		Parallel: 64, // they wait for leases and compute little
 		NewQueue: func(_ context.Context, o drivertest.QueueOptions) (*drivertest.Queue, error) {
 			name := "conf-" + rand.Text()
 			u := fmt.Sprintf("mem://%s?visibility_timeout=%v&ordered=%t&max_attempts=%d", name, o.Lease, o.Ordered, o.MaxAttempts)

@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-go/sluice/drivers/pubsub"
 	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/test/suite"
 )
 
 // fake is the server of this package's tests. The emulator's address is taken
@@ -28,7 +29,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	_ = os.Setenv("PUBSUB_EMULATOR_HOST", fake.Addr())
-	code := m.Run()
+	code := suite.Run(m)
 	_ = fake.Close()
 	os.Exit(code)
 }

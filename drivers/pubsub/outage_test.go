@@ -25,6 +25,26 @@ import (
 // An emulator may end an idle Pull in its own way. That is no outage; the same
 // answer to a Pull that has not waited is one.
 func TestAnIdlePullMayEndInAnyWay(t *testing.T) {
+	type end struct {
+		code  codes.Code
+		waits atomic.Bool
+	}
+	var ends sync.Map // by subscription
+	withFault(t, func(ctx context.Context, method string, req any, next func() (any, error)) (any, error) {
+		pull, ok := req.(*pubsubpb.PullRequest)
+		if !ok {
+			return next()
+		}
+		found, ok := ends.Load(pull.GetSubscription())
+		if !ok {
+			return next()
+		}
+		e := found.(*end)
+		if e.waits.Load() {
+			pass(ctx, 1050*time.Millisecond)
+		}
+		return nil, status.Error(e.code, "made to end")
+	})
 	for _, c := range []struct {
 		code codes.Code
 		idle bool
@@ -33,18 +53,12 @@ func TestAnIdlePullMayEndInAnyWay(t *testing.T) {
 		{codes.Unavailable, false}, {codes.NotFound, false}, {codes.PermissionDenied, false}, {codes.Unauthenticated, false},
 	} {
 		t.Run(c.code.String(), func(t *testing.T) {
-			s := openSource(t, newQueue(t, pubsubtest.Queue{}), "")
-			var waits atomic.Bool
-			waits.Store(true)
-			withFault(t, func(ctx context.Context, method string, _ any, next func() (any, error)) (any, error) {
-				if method != "Pull" {
-					return next()
-				}
-				if waits.Load() {
-					pass(ctx, 1050*time.Millisecond)
-				}
-				return nil, status.Error(c.code, "made to end")
-			})
+			t.Parallel()
+			q := newQueue(t, pubsubtest.Queue{})
+			s := openSource(t, q, "")
+			e := &end{code: c.code}
+			e.waits.Store(true)
+			ends.Store(q.Subscription(), e)
 			ds, err := s.Receive(t.Context(), 1, 2*time.Second)
 			require.Empty(t, ds)
 			if !c.idle {
@@ -55,7 +69,7 @@ func TestAnIdlePullMayEndInAnyWay(t *testing.T) {
 			if c.code == codes.DeadlineExceeded {
 				return
 			}
-			waits.Store(false)
+			e.waits.Store(false)
 			began := time.Now()
 			_, err = s.Receive(t.Context(), 1, 2*time.Second)
 			require.Less(t, time.Since(began), time.Second, "it is asked again and again")

@@ -162,6 +162,7 @@ func TestALeaseOfItsOwn(t *testing.T) {
 
 // A long poll may answer late in its time; the lease began when it did.
 func TestDeadlineOfALateAnswer(t *testing.T) {
+	t.Parallel()
 	q := newQueue(t, pubsubtest.Queue{AckDeadlineSeconds: 2})
 	s, sink := openSource(t, q, ""), openSink(t, q)
 	out := make(chan drivers.Delivery, 1)

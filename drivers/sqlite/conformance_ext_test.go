@@ -16,7 +16,8 @@ func TestConformance(t *testing.T) {
 	mux := drivers.NewMux(new(sqlite.Opener))
 	file := "sqlite://" + filepath.Join(t.TempDir(), "queues.db") + "?queue="
 	drivertest.Run(t, &drivertest.Harness{
-		Server: "sqlite",
+		Server:   "sqlite",
+		Parallel: 64, // they wait for leases and compute little
 		NewQueue: func(_ context.Context, o drivertest.QueueOptions) (*drivertest.Queue, error) {
 			name := "conf-" + rand.Text()
 			u := fmt.Sprintf("%s%s&visibility_timeout=%v&ordered=%t&max_attempts=%d", file, name, o.Lease, o.Ordered, o.MaxAttempts)
