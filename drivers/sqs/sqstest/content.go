@@ -1,7 +1,6 @@
 package sqstest
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -29,48 +28,6 @@ type attribute struct {
 	listed   bool // the sender used a list value, which SQS refuses
 	hasText  bool
 	hasBytes bool
-}
-
-func (a *attribute) decode(r *reader) {
-	r.object(func(key []byte) {
-		switch string(key) {
-		case "DataType":
-			a.dataType = r.str()
-		case "StringValue":
-			if v := r.bytes(); v != nil {
-				a.value, a.hasText = v, true
-			}
-		case "BinaryValue":
-			if v := r.base64(); v != nil {
-				a.value, a.hasBytes = v, true
-			}
-		case "StringListValues", "BinaryListValues":
-			r.array(func() { r.skip(); a.listed = true })
-		default:
-			r.skip()
-		}
-	})
-	a.binary = isType(a.dataType, "Binary")
-}
-
-// decodeAttributes reads a map of attributes and sorts it by name, which is the
-// order of the MD5.
-func decodeAttributes(r *reader) []attribute {
-	var out []attribute
-	r.object(func(key []byte) {
-		a := attribute{name: string(key)}
-		a.decode(r)
-		out = append(out, a)
-	})
-	slices.SortFunc(out, func(a, b attribute) int { return strings.Compare(a.name, b.name) })
-	// Of a name that comes twice the last one counts, as in any JSON object.
-	for i := 1; i < len(out); i++ {
-		if out[i].name == out[i-1].name {
-			out = slices.Delete(out, i-1, i)
-			i--
-		}
-	}
-	return out
 }
 
 func isType(dataType, prefix string) bool {

@@ -32,7 +32,7 @@ func FuzzDecode(f *testing.F) {
 			q.queueRef()
 		}
 		var send sendRequest
-		if len(body) == 0 || decode(body, &send) != nil || !utf8.Valid(body) || !utf8.Valid(send.message.body) {
+		if len(body) == 0 || decode(body, &send) != nil || !utf8.Valid(body) || !utf8.Valid(send.MessageBody) {
 			return // encoding/json would mend what is not UTF-8
 		}
 		var members map[string]json.RawMessage
@@ -41,9 +41,9 @@ func FuzzDecode(f *testing.F) {
 		if raw, ok := members["MessageBody"]; ok {
 			require.NoError(t, json.Unmarshal(raw, &want))
 		}
-		require.Equal(t, want == nil, send.message.body == nil)
+		require.Equal(t, want == nil, send.MessageBody == nil)
 		if want != nil {
-			require.Equal(t, *want, string(send.message.body))
+			require.Equal(t, *want, string(send.MessageBody))
 		}
 	})
 }

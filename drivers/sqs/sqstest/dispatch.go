@@ -12,7 +12,6 @@ import (
 
 // A request is one of the structs of request.go.
 type request interface {
-	decode(r *reader)
 	queueRef() string
 }
 
@@ -143,21 +142,6 @@ func (s *Server) work(ctx context.Context, op operation, in incoming, q *Request
 		c.out.b = append(c.out.b, "{}"...)
 	}
 	return reply{status: http.StatusOK, requestID: s.requestID(), body: c.out.b, noAnswer: effects.drop}
-}
-
-// decode reads the one object that a request is. An empty body is an empty
-// object.
-func decode(body []byte, req request) *apiError {
-	if len(body) == 0 {
-		return nil
-	}
-	r := reader{b: body}
-	req.decode(&r)
-	r.end()
-	if r.err != nil {
-		return fault(CodeSerialization, "The request is not the JSON that was expected: %v", r.err)
-	}
-	return nil
 }
 
 func (s *Server) authorize(key string) *apiError {

@@ -61,16 +61,16 @@ func (s *Server) moveQueue(c *call, arn, parameter string) (*settings, *apiError
 }
 
 func (s *Server) startMessageMoveTask(c *call, q *startMoveRequest) *apiError {
-	if q.source == "" {
+	if q.SourceARN == "" {
 		return missing("SourceArn")
 	}
-	source, err := s.moveQueue(c, q.source, "SourceArn")
+	source, err := s.moveQueue(c, q.SourceARN, "SourceArn")
 	if err != nil {
 		return err
 	}
 	rate := 0
-	if q.rate != nil {
-		if rate = *q.rate; rate < 1 || rate > maxMoveRate {
+	if q.MaxNumberOfMessagesPerSecond != nil {
+		if rate = int(*q.MaxNumberOfMessagesPerSecond); rate < 1 || rate > maxMoveRate {
 			return invalidParameter("Value %d for parameter MaxNumberOfMessagesPerSecond is invalid. Reason: You must enter an integer value between 1 and %d.", rate, maxMoveRate)
 		}
 	}
@@ -81,8 +81,8 @@ func (s *Server) startMessageMoveTask(c *call, q *startMoveRequest) *apiError {
 		return invalidParameter("Source queue must be configured as a Dead Letter Queue.")
 	}
 	destination := ""
-	if q.destination != "" {
-		to, err := s.moveQueue(c, q.destination, "DestinationArn")
+	if q.DestinationARN != "" {
+		to, err := s.moveQueue(c, q.DestinationARN, "DestinationArn")
 		if err != nil {
 			return err
 		}
@@ -104,16 +104,16 @@ func (s *Server) startMessageMoveTask(c *call, q *startMoveRequest) *apiError {
 		return engineError(bad)
 	}
 	c.out.open('{')
-	c.out.member("TaskHandle", taskHandle{Task: task.Handle, Source: q.source}.encode())
+	c.out.member("TaskHandle", taskHandle{Task: task.Handle, Source: q.SourceARN}.encode())
 	c.out.close('}')
 	return nil
 }
 
 func (s *Server) cancelMessageMoveTask(c *call, q *cancelMoveRequest) *apiError {
-	if q.handle == "" {
+	if q.TaskHandle == "" {
 		return missing("TaskHandle")
 	}
-	handle, source, ok := decodeTaskHandle(q.handle)
+	handle, source, ok := decodeTaskHandle(q.TaskHandle)
 	if !ok {
 		return invalidParameter("Value for parameter TaskHandle is invalid.")
 	}
@@ -134,16 +134,16 @@ func (s *Server) cancelMessageMoveTask(c *call, q *cancelMoveRequest) *apiError 
 }
 
 func (s *Server) listMessageMoveTasks(c *call, q *listRequest) *apiError {
-	if q.source == "" {
+	if q.SourceARN == "" {
 		return missing("SourceArn")
 	}
-	source, err := s.moveQueue(c, q.source, "SourceArn")
+	source, err := s.moveQueue(c, q.SourceARN, "SourceArn")
 	if err != nil {
 		return err
 	}
 	limit := 1
-	if q.max != nil {
-		if limit = *q.max; limit < 1 || limit > maxListedTasks {
+	if q.MaxResults != nil {
+		if limit = int(*q.MaxResults); limit < 1 || limit > maxListedTasks {
 			return invalidParameter("Value %d for parameter MaxResults is invalid. Reason: You must enter an integer value between 1 and %d.", limit, maxListedTasks)
 		}
 	}

@@ -48,16 +48,16 @@ func labelOf(statement json.RawMessage) string {
 
 func (s *Server) addPermission(c *call, q *permissionRequest) *apiError {
 	switch {
-	case q.label == "":
+	case q.Label == "":
 		return missing("Label")
-	case len(q.actions) == 0:
+	case len(q.Actions) == 0:
 		return missing("Actions")
-	case len(q.accounts) == 0:
+	case len(q.AccountIDs) == 0:
 		return invalidParameter("Value [] for parameter PrincipalId is invalid. Reason: Unable to verify.")
-	case len(q.actions) > maxActions:
-		return fault(CodeOverLimit, "%d Actions were found, maximum allowed is %d.", len(q.actions), maxActions)
+	case len(q.Actions) > maxActions:
+		return fault(CodeOverLimit, "%d Actions were found, maximum allowed is %d.", len(q.Actions), maxActions)
 	}
-	for _, action := range q.actions {
+	for _, action := range q.Actions {
 		if _, ok := s.operations[action]; !ok && action != "*" {
 			return invalidParameter("Value SQS:%s for parameter ActionName is invalid. Reason: Please refer to the appropriate WSDL for a list of valid actions.", action)
 		}
@@ -65,20 +65,20 @@ func (s *Server) addPermission(c *call, q *permissionRequest) *apiError {
 			return invalidParameter("Value SQS:%s for parameter ActionName is invalid. Reason: Only the queue owner is allowed to invoke this action.", action)
 		}
 	}
-	return s.editPolicy(c, q.url, func(name string, list []json.RawMessage) ([]json.RawMessage, *apiError) {
-		if slices.ContainsFunc(list, func(st json.RawMessage) bool { return labelOf(st) == q.label }) {
-			return nil, invalidParameter("Value %s for parameter Label is invalid. Reason: Already exists.", q.label)
+	return s.editPolicy(c, q.QueueURL, func(name string, list []json.RawMessage) ([]json.RawMessage, *apiError) {
+		if slices.ContainsFunc(list, func(st json.RawMessage) bool { return labelOf(st) == q.Label }) {
+			return nil, invalidParameter("Value %s for parameter Label is invalid. Reason: Already exists.", q.Label)
 		}
-		principals := make([]string, len(q.accounts))
-		for i, id := range q.accounts {
+		principals := make([]string, len(q.AccountIDs))
+		for i, id := range q.AccountIDs {
 			principals[i] = "arn:aws:iam::" + id + ":root"
 		}
-		actions := make([]string, len(q.actions))
-		for i, a := range q.actions {
+		actions := make([]string, len(q.Actions))
+		for i, a := range q.Actions {
 			actions[i] = "SQS:" + a
 		}
 		statement, err := json.Marshal(map[string]any{
-			"Sid": q.label, "Effect": "Allow", "Principal": map[string]any{"AWS": one(principals)},
+			"Sid": q.Label, "Effect": "Allow", "Principal": map[string]any{"AWS": one(principals)},
 			"Action": one(actions), "Resource": s.QueueARN(name),
 		})
 		if err != nil {
@@ -89,14 +89,14 @@ func (s *Server) addPermission(c *call, q *permissionRequest) *apiError {
 }
 
 func (s *Server) removePermission(c *call, q *permissionRequest) *apiError {
-	if q.label == "" {
+	if q.Label == "" {
 		return missing("Label")
 	}
-	return s.editPolicy(c, q.url, func(_ string, list []json.RawMessage) ([]json.RawMessage, *apiError) {
+	return s.editPolicy(c, q.QueueURL, func(_ string, list []json.RawMessage) ([]json.RawMessage, *apiError) {
 		n := len(list)
-		list = slices.DeleteFunc(list, func(st json.RawMessage) bool { return labelOf(st) == q.label })
+		list = slices.DeleteFunc(list, func(st json.RawMessage) bool { return labelOf(st) == q.Label })
 		if len(list) == n {
-			return nil, invalidParameter("Value %s for parameter Label is invalid. Reason: can't find label.", q.label)
+			return nil, invalidParameter("Value %s for parameter Label is invalid. Reason: can't find label.", q.Label)
 		}
 		return list, nil
 	})

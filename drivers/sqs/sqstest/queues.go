@@ -70,52 +70,52 @@ func (s *Server) gone(name string, err error) *apiError {
 }
 
 func (s *Server) createQueue(c *call, q *createQueueRequest) *apiError {
-	if q.name == "" {
+	if q.QueueName == "" {
 		return missing("QueueName")
 	}
-	fifo := strings.EqualFold(q.attributes[attrFifo], yes)
-	if err := checkName(q.name, fifo); err != nil {
+	fifo := strings.EqualFold(q.Attributes[attrFifo], yes)
+	if err := checkName(q.QueueName, fifo); err != nil {
 		return err
 	}
-	attributes, err := normalize(q.attributes, fifo)
+	attributes, err := normalize(q.Attributes, fifo)
 	if err != nil {
 		return err
 	}
-	if err := checkTags(q.name, q.tags, nil); err != nil {
+	if err := checkTags(q.QueueName, q.tags(), nil); err != nil {
 		return err
 	}
 	s.changing.Lock()
 	defer s.changing.Unlock()
-	switch old, err := s.settings(c.ctx, q.name); {
+	switch old, err := s.settings(c.ctx, q.QueueName); {
 	case err == nil:
 		if name, differs := old.differs(attributes); differs {
 			return fault(CodeQueueNameExists, "A queue already exists with the same name and a different value for attribute %s", name)
 		}
-		s.writeURL(c, q.name)
+		s.writeURL(c, q.QueueName)
 		return nil
 	case err.code != CodeQueueDoesNotExist:
 		return err
 	}
 	now := s.cfg.Clock.Now()
-	if at, ok := s.deleted[q.name]; ok && now.Sub(at) < s.cfg.RecreateDelay {
+	if at, ok := s.deleted[q.QueueName]; ok && now.Sub(at) < s.cfg.RecreateDelay {
 		return plain(CodeQueueDeletedRecently)
 	}
-	made, err := newSettings(q.name, attributes, q.tags, now, now)
+	made, err := newSettings(q.QueueName, attributes, q.tags(), now, now)
 	if err != nil {
 		return err
 	}
 	if err := s.checkTarget(c.ctx, made); err != nil {
 		return err
 	}
-	if err := s.engine.Create(c.ctx, q.name, made.config()); err != nil {
+	if err := s.engine.Create(c.ctx, q.QueueName, made.config()); err != nil {
 		if errors.Is(err, queue.ErrExists) {
 			return plain(CodeQueueNameExists)
 		}
 		return engineError(err)
 	}
-	delete(s.deleted, q.name)
+	delete(s.deleted, q.QueueName)
 	s.learned(made)
-	s.writeURL(c, q.name)
+	s.writeURL(c, q.QueueName)
 	return nil
 }
 
@@ -158,7 +158,7 @@ func (s *Server) checkTarget(ctx context.Context, q *settings) *apiError {
 func (s *Server) deleteQueue(c *call, q *queueRequest) *apiError {
 	s.changing.Lock()
 	defer s.changing.Unlock()
-	found, err := s.queue(c.ctx, q.url)
+	found, err := s.queue(c.ctx, q.QueueURL)
 	if err != nil {
 		return err
 	}
@@ -177,7 +177,7 @@ func (s *Server) deleteQueue(c *call, q *queueRequest) *apiError {
 func (s *Server) purgeQueue(c *call, q *queueRequest) *apiError {
 	s.changing.Lock()
 	defer s.changing.Unlock()
-	found, err := s.queue(c.ctx, q.url)
+	found, err := s.queue(c.ctx, q.QueueURL)
 	if err != nil {
 		return err
 	}
@@ -193,16 +193,16 @@ func (s *Server) purgeQueue(c *call, q *queueRequest) *apiError {
 }
 
 func (s *Server) getQueueURL(c *call, q *getQueueURLRequest) *apiError {
-	if q.name == "" {
+	if q.QueueName == "" {
 		return missing("QueueName")
 	}
-	if q.owner != "" && s.cfg.AccountID != "" && q.owner != s.account {
+	if q.QueueOwnerAWSAccountID != "" && s.cfg.AccountID != "" && q.QueueOwnerAWSAccountID != s.account {
 		return plain(CodeQueueDoesNotExist)
 	}
-	if _, err := s.settings(c.ctx, q.name); err != nil {
+	if _, err := s.settings(c.ctx, q.QueueName); err != nil {
 		return err
 	}
-	s.writeURL(c, q.name)
+	s.writeURL(c, q.QueueName)
 	return nil
 }
 
@@ -211,12 +211,12 @@ func (s *Server) listQueues(c *call, q *listRequest) *apiError {
 	if err != nil {
 		return engineError(err)
 	}
-	names = slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, q.prefix) })
+	names = slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, q.QueueNamePrefix) })
 	return s.writeList(c, q, "QueueUrls", names)
 }
 
 func (s *Server) listDeadLetterSourceQueues(c *call, q *listRequest) *apiError {
-	found, err := s.queue(c.ctx, q.url)
+	found, err := s.queue(c.ctx, q.QueueURL)
 	if err != nil {
 		return err
 	}
@@ -248,13 +248,13 @@ func (s *Server) sourcesOf(ctx context.Context, name string) ([]string, *apiErro
 // last name of the page before.
 func (s *Server) writeList(c *call, q *listRequest, member string, names []string) *apiError {
 	limit := maxListed
-	if q.max != nil {
-		if limit = *q.max; limit < 1 || limit > maxListed {
+	if q.MaxResults != nil {
+		if limit = int(*q.MaxResults); limit < 1 || limit > maxListed {
 			return invalidParameter("Value %d for parameter MaxResults is invalid. Reason: Must be between 1 and %d, if provided.", limit, maxListed)
 		}
 	}
-	if q.token != "" {
-		last, err := base64.URLEncoding.DecodeString(q.token)
+	if q.NextToken != "" {
+		last, err := base64.URLEncoding.DecodeString(q.NextToken)
 		if err != nil {
 			return invalidParameter("Invalid or expired next token.")
 		}
@@ -277,7 +277,7 @@ func (s *Server) writeList(c *call, q *listRequest, member string, names []strin
 		}
 		c.out.close(']')
 	}
-	if more && q.max != nil {
+	if more && q.MaxResults != nil {
 		c.out.member("NextToken", base64.URLEncoding.EncodeToString([]byte(names[limit-1])))
 	}
 	c.out.close('}')
@@ -285,15 +285,15 @@ func (s *Server) writeList(c *call, q *listRequest, member string, names []strin
 }
 
 func (s *Server) getQueueAttributes(c *call, q *queueRequest) *apiError {
-	found, err := s.queue(c.ctx, q.url)
+	found, err := s.queue(c.ctx, q.QueueURL)
 	if err != nil {
 		return err
 	}
-	if len(q.names) == 0 {
+	if len(q.AttributeNames) == 0 {
 		return nil
 	}
 	all, counts := false, false
-	for _, name := range q.names {
+	for _, name := range q.AttributeNames {
 		if _, ok := ruleOf(name); !ok && name != attrAll {
 			return unknownAttribute(name)
 		}
@@ -309,7 +309,7 @@ func (s *Server) getQueueAttributes(c *call, q *queueRequest) *apiError {
 	}
 	none := true // and then the answer has no member Attributes
 	write := func(name, value string) {
-		if value == "" || !all && !slices.Contains(q.names, name) {
+		if value == "" || !all && !slices.Contains(q.AttributeNames, name) {
 			return
 		}
 		if none {
@@ -337,11 +337,11 @@ func (s *Server) getQueueAttributes(c *call, q *queueRequest) *apiError {
 }
 
 func (s *Server) setQueueAttributes(c *call, q *queueRequest) *apiError {
-	if q.attributes == nil {
+	if q.Attributes == nil {
 		return missing("Attributes")
 	}
-	return s.change(c, q.url, func(old *settings) (*settings, *apiError) {
-		attributes, err := normalize(q.attributes, old.fifo)
+	return s.change(c, q.QueueURL, func(old *settings) (*settings, *apiError) {
+		attributes, err := normalize(q.Attributes, old.fifo)
 		if err != nil {
 			return nil, err
 		}

@@ -100,7 +100,7 @@ type inFlight struct {
 }
 
 func (s *Server) receiveMessage(c *call, q *receiveRequest) *apiError {
-	found, err := s.queue(c.ctx, q.url)
+	found, err := s.queue(c.ctx, q.QueueURL)
 	if err != nil {
 		return err
 	}
@@ -108,11 +108,11 @@ func (s *Server) receiveMessage(c *call, q *receiveRequest) *apiError {
 	if err != nil {
 		return err
 	}
-	system, err := systemNames(q.system)
+	system, err := systemNames(q.system())
 	if err != nil {
 		return err
 	}
-	filter := newNameFilter(q.attributes)
+	filter := newNameFilter(q.MessageAttributeNames)
 	ctx := c.ctx
 	if r.Wait > 0 {
 		// A server that closes ends the poll.
@@ -153,28 +153,28 @@ func (s *Server) receiveMessage(c *call, q *receiveRequest) *apiError {
 // receiveOf checks the parameters and fills in the queue's own.
 func receiveOf(found *settings, q *receiveRequest) (queue.ReceiveRequest, *apiError) {
 	r := queue.ReceiveRequest{Max: 1, Wait: found.wait, Visibility: found.visibility}
-	if q.max != nil {
-		if r.Max = *q.max; r.Max < 1 || r.Max > maxEntries {
+	if q.MaxNumberOfMessages != nil {
+		if r.Max = int(*q.MaxNumberOfMessages); r.Max < 1 || r.Max > maxEntries {
 			return r, invalidParameter("Value %d for parameter MaxNumberOfMessages is invalid. Reason: Must be between 1 and %d, if provided.", r.Max, maxEntries)
 		}
 	}
-	if q.wait != nil {
-		if *q.wait < 0 || *q.wait > maxWaitSeconds {
-			return r, invalidParameter("Value %d for parameter WaitTimeSeconds is invalid. Reason: Must be >= 0 and <= %d, if provided.", *q.wait, maxWaitSeconds)
+	if q.WaitTimeSeconds != nil {
+		if int(*q.WaitTimeSeconds) < 0 || int(*q.WaitTimeSeconds) > maxWaitSeconds {
+			return r, invalidParameter("Value %d for parameter WaitTimeSeconds is invalid. Reason: Must be >= 0 and <= %d, if provided.", int(*q.WaitTimeSeconds), maxWaitSeconds)
 		}
-		r.Wait = time.Duration(*q.wait) * time.Second
+		r.Wait = time.Duration(int(*q.WaitTimeSeconds)) * time.Second
 	}
-	if q.visibility != nil {
-		if err := checkVisibility(*q.visibility); err != nil {
+	if q.VisibilityTimeout != nil {
+		if err := checkVisibility(int(*q.VisibilityTimeout)); err != nil {
 			return r, err
 		}
-		r.Visibility = time.Duration(*q.visibility) * time.Second
+		r.Visibility = time.Duration(int(*q.VisibilityTimeout)) * time.Second
 	}
-	if q.attempt != nil && *q.attempt != "" && found.fifo { // a standard queue takes no notice of it
-		if err := checkID(*q.attempt, "ReceiveRequestAttemptId"); err != nil {
+	if q.ReceiveRequestAttemptID != nil && *q.ReceiveRequestAttemptID != "" && found.fifo { // a standard queue takes no notice of it
+		if err := checkID(*q.ReceiveRequestAttemptID, "ReceiveRequestAttemptId"); err != nil {
 			return r, err
 		}
-		r.AttemptID = *q.attempt
+		r.AttemptID = *q.ReceiveRequestAttemptID
 	}
 	return r, nil
 }

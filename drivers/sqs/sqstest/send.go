@@ -11,11 +11,11 @@ import (
 const sequenceDigits = 20
 
 func (s *Server) sendMessage(c *call, q *sendRequest) *apiError {
-	found, err := s.queue(c.ctx, q.url)
+	found, err := s.queue(c.ctx, q.QueueURL)
 	if err != nil {
 		return err
 	}
-	m := &q.message
+	m := &q.outgoing
 	if err := checkSize(m, found, "are invalid"); err != nil {
 		return err
 	}
@@ -34,27 +34,27 @@ func (s *Server) sendMessage(c *call, q *sendRequest) *apiError {
 }
 
 func (s *Server) sendMessageBatch(c *call, q *sendBatchRequest) *apiError {
-	found, err := s.queue(c.ctx, q.url)
+	found, err := s.queue(c.ctx, q.QueueURL)
 	if err != nil {
 		return err
 	}
-	n := len(q.entries)
-	id := func(i int) string { return q.entries[i].id }
+	n := len(q.Entries)
+	id := func(i int) string { return q.Entries[i].ID }
 	if err := checkEntries("SendMessage", n, id); err != nil {
 		return err
 	}
 	total := 0
-	for i := range q.entries {
-		m := &q.entries[i]
-		total += sizeOf(m.body, m.attributes)
+	for i := range q.Entries {
+		m := &q.Entries[i]
+		total += sizeOf(m.MessageBody, m.MessageAttributes)
 		if !found.fifo {
 			continue
 		}
 		// What a FIFO queue lacks in one entry fails the whole batch.
-		if !found.contentDedupe && (m.dedupe == nil || *m.dedupe == "") {
+		if !found.contentDedupe && (m.MessageDeduplicationID == nil || *m.MessageDeduplicationID == "") {
 			return noDedupeID()
 		}
-		if m.group == nil || *m.group == "" {
+		if m.MessageGroupID == nil || *m.MessageGroupID == "" {
 			return invalidParameter("%s", missing("MessageGroupId").message)
 		}
 	}
@@ -64,9 +64,9 @@ func (s *Server) sendMessageBatch(c *call, q *sendBatchRequest) *apiError {
 	errs := make([]*apiError, n)
 	ready := make([]queue.Message, 0, n)
 	place := make([]int, n) // of an entry in ready
-	for i := range q.entries {
-		m := &q.entries[i]
-		if errs[i] = c.effects.entryError(m.id); errs[i] != nil {
+	for i := range q.Entries {
+		m := &q.Entries[i]
+		if errs[i] = c.effects.entryError(m.ID); errs[i] != nil {
 			continue
 		}
 		if errs[i] = checkSize(m, found, "cannot be validated"); errs[i] != nil {
@@ -85,14 +85,14 @@ func (s *Server) sendMessageBatch(c *call, q *sendBatchRequest) *apiError {
 			return s.gone(found.name, bad)
 		}
 	}
-	c.writeBatch(n, id, errs, func(i int) { c.writeSent(found, &q.entries[i], &sent[place[i]]) })
+	c.writeBatch(n, id, errs, func(i int) { c.writeSent(found, &q.Entries[i], &sent[place[i]]) })
 	return nil
 }
 
 // checkSize checks a message's size. SQS words it otherwise in an entry of a
 // batch.
 func checkSize(m *outgoing, q *settings, verdict string) *apiError {
-	if sizeOf(m.body, m.attributes) > q.maxSize {
+	if sizeOf(m.MessageBody, m.MessageAttributes) > q.maxSize {
 		return invalidParameter("One or more parameters %s. Reason: Message must be shorter than %d bytes.", verdict, q.maxSize)
 	}
 	return nil
@@ -105,22 +105,22 @@ func noDedupeID() *apiError {
 // prepare checks a message and makes the engine's of it.
 func (s *Server) prepare(c *call, q *settings, m *outgoing) (queue.Message, *apiError) {
 	var none queue.Message
-	if err := checkBody(m.body); err != nil {
+	if err := checkBody(m.MessageBody); err != nil {
 		return none, err
 	}
-	if err := checkAttributes(m.attributes); err != nil {
+	if err := checkAttributes(m.MessageAttributes); err != nil {
 		return none, err
 	}
-	trace, err := checkSystemAttributes(m.system)
+	trace, err := checkSystemAttributes(m.MessageSystemAttributes)
 	if err != nil {
 		return none, err
 	}
 	if trace == "" {
 		trace = c.trace
 	}
-	out := queue.Message{Body: m.body, Delay: -1}
-	if m.delay != nil {
-		switch d := *m.delay; {
+	out := queue.Message{Body: m.MessageBody, Delay: -1}
+	if m.DelaySeconds != nil {
+		switch d := int(*m.DelaySeconds); {
 		case d < 0 || d > maxDelaySeconds:
 			return none, invalidParameter("Value %d for parameter DelaySeconds is invalid. Reason: DelaySeconds must be >= 0 and <= %d.", d, maxDelaySeconds)
 		case q.fifo && d > 0:
@@ -129,31 +129,31 @@ func (s *Server) prepare(c *call, q *settings, m *outgoing) (queue.Message, *api
 			out.Delay = time.Duration(d) * time.Second
 		}
 	}
-	if m.group != nil { // on a standard queue, too: an empty one is refused
-		if err := checkID(*m.group, "MessageGroupId"); err != nil {
+	if m.MessageGroupID != nil { // on a standard queue, too: an empty one is refused
+		if err := checkID(*m.MessageGroupID, "MessageGroupId"); err != nil {
 			return none, err
 		}
-		out.Group = *m.group
+		out.Group = *m.MessageGroupID
 	}
 	if q.fifo && out.Group == "" {
 		return none, missing("MessageGroupId")
 	}
-	if m.dedupe != nil {
+	if m.MessageDeduplicationID != nil {
 		if !q.fifo {
-			return none, wrongForType(*m.dedupe, "MessageDeduplicationId")
+			return none, wrongForType(*m.MessageDeduplicationID, "MessageDeduplicationId")
 		}
-		if err := checkID(*m.dedupe, "MessageDeduplicationId"); err != nil {
+		if err := checkID(*m.MessageDeduplicationID, "MessageDeduplicationId"); err != nil {
 			return none, err
 		}
-		out.DedupeID = *m.dedupe
+		out.DedupeID = *m.MessageDeduplicationID
 	}
 	if q.fifo && out.DedupeID == "" {
 		if !q.contentDedupe {
 			return none, noDedupeID()
 		}
-		out.DedupeID = contentID(m.body)
+		out.DedupeID = contentID(m.MessageBody)
 	}
-	e := extra{sender: c.sender, trace: trace, attributes: m.attributes}
+	e := extra{sender: c.sender, trace: trace, attributes: m.MessageAttributes}
 	out.Extra = e.encode()
 	return out, nil
 }
@@ -162,11 +162,11 @@ func (s *Server) prepare(c *call, q *settings, m *outgoing) (queue.Message, *api
 func (c *call) writeSent(q *settings, m *outgoing, sent *queue.Message) {
 	w := &c.out
 	w.member("MessageId", sent.ID)
-	w.member("MD5OfMessageBody", md5Of(m.body))
-	if sum := md5OfAttributes(m.attributes); sum != "" {
+	w.member("MD5OfMessageBody", md5Of(m.MessageBody))
+	if sum := md5OfAttributes(m.MessageAttributes); sum != "" {
 		w.member("MD5OfMessageAttributes", sum)
 	}
-	if sum := md5OfAttributes(m.system); sum != "" {
+	if sum := md5OfAttributes(m.MessageSystemAttributes); sum != "" {
 		w.member("MD5OfMessageSystemAttributes", sum)
 	}
 	if q.fifo {

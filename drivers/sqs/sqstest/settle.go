@@ -12,7 +12,7 @@ import (
 const probe = 30 * time.Second
 
 func (s *Server) deleteMessage(c *call, q *deliveryRequest) *apiError {
-	found, err := s.queue(c.ctx, q.url)
+	found, err := s.queue(c.ctx, q.QueueURL)
 	if err != nil {
 		return err
 	}
@@ -20,15 +20,15 @@ func (s *Server) deleteMessage(c *call, q *deliveryRequest) *apiError {
 }
 
 func (s *Server) deleteMessageBatch(c *call, q *deliveryBatchRequest) *apiError {
-	found, err := s.queue(c.ctx, q.url)
+	found, err := s.queue(c.ctx, q.QueueURL)
 	if err != nil {
 		return err
 	}
-	id := func(i int) string { return q.entries[i].id }
-	if err := checkEntries("DeleteMessage", len(q.entries), id); err != nil {
+	id := func(i int) string { return q.Entries[i].ID }
+	if err := checkEntries("DeleteMessage", len(q.Entries), id); err != nil {
 		return err
 	}
-	c.writeBatch(len(q.entries), id, s.delete(c, found, q.entries), nil)
+	c.writeBatch(len(q.Entries), id, s.delete(c, found, q.Entries), nil)
 	return nil
 }
 
@@ -55,7 +55,7 @@ func (s *Server) delete(c *call, q *settings, ds []delivery) []*apiError {
 			if errors.Is(err, queue.ErrGone) {
 				continue
 			}
-			errs[place[i]] = s.expired(q, ds[place[i]].handle, err)
+			errs[place[i]] = s.expired(q, ds[place[i]].ReceiptHandle, err)
 		}
 		if handles, place = kept, places; len(handles) == 0 {
 			return errs
@@ -67,7 +67,7 @@ func (s *Server) delete(c *call, q *settings, ds []delivery) []*apiError {
 		case !errors.Is(err, queue.ErrReceipt):
 			errs[place[i]] = s.gone(q.name, err)
 		case q.fifo:
-			errs[place[i]] = s.expired(q, ds[place[i]].handle, err)
+			errs[place[i]] = s.expired(q, ds[place[i]].ReceiptHandle, err)
 		}
 	}
 	return errs
@@ -87,10 +87,10 @@ func (c *call) handles(q *settings, ds []delivery) (errs []*apiError, receipts [
 	receipts = make([]string, 0, len(ds))
 	place = make([]int, 0, len(ds))
 	for i := range ds {
-		if errs[i] = c.effects.entryError(ds[i].id); errs[i] != nil {
+		if errs[i] = c.effects.entryError(ds[i].ID); errs[i] != nil {
 			continue
 		}
-		h, err := receiptFor(q.name, ds[i].handle)
+		h, err := receiptFor(q.name, ds[i].ReceiptHandle)
 		if errs[i] = err; err == nil {
 			receipts, place = append(receipts, h.engine), append(place, i)
 		}
@@ -115,7 +115,7 @@ func checkVisibility(seconds int) *apiError {
 }
 
 func (s *Server) changeMessageVisibility(c *call, q *deliveryRequest) *apiError {
-	found, err := s.queue(c.ctx, q.url)
+	found, err := s.queue(c.ctx, q.QueueURL)
 	if err != nil {
 		return err
 	}
@@ -123,15 +123,15 @@ func (s *Server) changeMessageVisibility(c *call, q *deliveryRequest) *apiError 
 }
 
 func (s *Server) changeMessageVisibilityBatch(c *call, q *deliveryBatchRequest) *apiError {
-	found, err := s.queue(c.ctx, q.url)
+	found, err := s.queue(c.ctx, q.QueueURL)
 	if err != nil {
 		return err
 	}
-	id := func(i int) string { return q.entries[i].id }
-	if err := checkEntries("ChangeMessageVisibility", len(q.entries), id); err != nil {
+	id := func(i int) string { return q.Entries[i].ID }
+	if err := checkEntries("ChangeMessageVisibility", len(q.Entries), id); err != nil {
 		return err
 	}
-	c.writeBatch(len(q.entries), id, s.changeVisibility(c, found, q.entries), nil)
+	c.writeBatch(len(q.Entries), id, s.changeVisibility(c, found, q.Entries), nil)
 	return nil
 }
 
@@ -143,18 +143,18 @@ func (s *Server) changeVisibility(c *call, q *settings, ds []delivery) []*apiErr
 	place := make([]int, 0, len(ds))
 	now := s.cfg.Clock.Now()
 	for i := range ds {
-		if errs[i] = c.effects.entryError(ds[i].id); errs[i] != nil {
+		if errs[i] = c.effects.entryError(ds[i].ID); errs[i] != nil {
 			continue
 		}
-		h, err := receiptFor(q.name, ds[i].handle)
+		h, err := receiptFor(q.name, ds[i].ReceiptHandle)
 		if errs[i] = err; err != nil {
 			continue
 		}
-		if ds[i].visibility == nil {
+		if ds[i].VisibilityTimeout == nil {
 			errs[i] = missing("VisibilityTimeout")
 			continue
 		}
-		seconds := *ds[i].visibility
+		seconds := int(*ds[i].VisibilityTimeout)
 		if errs[i] = checkVisibility(seconds); errs[i] != nil {
 			continue
 		}
@@ -172,7 +172,7 @@ func (s *Server) changeVisibility(c *call, q *settings, ds []delivery) []*apiErr
 		switch {
 		case err == nil:
 		case errors.Is(err, queue.ErrReceipt):
-			errs[place[i]] = invalidParameter("Value %s for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available for visibility timeout change.", ds[place[i]].handle)
+			errs[place[i]] = invalidParameter("Value %s for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available for visibility timeout change.", ds[place[i]].ReceiptHandle)
 		default:
 			errs[place[i]] = s.gone(q.name, err)
 		}

@@ -33,27 +33,27 @@ func checkTags(queue string, tags, present map[string]string) *apiError {
 }
 
 func (s *Server) tagQueue(c *call, q *queueRequest) *apiError {
-	if len(q.tags) == 0 {
+	if len(q.Tags) == 0 {
 		return missing("Tags")
 	}
-	return s.change(c, q.url, func(old *settings) (*settings, *apiError) {
-		if err := checkTags(old.name, q.tags, old.tags); err != nil {
+	return s.change(c, q.QueueURL, func(old *settings) (*settings, *apiError) {
+		if err := checkTags(old.name, q.Tags, old.tags); err != nil {
 			return nil, err
 		}
 		tags := map[string]string{}
 		maps.Copy(tags, old.tags)
-		maps.Copy(tags, q.tags)
+		maps.Copy(tags, q.Tags)
 		return old.tagged(tags), nil
 	})
 }
 
 func (s *Server) untagQueue(c *call, q *queueRequest) *apiError {
-	if len(q.names) == 0 {
+	if len(q.TagKeys) == 0 {
 		return invalidParameter("Tag keys must be between 1 and %d characters in length.", maxTagKey)
 	}
-	return s.change(c, q.url, func(old *settings) (*settings, *apiError) {
+	return s.change(c, q.QueueURL, func(old *settings) (*settings, *apiError) {
 		tags := maps.Clone(old.tags)
-		for _, k := range q.names {
+		for _, k := range q.TagKeys {
 			delete(tags, k)
 		}
 		return old.tagged(tags), nil
@@ -61,7 +61,7 @@ func (s *Server) untagQueue(c *call, q *queueRequest) *apiError {
 }
 
 func (s *Server) listQueueTags(c *call, q *queueRequest) *apiError {
-	found, err := s.queue(c.ctx, q.url)
+	found, err := s.queue(c.ctx, q.QueueURL)
 	if err != nil {
 		return err
 	}

@@ -3,12 +3,11 @@ package sqstest
 import (
 	"encoding/base64"
 	"strconv"
-	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-const hexDigits = "0123456789abcdef"
-
-// A writer appends one JSON document to b. Commas are put in by itself.
+// A writer appends one JSON document to b and adds the commas.
 type writer struct{ b []byte }
 
 func (w *writer) comma() {
@@ -28,8 +27,7 @@ func (w *writer) open(c byte) {
 
 func (w *writer) close(c byte) { w.b = append(w.b, c) }
 
-// key writes a member's name, which is one of this package's own and needs no
-// escape.
+// key writes a member's name, which must not need escapes.
 func (w *writer) key(name string) {
 	w.comma()
 	w.b = append(w.b, '"')
@@ -59,7 +57,7 @@ func (w *writer) memberBase64(name string, value []byte) {
 	w.b = append(w.b, '"')
 }
 
-// millis writes a number as a string, as SQS gives its attributes.
+// memberQuoted writes a number as a string, as SQS does with attributes.
 func (w *writer) memberQuoted(name string, n int64) {
 	w.key(name)
 	w.b = append(w.b, '"')
@@ -77,7 +75,7 @@ func (w *writer) memberBool(name string, v bool) {
 	w.b = strconv.AppendBool(w.b, v)
 }
 
-// stringMap writes a map; its order is of no account to a client.
+// stringMap writes a map in any order.
 func (w *writer) stringMap(name string, m map[string]string) {
 	w.key(name)
 	w.b = append(w.b, '{')
@@ -89,45 +87,9 @@ func (w *writer) stringMap(name string, m map[string]string) {
 	w.b = append(w.b, '}')
 }
 
-// appendString appends s as a JSON string. What is not UTF-8 becomes U+FFFD; it
-// can only come from a message that another face of the engine sent.
+// appendString appends s as a JSON string. Text that is not UTF-8 becomes U+FFFD; it
+// comes only from messages that were sent by another face of the engine.
 func appendString[S string | []byte](dst []byte, s S) []byte {
-	dst = append(dst, '"')
-	from := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c < utf8.RuneSelf {
-			if c >= ' ' && c != '"' && c != '\\' {
-				i++
-				continue
-			}
-			dst = append(dst, s[from:i]...)
-			switch c {
-			case '"', '\\':
-				dst = append(dst, '\\', c)
-			case '\n':
-				dst = append(dst, '\\', 'n')
-			case '\r':
-				dst = append(dst, '\\', 'r')
-			case '\t':
-				dst = append(dst, '\\', 't')
-			default:
-				dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&0xF])
-			}
-			i++
-			from = i
-			continue
-		}
-		end := min(i+utf8.UTFMax, len(s))
-		if u, n := utf8.DecodeRuneInString(string(s[i:end])); u == utf8.RuneError && n == 1 {
-			dst = append(dst, s[from:i]...)
-			dst = append(dst, "\ufffd"...)
-			i++
-			from = i
-		} else {
-			i += n
-		}
-	}
-	dst = append(dst, s[from:]...)
-	return append(dst, '"')
+	dst, _ = jsontext.AppendQuote(dst, s) // the error reports the U+FFFD
+	return dst
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestReaderStrings(t *testing.T) {
+func TestDecodeStrings(t *testing.T) {
 	tests := []struct {
 		name, in, want string
 		bad            bool
@@ -33,37 +33,37 @@ func TestReaderStrings(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			r := reader{b: []byte(tt.in)}
-			got := r.str()
-			r.end()
+			var q sendRequest
+			err := decode([]byte(`{"MessageBody":`+tt.in+`}`), &q)
 			if tt.bad {
-				require.Error(t, r.err)
+				require.NotNil(t, err)
 				return
 			}
-			require.NoError(t, r.err)
-			require.Equal(t, tt.want, got)
+			require.Nil(t, err)
+			require.Equal(t, tt.want, string(q.MessageBody))
 		})
 	}
 }
 
-func TestReaderKeepsWhatIsNotUTF8(t *testing.T) {
+func TestDecodeKeepsWhatIsNotUTF8(t *testing.T) {
 	for _, in := range []string{`"\ud800"`, `"\ud800\u0041"`, `"\udc00x"`, "\"\xff\"", "\"\\n\xff\""} {
-		r := reader{b: []byte(in)}
-		got := r.bytes()
-		require.NoError(t, r.err, in)
-		require.False(t, utf8.Valid(got), "%s became %q, which SQS would take", in, got)
+		var q sendRequest
+		require.Nil(t, decode([]byte(`{"MessageBody":`+in+`,"MessageAttributes":{"a":{"StringValue":`+in+`}}}`), &q), in)
+		for _, got := range [][]byte{q.MessageBody, q.MessageAttributes[0].value} {
+			require.False(t, utf8.Valid(got), "%s became %q, which SQS would take", in, got)
+		}
 	}
 }
 
-func TestReaderBytesAreACopy(t *testing.T) {
-	document := []byte(`"orders"`)
-	r := reader{b: document}
-	got := r.bytes()
-	document[1] = 'X'
-	require.Equal(t, "orders", string(got))
+func TestDecodedTextIsACopy(t *testing.T) {
+	document := []byte(`{"MessageBody":"orders"}`)
+	var q sendRequest
+	require.Nil(t, decode(document, &q))
+	copy(document, strings.Repeat("x", len(document)))
+	require.Equal(t, "orders", string(q.MessageBody))
 }
 
-func TestReaderIntegers(t *testing.T) {
+func TestDecodeIntegers(t *testing.T) {
 	tests := []struct {
 		in   string
 		want any
@@ -74,29 +74,28 @@ func TestReaderIntegers(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.in, func(t *testing.T) {
-			r := reader{b: []byte(tt.in)}
-			got := r.integer()
-			r.end()
+			var q sendRequest
+			err := decode([]byte(`{"DelaySeconds":`+tt.in+`}`), &q)
 			switch tt.want {
 			case "error":
-				require.Error(t, r.err)
+				require.NotNil(t, err)
 			case nil:
-				require.NoError(t, r.err)
-				require.Nil(t, got)
+				require.Nil(t, err)
+				require.Nil(t, q.DelaySeconds)
 			default:
-				require.NoError(t, r.err)
-				require.Equal(t, tt.want, *got)
+				require.Nil(t, err)
+				require.EqualValues(t, tt.want, *q.DelaySeconds)
 			}
 		})
 	}
 }
 
-func TestReaderSkipsAnything(t *testing.T) {
+func TestDecodeSkipsAnything(t *testing.T) {
 	var q queueRequest
 	err := decode([]byte(` { "Later": [1, -2.5e+3, {"a": [null, true, false, "\u0041"]}, {}, []],
 		"QueueUrl" : "http://x/0/orders" } `), &q)
 	require.Nil(t, err)
-	require.Equal(t, "http://x/0/orders", q.url)
+	require.Equal(t, "http://x/0/orders", q.QueueURL)
 }
 
 func TestDecodeRefuses(t *testing.T) {
@@ -125,13 +124,11 @@ func TestDecodeRefuses(t *testing.T) {
 
 // What a short escaped string costs must not depend on what follows it.
 func TestEscapesCostWhatTheyAre(t *testing.T) {
-	document := []byte(`["\n", "` + strings.Repeat("x", 1<<20) + `"]`)
-	r := reader{b: document}
-	r.array(func() {
-		got, _ := r.scan()
-		require.LessOrEqual(t, cap(got), max(len(got), 2))
-	})
-	require.NoError(t, r.err)
+	var q sendBatchRequest
+	require.Nil(t, decode([]byte(`{"Entries":[{"MessageBody":"\n"},{"MessageBody":"`+strings.Repeat("x", 1<<20)+`"}]}`), &q))
+	for _, e := range q.Entries {
+		require.LessOrEqual(t, cap(e.MessageBody), len(e.MessageBody)+8)
+	}
 }
 
 func TestDecodeSendBatch(t *testing.T) {
@@ -142,20 +139,20 @@ func TestDecodeSendBatch(t *testing.T) {
 		 "MessageSystemAttributes":{"AWSTraceHeader":{"DataType":"String","StringValue":"Root=1"}}},
 		{"Id":"b","MessageBody":"two","DelaySeconds":null}]}`), &q)
 	require.Nil(t, err)
-	require.Len(t, q.entries, 2)
-	m := q.entries[0]
-	require.Equal(t, "a", m.id)
-	require.Equal(t, "one", string(m.body))
-	require.Equal(t, 0, *m.delay)
-	require.Equal(t, "g", *m.group)
-	require.Equal(t, "d", *m.dedupe)
-	require.Equal(t, []attribute{
+	require.Len(t, q.Entries, 2)
+	m := q.Entries[0]
+	require.Equal(t, "a", m.ID)
+	require.Equal(t, "one", string(m.MessageBody))
+	require.EqualValues(t, 0, *m.DelaySeconds)
+	require.Equal(t, "g", *m.MessageGroupID)
+	require.Equal(t, "d", *m.MessageDeduplicationID)
+	require.Equal(t, attributes{
 		{name: "a", dataType: "String", value: []byte("x"), hasText: true},
 		{name: "b", dataType: "Binary", value: []byte{0, 1, 255}, binary: true, hasBytes: true},
-	}, m.attributes)
-	require.Len(t, m.system, 1)
-	require.Nil(t, q.entries[1].delay)
-	require.Nil(t, q.entries[1].group)
+	}, m.MessageAttributes)
+	require.Len(t, m.MessageSystemAttributes, 1)
+	require.Nil(t, q.Entries[1].DelaySeconds)
+	require.Nil(t, q.Entries[1].MessageGroupID)
 }
 
 func TestWriterWritesJSON(t *testing.T) {
