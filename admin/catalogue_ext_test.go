@@ -27,37 +27,37 @@ func read(t *testing.T, elem ...string) string {
 
 // A built fault is one that a driver's test builds on a server: names of cases of
 // TestFindings, or of tests.
-type built struct{ sqs, pubsub []string }
+type built struct{ sqs, pubsub, embedded []string }
 
 func cases(names ...string) []string { return names }
 
 // faults has the tests of each kind of finding.
 var faults = map[provision.FaultKind]built{
-	"letters-expire":  {cases("letters near their end"), cases("letters near their end")},
-	"dlq-retention":   {cases("letters live no longer than messages"), cases("letters live for less than messages")},
-	"dlq-missing":     {cases("the dead-letter queue is gone"), cases("the dead-letter topic is gone")},
-	"grants-missing":  {nil, cases("the service may not publish letters", "the service may not acknowledge")},
-	"dlq-kind":        {cases("a standard dead-letter queue of a FIFO queue"), nil},
-	"dlq-order":       {nil, cases("letters out of order")},
-	"topic-missing":   {nil, cases("the topic is gone")},
-	"ordering-off":    {nil, cases("no ordering")},
-	"no-dead-letter":  {cases("no redrive policy"), cases("no dead-letter policy")},
-	"attempts-one":    {cases("one attempt"), nil},
-	"attempts-many":   {cases("a thousand attempts"), nil},
-	"no-retry-policy": {nil, cases("no retry policy")},
-	"oldest-message":  {cases("TestTheOldestMessage"), cases("an old message")},
-	"short-polling":   {cases("short polling"), nil},
-	"no-alarm":        {cases("no alarm"), cases("no alarm", "an alarm that is off")},
-	"drift":           {cases("drift"), cases("drift")},
-	"encryption-off":  {cases("no encryption"), nil},
+	"letters-expire":  {cases("letters near their end"), cases("letters near their end"), nil},
+	"dlq-retention":   {cases("letters live no longer than messages"), cases("letters live for less than messages"), cases("letters live no longer than messages")},
+	"dlq-missing":     {cases("the dead-letter queue is gone"), cases("the dead-letter topic is gone"), nil},
+	"grants-missing":  {nil, cases("the service may not publish letters", "the service may not acknowledge"), nil},
+	"dlq-kind":        {cases("a standard dead-letter queue of a FIFO queue"), nil, nil},
+	"dlq-order":       {nil, cases("letters out of order"), nil},
+	"topic-missing":   {nil, cases("the topic is gone"), nil},
+	"ordering-off":    {nil, cases("no ordering"), cases("no order")},
+	"no-dead-letter":  {cases("no redrive policy"), cases("no dead-letter policy"), cases("no dead-letter queue")},
+	"attempts-one":    {cases("one attempt"), nil, cases("one attempt")},
+	"attempts-many":   {cases("a thousand attempts"), nil, cases("no limit of attempts")},
+	"no-retry-policy": {nil, cases("no retry policy"), nil},
+	"oldest-message":  {cases("TestTheOldestMessage"), cases("an old message"), nil},
+	"short-polling":   {cases("short polling"), nil, nil},
+	"no-alarm":        {cases("no alarm"), cases("no alarm", "an alarm that is off"), nil},
+	"drift":           {cases("drift"), cases("drift"), cases("drift")},
+	"encryption-off":  {cases("no encryption"), nil, nil},
 
-	"dlq-no-subscription":  {nil, cases("nobody reads the dead-letter topic")},
-	"visibility-short":     {cases("handlers outlast the lease"), cases("handlers outlast the ack deadline")},
-	"attempts-headroom":    {cases("no room for other receives"), cases("no room for other deliveries")},
-	"letters-present":      {cases("letters"), cases("letters", "letters that cannot be counted")},
-	"subscription-expires": {nil, cases("the subscription expires", "the dead letters' subscription expires")},
-	"no-allow-policy":      {cases("anyone may use the dead-letter queue", "the queue may not use the dead-letter queue"), nil},
-	"no-redrive-filter":    {nil, cases("no redrive filter")},
+	"dlq-no-subscription":  {nil, cases("nobody reads the dead-letter topic"), nil},
+	"visibility-short":     {cases("handlers outlast the lease"), cases("handlers outlast the ack deadline"), cases("handlers outlast the lease")},
+	"attempts-headroom":    {cases("no room for other receives"), cases("no room for other deliveries"), cases("no room for other deliveries")},
+	"letters-present":      {cases("letters"), cases("letters", "letters that cannot be counted"), cases("letters")},
+	"subscription-expires": {nil, cases("the subscription expires", "the dead letters' subscription expires"), nil},
+	"no-allow-policy":      {cases("anyone may use the dead-letter queue", "the queue may not use the dead-letter queue"), nil, nil},
+	"no-redrive-filter":    {nil, cases("no redrive filter"), nil},
 }
 
 // Every finding is built by a test of a driver that can have it, and doctor.md
@@ -70,6 +70,7 @@ func TestEveryFindingIsBuilt(t *testing.T) {
 	}{
 		{"drivers/sqs", read(t, "drivers", "sqs", "examine_ext_test.go"), func(b built) []string { return b.sqs }},
 		{"drivers/pubsub", read(t, "drivers", "pubsub", "examine_test.go"), func(b built) []string { return b.pubsub }},
+		{"drivers/sqlite", read(t, "drivers", "sqlite", "examine_ext_test.go"), func(b built) []string { return b.embedded }},
 	}
 	total := 0
 	for _, e := range admin.Catalogue() {
@@ -129,12 +130,13 @@ const testsIntro = `
 
 Each fault is built on a server, and doctor must find it and nothing else; if ` + "`sluice apply`" + ` mends it, the test applies it. The
 columns name cases of ` + "`TestFindings`" + ` in [drivers/sqs](../drivers/sqs/examine_ext_test.go) (on LocalStack, on the SQS server of
-` + "`sluice dev`" + `, or on both), in [drivers/pubsub](../drivers/pubsub/examine_test.go) (on Google's fake). A dash means that no
-test of that provider builds the fault: most often it can't have it. ` + "`TestASoundQueueGivesNoFinding`" + ` shows for each that a sound queue, FIFO or not, gives no finding. ` + "`TestRules`" + ` in
+` + "`sluice dev`" + `, or on both), in [drivers/pubsub](../drivers/pubsub/examine_test.go) (on Google's fake) and, for the embedded queues,
+in [drivers/sqlite](../drivers/sqlite/examine_ext_test.go). A dash means that no test of that provider builds the fault: most often
+it can't have it. ` + "`TestASoundQueueGivesNoFinding`" + ` shows for each that a sound queue, FIFO or not, gives no finding. ` + "`TestRules`" + ` in
 [admin](../admin/examine_ext_test.go) has the thresholds.
 
-| ID | SQS | Pub/Sub |
-|---|---|---|
+| ID | SQS | Pub/Sub | embedded |
+|---|---|---|---|
 `
 
 // mends words a kind of remedy.
@@ -179,7 +181,7 @@ func TestDoctorDocIsCurrent(t *testing.T) {
 	}
 	for _, e := range admin.Catalogue() {
 		f := faults[e.Kind]
-		fmt.Fprintf(&b, "| %s | %s | %s |\n", e.ID, list(f.sqs), list(f.pubsub))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", e.ID, list(f.sqs), list(f.pubsub), list(f.embedded))
 	}
 	path := filepath.Join("..", "docs", "doctor.md")
 	if *update {

@@ -159,7 +159,7 @@ func (j *judge) attempts() {
 func (j *judge) letters() {
 	s, d := j.state, j.state.DeadLetter
 	if early := d.Retention < s.Retention || d.KeepsAge && d.Retention == s.Retention; early && d.Retention > 0 {
-		j.add(dlqRetention, "dead_letter.retention: "+days(s.MaxRetention), "dead letters are kept for %v, messages for %v", d.Retention, s.Retention)
+		j.add(dlqRetention, "dead_letter.retention: "+days(cmp.Or(s.MaxRetention, 2*s.Retention)), "dead letters are kept for %v, messages for %v", d.Retention, s.Retention)
 	}
 	if d.Letters > 0 {
 		j.add(letters, "", "%d dead letters in %s", d.Letters, d.Name)
@@ -175,11 +175,11 @@ func (j *judge) letters() {
 	}
 }
 
-// days writes a retention as the configuration does. Zero is a placeholder.
+// days writes a retention as the configuration does.
 func days(d time.Duration) string {
 	const day = 24 * time.Hour
-	if d < day {
-		return "…"
+	if d%day != 0 {
+		return d.String()
 	}
 	return fmt.Sprintf("%dd", d/day)
 }

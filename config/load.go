@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/knadh/koanf/providers/confmap"
 	"github.com/knadh/koanf/v2"
+
+	"github.com/sluice-go/sluice/drivers/provision"
 )
 
 // DefaultFile is the file that is read where none is named and it is there.
@@ -154,15 +157,13 @@ func (m *merger) config() (*Config, error) {
 	for _, name := range m.queues() {
 		path := "queues" + separator + name
 		m.fillIn(schema().child("queues").of, path)
-		var f fields
-		if err := m.values.UnmarshalWithConf(path, &f, koanf.UnmarshalConf{}); err != nil {
-			m.faults = append(m.faults, &Fault{Origin: m.origins[path], Path: display(path), Problem: err.Error()})
-			continue
+		q := &binding{Queue: Queue{Name: name, Configured: true, Spec: provision.Spec{Name: name}}}
+		m.bind(q, schema().child("queues").of, path)
+		if readable { // else a fault could follow from one that was reported already
+			m.check(name, q)
 		}
-		if readable { // else a fault could follow from one that was told already
-			m.check(name, &f)
-		}
-		c.queues = append(c.queues, f.queue(name))
+		q.Source, q.Sink = cmp.Or(q.Source, q.url), cmp.Or(q.Sink, q.url)
+		c.queues = append(c.queues, q.Queue)
 	}
 	if len(m.faults) > 0 {
 		return nil, &Error{Faults: m.faults}

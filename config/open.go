@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluice-go/sluice/consumer"
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/middleware/backoff"
 )
@@ -17,7 +18,7 @@ func (q *Queue) OpenSource(ctx context.Context, mux *drivers.Mux, log *slog.Logg
 	if q.Source == "" {
 		return nil, q.lacks("receiving", "source")
 	}
-	u, err := q.embedded(q.Source)
+	u, err := q.withSpec(mux, q.Source)
 	if err != nil {
 		return nil, err
 	}
@@ -30,11 +31,28 @@ func (q *Queue) OpenSink(ctx context.Context, mux *drivers.Mux, log *slog.Logger
 	if q.Sink == "" {
 		return nil, q.lacks("sending", "sink")
 	}
-	u, err := q.embedded(q.Sink)
+	u, err := q.withSpec(mux, q.Sink)
 	if err != nil {
 		return nil, err
 	}
 	return mux.OpenSink(ctx, u, q.options(log))
+}
+
+// withSpec returns the URL that makes the queue as configured when it is opened,
+// if its driver makes queues so. Any other URL is returned as it is.
+func (q *Queue) withSpec(mux *drivers.Mux, rawURL string) (string, error) {
+	opener, u, err := mux.Opener(rawURL)
+	if err != nil {
+		return rawURL, nil //nolint:nilerr // opening the URL reports it
+	}
+	maker, ok := opener.(provision.SpecOpener)
+	if !ok || !q.Configured {
+		return rawURL, nil
+	}
+	if u, err = maker.WithSpec(u, &q.Spec); err != nil {
+		return "", err
+	}
+	return u.String(), nil
 }
 
 func (q *Queue) lacks(what, key string) error {

@@ -28,7 +28,7 @@ func send(t *testing.T, c *config.Config, m *drivers.Mux, queue, body string) {
 // The same program on two kinds of queue: only the file differs.
 func TestAProgramNamesItsQueue(t *testing.T) {
 	for _, url := range []string{"mem://orders", "sqlite://" + t.TempDir() + "/jobs.db?queue=orders"} {
-		c, err := load(t, nil, "queues: {orders: {url: '"+url+"', visibility_timeout: 7s, dead_letter: {max_attempts: 3, name: letters}, retry: {min: 1ms, max: 2ms}}}")
+		c, err := load(t, nil, "queues: {orders: {url: '"+url+"', visibility_timeout: 7s, dead_letter: {max_attempts: 3, name: letters, retention: 30d}, retry: {min: 1ms, max: 2ms}}}")
 		require.NoError(t, err)
 		m := mux()
 		send(t, c, m, "orders", "hello")
@@ -66,6 +66,7 @@ queues:
   both: {url: "mem://both?visibility_timeout=5s&max_attempts=4", visibility_timeout: 7s, dead_letter: {}}
   broken: {url: "mem://x?y=1"}
   worse: {url: "mem://x?%zz=1", visibility_timeout: 7s}
+  lacking: {url: "mem://x", exactly_once: true, retain_acked: true, kms_key: k, tags: {team: a}, alarms: {dead_letters: 1}}
 `)
 	require.NoError(t, err)
 	m := mux()
@@ -77,6 +78,11 @@ queues:
 	require.ErrorContains(t, err, "the URL has visibility_timeout=5s, and queues.both.visibility_timeout says 7s: give one of them")
 	require.ErrorContains(t, err, "the URL has max_attempts=4, and queues.both.dead_letter.max_attempts says 5: give one of them")
 	require.ErrorIs(t, err, drivers.ErrInvalid)
+	_, err = c.OpenSink(t.Context(), m, "lacking")
+	require.ErrorIs(t, err, drivers.ErrInvalid)
+	for _, key := range []string{"exactly_once", "retain_acked", "kms_key", "tags", "alarms"} {
+		require.ErrorContains(t, err, "queues.lacking."+key+": ", "a key that the queue can't honor is refused")
+	}
 	_, err = c.OpenSink(t.Context(), m, "worse")
 	require.ErrorContains(t, err, "malformed query")
 	_, err = c.OpenSink(t.Context(), m, "broken")

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"maps"
 	"net/url"
 	"regexp"
 	"strings"
@@ -23,7 +22,7 @@ type Queue struct {
 	// Configured is false where the queue is known by its URL only. Spec then
 	// says nothing.
 	Configured bool
-	// Spec is what the queue is wanted to be.
+	// Spec describes the queue as it is wanted.
 	Spec provision.Spec
 }
 
@@ -36,60 +35,56 @@ func (q *Queue) URL() string {
 	return q.Sink
 }
 
-// fields are a queue's keys as koanf fills them in.
-type fields struct {
-	URL               string            `koanf:"url"`
-	Source            string            `koanf:"source"`
-	Sink              string            `koanf:"sink"`
-	VisibilityTimeout time.Duration     `koanf:"visibility_timeout"`
-	Retention         time.Duration     `koanf:"retention"`
-	FIFO              bool              `koanf:"fifo"`
-	ExactlyOnce       bool              `koanf:"exactly_once"`
-	RetainAcked       bool              `koanf:"retain_acked"`
-	KMSKey            string            `koanf:"kms_key"`
-	Tags              map[string]string `koanf:"tags"`
-	DeadLetter        *struct {
-		Name        string        `koanf:"name"`
-		MaxAttempts int           `koanf:"max_attempts"`
-		Retention   time.Duration `koanf:"retention"`
-	} `koanf:"dead_letter"`
-	Retry *struct {
-		Min time.Duration `koanf:"min"`
-		Max time.Duration `koanf:"max"`
-	} `koanf:"retry"`
-	Alarms *struct {
-		DeadLetters int           `koanf:"dead_letters"`
-		OldestAge   time.Duration `koanf:"oldest_age"`
-		Notify      string        `koanf:"notify"`
-	} `koanf:"alarms"`
+// bind fills in a queue from the values below path.
+func (m *merger) bind(q *binding, s *node, path string) {
+	for _, c := range s.children {
+		at := path + separator + c.key
+		if !m.values.Exists(at) {
+			continue
+		}
+		place := c.bind(q)
+		if c.kind == section {
+			m.bind(q, c, at)
+			continue
+		}
+		if !assign(place, m.values.Get(at)) {
+			m.faults = append(m.faults, &Fault{Origin: m.origins[at], Path: display(at), Problem: "the value is not " + c.what()})
+		}
+	}
 }
 
-func (f *fields) queue(name string) Queue {
-	q := Queue{Name: name, Source: f.Source, Sink: f.Sink, Configured: true, Spec: provision.Spec{
-		Name: name, VisibilityTimeout: f.VisibilityTimeout, Retention: f.Retention,
-		FIFO: f.FIFO, ExactlyOnce: f.ExactlyOnce, RetainAcked: f.RetainAcked,
-		KMSKey: f.KMSKey, Tags: maps.Clone(f.Tags),
-	}}
-	if q.Source == "" {
-		q.Source = f.URL
+// assign sets *place to v, if v is of its kind.
+func assign(place, v any) bool {
+	switch place := place.(type) {
+	case *string:
+		return set(place, v)
+	case *bool:
+		return set(place, v)
+	case *int:
+		return set(place, v)
+	case *time.Duration:
+		return set(place, v)
+	case *map[string]string:
+		table, ok := v.(map[string]any)
+		*place = make(map[string]string, len(table))
+		for k, text := range table {
+			(*place)[k] = fmt.Sprint(text)
+		}
+		return ok
+	default:
+		return false
 	}
-	if q.Sink == "" {
-		q.Sink = f.URL
-	}
-	if d := f.DeadLetter; d != nil {
-		q.Spec.DeadLetter = &provision.DeadLetter{Name: d.Name, MaxAttempts: d.MaxAttempts, Retention: d.Retention}
-	}
-	if r := f.Retry; r != nil {
-		q.Spec.Retry = &provision.Retry{Min: r.Min, Max: r.Max}
-	}
-	if a := f.Alarms; a != nil {
-		q.Spec.Alarms = &provision.Alarms{DeadLetters: a.DeadLetters, OldestAge: a.OldestAge, Notify: a.Notify}
-	}
-	return q
+}
+
+func set[T any](place *T, v any) bool {
+	value, ok := v.(T)
+	*place = value
+	return ok
 }
 
 // check reports what is wrong with a queue beyond single values.
-func (m *merger) check(name string, f *fields) {
+func (m *merger) check(name string, q *binding) {
+	spec := &q.Spec
 	path := "queues" + separator + name
 	fault := func(key, problem, remedy string) {
 		at := path
@@ -102,10 +97,10 @@ func (m *merger) check(name string, f *fields) {
 		}
 		m.faults = append(m.faults, &Fault{Origin: o, Path: display(at), Problem: problem, Remedy: remedy})
 	}
-	if f.URL == "" && f.Source == "" && f.Sink == "" {
+	if q.url == "" && q.Source == "" && q.Sink == "" {
 		fault("", "the queue has no URL", "set url, or source and sink")
 	}
-	for _, u := range []struct{ key, value string }{{"url", f.URL}, {"source", f.Source}, {"sink", f.Sink}} {
+	for _, u := range []struct{ key, value string }{{"url", q.url}, {"source", q.Source}, {"sink", q.Sink}} {
 		if u.value != "" && !IsURL(u.value) {
 			if strings.HasPrefix(u.value, "projects/") { // Pub/Sub's own name
 				fault(u.key, fmt.Sprintf("%q is no queue URL: it has no scheme", u.value), "write gcppubsub://"+u.value)
@@ -116,15 +111,15 @@ func (m *merger) check(name string, f *fields) {
 			fault(u.key, "the queue URL is malformed", "")
 		}
 	}
-	if r := f.Retry; r != nil && r.Min > r.Max {
+	if r := spec.Retry; r != nil && r.Min > r.Max {
 		fault("retry.min", fmt.Sprintf("%s is more than retry.max, which is %s", FormatDuration(r.Min), FormatDuration(r.Max)), "")
 	}
-	if r := f.Retry; r != nil && r.Min == 0 {
+	if r := spec.Retry; r != nil && r.Min == 0 {
 		fault("retry.min", "0 would retry without a pause", "give at least 1ms")
 	}
-	if d := f.DeadLetter; d != nil && d.Retention > 0 && f.Retention > d.Retention {
+	if d := spec.DeadLetter; d != nil && d.Retention > 0 && spec.Retention > d.Retention {
 		fault("dead_letter.retention", fmt.Sprintf("%s is less than the queue's own retention, %s: letters would expire early",
-			FormatDuration(d.Retention), FormatDuration(f.Retention)), "make it longer")
+			FormatDuration(d.Retention), FormatDuration(spec.Retention)), "make it longer")
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sluice-go/sluice/drivers/provision"
 )
 
 // A kind is what a key holds.
@@ -33,6 +35,9 @@ type node struct {
 	// standard is the value where the key's section is given and the key is
 	// not; nil is none.
 	standard any
+	// bind returns a pointer to the place of a leaf's value. That of a section
+	// makes the section, and is called before those below it.
+	bind     func(q *binding) any
 	children []*node // of a section
 	of       *node   // of byName: each entry's section
 }
@@ -45,32 +50,61 @@ func schema() *node {
 	}}
 }
 
+// A binding is a queue that is being filled in.
+type binding struct {
+	Queue
+	url string
+}
+
+// queueKeys is the table of a queue's keys, each with its place in the queue's
+// specification.
 func queueKeys() []*node {
 	return []*node{
-		{key: "url", kind: queueURL, doc: "The queue's URL, for receiving and for sending. A Pub/Sub subscription's URL sends to its topic."},
-		{key: "source", kind: queueURL, doc: "The URL for receiving, where it is not url."},
-		{key: "sink", kind: queueURL, doc: "The URL for sending, where it is not url."},
-		{key: "visibility_timeout", kind: span, doc: "How long a received message is leased. SQS: visibility timeout; Pub/Sub: ack deadline (10s to 600s)."},
-		{key: "retention", kind: span, doc: "How long messages are kept. SQS: 60s to 14d; Pub/Sub: 10m to 31d."},
-		{key: "fifo", kind: truth, doc: "Messages of one group are delivered in order. SQS: a FIFO queue; Pub/Sub: message ordering."},
-		{key: "exactly_once", kind: truth, doc: "Pub/Sub's exactly-once delivery. An error on SQS."},
-		{key: "retain_acked", kind: truth, doc: "Keep acknowledged messages for a replay. Pub/Sub only; an error on SQS."},
-		{key: "kms_key", kind: text, doc: "The key that encrypts messages. Without it the provider's own encryption is used."},
-		{key: "tags", kind: textTable, doc: "Tags (SQS) or labels (Pub/Sub). Those that exist and are not named are left alone."},
-		{key: "dead_letter", kind: section, doc: "The dead-letter queue. Without it, none is made.", children: []*node{
-			{key: "name", kind: text, doc: "The dead-letter queue's name, on Pub/Sub the topic's. Default: the queue's own with -dlq behind it."},
-			{key: "max_attempts", kind: count, min: 1, standard: 5, doc: "After how many deliveries a message goes there. Pub/Sub: 5 to 100."},
-			{key: "retention", kind: span, doc: "How long letters are kept. Default: as long as the provider can."},
-		}},
-		{key: "retry", kind: section, doc: "The delay between deliveries. Pub/Sub: the subscription's retry policy; everywhere the backoff of consumers.", children: []*node{
-			{key: "min", kind: span, standard: time.Second, doc: "The delay after the first attempt."},
-			{key: "max", kind: span, standard: 10 * time.Minute, doc: "The longest delay."},
-		}},
-		{key: "alarms", kind: section, doc: "Alarms that apply makes.", children: []*node{
-			{key: "dead_letters", kind: count, min: 0, doc: "Alarm at this many dead letters. 0 leaves it out."},
-			{key: "oldest_age", kind: span, doc: "Alarm when the oldest message is older. 0 leaves it out."},
-			{key: "notify", kind: text, doc: "Where the alarm goes. SQS: an SNS topic's ARN; Pub/Sub: a notification channel."},
-		}},
+		{key: "url", kind: queueURL, doc: "The queue's URL, for receiving and for sending. A Pub/Sub subscription's URL sends to its topic.",
+			bind: func(q *binding) any { return &q.url }},
+		{key: "source", kind: queueURL, doc: "The URL for receiving, where it is not url.",
+			bind: func(q *binding) any { return &q.Source }},
+		{key: "sink", kind: queueURL, doc: "The URL for sending, where it is not url.",
+			bind: func(q *binding) any { return &q.Sink }},
+		{key: "visibility_timeout", kind: span, doc: "How long a received message is leased. SQS: visibility timeout; Pub/Sub: ack deadline (10s to 600s).",
+			bind: func(q *binding) any { return &q.Spec.VisibilityTimeout }},
+		{key: "retention", kind: span, doc: "How long messages are kept. SQS: 60s to 14d; Pub/Sub: 10m to 31d.",
+			bind: func(q *binding) any { return &q.Spec.Retention }},
+		{key: "fifo", kind: truth, doc: "Messages of one group are delivered in order. SQS: a FIFO queue; Pub/Sub: message ordering.",
+			bind: func(q *binding) any { return &q.Spec.FIFO }},
+		{key: "exactly_once", kind: truth, doc: "Pub/Sub's exactly-once delivery. Other queues refuse it.",
+			bind: func(q *binding) any { return &q.Spec.ExactlyOnce }},
+		{key: "retain_acked", kind: truth, doc: "Keep acknowledged messages for a replay. Pub/Sub only; other queues refuse it.",
+			bind: func(q *binding) any { return &q.Spec.RetainAcked }},
+		{key: "kms_key", kind: text, doc: "The key that encrypts messages. Without it the provider's own encryption is used. Embedded queues refuse it.",
+			bind: func(q *binding) any { return &q.Spec.KMSKey }},
+		{key: "tags", kind: textTable, doc: "Tags (SQS) or labels (Pub/Sub). Those that exist and are not named are left alone. Embedded queues refuse them.",
+			bind: func(q *binding) any { return &q.Spec.Tags }},
+		{key: "dead_letter", kind: section, doc: "The dead-letter queue. Without it none is made, except for an embedded queue, which has one by default.",
+			bind: func(q *binding) any { q.Spec.DeadLetter = &provision.DeadLetter{}; return nil }, children: []*node{
+				{key: "name", kind: text, doc: "The dead-letter queue's name, on Pub/Sub the topic's. Default: the queue's own with -dlq behind it.",
+					bind: func(q *binding) any { return &q.Spec.DeadLetter.Name }},
+				{key: "max_attempts", kind: count, min: 1, standard: 5, doc: "After how many deliveries a message goes there. Pub/Sub: 5 to 100.",
+					bind: func(q *binding) any { return &q.Spec.DeadLetter.MaxAttempts }},
+				{key: "retention", kind: span, doc: "How long letters are kept. Default: as long as the provider can.",
+					bind: func(q *binding) any { return &q.Spec.DeadLetter.Retention }},
+			}},
+		{key: "retry", kind: section, doc: "The delay between deliveries. Pub/Sub: the subscription's retry policy; everywhere the backoff of consumers.",
+			bind: func(q *binding) any { q.Spec.Retry = &provision.Retry{}; return nil }, children: []*node{
+				{key: "min", kind: span, standard: time.Second, doc: "The delay after the first attempt.",
+					bind: func(q *binding) any { return &q.Spec.Retry.Min }},
+				{key: "max", kind: span, standard: 10 * time.Minute, doc: "The longest delay.",
+					bind: func(q *binding) any { return &q.Spec.Retry.Max }},
+			}},
+		{key: "alarms", kind: section, doc: "Alarms that apply makes. Embedded queues refuse them.",
+			bind: func(q *binding) any { q.Spec.Alarms = &provision.Alarms{}; return nil }, children: []*node{
+				{key: "dead_letters", kind: count, min: 0, doc: "Alarm at this many dead letters. 0 leaves it out.",
+					bind: func(q *binding) any { return &q.Spec.Alarms.DeadLetters }},
+				{key: "oldest_age", kind: span, doc: "Alarm when the oldest message is older. 0 leaves it out.",
+					bind: func(q *binding) any { return &q.Spec.Alarms.OldestAge }},
+				{key: "notify", kind: text, doc: "Where the alarm goes. SQS: an SNS topic's ARN; Pub/Sub: a notification channel.",
+					bind: func(q *binding) any { return &q.Spec.Alarms.Notify }},
+			}},
 	}
 }
 

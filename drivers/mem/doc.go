@@ -14,6 +14,7 @@
 //	max_attempts        how often a message is delivered before it is
 //	                    dead-lettered; 0 is no limit (5)
 //	dead_letter         the dead-letter queue, or none (the queue's name and -dlq)
+//	dead_letter_retention  how long letters are kept (twice the retention)
 //	ordered             whether groups are kept in order (true)
 //	dedupe_window       how long a second message with the same dedupe ID is
 //	                    dropped; 0 is not at all (0)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/internal/embedded"
+	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/internal/queue"
 )
 
@@ -27,7 +28,12 @@ type Opener struct {
 	engine *queue.Memory
 }
 
-var _ drivers.Opener = (*Opener)(nil)
+var (
+	_ drivers.Opener       = (*Opener)(nil)
+	_ provision.Planner    = (*Opener)(nil)
+	_ provision.Examiner   = (*Opener)(nil)
+	_ provision.SpecOpener = (*Opener)(nil)
+)
 
 // Schemes returns "mem".
 func (*Opener) Schemes() []string { return []string{scheme} }
@@ -84,6 +90,47 @@ func (o *Opener) OpenSink(ctx context.Context, u *url.URL, opts *drivers.Options
 		return nil, err
 	}
 	return s, nil
+}
+
+// WithSpec returns u with the parameters that s asks for. See
+// [provision.SpecOpener].
+func (o *Opener) WithSpec(u *url.URL, s *provision.Spec) (*url.URL, error) {
+	return embedded.WithSpec(u, s)
+}
+
+// Plan returns the steps that make the queue what s asks for. A process that opens
+// the queue makes it too. See [provision.Planner].
+func (o *Opener) Plan(ctx context.Context, u *url.URL, s *provision.Spec) (*provision.Plan, error) {
+	u, err := embedded.WithSpec(u, s)
+	if err != nil {
+		return nil, err
+	}
+	p, c, err := o.place(u)
+	if err != nil {
+		return nil, err
+	}
+	return p.Plan(ctx, c)
+}
+
+// Examine reads the facts about the queue, without making it. See
+// [provision.Examiner].
+func (o *Opener) Examine(ctx context.Context, u *url.URL) (*provision.State, error) {
+	p, _, err := o.place(u)
+	if err != nil {
+		return nil, err
+	}
+	return p.Examine(ctx)
+}
+
+func (o *Opener) place(u *url.URL) (*embedded.Place, *embedded.Config, error) {
+	name, c, err := parse(u, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := o.target(name); err != nil {
+		return nil, nil, err
+	}
+	return &embedded.Place{Kind: scheme, Queue: name, Use: func(_ context.Context, do func(e queue.Engine) error) error { return do(o.queues()) }}, (*embedded.Config)(c), nil
 }
 
 // Close drops all queues with their messages. Their sources and sinks then return

@@ -19,6 +19,16 @@ type Planner interface {
 	Plan(ctx context.Context, u *url.URL, s *Spec) (*Plan, error)
 }
 
+// A SpecOpener is an opener whose queues are made when they are opened. It is an
+// optional interface of an opener.
+type SpecOpener interface {
+	// WithSpec returns u with the parameters by which opening it makes the queue
+	// that s describes. It does no IO. It refuses a setting that the queue can't
+	// honor, or that u has too, with an error whose code is drivers.Invalid and that
+	// names the configuration's key. It doesn't change u.
+	WithSpec(u *url.URL, s *Spec) (*url.URL, error)
+}
+
 // A Plan is the way from a queue as it is to the queue that is wanted. It has no
 // steps if nothing differs. It must not be used concurrently.
 type Plan struct {

@@ -32,6 +32,10 @@ type Config struct {
 	// queue whose name ends in "-dlq". [NoDeadLetter] means none.
 	DeadLetter string
 
+	// DeadLetterRetention is how long letters are kept. The default is twice the
+	// queue's own retention.
+	DeadLetterRetention time.Duration
+
 	// Ordered reports whether the messages of a group are delivered in the order
 	// in which they were sent, one at a time: while one is in flight or waits for
 	// its retry, the later ones of its group wait too. The default is true.

@@ -2,10 +2,15 @@ package sqlite
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"net/url"
+	"os"
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/internal/embedded"
+	"github.com/sluice-go/sluice/drivers/provision"
+	"github.com/sluice-go/sluice/internal/queue"
 )
 
 const (
@@ -29,7 +34,12 @@ type Opener struct {
 	files files
 }
 
-var _ drivers.Opener = (*Opener)(nil)
+var (
+	_ drivers.Opener       = (*Opener)(nil)
+	_ provision.Planner    = (*Opener)(nil)
+	_ provision.Examiner   = (*Opener)(nil)
+	_ provision.SpecOpener = (*Opener)(nil)
+)
 
 // Schemes returns "sqlite".
 func (*Opener) Schemes() []string { return []string{scheme} }
@@ -70,6 +80,58 @@ func (o *Opener) OpenSink(ctx context.Context, u *url.URL, opts *drivers.Options
 		return nil, err
 	}
 	return s, nil
+}
+
+// WithSpec returns u with the parameters that s asks for. See
+// [provision.SpecOpener].
+func (o *Opener) WithSpec(u *url.URL, s *provision.Spec) (*url.URL, error) {
+	return embedded.WithSpec(u, s)
+}
+
+// Plan returns the steps that make the file and the queue what s asks for. A
+// process that opens the queue makes it too. Plan makes no file. See
+// [provision.Planner].
+func (o *Opener) Plan(ctx context.Context, u *url.URL, s *provision.Spec) (*provision.Plan, error) {
+	u, err := embedded.WithSpec(u, s)
+	if err != nil {
+		return nil, err
+	}
+	p, c, err := o.place(u)
+	if err != nil {
+		return nil, err
+	}
+	return p.Plan(ctx, c)
+}
+
+// Examine reads the facts about the queue, without making the file or the queue.
+// See [provision.Examiner].
+func (o *Opener) Examine(ctx context.Context, u *url.URL) (*provision.State, error) {
+	p, _, err := o.place(u)
+	if err != nil {
+		return nil, err
+	}
+	return p.Examine(ctx)
+}
+
+func (o *Opener) place(u *url.URL) (*embedded.Place, *embedded.Config, error) {
+	at, c, err := parse(u, nil, o.Synchronous)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &embedded.Place{
+		Kind: scheme, Queue: at.queue, Classify: classify,
+		Missing: func() bool {
+			_, err := os.Stat(at.path)
+			return errors.Is(err, fs.ErrNotExist)
+		},
+		Use: func(ctx context.Context, do func(e queue.Engine) error) error {
+			f, err := o.files.get(ctx, at)
+			if err != nil {
+				return err
+			}
+			return errors.Join(do(f.engine), f.release())
+		},
+	}, (*embedded.Config)(c), nil
 }
 
 func (o *Opener) source(ctx context.Context, p place, c *Config) (*Source, error) {

@@ -89,6 +89,8 @@ var ofProviders = map[string]string{
 	"drivers/sqlite/file.go":                           "SQLite's",
 	"drivers/internal/embedded/config.go":              "the engine's",
 	"drivers/internal/embedded/opened.go":              "the engine's",
+	"drivers/internal/embedded/place.go":               "the engine's",
+	"drivers/sqlite/opener.go":                         "the operating system's",
 	"drivers/sqs/alarm.go":                             "CloudWatch's",
 	"drivers/sqs/client.go":                            "a request's context's",
 	"drivers/sqs/examine.go":                           "the driver's own",

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,6 +51,10 @@ type Config struct {
 	// behind it, and none for a queue whose name ends so. [NoDeadLetter] is none.
 	DeadLetter string
 
+	// DeadLetterRetention is how long letters are kept. Zero leaves it; the default
+	// is twice the queue's own retention.
+	DeadLetterRetention time.Duration
+
 	// Ordered says whether the messages of a group are delivered in the order in
 	// which they were sent, one at a time: while one is in flight or waits for
 	// its retry, the later ones of its group wait as well. Nil says nothing; the
@@ -68,7 +73,7 @@ type Config struct {
 
 // Params are the parameters of a URL that [FromURL] reads.
 func Params() []string {
-	return []string{"visibility_timeout", "retention", "max_attempts", "dead_letter", "ordered", "dedupe_window", "delay"}
+	return []string{"visibility_timeout", "retention", "max_attempts", "dead_letter", "dead_letter_retention", "ordered", "dedupe_window", "delay"}
 }
 
 // FromURL reads the parameters of a URL, and those of others that it may have
@@ -84,6 +89,8 @@ func FromURL(u *url.URL, o *drivers.Options, others ...string) (*Config, error) 
 		DeadLetter:        p.values.Get("dead_letter"),
 		DedupeWindow:      p.duration("dedupe_window", true),
 		Delay:             p.duration("delay", true),
+
+		DeadLetterRetention: p.duration("dead_letter_retention", false),
 	}
 	if p.values.Has("max_attempts") {
 		n, err := strconv.Atoi(p.values.Get("max_attempts"))
@@ -224,7 +231,7 @@ func prepare(ctx context.Context, e queue.Engine, name string, c *Config) (queue
 			want = initial(name)
 		}
 		want = c.apply(want)
-		if err := makeDeadLetters(ctx, e, want); err != nil {
+		if err := makeDeadLetters(ctx, e, c, want); err != nil {
 			return want, err
 		}
 		if !missing {
@@ -238,21 +245,32 @@ func prepare(ctx context.Context, e queue.Engine, name string, c *Config) (queue
 	}
 }
 
-// makeDeadLetters makes the queue that dead letters go to. It keeps no order:
-// letters are looked at one by one.
-func makeDeadLetters(ctx context.Context, e queue.Engine, c queue.Config) error {
-	if c.DeadLetter == "" {
+// makeDeadLetters makes the queue that the dead letters of a queue with the
+// configuration want go to, or gives it the retention that c asks for. It keeps no
+// order: letters are looked at one by one.
+func makeDeadLetters(ctx context.Context, e queue.Engine, c *Config, want queue.Config) error {
+	if want.DeadLetter == "" {
 		return nil
 	}
-	_, _, err := e.Config(ctx, c.DeadLetter)
-	if !errors.Is(err, queue.ErrNotFound) {
+	has, _, err := e.Config(ctx, want.DeadLetter)
+	if errors.Is(err, queue.ErrNotFound) {
+		err = e.Create(ctx, want.DeadLetter, queue.Config{Visibility: DefaultVisibilityTimeout, Retention: c.lettersRetention(want)})
+		if errors.Is(err, queue.ErrExists) {
+			return nil
+		}
 		return err
 	}
-	err = e.Create(ctx, c.DeadLetter, queue.Config{Visibility: DefaultVisibilityTimeout, Retention: sum(c.Retention, c.Retention)})
-	if errors.Is(err, queue.ErrExists) {
-		return nil
+	if err != nil || c.DeadLetterRetention == 0 || c.DeadLetterRetention == has.Retention {
+		return err
 	}
-	return err
+	has.Retention = c.DeadLetterRetention
+	return e.Configure(ctx, want.DeadLetter, has)
+}
+
+// lettersRetention is the retention of a dead-letter queue that is made for a
+// queue with the configuration want.
+func (c *Config) lettersRetention(want queue.Config) time.Duration {
+	return cmp.Or(c.DeadLetterRetention, sum(want.Retention, want.Retention))
 }
 
 func configure(ctx context.Context, e queue.Engine, name string, has, want queue.Config) error {
