@@ -6,7 +6,8 @@ import (
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
-// API is what this driver calls of the SDK's SQS client; *sqs.Client has it.
+// API is the part of the SDK's SQS client that this driver calls. *sqs.Client
+// implements it.
 type API interface {
 	ReceiveMessage(ctx context.Context, in *awssqs.ReceiveMessageInput, o ...func(*awssqs.Options)) (*awssqs.ReceiveMessageOutput, error)
 	SendMessageBatch(ctx context.Context, in *awssqs.SendMessageBatchInput, o ...func(*awssqs.Options)) (*awssqs.SendMessageBatchOutput, error)

@@ -12,19 +12,20 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// asReceived is a message's attributes as SQS delivered them. It goes with the
-// message as its [handler.Message.Native], so that a copy that is sent to SQS has
-// the types of those that nobody has changed. It is not written to.
+// asReceived is a message's attributes as SQS delivered them. It travels with the
+// message as its [handler.Message.Native], so that a copy that is sent to SQS keeps
+// the types of unchanged attributes. It is immutable.
 type asReceived map[string]types.MessageAttributeValue
 
-// receivedWith returns the attributes that m was received with. They are nil for
-// one that did not come from SQS.
+// receivedWith returns the attributes with which m was received, or nil if m did not
+// come from SQS.
 func receivedWith(m *handler.Message) asReceived {
 	as, _ := m.Native().(asReceived)
 	return as
 }
 
-// unchanged returns the attribute as it was received, if value is still its text.
+// unchanged returns the attribute as it was received, and true, if value is still
+// its text.
 func (r asReceived) unchanged(name, value string) (types.MessageAttributeValue, bool) {
 	v, ok := r[name]
 	if !ok || own(name) || text(v) != value {
@@ -33,8 +34,8 @@ func (r asReceived) unchanged(name, value string) (types.MessageAttributeValue, 
 	return v, true
 }
 
-// full returns as without what Sluice has added, and true, if the rest is as many
-// attributes as SQS takes, each as another client sent it.
+// full returns as without the attributes that Sluice has added, and true, if the rest
+// are as many attributes as SQS accepts, each as another client sent it.
 func (r asReceived) full(as map[string]string) (map[string]string, bool) {
 	if len(r) < maxNames {
 		return as, false
@@ -47,7 +48,7 @@ func (r asReceived) full(as map[string]string) (map[string]string, bool) {
 		}
 		rest[name] = value
 		if name == traceHeader && sendable(value) {
-			continue // it is none of the ten
+			continue // it does not count among the ten
 		}
 		if _, ok := r.unchanged(name, value); !ok {
 			return as, false
@@ -57,20 +58,20 @@ func (r asReceived) full(as map[string]string) (map[string]string, bool) {
 	return rest, n == maxNames
 }
 
-// dispensable is true for the attributes that Sluice adds to what it sends again:
-// why a letter is one, and how often it was redriven.
+// dispensable reports whether name is an attribute that Sluice adds to a message
+// that it sends again: the reason of a failure or the number of redrives.
 func dispensable(name string) bool {
 	return name == drivers.AttributeDeadLetter || strings.HasPrefix(name, drivers.AttributeDeadLetter+"-") ||
 		name == drivers.AttributeRedriveCount || name == drivers.AttributeRedriveHistory
 }
 
-// restored adds to r the attributes whose types are in kinds: they were packed,
-// and their texts are in as. It returns r itself if there are none.
+// restored returns r with the packed attributes whose types are in kinds and whose
+// texts are in as. It returns r itself if there are none.
 func (r asReceived) restored(kinds, as map[string]string) asReceived {
 	out := r
 	for name, kind := range kinds {
 		if _, taken := r[name]; taken {
-			continue // it is not the one that was packed
+			continue // not the packed attribute
 		}
 		value, ok := as[name]
 		if !ok {
@@ -97,7 +98,7 @@ func (r asReceived) restored(kinds, as map[string]string) asReceived {
 	return out
 }
 
-// text is the value of an attribute of any type.
+// text returns the value of an attribute of any type.
 func text(v types.MessageAttributeValue) string {
 	if isBinary(deref(v.DataType)) {
 		return base64.StdEncoding.EncodeToString(v.BinaryValue)

@@ -10,11 +10,11 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 )
 
-// whole returns the messages that came as SQS has sent them, in from's memory, and
-// an error that speaks of the others. These come again when their leases end. On
-// a FIFO queue the later messages of a damaged one's group are left out too: they
-// must not overtake it.
-func (q *queue) whole(op string, from []types.Message) ([]types.Message, error) {
+// whole returns the messages that arrived undamaged, in from's memory, and an error
+// that describes the others. These come again when their leases end. On a FIFO
+// queue whole also leaves out the later messages of a damaged one's group: they must
+// not overtake it.
+func whole(q *queue, op string, from []types.Message) ([]types.Message, error) {
 	damaged := 0
 	for i := range from {
 		if isDamaged(&from[i]) {
@@ -50,8 +50,8 @@ func (q *queue) whole(op string, from []types.Message) ([]types.Message, error) 
 	return good, &drivers.Error{Code: drivers.Transient, Queue: q.name, Op: op, Err: fmt.Errorf("%s: %w", text, errors.Join(why...))}
 }
 
-// isDamaged reports whether the body is another than the one that SQS has sent. A
-// message without a checksum is not: some servers leave it out.
+// isDamaged reports whether the body differs from its checksum. A message without a
+// checksum is not damaged: some servers leave it out.
 func isDamaged(m *types.Message) bool {
 	if m.MD5OfBody == nil || m.Body == nil {
 		return false

@@ -19,36 +19,35 @@ import (
 )
 
 const (
-	// answerTime is how long an endpoint may take to answer a request that does
-	// not wait, and how much longer than its wait a receive may take. Without a
-	// bound of its own a call can hang far beyond its long poll, when a
-	// connection is dropped in silence.
+	// answerTime bounds a request that does not wait, and the time that a receive
+	// takes beyond its wait. Without it a call can hang far beyond its long poll
+	// if a connection is dropped silently.
 	answerTime = 30 * time.Second
 
-	// idleConnections is how many connections to the endpoint are kept: one for
-	// each poller and each settlement on its way. The SDK's 10 would have
-	// connections made and thrown away all the time.
+	// idleConnections is the number of idle connections kept to the endpoint: one
+	// for each poller and each settlement under way. With the SDK's 10,
+	// connections would be opened and closed all the time.
 	idleConnections = 256
 
-	// idleTimeout bounds how long a connection is kept that no request uses. One
-	// that something between has forgotten costs the next request.
+	// idleTimeout bounds the time for which an unused connection is kept. If a
+	// device on the way has dropped it, the next request on it fails.
 	idleTimeout = 30 * time.Second
 
-	// pingAfter and pingTimeout find a dead HTTP/2 connection, which some servers
-	// that stand for SQS speak: after so long without a frame it is pinged, and
-	// closed if no answer comes.
+	// pingAfter and pingTimeout detect a dead HTTP/2 connection, which some
+	// emulators use: after pingAfter without a frame it is pinged, and closed if
+	// no answer comes.
 	pingAfter   = 15 * time.Second
 	pingTimeout = 15 * time.Second
 
-	// attempts is how often the SDK tries a request that is not a receive: once
-	// more, at once, for a connection that was closed under it. Everything
-	// beyond that is the caller's, who knows the lease.
+	// attempts is the number of times that the SDK tries a request other than a
+	// receive: the second, immediate, try is for a connection that was closed
+	// meanwhile. Further retries are up to the caller, who knows the lease.
 	attempts = 2
 )
 
-// HTTPClient returns an HTTP client that is fit for many long polls at a time,
-// for those who make their own SQS client. It has no timeout: the driver sets a
-// deadline for each request.
+// HTTPClient returns an HTTP client for many concurrent long polls, for programs
+// that make their own SQS client. It has no timeout: the driver sets a deadline for
+// each request.
 func HTTPClient() *http.Client { return tuned(awshttp.NewBuildableClient()) }
 
 func tuned(b *awshttp.BuildableClient) *http.Client {
@@ -61,30 +60,29 @@ func tuned(b *awshttp.BuildableClient) *http.Client {
 	})
 	return &http.Client{
 		Transport: &wire{next: b.GetTransport()},
-		// A queue's endpoint does not redirect; a request that is signed for one
-		// host is not to be repeated at another.
+		// A queue's endpoint does not redirect, and a request that is signed for
+		// one host must not be repeated at another.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
 // A wire is a transport that sends a request's body from memory.
 //
-// The SDK closes the body as soon as it has the head of the answer. net/http may
-// still be looking whether the body has more than it should, and then takes what
-// the SDK's reader says to that for a failure to send, and closes the connection
-// with the answer in it (smithy-go v1.28.9, safeWriteToReadCloser). To a receive
-// that costs the messages in the answer, for their whole visibility timeout. A
-// body that net/http knows to be in memory also goes out in one packet with the
-// header.
+// The SDK closes the body as soon as it has the header of the response. net/http may
+// still be checking whether the body is longer than declared; it then takes the
+// error of the SDK's reader for a failure to send, and closes the connection with
+// the response in it (smithy-go v1.28.9, safeWriteToReadCloser). A receive then loses
+// the messages in the response for their whole visibility timeout. A body that
+// net/http knows to be in memory also goes out in one packet with the header.
 type wire struct{ next *http.Transport }
 
-// inMemory is the longest body that is copied. A longer one is sent as it is,
-// without what makes net/http take its end for a failure.
+// inMemory is the length of the longest body that is copied, in bytes. A longer one
+// is sent from its reader, without the method that net/http takes for a failure.
 const inMemory = 64 << 10
 
-// RoundTrip sends a copy of the request. If no answer comes in time, the
-// connections that no request uses are given up: whatever took this one's bytes may
-// have forgotten them as well, and each would cost another request its time.
+// RoundTrip sends a copy of the request. If no response comes in time it closes the
+// idle connections: they may be as dead as this one, and each would cost another
+// request its time.
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	out, err := w.send(r)
 	if err != nil && errors.Is(r.Context().Err(), context.DeadlineExceeded) {
@@ -115,22 +113,22 @@ func (w *wire) send(r *http.Request) (*http.Response, error) {
 	return w.next.RoundTrip(&c.Request)
 }
 
-// CloseIdleConnections is what http.Client looks for.
+// CloseIdleConnections is called by http.Client.CloseIdleConnections.
 func (w *wire) CloseIdleConnections() { w.next.CloseIdleConnections() }
 
-// sdkLog gives what the SDK has to say to a logger, which may be nil. The SDK's
-// own would print it.
+// sdkLog returns a logger for the SDK that writes to l; it discards if l is nil.
+// The SDK's default prints.
 func sdkLog(l *slog.Logger) logging.Logger {
 	if l == nil {
 		return logging.Nop{}
 	}
 	return logging.LoggerFunc(func(c logging.Classification, format string, args ...any) {
-		l.DebugContext(context.Background(), "said by the AWS SDK", "classification", string(c), "text", fmt.Sprintf(format, args...))
+		l.DebugContext(context.Background(), "message from the AWS SDK", "classification", string(c), "text", fmt.Sprintf(format, args...))
 	})
 }
 
-// tune sets what this driver needs of a client of its own. It returns how to
-// free the client's connections.
+// tune sets the options of the driver's own client. It returns a function that frees
+// the client's connections.
 func tune(o *awssqs.Options, l *slog.Logger) (release func()) {
 	o.Logger = sdkLog(l)
 	o.Retryer = retry.NewStandard(func(so *retry.StandardOptions) {
@@ -152,6 +150,6 @@ func tune(o *awssqs.Options, l *slog.Logger) (release func()) {
 	return c.CloseIdleConnections
 }
 
-// once has the SDK try a request once. A receive whose answer was lost must not
-// be repeated behind the caller's back: each try strands messages.
+// once makes the SDK try a request once. A receive whose answer was lost must not be
+// repeated unnoticed: each try leaves messages in flight with nobody.
 func once(o *awssqs.Options) { o.Retryer = aws.NopRetryer{} }

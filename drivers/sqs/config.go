@@ -16,25 +16,25 @@ const (
 	maxSendDelay = 15 * time.Minute
 	maxNames     = 10 // message attributes
 
-	// maxRequestBytes bounds a request's messages together. Older regions, and
-	// servers that are not AWS's, refuse more than oldRequestBytes; a queue that
-	// takes larger messages is none of theirs.
+	// maxRequestBytes bounds a request's messages together. Older regions and
+	// emulators refuse more than oldRequestBytes; none of them has a queue that
+	// accepts larger messages.
 	maxRequestBytes = 1 << 20
 	oldRequestBytes = 256 << 10
 )
 
-// Config says how a queue is used. The zero Config uses it as it is.
+// Config configures a [Source]. The zero Config uses the queue's own settings.
 type Config struct {
 	// VisibilityTimeout is the lease that receives ask for, in whole seconds up
-	// to 12 hours. Zero means the queue's own, as it is now: a change is
-	// followed within a minute. If the queue's is zero too, it is 30 seconds.
+	// to 12 hours. Zero means the queue's current one, followed within a minute
+	// of a change, or 30 seconds if the queue's is zero too.
 	VisibilityTimeout time.Duration
 	// DeadLetter is the dead-letter queue: a name, a URL or an ARN, in the
 	// queue's account and region. Empty means the target of the queue's redrive
-	// policy; where there is none, messages cannot be rejected.
+	// policy; without one, messages cannot be rejected.
 	DeadLetter string
-	// Logger gets what is odd about the queue when it is opened. Nil means
-	// slog.Default().
+	// Logger receives warnings about the queue, and changes of its redrive policy.
+	// Nil means slog.Default().
 	Logger *slog.Logger
 }
 

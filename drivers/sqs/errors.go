@@ -13,8 +13,8 @@ import (
 	"github.com/sluice-go/sluice/internal/invoke"
 )
 
-// bare returns an error code without what protocols and servers put around it,
-// as in com.amazonaws.sqs#QueueDoesNotExist, AWS.SimpleQueueService.OverLimit and
+// bare returns an error code without the prefixes and suffixes that protocols and
+// servers add, as in com.amazonaws.sqs#QueueDoesNotExist, AWS.SimpleQueueService.OverLimit and
 // AccessDeniedException.
 func bare(code string) string {
 	code = code[strings.LastIndexByte(code, '#')+1:]
@@ -22,8 +22,7 @@ func bare(code string) string {
 }
 
 // codeOf maps SQS's error codes, those of whole requests and those of batch
-// entries, to the drivers' codes. It is Unclassified for one that it does not
-// know.
+// entries, to the drivers' codes. It returns Unclassified for an unknown one.
 func codeOf(code string) drivers.Code {
 	switch bare(code) {
 	case "QueueDoesNotExist", "NonExistentQueue", "ResourceNotFound":
@@ -53,16 +52,15 @@ func codeOf(code string) drivers.Code {
 	return drivers.Unclassified
 }
 
-// classify gives an SQS error its code, and the way out where there is one to
-// name.
+// classify returns the code of an SQS error, and its remedy if one is known.
 func classify(code, message string, serverFault bool, status int) (drivers.Code, string) {
 	c := codeOf(code)
 	switch {
 	case status == http.StatusNotImplemented:
 		c = drivers.Unsupported // by a server that is not AWS's
 	case c == drivers.Invalid && isReceiptFault(message):
-		// What SQS says of receipts that have expired, or whose message is gone,
-		// comes as a parameter's invalid value.
+		// SQS reports a receipt that has expired, or whose message is gone, as an
+		// invalid parameter value.
 		return drivers.LeaseLost, ""
 	case c == drivers.Denied && strings.Contains(strings.ToLower(message), "signature") && strings.Contains(message, "expired"):
 		return drivers.Transient, "this machine's clock seems wrong"
@@ -80,7 +78,8 @@ func classify(code, message string, serverFault bool, status int) (drivers.Code,
 	return c, remedy(c, code)
 }
 
-// isReceiptFault is true for SQS's messages on receipts that are good no more:
+// isReceiptFault reports whether message is SQS's text for a receipt that is no
+// longer valid:
 // "Value … for parameter ReceiptHandle is invalid. Reason: …".
 func isReceiptFault(message string) bool {
 	m := strings.ToLower(message)
@@ -97,7 +96,7 @@ func remedy(c drivers.Code, code string) string {
 			return "grant kms:Decrypt, and kms:GenerateDataKey to senders, on the queue's key, and see that the key is enabled"
 		}
 		if strings.Contains(code, "AccessDenied") {
-			return "grant this identity the permissions that package sqs lists; aws sts get-caller-identity tells which identity it is"
+			return "grant this identity the permissions that package sqs lists; aws sts get-caller-identity shows the identity"
 		}
 		return "check the credentials: aws sts get-caller-identity must succeed with the same environment"
 	case drivers.Throttled:
@@ -109,35 +108,23 @@ func remedy(c drivers.Code, code string) string {
 		}
 	case drivers.Invalid:
 		if bare(code) == "BatchRequestTooLong" {
-			return "send less at once"
+			return "send fewer messages in one call"
 		}
 	}
 	return ""
 }
 
-// fail wraps an error of the SDK, once. op is the driver's operation.
-func (q *queue) fail(ctx context.Context, op string, err error) error {
-	if err == nil {
-		return nil
-	}
-	code, way := classifyError(err)
-	if op != "open" && isExpired(err) {
-		code, way = drivers.Transient, remedyExpired
-	}
-	return drivers.Wrap(ctx, code, q.name, op, err, way)
-}
-
 const remedyExpired = "the credentials have expired or can't be renewed just now; aws sts get-caller-identity must succeed with the same environment"
 
-// isExpired reports whether err is that credentials have come to their end, or that
-// new ones could not be had. Both pass when whoever gives them does so again: an
-// outage, but for opening, when they have not been good yet. A key or signature that
-// is not known (InvalidClientTokenId, UnrecognizedClient, SignatureDoesNotMatch) does
-// not pass by itself.
+// isExpired reports whether err means that credentials have expired or could not be
+// renewed. Either is an outage, which ends when their provider issues new ones,
+// except when the queue is opened: the credentials have not been valid before. An
+// unknown key or signature (InvalidClientTokenId, UnrecognizedClient,
+// SignatureDoesNotMatch) is not an outage.
 func isExpired(err error) bool {
-	// The SDK has no type for the failure of a credentials provider. Behind it may
-	// be an error of any service, such as AccessDenied of STS or 404 of the machine's
-	// metadata, which says nothing of the queue.
+	// The SDK has no type for the failure of a credentials provider. It may wrap an
+	// error of any service, such as AccessDenied from STS or 404 from the machine's
+	// metadata, which is unrelated to the queue.
 	if text := invoke.Text(err); strings.Contains(text, "get identity: get credentials: ") || strings.Contains(text, "failed to refresh cached credentials") {
 		return true
 	}
@@ -145,30 +132,13 @@ func isExpired(err error) bool {
 	return ok && expired(ae.ErrorCode())
 }
 
-// expired reports whether code is SQS's word for credentials that were good.
+// expired reports whether code is one of SQS's for credentials that were valid.
 func expired(code string) bool {
 	switch bare(code) {
 	case "ExpiredToken", "RequestExpired", "TokenRefreshRequired":
 		return true
 	}
 	return false
-}
-
-// refused is the error of one entry of a batch.
-func (q *queue) refused(op, code, message string, senderFault bool) error {
-	c, way := classify(code, message, !senderFault, 0)
-	if expired(code) {
-		c, way = drivers.Transient, remedyExpired
-	}
-	return &drivers.Error{Code: c, Queue: q.name, Op: op, Err: &smithy.GenericAPIError{Code: code, Message: message}, Remedy: way}
-}
-
-func (q *queue) invalid(op string, err error, way string) error {
-	return &drivers.Error{Code: drivers.Invalid, Queue: q.name, Op: op, Err: err, Remedy: way}
-}
-
-func (q *queue) closedError(op string) error {
-	return &drivers.Error{Code: drivers.Closed, Queue: q.name, Op: op}
 }
 
 func classifyError(err error) (drivers.Code, string) {

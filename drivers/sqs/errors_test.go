@@ -63,7 +63,7 @@ func TestErrorsAreClassified(t *testing.T) {
 		{"not in flight", answered(400, &types.MessageNotInflight{}), drivers.LeaseLost, ""},
 		{"receipt as a parameter", answered(400, api("InvalidParameterValue", "Value AQEB for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.")), drivers.LeaseLost, ""},
 		{"parameter", answered(400, api("InvalidParameterValue", "Value 43201 for parameter VisibilityTimeout is invalid.")), drivers.Invalid, ""},
-		{"too long", answered(400, &types.BatchRequestTooLong{}), drivers.Invalid, "less at once"},
+		{"too long", answered(400, &types.BatchRequestTooLong{}), drivers.Invalid, "fewer messages"},
 		{"contents", answered(400, &types.InvalidMessageContents{}), drivers.Invalid, ""},
 		{"unsupported", answered(400, &types.UnsupportedOperation{}), drivers.Unsupported, ""},
 		{"an action that the server does not have", answered(400, api("InvalidAction", "")), drivers.Unsupported, ""},

@@ -8,12 +8,15 @@ import (
 	"unicode/utf8"
 )
 
-// more is the attribute sluice-more: attributes that SQS cannot carry as they
-// are. Raw ones are not UTF-8, which JSON cannot carry either: their names and
-// values are base64.
-// Own ones are the driver's, for which the message had no room. Kinds are the
-// types, by name, of those in Text that another client sent with one that is not
-// String; those of a Binary type are base64.
+// more is the value of the attribute sluice-more: attributes that SQS cannot carry
+// on their own.
+//
+//   - Text has attributes whose names and values are UTF-8.
+//   - Raw has the others, which JSON cannot carry either: their names and values are
+//     base64.
+//   - Own has the driver's own, if the message had no room for them.
+//   - Kinds has the types, by name, of those in Text that another client sent with a
+//     type other than String; the values of Binary types are base64.
 type more struct {
 	Text  map[string]string `json:"text,omitempty"`
 	Raw   map[string]string `json:"raw,omitempty"`
@@ -43,7 +46,7 @@ func (m *more) addOwn(name, value string) {
 	m.Own[name] = value
 }
 
-// addTyped is add for an attribute that was received with a type.
+// addTyped is add for an attribute that was received with the type kind.
 func (m *more) addTyped(name, value, kind string) {
 	m.add(name, value)
 	if kind == stringType || m.Text[name] != value {
@@ -57,7 +60,7 @@ func (m *more) addTyped(name, value, kind string) {
 
 func (m *more) empty() bool { return len(m.Text)+len(m.Raw)+len(m.Own) == 0 }
 
-// escaper escapes the characters that JSON leaves as they are and SQS refuses.
+// escaper escapes the characters that SQS refuses and JSON encoding keeps.
 var escaper = strings.NewReplacer("\ufffe", `\ufffe`, "\uffff", `\uffff`)
 
 func (m *more) String() string {
@@ -65,12 +68,12 @@ func (m *more) String() string {
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(m); err != nil {
-		return "{}" // two maps of strings: it cannot fail
+		return "{}" // maps of strings: it cannot fail
 	}
 	return escaper.Replace(strings.TrimSuffix(b.String(), "\n"))
 }
 
-// parseMore reads what String has written. An s that is none of ours is an error.
+// parseMore parses the result of String. It returns an error for any other s.
 func parseMore(s string) (more, error) {
 	var m more
 	d := json.NewDecoder(strings.NewReader(s))

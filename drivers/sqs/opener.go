@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/config"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 
@@ -20,11 +21,12 @@ import (
 const Scheme = "awssqs"
 
 // An Opener opens SQS queues by URL; see the package comment. Each source and
-// sink has connections of its own. The zero Opener is ready to use.
+// sink has its own connections. The zero Opener is ready to use. Its methods may be
+// called concurrently.
 type Opener struct {
-	// AWS is the configuration of the AWS SDK. Nil means what the environment
-	// and the shared configuration files say, loaded anew for each queue.
-	// The URL's parameters come before it.
+	// AWS is the configuration of the AWS SDK. Nil means the configuration of the
+	// environment and the shared files, loaded anew for each queue. Parameters of
+	// the URL override it.
 	AWS *aws.Config
 }
 
@@ -35,8 +37,8 @@ func (*Opener) Schemes() []string { return []string{Scheme} }
 
 // OpenSource opens the queue that u names for receiving. It makes up to four
 // requests: for credentials, for the queue's URL, and for the attributes of the
-// queue and its dead-letter queue. It fails at once where there is no such queue
-// or no permission.
+// queue and its dead-letter queue. It fails immediately if the queue does not exist
+// or access is denied.
 func (o *Opener) OpenSource(ctx context.Context, u *url.URL, opts *drivers.Options) (drivers.Source, error) {
 	t, err := parse(u)
 	if err != nil {
@@ -62,8 +64,8 @@ func (o *Opener) OpenSource(ctx context.Context, u *url.URL, opts *drivers.Optio
 	return s, nil
 }
 
-// OpenSink opens the queue that u names for sending. The parameters that are for
-// receiving are read and have no effect, so that one URL serves both.
+// OpenSink opens the queue that u names for sending. Parameters for receiving are
+// accepted and have no effect, so that one URL serves both.
 func (o *Opener) OpenSink(ctx context.Context, u *url.URL, opts *drivers.Options) (drivers.Sink, error) {
 	t, err := parse(u)
 	if err != nil {
@@ -85,8 +87,38 @@ func (o *Opener) OpenSink(ctx context.Context, u *url.URL, opts *drivers.Options
 	return s, nil
 }
 
-// connect makes a client, and finds the queue's URL where only its name is
-// given.
+// Suggest returns the queue URL for a string that people paste in its place: the
+// HTTPS URL of a queue, its ARN, the address of a local server. It returns "" for
+// any other s.
+func (*Opener) Suggest(s string) string {
+	if a, err := arn.Parse(s); err == nil {
+		if a.Service != "sqs" || a.Resource == "" {
+			return ""
+		}
+		return fmt.Sprintf("%s:///%s/%s?region=%s", Scheme, a.AccountID, a.Resource, a.Region)
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return ""
+	}
+	host := strings.ToLower(u.Hostname())
+	path := strings.TrimSuffix(u.EscapedPath(), "/")
+	if _, ok := hostRegion(strings.TrimSuffix(host, ".")); ok {
+		return Scheme + "://" + strings.TrimSuffix(u.Host, ".") + path
+	}
+	// LocalStack's path form: http://HOST:PORT/queue/REGION/ACCOUNT/NAME.
+	if p := strings.Split(path, "/"); len(p) == 5 && p[1] == "queue" && p[2] != "" && p[4] != "" {
+		return fmt.Sprintf("%s:///%s?region=%s&endpoint=%s://%s", Scheme, p[4], p[2], u.Scheme, u.Host)
+	}
+	name := path[strings.LastIndex(path, "/")+1:]
+	// A local server's queue URL is http://HOST:PORT/ACCOUNT/NAME.
+	if strings.Count(path, "/") != 2 || name == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s:///%s?region=us-east-1&endpoint=%s://%s", Scheme, name, u.Scheme, u.Host)
+}
+
+// connect makes a client, and finds the queue's URL if only its name is given.
 func (o *Opener) connect(ctx context.Context, t *target) (client *awssqs.Client, queueURL string, release func(), err error) {
 	client, release, err = o.client(ctx, t)
 	if err != nil {
@@ -109,8 +141,8 @@ func (o *Opener) connect(ctx context.Context, t *target) (client *awssqs.Client,
 	return client, deref(out.QueueUrl), release, nil
 }
 
-// client makes a client for the target. What is missing for that is found here,
-// and named, rather than at the first request.
+// client makes a client for the target. A missing region or missing credentials are
+// reported here rather than at the first request.
 func (o *Opener) client(ctx context.Context, t *target) (*awssqs.Client, func(), error) {
 	refuse := func(code drivers.Code, err error, way string) (*awssqs.Client, func(), error) {
 		return nil, nil, drivers.Wrap(ctx, code, t.name, "open", err, way)
@@ -133,8 +165,8 @@ func (o *Opener) client(ctx context.Context, t *target) (*awssqs.Client, func(),
 		case so.BaseEndpoint == nil && t.hostEndpoint != "":
 			so.BaseEndpoint = &t.hostEndpoint
 			if fips(t.hostEndpoint) {
-				// The SDK refuses the setting beside an endpoint, though this one
-				// fulfils it.
+				// The SDK refuses this setting together with an endpoint, even
+				// with a FIPS endpoint.
 				so.EndpointOptions.UseFIPSEndpoint = aws.FIPSEndpointStateUnset
 			}
 			so.EndpointOptions.UseDualStackEndpoint = aws.DualStackEndpointStateUnset
@@ -143,19 +175,20 @@ func (o *Opener) client(ctx context.Context, t *target) (*awssqs.Client, func(),
 	})
 	if err := credentials(ctx, client); err != nil {
 		release()
-		way := "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where there is a role"
+		way := "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run with a role"
 		if local(client.Options().BaseEndpoint) {
-			way = "a local endpoint takes any credentials, but there have to be some: export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test"
+			way = "a local endpoint accepts any credentials, but requires some: export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test"
 		}
 		return refuse(drivers.Denied, err, way)
 	}
 	return client, release, nil
 }
 
+// load returns the SDK's configuration.
 func (o *Opener) load(ctx context.Context, t *target) (aws.Config, error) {
 	if o.AWS != nil {
 		if t.profile != "" {
-			return aws.Config{}, errors.New("the parameter profile is of no use: the program gives the AWS configuration itself")
+			return aws.Config{}, errors.New("the parameter profile has no effect: the program supplies the AWS configuration")
 		}
 		return o.AWS.Copy(), nil
 	}
@@ -166,7 +199,7 @@ func (o *Opener) load(ctx context.Context, t *target) (aws.Config, error) {
 	return config.LoadDefaultConfig(ctx, opts...)
 }
 
-// credentials returns why there are none.
+// credentials returns an error if the client has no credentials.
 func credentials(ctx context.Context, client *awssqs.Client) error {
 	o := client.Options()
 	if o.Credentials == nil {
@@ -174,8 +207,8 @@ func credentials(ctx context.Context, client *awssqs.Client) error {
 	}
 	patience := answerTime
 	if local(o.BaseEndpoint) {
-		// On a machine that is no instance of AWS's, the search ends with
-		// requests to an address that does not answer.
+		// On a machine outside AWS, the search ends with requests to an address
+		// that does not answer.
 		patience = 3 * time.Second
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -186,7 +219,7 @@ func credentials(ctx context.Context, client *awssqs.Client) error {
 	return nil
 }
 
-// local is true for an endpoint on this machine.
+// local reports whether the endpoint is on this machine.
 func local(endpoint *string) bool {
 	u, err := url.Parse(deref(endpoint))
 	return err == nil && localHost(u.Hostname())

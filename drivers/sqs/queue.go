@@ -14,13 +14,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	smithy "github.com/aws/smithy-go"
 
 	"github.com/sluice-go/sluice/drivers"
 )
 
 const system = "aws_sqs"
 
-// A queue is what source and sink share: a queue and what is known of it.
+// A queue is a queue with its attributes as they were when it was opened. Sources
+// and sinks embed it.
 type queue struct {
 	api    API
 	url    string
@@ -39,8 +41,8 @@ type queue struct {
 	origins origins
 }
 
-// describe opens the queue: it asks for its attributes, and so finds out whether
-// it exists and may be used.
+// describe opens the queue by requesting its attributes, and so fails if it does not
+// exist or access is denied.
 func describe(ctx context.Context, api API, queueURL string) (*queue, error) {
 	q := &queue{api: api, url: queueURL, name: lastSegment(queueURL)}
 	if u, err := url.Parse(queueURL); err == nil {
@@ -56,6 +58,15 @@ func describe(ctx context.Context, api API, queueURL string) (*queue, error) {
 	return q, nil
 }
 
+// ready returns an error if the queue was closed or ctx has ended.
+func (q *queue) ready(ctx context.Context, op string) error {
+	if q.closed.Load() {
+		return q.closedError(op)
+	}
+	return ctx.Err()
+}
+
+// attributes requests the named attributes.
 func (q *queue) attributes(ctx context.Context, op string, names ...types.QueueAttributeName) (map[string]string, error) {
 	rctx, cancel := within(ctx, answerTime)
 	defer cancel()
@@ -66,12 +77,12 @@ func (q *queue) attributes(ctx context.Context, op string, names ...types.QueueA
 	return out.Attributes, nil
 }
 
-// read takes over the queue's attributes.
+// read sets the fields of q from the attributes a.
 func (q *queue) read(a map[string]string) error {
 	number := func(name types.QueueAttributeName, otherwise int) (int, error) {
 		s, ok := a[string(name)]
 		if !ok {
-			return otherwise, nil // servers that are not AWS's leave some out
+			return otherwise, nil // other servers than AWS omit some
 		}
 		n, err := strconv.Atoi(s)
 		if err != nil {
@@ -104,8 +115,8 @@ type redrivePolicy struct {
 	maxReceives int
 }
 
-// parseRedrivePolicy reads a RedrivePolicy. SQS gives the number back as it was
-// set: as a number or as a string.
+// parseRedrivePolicy parses a RedrivePolicy. SQS returns its number as it was set: as
+// a number or as a string.
 func parseRedrivePolicy(s string) (redrivePolicy, error) {
 	var raw struct {
 		DeadLetterTargetARN string          `json:"deadLetterTargetArn"`
@@ -121,9 +132,9 @@ func parseRedrivePolicy(s string) (redrivePolicy, error) {
 	return redrivePolicy{target: raw.DeadLetterTargetARN, maxReceives: n}, nil
 }
 
-// deadLetter opens the dead-letter queue: the one that c names, or that of the
-// redrive policy, whose target is policy. It returns nil if there is none, and logs
-// what is odd about it if loud is true.
+// deadLetter opens the dead-letter queue: the one that c names, or else the target
+// of the redrive policy, whose ARN is policy. It returns nil if there is none. If
+// loud is true it logs a warning if the queue is missing or can't be read.
 func (q *queue) deadLetter(ctx context.Context, c Config, policy string, loud bool) (*queue, error) {
 	name := c.DeadLetter
 	if name == "" {
@@ -131,7 +142,7 @@ func (q *queue) deadLetter(ctx context.Context, c Config, policy string, loud bo
 	}
 	warn := func(string, ...any) {}
 	if loud {
-		warn = func(what string, args ...any) { c.Logger.WarnContext(ctx, what, args...) }
+		warn = func(text string, args ...any) { c.Logger.WarnContext(ctx, text, args...) }
 	}
 	if name == "" {
 		return nil, nil
@@ -150,21 +161,21 @@ func (q *queue) deadLetter(ctx context.Context, c Config, policy string, loud bo
 			"queue", q.name, "dead_letter_queue", lastSegment(where))
 		return nil, nil
 	case errors.Is(err, drivers.ErrDenied):
-		// It may be allowed to send to it, which is all that is needed.
-		warn("no permission to look at the dead-letter queue", "queue", q.name, "error", err)
+		// Sending to it may be allowed, and nothing else is needed.
+		warn("no permission to read the attributes of the dead-letter queue", "queue", q.name, "error", err)
 		d = &queue{api: q.api, url: where, name: lastSegment(where), server: q.server, fifo: q.fifo, maxBytes: oldRequestBytes}
 	default:
 		return nil, err
 	}
 	if d.fifo != q.fifo {
-		err := fmt.Errorf("the dead-letter queue %q is not of the queue's own kind: of a FIFO queue it is a FIFO queue, of a standard queue a standard one", d.name)
+		err := fmt.Errorf("the dead-letter queue %q is not of the queue's own kind: a FIFO queue needs a FIFO queue, a standard queue a standard one", d.name)
 		return nil, q.invalid("open", err, "")
 	}
 	return d, nil
 }
 
-// sibling returns the URL of a queue beside this one, given its name, its URL
-// or its ARN: in the same account and region, as a dead-letter queue has to be.
+// sibling returns the URL of a queue in the account and region of q, as a
+// dead-letter queue must be, given its name, its URL or its ARN.
 func (q *queue) sibling(name string) (string, error) {
 	if strings.Contains(name, "://") {
 		return name, nil
@@ -180,12 +191,12 @@ func (q *queue) sibling(name string) (string, error) {
 		name = theirs.Resource
 	}
 	if name == "" || strings.ContainsAny(name, "/:") {
-		return "", fmt.Errorf("%q is no queue's name, URL or ARN", name)
+		return "", fmt.Errorf("%q is not a queue's name, URL or ARN", name)
 	}
 	return q.url[:strings.LastIndexByte(q.url, '/')+1] + name, nil
 }
 
-// capabilities are those of a source or sink on the queue.
+// capabilities returns those of a source or sink on the queue.
 func (q *queue) capabilities() drivers.Capabilities {
 	c := drivers.Capabilities{
 		Queue: q.name, System: system, Server: q.server,
@@ -200,6 +211,7 @@ func (q *queue) capabilities() drivers.Capabilities {
 	return c
 }
 
+// maxRequest returns the limit of a request's messages together, in bytes.
 func (q *queue) maxRequest() int {
 	if q.maxBytes > oldRequestBytes {
 		return maxRequestBytes
@@ -207,11 +219,47 @@ func (q *queue) maxRequest() int {
 	return oldRequestBytes
 }
 
+// fail wraps an error of the SDK in a [drivers.Error]. op is the driver's operation.
+func (q *queue) fail(ctx context.Context, op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	code, way := classifyError(err)
+	if op != "open" && isExpired(err) {
+		code, way = drivers.Transient, remedyExpired
+	}
+	return drivers.Wrap(ctx, code, q.name, op, err, way)
+}
+
+// refused returns the error of one entry of a batch.
+func (q *queue) refused(op, code, message string, senderFault bool) error {
+	c, way := classify(code, message, !senderFault, 0)
+	if expired(code) {
+		c, way = drivers.Transient, remedyExpired
+	}
+	return &drivers.Error{Code: c, Queue: q.name, Op: op, Err: &smithy.GenericAPIError{Code: code, Message: message}, Remedy: way}
+}
+
+func (q *queue) invalid(op string, err error, way string) error {
+	return &drivers.Error{Code: drivers.Invalid, Queue: q.name, Op: op, Err: err, Remedy: way}
+}
+
+// noDeadLetter returns the error of an operation that needs a dead-letter queue.
+func (q *queue) noDeadLetter(op string) error {
+	return &drivers.Error{Code: drivers.Unsupported, Queue: q.name, Op: op, Err: errors.New("the queue has no dead-letter queue"),
+		Remedy: "give it a redrive policy (sluice apply), or name one with dead_letter"}
+}
+
+func (q *queue) closedError(op string) error {
+	return &drivers.Error{Code: drivers.Closed, Queue: q.name, Op: op}
+}
+
+// lastSegment returns a queue's name from its URL.
 func lastSegment(queueURL string) string {
 	return queueURL[strings.LastIndexByte(queueURL, '/')+1:]
 }
 
-// seconds rounds up to whole seconds.
+// seconds returns d in seconds, rounded up, and at most maxLease.
 func seconds(d time.Duration) int32 {
-	return int32((min(d, maxLease) + time.Second - 1) / time.Second) // at most 43200
+	return int32((min(d, maxLease) + time.Second - 1) / time.Second) // at most 43,200
 }

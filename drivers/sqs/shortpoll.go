@@ -11,9 +11,9 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// shortPollOptions has a receive with a WaitTimeSeconds of zero say so. The SDK
-// leaves a zero out, and SQS then waits as long as the queue's own
-// ReceiveMessageWaitTimeSeconds, up to 20 seconds.
+// shortPollOptions make a receive send a WaitTimeSeconds of zero. The SDK omits a
+// zero, and SQS then waits for the queue's own ReceiveMessageWaitTimeSeconds, up to
+// 20 seconds.
 var shortPollOptions = []func(*awssqs.Options){once, unchecked, func(o *awssqs.Options) {
 	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
 		return stack.Serialize.Add(middleware.SerializeMiddlewareFunc("sluiceShortPoll", sayZero), middleware.After)
@@ -26,7 +26,7 @@ func sayZero(ctx context.Context, in middleware.SerializeInput, next middleware.
 	}
 	req, ok := in.Request.(*smithyhttp.Request)
 	if !ok || req.GetStream() == nil {
-		return next.HandleSerialize(ctx, in) // none of the SDK's requests
+		return next.HandleSerialize(ctx, in) // not a request of the SDK
 	}
 	body, err := io.ReadAll(req.GetStream())
 	if err != nil {

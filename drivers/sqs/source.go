@@ -2,11 +2,8 @@ package sqs
 
 import (
 	"context"
-	"crypto/rand"
-	"sync"
 	"time"
 
-	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sluice-go/sluice/drivers"
@@ -14,37 +11,34 @@ import (
 )
 
 // A Source receives from an SQS queue. It is a [drivers.Source], a
-// [drivers.Inspector] and a [drivers.Purger].
+// [drivers.Inspector], a [drivers.Purger], a [drivers.Watcher], a
+// [drivers.Redriver] and a [drivers.DeadLetters]. Its methods may be called
+// concurrently.
 type Source struct {
 	*queue
 	config     Config
-	names      systemNames
 	caps       drivers.Capabilities
 	visibility visibility
 	watch      watch
-	lost       lostReceives
-	letters    sentLetters
+	receiver   receiver
+	settler    settler
+	inspector  inspector
 	release    func()
 }
 
 var (
-	_ drivers.Source    = (*Source)(nil)
-	_ drivers.Inspector = (*Source)(nil)
-	_ drivers.Purger    = (*Source)(nil)
-	_ drivers.Watcher   = (*Source)(nil)
+	_ drivers.Source      = (*Source)(nil)
+	_ drivers.Inspector   = (*Source)(nil)
+	_ drivers.Purger      = (*Source)(nil)
+	_ drivers.Watcher     = (*Source)(nil)
+	_ drivers.Redriver    = (*Source)(nil)
+	_ drivers.DeadLetters = (*Source)(nil)
 )
 
-// receiveOptions has the SDK try a receive once, and leaves the check of each
-// message to the driver: to the SDK one that is damaged is a failure of the whole
-// receive.
-var receiveOptions = []func(*awssqs.Options){once, unchecked}
-
-func unchecked(o *awssqs.Options) { o.DisableMessageChecksumValidation = true }
-
-// NewSource opens the queue that has the URL for receiving with the caller's own
-// client, whose HTTP client ought to be as [HTTPClient]: the SDK's default keeps
-// ten idle connections. It asks for the attributes of the queue and of its
-// dead-letter queue, and fails where they cannot be had. A nil config is the zero
+// NewSource opens the queue with the given URL for receiving, with the caller's
+// own client, whose HTTP client should be like [HTTPClient]: the SDK's default
+// keeps ten idle connections. NewSource requests the attributes of the queue and of
+// its dead-letter queue, and fails if it cannot read them. A nil config is the zero
 // Config.
 func NewSource(ctx context.Context, api API, queueURL string, c *Config) (*Source, error) {
 	config := c.withDefaults()
@@ -55,13 +49,12 @@ func NewSource(ctx context.Context, api API, queueURL string, c *Config) (*Sourc
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{queue: q, config: config, names: systemAttributes(q.fifo), release: func() {}}
 	dlq, err := q.deadLetter(ctx, config, q.deadLetterARN, true)
 	if err != nil {
 		return nil, err
 	}
-	s.caps = q.capabilities()
-	s.visibility.init(config.VisibilityTimeout, q.lease)
+	s := &Source{queue: q, config: config, caps: q.capabilities(), release: func() {}}
+	s.visibility.begin(q, config.VisibilityTimeout)
 	s.caps.Lease = s.visibility.now()
 	if q.lease == 0 && config.VisibilityTimeout <= 0 {
 		config.Logger.WarnContext(ctx, "the queue's visibility timeout is 0: receives ask for another; set one with visibility_timeout, or on the queue with sluice apply",
@@ -73,9 +66,16 @@ func NewSource(ctx context.Context, api API, queueURL string, c *Config) (*Sourc
 	if q.deadLetterARN != "" {
 		s.caps.MaxAttempts = q.maxReceives
 	}
-	s.watch.begin(&policy{dlq: dlq, arn: q.deadLetterARN, attempts: s.caps.MaxAttempts})
+	s.watch.begin(q, config, &policy{dlq: dlq, arn: q.deadLetterARN, attempts: s.caps.MaxAttempts})
+	s.receiver = receiver{queue: q, names: systemAttributes(q.fifo), visibility: &s.visibility, watch: &s.watch}
+	s.settler = settler{receipts: receipts{q}, letters: letters{queue: q, watch: &s.watch}, visibility: &s.visibility, watch: &s.watch}
+	s.inspector = inspector{queue: q, watch: &s.watch}
 	return s, nil
 }
+
+// ARN returns the queue's ARN. It is empty if the server does not report one; SQS
+// itself does.
+func (s *Source) ARN() string { return s.arn }
 
 // Capabilities returns what the queue can do.
 func (s *Source) Capabilities() drivers.Capabilities { return s.caps }
@@ -88,161 +88,150 @@ func (s *Source) Close() error {
 	return nil
 }
 
-// ready returns why nothing can be asked of the source: it is closed, or ctx
-// has ended.
-func (q *queue) ready(ctx context.Context, op string) error {
-	if q.closed.Load() {
-		return q.closedError(op)
-	}
-	return ctx.Err()
-}
-
 // Receive waits for messages. See [drivers.Source].
 func (s *Source) Receive(ctx context.Context, most int, wait time.Duration) ([]drivers.Delivery, error) {
 	const op = "receive"
 	if err := s.ready(ctx, op); err != nil {
 		return nil, err
 	}
-	lease := s.lease(ctx, op)
-	in := &awssqs.ReceiveMessageInput{
-		QueueUrl:              &s.url,
-		MaxNumberOfMessages:   int32(min(most, maxBatch)),                      // at most 10
-		WaitTimeSeconds:       int32(min(wait, drivers.MaxWait) / time.Second), // at most 20
-		VisibilityTimeout:     seconds(lease),
-		MessageAttributeNames: allAttributes,
+	return s.receiver.receive(ctx, op, most, wait)
+}
+
+// Deliveries decodes messages of the queue that another party has received, such
+// as Lambda's event source mapping, as [Source.Receive] decodes its own; they are
+// settled by their receipt handles. The deadline is the time at which their leases
+// end, zero if it is not known. The messages share strings, bytes and maps of
+// attributes with from, which the caller must not change afterwards. For messages
+// that SQS has dead-lettered from another queue, Deliveries reads that queue's
+// policy, once, to compute their attempts.
+func (s *Source) Deliveries(ctx context.Context, from []types.Message, deadline time.Time) []drivers.Delivery {
+	d := decoder{s.queue}
+	d.learn(ctx, "receive", from)
+	return d.deliveries(from, deadline)
+}
+
+// Settle carries out settlements, one request for each kind, all kinds at the same
+// time. See [drivers.Source].
+func (s *Source) Settle(ctx context.Context, ss []drivers.Settlement) []error {
+	const op = "settle"
+	if len(ss) == 0 {
+		return nil
 	}
-	s.names.ask(in)
-	if s.fifo {
-		s.lost.resume(in)
+	if err := s.ready(ctx, op); err != nil {
+		return all(len(ss), err)
 	}
-	options := receiveOptions
-	if in.WaitTimeSeconds == 0 {
-		options = shortPollOptions
+	return s.settler.settle(ctx, op, ss)
+}
+
+// Extend sets leases. See [drivers.Source].
+func (s *Source) Extend(ctx context.Context, es []drivers.Extension) []error {
+	const op = "extend"
+	if len(es) == 0 {
+		return nil
 	}
-	rctx, cancel := within(ctx, wait+answerTime)
-	defer cancel()
-	begin := time.Now()
-	out, err := s.api.ReceiveMessage(rctx, in, options...)
+	if err := s.ready(ctx, op); err != nil {
+		return all(len(es), err)
+	}
+	return s.settler.extend(ctx, op, es)
+}
+
+// Current implements [drivers.Watcher].
+func (s *Source) Current() drivers.Current { return s.watch.current() }
+
+// Depth returns approximate counts: SQS's counts are eventually consistent. The
+// age of the oldest message is unknown: SQS reports it to CloudWatch only.
+func (s *Source) Depth(ctx context.Context) (drivers.Depth, error) {
+	const op = "depth"
+	if err := s.ready(ctx, op); err != nil {
+		return unknownDepth(), err
+	}
+	return s.inspector.depth(ctx, op)
+}
+
+// Peek receives up to most messages and gives them back immediately: SQS has no
+// other way to show a message. A peek counts as a delivery attempt, hides the
+// messages for a moment, and on a FIFO queue does not show blocked groups.
+func (s *Source) Peek(ctx context.Context, most int, dead bool) ([]*handler.Message, error) {
+	const op = "peek"
+	if err := s.ready(ctx, op); err != nil {
+		return nil, err
+	}
+	return s.inspector.peek(ctx, op, most, dead)
+}
+
+// Purge removes all messages, including those in flight. It takes SQS up to a
+// minute; messages sent meanwhile may be removed too.
+func (s *Source) Purge(ctx context.Context, dead bool) error {
+	const op = "purge"
+	if err := s.ready(ctx, op); err != nil {
+		return err
+	}
+	return s.inspector.purge(ctx, op, dead)
+}
+
+// StartRedrive starts a message move task from the dead-letter queue back to
+// this queue. It always names the destination: without it SQS fails on letters that
+// were sent to the dead-letter queue rather than moved there by SQS, since they have
+// no source. It returns an error if the dead-letter queue serves other queues too,
+// since a move task has no filter.
+//
+// See https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_StartMessageMoveTask.html
+func (s *Source) StartRedrive(ctx context.Context, rate int) (drivers.RedriveTask, error) {
+	const op = "start redrive"
+	if err := s.ready(ctx, op); err != nil {
+		return drivers.RedriveTask{}, err
+	}
+	return redriver{&s.inspector}.start(ctx, op, rate)
+}
+
+// Redrives lists the latest message move tasks from the dead-letter queue to
+// this queue: SQS remembers ten.
+func (s *Source) Redrives(ctx context.Context) ([]drivers.RedriveTask, error) {
+	const op = "list redrives"
+	if err := s.ready(ctx, op); err != nil {
+		return nil, err
+	}
+	return redriver{&s.inspector}.list(ctx, op)
+}
+
+// CancelRedrive cancels a message move task.
+func (s *Source) CancelRedrive(ctx context.Context, id string) error {
+	const op = "cancel redrive"
+	if err := s.ready(ctx, op); err != nil {
+		return err
+	}
+	return redriver{&s.inspector}.cancel(ctx, op, id)
+}
+
+// OpenDeadLetters opens the dead-letter queue for receiving.
+func (s *Source) OpenDeadLetters(ctx context.Context) (drivers.Source, error) {
+	const op = "open dead letters"
+	if err := s.ready(ctx, op); err != nil {
+		return nil, err
+	}
+	q, err := s.inspector.which(op, true)
 	if err != nil {
-		err = s.fail(ctx, op, err)
-		if s.fifo && !isDefinite(err) {
-			s.lost.add(in, begin)
-		}
 		return nil, err
 	}
-	if len(out.Messages) == 0 {
-		s.reread(ctx, op) // a busy queue's settlements do it
-		return nil, nil
-	}
-	if err := s.ungrouped(op, out.Messages); err != nil {
+	dead, err := NewSource(ctx, s.api, q.url, &Config{Logger: s.config.Logger})
+	if err != nil {
 		return nil, err
 	}
-	deadline := deadline(begin, lease)
-	whole, err := s.whole(op, out.Messages)
-	if len(whole) == 0 {
+	return dead, nil
+}
+
+// OpenRedrive opens the queue for sending letters back. On a FIFO queue each letter
+// goes with a deduplication ID of its own, which is the same if a redrive is tried
+// again: with its old ID, SQS would drop a letter within five minutes of its first
+// sending. The letter's own dedupe ID goes with it as an attribute.
+func (s *Source) OpenRedrive(ctx context.Context) (drivers.Sink, error) {
+	if err := s.ready(ctx, "open redrive"); err != nil {
 		return nil, err
 	}
-	s.learn(ctx, op, whole)
-	ds := s.deliveries(whole, deadline)
-	for i := range ds {
-		ds[i].Lease = lease
+	sink, err := NewSink(ctx, s.api, s.url)
+	if err != nil {
+		return nil, err
 	}
-	return ds, err
-}
-
-// within bounds a request to d, unless ctx does already.
-func within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	if end, ok := ctx.Deadline(); ok && time.Until(end) <= d {
-		return ctx, func() {}
-	}
-	return context.WithTimeout(ctx, d)
-}
-
-var allAttributes = []string{"All"}
-
-func (s *Source) deliveries(from []types.Message, deadline time.Time) []drivers.Delivery {
-	messages := make([]handler.Message, len(from))
-	ds := make([]drivers.Delivery, len(from))
-	bodies := newSlab(from)
-	for i := range from {
-		if received := s.decodeIn(bodies, &from[i], &messages[i]); len(received) > 0 {
-			messages[i].SetNative(received)
-		}
-		ds[i] = drivers.Delivery{Message: &messages[i], Deadline: deadline}
-		if r := from[i].ReceiptHandle; r != nil {
-			ds[i].Receipt = *r
-		}
-	}
-	return ds
-}
-
-// deadline returns when the lease of messages that came just now ends, given its
-// length and when they were asked for. SQS's clock ran from some moment between the two. A
-// long poll answers as soon as it has something, so that it was not long ago,
-// and counting from the request would find the leases of messages that came late
-// in a poll all but over. So it allows for an answer that took a while to come.
-func deadline(asked time.Time, lease time.Duration) time.Time {
-	from := time.Now().Add(-min(time.Second, lease/4))
-	if asked.After(from) {
-		from = asked
-	}
-	return from.Add(lease)
-}
-
-// lostReceives remembers the receives of a FIFO queue whose answer was lost. The
-// next receive repeats one, by its attempt ID, and so gets the messages that SQS
-// had granted it, which would otherwise block their groups until their leases
-// end.
-type lostReceives struct {
-	mu    sync.Mutex
-	known []lostReceive
-}
-
-type lostReceive struct {
-	id   string
-	most int32
-	at   time.Time
-}
-
-const (
-	// attemptTime is how long SQS knows an attempt ID.
-	attemptTime = 5 * time.Minute
-	maxLost     = 16
-)
-
-// resume has in repeat a lost receive, if there is one that asked for no more
-// messages; otherwise it gives it an attempt ID of its own.
-func (l *lostReceives) resume(in *awssqs.ReceiveMessageInput) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for i := len(l.known) - 1; i >= 0; i-- {
-		r := l.known[i]
-		if time.Since(r.at) >= attemptTime {
-			l.known = l.known[i+1:] // and so have those before it
-			break
-		}
-		if r.most <= in.MaxNumberOfMessages {
-			l.known = append(l.known[:i], l.known[i+1:]...)
-			in.ReceiveRequestAttemptId, in.MaxNumberOfMessages = &r.id, r.most
-			return
-		}
-	}
-	id := rand.Text()
-	in.ReceiveRequestAttemptId = &id
-}
-
-func (l *lostReceives) add(in *awssqs.ReceiveMessageInput, at time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.known = append(l.known, lostReceive{id: *in.ReceiveRequestAttemptId, most: in.MaxNumberOfMessages, at: at})
-	if len(l.known) > maxLost {
-		l.known = l.known[1:]
-	}
-}
-
-// isDefinite is true for an error by which SQS itself said that it did not do
-// what it was asked.
-func isDefinite(err error) bool {
-	c := drivers.CodeOf(err)
-	return c != drivers.Unclassified && c != drivers.Transient
+	sink.dedupe = redriveDedupe
+	return sink, nil
 }

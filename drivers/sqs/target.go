@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"strings"
 	"time"
@@ -11,26 +12,26 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 )
 
-// parameters are those that a queue's URL may have.
+// parameters returns the names of the parameters that a queue's URL may have.
 func parameters() []string {
 	return []string{"region", "profile", "endpoint", "visibility_timeout", "dead_letter"}
 }
 
-// A target is what a queue's URL says.
+// A target is a parsed queue URL.
 type target struct {
 	name    string
-	account string // of a short URL; empty is the caller's own
-	// queueURL is empty where the queue is to be found by its name.
+	account string // of a short URL; empty means the caller's own
+	// queueURL is empty if the queue must be found by its name.
 	queueURL string
-	// hostEndpoint is the endpoint that the host of a full URL stands for. It is
-	// empty if that is the endpoint that the SDK has for the region.
+	// hostEndpoint is the endpoint of a full URL's host. It is empty for the
+	// SDK's default endpoint of the region.
 	hostEndpoint string
 
 	region, profile, endpoint string
 	visibility                time.Duration
 	deadLetter                string
 
-	log *slog.Logger // of the SDK's client; nil discards
+	log *slog.Logger // for the SDK's client; nil discards
 }
 
 func parse(u *url.URL) (*target, error) {
@@ -101,4 +102,42 @@ func (t *target) place(u *url.URL) error {
 		return nil
 	}
 	return t.locate(u)
+}
+
+// locate reads the host of a full URL. Requests go to this host and are signed for
+// its region: a FIPS or VPC endpoint must not be replaced by the public one.
+func (t *target) locate(u *url.URL) error {
+	host := strings.ToLower(u.Hostname())
+	if bare := strings.TrimSuffix(host, "."); bare != host {
+		if _, ok := hostRegion(bare); ok { // with or without the root's dot it is the same host
+			c := *u
+			c.Host, host = strings.Replace(u.Host, u.Hostname(), bare, 1), bare
+			u = &c
+		}
+	}
+	scheme := "https"
+	if localHost(host) {
+		scheme = "http"
+	}
+	t.queueURL = scheme + "://" + u.Host + u.EscapedPath()
+	region, ok := hostRegion(host)
+	switch {
+	case ok:
+	case awsSuffix.MatchString(host):
+		return fmt.Errorf("the host %s is not one of SQS's: they are sqs.REGION.amazonaws.com and its FIPS, dual-stack and VPC forms", host)
+	case scheme == "https" && t.endpoint == "" && !strings.Contains(host, ".") && net.ParseIP(host) == nil:
+		// A container's name: it may use TLS or not.
+		return fmt.Errorf("the host %s is not one of AWS's: say how it is reached, as in %s:///%s?endpoint=http://%s", host, Scheme, t.name, u.Host)
+	default:
+		t.hostEndpoint = scheme + "://" + u.Host
+		return nil
+	}
+	if t.region != "" && t.region != region {
+		return fmt.Errorf("the host is in the region %s, and the parameter says %s", region, t.region)
+	}
+	t.region = region
+	if !plainHost.MatchString(host) || u.Port() != "" {
+		t.hostEndpoint = scheme + "://" + u.Host
+	}
+	return nil
 }

@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// sendable is true for what SQS takes as a body or an attribute's value:
-// non-empty UTF-8 of the characters that XML has.
+// sendable reports whether SQS accepts s as a body or an attribute's value: non-empty
+// UTF-8 without the characters that XML excludes.
 func sendable[T string | []byte](s T) bool {
 	if len(s) == 0 {
 		return false
@@ -31,7 +31,7 @@ func sendable[T string | []byte](s T) bool {
 	return true
 }
 
-// nameable is true for what SQS takes as an attribute's name.
+// nameable reports whether SQS accepts s as an attribute's name.
 func nameable(s string) bool {
 	const longest = 256
 	if len(s) == 0 || len(s) > longest || s[0] == '.' || s[len(s)-1] == '.' || strings.Contains(s, "..") {
@@ -50,8 +50,8 @@ func hasPrefixFold(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
-// token returns s where SQS takes it as a group ID or a deduplication ID, and
-// otherwise a hash of it.
+// token returns s if SQS accepts it as a group ID or a deduplication ID, and a hash
+// of s otherwise.
 func token(s string) string {
 	const longest = 128
 	ok := len(s) <= longest

@@ -13,28 +13,29 @@ import (
 )
 
 const (
-	// visibilityEvery is how often the queue's visibility timeout is asked for,
-	// and visibilitySoon the shortest time between two of these requests after a
+	// visibilityEvery is the time between two readings of the queue's visibility
+	// timeout, and visibilitySoon the shortest time between two of them after a
 	// lease was lost unexpectedly.
 	visibilityEvery = time.Minute
 	visibilitySoon  = 5 * time.Second
 	// visibilityTime bounds the request, for which one receive waits.
 	visibilityTime = 5 * time.Second
-	// leastLease takes the place of a visibility timeout of zero, with which a
-	// message is visible again before it is here: SQS's default.
+	// leastLease replaces a visibility timeout of zero, with which a message is
+	// visible again before it arrives: SQS's default.
 	leastLease = 30 * time.Second
 )
 
-// visibility is the lease that receives ask for. They always name it: the queue's
-// own can change at any moment, and a receive that left it to the queue would not
-// know what it got. A change is followed by the receives after it is noticed.
+// visibility is the lease that receives ask for. Each receive names its lease: the
+// queue's own can change at any moment, and a receive that left it to the queue
+// would not know the lease it got. Receives follow a change once it is noticed.
 type visibility struct {
-	reread.Schedule              // does not begin if Config has the lease
-	lease           atomic.Int64 // nanoseconds
+	reread.Schedule // does not begin if Config has the lease
+	queue           *queue
+	current         atomic.Int64 // nanoseconds
 }
 
-// leaseOf is the lease that a receive asks for if the queue's visibility timeout
-// is d.
+// leaseOf returns the lease that a receive asks for if the queue's visibility
+// timeout is d.
 func leaseOf(d time.Duration) time.Duration {
 	if d < time.Second {
 		return leastLease
@@ -42,45 +43,48 @@ func leaseOf(d time.Duration) time.Duration {
 	return d
 }
 
-// init sets the lease as the source is opened.
-func (v *visibility) init(configured, queues time.Duration) {
+// begin sets the lease when the source is opened: the configured one, or the
+// queue's if that is zero.
+func (v *visibility) begin(q *queue, configured time.Duration) {
+	v.queue = q
 	if configured > 0 {
 		v.set(configured)
 		return
 	}
-	v.set(leaseOf(queues))
+	v.set(leaseOf(q.lease))
 	v.Begin(visibilityEvery, visibilitySoon, 0)
 }
 
-func (v *visibility) now() time.Duration { return time.Duration(v.lease.Load()) }
+func (v *visibility) now() time.Duration { return time.Duration(v.current.Load()) }
 
-func (v *visibility) set(lease time.Duration) { v.lease.Store(int64(lease)) }
+func (v *visibility) set(lease time.Duration) { v.current.Store(int64(lease)) }
 
-// lease returns the lease that a receive is to ask for. Now and then it asks for
-// the queue's visibility timeout first. If that fails it stays as it was.
-func (s *Source) lease(ctx context.Context, op string) time.Duration {
-	lease := s.visibility.now()
-	if !s.visibility.Due() {
+// lease returns the lease that the next receive asks for. If a reading is due, it
+// reads the queue's visibility timeout first; if that fails the lease stays as it
+// was.
+func (v *visibility) lease(ctx context.Context, op string) time.Duration {
+	lease := v.now()
+	if !v.Due() {
 		return lease
 	}
 	rctx, cancel := within(ctx, visibilityTime)
 	defer cancel()
-	as, err := s.attributes(rctx, op, types.QueueAttributeNameVisibilityTimeout)
+	as, err := v.queue.attributes(rctx, op, types.QueueAttributeNameVisibilityTimeout)
 	if err != nil {
 		return lease
 	}
 	if n, err := strconv.Atoi(as[attrVisibility]); err == nil && n >= 0 {
 		lease = leaseOf(time.Duration(n) * time.Second)
-		s.visibility.set(lease)
+		v.set(lease)
 	}
 	return lease
 }
 
-// noteLost has the visibility timeout asked for soon if a lease was lost.
-func (s *Source) noteLost(errs []error) {
+// noteLost makes the next reading due soon if a lease was lost.
+func (v *visibility) noteLost(errs []error) {
 	for _, err := range errs {
 		if err != nil && drivers.CodeOf(err) == drivers.LeaseLost {
-			s.visibility.Doubt()
+			v.Doubt()
 			return
 		}
 	}

@@ -12,49 +12,52 @@ import (
 )
 
 const (
-	// rereadEvery is about how often the redrive policy is read again, and
-	// rereadSoon the shortest time between two readings after a letter found no
-	// queue.
+	// rereadEvery is the approximate time between two readings of the redrive
+	// policy, and rereadSoon the shortest time between two of them after a letter
+	// found no queue.
 	rereadEvery = 2 * time.Minute
 	rereadSoon  = 10 * time.Second
-	// rereadTime bounds the requests, for which one settlement waits, or one receive
-	// that has brought nothing.
+	// rereadTime bounds the requests, for which one settlement waits, or one empty
+	// receive.
 	rereadTime = 5 * time.Second
 )
 
-// policy is what becomes of messages that fail, as it was read last. It is never
-// changed.
+// policy is the handling of messages that fail, as it was last read. It is
+// immutable.
 type policy struct {
 	dlq      *queue // nil: there is none
 	arn      string // of the redrive policy's target
 	attempts int    // the policy's; zero if there is none
 }
 
-// watch is when the redrive policy is read again. [Source.Current] is the result.
+// A watch rereads a queue's redrive policy.
 type watch struct {
 	reread.Schedule
+	queue   *queue
+	config  Config
 	now     atomic.Pointer[policy]
-	doubted atomic.Bool // the dead-letter queue is looked at too
+	doubted atomic.Bool // the next reading includes the dead-letter queue
 }
 
-// begin sets what was read as the source is opened.
-func (w *watch) begin(now *policy) {
+// begin sets the policy that was read when the source was opened.
+func (w *watch) begin(q *queue, c Config, now *policy) {
+	w.queue, w.config = q, c
 	w.now.Store(now)
 	w.Begin(rereadEvery, rereadSoon, rereadEvery/2)
 }
 
-// doubt has the policy and its target read again soon.
+// doubt makes the next reading, of the policy and its target, due soon.
 func (w *watch) doubt() {
 	w.doubted.Store(true)
 	w.Doubt()
 }
 
-// dlq is the dead-letter queue, nil if there is none.
-func (s *Source) dlq() *queue { return s.watch.now.Load().dlq }
+// dlq returns the dead-letter queue, nil if there is none.
+func (w *watch) dlq() *queue { return w.now.Load().dlq }
 
-// Current implements [drivers.Watcher].
-func (s *Source) Current() drivers.Current {
-	p := s.watch.now.Load()
+// current implements [Source.Current].
+func (w *watch) current() drivers.Current {
+	p := w.now.Load()
 	c := drivers.Current{MaxAttempts: p.attempts}
 	if p.dlq != nil {
 		c.DeadLetterQueue = p.dlq.name
@@ -62,20 +65,20 @@ func (s *Source) Current() drivers.Current {
 	return c
 }
 
-// reread reads the queue's redrive policy again if it is time to, follows what has
-// changed, and logs it. If that fails all stays as it was.
-func (s *Source) reread(ctx context.Context, op string) {
-	if !s.watch.Due() {
+// reread reads the redrive policy if a reading is due, and logs a change. If that
+// fails the policy stays as it was.
+func (w *watch) reread(ctx context.Context, op string) {
+	if !w.Due() {
 		return
 	}
-	doubted := s.watch.doubted.Swap(false)
+	doubted := w.doubted.Swap(false)
 	rctx, cancel := within(ctx, rereadTime)
 	defer cancel()
-	as, err := s.attributes(rctx, op, types.QueueAttributeNameRedrivePolicy)
+	as, err := w.queue.attributes(rctx, op, types.QueueAttributeNameRedrivePolicy)
 	if err != nil {
 		return
 	}
-	was, now := s.watch.now.Load(), policy{}
+	was, now := w.now.Load(), policy{}
 	if text := as[attrRedrive]; text != "" {
 		p, err := parseRedrivePolicy(text)
 		if err != nil {
@@ -85,8 +88,8 @@ func (s *Source) reread(ctx context.Context, op string) {
 	}
 	now.dlq = was.dlq
 	if doubted || now.arn != was.arn || was.dlq == nil {
-		if now.dlq, err = s.deadLetter(rctx, s.config, now.arn, now.arn != was.arn); err != nil {
-			// Of one that is named, and gone, the next letter's error tells.
+		if now.dlq, err = w.queue.deadLetter(rctx, w.config, now.arn, now.arn != was.arn); err != nil {
+			// If a configured queue is gone, the next letter's error reports it.
 			return
 		}
 	}
@@ -96,7 +99,7 @@ func (s *Source) reread(ctx context.Context, op string) {
 	if now == *was {
 		return
 	}
-	s.watch.now.Store(&now)
-	s.config.Logger.InfoContext(ctx, "the queue's redrive policy was changed: the consumer follows", "queue", s.name,
-		"dead_letter_queue", s.Current().DeadLetterQueue, "max_attempts", now.attempts)
+	w.now.Store(&now)
+	w.config.Logger.InfoContext(ctx, "the queue's redrive policy was changed: the consumer follows", "queue", w.queue.name,
+		"dead_letter_queue", w.current().DeadLetterQueue, "max_attempts", now.attempts)
 }

@@ -28,7 +28,7 @@ func FuzzDecode(f *testing.F) {
 			Attributes:        map[string]string{sysReceives: receives, sysSent: sent, sysGroup: group, sysDedupe: dedupe},
 		}
 		var m handler.Message
-		q.decode(in, &m)
+		decoder{q}.decode(in, &m)
 		require.GreaterOrEqual(t, m.Attempt, 0)
 		for name := range m.Attributes {
 			// A failure that was not UTF-8 when it was packed cannot be kept.
@@ -36,10 +36,10 @@ func FuzzDecode(f *testing.F) {
 				return
 			}
 		}
-		e, err := q.encode(&m, "")
+		e, err := encoder{q}.encode(&m, "")
 		require.NoError(t, err)
 		var again handler.Message
-		q.decode(carried(t, q, e), &again)
+		decoder{q}.decode(carried(t, q, e), &again)
 		require.Equal(t, string(m.Body), string(again.Body))
 		if m.DedupeID == "" {
 			require.NotEmpty(t, again.DedupeID, "a message without an identity gets one when it is sent")

@@ -82,10 +82,10 @@ func TestAnyMessageIsCarriedAndComesBack(t *testing.T) {
 		if q.fifo && m.Group == "" {
 			m.Group = "g"
 		}
-		e, err := q.encode(m, "")
+		e, err := encoder{q}.encode(m, "")
 		require.NoError(t, err)
 		var got handler.Message
-		q.decode(carried(t, q, e), &got)
+		decoder{q}.decode(carried(t, q, e), &got)
 		require.Equal(t, string(m.Body), string(got.Body))
 		require.Equal(t, m.Group, got.Group)
 		if m.DedupeID == "" {
@@ -100,7 +100,7 @@ func TestAnyMessageIsCarriedAndComesBack(t *testing.T) {
 func TestTextIsSentAsItIs(t *testing.T) {
 	q := &queue{name: "q"}
 	m := &handler.Message{Body: []byte(`{"id":"é"}`), Attributes: map[string]string{"a.b-c_1": "v", "tenant": "t"}, DedupeID: "d", Group: "tenant-1"}
-	e, err := q.encode(m, "")
+	e, err := encoder{q}.encode(m, "")
 	require.NoError(t, err)
 	require.JSONEq(t, `{"id":"é"}`, *e.MessageBody)
 	require.Equal(t, "tenant-1", *e.MessageGroupId)
@@ -117,7 +117,7 @@ func TestOverflowKeepsTracingReadable(t *testing.T) {
 	}
 	m.SetAttribute("traceparent", "tp")
 	m.SetAttribute("sluice-dead-letter-reason", "r")
-	e, err := q.encode(m, "")
+	e, err := encoder{q}.encode(m, "")
 	require.NoError(t, err)
 	require.Len(t, e.MessageAttributes, 10)
 	require.Contains(t, e.MessageAttributes, "traceparent")
@@ -160,7 +160,7 @@ func TestUsersAttributesComeFirst(t *testing.T) {
 				for _, name := range c.sluice {
 					m.SetAttribute(name, "v")
 				}
-				e, err := q.encode(m, "")
+				e, err := encoder{q}.encode(m, "")
 				require.NoError(t, err)
 				got := carried(t, q, e)
 				var others []string
@@ -175,7 +175,7 @@ func TestUsersAttributesComeFirst(t *testing.T) {
 				require.Equal(t, min(c.user, 9), users)
 				require.ElementsMatch(t, c.readable, others)
 				var back handler.Message
-				q.decode(got, &back)
+				decoder{q}.decode(got, &back)
 				require.Equal(t, m.Attributes, back.Attributes)
 				require.Equal(t, m.Body, back.Body)
 				require.Equal(t, m.Group, back.Group)
@@ -202,11 +202,11 @@ func TestAnIdentityMakesNoMessageTooLarge(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			q := &queue{name: "q", fifo: c.fifo, maxBytes: 1000}
 			m := &handler.Message{Body: []byte(strings.Repeat("x", 1000)), Group: "g", DedupeID: c.dedupe}
-			e, err := q.encode(m, "")
+			e, err := encoder{q}.encode(m, "")
 			require.NoError(t, err)
 			require.Equal(t, c.fits, e.size <= q.maxBytes)
 			var got handler.Message
-			q.decode(carried(t, q, e), &got)
+			decoder{q}.decode(carried(t, q, e), &got)
 			if c.want == "made" {
 				require.True(t, identity.Made(got.DedupeID))
 			} else {
@@ -222,7 +222,7 @@ func TestAClaimChecksSizeIsANumberThatIsNeverPacked(t *testing.T) {
 	for i := range 20 {
 		as["A"+strings.Repeat("a", i)] = "v"
 	}
-	e, err := (&queue{}).encode(&handler.Message{Body: []byte("x"), Attributes: as}, "")
+	e, err := encoder{&queue{}}.encode(&handler.Message{Body: []byte("x"), Attributes: as}, "")
 	require.NoError(t, err)
 	v := e.MessageAttributes["ExtendedPayloadSize"]
 	require.Equal(t, "Number", aws.ToString(v.DataType))
@@ -230,7 +230,7 @@ func TestAClaimChecksSizeIsANumberThatIsNeverPacked(t *testing.T) {
 	require.Len(t, e.MessageAttributes, 10)
 	require.Contains(t, e.MessageAttributes, "traceparent")
 
-	e, err = (&queue{}).encode(&handler.Message{Body: []byte("x"), Attributes: map[string]string{"SQSLargePayloadSize": "many"}}, "")
+	e, err = encoder{&queue{}}.encode(&handler.Message{Body: []byte("x"), Attributes: map[string]string{"SQSLargePayloadSize": "many"}}, "")
 	require.NoError(t, err)
 	require.Equal(t, "String", *e.MessageAttributes["SQSLargePayloadSize"].DataType, "SQS would refuse it as a number")
 }
@@ -241,7 +241,7 @@ func TestForeignMessagesAreReadAsTheyAre(t *testing.T) {
 		return types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &s}
 	}
 	var m handler.Message
-	q.decode(&types.Message{
+	decoder{q}.decode(&types.Message{
 		MessageId: aws.String("id"), Body: aws.String("not base64!"),
 		MessageAttributes: map[string]types.MessageAttributeValue{
 			"number":      {DataType: aws.String("Number.int"), StringValue: aws.String("42")},
@@ -258,7 +258,7 @@ func TestForeignMessagesAreReadAsTheyAre(t *testing.T) {
 	require.True(t, m.EnqueuedAt.IsZero())
 
 	var bare handler.Message
-	q.decode(&types.Message{}, &bare)
+	decoder{q}.decode(&types.Message{}, &bare)
 	require.Empty(t, bare.Body)
 	require.Nil(t, bare.Attributes)
 }
@@ -269,14 +269,14 @@ func TestDeduplicationIDsThatNoSenderGaveAreNotShown(t *testing.T) {
 	q := &queue{name: "q.fifo", fifo: true, contentDedupe: true}
 	decode := func(id string) string {
 		var m handler.Message
-		q.decode(&types.Message{Body: aws.String("hello"), Attributes: map[string]string{sysDedupe: id}}, &m)
+		decoder{q}.decode(&types.Message{Body: aws.String("hello"), Attributes: map[string]string{sysDedupe: id}}, &m)
 		return m.DedupeID
 	}
 	require.Empty(t, decode("2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"), "the hash of the body")
 	require.Empty(t, decode(ownDedupe+"X"))
 	require.Equal(t, "order-1", decode("order-1"))
 	var letter handler.Message
-	q.decode(&types.Message{MessageId: aws.String("m-1"), Body: aws.String("x"), Attributes: map[string]string{sysDedupe: "m-1"}}, &letter)
+	decoder{q}.decode(&types.Message{MessageId: aws.String("m-1"), Body: aws.String("x"), Attributes: map[string]string{sysDedupe: "m-1"}}, &letter)
 	require.Empty(t, letter.DedupeID, "the message ID, which SQS gives to what it dead-letters")
 }
 
@@ -299,7 +299,7 @@ func TestWhatAFIFOQueueDeduplicatesBy(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			q := &queue{name: "q.fifo", fifo: true, contentDedupe: c.content}
-			e, err := q.encode(&handler.Message{Body: []byte("hello"), Group: "g", DedupeID: c.dedupe}, c.given)
+			e, err := encoder{q}.encode(&handler.Message{Body: []byte("hello"), Group: "g", DedupeID: c.dedupe}, c.given)
 			require.NoError(t, err)
 			got := aws.ToString(e.MessageDeduplicationId)
 			if c.want == "made" {
@@ -330,7 +330,7 @@ func TestDeadLettersTellTheirOrigin(t *testing.T) {
 			}
 		}
 		var got handler.Message
-		q.decode(&m, &got)
+		decoder{q}.decode(&m, &got)
 		return got.Attributes["sluice-dead-letter-queue"]
 	}
 	require.Equal(t, "orders", origin("", "arn:aws:sqs:us-east-1:1:orders"))
@@ -345,7 +345,7 @@ func BenchmarkEncode(b *testing.B) {
 	m := &handler.Message{Body: []byte(strings.Repeat("x", 256)), Attributes: map[string]string{"traceparent": "00-a-b-01", "tenant": "t"}}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := q.encode(m, ""); err != nil {
+		if _, err := (encoder{q}).encode(m, ""); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -361,6 +361,6 @@ func BenchmarkDecode(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		var m handler.Message
-		q.decode(from, &m)
+		decoder{q}.decode(from, &m)
 	}
 }

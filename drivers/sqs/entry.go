@@ -3,15 +3,10 @@ package sqs
 import (
 	"cmp"
 	"encoding/base64"
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-
-	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/identity"
 )
 
 // The driver's own message attributes; see the package comment.
@@ -29,26 +24,26 @@ const (
 	// traceHeader is the one system attribute that a sender sets.
 	traceHeader = "AWSTraceHeader"
 
-	// wrapped begins a value that carry has wrapped.
+	// wrapped is the beginning of a value that carry has wrapped.
 	wrapped = `{"`
 
-	// ownDedupe begins the deduplication IDs of letters and of what is redriven.
-	// They are no one's dedupe ID.
+	// ownDedupe is the beginning of the deduplication IDs of letters and redriven
+	// messages. Senders do not use such IDs.
 	ownDedupe = "sluice-"
 )
 
-// The data types of attributes, to point to.
+// The data types of attributes, as variables so that entries can point to them.
 var stringType, numberType = "String", "Number"
 
-// sizeOfClaim is true for the attributes that say of a message that its body is
-// elsewhere. The Amazon SQS Extended Client sends them with type Number
-// (AmazonSQSExtendedClientUtil.updateMessageAttributePayloadSize), and finds
-// them only where they stand on their own.
+// sizeOfClaim reports whether name is an attribute that marks a message whose body
+// is stored elsewhere. The Amazon SQS Extended Client sends it with type Number
+// (AmazonSQSExtendedClientUtil.updateMessageAttributePayloadSize), and finds it
+// only as a message attribute of its own.
 func sizeOfClaim(name string) bool {
 	return name == "ExtendedPayloadSize" || name == "SQSLargePayloadSize"
 }
 
-// typeOf is the data type of an attribute.
+// typeOf returns the data type of an attribute.
 func typeOf(name, value string) *string {
 	if !sizeOfClaim(name) || strings.Trim(value, "0123456789") != "" {
 		return &stringType
@@ -56,6 +51,7 @@ func typeOf(name, value string) *string {
 	return &numberType
 }
 
+// own reports whether name is one of the driver's own attributes.
 func own(name string) bool {
 	switch name {
 	case attributeBody, attributeDedupe, attributeGroup, attributeMore:
@@ -64,16 +60,17 @@ func own(name string) bool {
 	return false
 }
 
-// entry is a message as it is sent.
+// An entry is a message as it is sent.
 type entry struct {
 	types.SendMessageBatchRequestEntry
 	size int
-	// hint is about how many attributes there will be.
+	// hint is the approximate number of attributes.
 	hint int
-	// own are the driver's own attributes. They are set last, since they make
-	// room for the message's.
+	// own are the driver's own attributes. They are set last, since they yield
+	// their places to the message's.
 	own []attribute
-	// received are the attributes that the message was received with, if it was.
+	// received are the attributes with which the message was received; nil if it
+	// was not received from SQS.
 	received asReceived
 }
 
@@ -88,8 +85,8 @@ func (e *entry) set(name, value string) {
 	e.size += len(name) + len(*kind) + len(value)
 }
 
-// setAs sets an attribute of the message: as it was received if nobody has
-// changed it since.
+// setAs sets an attribute of the message. It keeps the received type and value if
+// the attribute was not changed since.
 func (e *entry) setAs(name, value string) {
 	v, ok := e.received.unchanged(name, value)
 	if !ok {
@@ -103,8 +100,8 @@ func (e *entry) setAs(name, value string) {
 	e.size += len(name) + len(deref(v.DataType)) + len(deref(v.StringValue)) + len(v.BinaryValue)
 }
 
-// pack adds an attribute of the message to rest, with the type that it was
-// received with.
+// pack adds an attribute of the message to rest, with its received type if it was
+// not changed since.
 func (e *entry) pack(rest *more, name, value string) {
 	if v, ok := e.received.unchanged(name, value); ok {
 		rest.addTyped(name, value, deref(v.DataType))
@@ -113,8 +110,8 @@ func (e *entry) pack(rest *more, name, value string) {
 	rest.add(name, value)
 }
 
-// carries reports whether SQS takes the attribute as it is. It has taken one that
-// it delivered.
+// carries reports whether SQS accepts the attribute unescaped. It accepts any
+// attribute that it has delivered.
 func (e *entry) carries(name, value string) bool {
 	if name == traceHeader || own(name) {
 		return false
@@ -124,62 +121,6 @@ func (e *entry) carries(name, value string) bool {
 	}
 	_, ok := e.received.unchanged(name, value)
 	return ok
-}
-
-// encode makes m what SQS takes. dedupeID is the deduplication ID on a FIFO
-// queue where it is not the message's own. It does not look at the size, except
-// that a message has to be too large without its identity, if SQS needs none.
-func (q *queue) encode(m *handler.Message, dedupeID string) (*entry, error) {
-	id := m.DedupeID
-	if id == "" {
-		id = identity.New()
-	}
-	e, err := q.encodeAs(m, dedupeID, id, true)
-	if err == nil && q.maxBytes > 0 && e.size > q.maxBytes && (q.fifo && dedupeID == "" || identity.Made(id)) {
-		// The message alone may fit. A FIFO queue has the ID in its own field.
-		return q.encodeAs(m, dedupeID, id, false)
-	}
-	return e, err
-}
-
-// encodeAs is encode for a message whose identity is id. The identity travels as
-// an attribute if carried is true.
-func (q *queue) encodeAs(m *handler.Message, dedupeID, id string, carried bool) (*entry, error) {
-	e := &entry{hint: len(m.Attributes) + 1, received: receivedWith(m)}
-	switch {
-	case q.fifo && m.Group == "":
-		return nil, q.invalid("send", errors.New("a FIFO queue takes no message without a group"),
-			"set Message.Group; where order does not matter, to something different for each message")
-	case m.Delay > 0 && q.fifo:
-		return nil, q.invalid("send", errors.New("a FIFO queue delays no single message"), "set the queue's own DelaySeconds")
-	case m.Delay > maxSendDelay:
-		return nil, q.invalid("send", fmt.Errorf("delay of %v: SQS delays a sent message by %v at most", m.Delay, maxSendDelay), "")
-	case m.Delay > 0:
-		e.DelaySeconds = seconds(m.Delay)
-	}
-	e.body(m.Body)
-	if m.Group != "" {
-		group := token(m.Group)
-		e.MessageGroupId = &group
-		if group != m.Group {
-			e.carry(attributeGroup, m.Group)
-		}
-	}
-	if q.fifo {
-		e.MessageDeduplicationId = q.deduplicationID(dedupeID, id)
-	}
-	as := m.Attributes
-	if theirs, full := e.received.full(as); full && len(e.own) == 0 {
-		// It goes as it came: another client has to find all of its attributes.
-		// Only an ID that a handler has given to a message of its own stays.
-		carried = carried && len(theirs) == len(as) && !q.fifo && dedupeID == "" && id == m.DedupeID && !identity.Made(id)
-		as = theirs
-	}
-	if carried {
-		e.carry(attributeDedupe, id)
-	}
-	e.attributes(as)
-	return e, nil
 }
 
 func (e *entry) body(b []byte) {
@@ -198,22 +139,7 @@ func (e *entry) body(b []byte) {
 	e.size += len(text)
 }
 
-// deduplicationID is what a FIFO queue deduplicates by: given, if it is not
-// empty, or else the message's identity. A queue with content-based deduplication
-// makes it of the body itself if the sender gave none: two messages with one body
-// are then duplicates, though their identities differ.
-func (q *queue) deduplicationID(given, id string) *string {
-	switch {
-	case given != "":
-		return &given
-	case q.contentDedupe && identity.Made(id):
-		return nil
-	}
-	id = token(id)
-	return &id
-}
-
-// carry sets one of the driver's own attributes to any value: one that SQS would
+// carry sets one of the driver's own attributes to any value. A value that SQS would
 // refuse, or that looks wrapped, is wrapped as attributes are.
 func (e *entry) carry(name, value string) {
 	if !sendable(value) || strings.HasPrefix(value, wrapped) {
@@ -224,8 +150,8 @@ func (e *entry) carry(name, value string) {
 	e.own = append(e.own, attribute{name, value})
 }
 
-// attributes adds the message's own attributes and the driver's: as they are if
-// SQS takes them and has room, the others in one.
+// attributes adds the message's own attributes and the driver's. Those that SQS
+// refuses, or has no room for, go into one attribute together.
 func (e *entry) attributes(as map[string]string) {
 	var rest more
 	fit := 0
@@ -262,10 +188,10 @@ func (e *entry) attributes(as map[string]string) {
 	}
 }
 
-// The ranks of attributes, by who needs to read them: claim checks, without which
-// the body is not found, on any client, then the user's clients, then Sluice.
-// Tracing comes before the user's attributes if not all of these are readable in
-// any case, and otherwise after them.
+// The ranks of attributes, by the clients that need to read them: claim checks,
+// without which no client finds the body, then the user's attributes, then
+// Sluice's. Tracing comes before the user's attributes if some of these have to be
+// packed anyway, and after them otherwise.
 const (
 	rankClaim = iota
 	rankTrace
@@ -286,16 +212,17 @@ func rank(name string) int {
 	return rankUser
 }
 
-// overflow sets room of the attributes and adds the others to rest: the first by
-// rank and name, the same each time, stay readable for everyone. The driver's own
-// come last, since no other client knows them.
+// overflow sets as many attributes as there is room for and adds the others to
+// rest. The first by rank and name, which is a fixed order, stay readable for every
+// client. The driver's own come last, since no other client knows them. It sorts
+// the attributes: O(n log n).
 func (e *entry) overflow(as map[string]string, room int, rest *more) {
 	type ranked struct {
 		name string
 		rank int
 	}
 	var names []ranked
-	first := 0 // claims and the user's
+	first := 0 // number of claims and of the user's attributes
 	for name, value := range as {
 		if e.carries(name, value) {
 			r := rank(name)
