@@ -34,7 +34,7 @@ func BenchmarkDecode(b *testing.B) {
 }
 
 func BenchmarkSettleBookkeeping(b *testing.B) {
-	s := &Source{}
+	r := &ackRequest{subscription: &subscription{}, op: "ack", done: func(int, error) {}, call: func([]string) error { return nil }}
 	receipts := make([]string, 1000)
 	idx := make([]int, len(receipts))
 	for i := range receipts {
@@ -42,6 +42,6 @@ func BenchmarkSettleBookkeeping(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		s.byAckID(b.Context(), "ack", idx, func(i int) string { return receipts[i] }, func(int, error) {}, func([]string) error { return nil })
+		r.do(b.Context(), idx, func(i int) string { return receipts[i] })
 	}
 }

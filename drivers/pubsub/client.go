@@ -24,36 +24,36 @@ import (
 // System is OpenTelemetry's messaging.system for Pub/Sub.
 const System = "gcp_pubsub"
 
-// once turns off the SDK's own retries, which would go on unseen for up to a
+// once disables the SDK's own retries, which would go on unnoticed for up to a
 // minute: the runtime retries, backs off and reports.
 var once = gax.WithRetry(nil)
 
-// Clients are the SDK's clients that a source or a sink works with. They remain
-// the caller's, who closes them last.
+// Clients are the SDK's clients that a source or a sink uses. They remain the
+// caller's, who must close them after the source or the sink.
 type Clients struct {
 	// Subscriptions receives, acknowledges and extends. A sink on a topic does
 	// not need it.
 	Subscriptions *apiv1.SubscriptionAdminClient
 	// Topics publishes. Required.
 	Topics *apiv1.TopicAdminClient
-	// Metrics reads the backlog from Cloud Monitoring, for Depth. Nil means that
-	// one is made when it is first needed, with the Application Default
+	// Metrics reads the backlog from Cloud Monitoring, for Depth. Nil means a
+	// client that is made when it is first needed, with the Application Default
 	// Credentials.
 	Metrics *monitoring.MetricClient
 }
 
-// clients are the clients behind a source or a sink, and behind what was opened
-// from it.
+// clients are the clients of a source or a sink, and of the sources and sinks that
+// were opened from it.
 type clients struct {
 	subscriptions *apiv1.SubscriptionAdminClient
 	topics        *apiv1.TopicAdminClient
 	options       []option.ClientOption // for the metric client
 
-	// emulated is true where PUBSUB_EMULATOR_HOST names who answers.
+	// emulated is true if PUBSUB_EMULATOR_HOST is set.
 	emulated bool
 
 	users atomic.Int32
-	conn  *grpc.ClientConn // the one connection; nil where the caller owns the clients
+	conn  *grpc.ClientConn // the only connection; nil if the caller owns the clients
 
 	metricsMu  sync.Mutex
 	metrics    *monitoring.MetricClient
@@ -67,19 +67,19 @@ func emulatorHost() string {
 	return strings.TrimSuffix(host, "/")
 }
 
-// keepAlive has a dead connection found out, and replaced, within 40 seconds: a
-// connection on which nothing came for Time while a call waits is asked for a sign of
-// life. On Linux the timeout also bounds how long sent data may stay unacknowledged.
+// keepAlive detects a dead connection, which is then replaced, within 40 seconds: a
+// connection on which nothing arrived for Time while a call waits is pinged. On Linux
+// the timeout also bounds the time for which sent data may stay unacknowledged.
 //
-// A server may refuse clients that ask more often than every five minutes without
-// data between (gRPC's too_many_pings). A Pull is answered every 20 seconds at
-// most, so that a live server is asked once between two answers, and gRPC servers
-// let two pass.
+// A server may refuse clients that ping more often than every five minutes without
+// data in between (gRPC's too_many_pings). A Pull is answered within 20 seconds, so
+// that a live server gets at most one ping between two answers, and gRPC servers
+// tolerate two.
 var keepAlive = keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 15 * time.Second}
 
-// dial makes clients with one connection. Without it, a Pull that waits could
-// not tell an idle queue from a lost connection; and one HTTP/2 connection carries
-// a hundred calls at once.
+// dial makes clients with one connection. With several, a waiting Pull could not
+// distinguish an idle queue from a lost connection; and one HTTP/2 connection carries
+// a hundred concurrent calls.
 func dial(ctx context.Context, on name, endpoint string, opts []option.ClientOption) (*clients, error) {
 	var err error
 	c := &clients{options: opts}
@@ -101,7 +101,7 @@ func dial(ctx context.Context, on name, endpoint string, opts []option.ClientOpt
 		c.topics, err = apiv1.NewTopicAdminClient(ctx, option.WithGRPCConn(c.connection()))
 	}
 	if err != nil {
-		// Nothing was sent yet: what fails here are the credentials.
+		// Nothing was sent yet: the credentials failed.
 		return nil, drivers.Wrap(ctx, drivers.Denied, on.String(), "open", err,
 			"run gcloud auth application-default login, set GOOGLE_APPLICATION_CREDENTIALS, or set PUBSUB_EMULATOR_HOST for an emulator")
 	}
@@ -110,7 +110,7 @@ func dial(ctx context.Context, on name, endpoint string, opts []option.ClientOpt
 	return c, nil
 }
 
-// toEmulator connects to an emulator, with further options after the driver's.
+// toEmulator connects to an emulator, with additional options.
 func toEmulator(host string, more ...grpc.DialOption) (*grpc.ClientConn, error) {
 	return grpc.NewClient("passthrough:///"+host, append([]grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -127,12 +127,13 @@ func (c Clients) borrow() *clients {
 	return b
 }
 
+// share adds a user to the connection, who must release it.
 func (c *clients) share() *clients {
 	c.users.Add(1)
 	return c
 }
 
-// release closes the connection when its last user is done.
+// release closes the connection if no other user has it.
 func (c *clients) release() error {
 	if c.users.Add(-1) > 0 {
 		return nil
@@ -148,8 +149,8 @@ func (c *clients) release() error {
 	return nil
 }
 
-// connection is the connection to Pub/Sub, or one of several where the clients
-// are the caller's.
+// connection returns the connection to Pub/Sub, or one of several if the clients are
+// the caller's.
 func (c *clients) connection() *grpc.ClientConn {
 	if c.subscriptions != nil {
 		return c.subscriptions.Connection() //nolint:staticcheck // deprecated since a pool may have several; ours has one
@@ -157,7 +158,7 @@ func (c *clients) connection() *grpc.ClientConn {
 	return c.topics.Connection() //nolint:staticcheck // as above; for its address, all are the same
 }
 
-// server is the host name of the endpoint.
+// server returns the host name of the endpoint.
 func (c *clients) server() string {
 	conn := c.connection()
 	if conn == nil {

@@ -27,60 +27,60 @@
 //	                          the one with its ID
 //	project_number            for plan, apply and doctor only: the number of the
 //	                          project, which is part of the name of Pub/Sub's
-//	                          service agent; default: Resource Manager is asked
+//	                          service agent; default: a request to Resource Manager
 //
-// With PUBSUB_EMULATOR_HOST set every queue is opened there, in plain text and
-// without credentials; it wins over endpoint. Otherwise the credentials are the
+// If PUBSUB_EMULATOR_HOST is set every queue is opened there, in plain text and
+// without credentials; it overrides endpoint. Otherwise the credentials are the
 // Application Default Credentials, unless the [Opener] has others.
 //
 // # Delivery
 //
 // At least once. Messages are received by unary Pulls that wait like long
 // polls: several may be outstanding, nothing is prefetched, and a parked retry
-// uses up no stream's flow control. Acknowledgements are best effort, and one
-// that comes late passes in silence, unless exactly-once delivery is on: then a
-// late one reports a lost lease. The attempt number is known only where the
-// subscription has a dead-letter policy; elsewhere it is 0.
+// uses up no stream's flow control. Acknowledgements are best effort: a late one
+// has no effect and no error, unless exactly-once delivery is on, when it returns a
+// lost lease. The attempt number is known only if the subscription has a dead-letter
+// policy; otherwise it is 0.
 //
 // A message that is given back unhandled (a nack) counts as a delivery attempt if the
-// subscription has a dead-letter policy, and elsewhere nothing counts it. The
-// service cannot be told otherwise, so that the runtime keeps what it can.
+// subscription has a dead-letter policy. The service has no way to avoid that, so the
+// runtime gives back as few messages as it can.
 //
 // A Pull to which no answer comes has failed, and so has a connection that gives no
-// sign of life for 35 seconds: silence is told from idleness within a minute. Other
-// ways in which emulators end an idle Pull are no failure.
+// sign of life for 35 seconds: an outage is distinguished from an idle queue within a
+// minute. Other ways in which emulators end an idle Pull are not failures.
 //
 // Credentials that expire after the queue was opened are an outage
-// ([drivers.Transient]); a right that is missing is [drivers.Denied].
+// ([drivers.Transient]); a missing right is [drivers.Denied].
 //
-// A message waits for its turn on the server, so that its lease begins somewhere
-// between the request and the response of a Pull. A delivery's deadline is
-// counted from the request, but not from earlier than a quarter of the lease
-// before the response: a response is not taken to have travelled for longer.
+// The lease of a message begins somewhere between the request and the response of a
+// Pull. A delivery's deadline is counted from the request, but not from earlier than
+// a quarter of the lease before the response, since a response does not travel for
+// longer.
 //
-// Messages of one ordering key come in order where the subscription has message
+// Messages of one ordering key arrive in order if the subscription has message
 // ordering; when one of them is retried, the service delivers the later ones of
 // its key again as well.
 //
 // A message that a redrive aimed at another subscription (see
 // [AttributeRedriveTarget]) is acknowledged and skipped.
 //
-// The subscription is read again about every two minutes (at an emulator every two
-// seconds): its ack deadline, dead-letter policy and topic are followed, and a change
-// is logged ([Source.Current]). A subscription whose topic was deleted delivers what
-// it still has, and nothing after that, though a topic of that name be made again:
-// the consumer reports an outage until the subscription is made anew. So it does if
-// the subscription is detached, pushes now, or was made anew with message ordering,
-// which a consumer that runs without cannot keep.
+// The subscription is read about every two minutes (at an emulator every two
+// seconds). The source follows its ack deadline, dead-letter policy and topic, and
+// logs a change ([Source.Current]). A subscription whose topic was deleted delivers
+// the messages that it still has, and none after that, even if a topic of that name
+// is created again: the consumer reports an outage until the subscription is created
+// anew. The same holds if the subscription was detached, pushes now, or was created
+// anew with message ordering, which a consumer that was started without cannot keep.
 //
 // # Limits
 //
 // 1,000 messages and 10 MB a publish request; 10 MB a message; 100 attributes
 // with names of at most 256 and values of at most 1,024 bytes; ordering keys of
 // at most 1,024 bytes. A message beyond them is refused before anything is sent.
-// A message cannot be sent with a delay: that is refused as well. A lease, and
-// the delay of a retry, is at most 600 seconds at a time, in whole seconds
-// (fractions are rounded up); there is no limit to how often a lease is extended.
+// A message with a delay is refused as well. A lease, and the delay of a retry, is
+// at most 600 seconds at a time, in whole seconds (fractions are rounded up); a lease
+// can be extended any number of times.
 //
 // # Verdict mapping
 //
@@ -88,7 +88,7 @@
 //	retry, release        ModifyAckDeadline(0): a nack, after which the
 //	                      subscription's retry policy decides
 //	retry with a delay    ModifyAckDeadline(delay); the delay of a retry policy
-//	                      comes on top of it
+//	                      is added to it
 //	dead-letter           Publish to the dead-letter topic, then Acknowledge
 //
 // A letter keeps body, attributes, ordering key and dedupe ID, and gets both the
@@ -99,18 +99,17 @@
 //
 // # Attribute escaping
 //
-// Any UTF-8 goes through. An attribute whose name Pub/Sub refuses (the empty
+// Any UTF-8 is sent unchanged. An attribute whose name Pub/Sub refuses (the empty
 // name and names that begin with "goog", other than "googclient_") or that this
 // driver uses itself is sent with "sluice-esc-" before its name, which the
-// source takes off. The dedupe ID travels as [AttributeDedupeID]. A message with
+// source removes. The dedupe ID travels as [AttributeDedupeID]. A message with
 // neither body nor attributes, which Pub/Sub refuses, carries [AttributeEmpty].
-// Values and bodies are never changed, so that a foreign client reads what
-// Sluice wrote.
+// Values and bodies are never changed, so that any client can read them.
 //
 // A message without a dedupe ID has an identity in that attribute, which the
-// service's own forwarding to a dead-letter topic keeps. What another program
-// published without the attribute is known by its message ID: this driver's
-// letters and a redrive of them keep it, the service's forwarding does not.
+// service's own forwarding to a dead-letter topic keeps. A message that another
+// program published without the attribute is identified by its message ID: this
+// driver's letters and a redrive of them keep it, the service's forwarding does not.
 //
 // # Permissions
 //
@@ -124,31 +123,31 @@
 //
 // # Depth
 //
-// Pub/Sub tells the size of a backlog through Cloud Monitoring only, some
-// minutes late. Its number counts what is not acknowledged, messages in flight
-// included; how many of them are in flight it does not tell. An emulator without
-// Cloud Monitoring is asked by pulling its messages and giving them back, which
-// counts as a delivery attempt of each.
+// Pub/Sub reports the size of a backlog through Cloud Monitoring only, some
+// minutes late. Its number counts unacknowledged messages, including those in flight,
+// whose number it does not report. From an emulator without Cloud Monitoring the
+// driver pulls the messages and gives them back, which counts as a delivery attempt
+// of each.
 //
 // # Provisioning
 //
-// Apply makes the topic, the subscription, the dead-letter topic and the
-// subscription on it, neither of which expires, and grants to Pub/Sub's service
-// agent what it needs to forward letters: publisher on the dead-letter topic and
-// subscriber on the subscription. Whoever runs it needs roles/pubsub.admin, and
+// Apply creates the topic, the subscription, the dead-letter topic and the
+// subscription on it, neither of which expires, and grants Pub/Sub's service agent
+// the roles that it needs to forward letters: publisher on the dead-letter topic and
+// subscriber on the subscription. It needs roles/pubsub.admin, and
 // resourcemanager.projects.get or the project's number in the URL. An emulator
-// needs no grants: there they are looked at only where the number is told. A
-// letter's age begins anew when it is dead-lettered.
+// needs no grants: there they are checked only if the number is given. A letter's age
+// begins anew when it is dead-lettered.
 //
-// Each subscription gets a filter that keeps out what is redriven for another one
+// Each subscription gets a filter that excludes messages redriven for another one
 // (see [AttributeRedriveTarget]), unless its full name is so long that the filter
-// would have more than the 256 bytes that Pub/Sub takes: its consumers then skip
-// such messages themselves. A filter, message ordering and the topic cannot be
-// changed once a subscription exists. Alarms are printed, as alert policies of
-// Cloud Monitoring, and not made: see admin.Alerts.
+// would have more than 256 bytes, Pub/Sub's limit: its consumers then skip such
+// messages themselves. A filter, message ordering and the topic cannot be changed
+// once a subscription exists. Alarms are printed, as alert policies of Cloud
+// Monitoring, rather than created: see admin.Alerts.
 //
 // # Testing
 //
 // The driver runs against Google's in-process fake (package pstest), started by
-// drivers/pubsub/pubsubtest, and against anything that PUBSUB_EMULATOR_HOST names.
+// drivers/pubsub/pubsubtest, and against the emulator that PUBSUB_EMULATOR_HOST names.
 package pubsub

@@ -11,11 +11,11 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 )
 
-// codeOf maps gRPC's codes. What is missing is unclassified.
+// codeOf maps gRPC's codes. Others are unclassified.
 var codeOf = map[codes.Code]drivers.Code{
 	codes.NotFound:           drivers.NotFound,
 	codes.PermissionDenied:   drivers.Denied,
-	codes.Unauthenticated:    drivers.Transient, // but for opening: see wrap
+	codes.Unauthenticated:    drivers.Transient, // except when opening: see wrap
 	codes.InvalidArgument:    drivers.Invalid,
 	codes.OutOfRange:         drivers.Invalid,
 	codes.AlreadyExists:      drivers.Invalid,
@@ -28,10 +28,10 @@ var codeOf = map[codes.Code]drivers.Code{
 	codes.Internal:           drivers.Transient,
 	codes.DataLoss:           drivers.Transient,
 	codes.Unknown:            drivers.Transient,
-	codes.Canceled:           drivers.Transient, // not by our caller: drivers.Wrap has looked
+	codes.Canceled:           drivers.Transient, // not by our caller: see drivers.Wrap
 }
 
-// wrap gives an error of the SDK its code and a way out.
+// wrap wraps an error of the SDK with its code and a remedy.
 func wrap(ctx context.Context, on name, op string, err error) error {
 	if err == nil {
 		return nil
@@ -40,8 +40,8 @@ func wrap(ctx context.Context, on name, op string, err error) error {
 	if status.Code(err) != codes.Unauthenticated {
 		return drivers.Wrap(ctx, code, on.String(), op, err, remedy(code, on, op))
 	}
-	// Credentials that were good when the queue was opened have expired, and are
-	// renewed: an outage. PermissionDenied is a right that is missing.
+	// Credentials that were valid when the queue was opened have expired, and are
+	// renewed: an outage. PermissionDenied is a missing right.
 	if op == "open" {
 		code = drivers.Denied
 	}
@@ -50,7 +50,7 @@ func wrap(ctx context.Context, on name, op string, err error) error {
 
 const remedyCredentials = "the credentials have expired or are not valid: renew them; gcloud auth application-default print-access-token tries them"
 
-// remedy says what may be done about an error.
+// remedy returns the remedy for an error.
 func remedy(code drivers.Code, on name, op string) string {
 	one := "topic"
 	if on.kind == kindSubscription {
@@ -62,11 +62,11 @@ func remedy(code drivers.Code, on name, op string) string {
 	case drivers.Denied:
 		switch {
 		case on.kind == kindTopic:
-			return "grant roles/pubsub.publisher on the topic to whom this program runs as"
+			return "grant roles/pubsub.publisher on the topic to the identity of this program"
 		case op == "open":
-			return "grant roles/pubsub.subscriber and roles/pubsub.viewer on the subscription to whom this program runs as"
+			return "grant roles/pubsub.subscriber and roles/pubsub.viewer on the subscription to the identity of this program"
 		}
-		return "grant roles/pubsub.subscriber on the subscription to whom this program runs as"
+		return "grant roles/pubsub.subscriber on the subscription to the identity of this program"
 	case drivers.Transient:
 		if host := emulatorHost(); host != "" {
 			return "is the emulator running? PUBSUB_EMULATOR_HOST is " + host
@@ -75,7 +75,7 @@ func remedy(code drivers.Code, on name, op string) string {
 	return ""
 }
 
-// invalid is an error of the caller's. Where the name itself is invalid, on is the
+// invalid returns an error of the caller's. If the name itself is invalid, on is the
 // zero name.
 func invalid(on name, op string, err error) error {
 	e := &drivers.Error{Code: drivers.Invalid, Op: op, Err: err}
@@ -85,12 +85,18 @@ func invalid(on name, op string, err error) error {
 	return e
 }
 
-// closed is the error of a source or a sink that was closed.
+// noDeadLetter returns the error of an operation that needs a dead-letter topic.
+func noDeadLetter(queue, op string) error {
+	return &drivers.Error{Code: drivers.Unsupported, Queue: queue, Op: op, Err: errors.New("the subscription has no dead-letter topic"),
+		Remedy: "give the subscription a dead-letter policy with sluice apply, or name a topic with dead_letter"}
+}
+
+// closed returns the error of a source or a sink that was closed.
 func closed(on name, op string) error {
 	return &drivers.Error{Code: drivers.Closed, Queue: on.String(), Op: op, Err: errors.New("it was closed")}
 }
 
-// An outcome gathers the errors of a batch. Its methods may be called
+// An outcome collects the errors of a batch. Its methods may be called
 // concurrently, for different items.
 type outcome struct {
 	n    int
@@ -110,7 +116,7 @@ func (o *outcome) set(i int, err error) {
 	o.errs[i] = err
 }
 
-// all is one error for every item.
+// all returns n copies of err.
 func all(n int, err error) []error {
 	errs := make([]error, n)
 	for i := range errs {

@@ -219,7 +219,7 @@ func (e *examination) letters(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = dead.Close() }() // it has settled nothing
-	sample, err := dead.take(ctx, "examine", e.wish.deadSub, provision.SampledLetters, wait)
+	sample, err := dead.inspector.take(ctx, "examine", e.wish.deadSub, provision.SampledLetters, wait)
 	if err != nil && !errors.Is(err, drivers.ErrDenied) {
 		return err
 	}

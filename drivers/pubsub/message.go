@@ -14,29 +14,28 @@ import (
 	"github.com/sluice-go/sluice/internal/identity"
 )
 
-// Attributes that this driver adds to a message. A client that does not know
-// them may ignore them.
+// Attributes that this driver adds to a message. Other clients may ignore them.
 const (
 	// AttributeDedupeID carries the message's dedupe ID, for which Pub/Sub has
 	// no field, or the identity of a message that has none.
 	AttributeDedupeID = "sluice-dedupe-id"
-	// AttributeEmpty marks a message with neither body nor attributes. Pub/Sub
-	// refuses one with nothing in it.
+	// AttributeEmpty marks a message with neither body nor attributes, which
+	// Pub/Sub would refuse.
 	AttributeEmpty = "sluice-empty"
-	// AttributeRedriveTarget names, in full, the one subscription that a
-	// redriven message is meant for. Bringing a letter back means to publish it
-	// again, and the topic delivers it to all of its subscriptions: the others
-	// filter it out, or a source on them acknowledges and skips it.
+	// AttributeRedriveTarget is the full name of the only subscription for which
+	// a redriven message is meant. A redrive publishes a letter again, and the
+	// topic delivers it to all of its subscriptions: the others filter it out, or
+	// their sources acknowledge and skip it.
 	AttributeRedriveTarget = "sluice-redrive-target"
-	// AttributeRedriveTopic names, in full, the topic over which that message
-	// was published. A source skips a message only where it came by that topic:
-	// a redriven message that fails again reaches the dead-letter topic with the
-	// attributes it has, and must not be skipped there.
+	// AttributeRedriveTopic is the full name of the topic to which that message
+	// was published. A source skips a message only if its subscription is on that
+	// topic: a redriven message that fails again reaches the dead-letter topic
+	// with its attributes, and must not be skipped there.
 	AttributeRedriveTopic = "sluice-redrive-topic"
 )
 
-// escapePrefix comes before the name of an attribute that Pub/Sub or this driver
-// would take for something else.
+// escapePrefix is put before the name of an attribute that Pub/Sub refuses or that
+// this driver uses itself.
 const escapePrefix = "sluice-esc-"
 
 // The service's limits of a message and of a publish request.
@@ -46,14 +45,14 @@ const (
 	maxValueBytes   = 1024
 	maxGroupBytes   = 1024
 	maxRequestBytes = 10_000_000
-	// framing is what names, tags and lengths may take up in a request beside
-	// the bodies and attributes that [drivers.Capabilities] count.
+	// framing bounds the names, tags and lengths in a request, in bytes, which
+	// come on top of the bodies and attributes that [drivers.Capabilities] count.
 	framing         = 4096
 	maxMessageBytes = maxRequestBytes - framing
 )
 
-// withIdentity returns m with an identity if it has none: m itself, if it has one,
-// or if there is no room for one that no sender has given.
+// withIdentity returns m with an identity. If there is no room for an identity, other
+// than one that the sender has set, it returns m without.
 func withIdentity(m *handler.Message) *handler.Message {
 	if m.DedupeID != "" && (!identity.Made(m.DedupeID) || check(m) == nil) {
 		return m
@@ -69,8 +68,8 @@ func withIdentity(m *handler.Message) *handler.Message {
 	return &out
 }
 
-// encode makes the message that is published for m. It shares m's body, and its
-// attributes where none of them has to change.
+// encode returns the message that is published for m. It shares m's body, and its
+// attributes if none of them has to change.
 func encode(m *handler.Message) (*pubsubpb.PubsubMessage, error) {
 	if err := check(m); err != nil {
 		return nil, err
@@ -96,7 +95,7 @@ func encode(m *handler.Message) (*pubsubpb.PubsubMessage, error) {
 	return pm, nil
 }
 
-// check refuses what Pub/Sub would refuse, together with the rest of its
+// check returns an error if Pub/Sub would refuse m, and with it the rest of its
 // request.
 func check(m *handler.Message) error {
 	n := len(m.Attributes)
@@ -130,13 +129,14 @@ func check(m *handler.Message) error {
 	return nil
 }
 
+// mustEscape reports whether the attribute name k needs the prefix.
 func mustEscape(k string) bool {
 	switch k {
 	case "", AttributeDedupeID, AttributeEmpty:
 		return true
 	}
-	// The service refuses names that begin with goog in any case. The client
-	// libraries' own, such as googclient_traceparent, are the exception.
+	// The service refuses names that begin with goog in upper or lower case, except
+	// the client libraries' own, such as googclient_traceparent.
 	reserved := len(k) >= 4 && strings.EqualFold(k[:4], "goog") && !strings.HasPrefix(k, "googclient_")
 	return reserved || strings.HasPrefix(k, escapePrefix)
 }
@@ -148,16 +148,15 @@ func escape(k string) string {
 	return k
 }
 
-// decode reads a received message. It takes the message's body and attributes
-// over.
+// decode decodes a received message. The result owns its body and attributes.
 func decode(rm *pubsubpb.ReceivedMessage) *handler.Message {
 	m := new(handler.Message)
 	decodeTo(m, rm)
 	return m
 }
 
-// slab is how many messages of a Pull are allocated at once: few enough that one
-// that is kept long holds little memory of others.
+// slab is the number of messages of a Pull that are allocated together: few, so that
+// a message that is kept for long holds little memory of others.
 const slab = 8
 
 func decodeTo(m *handler.Message, rm *pubsubpb.ReceivedMessage) {
@@ -182,9 +181,9 @@ func decodeTo(m *handler.Message, rm *pubsubpb.ReceivedMessage) {
 	unescape(m.Attributes)
 	drivers.UnpackFailure(m.Attributes)
 	if from := m.Attributes[nativeSubscription]; from != "" {
-		// The service forwards a message with the attributes that it has. If they name
-		// another queue, its sender wrote that, or an earlier dead-lettering did.
-		if queue, told := m.Attributes[drivers.AttributeDeadLetterQueue]; told && queue != from {
+		// The service forwards a message with its attributes. If they name another
+		// queue, they are the sender's, or those of an earlier failure.
+		if queue, ok := m.Attributes[drivers.AttributeDeadLetterQueue]; ok && queue != from {
 			m.Attributes = drivers.WithoutFailure(m.Attributes)
 			m.Attributes[drivers.AttributeDeadLetterQueue] = from
 		}
@@ -194,7 +193,7 @@ func decodeTo(m *handler.Message, rm *pubsubpb.ReceivedMessage) {
 	}
 }
 
-// unescape takes the prefix off the names that have one, once.
+// unescape removes the prefix from the names that have one, once.
 func unescape(attrs map[string]string) {
 	escaped := false
 	for k := range attrs {
@@ -210,5 +209,5 @@ func unescape(attrs map[string]string) {
 	}
 }
 
-// errDelay is why a message with a delay is refused.
-var errDelay = errors.New("Pub/Sub cannot delay a message that is sent; send it when it is due, or to a queue that can")
+// errDelay is the error of a message with a delay.
+var errDelay = errors.New("Pub/Sub cannot delay a message; send it when it is due, or to a queue that can")

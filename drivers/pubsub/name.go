@@ -18,7 +18,7 @@ const (
 	kindTopic        = "topics"
 )
 
-// deletedTopic is what the service gives as the name of a topic that is gone.
+// deletedTopic is the service's name for a topic that was deleted.
 const deletedTopic = "_deleted-topic_"
 
 // A name is the full name of a topic or a subscription.
@@ -28,16 +28,16 @@ func (n name) String() string { return "projects/" + n.project + "/" + n.kind + 
 
 func (n name) zero() bool { return n == name{} }
 
-// parseName reads a full name, "projects/P/KIND/ID".
+// parseName parses a full name, "projects/P/KIND/ID".
 func parseName(s string) (name, error) {
 	p := strings.Split(s, "/")
 	if len(p) != 4 || p[0] != "projects" || p[1] == "" || p[3] == "" || (p[2] != kindSubscription && p[2] != kindTopic) {
-		return name{}, fmt.Errorf("%q is no name of a topic or a subscription", s)
+		return name{}, fmt.Errorf("%q is not the name of a topic or a subscription", s)
 	}
 	return name{project: p[1], kind: p[2], id: p[3]}, nil
 }
 
-// parseNameIn reads a full name of the given kind, or an ID in the project.
+// parseNameIn parses a full name of the given kind, or an ID in the project.
 func parseNameIn(project, kind, s string) (name, error) {
 	if !strings.Contains(s, "/") {
 		s = "projects/" + project + "/" + kind + "/" + s
@@ -49,12 +49,12 @@ func parseNameIn(project, kind, s string) (name, error) {
 	return n, err
 }
 
-// parseURL reads the name out of a queue URL. "projects" is the URL's host.
+// parseURL returns the name in a queue URL. "projects" is the URL's host.
 func parseURL(u *url.URL) (name, error) {
 	n, err := parseName(u.Host + u.Path)
 	switch {
 	case u.User != nil:
-		err = errors.New("a Pub/Sub URL has no user and no password: credentials are found by the client library")
+		err = errors.New("a Pub/Sub URL has no user and no password: the client library finds the credentials")
 	case u.Fragment != "":
 		err = errors.New("a Pub/Sub URL has no fragment")
 	case err != nil:

@@ -110,11 +110,11 @@ func TestNewPushSubscriptionRefusesWhatItIsGiven(t *testing.T) {
 		code               drivers.Code
 		want               string
 	}{
-		{"empty name", "", clients, nil, drivers.Invalid, `"" is no name of a topic or a subscription`},
-		{"an ID alone", q.ID, clients, nil, drivers.Invalid, "is no name"},
-		{"a URL", url(q.Subscription()), clients, nil, drivers.Invalid, "is no name"},
-		{"empty project", "projects//subscriptions/s", clients, nil, drivers.Invalid, "is no name"},
-		{"empty ID", "projects/p/subscriptions/", clients, nil, drivers.Invalid, "is no name"},
+		{"empty name", "", clients, nil, drivers.Invalid, `"" is not the name of a topic or a subscription`},
+		{"an ID alone", q.ID, clients, nil, drivers.Invalid, "is not the name"},
+		{"a URL", url(q.Subscription()), clients, nil, drivers.Invalid, "is not the name"},
+		{"empty project", "projects//subscriptions/s", clients, nil, drivers.Invalid, "is not the name"},
+		{"empty ID", "projects/p/subscriptions/", clients, nil, drivers.Invalid, "is not the name"},
 		{"a topic", q.Topic(), clients, nil, drivers.Invalid, "is a topic"},
 		{"no clients", q.Subscription(), pubsub.Clients{}, nil, drivers.Invalid, "needs the clients"},
 		{"no client for topics", q.Subscription(), pubsub.Clients{Subscriptions: clients.Subscriptions}, nil, drivers.Invalid, "needs the clients"},

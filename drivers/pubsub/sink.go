@@ -2,25 +2,88 @@ package pubsub
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 
+	"cloud.google.com/go/iam/apiv1/iampb"
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
 )
 
-// A Sink sends to a topic. It is a [drivers.Sink].
+// A Sink sends to a topic. It is a [drivers.Sink]. Its methods may be called
+// concurrently.
 type Sink struct {
 	c      *clients
 	topic  name
-	target name // the only subscription that is meant, for a redrive
+	target name // the subscription for which redriven messages are meant; or zero
 	caps   drivers.Capabilities
 	ended  atomic.Bool
 }
 
 var _ drivers.Sink = (*Sink)(nil)
 
+// NewSink returns a sink that sends to a topic, given by its full name, with the
+// caller's own clients, which must outlive it. A subscription's full name means its
+// topic, and needs the client for subscriptions. NewSink returns an error if the
+// topic does not exist or may not be published to.
+func NewSink(ctx context.Context, c Clients, topic string) (*Sink, error) {
+	n, err := parseName(topic)
+	if err == nil && (c.Topics == nil || n.kind == kindSubscription && c.Subscriptions == nil) {
+		err = errors.New("a sink needs the client for topics, and for a subscription's topic that for subscriptions")
+	}
+	if err != nil {
+		return nil, invalid(n, "open", err)
+	}
+	return openSink(ctx, c.borrow(), n)
+}
+
+// openSink returns a sink that owns one use of c, which it releases if it fails.
+func openSink(ctx context.Context, c *clients, n name) (s *Sink, err error) {
+	tctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	defer func() {
+		if err != nil {
+			_ = c.release() // the other error is the one to report
+		}
+	}()
+	// A publisher keeps a group's order. Each subscription decides whether it keeps
+	// it too.
+	ordered := true
+	if n.kind == kindSubscription {
+		sub, err := c.subscriptions.GetSubscription(tctx, &pubsubpb.GetSubscriptionRequest{Subscription: n.String()}, once)
+		if err != nil {
+			return nil, wrap(ctx, n, "open", err)
+		}
+		if sub.Topic == deletedTopic {
+			return nil, &drivers.Error{Code: drivers.NotFound, Queue: n.String(), Op: "open", Err: errTopicGone}
+		}
+		if n, err = parseName(sub.Topic); err != nil {
+			return nil, invalid(n, "open", err)
+		}
+		ordered = sub.EnableMessageOrdering
+	}
+	_, err = c.topics.GetTopic(tctx, &pubsubpb.GetTopicRequest{Topic: n.String()}, once)
+	if status.Code(err) == codes.PermissionDenied {
+		// A publisher does not need the right to read the topic. Every caller may
+		// test its own rights.
+		may, testErr := c.topics.TestIamPermissions(tctx, &iampb.TestIamPermissionsRequest{
+			Resource: n.String(), Permissions: []string{permissionPublish},
+		}, once)
+		if testErr == nil && len(may.GetPermissions()) > 0 {
+			err = nil
+		}
+	}
+	if err != nil {
+		return nil, wrap(ctx, n, "open", err)
+	}
+	return newSink(c, n, name{}, ordered), nil
+}
+
+// newSink returns a sink that owns one use of c.
 func newSink(c *clients, topic, target name, ordered bool) *Sink {
 	return &Sink{c: c, topic: topic, target: target, caps: drivers.Capabilities{
 		Queue: topic.id, System: System, Server: c.server(),
@@ -31,15 +94,15 @@ func newSink(c *clients, topic, target name, ordered bool) *Sink {
 	}}
 }
 
-// Send implements [drivers.Sink]. Messages of one group are sent in order, those
-// of different groups in requests of their own, several at once.
+// Send implements [drivers.Sink]. Messages of one group are sent in order, those of
+// different groups in separate, concurrent requests.
 func (s *Sink) Send(ctx context.Context, ms []*handler.Message) []error {
 	if s.ended.Load() {
 		return all(len(ms), closed(s.topic, "send"))
 	}
 	out := &outcome{n: len(ms)}
 	pms := make([]*pubsubpb.PubsubMessage, len(ms))
-	var held map[string]bool // groups of which a message was refused
+	var held map[string]bool // groups with a refused message
 	for i, m := range ms {
 		if held[m.Group] {
 			out.set(i, blocked(s.topic, "send"))
@@ -58,7 +121,7 @@ func (s *Sink) Send(ctx context.Context, ms []*handler.Message) []error {
 		}
 		pms[i] = pm
 	}
-	s.c.publish(ctx, s.topic, "send", pms, func(i int, id string, err error) {
+	publish(ctx, s.c, s.topic, "send", pms, func(i int, id string, err error) {
 		if err == nil {
 			ms[i].ID = id
 			return
@@ -85,7 +148,8 @@ func (s *Sink) encode(m *handler.Message) (*pubsubpb.PubsubMessage, error) {
 	return pm, nil
 }
 
-// aimed is a copy of a message that names the one subscription it is for.
+// aimed returns a copy of a message that names the only subscription for which it is
+// meant.
 func (s *Sink) aimed(m *handler.Message) *handler.Message {
 	out := *m
 	out.Attributes = make(map[string]string, len(m.Attributes)+2)

@@ -3,11 +3,14 @@ package pubsub
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/api/iterator"
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/internal/reread"
@@ -15,8 +18,9 @@ import (
 )
 
 const (
-	// rereadEvery is about how often the subscription is read again, and rereadSoon
-	// the shortest time between two readings after an error.
+	// rereadEvery is the approximate time between two readings of the
+	// subscription, and rereadSoon the shortest time between two of them after an
+	// error.
 	rereadEvery = 2 * time.Minute
 	rereadSoon  = 10 * time.Second
 	// rereadEmulated is rereadEvery at an emulator, which has no quota.
@@ -25,7 +29,8 @@ const (
 	rereadTime = 5 * time.Second
 )
 
-// config is what a source follows of its subscription. It is never changed.
+// config is the part of a subscription's configuration that a source follows. It is
+// immutable.
 type config struct {
 	topic    name          // zero if it was deleted
 	native   time.Duration // the subscription's own lease
@@ -35,6 +40,49 @@ type config struct {
 	fault    error
 }
 
+// configOf returns the configuration of the subscription sub.
+func configOf(sub name, p *pubsubpb.Subscription, o *SourceOptions) (*config, error) {
+	c := &config{native: time.Duration(p.AckDeadlineSeconds) * time.Second, ordered: p.EnableMessageOrdering}
+	if c.native == 0 {
+		c.native = defaultDeadline
+	}
+	var err error
+	if p.Topic == deletedTopic {
+		c.fault = &drivers.Error{Code: drivers.NotFound, Queue: sub.String(), Op: "receive", Err: errTopicGone,
+			Remedy: "messages of a topic that was made again with its name do not come here: delete the subscription and run sluice apply"}
+	} else if c.topic, err = parseName(p.Topic); err != nil {
+		return nil, invalid(sub, "open", err)
+	}
+	policy := p.GetDeadLetterPolicy()
+	if c.dead, err = findDeadLetter(sub, policy, o); err != nil {
+		return nil, err
+	}
+	if policy != nil && policy.DeadLetterTopic != deletedTopic {
+		c.attempts = defaultMaxAttempts
+		if policy.MaxDeliveryAttempts > 0 {
+			c.attempts = int(policy.MaxDeliveryAttempts)
+		}
+	}
+	return c, nil
+}
+
+// findDeadLetter returns the topic for rejected messages: the configured one, or
+// else that of the subscription's policy.
+func findDeadLetter(sub name, policy *pubsubpb.DeadLetterPolicy, o *SourceOptions) (name, error) {
+	topic := o.DeadLetter
+	if topic == "" {
+		topic = policy.GetDeadLetterTopic()
+	}
+	if topic == "" || topic == deletedTopic {
+		return name{}, nil
+	}
+	dead, err := parseNameIn(sub.project, kindTopic, topic)
+	if err != nil {
+		return name{}, invalid(sub, "open", fmt.Errorf("dead-letter topic: %w", err))
+	}
+	return dead, nil
+}
+
 // same reports whether c and d are equal.
 func (c *config) same(d *config) bool {
 	a, b := *c, *d
@@ -42,27 +90,41 @@ func (c *config) same(d *config) bool {
 	return a == b && invoke.Text(c.fault) == invoke.Text(d.fault)
 }
 
-// watch is when a subscription is read again. [Source.Current] is the result. That of
-// a push subscription does not begin.
+// A watch rereads a subscription. That of a push subscription does not begin.
 type watch struct {
 	reread.Schedule
+	c       *clients
+	sub     name
+	ordered bool // when the source was opened
 	options SourceOptions
 	now     atomic.Pointer[config]
+
+	deadMu  sync.Mutex
+	deadSub name // of the dead letters; zero until it is known
 }
 
-// begin sets what was read as the source is opened.
-func (w *watch) begin(now *config, emulated bool) {
+// begin sets the configuration that was read when the subscription was opened.
+func (w *watch) begin(c *clients, sub name, ordered bool, now *config) {
+	w.c, w.sub, w.ordered = c, sub, ordered
 	w.now.Store(now)
 	every := rereadEvery
-	if emulated {
+	if c.emulated {
 		every = rereadEmulated
 	}
 	w.Begin(every, rereadSoon, every/2)
 }
 
-// patrol reads the subscription again whenever it is time to, while a receive
-// waits. end returns when none of that goes on.
-func (s *Source) patrol(ctx context.Context) (end func()) {
+// current returns the latest known configuration.
+func (w *watch) current() *config {
+	if c := w.now.Load(); c != nil {
+		return c
+	}
+	return &config{} // a push subscription that was not opened
+}
+
+// patrol rereads the subscription whenever that is due, while a receive waits. The
+// caller must call end, which waits for a reading under way.
+func (w *watch) patrol(ctx context.Context) (end func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var (
 		mu    sync.Mutex // held while the subscription is read
@@ -70,14 +132,14 @@ func (s *Source) patrol(ctx context.Context) (end func()) {
 		timer *time.Timer
 	)
 	mu.Lock()
-	timer = time.AfterFunc(s.watch.Left(), func() {
+	timer = time.AfterFunc(w.Left(), func() {
 		mu.Lock()
 		defer mu.Unlock()
 		if over {
 			return
 		}
-		s.reread(ctx)
-		timer.Reset(max(s.watch.Left(), time.Second))
+		w.reread(ctx)
+		timer.Reset(max(w.Left(), time.Second))
 	})
 	mu.Unlock()
 	return func() {
@@ -90,86 +152,98 @@ func (s *Source) patrol(ctx context.Context) (end func()) {
 	}
 }
 
-// current is what is known of the subscription.
-func (s *Source) current() *config {
-	if c := s.watch.now.Load(); c != nil {
-		return c
-	}
-	return &config{} // a push subscription that was not opened
-}
-
-// Current implements [drivers.Watcher].
-func (s *Source) Current() drivers.Current {
-	c := s.current()
-	return drivers.Current{DeadLetterQueue: c.dead.id, MaxAttempts: c.attempts, Fault: c.fault}
-}
-
-// read makes a config of the subscription.
-func (s *Source) read(p *pubsubpb.Subscription) (*config, error) {
-	c := &config{native: time.Duration(p.AckDeadlineSeconds) * time.Second, ordered: p.EnableMessageOrdering}
-	if c.native == 0 {
-		c.native = defaultDeadline
-	}
-	var err error
-	if p.Topic == deletedTopic {
-		c.fault = &drivers.Error{Code: drivers.NotFound, Queue: s.sub.String(), Op: "receive", Err: errTopicGone,
-			Remedy: "messages of a topic that was made again with its name do not come here: delete the subscription and run sluice apply"}
-	} else if c.topic, err = parseName(p.Topic); err != nil {
-		return nil, invalid(s.sub, "open", err)
-	}
-	policy := p.GetDeadLetterPolicy()
-	if c.dead, err = s.findDeadLetter(policy); err != nil {
-		return nil, err
-	}
-	if policy != nil && policy.DeadLetterTopic != deletedTopic {
-		c.attempts = defaultMaxAttempts
-		if policy.MaxDeliveryAttempts > 0 {
-			c.attempts = int(policy.MaxDeliveryAttempts)
-		}
-	}
-	return c, nil
-}
-
-// reread reads the subscription again if it is time to, follows what has changed,
-// and logs it. If that fails, the configuration stays as it was: the receive reports why.
-func (s *Source) reread(ctx context.Context) {
-	if !s.watch.Due() {
+// reread reads the subscription if that is due, and logs a change. If it fails the
+// configuration stays as it was: the receive reports the error.
+func (w *watch) reread(ctx context.Context) {
+	if !w.Due() {
 		return
 	}
 	rctx, cancel := context.WithTimeout(ctx, rereadTime)
 	defer cancel()
-	p, err := s.c.subscriptions.GetSubscription(rctx, &pubsubpb.GetSubscriptionRequest{Subscription: s.sub.String()}, once)
+	p, err := w.c.subscriptions.GetSubscription(rctx, &pubsubpb.GetSubscriptionRequest{Subscription: w.sub.String()}, once)
 	if err != nil {
-		s.watch.Doubt()
+		w.Doubt()
 		return
 	}
-	now, err := s.read(p)
+	now, err := configOf(w.sub, p, &w.options)
 	if err != nil {
 		return
 	}
 	if err := pullable(p); err != nil {
-		now.fault = invalid(s.sub, "receive", err)
-	} else if now.fault == nil && now.ordered && !s.caps.Ordered {
-		now.fault = invalid(s.sub, "receive", errors.New("the subscription was made anew, and keeps order now: restart the consumer, which does not"))
+		now.fault = invalid(w.sub, "receive", err)
+	} else if now.fault == nil && now.ordered && !w.ordered {
+		now.fault = invalid(w.sub, "receive", errors.New("the subscription was made anew, and keeps order now: restart the consumer, which does not"))
 	}
-	was := s.watch.now.Swap(now)
+	was := w.now.Swap(now)
 	if was.same(now) {
 		return
 	}
-	if was.dead != now.dead && s.watch.options.DeadLetterSubscription == "" {
-		s.deadMu.Lock()
-		s.deadSub = name{}
-		s.deadMu.Unlock()
+	if was.dead != now.dead && w.options.DeadLetterSubscription == "" {
+		w.deadMu.Lock()
+		w.deadSub = name{}
+		w.deadMu.Unlock()
 	}
-	log := invoke.Logger(s.watch.options.Logger)
+	log := invoke.Logger(w.options.Logger)
 	switch {
 	case now.fault != nil && invoke.Text(was.fault) != invoke.Text(now.fault):
-		log.ErrorContext(ctx, "the subscription was changed, and can't be worked on as it is", "queue", s.sub.String(), "error", now.fault)
+		log.ErrorContext(ctx, "the subscription was changed, and can't be worked on as it is", "queue", w.sub.String(), "error", now.fault)
 	case now.fault == nil && was.fault != nil:
-		log.InfoContext(ctx, "the subscription can be worked on again", "queue", s.sub.String())
+		log.InfoContext(ctx, "the subscription can be worked on again", "queue", w.sub.String())
 	}
 	if was.dead != now.dead || was.attempts != now.attempts || was.native != now.native || was.topic != now.topic && !now.topic.zero() {
-		log.InfoContext(ctx, "the subscription was changed: the consumer follows", "queue", s.sub.String(), "topic", now.topic.id,
+		log.InfoContext(ctx, "the subscription was changed: the consumer follows", "queue", w.sub.String(), "topic", now.topic.id,
 			"ack_deadline", now.native, "dead_letter", now.dead.id, "max_attempts", now.attempts)
 	}
+}
+
+// letterSubscription returns the subscription through which dead letters can be
+// read. It finds it on the first call and after a change of the dead-letter topic.
+func (w *watch) letterSubscription(ctx context.Context, op string) (name, error) {
+	dead := w.current().dead
+	if dead.zero() {
+		return name{}, noDeadLetter(w.sub.String(), op)
+	}
+	w.deadMu.Lock()
+	defer w.deadMu.Unlock()
+	if !w.deadSub.zero() {
+		return w.deadSub, nil
+	}
+	var subs []string
+	it := w.c.topics.ListTopicSubscriptions(ctx, &pubsubpb.ListTopicSubscriptionsRequest{Topic: dead.String()}, once)
+	for {
+		sub, err := it.Next()
+		if errors.Is(err, iterator.Done) {
+			break
+		}
+		if err != nil {
+			return name{}, wrap(ctx, dead, op, err)
+		}
+		subs = append(subs, sub)
+	}
+	sub, err := chooseLetters(dead, subs)
+	if err != nil {
+		code := drivers.Invalid
+		remedy := "name the one to read by with dead_letter_subscription"
+		if len(subs) == 0 {
+			code = drivers.NotFound
+			remedy = fmt.Sprintf("run sluice apply, or: gcloud pubsub subscriptions create %s --topic=%s", dead.id, dead)
+		}
+		return name{}, &drivers.Error{Code: code, Queue: dead.String(), Op: op, Err: err, Remedy: remedy}
+	}
+	w.deadSub = sub
+	return sub, nil
+}
+
+// chooseLetters chooses among the subscriptions of a dead-letter topic.
+func chooseLetters(topic name, subs []string) (name, error) {
+	if len(subs) == 0 {
+		return name{}, errors.New("the dead-letter topic has no subscription, so that its letters are lost")
+	}
+	for _, sub := range subs {
+		n, err := parseName(sub)
+		if err == nil && (len(subs) == 1 || n.id == topic.id) {
+			return n, nil
+		}
+	}
+	return name{}, fmt.Errorf("the dead-letter topic has %d subscriptions: %s", len(subs), strings.Join(subs, ", "))
 }

@@ -158,8 +158,7 @@ func (e *examination) letters(ctx context.Context, dlq *queue, attributes map[st
 	if d.Letters == 0 || attributes[attrRedrive] != "" {
 		return nil // a look at a queue with a dead-letter queue of its own could move letters there
 	}
-	dead := &Source{queue: dlq, release: func() {}}
-	sample, err := dead.Peek(ctx, provision.SampledLetters, false)
+	sample, err := peek(ctx, "peek", dlq, provision.SampledLetters)
 	if err != nil {
 		return err
 	}

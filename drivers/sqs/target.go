@@ -127,13 +127,13 @@ func (t *target) locate(u *url.URL) error {
 		return fmt.Errorf("the host %s is not one of SQS's: they are sqs.REGION.amazonaws.com and its FIPS, dual-stack and VPC forms", host)
 	case scheme == "https" && t.endpoint == "" && !strings.Contains(host, ".") && net.ParseIP(host) == nil:
 		// A container's name: it may use TLS or not.
-		return fmt.Errorf("the host %s is not one of AWS's: say how it is reached, as in %s:///%s?endpoint=http://%s", host, Scheme, t.name, u.Host)
+		return fmt.Errorf("the host %s is not one of AWS's: add its endpoint, as in %s:///%s?endpoint=http://%s", host, Scheme, t.name, u.Host)
 	default:
 		t.hostEndpoint = scheme + "://" + u.Host
 		return nil
 	}
 	if t.region != "" && t.region != region {
-		return fmt.Errorf("the host is in the region %s, and the parameter says %s", region, t.region)
+		return fmt.Errorf("the host is in the region %s, and the parameter is %s", region, t.region)
 	}
 	t.region = region
 	if !plainHost.MatchString(host) || u.Port() != "" {

@@ -17,24 +17,23 @@ import (
 
 const (
 	maxPublish = 1000
-	// publishers is how many publish requests of one Send run at once: with
-	// ordering keys there is one a key.
+	// publishers is the number of concurrent publish requests of one Send. Each
+	// ordering key has its own requests.
 	publishers = 16
 )
 
-// publish publishes messages to a topic and tells of each what became of it: its
-// ID, or why it was not taken. Nil messages are passed over.
+// publish publishes messages to a topic and calls done for each with its ID, or with
+// the error if it was not accepted. It ignores nil messages.
 //
-// It calls the Publish RPC, and not the high-level client's Publisher. What that
-// adds is batching over time, retries, flow control and a pause of a key after
-// an error; the runtime does the first three, for all drivers, and here every one
-// of them would hide the outcome of a batch that the caller waits for anyway. The
-// pause is replaced by something stricter: within a call, no message of a key is
-// sent once an earlier one has failed, and the caller has the errors in hand
-// before it sends more of that key, so there is nothing to resume. The two other
-// things that the Publisher knows are done here: a request may hold messages of
+// It calls the Publish RPC rather than the high-level client's Publisher. The
+// Publisher adds batching over time, retries, flow control and a pause of a key
+// after an error. The runtime does the first three for all drivers, and here they
+// would hide the outcome of a batch for which the caller waits anyway. The pause is
+// replaced by a stricter rule: within a call, no message of a key is sent once an
+// earlier one has failed, and the caller has the errors before it sends more of that
+// key, so nothing has to be resumed. As with the Publisher, a request has messages of
 // one ordering key only, and at most 1,000 of them, or 10 MB.
-func (c *clients) publish(ctx context.Context, to name, op string, ms []*pubsubpb.PubsubMessage, tell func(i int, id string, err error)) {
+func publish(ctx context.Context, c *clients, to name, op string, ms []*pubsubpb.PubsubMessage, done func(i int, id string, err error)) {
 	groups := make(map[string][]int)
 	var keys []string // in the order of the messages
 	for i, m := range ms {
@@ -46,7 +45,7 @@ func (c *clients) publish(ctx context.Context, to name, op string, ms []*pubsubp
 		}
 		groups[m.OrderingKey] = append(groups[m.OrderingKey], i)
 	}
-	p := &publication{clients: c, to: to, op: op, ms: ms, tell: tell}
+	p := &publication{clients: c, to: to, op: op, ms: ms, done: done}
 	if len(keys) == 1 && keys[0] != "" {
 		p.inOrder(ctx, p.requests(groups[keys[0]]))
 		return
@@ -79,10 +78,10 @@ type publication struct {
 	to      name
 	op      string
 	ms      []*pubsubpb.PubsubMessage
-	tell    func(i int, id string, err error)
+	done    func(i int, id string, err error)
 }
 
-// requests cuts the messages with the given indexes into requests.
+// requests splits the messages with the given indexes into requests, in order.
 func (p *publication) requests(idx []int) [][]int {
 	var out [][]int
 	size, begin := framing, 0
@@ -97,8 +96,8 @@ func (p *publication) requests(idx []int) [][]int {
 	return append(out, idx[begin:])
 }
 
-// inOrder sends requests of one key, and stops at the first failure: a later
-// message must not overtake.
+// inOrder sends requests of one key, and stops at the first failure: a later message
+// must not overtake an earlier one.
 func (p *publication) inOrder(ctx context.Context, requests [][]int) {
 	for n, r := range requests {
 		if !p.send(ctx, r, true) {
@@ -110,22 +109,24 @@ func (p *publication) inOrder(ctx context.Context, requests [][]int) {
 	}
 }
 
+// block reports the messages with the given indexes as held back.
 func (p *publication) block(idx []int) {
 	for _, i := range idx {
-		p.tell(i, "", blocked(p.to, p.op))
+		p.done(i, "", blocked(p.to, p.op))
 	}
 }
 
-// blocked is the error of a message that was held back. Sending it again helps
-// once the earlier one was sent or given up, hence it is transient.
+// blocked returns the error of a message that was held back. It is transient: the
+// message can be sent once the earlier one was sent or given up.
 func blocked(to name, op string) error {
 	return &drivers.Error{Code: drivers.Transient, Queue: to.String(), Op: op,
 		Err: errors.New("held back: an earlier message of its group was not sent")}
 }
 
-// send sends one request. One message that the service finds invalid, such as
-// one that is not of the topic's schema, spoils its whole request; so a request
-// that is invalid is halved until the culprits are alone.
+// send sends one request, and reports whether all of its messages were accepted. A
+// single invalid message, such as one that violates the topic's schema, spoils its
+// whole request, so send halves an invalid request until the invalid messages are
+// alone.
 func (p *publication) send(ctx context.Context, idx []int, ordered bool) bool {
 	req := &pubsubpb.PublishRequest{Topic: p.to.String(), Messages: make([]*pubsubpb.PubsubMessage, len(idx))}
 	for n, i := range idx {
@@ -137,7 +138,7 @@ func (p *publication) send(ctx context.Context, idx []int, ordered bool) bool {
 	}
 	if err == nil {
 		for n, i := range idx {
-			p.tell(i, resp.MessageIds[n], nil)
+			p.done(i, resp.MessageIds[n], nil)
 		}
 		return true
 	}
@@ -152,7 +153,7 @@ func (p *publication) send(ctx context.Context, idx []int, ordered bool) bool {
 	}
 	err = wrap(ctx, p.to, p.op, err)
 	for _, i := range idx {
-		p.tell(i, "", err)
+		p.done(i, "", err)
 	}
 	return false
 }
