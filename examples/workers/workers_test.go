@@ -89,8 +89,10 @@ func read(t *testing.T, stdout string) counts {
 }
 
 func TestWorkers(t *testing.T) {
+	t.Parallel()
 	for _, l := range languages {
 		t.Run(l.program, func(t *testing.T) {
+			t.Parallel()
 			needs(t, l.program)
 			queue := "sqlite://" + filepath.ToSlash(t.TempDir()) + "/jobs.db?queue=orders"
 			for _, body := range []string{`{"amount": 12}`, `{"amount": 0}`, `{"amount": 5, "busy": true}`, "not JSON", `{"amount": 7, "note": "` + strings.Repeat("é\\n", 100_000) + `"}`} {
@@ -115,8 +117,10 @@ func TestWorkers(t *testing.T) {
 // A worker that is killed in the middle of a message: the message is retried, by
 // another worker, and none is lost.
 func TestAWorkerThatIsKilledLosesNothing(t *testing.T) {
+	t.Parallel()
 	for _, l := range languages {
 		t.Run(l.program, func(t *testing.T) {
+			t.Parallel()
 			needs(t, l.program)
 			dir := t.TempDir()
 			queue := "sqlite://" + filepath.ToSlash(dir) + "/jobs.db?queue=orders"

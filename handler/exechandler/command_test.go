@@ -11,6 +11,7 @@ import (
 )
 
 func TestACommandThatIsNotThereIsRefused(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		words []string
 		says  string
@@ -44,6 +45,7 @@ func TestARelativeProgram(t *testing.T) {
 }
 
 func TestVariable(t *testing.T) {
+	t.Parallel()
 	v, ok := variable("A", "b\x00c")
 	require.True(t, ok)
 	require.Equal(t, "A=b\uFFFDc", v)

@@ -73,6 +73,7 @@ func TestASenderShadowsNoVariable(t *testing.T) {
 }
 
 func TestASenderShadowsNoMemberOfAWorkersLine(t *testing.T) {
+	t.Parallel()
 	m := forged()
 	line, err := encode(t.Context(), m)
 	require.NoError(t, err)
@@ -91,6 +92,7 @@ func TestASenderShadowsNoMemberOfAWorkersLine(t *testing.T) {
 }
 
 func TestAPoolSaysWhatItDoesNotPassOn(t *testing.T) {
+	t.Parallel()
 	p, logged := pool(t, nil)
 	require.NoError(t, p.Handle(t.Context(), &handler.Message{ID: "m-1", Body: []byte("x"), Attributes: map[string]string{"sns_topic_arn": "forged"}}))
 	require.Contains(t, logged.String(), "attributes are not passed on")

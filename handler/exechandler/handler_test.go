@@ -31,6 +31,7 @@ func handlerFor(t *testing.T, line string) (*Handler, *bytes.Buffer) {
 }
 
 func TestExitStatusesAreVerdicts(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		script string
 		action handler.Action
@@ -86,11 +87,13 @@ func TestCommandGetsTheMessage(t *testing.T) {
 }
 
 func TestACommandNeedNotReadItsInput(t *testing.T) {
+	t.Parallel()
 	h, _ := handlerFor(t, "true")
 	require.NoError(t, h.Handle(t.Context(), &handler.Message{Body: make([]byte, 1<<20)}))
 }
 
 func TestOutputGoesToTheLog(t *testing.T) {
+	t.Parallel()
 	h, logged := handlerFor(t, `sh -c 'echo one; echo two >&2; printf three'`)
 	require.NoError(t, h.Handle(t.Context(), &handler.Message{ID: "m-1"}))
 	require.Contains(t, logged.String(), "stream=stdout line=one")
@@ -137,6 +140,7 @@ func startFamily(t *testing.T, ctx context.Context, trap string, grace time.Dura
 }
 
 func TestCancellingEndsTheWholeGroup(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	_, done, pids := startFamily(t, ctx, "", 0)
 	cancel(handler.ErrLeaseLost)
@@ -149,6 +153,7 @@ func TestCancellingEndsTheWholeGroup(t *testing.T) {
 }
 
 func TestKillKillsAtOnce(t *testing.T) {
+	t.Parallel()
 	h, done, pids := startFamily(t, t.Context(), `trap "" TERM INT;`, 0)
 	h.Kill()
 	err := <-done
@@ -160,6 +165,7 @@ func TestKillKillsAtOnce(t *testing.T) {
 }
 
 func TestACommandThatEndedWellIsAckedThoughItWasCancelled(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "up")
 	h, _ := handlerFor(t, `sh -c 'trap "exit 0" TERM; touch "$0"; while :; do sleep 0.05; done' `+file)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -171,6 +177,7 @@ func TestACommandThatEndedWellIsAckedThoughItWasCancelled(t *testing.T) {
 }
 
 func TestACommandThatIgnoresSIGTERMIsKilled(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	_, done, pids := startFamily(t, ctx, `trap "" TERM;`, 200*time.Millisecond)
 	begin := time.Now()
@@ -186,6 +193,7 @@ func TestACommandThatIgnoresSIGTERMIsKilled(t *testing.T) {
 // A process that a command leaves behind, with its output open, neither delays
 // the verdict for longer than the grace nor changes it.
 func TestAProcessLeftBehindDoesNotHoldTheVerdict(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "pid")
 	h, err := New([]string{"sh", "-c", `sleep 300 & echo $! > "$0"; exit 65`, file}, &Config{KillGrace: 200 * time.Millisecond})
 	require.NoError(t, err)
@@ -202,6 +210,7 @@ func TestAProcessLeftBehindDoesNotHoldTheVerdict(t *testing.T) {
 }
 
 func TestDirectoryAndEnvironment(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	h, err := New([]string{"sh", "-c", `pwd > out; env >> out`}, &Config{Dir: dir, Env: []string{"ONLY=this", "SLUICE_GROUP=old", "PATH=" + os.Getenv("PATH")}})
 	require.NoError(t, err)

@@ -27,6 +27,7 @@ func script(t *testing.T, text string) string {
 // A command that is missing for a moment, as while it is deployed, has not had the
 // message: that is postponed, and receiving stops until the command can be started.
 func TestACommandThatIsMissingSpendsNothing(t *testing.T) {
+	t.Parallel()
 	for _, how := range []string{"command", "worker"} {
 		t.Run(how, func(t *testing.T) {
 			name := script(t, `while read -r line; do echo '{"verdict":"ack"}'; done; exit 0`)
@@ -69,6 +70,7 @@ func TestACommandThatIsMissingSpendsNothing(t *testing.T) {
 
 // What a command does once it was started is its verdict, as ever.
 func TestACommandThatFailsHasHadTheMessage(t *testing.T) {
+	t.Parallel()
 	h, err := New([]string{script(t, "exit 75")}, &Config{Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	for range 5 {
@@ -92,6 +94,7 @@ func (b badLog) WithAttrs([]slog.Attr) slog.Handler        { return b }
 // A command's output is logged by goroutines of the standard library's: a logger that
 // panics there would end the process.
 func TestALoggerThatFails(t *testing.T) {
+	t.Parallel()
 	for how, fail := range map[string]func(){
 		"value": func() { panic("boom") }, "error": func() { panic(errors.New("boom")) }, "goexit": runtime.Goexit,
 	} {
@@ -113,6 +116,7 @@ func TestALoggerThatFails(t *testing.T) {
 // A message that makes the environment too large gets to its command all the same,
 // without what has no room, and the command can see that.
 func TestAttributesThatHaveNoRoom(t *testing.T) {
+	t.Parallel()
 	many := func(n, length int) map[string]string {
 		as := map[string]string{"tenant": "acme"}
 		for i := range n {
@@ -156,6 +160,7 @@ func TestAttributesThatHaveNoRoom(t *testing.T) {
 
 // An environment of the configuration that is too large is no fault of a message.
 func TestAnEnvironmentThatIsTooLargeSpendsNothing(t *testing.T) {
+	t.Parallel()
 	var env []string
 	for i := range 100 {
 		env = append(env, fmt.Sprintf("LARGE%d=%s", i, strings.Repeat("x", 100<<10)))

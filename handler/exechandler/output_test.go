@@ -24,6 +24,7 @@ func (k *lineKeeper) Handle(_ context.Context, r slog.Record) error {
 }
 
 func TestLogWriterCutsLines(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		writes, want []string
 	}{
@@ -74,6 +75,7 @@ func FuzzLogWriter(f *testing.F) {
 }
 
 func TestTail(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		writes []string
 		want   string

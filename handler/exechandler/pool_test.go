@@ -79,6 +79,7 @@ func awaitFile(t *testing.T, file string) {
 }
 
 func TestAWorkerHandlesMessageAfterMessage(t *testing.T) {
+	t.Parallel()
 	p, logged := pool(t, &PoolConfig{Workers: 4})
 	first := pid(t, p)
 	require.NoError(t, handle(t, p, "x"))
@@ -92,6 +93,7 @@ func TestAWorkerHandlesMessageAfterMessage(t *testing.T) {
 }
 
 func TestLinesCanBeMegabytes(t *testing.T) {
+	t.Parallel()
 	p, _ := pool(t, nil)
 	require.NoError(t, handle(t, p, strings.Repeat("x\n", 3<<20)))
 	require.NoError(t, handle(t, p, "say {\"verdict\":\"ack\""+strings.Repeat(" ", 3<<20)+"}"))
@@ -103,6 +105,7 @@ func TestLinesCanBeMegabytes(t *testing.T) {
 // Every way in which a worker can fail a message: it is retried, the worker is
 // replaced, and the next message is handled.
 func TestAWorkerThatFailsIsReplaced(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ body, says string }{
 		{"die", "the worker ended before it had answered: signal: killed"},
 		{"fail no database", "the worker ended before it had answered: exit status 1: no database"},
@@ -128,6 +131,7 @@ func TestAWorkerThatFailsIsReplaced(t *testing.T) {
 // What a worker writes beyond its verdict must not become the verdict of another
 // message.
 func TestAnAnswerTooManyIsNotTheNextMessages(t *testing.T) {
+	t.Parallel()
 	p, logged := pool(t, &PoolConfig{Workers: 1})
 	before := pid(t, p)
 	require.NoError(t, handle(t, p, "say {\"verdict\":\"ack\"}\n{\"verdict\":\"ack\"}"))
@@ -143,6 +147,7 @@ func TestAnAnswerTooManyIsNotTheNextMessages(t *testing.T) {
 }
 
 func TestAWorkerMayEndItself(t *testing.T) {
+	t.Parallel()
 	p, logged := pool(t, &PoolConfig{Workers: 1})
 	for range 3 {
 		before := pid(t, p)
@@ -162,6 +167,7 @@ func TestAWorkerMayEndItself(t *testing.T) {
 }
 
 func TestAnIdleWorkerThatIsKilledCostsNoMessage(t *testing.T) {
+	t.Parallel()
 	p, logged := pool(t, &PoolConfig{Workers: 1})
 	require.NoError(t, handle(t, p, "x"))
 	p.mu.Lock()
@@ -175,6 +181,7 @@ func TestAnIdleWorkerThatIsKilledCostsNoMessage(t *testing.T) {
 }
 
 func TestWorkersAreReplacedAfterSoManyMessages(t *testing.T) {
+	t.Parallel()
 	p, _ := pool(t, &PoolConfig{Workers: 1, MaxMessages: 3})
 	seen := map[int]int{}
 	for range 9 {
@@ -187,6 +194,7 @@ func TestWorkersAreReplacedAfterSoManyMessages(t *testing.T) {
 }
 
 func TestCancellingEndsTheWorker(t *testing.T) {
+	t.Parallel()
 	for _, word := range []string{"hang", "deaf"} {
 		t.Run(word, func(t *testing.T) {
 			p, _ := pool(t, &PoolConfig{Workers: 1, Config: Config{KillGrace: 200 * time.Millisecond}})
@@ -218,6 +226,7 @@ func TestCancellingEndsTheWorker(t *testing.T) {
 }
 
 func TestAnAnswerAfterSIGTERMCounts(t *testing.T) {
+	t.Parallel()
 	p, _ := pool(t, &PoolConfig{Workers: 1, Config: Config{KillGrace: time.Minute}})
 	file := filepath.Join(t.TempDir(), "up")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -232,6 +241,7 @@ func TestAnAnswerAfterSIGTERMCounts(t *testing.T) {
 // A process that a worker has started ends with it; one that has left its group,
 // with the worker's output open, at least holds nothing up.
 func TestGrandchildren(t *testing.T) {
+	t.Parallel()
 	for _, word := range []string{"child", "orphan"} {
 		t.Run(word, func(t *testing.T) {
 			p, _ := pool(t, nil)
@@ -251,6 +261,7 @@ func TestGrandchildren(t *testing.T) {
 }
 
 func TestStandardErrorGoesToTheLog(t *testing.T) {
+	t.Parallel()
 	p, logged := pool(t, &PoolConfig{Workers: 1}, "warn starting")
 	require.ErrorContains(t, handle(t, p, "fail a reason"), "a reason")
 	require.Contains(t, logged.String(), "stream=stderr message=m-1 attempt=0 line=\"a reason\"")
@@ -259,6 +270,7 @@ func TestStandardErrorGoesToTheLog(t *testing.T) {
 }
 
 func TestThereAreNeverMoreWorkersThanAllowed(t *testing.T) {
+	t.Parallel()
 	const workers = 3
 	p, _ := pool(t, &PoolConfig{Workers: workers})
 	seen := map[string]bool{}
@@ -277,6 +289,7 @@ func TestThereAreNeverMoreWorkersThanAllowed(t *testing.T) {
 }
 
 func TestCloseEndsWorkersGently(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	p, logged := pool(t, &PoolConfig{StopGrace: time.Minute, Config: Config{Env: []string{"AT_END=" + filepath.Join(dir, "end")}}})
 	id := pid(t, p)
@@ -306,6 +319,7 @@ func TestCloseEndsWorkersGently(t *testing.T) {
 }
 
 func TestCloseEndsWorkersThatLinger(t *testing.T) {
+	t.Parallel()
 	p, logged := pool(t, &PoolConfig{StopGrace: 50 * time.Millisecond, Config: Config{Env: []string{"LINGER=1"}}})
 	id := pid(t, p)
 	require.NoError(t, p.Close())
@@ -314,6 +328,7 @@ func TestCloseEndsWorkersThatLinger(t *testing.T) {
 }
 
 func TestKillEndsAllAtOnce(t *testing.T) {
+	t.Parallel()
 	p, _ := pool(t, &PoolConfig{Config: Config{KillGrace: time.Hour}, StopGrace: time.Hour})
 	file := filepath.Join(t.TempDir(), "up")
 	done := make(chan error, 1)
@@ -328,6 +343,7 @@ func TestKillEndsAllAtOnce(t *testing.T) {
 // A program that cannot start holds back receiving, rather than costing every
 // message its attempts.
 func TestTheGateClosesWhileWorkersFail(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	broken := filepath.Join(dir, "broken")
 	require.NoError(t, os.WriteFile(broken, nil, 0o600))
@@ -354,6 +370,7 @@ func TestTheGateClosesWhileWorkersFail(t *testing.T) {
 }
 
 func TestAProgramThatIsGoneIsAnError(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "run")
 	require.NoError(t, os.WriteFile(file, []byte("#!/bin/sh\n"), 0o700))
 	p, err := NewPool([]string{file}, nil)

@@ -13,6 +13,7 @@ import (
 
 // What a library prints to standard output costs no message, and becomes no verdict.
 func TestAWorkerWhoseLibrariesPrint(t *testing.T) {
+	t.Parallel()
 	const loop = `
 		while read -r line; do
 			id=${line#*\"id\":\"}; id=${id%%\"*}

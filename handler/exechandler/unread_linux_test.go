@@ -16,6 +16,7 @@ import (
 // A message that nobody has read has cost nothing: the program is being replaced, or a
 // deployment left half of it out.
 func TestAMessageThatNobodyReadIsPostponed(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	script := filepath.Join(dir, "script")
 	require.NoError(t, os.WriteFile(script, []byte("#!/usr/bin/env python3.99\nprint(1)\n"), 0o700)) //nolint:gosec // it is run

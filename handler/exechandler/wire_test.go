@@ -29,6 +29,7 @@ func requireLine(t *testing.T, want string, line []byte) {
 }
 
 func TestAMessageIsALine(t *testing.T) {
+	t.Parallel()
 	at := time.Date(2026, 1, 2, 3, 4, 5, 600, time.FixedZone("x", 3600))
 	m := &handler.Message{
 		ID: "m-1", Body: []byte("<a>\n\u2028\x00\"é"), Attempt: 2, Group: "g", DedupeID: "d", EnqueuedAt: at,
@@ -79,6 +80,7 @@ func FuzzMessageLine(f *testing.F) {
 }
 
 func TestAnswersThatAreVerdicts(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		line    string
 		action  handler.Action
@@ -118,6 +120,7 @@ func TestAnswersThatAreVerdicts(t *testing.T) {
 }
 
 func TestAnswersThatAreNone(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ line, says string }{
 		{"", "not a JSON object"},
 		{"ok", "not a JSON object"},

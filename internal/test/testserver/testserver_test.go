@@ -39,6 +39,7 @@ func command(addr, line string) (string, error) {
 }
 
 func TestOwnServerStopsAndStartsOnItsPortWithItsData(t *testing.T) {
+	t.Parallel()
 	s := testserver.OwnRedis(t)
 	require.Regexp(t, `^redis://127\.0\.0\.1:\d+$`, s.URL)
 	answer, err := command(s.Addr(), "SET k v")
@@ -62,6 +63,7 @@ func TestSharedServerIsOne(t *testing.T) {
 }
 
 func TestEnvironmentNamesTheServer(t *testing.T) {
+	t.Parallel()
 	s := testserver.OwnRedis(t)
 	out := child(t, "TestChildSharedRedis", testserver.EnvRedis+"="+s.URL+"/")
 	require.Contains(t, out, "URL="+s.URL+"\n")
@@ -75,6 +77,7 @@ func TestChildSharedRedis(t *testing.T) {
 }
 
 func TestPostgresGivesEachTestADatabase(t *testing.T) {
+	t.Parallel()
 	a, b := testserver.Postgres(t), testserver.Postgres(t)
 	require.NotEqual(t, a.URL, b.URL)
 	require.Equal(t, a.Addr(), b.Addr())
@@ -86,6 +89,7 @@ func TestPostgresGivesEachTestADatabase(t *testing.T) {
 // RabbitMQ's node and Erlang's port mapper end with the command that started
 // them.
 func TestRabbitMQEndsWithItsCommand(t *testing.T) {
+	t.Parallel()
 	testserver.Need(t, "rabbitmq")
 	cmd := exec.CommandContext(t.Context(), "go", "run", "./withservers", "-servers", "rabbitmq", "sh", "-c", "echo URL=$"+testserver.EnvRabbitMQ)
 	out, err := cmd.CombinedOutput()
@@ -97,6 +101,7 @@ func TestRabbitMQEndsWithItsCommand(t *testing.T) {
 }
 
 func TestOwnPostgresStopsAndStarts(t *testing.T) {
+	t.Parallel()
 	s := testserver.OwnPostgres(t)
 	s.Stop(t)
 	_, err := net.Dial("tcp", s.Addr())
@@ -105,6 +110,7 @@ func TestOwnPostgresStopsAndStarts(t *testing.T) {
 }
 
 func TestAWSServersAnswer(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, probe string
 		get         func(testing.TB) *testserver.Server
@@ -122,6 +128,7 @@ func TestAWSServersAnswer(t *testing.T) {
 }
 
 func TestPythonHasBoto3(t *testing.T) {
+	t.Parallel()
 	out, err := exec.CommandContext(t.Context(), testserver.Python(t), "-c", "import boto3; print(boto3.__version__)").CombinedOutput()
 	require.NoError(t, err, string(out))
 	require.NotEmpty(t, out)
@@ -135,6 +142,7 @@ func TestName(t *testing.T) {
 
 // A server must not outlive its test binary, even where that is killed.
 func TestServerEndsWithAKilledTest(t *testing.T) {
+	t.Parallel()
 	testserver.Need(t, "redis")
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestChildHoldsARedis$", "-test.v")
 	cmd.Env = append(os.Environ(), "SLUICE_TEST_CHILD=1", testserver.EnvRedis+"=")
@@ -171,6 +179,7 @@ func TestChildHoldsARedis(t *testing.T) {
 
 // What cannot be had is skipped with the reason, and fails where it is required.
 func TestMissingServer(t *testing.T) {
+	t.Parallel()
 	empty := t.TempDir()
 	for _, c := range []struct{ env, verdict string }{
 		{"CI=", "--- SKIP"},
@@ -189,7 +198,7 @@ func TestMissingServer(t *testing.T) {
 // the same.
 func TestVersionsAgree(t *testing.T) {
 	read := func(name string) string {
-		b, err := os.ReadFile(filepath.Join("..", "..", "localstack", name))
+		b, err := os.ReadFile(filepath.Join("..", "..", "..", "localstack", name))
 		require.NoError(t, err)
 		return string(b)
 	}
@@ -233,6 +242,7 @@ func TestLaunchNamesWhatThereIs(t *testing.T) {
 }
 
 func TestWithServersRunsACommandWithThem(t *testing.T) {
+	t.Parallel()
 	testserver.Need(t, "redis")
 	cmd := exec.CommandContext(t.Context(), "go", "run", "./withservers", "-servers", "redis", "sh", "-c", "echo URL=$"+testserver.EnvRedis+"; exit 7")
 	out, err := cmd.CombinedOutput()
@@ -245,6 +255,7 @@ func TestWithServersRunsACommandWithThem(t *testing.T) {
 // The test binaries of one go command share a server, which survives a binary
 // that is killed and ends with the command.
 func TestARunSharesAServer(t *testing.T) {
+	t.Parallel()
 	testserver.Need(t, "redis")
 	cache := t.TempDir()
 	command := filepath.Join(t.TempDir(), "go")
