@@ -17,7 +17,7 @@ func TestTheLastAttemptsFailureIsARejectionWithItsReason(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		err    func() error
-		reason string // of the letter; empty is no letter
+		reason string // of the letter; empty means no letter
 	}{
 		{"error", func() error { return errors.New("boom") }, "attempts used up: attempt 3 of 3: boom"},
 		{"retry after", func() error { return handler.RetryAfter(time.Second, errors.New("boom")) }, "attempts used up: attempt 3 of 3: boom"},

@@ -25,8 +25,8 @@ type tap struct {
 	lease time.Duration
 	left  atomic.Int64
 	// groups is how many groups the messages are of, which arrive a batch of one
-	// group after the other, as from SQS FIFO; 0 is no group. answer is how long
-	// a request takes.
+	// group after the other, as from SQS FIFO; 0 means without groups. answer is how
+	// long a request takes.
 	groups int
 	answer time.Duration
 
@@ -108,10 +108,10 @@ func measure(b *testing.B, c *consumer.Consumer, n int) {
 	start := cpuTime(b)
 	go func() { done <- c.Run(ctx) }()
 	for c.Stats().Acked < uint64(n) {
-		time.Sleep(100 * time.Microsecond) //nolint:forbidigo // a benchmark's wait costs no lock of what it measures
+		time.Sleep(100 * time.Microsecond) //nolint:forbidigo // a benchmark's wait takes no lock that it measures
 	}
 	b.StopTimer()
-	// On a busy machine it tells more than the time that has passed.
+	// On a busy machine it says more than the time that has passed.
 	b.ReportMetric(float64(cpuTime(b)-start)/float64(n), "cpu-ns/msg")
 	cancel()
 	require.NoError(b, <-done)
@@ -119,7 +119,7 @@ func measure(b *testing.B, c *consumer.Consumer, n int) {
 
 func noop(context.Context, *handler.Message) error { return nil }
 
-// BenchmarkNoop is the runtime's own cost per message, by the provider's batch
+// BenchmarkNoop measures the runtime's own cost per message, by the provider's batch
 // size.
 func BenchmarkNoop(b *testing.B) {
 	for _, batch := range []int{10, 1000} {
@@ -130,7 +130,7 @@ func BenchmarkNoop(b *testing.B) {
 	}
 }
 
-// BenchmarkConcurrency is the cost per message with handlers that wait for a
+// BenchmarkConcurrency measures the cost per message with handlers that wait for a
 // millisecond.
 func BenchmarkConcurrency(b *testing.B) {
 	for _, n := range []int{1, 16, 256, 4096} {
@@ -144,9 +144,9 @@ func BenchmarkConcurrency(b *testing.B) {
 	}
 }
 
-// BenchmarkGroups is an ordered queue with a backlog of many groups, whose
-// requests take 2 ms: msg/s is what the next message's waiting for the ack of the
-// one before costs, and requests/msg what acks that do not wait for company do.
+// BenchmarkGroups runs an ordered queue with a backlog of many groups, whose
+// requests take 2 ms. msg/s shows the cost of waiting for the ack of the message
+// before, and requests/msg that of acks that do not wait for others.
 func BenchmarkGroups(b *testing.B) {
 	for _, handles := range []time.Duration{0, 5 * time.Millisecond} {
 		for _, n := range []int{32, 100} {
@@ -165,7 +165,7 @@ func BenchmarkGroups(b *testing.B) {
 	}
 }
 
-// BenchmarkMem is the whole path in memory: the embedded queue, the runtime, a
+// BenchmarkMem measures the whole path in memory: the embedded queue, the runtime, a
 // handler that does nothing.
 func BenchmarkMem(b *testing.B) {
 	ctx := b.Context()
@@ -189,8 +189,8 @@ func BenchmarkMem(b *testing.B) {
 	measure(b, c, b.N)
 }
 
-// BenchmarkHeldLeases is what ten thousand leases cost that are only kept, with
-// a lease of 30 seconds: core-% is the part of one core, and requests/ext how
+// BenchmarkHeldLeases measures the cost of ten thousand leases of 30 seconds that are
+// only kept: core-% is the part of one core, and requests/ext how
 // many requests an extension took.
 func BenchmarkHeldLeases(b *testing.B) {
 	const n = 10_000

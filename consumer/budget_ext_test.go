@@ -15,8 +15,8 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// stuck is a queue of which some calls return only when the test is over,
-// whatever their contexts say.
+// stuck is a queue some of whose calls ignore their contexts and return only when
+// the test is over.
 type stuck struct {
 	*queue
 	over                               chan struct{}
@@ -55,8 +55,8 @@ func (s *stuck) Close() error {
 	return s.queue.Close()
 }
 
-// Whatever hangs: Run returns within its budget, which is the 30 seconds that
-// Kubernetes gives, with the defaults, and within StopTimeout of an Abort.
+// Whatever hangs, Run returns within its budget, which with the defaults is the
+// 30 seconds that Kubernetes gives, and within StopTimeout of an Abort.
 func TestAShutdownHasOneBudget(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -73,7 +73,7 @@ func TestAShutdownHasOneBudget(t *testing.T) {
 	} {
 		for _, b := range []struct {
 			drain, stop, most time.Duration
-			abort             time.Duration // after the stop; negative is never
+			abort             time.Duration // after the stop; negative means never
 		}{
 			{0, 0, 30 * time.Second, -1},
 			{0, 0, 5 * time.Second, 0},

@@ -11,7 +11,7 @@ import "time"
 // guarded by Consumer.mu.
 type caution struct {
 	source *source
-	most   int // for how many messages a receive may ask; 0 is no bound
+	most   int // for how many messages a receive may ask; 0 means any number
 	until  time.Time
 }
 

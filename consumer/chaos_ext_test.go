@@ -17,7 +17,7 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// ledger is what handlers did, and what must not happen.
+// ledger records what handlers did, and finds faults in it.
 type ledger struct {
 	mu      sync.Mutex
 	rand    *rand.Rand
@@ -44,7 +44,7 @@ func (l *ledger) between(low, high time.Duration) time.Duration {
 func (l *ledger) handle(ctx context.Context, m *handler.Message) (err error) {
 	l.mu.Lock()
 	if _, ok := l.running[m.ID]; ok {
-		l.faults = append(l.faults, m.ID+" runs twice at once")
+		l.faults = append(l.faults, m.ID+" runs twice concurrently")
 	}
 	if other := l.groups[m.Group]; m.Group != "" && other != "" {
 		l.faults = append(l.faults, m.ID+" runs beside "+other+" of its group")
@@ -99,7 +99,7 @@ func (l *ledger) work(ctx context.Context, m *handler.Message) error {
 
 // TestChaos runs consumers one after the other on a queue that fails, each
 // stopped at some moment, until the queue is empty: nothing is lost, nothing is
-// handled twice at once, and groups keep their order.
+// handled twice concurrently, and groups keep their order.
 func TestChaos(t *testing.T) {
 	for seed := range uint64(12) {
 		for _, ordered := range []bool{false, true} {

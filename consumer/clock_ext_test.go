@@ -110,7 +110,7 @@ func TestALeaseOfTheMachinesOwnClockOutlivesASuspend(t *testing.T) {
 	})
 }
 
-// deliveries is a queue that changes what it delivers.
+// deliveries is a queue that changes its deliveries.
 type deliveries struct {
 	*queue
 	change func(d *drivers.Delivery)

@@ -21,13 +21,13 @@ const (
 
 // Config configures a [Consumer]. The zero Config, and nil, are the defaults.
 type Config struct {
-	// Concurrency is how many handlers run at once. Zero means
+	// Concurrency is the number of handlers that may run concurrently. Zero means
 	// DefaultConcurrency. More cost memory only while they are in use. On SQS,
-	// whose batches are of ten, 20 and more let receives ask for whole batches.
+	// which has batches of ten, 20 and more let receives ask for whole batches.
 	Concurrency int
 
-	// MaxPollers is how many receives may be on their way at once, a source.
-	// Zero means DefaultMaxPollers. An idle queue has one.
+	// MaxPollers is the number of receives that may be on their way concurrently,
+	// for each source. Zero means DefaultMaxPollers. An idle queue has one.
 	MaxPollers int
 
 	// ReceiveWait is how long a receive waits for a message. Zero means
@@ -37,14 +37,14 @@ type Config struct {
 	ReceiveWait time.Duration
 
 	// SettleDelay is how long a verdict may wait for others to share a request
-	// with. Zero means 10 ms; negative means that verdicts are sent
-	// at once, each in a request of its own.
+	// with. Zero means 10 ms; negative means that each
+	// verdict is sent immediately, in a request of its own.
 	SettleDelay time.Duration
 
 	// DrainTimeout is how long handlers may go on once Run's context is done.
 	// Zero means 25 seconds, which with StopTimeout's default fits into
-	// the 30 seconds that Kubernetes and ECS give; negative cancels them at
-	// once.
+	// the 30 seconds that Kubernetes and ECS give; negative cancels them
+	// immediately.
 	DrainTimeout time.Duration
 
 	// StopTimeout is how long handlers that were cancelled at the end of
@@ -62,26 +62,26 @@ type Config struct {
 	// StallAfter is how long no handler may start or return, though one could,
 	// before health reports a stall: all handler slots are taken, or messages
 	// could be received. Zero means the length of the lease, or a minute if that
-	// is not known. With handlers that keep their lease for long (heartbeat) it
+	// is unknown. With handlers that keep their lease for long (heartbeat) it
 	// must be longer than they take.
 	StallAfter time.Duration
 
-	// UntilEmpty has Run return nil once the queue is drained: nothing is held
-	// here, a receive has brought nothing, and the queue counts no visible, no
-	// delayed and no in-flight message. Where the source cannot count (Pub/Sub)
-	// it is drained when the retries that this consumer caused have come back
-	// and several receives in a row have brought nothing.
+	// UntilEmpty makes Run return nil when the queue is drained: nothing is in
+	// hand, a receive brought nothing, and the queue counts no visible, delayed
+	// or in-flight message. If the source cannot count (Pub/Sub), the queue is
+	// drained when the retries that this consumer caused have come back and
+	// several receives in a row brought nothing.
 	UntilEmpty bool
 
 	// Gates can hold back receiving. All are asked before each receive.
 	Gates []handler.Gate
 
-	// Observers are told of every event, in this order.
+	// Observers receive every event, in this order.
 	Observers []handler.Observer
 
 	// Logger gets outages, panics with their stack, lost leases and verdicts
-	// that could not be carried out. Nil means slog.Default(). A logger that
-	// panics is survived: its record goes to standard error.
+	// that could not be carried out. Nil means slog.Default(). If the logger
+	// panics, the record goes to standard error.
 	Logger *slog.Logger
 
 	// Name names this consumer in the failure attributes of dead letters. Empty

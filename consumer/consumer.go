@@ -147,7 +147,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		return ErrRunTwice
 	}
 	defer close(c.returned)
-	// Handlers and requests outlive ctx: they are what is drained.
+	// Handlers and requests outlive ctx: a drain waits for them.
 	c.base = detach(ctx)
 	var endOps context.CancelFunc
 	c.ops, endOps = context.WithCancel(c.base)

@@ -182,8 +182,8 @@
 //
 // A poller acquires slots, asks the gates, receives, and puts deliveries in hand: each is
 // ready, waits in its group, or waits in isolation. Workers run handlers; the settler parks
-// the message or carries out its verdict and tells the group. Beside that flow, the lease of
-// each delivery is driven by one timer heap, and the extender sends what leases want; outage,
+// the message or carries out its verdict and resolves the group. Beside that flow, the lease of
+// each delivery is driven by one timer heap, and the extender sends the extensions; outage,
 // emptiness and backlog judge a source; drain ends the consumer; the monitor judges its
 // health; the reporter counts, logs and calls observers.
 //

@@ -97,7 +97,7 @@ func (r *drain) run(asked bool) (end time.Time, err error) {
 	by := began.Add(max(c.cfg.DrainTimeout, 0))
 	r.begin(began, by)
 	if asked {
-		c.log.Info("stopping: nothing more is received, and what is in hand is handled", "at_most", by.Sub(began))
+		c.log.Info("stopping: nothing more is received, and messages in hand are handled", "at_most", by.Sub(began))
 	}
 	grace := time.AfterFunc(min(pollGrace, by.Sub(began)), c.endPolls)
 	defer grace.Stop()
@@ -131,7 +131,7 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-// begin stops receiving. The messages in hand are to be handled by the given time.
+// begin stops receiving. The messages in hand must be handled by the given time.
 func (r *drain) begin(now, by time.Time) {
 	c := r.c
 	for _, d := range c.hand.list() {
@@ -224,7 +224,7 @@ func (r *drain) polling() int {
 	return n
 }
 
-// report logs and returns what was left undone.
+// report logs and returns an error for messages that were not settled.
 func (r *drain) report(drained bool) error {
 	c := r.c
 	c.mu.Lock()

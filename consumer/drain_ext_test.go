@@ -48,7 +48,7 @@ func TestRestartsSpendNoAttempts(t *testing.T) {
 	}
 }
 
-// What can't be handled in the time of the drain is given back.
+// Messages that can't be handled within the drain are given back.
 func TestADrainGivesBackWhatIsNotInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := orderedQueue()
@@ -70,9 +70,8 @@ func TestADrainGivesBackWhatIsNotInTime(t *testing.T) {
 	})
 }
 
-// A message whose turn comes during a drain, too late to be handled, is kept until
-// no receive is on its way any more: one that is would bring it here again, at the
-// cost of an attempt.
+// A message whose turn comes too late in a drain is kept until no receive is on its
+// way any more, which would bring it here again, at the cost of an attempt.
 func TestNothingIsGivenBackWhileAReceiveIsOnItsWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := orderedQueue()
@@ -165,8 +164,8 @@ func TestWhatIsParkedWhenAConsumerStops(t *testing.T) {
 	}
 }
 
-// A retry longer than the provider's longest delay that is returned during a
-// drain: it is cut, and that is said; it is no reason to fail.
+// A retry longer than the provider's longest delay that is returned during a drain is
+// cut, and the cut is logged; the drain does not fail.
 func TestALongRetryWhileDraining(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(1)
@@ -276,7 +275,7 @@ func TestATailIsReceivedAsFarAsADrainCanHandleIt(t *testing.T) {
 	}
 }
 
-// The bound on what is received of a group costs no throughput.
+// The bound on a group's messages in a receive costs no throughput.
 func TestManySlowGroupsUseAllSlots(t *testing.T) {
 	for _, lasts := range []time.Duration{10 * time.Millisecond, time.Second, time.Minute} {
 		synctest.Test(t, func(t *testing.T) {

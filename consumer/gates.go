@@ -30,7 +30,7 @@ const (
 //
 // While the gates restrict, one poller holds the turn: it alone receives until its
 // messages have reached the gates' middleware, so that several pollers do not each
-// take what was meant once.
+// receive the number that was meant once.
 type gates struct {
 	c        *Consumer
 	list     []handler.Gate

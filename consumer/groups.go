@@ -244,7 +244,7 @@ func (g *groups) takeLate() []*delivery {
 }
 
 // nackExpiring gives back a waiting delivery whose lease can't be kept any longer,
-// and what waits in its group: none of it may overtake the delivery. Consumer.mu is
+// and the messages that wait in its group: none may overtake the delivery. Consumer.mu is
 // not held.
 func (g *groups) nackExpiring(d *delivery) {
 	c := g.source.c

@@ -13,7 +13,7 @@ type hand struct {
 	// alive is the length of the list. running is the number of handlers at work;
 	// waiting that of messages that wait for their group or to run alone.
 	alive, running, waiting int
-	bytes                   int // of the bodies of what waits or is parked
+	bytes                   int // of the bodies of messages that wait or are parked
 
 	// Receiving pauses while more messages than these wait for their group, and for
 	// the provider to take their verdict. A receive may bring a whole batch of one
@@ -21,7 +21,7 @@ type hand struct {
 	maxWaiting, maxUnsettled int
 }
 
-// Bounds of what is kept in hand. Receiving pauses at them. A message that was
+// Bounds of the messages in hand. Receiving pauses at them. A message that was
 // received before and is postponed then is parked all the same.
 const (
 	maxHand      = 10_000
@@ -52,7 +52,7 @@ func (h *hand) unlink(d *delivery) {
 	h.alive--
 }
 
-// remove takes out deliveries that are done, and wakes what waits for room.
+// remove takes out deliveries that are done, and wakes those who wait for room.
 // Consumer.mu is not held.
 func (h *hand) remove(ds ...*delivery) {
 	if len(ds) == 0 {

@@ -11,7 +11,7 @@ import (
 
 // handlerContext is a handler's context. It has the values of Run's context and
 // can be cancelled with a cause, but it makes the standard library's cancellable
-// context only when someone waits for it, so that a handler that does not costs
+// context only when someone waits for it, so that a handler that does not wait costs
 // no allocation.
 //
 // Once made, the inner context answers for this one: context.Cause and

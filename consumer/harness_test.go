@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world is a consumer that runs in a synctest bubble, and what can be seen of it.
+// world is a consumer that runs in a synctest bubble, with its logs and events.
 type world struct {
 	t      *testing.T
 	c      *consumer.Consumer
@@ -61,7 +61,7 @@ func startAll(t *testing.T, sources []consumer.Weighted, h handler.HandlerFunc, 
 
 type key struct{}
 
-// stop ends the consumer and returns what Run returns.
+// stop ends the consumer and returns Run's error.
 func (w *world) stop() error {
 	w.cancel()
 	return <-w.done
@@ -88,7 +88,7 @@ func (l *logs) Write(p []byte) (int, error) {
 // logger returns a logger that writes there.
 func (l *logs) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
-// count says how many lines contain text.
+// count returns the number of lines that contain text.
 func (l *logs) count(text string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -136,7 +136,7 @@ func (o *events) of(kind handler.EventKind) []event {
 	return found
 }
 
-// order records what happens in which order.
+// order records steps in their order.
 type order struct {
 	mu   sync.Mutex
 	list []string

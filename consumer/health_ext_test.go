@@ -156,7 +156,7 @@ func probe(t *testing.T, h http.Handler) (int, consumer.Health) {
 	return r.Code, health
 }
 
-// state asks for everything that tells a consumer's health.
+// state returns a consumer's status and the responses of all its health handlers.
 func state(t *testing.T, c *consumer.Consumer) (status string, overall, live, ready int) {
 	t.Helper()
 	overall, _ = probe(t, consumer.HealthHandler(c.Health))
@@ -165,7 +165,7 @@ func state(t *testing.T, c *consumer.Consumer) (status string, overall, live, re
 	return c.Health().Status, overall, live, ready
 }
 
-// What a restart does not mend is no reason for one.
+// Faults that a restart does not mend are not reasons for one.
 func TestProbesThroughWhatIsNoStall(t *testing.T) {
 	const good, bad = http.StatusOK, http.StatusServiceUnavailable
 	check := func(t *testing.T, c *consumer.Consumer, status string, overall, live, ready int) {

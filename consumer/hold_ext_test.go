@@ -18,7 +18,7 @@ import (
 
 // While verdicts are not taken, as with expired credentials that still receive, a
 // message that is handled comes again and spends its attempts. So receiving is held
-// back, but for a trial now and then.
+// back, except for a trial now and then.
 func TestReceivingIsHeldBackWhileVerdictsAreNotTaken(t *testing.T) {
 	for name, code := range map[string]drivers.Code{"transient": drivers.Transient, "denied": drivers.Denied} {
 		t.Run(name, func(t *testing.T) {

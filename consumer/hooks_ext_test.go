@@ -75,8 +75,8 @@ func batchOf(t *testing.T, h handler.BatchHandlerFunc) handler.HandlerFunc {
 	return b.Handle
 }
 
-// Whatever user code fails in whatever way: the consumer handles the other
-// messages, keeps the lease of one that takes longer than that, and drains.
+// When user code fails, in any way, the consumer handles the other messages, keeps
+// the lease of one that takes longer than it lasts, and drains.
 func TestUserCodeThatFails(t *testing.T) {
 	for hook, set := range map[string]func(cfg *consumer.Config, f *failing) handler.HandlerFunc{
 		"handler": func(_ *consumer.Config, f *failing) handler.HandlerFunc {
@@ -134,8 +134,7 @@ func TestUserCodeThatFails(t *testing.T) {
 	}
 }
 
-// survives runs a consumer of which some user code fails on two messages of
-// four.
+// survives runs a consumer whose user code fails on two messages of four.
 func survives(t *testing.T, fail func(), kind handler.EventKind, set func(*consumer.Config, *failing) handler.HandlerFunc) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(4)
@@ -267,7 +266,7 @@ func TestABatchHandlersFaultIsLoggedOnce(t *testing.T) {
 	}
 }
 
-// A gate that fails is closed: what it guards may be down. It is asked again.
+// A gate that fails counts as closed, since what it guards may be down. It is asked again.
 func TestAGateThatPanicsIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(1)

@@ -13,12 +13,12 @@ import (
 //
 // The order, with Consumer.mu held throughout: workers.enqueue hands a suspect to
 // setAside (suspects); choose picks one (chosen), and nothing is received from then
-// on; what is ready runs first; start runs it once nothing runs and nothing is
+// on; ready deliveries run first; start runs it once nothing runs and nothing is
 // unsettled (alone); end ends it, and choose picks another.
 //
 // Invariant: at most one of chosen and alone is set, and chosen has a slot. Each
 // step has a bound, after which the suspect runs beside others. All of them together
-// have a tenth of the time, a reserve, and what is left when there is nothing else:
+// have a tenth of the time, a reserve, and all of it when there is nothing else:
 // isolation protects the queue and must not stop it. Each step takes constant time,
 // except that mix runs over the suspects, of which there are at most maxSuspects.
 type isolation struct {
@@ -66,8 +66,8 @@ func (i *isolation) isSuspect(d *delivery) bool {
 	return i.suspects.len() < maxSuspects
 }
 
-// remember notes that the handler has retried a message here: its next attempt is no
-// sign of a crash. Consumer.mu is not held.
+// remember notes that the handler has retried a message here: its next attempt is
+// not a sign of a crash. Consumer.mu is not held.
 func (i *isolation) remember(d *delivery) {
 	s := d.source
 	if d.verdict.released || !s.suspicious(d.attempt+1) {

@@ -34,7 +34,7 @@ type keeper struct {
 }
 
 // begin starts to keep a lease of the given length by o, and returns the number of
-// this call. longest is the provider's longest extension; zero is no limit.
+// this call. longest is the provider's longest extension; zero means no limit.
 func (k *keeper) begin(o handler.KeepOptions, length, longest time.Duration, now time.Time) int {
 	k.on, k.calls = true, k.calls+1
 	k.length, k.fraction, k.until = o.Extension, o.Fraction, time.Time{}

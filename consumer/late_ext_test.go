@@ -20,7 +20,7 @@ import (
 type slowWire struct {
 	*queue
 	settle, extend time.Duration
-	slow           func(first drivers.Settlement) bool // which settlements; nil is all
+	slow           func(first drivers.Settlement) bool // which settlements; nil means all
 
 	mu      sync.Mutex
 	settled []wired
@@ -79,7 +79,7 @@ func all(n int, err error) []error {
 	return errs
 }
 
-// Whatever the verdict: no request for it is on the wire after its lease.
+// No request for any verdict is on the wire after its lease.
 func TestASlowVerdictEndsWithItsLease(t *testing.T) {
 	for name, verdict := range map[string]error{
 		"ack":    nil,
@@ -110,7 +110,7 @@ func TestASlowVerdictEndsWithItsLease(t *testing.T) {
 				require.EqualValues(t, 1, s.Late, "%+v", s)
 				require.Zero(t, s.Unsettled, "%+v", s)
 				require.EqualValues(t, 2, s.Received, "the message came again")
-				_ = w.stop() // what is received last may be handled or given back
+				_ = w.stop() // the last message may be handled or given back
 			})
 		})
 	}
@@ -169,7 +169,7 @@ func TestAVerdictThatWaitsPastItsLeaseIsLate(t *testing.T) {
 	})
 }
 
-// A release whose lease has ended is not needed, and not told of.
+// A release whose lease has ended is neither needed nor reported.
 func TestALateReleaseIsDroppedInSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &slowWire{queue: newQueue(0), settle: time.Minute}
@@ -187,8 +187,8 @@ func TestALateReleaseIsDroppedInSilence(t *testing.T) {
 	})
 }
 
-// The provider says that the lease is lost while the verdict waits for that
-// answer: the verdict is not carried out.
+// If the provider reports that the lease is lost while the verdict waits for that
+// answer, the verdict is not carried out.
 func TestAVerdictIsNotCarriedOutOnceTheLeaseIsLost(t *testing.T) {
 	for name, verdict := range map[string]error{
 		"ack": nil, "retry": handler.RetryAfter(0, nil), "reject": handler.Reject(errors.New("bad")),

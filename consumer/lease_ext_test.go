@@ -213,7 +213,7 @@ func TestARefusedExtensionCancelsTheHandler(t *testing.T) {
 			}
 			<-ctx.Done()
 			require.ErrorIs(t, context.Cause(ctx), handler.ErrLeaseLost)
-			require.InDelta(t, 15, time.Since(began).Seconds(), 2, "at once")
+			require.InDelta(t, 15, time.Since(began).Seconds(), 2, "immediately")
 			return nil
 		}), consumer.Config{})
 		pass(time.Minute)
@@ -233,7 +233,7 @@ func TestWithoutPermissionToExtendTheLeaseRunsDown(t *testing.T) {
 			}
 			<-ctx.Done()
 			require.ErrorIs(t, context.Cause(ctx), handler.ErrLeaseLost)
-			require.Equal(t, 30*time.Second, time.Since(began), "what is left of the lease is the handler's")
+			require.Equal(t, 30*time.Second, time.Since(began), "the rest of the lease is the handler's")
 			return nil
 		}), consumer.Config{})
 		pass(40 * time.Second)

@@ -18,7 +18,7 @@ import (
 // A nil Logger hides nothing: a panic is in the default logger, with its stack.
 func TestANilLoggerIsTheDefaultOne(t *testing.T) {
 	out := &logs{}
-	old, flags := slog.Default(), log.Flags() //nolint:forbidigo // the default logger is what is tested
+	old, flags := slog.Default(), log.Flags() //nolint:forbidigo // this test is about the default logger
 	slog.SetDefault(out.logger())             //nolint:forbidigo // as above
 	t.Cleanup(func() {
 		slog.SetDefault(old)     //nolint:forbidigo // as above

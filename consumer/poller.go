@@ -203,7 +203,7 @@ func (p *poller) accept(received []drivers.Delivery, n, slots int, followed *pro
 	c.mu.Unlock()
 	if len(ds) > 0 {
 		// Not before: another poller must not overtake this one meanwhile.
-		c.report.tell(event)
+		c.report.pass(event)
 	}
 	for i, d := range back {
 		d.nack(delays[i], now)

@@ -52,7 +52,7 @@ func TestAPostponedMessageIsKeptInHand(t *testing.T) {
 			s := w.c.Stats()
 			require.Equal(t, consumer.Stats{Counts: handler.Counts{Received: 1, Acked: 1, Postponed: 3, Extended: s.Extended}, Pollers: s.Pollers}, s)
 			require.Len(t, w.events.of(handler.EventPostponed), 3)
-			require.Len(t, w.events.of(handler.EventSettled), 1, "a postponement is no verdict")
+			require.Len(t, w.events.of(handler.EventSettled), 1, "a postponement is not a verdict")
 			_, settles, extends := q.requests()
 			require.Equal(t, 1, settles)
 			require.LessOrEqual(t, extends, 6)
@@ -61,8 +61,7 @@ func TestAPostponedMessageIsKeptInHand(t *testing.T) {
 	}
 }
 
-// Each run in hand can work with the lease: it extends it, keeps it, and learns of
-// its new deadline.
+// Each run in hand can extend the lease, keep it, and learn its new deadline.
 func TestEachRunInHandHasALeaseOfItsOwn(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -104,7 +103,7 @@ func TestEachRunInHandHasALeaseOfItsOwn(t *testing.T) {
 	}
 }
 
-// A bulkhead: of many messages few get through at a time, the rest is postponed.
+// Of many messages a bulkhead lets few through at a time and postpones the rest.
 func TestALimitSpendsNoAttempts(t *testing.T) {
 	for _, ordered := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -158,7 +157,7 @@ func TestBeyondTheBoundsAPostponedMessageIsReleased(t *testing.T) {
 		name  string
 		setUp func(*queue)
 		delay time.Duration
-		want  time.Duration // the settlement's delay; negative is any
+		want  time.Duration // the settlement's delay; negative means any
 	}{
 		{"the longest lease", func(q *queue) { q.caps.MaxLease = 10 * time.Minute }, 9*time.Minute + 50*time.Second, 9*time.Minute + 50*time.Second},
 		{"leases can't be extended", func(q *queue) {

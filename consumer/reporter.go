@@ -27,14 +27,14 @@ type reporter struct {
 // observe counts an event and passes it to the observers.
 func (r *reporter) observe(e handler.Event) {
 	r.count(e)
-	r.tell(e)
+	r.pass(e)
 }
 
 // count counts an event. It calls no user code.
 func (r *reporter) count(e handler.Event) { r.counter.Observe(e) }
 
-// tell passes an event to the observers.
-func (r *reporter) tell(e handler.Event) { r.observers.Observe(e) }
+// pass passes an event to the observers.
+func (r *reporter) pass(e handler.Event) { r.observers.Observe(e) }
 
 //go:noinline
 func (r *reporter) started(d *delivery) {
@@ -86,7 +86,7 @@ func (r *reporter) leaseLost(d *delivery, cancelled bool, cause error) {
 			r.log.Warn("lease lost while the handler runs: it was cancelled", "queue", d.source.caps.Queue,
 				"message", d.msg.ID, "attempt", d.attempt, "cause", invoke.Text(cause))
 		}
-		r.tell(e)
+		r.pass(e)
 	}()
 }
 
@@ -98,7 +98,7 @@ func (r *reporter) retriedHere(d *delivery) {
 		Action: handler.ActionRetry, Delay: d.verdict.delay,
 	}
 	r.count(e)
-	go r.tell(e)
+	go r.pass(e)
 }
 
 // lateVerdict reports a verdict that was not carried out because the lease was lost.

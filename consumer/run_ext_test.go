@@ -32,7 +32,7 @@ func TestStopDrains(t *testing.T) {
 		began := time.Now()
 		w.cancel()
 		pass(100 * time.Millisecond)
-		require.Zero(t, w.c.Stats().Released, "what waits is kept while it may be in time")
+		require.Zero(t, w.c.Stats().Released, "waiting messages are kept while they may be in time")
 		require.NoError(t, <-w.done)
 		require.EqualValues(t, 2, w.c.Stats().Released, "20 s do not fit into the 15 s that are left")
 		q.locked(func() { require.Equal(t, 2, len(q.visible)+len(q.hidden)) })
@@ -103,7 +103,7 @@ func TestHandlersAreCancelledWhenTheGracePeriodEnds(t *testing.T) {
 		require.EqualValues(t, 1, w.c.Stats().Retried)
 		q.locked(func() {
 			q.ripen(time.Now())
-			require.Len(t, q.visible, 1, "it is visible at once, since it failed only because it was stopped")
+			require.Len(t, q.visible, 1, "it is visible immediately, since it failed only because it was stopped")
 		})
 	})
 }

@@ -20,7 +20,7 @@ type settlement struct {
 	failure  *drivers.Failure
 
 	// Of a parked delivery. until is when the handler runs again (rerun), or when the
-	// message is to be visible again. due is set if that time has come and only an
+	// message becomes visible again. due is set if that time has come and only an
 	// extension on its way is awaited.
 	until      time.Time
 	rerun, due bool

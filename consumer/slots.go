@@ -49,7 +49,7 @@ const fewMessages = 2
 // the consumer stops, and how many slots it took for them.
 //
 // Of several sources, one with few messages takes no slots, since its long poll
-// would keep them from the others. What it brings waits in hand for a slot.
+// would keep them from the others. Its messages wait in hand for a slot.
 // Consumer.mu is not held.
 func (p *slots) acquire(w *waiter) (n, taken int) {
 	c := p.c

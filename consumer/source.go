@@ -16,8 +16,8 @@ import (
 type source struct {
 	c         *Consumer
 	driver    drivers.Source
-	inspector drivers.Inspector // nil if the driver is none
-	watcher   drivers.Watcher   // nil if the driver is none
+	inspector drivers.Inspector // nil if the driver lacks it
+	watcher   drivers.Watcher   // nil if the driver lacks it
 	caps      drivers.Capabilities
 	origin    *handler.Origin
 	weight    int

@@ -2,8 +2,7 @@ package consumer
 
 import "github.com/sluice-go/sluice/handler"
 
-// Stats are a consumer's numbers: totals since it was made, and the state of this
-// moment.
+// Stats are a consumer's numbers: totals since it was made, and its present state.
 type Stats struct {
 	// Counts are the numbers of the events that the consumer has observed itself;
 	// the events of middleware, such as duplicates, are not among them.

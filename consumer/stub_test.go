@@ -12,19 +12,19 @@ import (
 )
 
 // queue is a drivers.Source in memory at the Go interface, so that it works in a
-// synctest bubble. Its fields are set before it is used; what a test wants to
-// see is recorded.
+// synctest bubble. Its fields are set before it is used; it records its
+// requests.
 type queue struct {
 	caps drivers.Capabilities
 	// latency is how long each request takes.
 	latency time.Duration
-	// Each hook, where there is one, can refuse a request.
+	// Each hook, if set, can refuse a request.
 	onReceive    func(n int) error
 	onSettle     func(s drivers.Settlement) error
 	onExtend     func(e drivers.Extension) error
 	unknownDepth bool
-	// fifo delivers in the order of sending, and nothing of a group of which
-	// something is in flight or waits for its retry, as SQS does.
+	// fifo delivers in the order of sending, and holds back a group while one of
+	// its messages is in flight or waits for its retry, as SQS does.
 	fifo bool
 
 	mu       sync.Mutex
@@ -89,7 +89,7 @@ func (q *queue) wake() {
 	q.changed = make(chan struct{})
 }
 
-// ripen moves what has become visible, by the clock, back. q.mu is held.
+// ripen moves back the messages that have become visible by the clock. q.mu is held.
 func (q *queue) ripen(now time.Time) (next time.Time) {
 	keep := q.hidden[:0]
 	for _, e := range q.hidden {

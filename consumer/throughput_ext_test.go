@@ -15,7 +15,7 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// SQS FIFO hands out as many of one group as it can; many groups have a backlog.
+// SQS FIFO delivers as many messages of one group as it can; many groups have a backlog.
 func TestAnOrderedQueueUsesAllSlots(t *testing.T) {
 	for _, concurrency := range []int{1, 16, 100} {
 		t.Run(fmt.Sprint(concurrency), func(t *testing.T) {
@@ -44,7 +44,7 @@ func TestAnOrderedQueueUsesAllSlots(t *testing.T) {
 	}
 }
 
-// A poison head in half of the groups: those that wait behind them don't keep
+// With a poison head in half of the groups, the messages behind them do not keep
 // the other groups from being received.
 func TestGroupsThatWaitLeaveTheOthersAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// tally counts what is handled of each queue.
+// tally counts the handled messages of each queue.
 func tally(d time.Duration) (h handler.HandlerFunc, count func(queue string) int) {
 	var a, b atomic.Int64
 	pick := func(queue string) *atomic.Int64 {
@@ -60,7 +60,7 @@ func TestAnIdleQueueLeavesItsSlotsToTheOther(t *testing.T) {
 		require.Greater(t, count("b"), 5*50*20*7/10, "all but the one that the idle queue's poll holds")
 		require.Zero(t, count("a"))
 
-		// It is served at once, and has its share, when messages come.
+		// It is served immediately, and has its share, when messages come.
 		qa.add(10_000, "")
 		pass(500 * time.Millisecond)
 		before := count("a")

@@ -180,8 +180,8 @@ func (w *workers) next(last *delivery, o outcome, woken bool) (d *delivery, wait
 	}
 }
 
-// nackLate gives back a delivery that can't be handled within the drain, and what
-// waits in its group. Consumer.mu is held, and unlocked in between.
+// nackLate gives back a delivery that can't be handled within the drain, and the
+// messages that wait in its group. Consumer.mu is held, and unlocked in between.
 func (w *workers) nackLate(d *delivery) {
 	c := w.c
 	c.slots.release(d.source, 1)

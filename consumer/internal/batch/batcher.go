@@ -1,6 +1,5 @@
-// Package batch gathers single items into batches: one is flushed when it is
-// full, when the item in it that can wait least has waited enough, or when it is
-// told to.
+// Package batch gathers single items into batches. A batch is flushed when it is
+// full, when the earliest time of its items has come, or when Flush is called.
 package batch
 
 import (
@@ -9,15 +8,15 @@ import (
 	"time"
 )
 
-// Config says how a [Batcher] gathers.
+// Config configures a [Batcher].
 type Config[T any] struct {
 	// Max is the largest batch, at least one.
 	Max int
-	// Parallel is how many flushes may be on their way at once, at least one.
-	// Where all are, items wait beyond their time.
+	// Parallel is the number of flushes that may run concurrently, at least one.
+	// While that many run, items wait beyond their time.
 	Parallel int
-	// Flush does what the batch is for. It is called on its own goroutine and
-	// may block; items is its own until it returns, and reused then.
+	// Flush handles a batch. It is called on its own goroutine and may block.
+	// items belongs to it until it returns, and is reused then.
 	Flush func(items []T)
 }
 
@@ -30,19 +29,20 @@ type Batcher[T any] struct {
 	pending  []T
 	due      time.Time // when pending must be flushed
 	eager    bool      // flush until nothing is pending
-	soon     bool      // flush when a flush on its way ends
+	soon     bool      // flush when a running flush ends
 	inFlight int
 	timer    *time.Timer
 	spare    [][]T // batches to reuse
 	idle     chan struct{}
 }
 
-// New returns a Batcher. It has no goroutine while nothing is to be flushed.
+// New returns a Batcher. It has no goroutine while nothing is pending.
 func New[T any](cfg Config[T]) *Batcher[T] {
 	return &Batcher[T]{cfg: cfg}
 }
 
-// Add has item flushed at the given time or before. It does not block.
+// Add adds an item, which is flushed at the given time or before. It does not
+// block. Adding takes amortized constant time.
 func (b *Batcher[T]) Add(item T, due time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -68,9 +68,9 @@ func (b *Batcher[T]) add(item T, due time.Time) {
 	}
 }
 
-// AddSoon has item flushed now if no flush is on its way, and otherwise when one
-// ends, or at the given time or before. What is added meanwhile shares the next
-// flush. It does not block.
+// AddSoon adds an item, which is flushed now if no flush runs, and otherwise when
+// one ends, or at the given time or before. Items that are added meanwhile share
+// the next flush. It does not block.
 func (b *Batcher[T]) AddSoon(item T, due time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -81,7 +81,7 @@ func (b *Batcher[T]) AddSoon(item T, due time.Time) {
 	b.add(item, due)
 }
 
-// Flush has everything that is pending flushed now. It does not block.
+// Flush flushes all pending items now. It does not block.
 func (b *Batcher[T]) Flush() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -91,15 +91,15 @@ func (b *Batcher[T]) Flush() {
 	}
 }
 
-// Len is how many items wait to be flushed.
+// Len returns the number of pending items.
 func (b *Batcher[T]) Len() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.pending)
 }
 
-// Wait flushes what is pending and waits until nothing is pending and no flush
-// is on its way, or ctx is done; then it returns ctx's error.
+// Wait flushes all pending items and waits until nothing is pending and no flush
+// runs, or until ctx is done; then it returns ctx's error.
 func (b *Batcher[T]) Wait(ctx context.Context) error {
 	for {
 		b.mu.Lock()
@@ -124,7 +124,7 @@ func (b *Batcher[T]) Wait(ctx context.Context) error {
 	}
 }
 
-// Stop stops the timer: nothing is flushed any more because of its time.
+// Stop stops the timer: no item is flushed because of its time from now on.
 func (b *Batcher[T]) Stop() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -147,8 +147,8 @@ func (b *Batcher[T]) arm() {
 	}
 }
 
-// ring is the timer's function. A flush may have overtaken it; then what is
-// pending now has a later time.
+// ring is the timer's function. A flush may have overtaken it; then the items
+// that are pending now have a later time.
 func (b *Batcher[T]) ring() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -158,8 +158,8 @@ func (b *Batcher[T]) ring() {
 	b.arm()
 }
 
-// launch starts flushes for all that is ready, as far as the limit allows: a
-// flush that ends goes on with the rest. b.mu is held.
+// launch starts flushes for the items that are ready, as far as the limit allows:
+// a flush that ends goes on with the rest. b.mu is held.
 func (b *Batcher[T]) launch() {
 	for first := true; len(b.pending) > 0 && b.inFlight < b.cfg.Parallel && (first || b.ready()); first = false {
 		b.inFlight++
@@ -167,12 +167,13 @@ func (b *Batcher[T]) launch() {
 	}
 }
 
-// ready says whether what is pending is to be flushed now. b.mu is held.
+// ready reports whether pending items must be flushed now. b.mu is held.
 func (b *Batcher[T]) ready() bool {
 	return len(b.pending) >= b.cfg.Max || len(b.pending) > 0 && (b.eager || b.soon || !time.Now().Before(b.due))
 }
 
-// take cuts the next batch from what is pending. b.mu is held.
+// take removes and returns the next batch. It copies a batch, and the rest of the
+// pending items, only if there are more than Max. b.mu is held.
 func (b *Batcher[T]) take() []T {
 	if len(b.pending) <= b.cfg.Max {
 		items := b.pending

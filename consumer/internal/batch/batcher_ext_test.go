@@ -87,7 +87,7 @@ func TestABatchIsFlushedWhenOneOfItCannotWaitLonger(t *testing.T) {
 		require.Equal(t, []int{3}, s.sizes())
 		require.Equal(t, began.Add(5*time.Second), s.at[0])
 
-		// The timer of what was flushed does not flush what comes after.
+		// The timer of flushed items does not flush later ones.
 		b.Add(4, time.Now().Add(10*time.Second))
 		b.Flush()
 		b.Add(5, time.Now().Add(20*time.Second))
@@ -124,7 +124,7 @@ func TestFlushesAreBounded(t *testing.T) {
 		}
 		require.NoError(t, b.Wait(t.Context()))
 		require.Equal(t, 2, s.most)
-		require.Equal(t, []int{5, 5, 5, 5, 5, 5, 2}, s.sizes(), "what waits fills batches")
+		require.Equal(t, []int{5, 5, 5, 5, 5, 5, 2}, s.sizes(), "waiting items fill batches")
 		var all []int
 		for _, items := range s.batches {
 			all = append(all, items...)

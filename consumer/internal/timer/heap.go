@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// An Owner is told when its [Item] is due.
+// An Owner is called when its [Item] is due.
 type Owner interface {
 	// Fire is called once each time the item was set and became due. now is
 	// read shortly before. It is called on the heap's goroutine, one item after
@@ -18,8 +18,8 @@ type Owner interface {
 	Fire(now time.Time)
 }
 
-// An Item is one deadline. It is a field of what it is for, and is not copied
-// once it was set. Its Owner is set before the first [Heap.Set].
+// An Item is one deadline. It is a field of its owner and must not be
+// copied after the first [Heap.Set]. Its Owner must be set before that.
 type Item struct {
 	Owner Owner
 	// pos is the item's index in the heap plus one; zero is not in the heap.
@@ -28,14 +28,20 @@ type Item struct {
 
 // A Heap fires items when they are due. Make one with [New]. Its methods may be
 // called concurrently.
+//
+// It is a binary heap on one slice. Invariants: no node is earlier than its parent;
+// the pos of a node's item is its index plus one; unless run is at work, the timer is
+// armed for the earliest item, or for an earlier time. Set and Remove take time
+// logarithmic in the number of items; the standard library's container/heap would
+// cost an interface call for each comparison on the hottest path of the consumer.
 type Heap struct {
 	base time.Time
 
 	mu      sync.Mutex
 	nodes   []node
 	timer   *time.Timer
-	armed   int64 // what timer is set to; never where it is not
-	running bool  // run is at work and arms the timer itself when it ends
+	armed   int64 // the time for which timer is set; never if it is not
+	running bool  // run is at work, and arms the timer when it ends
 	closed  bool
 	idle    sync.Cond // signalled when running ends
 
@@ -58,15 +64,14 @@ func New() *Heap {
 	return h
 }
 
-// Set has the item fire at the given time, in place of the time it was set to
-// before. A time that has passed fires at once. After [Heap.Close] it does
-// nothing.
+// Set makes the item fire at the given time, which replaces any time set before. An
+// item whose time has passed fires immediately. After [Heap.Close] Set does nothing.
 //
-// at should have a monotonic part. One without is read by the wall clock of this
-// moment, so that a later step of that clock does not move it.
+// at should have a monotonic reading. A time without one is converted by the wall
+// clock of this moment, so that a later step of that clock does not move it.
 func (h *Heap) Set(it *Item, at time.Time) {
 	t := int64(at.Sub(h.base))
-	if at == at.Round(0) { //nolint:staticcheck // Equal ignores the monotonic part, which is what Round takes away
+	if at == at.Round(0) { //nolint:staticcheck // Equal ignores the monotonic reading, which Round strips
 		now := time.Now()
 		t = int64(now.Add(at.Sub(now)).Sub(h.base))
 	}
@@ -89,19 +94,19 @@ func (h *Heap) Set(it *Item, at time.Time) {
 	h.arm()
 }
 
-// Remove takes the item out; it does not fire any more, unless it is firing
-// already. An item that is not set is left as it is.
+// Remove removes the item, which does not fire from now on, unless it is firing
+// already. Removing an item that is not set does nothing.
 func (h *Heap) Remove(it *Item) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if it.pos != 0 {
 		h.cut(it.pos - 1)
 	}
-	// The timer stays armed: a needless wake-up is cheaper than resetting it
-	// once a message.
+	// The timer stays armed: a needless wake-up is cheaper than a reset for each
+	// message.
 }
 
-// Len is the number of items that are set.
+// Len returns the number of items that are set.
 func (h *Heap) Len() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -126,8 +131,8 @@ func (h *Heap) Close() {
 	}
 }
 
-// arm sets the timer to the earliest item where that is earlier than what it is
-// set to. h.mu is held.
+// arm sets the timer for the earliest item, if the timer is set for a later time.
+// h.mu is held.
 func (h *Heap) arm() {
 	if h.running || h.closed || len(h.nodes) == 0 || h.nodes[0].at >= h.armed {
 		return
@@ -141,7 +146,7 @@ func (h *Heap) arm() {
 	}
 }
 
-// run fires what is due.
+// run fires the items that are due.
 func (h *Heap) run() {
 	h.mu.Lock()
 	if h.running || h.closed {

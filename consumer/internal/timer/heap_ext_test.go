@@ -54,7 +54,7 @@ func TestItemsFireWhenTheyAreDue(t *testing.T) {
 		for _, i := range rand.Perm(1000) {
 			a := newAlarm()
 			alarms = append(alarms, a)
-			// None is due before all are set: it would be gone when they are counted.
+			// None may be due before all are set: it would not be counted.
 			h.Set(&a.item, began.Add(time.Duration(1+i)*time.Millisecond))
 		}
 		require.Equal(t, 1000, h.Len())
@@ -103,7 +103,7 @@ func TestAnOwnerMaySetItselfAgain(t *testing.T) {
 				h.Set(&a.item, now.Add(time.Second))
 			}
 		}
-		h.Set(&a.item, time.Now().Add(-time.Hour)) // at once
+		h.Set(&a.item, time.Now().Add(-time.Hour)) // immediately
 		<-time.After(time.Minute)
 		synctest.Wait()
 		require.Len(t, a.fired(), 5)
@@ -196,7 +196,7 @@ func TestConcurrentUse(t *testing.T) {
 	h.Close()
 }
 
-// BenchmarkSetRemove is what one message costs: its deadline is set when it is
+// BenchmarkSetRemove measures the cost of one message: its deadline is set when it is
 // received and removed when it is settled.
 func BenchmarkSetRemove(b *testing.B) {
 	h := timer.New()

@@ -1,7 +1,6 @@
-// Package verdict turns a handler's error into what a runtime carries out: the
-// verdict, the rule of the last attempt, and the failure that goes with a dead
-// letter. The consumer, the Lambda function and the push endpoint share it, so
-// that a letter reads the same whichever of them made it.
+// Package verdict turns a handler's error into a verdict, by the rule of the last
+// attempt, and into the failure that goes with a dead letter. The consumer, the Lambda function and the push endpoint share it, so
+// that letters of all three read the same.
 package verdict
 
 import (
@@ -17,14 +16,14 @@ import (
 // NoReason is the reason of a rejection that has none.
 const NoReason = "rejected with no reason given"
 
-// Of reads the verdict out of err, as handler.VerdictOf does, and applies the
-// rule of the last attempt: a failure of attempt max or a later one of a queue
-// that has a dead-letter queue is a rejection with that failure as its reason,
-// since the queue would dead-letter the message without any. A postponement is
-// no failure. Neither is what ended because the lease was lost or the consumer
-// stops: then the message is retried, and the queue decides.
+// Of returns the verdict in err, as handler.VerdictOf does, and applies the rule of
+// the last attempt: on a queue that has a dead-letter queue, a failure of attempt
+// max or a later one is a rejection with that failure as its reason, since the
+// queue would dead-letter the message without a reason. A postponement is not a
+// failure. Nor is a handler's end because the lease was lost or the consumer stops:
+// then the message is retried, and the queue decides.
 //
-// attempt 0 means that it is not known, and max 0 that there is no limit.
+// An attempt of 0 is unknown, and a max of 0 means no limit.
 func Of(err error, attempt, max int, deadLetter bool) handler.Verdict {
 	v := invoke.VerdictOf(err)
 	if v.Action != handler.ActionRetry || v.Postponed || !deadLetter || max <= 0 || attempt < max {
@@ -54,12 +53,12 @@ func ProcessName() string {
 	return fmt.Sprintf("%s:%d", host, os.Getpid())
 }
 
-// Failure returns what a dead letter tells of m, which consumer rejected at the
+// Failure returns the failure for a dead letter of m, which consumer rejected at the
 // time now because of err.
 func Failure(err error, m *handler.Message, now time.Time, consumer string) *drivers.Failure {
 	f := &drivers.Failure{Reason: Reason(err), Last: now, Consumer: consumer}
 	if m.Attempt == 1 {
-		f.First = now // of later attempts it is not known
+		f.First = now // unknown for later attempts
 	}
 	return f
 }

@@ -14,10 +14,10 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// gate admits what a test says.
+// gate admits as many messages as a test sets.
 type gate struct {
 	mu     sync.Mutex
-	admits int // negative is all that is wanted
+	admits int // negative means all that are wanted
 	asked  int
 	reopen chan struct{}
 	mute   bool // gives no channel
@@ -149,7 +149,7 @@ func TestSeveralPollersDoNotOverAdmit(t *testing.T) {
 		before := w.c.Stats().Received
 		require.Greater(t, before, uint64(50))
 		require.True(t, b.move(0, 1))
-		pass(50 * time.Millisecond) // what was on its way
+		pass(50 * time.Millisecond) // a receive was on its way
 		inFlight := w.c.Stats().Received
 		pass(time.Second)
 		probes := w.c.Stats().Received - inFlight

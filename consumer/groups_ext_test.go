@@ -17,7 +17,7 @@ import (
 )
 
 // orderedQueue is a queue that delivers groups in order. It holds a group back
-// while one of it is in flight, and hands out all that it has of it at once.
+// while one of its messages is in flight, and otherwise delivers all of it together.
 func orderedQueue() *queue {
 	q := newQueue(0)
 	q.caps.Ordered = true
@@ -119,7 +119,7 @@ func TestAFailedHeadIsRetriedInPlace(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		verdict error
-		delay   time.Duration // until the head runs again; 0 is never
+		delay   time.Duration // until the head runs again; 0 means never
 	}{
 		{"retry after", handler.RetryAfter(10*time.Second, errors.New("x")), 10 * time.Second},
 		{"retry", errors.New("x"), 30 * time.Second}, // when its lease would have ended

@@ -37,7 +37,7 @@ func (q *queue) asked() []int {
 	return ns
 }
 
-// beside records what runs beside a suspect.
+// beside records the messages that run beside a suspect.
 type beside struct {
 	mu      sync.Mutex
 	running map[string]int // by message, its attempt
@@ -105,7 +105,7 @@ func TestASuspectRunsAlone(t *testing.T) {
 	}
 }
 
-// A retry of the handler's own is no sign of a crash, and those of other processes,
+// A retry of the handler's own is not a sign of a crash, and those of other processes,
 // which look like one, cost little: a tenth, and at the start a reserve of 5 s.
 func TestRetriesKeepTheirThroughput(t *testing.T) {
 	run := func(t *testing.T, messages, limit int, prepare func(q *queue), retry func(m *handler.Message) bool) int {
@@ -134,7 +134,7 @@ func TestRetriesKeepTheirThroughput(t *testing.T) {
 		messages int
 		prepare  func(q *queue)
 		retry    func(m *handler.Message) bool
-		least    int // percent of what it is without isolation
+		least    int // percent of the throughput without isolation
 	}{
 		{"none", 3_000, func(*queue) {}, func(*handler.Message) bool { return false }, 95},
 		{"here, of each twice", 400, func(*queue) {}, func(m *handler.Message) bool { return m.Attempt < 3 }, 95},
@@ -150,7 +150,7 @@ func TestRetriesKeepTheirThroughput(t *testing.T) {
 	}
 }
 
-// Neither a suspect nor what runs when it comes holds the others up for long.
+// Neither a suspect nor the messages that run when it comes delay others for long.
 func TestIsolationHasBounds(t *testing.T) {
 	for _, tc := range []struct {
 		name          string
@@ -194,8 +194,8 @@ func TestIsolationHasBounds(t *testing.T) {
 	}
 }
 
-// After a start, and once a suspect has come, receives ask for few messages: what is
-// received beside a message that kills the process loses an attempt.
+// After a start, and once a suspect has come, receives ask for few messages: those that
+// are received beside a message that kills the process lose an attempt.
 func TestReceivesAfterAStartAskForFew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(40)
@@ -318,7 +318,8 @@ func TestIsolationFollowsAChangedPolicy(t *testing.T) {
 	}
 }
 
-// So do receives: with attempts counted, what waits for its group must fit into a drain.
+// So do receives: if attempts are counted, messages that wait for their group must fit
+// into a drain.
 func TestReceivesFollowAChangedPolicy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &watched{queue: orderedQueue()}

@@ -31,8 +31,8 @@ func TestConcurrencyIsBoundedAndNothingIsFetchedBeyondIt(t *testing.T) {
 			for w.c.Stats().Acked < 500 {
 				pass(time.Millisecond)
 				q.locked(func() {
-					// What was asked for and not answered, and what is being
-					// handled, never exceeds the slots.
+					// Messages asked for and not answered, and messages being
+					// handled, never exceed the slots.
 					open := 0
 					for _, r := range q.receives {
 						if r.at.Add(q.latency).After(time.Now()) {
@@ -192,7 +192,7 @@ func TestFatalAtStartUp(t *testing.T) {
 			err := <-w.done
 			require.ErrorIs(t, err, code)
 			require.ErrorContains(t, err, `queue "orders"`)
-			require.Zero(t, time.Since(began), "at once")
+			require.Zero(t, time.Since(began), "immediately")
 			require.Equal(t, 1, q.closed)
 			require.Len(t, q.receives, 1)
 		})

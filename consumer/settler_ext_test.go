@@ -32,7 +32,7 @@ func TestVerdictsBecomeSettlements(t *testing.T) {
 		{"reject", func() error { return handler.Reject(errors.New("bad")) }, drivers.Settlement{Action: handler.ActionDeadLetter}, ""},
 		{"permanent", func() error { return backoff.Permanent(errors.New("bad")) }, drivers.Settlement{Action: handler.ActionDeadLetter}, ""},
 		{"drop", func() error { return handler.Drop(errors.New("old")) }, drivers.Settlement{Action: handler.ActionDrop}, "message dropped"},
-		{"panic", func() error { panic("no") }, drivers.Settlement{Action: handler.ActionRetry}, "settle_ext_test.go"},
+		{"panic", func() error { panic("no") }, drivers.Settlement{Action: handler.ActionRetry}, "settler_ext_test.go"},
 		{"panic with a verdict", func() error { panic(handler.Drop(errors.New("no"))) }, drivers.Settlement{Action: handler.ActionRetry}, "handler panicked"},
 		{"Goexit", func() error { runtime.Goexit(); return nil }, drivers.Settlement{Action: handler.ActionRetry}, ""},
 	} {
@@ -67,7 +67,7 @@ func TestVerdictsBecomeSettlements(t *testing.T) {
 				require.NotEmpty(t, handled)
 				require.NotEmpty(t, settled)
 				require.Equal(t, c.want.Action, handled[0].Action)
-				// A retry may come back, be acked and told of before that.
+				// A retry may come back, be acked and reported before that.
 				first := slices.IndexFunc(settled, func(e event) bool { return e.Action == c.want.Action })
 				require.GreaterOrEqual(t, first, 0, "%v", settled)
 				require.NoError(t, settled[first].Err)
@@ -259,7 +259,7 @@ func TestSettlementsFillBatches(t *testing.T) {
 	}{
 		{"no-op", ack, 32, 0.205},
 		{"5 ms", lasting(5 * time.Millisecond), 32, 0.215},
-		{"5 ms, 1000 at once", lasting(5 * time.Millisecond), 1000, 0.205},
+		{"5 ms, 1000 together", lasting(5 * time.Millisecond), 1000, 0.205},
 		{"50 ms", lasting(50 * time.Millisecond), 32, 0.25},
 	} {
 		t.Run(c.name, func(t *testing.T) {
