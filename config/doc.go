@@ -24,7 +24,7 @@
 // case and every other character than a letter or a digit as an underscore; an
 // empty variable counts as none. In a file, ${NAME} and ${NAME:-default} are
 // replaced within values, after the file was parsed, and $$ is a dollar sign.
-// [Config.Values] tells where each value came from.
+// [Config.Values] reports the source of each value.
 //
 // # Strictness
 //

@@ -22,7 +22,7 @@ const separator = "\x1f"
 type layer struct {
 	// values are nested mappings with values of the kinds that the schema asks.
 	values map[string]any
-	// origins are where the values came from, by path.
+	// origins are the sources of the values, by path.
 	origins map[string]Origin
 	// removed are the paths that an earlier layer's values are taken away from.
 	removed []string
@@ -77,7 +77,7 @@ func readDocument(file string, content []byte, lookup lookupFunc) *layer {
 	return r.layer
 }
 
-// plainText returns content without a byte order mark, or why it is no UTF-8.
+// plainText returns content without a byte order mark, or the reason why it is not UTF-8.
 func plainText(content []byte) (text []byte, problem string) {
 	switch {
 	case bytes.HasPrefix(content, []byte("\xff\xfe")), bytes.HasPrefix(content, []byte("\xfe\xff")):
@@ -96,7 +96,7 @@ func (r *reader) Visit(n ast.Node) ast.Visitor {
 	return r
 }
 
-// syntax reports a document that is no YAML.
+// syntax reports a document that is not YAML.
 func (r *reader) syntax(err error) {
 	f := &Fault{Origin: Origin{File: r.file}, Problem: err.Error()}
 	var known yaml.Error
@@ -151,7 +151,7 @@ type entry struct {
 }
 
 // entries returns the entries of a mapping with its merge keys (<<) resolved; ok
-// is false where n is no mapping.
+// is false if n is not a mapping.
 func (r *reader) entries(n ast.Node) (es []entry, ok bool) {
 	if r.depth++; r.depth > maxAliasDepth {
 		return nil, false
@@ -197,7 +197,7 @@ func (r *reader) entries(n ast.Node) (es []entry, ok bool) {
 	return es, true
 }
 
-// queueName is what a queue may be called: a name that can be told from a URL.
+// queueName matches the names of queues: none of them reads as a URL.
 var queueName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
 // extension is what keys begin with that hold anchors for others, and are not read.

@@ -68,7 +68,7 @@ func badDuration(s string) error {
 	return fmt.Errorf("%q is no duration such as 500ms, 30s, 5m, 12h, 4d or 2w", s)
 }
 
-// FormatDuration writes d so that [ParseDuration] reads it, in days where it is
+// FormatDuration writes d so that [ParseDuration] reads it, in days if it is
 // whole days, and without the zeros of [time.Duration.String]: "4d", "10m".
 func FormatDuration(d time.Duration) string {
 	if d != 0 && d%day == 0 {

@@ -10,7 +10,7 @@ import (
 const variablePrefix = "SLUICE_QUEUES_"
 
 // readEnviron reads the variables of queues into a layer, in any case. known are the queues'
-// names in the files: a variable's name cannot tell where a queue's name ends,
+// names in the files: a variable's name does not show the end of a queue's name,
 // nor its case, so that those are tried first. A variable that fits none of them
 // makes a queue of its own, named in lower case.
 func readEnviron(environ, known []string) *layer {

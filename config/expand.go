@@ -9,7 +9,7 @@ import (
 type lookupFunc func(name string) (string, bool)
 
 // expand replaces ${NAME} and ${NAME:-default} in s, and $$ by a dollar sign. An
-// empty variable counts as not set where there is a default, as in a shell. A
+// empty variable counts as not set if there is a default, as in a shell. A
 // dollar sign before anything else stands for itself.
 func expand(s string, lookup lookupFunc) (string, error) {
 	if !strings.Contains(s, "$") {

@@ -9,9 +9,9 @@ import (
 
 // A Fault is one thing that is wrong in the configuration.
 type Fault struct {
-	// Origin is where it is.
+	// Origin is its place.
 	Origin Origin
-	// Path is the key it is about, such as "queues.orders.url"; empty where it
+	// Path is the key it is about, such as "queues.orders.url"; empty if it
 	// is about a file as a whole.
 	Path string
 	// Problem says what is wrong, and Remedy the way out; the latter can be empty.
@@ -61,10 +61,10 @@ func (e *Error) Unwrap() []error {
 	return errs
 }
 
-// UnknownQueueError is a name that is no queue of the configuration.
+// UnknownQueueError is a name that is not a queue of the configuration.
 type UnknownQueueError struct {
 	// Name is what was asked for, and Nearest the name that was probably meant,
-	// empty where none is near.
+	// empty if none is near.
 	Name, Nearest string
 	// Known are the names there are, sorted.
 	Known []string

@@ -23,7 +23,7 @@ func JSONSchema() []byte {
 // A value may be a variable wherever a scalar may stand.
 const variablePattern = `\$\{[^}]+\}`
 
-// What time.ParseDuration takes, once.
+// shortUnits matches one term of what time.ParseDuration takes.
 const shortUnits = `([0-9.]+(h|m|s|ms|us|µs|μs|ns))`
 
 func jsonSchema(n *node) map[string]any {

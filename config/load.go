@@ -15,10 +15,10 @@ import (
 	"github.com/sluice-go/sluice/drivers/provision"
 )
 
-// DefaultFile is the file that is read where none is named and it is there.
+// DefaultFile is the file that is read if none is named and it is there.
 const DefaultFile = "sluice.yaml"
 
-// Options say where the configuration is. The zero Options, and nil, are the
+// Options name the sources of the configuration. The zero Options, and nil, are the
 // defaults.
 type Options struct {
 	// Files are read in this order, later ones over earlier ones. Each must be
@@ -124,7 +124,7 @@ func isTable(path string) bool {
 	return n != nil && n.kind == textTable
 }
 
-// find returns the schema's node of a path, nil where there is none.
+// find returns the schema's node of a path, nil if there is none.
 func find(path []string) *node {
 	n := schema()
 	for _, key := range path {

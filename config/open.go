@@ -88,7 +88,7 @@ func (c *Config) OpenSink(ctx context.Context, mux *drivers.Mux, nameOrURL strin
 	return q.OpenSink(ctx, mux, nil)
 }
 
-// Consumer returns a consumer that runs h on a queue, by name or URL. Where the
+// Consumer returns a consumer that runs h on a queue, by name or URL. If the
 // configuration has a retry section for the queue, h is wrapped in the backoff
 // middleware with its delays; verdicts that h gives itself pass through it. A
 // nil cc has the consumer's defaults. The consumer owns the source: Run closes
@@ -115,7 +115,7 @@ func (c *Config) Consumer(ctx context.Context, mux *drivers.Mux, nameOrURL strin
 	}
 	run, err := consumer.New(source, h, cc)
 	if err != nil {
-		_ = source.Close() // nothing was received; the error to tell is the other one
+		_ = source.Close() // nothing was received; the other error is the one to return
 		return nil, err
 	}
 	return run, nil

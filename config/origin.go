@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// An Origin is where a value came from. The zero Origin is nowhere.
+// An Origin is the source of a value. The zero Origin is unknown.
 type Origin struct {
 	// File is the file's name as it was given, and Line and Column the place in
-	// it, from 1. Zero where the origin is not a file.
+	// it, from 1. Zero if the origin is not a file.
 	File         string
 	Line, Column int
-	// Variable is the environment variable, where the origin is one.
+	// Variable is the environment variable, if the origin is one.
 	Variable string
-	// Default is true where the value was not given.
+	// Default reports whether the value is the default.
 	Default bool
 }
 
@@ -39,7 +39,7 @@ type Value struct {
 	Path string
 	// Text is the value as it would be written, with secrets replaced.
 	Text string
-	// Origin is where it came from.
+	// Origin is its source.
 	Origin Origin
 }
 
@@ -50,7 +50,7 @@ const secret = "xxxxx"
 var secretName = regexp.MustCompile(`(?i)pass(word|wd|phrase)?$|secret|token|credential|signature|^sig$|(api|access|account|private|shared)[_-]?key$|^key$`)
 
 // Redact returns text with the secrets of a URL in it replaced: its password,
-// and the values of parameters that are called like secrets. Text that is no URL
+// and the values of parameters that are called like secrets. Text that is not a URL
 // is returned as it is; one that looks like a URL with a password and cannot be
 // parsed is replaced as a whole.
 func Redact(text string) string {

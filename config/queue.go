@@ -19,14 +19,14 @@ type Queue struct {
 	// Source and Sink are the URLs for receiving and for sending. One of them
 	// can be empty.
 	Source, Sink string
-	// Configured is false where the queue is known by its URL only. Spec then
+	// Configured is false if the queue is known by its URL only. Spec then
 	// says nothing.
 	Configured bool
 	// Spec describes the queue as it is wanted.
 	Spec provision.Spec
 }
 
-// URL is the queue's URL where one is asked for and it does not matter which:
+// URL is the queue's URL if one is asked for and it does not matter which:
 // the one for receiving, if there is one.
 func (q *Queue) URL() string {
 	if q.Source != "" {
@@ -127,5 +127,5 @@ func (m *merger) check(name string, q *binding) {
 // have a colon in it.
 var schemePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*:`)
 
-// IsURL tells a queue's URL from a queue's name.
+// IsURL reports whether s is a queue's URL and not a queue's name.
 func IsURL(s string) bool { return schemePattern.MatchString(s) }

@@ -32,8 +32,8 @@ type node struct {
 	kind kind
 	doc  string
 	min  int
-	// standard is the value where the key's section is given and the key is
-	// not; nil is none.
+	// standard is the value if the key's section is given and the key is
+	// not. Nil means that there is no such value.
 	standard any
 	// bind returns a pointer to the place of a leaf's value. That of a section
 	// makes the section, and is called before those below it.

@@ -73,7 +73,7 @@ type Error struct {
 	Op string
 	// Err is the cause, usually the SDK's error.
 	Err error
-	// Remedy is the way out, as a phrase; empty where there is nothing to say.
+	// Remedy is the way out, as a phrase; empty if there is nothing to say.
 	Remedy string
 }
 
@@ -133,7 +133,7 @@ func CodeOf(err error) Code {
 }
 
 // Wrap gives err a code, unless it is nil, an [*Error] already, or ctx's own
-// end. It is the one place where a driver wraps.
+// end. A driver wraps by it alone.
 func Wrap(ctx context.Context, code Code, queue, op string, err error, remedy string) error {
 	if err == nil {
 		return nil

@@ -14,12 +14,12 @@ import (
 
 // The attributes that say why a message is in a dead-letter queue, the same on
 // every provider. They are set when a message is rejected; what the provider
-// dead-letters by its own count has what the provider tells.
+// dead-letters by its own count carries what the provider adds.
 const (
 	// AttributeDeadLetterReason is the error's text, cut to [MaxReason] bytes.
 	AttributeDeadLetterReason = "sluice-dead-letter-reason"
 	// AttributeDeadLetterAttempt is the attempt that failed last, in decimal.
-	// It is left out where the provider does not count.
+	// It is left out if the provider does not count.
 	AttributeDeadLetterAttempt = "sluice-dead-letter-attempt"
 	// AttributeDeadLetterFirst and AttributeDeadLetterLast are when the message
 	// failed first, as far as that is known, and last, as RFC 3339 says.
@@ -29,7 +29,7 @@ const (
 	AttributeDeadLetterQueue = "sluice-dead-letter-queue"
 	// AttributeDeadLetterConsumer names the process that rejected it.
 	AttributeDeadLetterConsumer = "sluice-dead-letter-consumer"
-	// AttributeDeadLetter is all of them in one, as JSON, where the message has
+	// AttributeDeadLetter is all of them in one, as JSON, if the message has
 	// no room for more. [UnpackFailure] takes it apart.
 	AttributeDeadLetter = "sluice-dead-letter"
 )
@@ -43,10 +43,10 @@ var failureAttributes = [...]string{
 	AttributeDeadLetterLast, AttributeDeadLetterQueue, AttributeDeadLetterConsumer,
 }
 
-// A DeadLetter is what the attributes of a dead letter tell about it.
+// A DeadLetter is the history of a dead letter, from its attributes.
 type DeadLetter struct {
 	Failure
-	// Attempt is the attempt that failed last; 0 where it is not known.
+	// Attempt is the attempt that failed last; 0 if it is not known.
 	Attempt int
 	// Queue is the queue that the message came from.
 	Queue string
@@ -166,8 +166,8 @@ func parseTime(s string) time.Time {
 	return t
 }
 
-// ParseFailure reads what the attributes of a dead letter tell, in either form.
-// It is false where they tell nothing. Values that make no sense count as not
+// ParseFailure reads the attributes of a dead letter, in either form. It returns
+// false if they say nothing of a failure. Values that make no sense count as not
 // given.
 func ParseFailure(attributes map[string]string) (DeadLetter, bool) {
 	if _, ok := attributes[AttributeDeadLetter]; ok {

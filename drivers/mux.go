@@ -27,10 +27,10 @@ type Opener interface {
 // Options are what a program may give beyond the URL. Nil means none.
 type Options struct {
 	// DeadLetter names the dead-letter queue, in the provider's own terms (SQS:
-	// queue name, URL or ARN; Pub/Sub: topic), where it is not the one of the
+	// queue name, URL or ARN; Pub/Sub: topic), if it is not the one of the
 	// queue's native policy. Empty means the native one.
 	DeadLetter string
-	// Logger is told what a driver finds odd while it opens. Nil discards.
+	// Logger receives warnings of a driver while it opens. Nil discards them.
 	Logger *slog.Logger
 }
 
@@ -129,8 +129,8 @@ func (m *Mux) find(rawURL string) (Opener, *url.URL, error) {
 // an optional interface of an [Opener].
 type Suggester interface {
 	// Suggest returns the queue URL to write in place of s, such as an HTTPS
-	// address or a resource name. It returns "" if s is none of the provider's
-	// names.
+	// address or a resource name. It returns "" if the provider has no
+	// such names.
 	Suggest(s string) string
 }
 

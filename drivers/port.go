@@ -12,7 +12,7 @@ import (
 // [Closed].
 type Source interface {
 	// Receive waits up to wait for messages and returns 1 to max of them, or
-	// none and no error where none came. Zero wait asks once and returns. wait
+	// none and no error if none came. Zero wait asks once and returns. wait
 	// is at most [MaxWait]. When ctx is done it returns ctx's error promptly;
 	// what the provider had already granted then comes back when its lease
 	// ends. It does not retry. max is at most Capabilities.MaxReceive. The
@@ -27,13 +27,13 @@ type Source interface {
 	// Settle carries out up to Capabilities.MaxSettle settlements, which may be
 	// of different actions, and returns an error an item, at the item's index.
 	// A nil slice means that all of them were carried out. It keeps neither the
-	// slice nor what it points to. The same receipt settled twice is no fault of
-	// the caller: the second reports [LeaseLost] or nil, as the provider tells.
+	// slice nor what it points to. A caller may settle the same receipt twice: the
+	// second settlement reports [LeaseLost] or nil, whichever the provider answers.
 	Settle(ctx context.Context, ss []Settlement) []error
 
 	// Extend sets the leases of up to Capabilities.MaxExtend receipts and
 	// returns an error an item as Settle does; one whose lease is gone reports
-	// [LeaseLost], as far as the provider tells.
+	// [LeaseLost], as far as the provider reports it.
 	Extend(ctx context.Context, es []Extension) []error
 
 	// Capabilities says what the queue behind this source can do. It does no IO
@@ -56,7 +56,7 @@ type Delivery struct {
 	Receipt string
 	// Deadline is when the lease ends, by this machine's clock, counted from
 	// before the request was sent, so that it is never later than the
-	// provider's. It is zero where there is no lease, or none that is known. It
+	// provider's. It is zero if there is no lease, or none that is known. It
 	// has a monotonic part: the runtime compares it with time.Now only, and a
 	// step of the wall clock must not move it.
 	Deadline time.Time
@@ -66,17 +66,17 @@ type Delivery struct {
 	Lease time.Duration
 }
 
-// A Settlement says what is to be done with a delivery.
+// A Settlement carries out a verdict on a delivery.
 type Settlement struct {
 	Receipt string
 	// Message is the delivered message. A driver that dead-letters by sending a
 	// copy takes it from here.
 	Message *handler.Message
-	// Action is what is to be done. The zero Action is a retry.
+	// Action is the verdict. The zero Action is a retry.
 	Action handler.Action
 	// Delay is how long a retried message stays invisible; zero gives it back
-	// at once. It counts only where Delayed is true, and is at most what
-	// Capabilities allow. Where Delayed is false a retry is left to the queue's
+	// immediately. It counts only if Delayed is true, and is at most what
+	// Capabilities allow. If Delayed is false, a retry is left to the queue's
 	// own policy (SQS: the visibility timeout runs down; Pub/Sub: nack).
 	Delay   time.Duration
 	Delayed bool
@@ -84,7 +84,7 @@ type Settlement struct {
 	// given back. A queue that counts attempts itself does not count this
 	// delivery (Capabilities.FreeRelease); SQS and Pub/Sub count it.
 	Released bool
-	// Failure says why a message is dead-lettered. Nil is no reason.
+	// Failure says why a message is dead-lettered. Nil means that no reason is known.
 	Failure *Failure
 }
 
@@ -139,7 +139,7 @@ type Sink interface {
 }
 
 // Capabilities say what a queue can do. A number that is zero means that there
-// is no limit, unless its comment says otherwise.
+// means no limit, unless its comment says otherwise.
 type Capabilities struct {
 	// Queue is the queue's name as an operator knows it.
 	Queue string
@@ -165,17 +165,17 @@ type Capabilities struct {
 	// cannot be known (a sink).
 	Lease time.Duration
 	// MaxDelay bounds the delay of one retry's settlement; MaxSendDelay that of
-	// a sent message. Each is negative where there can be no delay: a retry's
+	// a sent message. Each is negative if there can be no delay: a retry's
 	// settlement with one is then refused as [Unsupported].
 	MaxDelay, MaxSendDelay time.Duration
 	// MaxExtension bounds one extension, counted from its moment; MaxLease the
-	// whole lease, counted from the receive. MaxExtension is negative where no
+	// whole lease, counted from the receive. MaxExtension is negative if no
 	// lease can be extended, and the deliveries then have no deadline.
 	MaxExtension, MaxLease time.Duration
 
 	// Ordered is true where messages of one group are delivered in order.
 	Ordered bool
-	// DeadLetter is true where the queue has a dead-letter queue, so that
+	// DeadLetter reports whether the queue has a dead-letter queue, so that
 	// messages can be rejected. DeadLetterQueue names it, and MaxAttempts is
 	// the native number of deliveries after which a message goes there.
 	DeadLetter      bool
@@ -183,25 +183,25 @@ type Capabilities struct {
 	MaxAttempts     int
 	// AttemptKnown is true where deliveries carry their attempt number.
 	AttemptKnown bool
-	// FreeRelease is true where a delivery that is settled as Released does not
-	// count as an attempt. False is also right where it is not known: the runtime
+	// FreeRelease reports whether a delivery that is settled as Released does not
+	// count as an attempt. False is also right if it is not known: the runtime
 	// keeps what it can in hand either way, and gives back little.
 	FreeRelease bool
-	// LocalClock is true if leases go by this machine's monotonic clock, as those
+	// LocalClock reports whether leases go by this machine's monotonic clock, as those
 	// of an embedded queue do: they stand still while the machine is suspended.
 	// False, which is also right if it is not known, makes the runtime take the
 	// time of a suspend off its leases.
 	LocalClock bool
-	// NativeRedrive is true where the provider itself moves letters back.
+	// NativeRedrive reports whether the provider itself moves letters back.
 	NativeRedrive bool
-	// ExactlyOnce is true where an ack that succeeds is final, and one that
+	// ExactlyOnce reports whether an ack that succeeds is final, and one that
 	// fails says so.
 	ExactlyOnce bool
 	// StaleReceiptFails is true where settling or extending an expired receipt
 	// is reported as LeaseLost. A standard SQS queue accepts a delete by a
 	// stale receipt in silence.
 	StaleReceiptFails bool
-	// StaleReceiptActs is true where a retry or an extension by the receipt of an
+	// StaleReceiptActs reports whether a retry or an extension by the receipt of an
 	// earlier delivery changes the lease of the message's present one, as on a
 	// standard SQS queue. The runtime then doesn't repeat a retry whose answer was
 	// lost once its delay, counted from when it was sent, is over: the message may

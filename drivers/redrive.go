@@ -18,13 +18,13 @@ const (
 type Redriver interface {
 	// StartRedrive starts moving every letter of this queue's dead-letter queue
 	// back to this queue. rate is messages a second; zero leaves it to the
-	// provider. Where a task is already running for it, the error's code is
-	// Invalid and Redrives tells the task.
+	// provider. If a task is already running for it, the error's code is
+	// Invalid and Redrives lists the task.
 	StartRedrive(ctx context.Context, rate int) (RedriveTask, error)
 	// Redrives lists the latest tasks on this queue's dead-letter queue, newest
 	// first.
 	Redrives(ctx context.Context) ([]RedriveTask, error)
-	// CancelRedrive stops a running task. What it has moved stays moved.
+	// CancelRedrive stops a running task. Messages that it has moved stay moved.
 	CancelRedrive(ctx context.Context, id string) error
 }
 
@@ -44,8 +44,8 @@ type RedriveTask struct {
 	// ID identifies a running task. SQS gives an ended task none.
 	ID     string
 	Status RedriveStatus
-	// Moved and Total count messages; Total is Unknown where the provider does
-	// not tell.
+	// Moved and Total count messages; Total is Unknown if the provider does
+	// not report it.
 	Moved, Total int64
 	Started      time.Time
 	// Failure is why a failed task failed.
@@ -56,7 +56,7 @@ type RedriveTask struct {
 // one. It is an optional interface of a [Source]. The letters' messages are as
 // they were sent, failure attributes included.
 type DeadLetters interface {
-	// OpenDeadLetters opens the dead-letter queue for receiving. Where there is
+	// OpenDeadLetters opens the dead-letter queue for receiving. If there is
 	// none, or none that can be read, the error says how to get one.
 	OpenDeadLetters(ctx context.Context) (Source, error)
 	// OpenRedrive opens the queue itself for sending letters back to it, and to
@@ -65,7 +65,7 @@ type DeadLetters interface {
 }
 
 // A Replayer goes back to messages that were acked already. It is an optional
-// interface of a [Source] (Pub/Sub: Seek, where the subscription retains acked
+// interface of a [Source] (Pub/Sub: Seek, if the subscription retains acked
 // messages).
 type Replayer interface {
 	// Replay has every retained message that was published since t delivered

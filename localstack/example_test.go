@@ -6,7 +6,7 @@ import (
 	"github.com/sluice-go/sluice/localstack"
 )
 
-// What a program needs to talk to a LocalStack.
+// The environment of a program that talks to a LocalStack.
 func ExampleEnvironment() {
 	for _, v := range localstack.Environment("http://127.0.0.1:4566") {
 		fmt.Println(v)

@@ -27,7 +27,7 @@ import (
 // Version is LocalStack's version. The image in docker-compose.yml is the same.
 const Version = "4.9.2"
 
-// DefaultServices are the AWS services that run where none are named.
+// DefaultServices are the AWS services that run if none are named.
 const DefaultServices = "sqs,sns,s3,sts,cloudwatch"
 
 //go:embed requirements.txt
@@ -43,24 +43,24 @@ type Config struct {
 	Services []string
 }
 
-// A Server is a LocalStack that this process has started. It holds what it is
-// told in memory, and ends with this process at the latest.
+// A Server is a LocalStack that this process has started. It keeps its state
+// in memory and ends with this process at the latest.
 type Server struct {
-	// URL is what AWS_ENDPOINT_URL is to be set to.
+	// URL is the value for AWS_ENDPOINT_URL.
 	URL string
 
 	process *process.Process
 	dir     string
 }
 
-// Install makes the virtual environment, where it is not there yet, and returns
+// Install makes the virtual environment, if it is not there yet, and returns
 // its Python interpreter, which also has boto3. It takes about a minute once;
 // processes that ask at the same time share the work.
 func Install(ctx context.Context) (python string, err error) {
 	return install.Python(ctx, "localstack", requirements)
 }
 
-// Start installs LocalStack where it is not installed, starts it and waits until
+// Start installs LocalStack if it is not installed, starts it and waits until
 // it is healthy, about four seconds. A nil config is the zero Config.
 func Start(ctx context.Context, c *Config) (*Server, error) {
 	if c == nil {
@@ -92,7 +92,7 @@ func Start(ctx context.Context, c *Config) (*Server, error) {
 	return s, nil
 }
 
-// Stop ends the server. What it held is gone. A second call does nothing.
+// Stop ends the server. Its queues and messages are lost. A second call does nothing.
 func (s *Server) Stop() error {
 	return errors.Join(s.process.Stop(), os.RemoveAll(s.dir))
 }

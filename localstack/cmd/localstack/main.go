@@ -67,7 +67,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// daemon is a LocalStack that outlives the command. What is known of it is in
+// daemon is a LocalStack that outlives the command. Its state is in
 // files named by its port.
 type daemon struct {
 	port     int
@@ -159,8 +159,8 @@ func (d daemon) await(ctx context.Context, exited <-chan error) error {
 	}
 }
 
-// pid returns the daemon's process id, 0 where it does not run. A process that
-// got the id later is told apart by its command line.
+// pid returns the daemon's process id, 0 if it does not run. A process that
+// got the id later is distinguished by its command line.
 func (d daemon) pid(ctx context.Context) (int, error) {
 	dir, err := d.dir()
 	if err != nil {
@@ -183,7 +183,7 @@ func (d daemon) pid(ctx context.Context) (int, error) {
 	return pid, nil
 }
 
-// commandLine returns what the process runs, empty where there is none.
+// commandLine returns what the process runs, empty if there is none.
 func commandLine(ctx context.Context, pid int) string {
 	if line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err == nil {
 		return string(line)
