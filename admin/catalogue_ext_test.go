@@ -114,7 +114,7 @@ func TestTheCatalogueHasTheDriversFaults(t *testing.T) {
 
 const intro = `<!-- Generated from the catalogue of package admin: go test ./admin -run DoctorDoc -update -->
 
-# What doctor finds
+# Findings of doctor
 
 ` + "`sluice doctor`" + ` prints each finding with its ID, which is stable, the fact, why it matters and the command that mends it. It exits
 with status 3 if there are findings and 0 if there are none. ` + "`--tier critical`" + ` and ` + "`--tier major`" + ` leave out lesser findings,

@@ -18,8 +18,8 @@ import (
 )
 
 // Package signal swallows every signal from the first on until stop is called:
-// whoever waits for a handler that hangs could not end the program. What Run
-// returns decides the exit status and is not merely printed.
+// whoever waits for a handler that hangs could not end the program. The error of Run
+// decides the exit status and is not merely printed.
 func TestEveryMainEndsAsItShould(t *testing.T) {
 	mains, err := filepath.Glob("*/main.go")
 	require.NoError(t, err)

@@ -21,7 +21,7 @@ import (
 	"github.com/sluice-go/sluice/internal/test/suite"
 )
 
-// effects counts how often each message was handled, and tells when so many
+// effects counts how often each message was handled, and reports when so many
 // distinct ones were.
 type effects struct {
 	mu    sync.Mutex
@@ -120,8 +120,8 @@ func TestAKilledWorkerLosesNothing(t *testing.T) {
 			for i := range messages {
 				require.Contains(t, done.times, strconv.Itoa(i))
 			}
-			// What comes again is what the first had in its hands: handled by 32
-			// at once, and with verdicts in batches on their way.
+			// Messages come again if the first had them in its hands: handled by 32
+			// handlers, or with verdicts in batches on their way.
 			require.LessOrEqual(t, total-distinct, 1000, "acks were lost")
 			t.Logf("killed after %d; %d were handled twice", before, total-distinct)
 

@@ -16,7 +16,7 @@ import (
 	"github.com/sluice-go/sluice/handler/webhook"
 )
 
-// With --http-secret-env an endpoint can tell that requests are genuine, also
+// With --http-secret-env an endpoint can verify requests, also
 // while a secret is changed, and the secret is seen nowhere.
 func TestRequestsAreSigned(t *testing.T) {
 	const old, secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="

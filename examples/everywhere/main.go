@@ -36,7 +36,7 @@ func main() {
 	case errors.Is(err, errUsage):
 		os.Exit(2)
 	case err != nil:
-		_, _ = fmt.Fprintln(os.Stderr, "everywhere:", err) // there is nobody else to tell
+		_, _ = fmt.Fprintln(os.Stderr, "everywhere:", err) // nobody else would report it
 		os.Exit(1)
 	}
 }

@@ -51,7 +51,7 @@ func work() ([]*handler.Message, error) {
 	return ms, errors.Join(errs...)
 }
 
-// What must come of work: a row an invoice that was paid, and a letter for each
+// The result that work must have: a row an invoice that was paid, and a letter for each
 // that is poison.
 const (
 	wantPaid    = 22

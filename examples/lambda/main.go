@@ -56,7 +56,7 @@ func open(ctx context.Context, queueURL string, log *slog.Logger) (*sqslambda.Fu
 
 var errNoAmount = errors.New("an order has an amount above zero")
 
-// charge returns the handler. What it returns is the message's verdict.
+// charge returns the handler. Its error is the message's verdict.
 func charge(log *slog.Logger) func(context.Context, *handler.Message, Order) error {
 	return func(ctx context.Context, m *handler.Message, o Order) error {
 		if o.Cents <= 0 {

@@ -67,7 +67,7 @@ func exported(t *testing.T) map[string]string {
 // names.
 func check(t *testing.T, where, expr string, known map[string]string) {
 	t.Helper()
-	// Grafana's variables are no PromQL.
+	// Grafana's variables are not PromQL.
 	expr = strings.NewReplacer("$__rate_interval", "5m", "$queue", "orders").Replace(expr)
 	parsed, err := metricsql.Parse(expr)
 	require.NoError(t, err, "%s: %s", where, expr)

@@ -1,4 +1,4 @@
-// Command payments takes payments over HTTP, answers at once, and charges each
+// Command payments takes payments over HTTP, answers immediately, and charges each
 // exactly once; see package payment for what that rests on.
 //
 // With no arguments it shows the whole: it starts the endpoint, a worker and a
@@ -85,7 +85,7 @@ func run(ctx context.Context, o options, out io.Writer, log *slog.Logger) error 
 	}
 }
 
-// api serves the endpoint until ctx is done. ready is told its address.
+// api serves the endpoint until ctx is done. It calls ready with its address.
 func api(ctx context.Context, o options, ready func(addr string)) (err error) {
 	queues := all.Mux()
 	sink, err := queues.OpenSink(ctx, o.queue, nil)

@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A service is a running service, as on Cloud Run: it is told its port and its end.
+// A service is a running service, as on Cloud Run: it receives its port and a signal to end.
 type service struct {
 	t     *testing.T
 	cmd   *exec.Cmd

@@ -1,4 +1,4 @@
-// Package story holds story.sh, which tells the life of some poison messages with
-// the command sluice alone: from the making of the queue to the redrive. Its test
+// Package story holds story.sh, which follows some poison messages with the command
+// sluice alone, from the making of the queue to the redrive. Its test
 // runs it on LocalStack and on the Pub/Sub fake.
 package story

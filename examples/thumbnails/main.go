@@ -53,7 +53,7 @@ func main() {
 	case errors.Is(err, errUsage):
 		os.Exit(2)
 	case err != nil:
-		_, _ = fmt.Fprintln(os.Stderr, "thumbnails:", err) // there is nobody else to tell
+		_, _ = fmt.Fprintln(os.Stderr, "thumbnails:", err) // nobody else would report it
 		os.Exit(1)
 	}
 }
@@ -215,7 +215,7 @@ func consume(ctx context.Context, mux *drivers.Mux, o *options, in, out *blob.Bu
 	if err != nil {
 		return err
 	}
-	messages := slog.New(slog.DiscardHandler) // the summary tells of each dead letter
+	messages := slog.New(slog.DiscardHandler) // the summary lists each dead letter
 	if o.verbose || o.worker {
 		messages = log
 	}

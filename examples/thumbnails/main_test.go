@@ -94,7 +94,7 @@ func TestNoArgumentsShowTheWhole(t *testing.T) {
 		require.LessOrEqual(t, max(c.Width, c.Height), thumbnail.DefaultSize)
 	}
 
-	// The poison is where the summary says, with its reasons.
+	// The poison is in the queue that the summary names, with its reasons.
 	source, err := all.Mux().OpenSource(t.Context(), line(t, output, "queue"), nil)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, source.Close()) }()
@@ -197,7 +197,7 @@ func TestVerboseLogsEveryMessage(t *testing.T) {
 	require.Contains(t, stderr.String(), "verdict=dead_letter")
 }
 
-// A worker handles what the store sends, until it is told to stop.
+// A worker handles what the store sends, until it receives a signal.
 func TestWorker(t *testing.T) {
 	in, out := filepath.Join(t.TempDir(), "photos"), t.TempDir()
 	require.NoError(t, unpack(in))

@@ -46,7 +46,7 @@ func openBucket(ctx context.Context, place string, create bool) (*blob.Bucket, s
 	if err != nil {
 		return nil, "", err
 	}
-	// NoTempDir has a file written beside where it goes, so that it can be put
+	// NoTempDir has a file written beside its destination, so that it can be put
 	// there by a rename, whole, on any file system.
 	b, err := fileblob.OpenBucket(dir, &fileblob.Options{CreateDir: create, NoTempDir: true, Metadata: fileblob.MetadataDontWrite})
 	if err != nil {

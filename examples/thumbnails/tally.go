@@ -30,7 +30,7 @@ func newTally(events int) *tally {
 	return &tally{events: events, begun: time.Now(), reasons: make(map[string]string), made: make(map[string]thumbnail.Thumbnail)}
 }
 
-// wrote is told of each thumbnail.
+// wrote counts a thumbnail.
 func (t *tally) wrote(th thumbnail.Thumbnail) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -110,7 +110,7 @@ func onTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// summary writes what became of the events, and where the thumbnails are.
+// summary writes what became of the events, and the place of the thumbnails.
 func (t *tally) summary(w io.Writer, o *options) error {
 	last := t.line()
 	t.mu.Lock()

@@ -16,7 +16,7 @@ import (
 
 const module = "github.com/sluice-go/sluice"
 
-// A pkg is what go list tells of a package.
+// A pkg is go list's description of a package.
 type pkg struct {
 	ImportPath   string
 	Name         string

@@ -184,7 +184,7 @@ func TestHandlerNeedsTheStandardLibraryOnly(t *testing.T) {
 	}
 }
 
-// sdks are what a program should link only where it asked for it.
+// sdks are what a program should link only if it asked for it.
 var sdks = map[string]string{
 	"Amazon":     "github.com/aws",
 	"Google":     "cloud.google.com/go",

@@ -12,7 +12,7 @@ type experiment struct {
 	id    string // sqs-consume/noop/32
 	title string
 	peers []peer
-	// runs bounds the runs, where one is long. Zero is no bound.
+	// runs bounds the runs, if one is long. Zero means no bound.
 	runs int
 	// open is called before the first run; nil is nothing to open.
 	open func(ctx context.Context, e *env) error

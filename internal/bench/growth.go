@@ -20,7 +20,7 @@ const (
 	byBacklog     = "backlog/"
 )
 
-// concurrencyCases are the cost of a message by how many are handled at once,
+// concurrencyCases are the cost of a message by how many are handled at the same time,
 // with handlers that wait for a millisecond.
 func concurrencyCases(top int) []experiment {
 	var xs []experiment

@@ -7,8 +7,8 @@ import (
 	"runtime/pprof"
 )
 
-// profiles are the files that profiles of this process are written to; empty is
-// none.
+// profiles are the files that profiles of this process are written to; an empty
+// name writes no profile.
 type profiles struct {
 	cpu, allocs, mutex, block string
 }

@@ -157,7 +157,7 @@ func (r *report) markdown(charts []string) string {
 	return b.String()
 }
 
-// replaceSection puts the generated section where the old one was.
+// replaceSection replaces the old generated section by the new one.
 func replaceSection(page, section string) (string, error) {
 	if page == "" {
 		return "# Benchmarks\n\n" + section + "\n", nil

@@ -17,7 +17,7 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// sqsLoad is what is to be consumed, and how.
+// sqsLoad is the load to consume, and the way to do it.
 type sqsLoad struct {
 	concurrency int
 	work        time.Duration
@@ -96,7 +96,7 @@ func consumeSluice(ctx context.Context, q *queue, n int, l sqsLoad) (func() erro
 const pollers = consumer.DefaultMaxPollers
 
 // rawLoop is what one writes without a library: each poller receives ten,
-// handles them at once and deletes them.
+// handles them at the same time and deletes them.
 func rawLoop(ctx context.Context, q *queue, n int, l sqsLoad) (func() error, error) {
 	ctx, cancel := context.WithCancel(ctx) // ends the polls that still wait
 	defer cancel()
@@ -157,8 +157,8 @@ func rawBounded(ctx context.Context, q *queue, n int, l sqsLoad) (func() error, 
 	return pipelined(ctx, q, n, l, semaphore.NewWeighted(int64(l.concurrency)))
 }
 
-// pipelined receives only for handlers that are free, where there are slots to
-// tell by.
+// pipelined receives only for handlers that are free, if there are slots to
+// count them by.
 func pipelined(ctx context.Context, q *queue, n int, l sqsLoad, slots *semaphore.Weighted) (func() error, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -203,7 +203,7 @@ func hold(ctx context.Context, src *tap, n int, m handler.Middleware) (end func(
 	return func() error {
 		cancel()
 		if err := <-ended; !errors.Is(err, consumer.ErrDrainTimeout) {
-			return err // it was cancelled at once, and must say so
+			return err // it was cancelled immediately, and must say so
 		}
 		return nil
 	}, nil

@@ -11,7 +11,7 @@ type target struct {
 	id     string // the case
 	peer   string // whose row it is; empty is Sluice's at concurrency 32
 	metric string
-	than   string  // the peer whose value is the measure; empty is none
+	than   string  // the peer whose value is the measure, if any
 	factor float64 // of than's value, or the bound itself
 	plus   float64 // added to the bound
 	least  bool    // it is a lower bound

@@ -18,7 +18,7 @@ type Order struct {
 	PlacedAt time.Time `json:"placed_at"`
 }
 
-// parse reads an order. What the table checks is left to the table.
+// parse reads an order. It does not repeat the checks of the table.
 func parse(body []byte) (Order, error) {
 	var o Order
 	if err := json.Unmarshal(body, &o); err != nil {

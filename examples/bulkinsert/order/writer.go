@@ -14,7 +14,7 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// Schema makes the table where it does not exist.
+// Schema makes the table if it does not exist.
 const Schema = `CREATE TABLE IF NOT EXISTS orders (
 	id        text PRIMARY KEY,
 	customer  text NOT NULL CHECK (customer <> ''),
@@ -43,8 +43,8 @@ type row struct {
 }
 
 // HandleBatch inserts the orders of all messages in one statement. A body that is
-// no order, and a row that the table refuses, is rejected; the others go through.
-// Where the database cannot do its work at all, every message that was not
+// not an order, and a row that the table refuses, is rejected; the others go through.
+// If the database cannot do its work at all, every message that was not
 // rejected is retried.
 func (w *Writer) HandleBatch(ctx context.Context, ms []*handler.Message) []error {
 	errs := make([]error, len(ms))

@@ -19,7 +19,7 @@ import (
 type Invoice struct {
 	Number string `json:"number"`
 	Cents  int64  `json:"cents"`
-	// Bank says how the bank takes it: "" at once, "shaky" fails the first time,
+	// Bank says how the bank takes it: "" succeeds, "shaky" fails the first time,
 	// "busy" asks the first time to come again.
 	Bank string `json:"bank,omitempty"`
 	// Cancelled invoices are not paid.
@@ -30,7 +30,7 @@ type Invoice struct {
 var ErrNegative = errors.New("an invoice of less than nothing")
 
 // Handler pays invoices at the bank and has record write down what was paid. A
-// message that is no invoice is rejected.
+// message that is not an invoice is rejected.
 func Handler(bank *Bank, record func(ctx context.Context, i Invoice) error) handler.Handler {
 	return handler.Typed(handler.JSON, func(ctx context.Context, _ *handler.Message, i Invoice) error {
 		switch {

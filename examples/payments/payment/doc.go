@@ -1,7 +1,7 @@
 // Package payment is the payments example: an HTTP endpoint that enqueues a
-// payment and answers at once, and a handler that charges it exactly once.
+// payment and answers immediately, and a handler that charges it exactly once.
 //
-// What "exactly once" rests on, from the outside in:
+// "Exactly once" rests on three things, from the outside in:
 //
 //  1. The endpoint gives the message the payment's ID as its dedupe ID. A client
 //     that posts twice, or a producer that sends twice, makes two messages of
@@ -25,7 +25,7 @@ import (
 	"regexp"
 )
 
-// Payment is what a customer is to be charged.
+// Payment is a charge to a customer's account.
 type Payment struct {
 	ID       string `json:"id"`
 	Account  string `json:"account"`

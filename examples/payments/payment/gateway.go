@@ -26,11 +26,11 @@ type Client struct {
 
 const defaultTimeout = 10 * time.Second
 
-// StatusError is an answer of the gateway that is no success. The backoff
+// StatusError is an answer of the gateway that is not a success. The backoff
 // middleware reads its status: Worker names those that another attempt can't mend.
 type StatusError struct{ Status int }
 
-// Error tells the status.
+// Error returns the status in words.
 func (e *StatusError) Error() string {
 	return fmt.Sprintf("the gateway answers %d %s", e.Status, http.StatusText(e.Status))
 }
@@ -163,7 +163,7 @@ func (g *FakeGateway) charge(key string, p Payment) (reference string, f failure
 	return reference, f, false
 }
 
-// Charged tells how many charges were made, how many calls that took, and which
+// Charged returns how many charges were made, how many calls that took, and which
 // payments were charged more than once.
 func (g *FakeGateway) Charged() (charges, calls int, twice []string) {
 	g.mu.Lock()

@@ -14,7 +14,7 @@
 //	image, one that is too large, one that is gone    rejected, with the reason
 //	an event of another kind (removed, archived)      dropped
 //
-// It may run twice on the same event, or on two at once, and the outcome is the
+// It may run twice on the same event, or on two at the same time, and the outcome is the
 // same: a thumbnail's name is made from the image's name and content and the
 // thumbnail's size, and it appears in the bucket whole or not at all.
 package thumbnail

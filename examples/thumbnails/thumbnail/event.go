@@ -13,7 +13,7 @@ import (
 // An Object is what an event says was created.
 type Object struct {
 	Bucket, Key string
-	// Size is the object's size in bytes, or -1 where the event does not tell.
+	// Size is the object's size in bytes, or -1 if the event does not give it.
 	Size int64
 }
 

@@ -36,8 +36,8 @@ type Config struct {
 	// means DefaultMaxBytes and DefaultMaxPixels.
 	MaxBytes, MaxPixels int64
 
-	// Wrote is told of each thumbnail, also of one that was there already. Nil
-	// is not told. It is called concurrently.
+	// Wrote, if not nil, is called for each thumbnail, also for one that was
+	// there already. It is called concurrently.
 	Wrote func(t Thumbnail)
 }
 
@@ -45,7 +45,7 @@ type Config struct {
 type Thumbnail struct {
 	// From is the image's key, Key the thumbnail's.
 	From, Key string
-	// Existed is true where an earlier delivery had made it.
+	// Existed reports whether an earlier delivery had made it.
 	Existed bool
 }
 
@@ -57,7 +57,7 @@ type Handler struct {
 }
 
 // New returns a Handler that reads images from in and writes thumbnails to out.
-// A nil config is the defaults. It returns an error where a number is below zero.
+// A nil config is the defaults. It returns an error if a number is below zero.
 func New(in, out *blob.Bucket, c *Config) (*Handler, error) {
 	var cfg Config
 	if c != nil {
@@ -155,7 +155,7 @@ func (h *Handler) read(ctx context.Context, o Object) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %w", o.Key, err)
 	}
 	defer r.Close()
-	// What the event says of the size can be old, or missing.
+	// The size in the event can be old, or missing.
 	if r.Size() > h.cfg.MaxBytes {
 		return nil, tooLarge(r.Size())
 	}

@@ -204,7 +204,7 @@ func TestSeveralObjectsInOneEvent(t *testing.T) {
 	require.Len(t, keys(t, out), 2, "the poison does not keep the others from being made")
 }
 
-// The same event many times at once, on a directory: one whole file, whoever
+// The same event, many times concurrently, on a directory: one whole file, whoever
 // wins.
 func TestDeliveredAgainAndAtOnce(t *testing.T) {
 	dir := t.TempDir()

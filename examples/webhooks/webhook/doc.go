@@ -1,5 +1,5 @@
 // Package webhook is the webhooks example: an HTTP endpoint that verifies a
-// signed event, enqueues it and answers at once, and a handler that handles each
+// signed event, enqueues it and answers immediately, and a handler that handles each
 // event once however often it is sent.
 //
 // Senders of webhooks send again whatever was not answered in time, so an

@@ -153,7 +153,7 @@ func TestAnEventSentTwiceIsHandledOnce(t *testing.T) {
 	require.Equal(t, []string{"evt_1", "evt_2"}, handled)
 }
 
-// What the framework's own HTTP handler sends is what the endpoint takes.
+// The endpoint takes the requests of the framework's own HTTP handler.
 func TestTheHTTPHandlerIsASender(t *testing.T) {
 	q := &queue{}
 	server := httptest.NewServer(endpoint(t, q))

@@ -9,7 +9,7 @@ import (
 	"github.com/sluice-go/sluice/internal/bench/fastpubsub"
 )
 
-// What was pulled comes once, unless it is given back.
+// A pulled message comes once, unless it is given back.
 func TestPullAndGiveBack(t *testing.T) {
 	s := fastpubsub.New()
 	_, err := s.Publish(t.Context(), &pubsubpb.PublishRequest{Topic: fastpubsub.Topic,

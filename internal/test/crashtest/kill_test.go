@@ -29,7 +29,7 @@ func TestEveryEffectExactlyOnce(t *testing.T) {
 		t.Cleanup(func() { require.NoError(t, db.Close()) })
 		_, err = db.ExecContext(t.Context(), `CREATE TABLE effects (id text NOT NULL)`)
 		require.NoError(t, err)
-		store, err := open.URL(t.Context(), url) // makes the table of the marks before all workers do at once
+		store, err := open.URL(t.Context(), url) // makes the table of the marks before all workers do at the same time
 		require.NoError(t, err)
 		require.NoError(t, store.Close())
 
@@ -90,7 +90,7 @@ func TestNoTwoHandlersOfOneKeyAtOnce(t *testing.T) {
 type run struct {
 	key         string
 	pid         int
-	begin, end  time.Time // end is zero where it never came
+	begin, end  time.Time // end is zero if it never came
 	interrupted bool
 	again       bool // it failed, or could not be marked: it must run again
 }

@@ -158,8 +158,8 @@ func TestTheStoreIsDownForAWhile(t *testing.T) {
 	})
 	t.Run("dynamodb", func(t *testing.T) {
 		s := testserver.OwnDynamoDB(t)
-		// What moto is told is in memory, so that it is not the server that goes
-		// away but the way to it.
+		// moto keeps its tables in memory, so that the test breaks the way to the
+		// server and not the server.
 		proxy := newProxy(t, s.Addr())
 		t.Setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://"+proxy.Listen)
 		table := testserver.Name(t)
@@ -211,7 +211,7 @@ func newProxy(t *testing.T, upstream string) *toxiproxy.Proxy {
 	return p
 }
 
-// TestSigtermDrains: a worker that is told to stop in the middle of its work
+// TestSigtermDrains: a worker that gets SIGTERM in the middle of its work
 // leaves nothing acked that was not handled, and nothing handled unacked.
 func TestSigtermDrains(t *testing.T) {
 	suite.Only(t)

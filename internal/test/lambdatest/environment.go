@@ -30,7 +30,7 @@ type Config struct {
 }
 
 // An Environment is an execution environment: it runs the function's process,
-// one at a time, and starts it anew where it has ended. Its methods may be called
+// one at a time, and starts it anew if it has ended. Its methods may be called
 // concurrently; invocations wait for each other, as Lambda has it.
 type Environment struct {
 	config Config
@@ -93,7 +93,7 @@ func (e *Environment) Invoke(ctx context.Context, payload []byte) ([]byte, error
 	return out, err
 }
 
-// started returns the process, which it starts where there is none.
+// started returns the process, which it starts if necessary.
 func (e *Environment) started() (*process, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 
 type request struct{ Do string }
 
-// function does what it is told.
+// function does what the request says.
 func function(ctx context.Context, r request) (string, error) {
 	switch r.Do {
 	case "fail":

@@ -63,7 +63,7 @@ func (m *Mapping) Run(ctx context.Context, invoke func(ctx context.Context, even
 
 // Poll receives once, waiting up to wait, and invokes the function where that
 // brought something. It returns how many messages it received. That the function
-// fails is no error.
+// fails is not an error.
 func (m *Mapping) Poll(ctx context.Context, wait time.Duration, invoke func(ctx context.Context, event []byte) ([]byte, error)) (int, error) {
 	size := m.BatchSize
 	if size == 0 {
@@ -118,7 +118,7 @@ func (m *Mapping) settle(ctx context.Context, ms []types.Message, response []byt
 	if len(done) == 0 {
 		return nil
 	}
-	// What was handled is deleted though the mapping is being stopped.
+	// Handled messages are deleted though the mapping is being stopped.
 	out, err := m.Client.DeleteMessageBatch(context.WithoutCancel(ctx), &awssqs.DeleteMessageBatchInput{QueueUrl: &m.QueueURL, Entries: done})
 	if err != nil {
 		return err

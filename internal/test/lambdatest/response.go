@@ -10,7 +10,7 @@ import (
 // conditions of
 // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html#services-sqs-batchfailurereporting:
 // null, an empty object and an empty or null list are the success of the whole
-// batch. An error is the failure of the whole batch: what is no JSON, and an
+// batch. An error is the failure of the whole batch: a body that is not JSON, and an
 // identifier that is empty, null, missing or of no message of the batch.
 func Failures(response []byte, batch []string) (map[string]bool, error) {
 	var r *struct {

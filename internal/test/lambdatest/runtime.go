@@ -74,7 +74,7 @@ func NewRuntime() (*Runtime, error) {
 	return r, nil
 }
 
-// Addr is what AWS_LAMBDA_RUNTIME_API is to be for the function's process.
+// Addr is the value of AWS_LAMBDA_RUNTIME_API for the function's process.
 func (r *Runtime) Addr() string { return r.addr }
 
 // Close stops listening. A function's process that waits for an invocation ends.
@@ -88,7 +88,7 @@ func (r *Runtime) Invoke(ctx context.Context, payload []byte, timeout time.Durat
 	i := &invocation{id: fmt.Sprintf("00000000-0000-4000-8000-%012d", r.number), payload: payload, answer: make(chan answer, 1)}
 	r.mu.Unlock()
 	// The time counts from when the function has the invocation: starting the
-	// process is none of it.
+	// process does not count.
 	i.deadline = time.Now().Add(timeout)
 	wait := time.NewTimer(timeout)
 	defer wait.Stop()

@@ -92,7 +92,7 @@ func NewIssuer(key Key) (*Issuer, error) {
 	return i, nil
 }
 
-// URL is where the keys are.
+// URL is the address of the keys.
 func (i *Issuer) URL() string { return i.url }
 
 // Close stops serving the keys.

@@ -43,7 +43,7 @@ type Pump struct {
 	Unwrapped bool
 	// Token gives the bearer token of each request. Nil pushes without.
 	Token func() (string, error)
-	// Concurrency is how many pushes are on their way at once. Zero means 8.
+	// Concurrency is how many pushes are on their way at the same time. Zero means 8.
 	Concurrency int
 
 	mu       sync.Mutex
@@ -90,7 +90,7 @@ func (p *Pump) Run(ctx context.Context) error {
 	defer conn.Close()
 	r := &run{pump: p, sub: pubsubpb.NewSubscriberClient(conn), client: &http.Client{
 		Transport: &http.Transport{MaxIdleConnsPerHost: 64},
-		// A redirection is no acknowledgement, whatever it leads to.
+		// A redirection is not an acknowledgement, whatever it leads to.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	defer r.client.CloseIdleConnections()
@@ -136,7 +136,7 @@ func (p *Pump) Run(ctx context.Context) error {
 
 func ended(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil //nolint:nilerr // it was told to stop
+		return nil //nolint:nilerr // it was stopped
 	}
 	return err
 }
@@ -166,7 +166,7 @@ type run struct {
 
 // inOrder pushes messages of one key; behind one that fails, the others go back.
 func (r *run) inOrder(ctx context.Context, ms []*pubsubpb.ReceivedMessage) {
-	// What was pulled is settled even if the pump is stopped meanwhile.
+	// Pulled messages are settled even if the pump is stopped meanwhile.
 	ctx = context.WithoutCancel(ctx)
 	ok := true
 	for _, m := range ms {
@@ -197,7 +197,7 @@ func (p *Pump) count(status int) {
 	p.statuses[status]++
 }
 
-// push posts one message and returns the status, or 0 where there was no answer.
+// push posts one message and returns the status, or 0 if there was no answer.
 func (r *run) push(ctx context.Context, m *pubsubpb.ReceivedMessage) int {
 	ctx, cancel := context.WithTimeout(ctx, r.deadline)
 	defer cancel()

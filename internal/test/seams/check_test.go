@@ -10,7 +10,7 @@ import (
 
 // before notes that a message's handler began while an earlier one of its group
 // had not left the queue as far as its answers went. If that one was
-// dead-lettered by the queue itself, it is no fault; the end tells.
+// dead-lettered by the queue itself, it is not a fault; the end of the run decides.
 type before struct {
 	first, then *message
 	at          time.Time
@@ -52,7 +52,7 @@ func (k *worker) checkStart(m *message, r *run) {
 	}
 }
 
-// onlyOn is true for a message that was delivered to no other worker than k. Where
+// onlyOn is true for a message that was delivered to no other worker than k. While
 // the Pub/Sub service has one batch of an ordering key out at a time, its fake
 // delivers to others what comes behind it, and a batch in any order.
 func (m *message) onlyOn(k *worker) bool {
@@ -79,7 +79,7 @@ func (m *message) stolen() bool {
 
 func stolen(r *run) bool { return r.delivery != nil && r.delivery.stolen }
 
-// free is true where the queue does not count a release.
+// free reports whether the queue does not count a release.
 func (w *world) free() bool { return w.p.queue == onMem || w.p.queue == onSQLite }
 
 // excused is true for a delivery that was not handled and counts all the same.
@@ -118,7 +118,7 @@ func (w *world) behindLost(d *delivery) bool {
 }
 
 // spent counts the attempts of a message's copy that handling has used up, or a
-// fault, from when it began anew to the given delivery. What was delivered later
+// fault, from when it began anew to the given delivery. A later delivery
 // does not count: a worker may hold a message that has been redriven since. w.mu is
 // held.
 func (w *world) spent(m *message, of *delivery) int {
@@ -156,8 +156,8 @@ func (w *world) attempts(deliveries []*delivery, mid string, sent time.Time) (n,
 	return n, most
 }
 
-// brokenOff is true if a receive from Pub/Sub was cancelled between two times.
-// What the service had put into its answer was delivered to nobody.
+// brokenOff reports whether a receive from Pub/Sub was cancelled between two times.
+// The messages in the service's answer were delivered to nobody.
 func (w *world) brokenOff(from, to time.Time) bool {
 	return w.p.queue == onPubSub && slices.ContainsFunc(w.cancelled, func(at time.Time) bool { return !at.Before(from) && !at.After(to) })
 }
@@ -251,7 +251,7 @@ func (w *world) checkLetter(m *message, l *letter) {
 }
 
 // overdue is true for a run whose lease had ended before it did, as far as its
-// consumer could tell: its verdict is not carried out.
+// consumer could know: its verdict is not carried out.
 func (w *world) overdue(r *run) bool {
 	return r.delivery != nil && !r.ended.Before(r.delivery.ends.Add(-w.margin()))
 }

@@ -101,7 +101,7 @@ func TestAttemptsOfAMessageThatIsRedriven(t *testing.T) {
 }
 
 // TestACopyBehindALostOne: a message that was redriven waits in its group behind its
-// own earlier copy. If the worker can't tell what became of that one, it gives the
+// own earlier copy. If the worker can't know what became of that one, it gives the
 // message back, and SQS counts its receive.
 func TestACopyBehindALostOne(t *testing.T) {
 	for _, c := range []struct {
@@ -124,7 +124,7 @@ func TestACopyBehindALostOne(t *testing.T) {
 }
 
 // TestWhatARedriveMoved: Pub/Sub has no redrive of its own. Ours reports which letters
-// it has moved; one that an earlier redrive has brought back is none of them.
+// it has moved; one that an earlier redrive has brought back is not among them.
 func TestWhatARedriveMoved(t *testing.T) {
 	fake := pubsubtest.New()
 	synctest.Test(t, func(t *testing.T) {

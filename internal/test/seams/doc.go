@@ -5,7 +5,7 @@
 // checker then holds the history of each message against what the runtime and the
 // drivers promise.
 //
-// What this suite leaves to others: steps of the wall clock and suspends (package
+// This suite leaves two things to others: steps of the wall clock and suspends (package
 // internal/test/wallclock) and processes that are really killed (internal/test/crashtest).
 //
 // Programs run in virtual time (testing/synctest), so that each takes

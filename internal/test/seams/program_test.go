@@ -49,7 +49,7 @@ func (p *program) String() string {
 	return b.String()
 }
 
-// What a step does.
+// A deed is the action of a step.
 type deed string
 
 const (

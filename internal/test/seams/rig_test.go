@@ -32,10 +32,10 @@ type rig struct {
 	sink   func(ctx context.Context) (drivers.Sink, error)
 	// empty is true when the queue has no message, in flight or not.
 	empty func(ctx context.Context) (bool, error)
-	// shrink changes the queue's own lease; nil where that is no program's
+	// shrink changes the queue's own lease; nil where that is not a program's
 	// business.
 	shrink func(ctx context.Context, lease time.Duration) error
-	// strike has a part of each batch fail at the queue itself; nil where it
+	// strike has a part of each batch fail at the queue itself; nil if it
 	// cannot.
 	strike func(action string, percent int) (end func())
 	close  func() error

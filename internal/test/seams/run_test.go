@@ -209,7 +209,7 @@ func (s *show) step(ctx context.Context, i int) error {
 	return nil
 }
 
-// strike has entries fail at the queue itself, where it can.
+// strike has entries fail at the queue itself, if it can.
 func (s *show) strike(r *rates) {
 	s.endStrikes()
 	if s.rig.strike == nil {

@@ -100,7 +100,7 @@ func perform(t *testing.T, queue string, seed uint64) report {
 		if err != nil {
 			r.Err = err.Error()
 		}
-		w.tell()
+		w.recount()
 		r.Findings = w.findings
 		if slices.ContainsFunc(w.findings, func(f finding) bool { return f.Rule == ruleLeak }) {
 			r.Program = p.String()
@@ -118,8 +118,8 @@ func perform(t *testing.T, queue string, seed uint64) report {
 	return r
 }
 
-// tell fills in the histories of the findings. w.mu is held.
-func (w *world) tell() {
+// recount fills in the histories of the findings. w.mu is held.
+func (w *world) recount() {
 	seen := map[string]bool{} // the first of each rule has one
 	for i := range w.findings {
 		f := &w.findings[i]
@@ -278,7 +278,7 @@ func (a *tally) fail(format string, args ...any) {
 	}
 }
 
-// spawn runs one child. It returns false where nothing is to be run any more.
+// spawn runs one child. It returns false if no other child should run.
 func spawn(ctx context.Context, queue string, duration time.Duration, all *tally) (goOn bool) {
 	all.mu.Lock()
 	if all.programs == nil {

@@ -80,7 +80,7 @@ func (w *world) there(ctx context.Context, o op, dead <-chan struct{}) error {
 	}
 }
 
-// back is the way of the answer. late is true where it took long.
+// back is the way of the answer. late is true if it took long.
 func (w *world) back(ctx context.Context, o op, dead <-chan struct{}) (late bool, err error) {
 	d, late := w.leg(o, slowBack)
 	if err := travel(ctx, d, dead); err != nil {

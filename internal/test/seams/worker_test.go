@@ -271,7 +271,7 @@ func (k *worker) handle(ctx context.Context, m *handler.Message) error {
 		k.checkStart(t.m, t.r)
 	}
 	w.mu.Unlock()
-	// What the middleware does behind it may overlap with another run's.
+	// The work of the middleware behind it may overlap with another run's.
 	defer func() { w.locked(func() { t.r.worked = true }) }()
 	return k.perform(ctx, t, m, a)
 }
@@ -386,7 +386,7 @@ func (w *world) roll(percent int) bool {
 	return w.dice.chance(percent)
 }
 
-// mayPanic panics now and then, where the program says so.
+// mayPanic panics now and then, if the program says so.
 func (w *world) mayPanic(what string) {
 	w.mu.Lock()
 	strike := !w.calm && w.p.hookFaults > 0 && w.dice.chance(w.p.hookFaults)

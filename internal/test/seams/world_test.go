@@ -13,7 +13,7 @@ import (
 
 // A message is one that a program sends, and its history.
 type message struct {
-	// What the program says of it.
+	// Given by the program.
 	index      int
 	id         string
 	group      string
@@ -22,7 +22,7 @@ type message struct {
 	delay      time.Duration
 	script     []act
 
-	// What became of it; guarded by the world.
+	// Its fate; guarded by the world.
 	taken   bool // Send said so
 	unknown bool // Send could not say
 	sent    time.Time
@@ -62,7 +62,7 @@ type run struct {
 	delivery *delivery
 	attempt  int
 	began    time.Time
-	// ended is when the handler returned, was told to stop by its context, or was
+	// ended is when the handler returned, saw its context end, or was
 	// killed with its worker, whichever came first. Zero while it runs.
 	ended time.Time
 	// reached is true once the innermost handler was called.
@@ -107,7 +107,7 @@ type delivery struct {
 	ends time.Time
 	// lost is true until the answer has reached the consumer, and if it was late.
 	lost bool
-	// troubled is true where a request about it went wrong on purpose.
+	// troubled reports whether a request about it went wrong on purpose.
 	troubled bool
 	// runs counts the calls of the handler chain but for postponements.
 	runs       int
@@ -211,7 +211,7 @@ func (w *world) say(format string, args ...any) {
 	w.log = append(w.log, event{time.Now(), fmt.Sprintf(format, args...)})
 }
 
-// history tells what happened to a message, and around it. w.mu is held.
+// history returns what happened to a message, and around it. w.mu is held.
 func (w *world) history(m *message) string {
 	lines := slices.Concat(m.events, w.log)
 	slices.SortStableFunc(lines, func(a, b event) int { return a.at.Compare(b.at) })

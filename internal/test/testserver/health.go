@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// serves returns an error where the LocalStack at url does not run one of the
+// serves returns an error if the LocalStack at url does not run one of the
 // services.
 func serves(ctx context.Context, url string, services []string) (err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/_localstack/health", nil)

@@ -33,8 +33,8 @@ type Launched struct {
 // Close ends the server and removes what it left.
 func (l *Launched) Close() error { return l.close() }
 
-// Launch starts the named kind of server, and says which environment variable
-// tells tests of it.
+// Launch starts the named kind of server, and returns the environment variable by
+// which tests find it.
 func Launch(ctx context.Context, name string) (l *Launched, env string, err error) {
 	k := kinds()[name]
 	if k == nil {

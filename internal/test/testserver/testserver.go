@@ -12,9 +12,9 @@
 // used instead; the command withservers sets these variables. The functions whose
 // names begin with Own start a server for one test, which may stop and start it.
 //
-// What a server needs is installed into the user's cache directory, or found on
+// The programs of a server are installed into the user's cache directory, or found on
 // the machine: on the PATH, and where packages of PostgreSQL and RabbitMQ put
-// their programs beside it. With SLUICE_PATH_ONLY=1 the PATH alone counts. Where a
+// their programs beside it. With SLUICE_PATH_ONLY=1 the PATH alone counts. If a
 // server cannot be had the test is skipped with the reason; with CI=true or
 // SLUICE_REQUIRE_LOCAL=1 it fails instead.
 package testserver
@@ -44,7 +44,7 @@ const (
 
 // A Server is a running server.
 type Server struct {
-	// URL is where it listens: http://127.0.0.1:PORT, redis://127.0.0.1:PORT,
+	// URL is its address: http://127.0.0.1:PORT, redis://127.0.0.1:PORT,
 	// postgres://USER@127.0.0.1:PORT/DATABASE?sslmode=disable.
 	URL string
 
@@ -215,10 +215,10 @@ func Need(t testing.TB, name string) {
 	}
 }
 
-// pathOnly is true if programs are looked for on the PATH and nowhere else.
+// pathOnly reports whether programs are looked for on the PATH and nowhere else.
 func pathOnly() bool { return os.Getenv("SLUICE_PATH_ONLY") == "1" }
 
-// Required is true where a server that cannot be had fails the test.
+// Required reports whether a server that cannot be had fails the test.
 func Required() bool {
 	return os.Getenv("CI") == "true" || os.Getenv("SLUICE_REQUIRE_LOCAL") == "1"
 }

@@ -177,7 +177,7 @@ func TestChildHoldsARedis(t *testing.T) {
 	<-time.After(time.Hour) // it is killed
 }
 
-// What cannot be had is skipped with the reason, and fails where it is required.
+// A test without its server skips, with a reason, and fails if it is required.
 func TestMissingServer(t *testing.T) {
 	t.Parallel()
 	empty := t.TempDir()

@@ -1,7 +1,7 @@
 // Command testverdict reads what go test -json prints and says what came of it:
 // a line a package, the output of what failed, and how much there was. It ends
-// with 1 where a test failed or, since a test that was skipped has shown
-// nothing, where one was skipped.
+// with 1 if a test failed or, since a test that was skipped has shown
+// nothing, if one was skipped.
 //
 //	go test -json ./... | go run ./internal/test/testverdict
 package main
@@ -49,7 +49,7 @@ type verdict struct {
 	passed   int
 }
 
-// judge reads events to the end. It is false where a test failed or was skipped.
+// judge reads events to the end. It is false if a test failed or was skipped.
 func judge(in io.Reader, out io.Writer) (ok bool, err error) {
 	v := &verdict{out: out, output: map[testID][]string{}}
 	lines := bufio.NewReader(in)

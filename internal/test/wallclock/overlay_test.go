@@ -15,7 +15,7 @@ import (
 	"github.com/sluice-go/sluice/internal/test/suite"
 )
 
-// What the package time gets: a Now whose wall clock, and nothing else, is off
+// The replacement in package time: a Now whose wall clock, and nothing else, is off
 // by what StepWallClock has added up to.
 const (
 	nowBegins  = "	sec, nsec, mono := runtimeNow()\n"
@@ -72,7 +72,7 @@ func TestSteps(t *testing.T) {
 }
 
 // buildEnv returns the environment of the build. A toolchain that the go command
-// has downloaded is in the module cache, where it refuses to replace files: the
+// has downloaded is in the module cache, if it refuses to replace files: the
 // build then has a module cache of its own, filled from the first one.
 func buildEnv(t *testing.T, source string) []string {
 	t.Helper()

@@ -27,7 +27,7 @@ import (
 // pause lets time pass, by the clock that is not stepped.
 func pause(d time.Duration) { <-time.After(d) }
 
-// A place is where a queue is opened, as often as wanted; each time as another
+// A place opens a queue, as often as wanted; each time as another
 // process would open it.
 type place struct {
 	name string
@@ -65,8 +65,8 @@ func places(t *testing.T) []place {
 // A stepping is what happens to the clock.
 type stepping struct {
 	name string
-	// step is called every 20 ms, n times in all, and returns by how much the
-	// clock is to be set.
+	// step is called every 20 ms, n times in all, and returns the step of
+	// the clock.
 	step func(i, n int) time.Duration
 }
 

@@ -19,7 +19,7 @@ func claimVar(fl *pflag.FlagSet, url *string, what string) {
 }
 
 // A claims keeps large bodies in the bucket that a flag names. The zero claims,
-// where none was named, leaves messages alone.
+// if none was named, leaves messages alone.
 type claims struct {
 	bucket claimcheck.Bucket
 	check  *claimcheck.Check

@@ -42,7 +42,7 @@ type Program struct {
 	// Mux opens queues.
 	Mux *drivers.Mux
 	// Signals has the requests to end: the first stops the command, the second ends
-	// it at once, the third ends the process. Nil is SIGINT, SIGTERM, SIGQUIT and
+	// it immediately, the third ends the process. Nil is SIGINT, SIGTERM, SIGQUIT and
 	// SIGHUP, as far as they are not ignored.
 	Signals <-chan os.Signal
 	// Exit ends the process if the command does not end soon after the second
@@ -123,6 +123,6 @@ func (a *app) complain(err error) {
 }
 
 func (a *app) complainLine(err error) {
-	// If stderr cannot be written, there is nobody left to tell.
+	// If stderr cannot be written, nobody is left to read it.
 	_, _ = fmt.Fprintf(a.err, "sluice: %v\n", err)
 }

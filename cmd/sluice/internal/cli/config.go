@@ -10,12 +10,12 @@ func (a *app) configCommand() *cobra.Command {
 	var schema bool
 	c := &cobra.Command{
 		Use:   "config",
-		Short: "Show the effective configuration and where each value came from",
-		Long: `Shows every value of the configuration as it counts, files laid over each other
-and the environment over them, with the place that it came from. Secrets in URLs
-are replaced by xxxxx.
+		Short: "Show the effective configuration and the source of each value",
+		Long: `Shows every effective value of the configuration and its source. Later files override
+earlier ones, and the environment overrides files. Secrets in URLs are replaced by
+xxxxx.
 
-With --schema it prints the JSON Schema of the file instead, for an editor.`,
+With --schema it prints the JSON Schema of the file, for an editor.`,
 		Example: `  sluice config
   sluice config --config sluice.yaml --config live.yaml -o json
   sluice config --schema > sluice.schema.json`,

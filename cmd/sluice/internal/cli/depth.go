@@ -20,9 +20,10 @@ func (a *app) depthCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "depth QUEUE...",
 		Short: "Count the messages of queues",
-		Long: `Counts each queue's messages: visible (can be received now), in flight (being
-handled), delayed, and dead letters; and tells the age of the oldest. What a
-provider does not tell is "?", in JSON null. Providers count approximately.`,
+		Long: `Counts the messages of each queue: visible (ready to be received), in flight (being
+handled), delayed, and dead letters. It also reports the age of the oldest message.
+A count that the provider does not report is "?", or null in JSON. Providers count
+approximately.`,
 		Example: `  sluice depth orders
   sluice depth orders events --watch 5s -o json`,
 		Args:              a.queueArgs(0),

@@ -24,7 +24,7 @@ import (
 	"github.com/sluice-go/sluice/localstack"
 )
 
-// devFlags are what dev is told.
+// devFlags are the flags of dev.
 type devFlags struct {
 	sqs, pubsub string
 	data        string
@@ -37,13 +37,13 @@ func (a *app) devCommand() *cobra.Command {
 		Use:   "dev",
 		Short: "Run SQS and Pub/Sub on this machine, with the configuration's queues",
 		Long: `Runs an SQS server and a Pub/Sub server in this process, on the loopback interface,
-makes the configuration's queues in them, and prints the environment variables with
-which programs (and sluice itself) find them. When a configuration file changes, its
-queues are made again. It runs until interrupted.
+creates the queues of the configuration in them, and prints the environment variables
+by which programs (and sluice itself) find them. When a configuration file changes, it
+creates the queues again. It runs until interrupted.
 
-Messages are in memory; with --data those of SQS are on a file and there again the
-next time. Google's Pub/Sub fake has no such thing. --localstack starts LocalStack
-in place of the SQS server, or uses the one that listens at --sqs already.`,
+Messages are kept in memory. With --data the SQS server keeps them in a file between
+runs; Google's Pub/Sub fake cannot. --localstack starts LocalStack in place of the SQS
+server, or uses the one that already listens at --sqs.`,
 		Example: `  sluice dev
   sluice dev --data .sluice >env.sh &          # then, in any shell: . ./env.sh
   sluice dev --localstack --sqs 127.0.0.1:4566`,
@@ -199,8 +199,8 @@ func (a *app) devLocalStack(ctx context.Context, addr string) (*devServer, error
 	return &devServer{scheme: "awssqs", url: s.URL, env: localstack.Environment(s.URL), stop: s.Stop}, nil
 }
 
-// healthTimeout is how long a LocalStack may take to say that it is there. Where
-// nobody listens the answer comes at once; one that is busy is slow, and must not
+// healthTimeout is how long a LocalStack may take to say that it is there. If
+// nobody listens, the answer comes immediately; one that is busy is slow, and must not
 // be taken for none: another cannot be started in its place.
 const healthTimeout = 20 * time.Second
 

@@ -27,19 +27,20 @@ func (a *app) doctorCommand() *cobra.Command {
 	var f doctorFlags
 	c := &cobra.Command{
 		Use:   "doctor [QUEUE...]",
-		Short: "Find what is wrong with queues",
-		Long: `Examines the queues given, or all of the configuration, and tells what is wrong,
-graded: critical (jobs are being, or will be, lost or doubled), major, minor; each
-with the fact, why it matters, and the command that mends it. Exit status 3 says that
-there are findings, 0 that there are none.
+		Short: "Find faults of queues",
+		Long: `Examines the given queues, or all queues of the configuration, and reports their
+faults as critical (jobs are being, or will be, lost or doubled), major or minor.
+Each finding has the fact, the reason why it matters, and the command that mends it.
+The exit status is 3 if there are findings and 0 if not.
 
-With --watch it looks again and again, and tells what has come and what has gone.
+With --watch it examines them repeatedly and reports findings that appear or
+disappear.
 
 On SQS and Pub/Sub it receives a few dead letters to learn their age, and gives them
 back.`,
 		Example: `  sluice doctor
   sluice doctor orders --tier major -o json
-  sluice doctor orders --p99 45s            # what metrics say handlers take
+  sluice doctor orders --p99 45s            # from the metrics of the handlers
   sluice doctor --watch 1m`,
 		ValidArgsFunction: a.completeQueues,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -147,7 +148,7 @@ func (a *app) examine(ctx context.Context, targets []admin.Target, least int) ([
 	return slices.DeleteFunc(found, func(f admin.Finding) bool { return slices.Index(tiers, f.Severity) > least }), err
 }
 
-// watchHealth tells what comes and what goes until ctx is done.
+// watchHealth reports findings that appear and disappear until ctx is done.
 func (a *app) watchHealth(ctx context.Context, targets []admin.Target, least int, pause time.Duration) error {
 	tick := time.NewTicker(pause)
 	defer tick.Stop()

@@ -48,7 +48,7 @@ func asInit() int {
 // many of them are zombies once all have ended.
 func leaveOrphans() int {
 	for range 10 {
-		if err := exec.Command("sh", "-c", "(sleep 0.1 >/dev/null 2>&1 &); exit 0").Run(); err != nil { //nolint:noctx // it ends at once
+		if err := exec.Command("sh", "-c", "(sleep 0.1 >/dev/null 2>&1 &); exit 0").Run(); err != nil { //nolint:noctx // it ends immediately
 			panic(err)
 		}
 	}

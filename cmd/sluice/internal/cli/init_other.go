@@ -2,5 +2,5 @@
 
 package cli
 
-// Init does nothing where a container's process 1 cannot be this program.
+// Init does nothing if a container's process 1 cannot be this program.
 func Init() (code int, was bool) { return 0, false }

@@ -27,18 +27,17 @@ func (a *app) peekCommand() *cobra.Command {
 	)
 	c := &cobra.Command{
 		Use:   "peek QUEUE",
-		Short: "Show messages and leave them where they are",
+		Short: "Show messages and leave them in the queue",
 		Long: `Shows messages of the queue, or of its dead-letter queue, with ID, attempt,
-attributes and the beginning of the body, and gives them back at once. Of a dead
+attributes and the beginning of the body, and returns them immediately. Of a dead
 letter it shows the reason first.
 
 SQS and Pub/Sub have no way to look at a message without receiving it: there,
-peeking counts as a delivery attempt, and is the first one of a new message. A
-message that has used up the attempts of its queue goes to the dead-letter queue
-when it is received once more, by a look too, and nobody can tell before. So peek
-refuses queues that allow three attempts or fewer, unless --spend-attempts is given,
-and warns on the others. The embedded queue is only read: there a new message has
-had 0 attempts.`,
+peek counts as a delivery attempt. A message that has used all attempts of its queue
+goes to the dead-letter queue at the next receive, even if that is peek's, and peek
+cannot know this before. Therefore it refuses queues that allow three attempts or
+fewer, unless --spend-attempts is given, and warns about the others. The embedded
+queue can be read without an attempt: there a new message has had 0.`,
 		Example: `  sluice peek orders
   sluice peek orders --dead -n 100 -o json`,
 		Args:              a.queueArgs(1),
@@ -65,13 +64,13 @@ had 0 attempts.`,
 // peeked is a message as peek shows it.
 type peeked struct {
 	ID         string            `json:"id"`
-	Attempt    *int              `json:"attempt"` // nil where the provider does not say
+	Attempt    *int              `json:"attempt"` // nil if the provider does not report it
 	Reason     string            `json:"reason,omitempty"`
 	EnqueuedAt *time.Time        `json:"enqueued_at,omitempty"`
 	Group      string            `json:"group,omitempty"`
 	DedupeID   string            `json:"dedupe_id,omitempty"`
 	Attributes map[string]string `json:"attributes"`
-	// Body or, where it is no text, BodyBase64; BodyBytes is its whole length.
+	// Body or, if it is not text, BodyBase64; BodyBytes is its whole length.
 	Body       *string `json:"body,omitempty"`
 	BodyBase64 string  `json:"body_base64,omitempty"`
 	BodyBytes  int     `json:"body_bytes"`
@@ -219,7 +218,7 @@ func (a *app) printPeeked(p peeked, apart bool) error {
 	for _, name := range names {
 		shown := printable(name)
 		if strings.ContainsAny(name, `="`) {
-			shown = strconv.Quote(name) // so that where the name ends is plain
+			shown = strconv.Quote(name) // so that the end of the name is plain
 		}
 		line("attribute", shown+"="+printable(p.Attributes[name]))
 	}

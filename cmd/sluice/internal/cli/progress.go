@@ -21,7 +21,7 @@ func terminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // a descriptor fits into an int
 }
 
-// progressPause is how often a progress line is written where there is no
+// progressPause is how often a progress line is written if there is no
 // terminal.
 const progressPause = 5 * time.Second
 
@@ -34,7 +34,7 @@ type progress struct {
 	last time.Time
 }
 
-// progress begins to show how far something is; total is negative where it is
+// progress begins to show how far something is; total is negative if it is
 // not known.
 func (a *app) progress(what string, total int64) *progress {
 	p := &progress{w: a.err, what: what, last: time.Now()}
@@ -51,7 +51,7 @@ func (p *progress) set(done, total int64) {
 		if total > 0 {
 			p.bar.ChangeMax64(total)
 		}
-		_ = p.bar.Set64(done) // a bar that cannot be drawn is no fault of the work
+		_ = p.bar.Set64(done) // a bar that cannot be drawn is not a fault of the work
 		return
 	}
 	if time.Since(p.last) < progressPause {

@@ -16,13 +16,13 @@ func (a *app) planCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "plan [QUEUE...]",
 		Short: "Show what apply would change",
-		Long: `Compares the configuration's queues (or those named) with what the providers have,
-and shows what apply would make, change or grant. It changes nothing. Exit status 3
-says that there are changes, 0 that there are none.
+		Long: `Compares the queues of the configuration, or the named ones, with those of the
+providers, and shows what apply would create, change or grant. It changes nothing.
+The exit status is 3 if there are changes and 0 if not.
 
 Changes that can lose messages or guarantees are marked with "!": apply makes them
-only with --allow-destructive. What cannot be changed in place is marked with "~",
-with the way out.`,
+only with --allow-destructive. Properties that cannot be changed in place are marked
+with "~" and have a remedy.`,
 		Example: `  sluice plan
   sluice plan orders --config sluice.yaml --config production.yaml -o json`,
 		ValidArgsFunction: a.completeQueues,
@@ -49,12 +49,12 @@ func (a *app) applyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "apply [QUEUE...]",
 		Short: "Make the configuration's queues",
-		Long: `Makes the configuration's queues (or those named), their dead-letter queues, policies
-and grants as configured. Applying twice changes nothing the second time. Nothing is
-deleted, shrunk or made lossy without --allow-destructive: such changes are shown,
-left out, and make the exit status 1, as do those that the provider cannot make in
-place. A property that an emulator does not know is shown as left out; the others are
-set, and the exit status is 0.`,
+		Long: `Creates the queues of the configuration, or the named ones, with their dead-letter
+queues, policies and grants. A second apply changes nothing. Without
+--allow-destructive nothing is deleted, shrunk or made lossy: such changes are shown and
+skipped, and the exit status is 1, as it is for changes that the provider cannot make
+in place. A property that an emulator does not know is shown as left out; the others
+are set, and the exit status is 0.`,
 		Example: `  sluice apply
   sluice apply orders --allow-destructive`,
 		ValidArgsFunction: a.completeQueues,

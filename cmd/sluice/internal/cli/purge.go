@@ -15,8 +15,7 @@ func (a *app) purgeCommand() *cobra.Command {
 		Use:   "purge QUEUE --yes",
 		Short: "Remove all messages of a queue",
 		Long: `Removes every message of the queue, or with --dead every letter of its dead-letter
-queue. Nothing brings them back. Without --yes it says what it would remove, and
-removes nothing.`,
+queue. They cannot be restored. Without --yes it only reports what it would remove.`,
 		Example: `  sluice purge orders
   sluice purge orders --dead --yes`,
 		Args:              a.queueArgs(1),

@@ -59,7 +59,7 @@ func (a *app) sink(ctx context.Context, nameOrURL string) (*config.Queue, driver
 }
 
 // label is what results call a queue: its name in the configuration, or the
-// provider's where it was given as a URL.
+// provider's if it was given as a URL.
 func label(q *config.Queue, c drivers.Capabilities) string {
 	if q.Configured || c.Queue == "" {
 		return q.Name

@@ -15,7 +15,7 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// redriveFlags are what redrive is told.
+// redriveFlags are the flags of redrive.
 type redriveFlags struct {
 	attributes  []string
 	ids         []string
@@ -33,20 +33,20 @@ func (a *app) redriveCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "redrive QUEUE",
 		Short: "Bring dead letters back to their queue",
-		Long: `Brings the dead letters of QUEUE back to it, from the first attempt on. Without a
-filter the provider does it itself where it can (SQS: a message move task; the
-embedded queue): with progress, and Ctrl-C cancels it; what was moved stays moved.
-One that is running already is watched.
+		Long: `Brings the dead letters of QUEUE back to it; their attempts start again. Without a
+filter the provider itself moves them if it can (SQS: a message move task; the
+embedded queue). The command shows the progress, and watches a task that is already
+running. Ctrl-C cancels the task; moved messages stay moved.
 
-With a filter (--attr, --id, --source, --max) or --max-redrives, and on Pub/Sub,
-letters are brought back one by one: sent first, deleted after. A crash in the middle
-loses none, and doubles at most the batch between the two (10 letters on SQS, up to
-100 elsewhere); letters that were passed over stay out of sight for up to ten minutes.
-A letter that was brought back --max-redrives times is left where it is: it would only
-come again.
+With a filter (--attr, --id, --source, --max) or --max-redrives, and on Pub/Sub, the
+command moves letters one by one: it sends a letter first and deletes it afterwards. A
+crash loses none and doubles at most one batch (10 letters on SQS, up to 100
+elsewhere). Letters that do not match stay invisible for up to ten minutes. A letter
+that was brought back --max-redrives times stays in the dead-letter queue, because it
+would only return.
 
---since goes back to messages that were acked (Pub/Sub, where the subscription
-retains them): everything published since then is delivered again.`,
+--since replays acknowledged messages (Pub/Sub, if the subscription retains them):
+everything that was published since then is delivered again.`,
 		Example: `  sluice redrive orders
   sluice redrive orders --attr tenant=acme --max 100 --dry-run
   sluice redrive orders --id 7d2f… --id 81aa…
@@ -179,7 +179,7 @@ func (a *app) origin(ctx context.Context, given, queue string, source drivers.So
 	return other.Capabilities().Queue, nil
 }
 
-// redriven prints what a redrive did, also where it failed on the way.
+// redriven prints what a redrive did, even if it failed on the way.
 func (a *app) redriven(name string, f redriveFlags, r redrive.Result) error {
 	if r.Hidden {
 		a.log.Warn("letters of an ordered queue that were not wanted stood before others of their group: those were not looked at", "queue", name)

@@ -19,7 +19,7 @@ import (
 
 var update = flag.Bool("update", false, "write docs/cli anew")
 
-// reference is where the reference of all commands is kept.
+// reference is the folder of the reference of all commands.
 var reference = filepath.Join("..", "..", "..", "..", "docs", "cli")
 
 // documented is the command with everything that it brings, as its help has it.

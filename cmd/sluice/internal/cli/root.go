@@ -41,14 +41,14 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "sluice",
 		Short: "Send, handle, inspect and repair queues on SQS, Pub/Sub and files",
-		Long: `Sluice works on queues of AWS SQS, Google Cloud Pub/Sub and the embedded queue,
-the same way on each. A QUEUE is a URL
+		Long: `Sluice works on queues of AWS SQS and Google Cloud Pub/Sub and on the embedded queue,
+in the same way. A QUEUE is a URL
 
   awssqs:///orders?region=us-east-1
   gcppubsub://projects/my-project/subscriptions/orders
   sqlite://jobs.db?queue=orders
 
-or a name from the configuration, ` + config.DefaultFile + ` or what --config names.
+or a name from the configuration: ` + config.DefaultFile + `, or the files of --config.
 
 Results go to stdout, logs to stderr. Exit status: 0 done, 1 failed, 2 wrong usage
 or configuration, 3 findings or changes.`,
@@ -95,7 +95,7 @@ func (a *app) globals() error {
 	return nil
 }
 
-// noSuchCommand refuses a first argument that is no command.
+// noSuchCommand refuses a first argument that is not a command.
 func (a *app) noSuchCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -180,7 +180,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	return usage("%s: unknown flag --%s (known: --%s)", cmd.Name(), given, strings.Join(known, ", --"))
 }
 
-// completeFlags tells a shell what the global flags take.
+// completeFlags completes the values of the global flags in a shell.
 func (a *app) completeFlags(root *cobra.Command) {
 	for flag, values := range map[string][]string{
 		"output":    {formatText, formatJSON},
@@ -195,7 +195,7 @@ func (a *app) completeFlags(root *cobra.Command) {
 	}
 }
 
-// queueArgs accepts one queue or more, most at most (zero: any number), and says what a queue is where there
+// queueArgs accepts one queue or more, most at most (zero: any number), and says what a queue is if there
 // are too few.
 func (a *app) queueArgs(most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {

@@ -23,7 +23,7 @@ import (
 	"github.com/sluice-go/sluice/middleware/otel"
 )
 
-// What a stop may take: together less than the 30 seconds that Kubernetes and
+// The longest that a stop may take: together less than the 30 seconds that Kubernetes and
 // ECS give, and the second part longer than a command's grace.
 const (
 	drainTime = 20 * time.Second
@@ -50,25 +50,25 @@ func (a *app) runCommand() *cobra.Command {
 		Use:   "run QUEUE (--exec 'CMD ARGS...' | --http URL)",
 		Short: "Handle messages with a command or an HTTP endpoint",
 		Long: `Receives messages and hands each to a command or an HTTP endpoint, in any
-language, until SIGINT, SIGTERM, SIGQUIT or SIGHUP; then it finishes what it has
-begun, for 20 seconds at most. A second signal ends it immediately: the status is 1
-if that cut a handler short.
+language, until SIGINT, SIGTERM, SIGQUIT or SIGHUP. Then it finishes the messages that
+it has begun, in 20 seconds at most. A second signal ends it immediately; the status is
+1 if that interrupts a handler.
 
 --exec runs the command once a message, without a shell. It gets the body on
-stdin and, in its environment, SLUICE_MESSAGE_ID, SLUICE_ATTEMPT (0 where the
+stdin and, in its environment, SLUICE_MESSAGE_ID, SLUICE_ATTEMPT (0 if the
 provider does not count), SLUICE_QUEUE, SLUICE_GROUP, SLUICE_DEDUPE_ID, each
 attribute as SLUICE_ATTR_NAME (in upper case, other characters than letters and
 digits as _), all of them as a JSON object in SLUICE_ATTRIBUTES, and TRACEPARENT
 and TRACESTATE. Attributes whose names read like ones that the framework sets
-(sns_topic_arn) are left out. Its output goes to the log. Exit status 0 acks the message, 65 rejects it to the dead-letter
-queue with the end of stderr as the reason, anything else (75 by convention)
-retries it.
+(sns_topic_arn) are left out. Its output goes to the log. Exit status 0 acks the
+message, 65 rejects it to the dead-letter queue with the end of stderr as the reason,
+and any other (75 by convention) retries it.
 
 --exec with --worker keeps the command running, once for each of --concurrency, so
 that a message does not pay for its start. It gets one message a line on stdin, as
-a JSON object with id, queue, attempt, body (or body_base64 where that is no
-UTF-8) and, where there are such, attributes, group, dedupe_id, enqueued_at,
-lease_deadline, traceparent and tracestate. It answers each with one line on
+a JSON object with id, queue, attempt, body (or body_base64 if the body is not
+UTF-8) and, if present, attributes, group, dedupe_id, enqueued_at, lease_deadline,
+traceparent and tracestate. It answers each with one line on
 stdout before it gets the next:
   {"verdict": "ack", "id": "..."}
   {"verdict": "retry", "after": "30s", "error": "..."}
@@ -78,7 +78,8 @@ stdout before it gets the next:
 worker that sends the id back cannot ack another message by mistake. stderr goes
 to the log. A worker that ends or writes anything else to stdout is replaced, and
 its message retried; --timeout ends it, with SIGTERM and five seconds later
-SIGKILL. At the end it gets the end of stdin, and five seconds to end itself.
+SIGKILL. When sluice stops, the worker's stdin is closed and it has five seconds to
+end.
 
 --http POSTs the body. The message is in the headers Sluice-Message-Id,
 Sluice-Attempt, Sluice-Queue, Sluice-Group, Sluice-Dedupe-Id and, for each
@@ -90,21 +91,21 @@ is handled, or without telemetry those of the message. A 2xx answer acks; 408,
 has it; any other 4xx rejects with the beginning of the answer as the reason.
 Redirects are not followed: they retry.
 
-While a command can't be started or an endpoint can't be connected to, nobody has
-had the message: it waits, spends no attempt, and nothing more is received.
+While the command cannot be started, or the endpoint cannot be reached, messages wait
+without spending an attempt, and no more are received.
 
 With --http-secret-env requests are signed by Standard Webhooks, with the headers
 webhook-id (the dedupe ID, or the message's), webhook-timestamp and
 webhook-signature: "v1," and the base64 of the HMAC-SHA256 of "id.timestamp.body".
-The variable has a secret, "whsec_" and the base64 of 24 to 64 bytes, or several
-with spaces between while one is changed: each then gives a signature.
+The variable has a secret, "whsec_" and the base64 of 24 to 64 bytes, or several that
+are separated by spaces while one is being changed: each gives a signature.
 
 A retry comes back after the delay of --backoff, or of the configuration's retry
-section, and without either by the queue's own policy. The failure of the last
+section, or else by the queue's own policy. The failure of the last
 attempt, by the queue's own limit or by --max-attempts, whichever is lower, rejects
 the message with that failure as the reason. The last line of stdout counts
-deliveries and verdicts; messages that were put off without having been handled are
-counted as postponed, if there are any, and in no other number.`,
+deliveries and verdicts. Messages that were postponed without having been handled are
+counted as postponed only.`,
 		Example: `  sluice run orders --exec './charge --live' --backoff 1s..5m --max-attempts 8
   sluice run awssqs:///orders --http http://127.0.0.1:8080/orders --concurrency 64
   WEBHOOK_SECRET=whsec_... sluice run orders --http http://127.0.0.1:8080/ --http-secret-env WEBHOOK_SECRET
@@ -118,7 +119,7 @@ counted as postponed, if there are any, and in no other number.`,
 	}
 	f.add(c)
 	fl := c.Flags()
-	fl.IntVar(&f.concurrency, "concurrency", consumer.DefaultConcurrency, "handle `N` messages at once")
+	fl.IntVar(&f.concurrency, "concurrency", consumer.DefaultConcurrency, "handle up to `N` messages concurrently")
 	fl.BoolVar(&f.untilEmpty, "until-empty", false, "end once the queue is drained")
 	fl.IntVar(&f.maxAttempts, "max-attempts", 0, "reject a message that failed `N` times (default, and if lower: the queue's own limit)")
 	fl.StringVar(&f.backoff, "backoff", "", "delay retries by `MIN..MAX`, growing with the attempt, at random")
@@ -234,7 +235,7 @@ func (f *runFlags) check(cmd *cobra.Command) error {
 	return nil
 }
 
-// parseBackoff reads MIN..MAX; "" is none.
+// parseBackoff reads MIN..MAX. It returns nil for "".
 func parseBackoff(s string) (*provision.Retry, error) {
 	if s == "" {
 		return nil, nil

@@ -37,9 +37,9 @@ or else all of stdin, byte for byte.
 
 With --lines every line of stdin becomes a message, without its line feed, or
 carriage return and line feed if the first line ends so. Blank lines and a byte
-order mark are left out. Lines are sent in batches while they come; an ID is
-printed for each, in their order. A line that cannot be sent is reported with its
-number, the others go through, and the exit status is 1.`,
+order mark are left out. Lines are sent in batches as they arrive, and the ID of each
+is printed in order. If a line cannot be sent, the command reports its number, sends
+the others and exits with status 1.`,
 		Example: `  sluice send orders --body '{"id": 7}' --attr tenant=acme
   sluice send awssqs:///orders.fifo --group customer-1 --file order.json
   sluice send orders --lines < orders.ndjson`,
@@ -100,7 +100,7 @@ func (a *app) send(cmd *cobra.Command, queue string, f *sendFlags) (err error) {
 	})
 }
 
-// open runs do with a producer for the queue. stopAtFailure is true where a
+// open runs do with a producer for the queue. stopAtFailure is true if a
 // message must not be sent after one before it has failed.
 func (a *app) open(ctx context.Context, queue string, f *sendFlags, do func(p *producer.Producer, stopAtFailure bool) error) (err error) {
 	_, sink, err := a.sink(ctx, queue)

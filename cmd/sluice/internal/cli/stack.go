@@ -60,8 +60,8 @@ func (s *stack) telemetry(t *telemetry.Telemetry, c drivers.Capabilities, source
 	return nil
 }
 
-// Observe implements handler.Observer: it tells all observers, for middleware
-// that takes one.
+// Observe implements handler.Observer: it passes the event to all observers, for
+// middleware that takes one.
 func (s *stack) Observe(e handler.Event) {
 	for _, o := range s.observers {
 		o.Observe(e)
@@ -116,8 +116,8 @@ func (s *stack) wrap(ctx context.Context, h handler.Handler) (handler.Handler, e
 func alwaysTransient(error) backoff.Class { return backoff.Transient }
 
 // maxAttempts rejects a message whose n-th delivery failed, whichever delay its
-// retry would have had. What is no failure of the message (its handling was cut
-// short, its lease was lost, it was put off) is left to be retried.
+// retry would have had. A message that did not fail itself (its handling was cut
+// short, its lease was lost, it was put off) is retried.
 func maxAttempts(n int) handler.Middleware {
 	return func(next handler.Handler) handler.Handler {
 		return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {

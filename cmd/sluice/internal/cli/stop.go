@@ -20,7 +20,7 @@ const endGrace = 3 * time.Second
 var stopSignals = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGHUP}
 
 // A stopper turns signals into the end of contexts: the first asks to stop, the
-// second to end at once. A command that does not end by then is ended with the
+// second to end immediately. A command that does not end by then is ended with the
 // process.
 type stopper struct {
 	// ctx ends at the first signal, now at the second.

@@ -21,7 +21,7 @@ import (
 const flushTime = 1500 * time.Millisecond
 
 // A tracer gives each message that is sent a span of its own, and the message
-// the span's traceparent. The spans are exported where the environment says so;
+// the span's traceparent. The spans are exported if the environment says so;
 // elsewhere they are made for their IDs alone.
 type tracer struct {
 	app       *app
@@ -75,8 +75,7 @@ func (t *tracer) close() {
 }
 
 // shutdown ends telemetry within flushTime. The command's own context may have
-// ended. What could not be exported is logged: it does not decide how the command
-// ends.
+// ended. A failure to export is logged; it does not change the exit status.
 func (a *app) shutdown(t *telemetry.Telemetry) {
 	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
 	defer cancel()

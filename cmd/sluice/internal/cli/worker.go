@@ -55,7 +55,7 @@ func (f *workFlags) check(cmd *cobra.Command) error {
 type work struct {
 	handler.Handler
 	gates []handler.Gate
-	// kill, which may be called at any time, ends what runs at once.
+	// kill, which may be called at any time, ends what runs immediately.
 	kill  func()
 	close func() error
 }

@@ -1,5 +1,5 @@
 // Package telemetry sets up OpenTelemetry for a program: Prometheus over HTTP
-// where an address is given, OTLP where the standard environment variables say
+// if an address is given, OTLP if the standard environment variables say
 // so (OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER,
 // OTEL_SDK_DISABLED, OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES …). Without
 // either it costs nothing. Only programs import it: it links the exporters.
@@ -90,7 +90,7 @@ func attributes(o Options) []attribute.KeyValue {
 	return as
 }
 
-// wanted is true where the environment asks for a signal's export. Without any
+// wanted reports whether the environment asks for a signal's export. Without any
 // of these variables a program must not try to reach a collector that nobody
 // runs, as the specification's default would.
 func wanted(signal string) bool {

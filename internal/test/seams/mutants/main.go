@@ -42,7 +42,7 @@ func main() {
 	}
 }
 
-// run tries the mutants of the given points, all where there is none, and returns
+// run tries the mutants of the given points, all if there is none, and returns
 // how many no test caught.
 func run(ctx context.Context, points []string) (lived int, err error) {
 	for i := range mutants {
@@ -63,7 +63,7 @@ func run(ctx context.Context, points []string) (lived int, err error) {
 	return lived, nil
 }
 
-// What becomes of a mutant.
+// The fates of a mutant.
 const (
 	caught = "caught"
 	lives  = "LIVES"

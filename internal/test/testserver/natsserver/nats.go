@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// startTimeout is far more than a server needs, so that it tells one that hangs.
+// startTimeout is far more than a server needs, so that it reports one that hangs.
 const startTimeout = time.Minute
 
 // Start returns the URL of a NATS server of the test's own, which ends with the
