@@ -29,7 +29,6 @@ var scattered = []string{
 	"drivers/pubsub/pubsubtest",
 	"drivers/sqs",
 	"drivers/sqs/sqstest",
-	"internal/test/seams/mutants",
 }
 
 // TestATypeHasOneFile requires that every method of a type is in the file that

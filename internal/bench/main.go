@@ -117,20 +117,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	return r.show(stdout, *out)
 }
 
-// show prints a report, and writes its files unless out is empty.
-func (r *report) show(w io.Writer, out string) error {
-	fmt.Fprint(w, table(r.Rows))
-	for _, vs := range [][]verdict{r.Verdicts, r.Floors} {
-		if len(vs) > 0 {
-			fmt.Fprintln(w, judged(vs))
-		}
-	}
-	if out == "" {
-		return nil
-	}
-	return r.write(out)
-}
-
 // cases are all cases, in the order of running.
 func cases(s sizes) []experiment {
 	return slices.Concat(sqsConsumeCases(), sqsSendCases(), sqsIdleCases(), memoryCases(), pubsubCases(), heldCases(),

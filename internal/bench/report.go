@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -210,4 +211,18 @@ func marshal(r *report) ([]byte, error) {
 	enc.SetIndent("", "  ")
 	err := enc.Encode(r)
 	return b.Bytes(), err
+}
+
+// show prints a report, and writes its files unless out is empty.
+func (r *report) show(w io.Writer, out string) error {
+	fmt.Fprint(w, table(r.Rows))
+	for _, vs := range [][]verdict{r.Verdicts, r.Floors} {
+		if len(vs) > 0 {
+			fmt.Fprintln(w, judged(vs))
+		}
+	}
+	if out == "" {
+		return nil
+	}
+	return r.write(out)
 }

@@ -1,17 +1,5 @@
 package main
 
-// A mutant is a fault that was mended, put back.
-type mutant struct {
-	point string // of the promises; see docs/seams.md
-	fault string
-	file  string
-	// old stands in the file once, and new takes its place.
-	old, new string
-	// pkg has the test that must fail.
-	pkg, test string
-	args      []string
-}
-
 const seams = "./internal/test/seams"
 
 // bySeams has the suite itself catch a mutant, on a queue.
@@ -65,8 +53,8 @@ var mutants = []mutant{
 	by("2", "the dedupe ID is no attribute",
 		"drivers/sqs/encoder.go", "	if carried {\n", "	if carried && !c.fifo {\n", "./drivers/sqs", "TestWhatAFIFOQueueDeduplicatesBy"),
 	by("2", "a redrive is a duplicate, and lost",
-		"drivers/internal/embedded/redrive.go", "sink.redrive = true", "sink.redrive = false", "./drivers/mem", "TestConformance"),
-	bySeams("2", "the same", "drivers/internal/embedded/redrive.go", "sink.redrive = true", "sink.redrive = false", "mem"),
+		"drivers/internal/embedded/source.go", "sink.redrive = true", "sink.redrive = false", "./drivers/mem", "TestConformance"),
+	bySeams("2", "the same", "drivers/internal/embedded/source.go", "sink.redrive = true", "sink.redrive = false", "mem"),
 
 	// Order.
 	by("3.1", "each try has an identity of its own",
