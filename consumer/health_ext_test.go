@@ -136,7 +136,7 @@ func TestHealthFindsAReceiveThatHangs(t *testing.T) {
 		_ = w.c.Health() // asks
 		synctest.Wait()
 		require.Equal(t, consumer.HealthStalled, w.c.Health().Status)
-		code, _ := probe(t, consumer.Liveness(w.c.Health))
+		code := probe(t, consumer.Liveness(w.c.Health))
 		require.Equal(t, http.StatusServiceUnavailable, code)
 		hang.Store(false)
 		close(release)
@@ -147,21 +147,21 @@ func TestHealthFindsAReceiveThatHangs(t *testing.T) {
 }
 
 // probe asks a probe's handler.
-func probe(t *testing.T, h http.Handler) (int, consumer.Health) {
+func probe(t *testing.T, h http.Handler) int {
 	t.Helper()
 	r := httptest.NewRecorder()
 	h.ServeHTTP(r, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/probe", nil))
 	var health consumer.Health
 	require.NoError(t, json.Unmarshal(r.Body.Bytes(), &health), r.Body.String())
-	return r.Code, health
+	return r.Code
 }
 
 // state returns a consumer's status and the responses of all its health handlers.
 func state(t *testing.T, c *consumer.Consumer) (status string, overall, live, ready int) {
 	t.Helper()
-	overall, _ = probe(t, consumer.HealthHandler(c.Health))
-	live, _ = probe(t, consumer.Liveness(c.Health))
-	ready, _ = probe(t, consumer.Readiness(c.Health))
+	overall = probe(t, consumer.HealthHandler(c.Health))
+	live = probe(t, consumer.Liveness(c.Health))
+	ready = probe(t, consumer.Readiness(c.Health))
 	return c.Health().Status, overall, live, ready
 }
 
@@ -280,7 +280,7 @@ func TestProbesThroughWhatIsNoStall(t *testing.T) {
 			require.NoError(t, <-done)
 			check(t, c, consumer.HealthStopped, bad, bad, bad)
 			require.Equal(t, consumer.HealthOK, kept.Status, "a Health is a value")
-			code, _ := probe(t, consumer.HealthHandler(func() consumer.Health { return kept }))
+			code := probe(t, consumer.HealthHandler(func() consumer.Health { return kept }))
 			require.Equal(t, good, code, "which a handler can serve")
 		})
 	})

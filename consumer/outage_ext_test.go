@@ -120,7 +120,7 @@ func TestARefusalThatLastsEndsRun(t *testing.T) {
 					gone.Store(true)
 					began := time.Now()
 					pass(5 * time.Second)
-					live, _ := probe(t, consumer.Liveness(w.c.Health))
+					live := probe(t, consumer.Liveness(w.c.Health))
 					require.Equal(t, http.StatusOK, live, "it is an outage meanwhile")
 					err := <-w.done
 					require.ErrorIs(t, err, code)
