@@ -1,16 +1,18 @@
-// Package gocloud is a Sluice queue as a gocloud.dev topic and subscription, for
-// programs that are written for gocloud's pubsub: a *pubsub.Topic that sends to a
-// [drivers.Sink], and a *pubsub.Subscription that receives from a
-// [drivers.Source]. Package cloud is the other way round.
+// Package gocloud presents a Sluice queue as a gocloud.dev topic and subscription,
+// to programs that are written for gocloud's pubsub. [NewTopic] returns a
+// *pubsub.Topic that sends to a [drivers.Sink], and [NewSubscription] a
+// *pubsub.Subscription that receives from a [drivers.Source]. Package drivers/cloud
+// is the reverse.
 //
 // Metadata are the message's attributes, and gocloud's LoggableID its ID. An ack
-// acks; a nack gives the message back at once. Message.As, and BeforeSend's, take
-// a **handler.Message, for the attempt, the group, the dedupe ID and the delay.
+// acks; a nack gives the message back immediately. Message.As, and the As of
+// BeforeSend, take a **handler.Message, for the attempt, the group, the dedupe ID
+// and the delay.
 //
-// gocloud keeps no lease: a message is delivered again when the queue's lease
-// ends, however long its handler takes, and gocloud fetches ahead, so that the
-// lease should be long. Errors have gocloud's codes; errors.As finds the
-// *drivers.Error in them.
+// gocloud does not extend leases: the queue delivers a message again when its lease
+// ends, even if its handler is still running. gocloud also fetches ahead. Choose a
+// long lease. Errors have gocloud's codes; errors.As finds the *drivers.Error in
+// them.
 package gocloud
 
 import (
@@ -33,15 +35,14 @@ import (
 // receiveWait is how long a receive waits: gocloud asks for about a second.
 const receiveWait = time.Second
 
-// NewTopic returns a topic that sends to sink, which it closes when it is shut
-// down.
+// NewTopic returns a topic that sends to sink. Its Shutdown closes sink.
 func NewTopic(sink drivers.Sink) *pubsub.Topic {
-	// Batches of one are what gocloud can report the error of one message with.
+	// gocloud has one error for a batch: only in batches of one is it the message's.
 	return pubsub.NewTopic(newTopic(sink), &batcher.Options{MaxBatchSize: 1, MaxHandlers: 100})
 }
 
-// NewSubscription returns a subscription that receives from source, which it
-// closes when it is shut down.
+// NewSubscription returns a subscription that receives from source. Its Shutdown
+// closes source.
 func NewSubscription(source drivers.Source) *pubsub.Subscription {
 	c := source.Capabilities()
 	return pubsub.NewSubscription(newSubscription(source),
@@ -115,7 +116,7 @@ func newSubscription(source drivers.Source) driver.Subscription { return &subscr
 // ReceiveBatch implements driver.Subscription.
 func (s *subscription) ReceiveBatch(ctx context.Context, n int) ([]*driver.Message, error) {
 	ds, err := s.source.Receive(ctx, min(n, max(s.source.Capabilities().MaxReceive, 1)), receiveWait)
-	if err != nil && len(ds) == 0 { // beside messages it speaks of others, which come again
+	if err != nil && len(ds) == 0 { // with messages, the error is about others, which come again
 		return nil, err
 	}
 	dms := make([]*driver.Message, len(ds))
@@ -128,7 +129,7 @@ func (s *subscription) ReceiveBatch(ctx context.Context, n int) ([]*driver.Messa
 	return dms, nil
 }
 
-// ackID is what settling a delivery needs.
+// An ackID identifies a delivery to settle.
 type ackID struct {
 	receipt string
 	message *handler.Message
@@ -159,8 +160,8 @@ func (s *subscription) settle(ctx context.Context, ids []driver.AckID, how drive
 			ss[i].Receipt, ss[i].Message = a.receipt, a.message
 		}
 		for _, err := range s.source.Settle(ctx, ss) {
-			// A lease that is lost, or that an ack before has ended, is no fault of
-			// the subscription: an error here would make it fail for good.
+			// A lease that is lost, or that an earlier ack has ended, is not an error
+			// of the subscription: returning one would make it fail for good.
 			if err != nil && !invoke.Is(err, drivers.ErrLeaseLost) {
 				return err
 			}
@@ -181,7 +182,7 @@ func (s *subscription) As(i any) bool {
 // Close implements driver.Subscription.
 func (s *subscription) Close() error { return s.source.Close() }
 
-// mapping is what topics and subscriptions tell of errors.
+// A mapping maps errors, for topics and subscriptions.
 type mapping struct{}
 
 // IsRetryable implements driver.Topic and driver.Subscription.

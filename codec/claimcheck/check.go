@@ -6,60 +6,18 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
-	"gocloud.dev/blob"
-
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/setting"
 )
 
 // keyLength is the length of rand.Text, which keys end with.
 const keyLength = 26
-
-// Config configures a [Check]. The zero Config, and nil, are the defaults.
-type Config struct {
-	// Threshold is the size in bytes above which a body goes to the bucket:
-	// body and attributes together, as SQS counts them, with the body as base64
-	// where SQS would have it so. Zero means 240 KiB: older
-	// SQS queues take 256, and the driver and tracing add some.
-	Threshold int
-
-	// Always sends every body to the bucket, but an empty one.
-	Always bool
-
-	// Legacy writes S3 pointers as Extended Clients before 1.1 and 2.0 read
-	// them. All are read.
-	Legacy bool
-
-	// Also are further buckets that bodies are read from, and deleted from where
-	// that is wanted: of other senders, or one and the same with another prefix.
-	Also []Bucket
-
-	// MaxBytes bounds a body that [Check.Middleware] brings into memory. A
-	// larger one is rejected. Zero means 64 MiB. Memory is needed for
-	// as many bodies as handlers run at once.
-	MaxBytes int64
-
-	// Write has options for uploads, such as encryption with a key of one's own.
-	// Nil has the content type application/octet-stream.
-	Write *blob.WriterOptions
-}
-
-// complete returns a copy of c with its defaults, and its faults.
-func (c *Config) complete() (Config, error) {
-	d := setting.Copy(c)
-	if d.Write == nil {
-		d.Write = &blob.WriterOptions{ContentType: "application/octet-stream"}
-	}
-	return d, errors.Join(
-		setting.Default("Threshold", &d.Threshold, 240<<10),
-		setting.Default("MaxBytes", &d.MaxBytes, 64<<20),
-	)
-}
 
 // A Check keeps large bodies in a bucket and brings them back. Make one with
 // [New]. Its methods may be called concurrently.
@@ -116,6 +74,38 @@ func (c *Check) Prepare(ctx context.Context, m *handler.Message) error {
 	return nil
 }
 
+// Middleware gets the body of a message that is a pointer and hands the handler
+// a copy of the message with the body in its place, and without the attribute
+// that marked it. Other messages pass as they are.
+func (c *Check) Middleware(next handler.Handler) handler.Handler {
+	return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
+		if !Claimed(m) {
+			return next.Handle(ctx, m)
+		}
+		body, err := c.load(ctx, m)
+		if err != nil {
+			return err
+		}
+		full := *m // with its origin and its lease
+		full.Body = body
+		full.Attributes = maps.Clone(m.Attributes)
+		delete(full.Attributes, SizeAttribute)
+		delete(full.Attributes, LegacySizeAttribute)
+		return next.Handle(ctx, &full)
+	})
+}
+
+// Stream lets the handler read bodies by [Open], with nothing read before. The
+// handler gets the message as it is, a pointer in its body.
+func (c *Check) Stream(next handler.Handler) handler.Handler {
+	return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
+		if Claimed(m) {
+			ctx = context.WithValue(ctx, key{}, c)
+		}
+		return next.Handle(ctx, m)
+	})
+}
+
 // large says whether a message's body goes to the bucket.
 func (c *Check) large(m *handler.Message) bool {
 	if len(m.Body) == 0 {
@@ -165,4 +155,46 @@ func (c *Check) find(p *pointer) (*Bucket, error) {
 		return nil, fmt.Errorf("%w: the key %q is not below the bucket's prefix, bucket %q", ErrForeign, cut(p.key), cut(p.bucket))
 	}
 	return nil, fmt.Errorf("%w: bucket %q (%v) is not one of those declared, key %q; declare it in Config.Also", ErrForeign, cut(p.bucket), p.class.format, cut(p.key))
+}
+
+func (c *Check) open(ctx context.Context, m *handler.Message) (*watchedReader, *pointer, error) {
+	p, err := parse(m.Body)
+	if err != nil {
+		return nil, nil, handler.Reject(fmt.Errorf("%w: %w", ErrMalformed, err))
+	}
+	b, err := c.find(p)
+	if err != nil {
+		return nil, nil, handler.Reject(err)
+	}
+	w := watched(ctx, silence)
+	r, err := b.Blob.NewReader(w.ctx, p.key, nil)
+	w.heard()
+	if err != nil {
+		defer w.end()
+		return nil, nil, failure(w, b, p, w.why(err))
+	}
+	return &watchedReader{r, w, r.Size()}, p, nil
+}
+
+// load reads a body into memory.
+func (c *Check) load(ctx context.Context, m *handler.Message) (body []byte, err error) {
+	r, p, err := c.open(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if cerr := r.Close(); err == nil && cerr != nil {
+			body, err = nil, trouble(p, "", cerr)
+		}
+	}()
+	if r.size > c.cfg.MaxBytes {
+		return nil, handler.Reject(fmt.Errorf("%w: it has %d bytes, and the limit is %d (Config.MaxBytes; or read it by Check.Stream and Open), %v",
+			ErrTooLarge, r.size, c.cfg.MaxBytes, p))
+	}
+	// The size is from the store itself, not from the message.
+	body = make([]byte, r.size)
+	if _, err := io.ReadFull(r, body); err != nil {
+		return nil, trouble(p, "", err)
+	}
+	return body, nil
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 
 	"gocloud.dev/gcerrors"
 
@@ -24,38 +23,6 @@ var (
 	// ErrTooLarge: the body is larger than Config.MaxBytes.
 	ErrTooLarge = errors.New("claim check: the body is too large")
 )
-
-// Middleware gets the body of a message that is a pointer and hands the handler
-// a copy of the message with the body in its place, and without the attribute
-// that marked it. Other messages pass as they are.
-func (c *Check) Middleware(next handler.Handler) handler.Handler {
-	return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
-		if !Claimed(m) {
-			return next.Handle(ctx, m)
-		}
-		body, err := c.load(ctx, m)
-		if err != nil {
-			return err
-		}
-		full := *m // with its origin and its lease
-		full.Body = body
-		full.Attributes = maps.Clone(m.Attributes)
-		delete(full.Attributes, SizeAttribute)
-		delete(full.Attributes, LegacySizeAttribute)
-		return next.Handle(ctx, &full)
-	})
-}
-
-// Stream lets the handler read bodies by [Open], with nothing read before. The
-// handler gets the message as it is, a pointer in its body.
-func (c *Check) Stream(next handler.Handler) handler.Handler {
-	return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
-		if Claimed(m) {
-			ctx = context.WithValue(ctx, key{}, c)
-		}
-		return next.Handle(ctx, m)
-	})
-}
 
 type key struct{}
 
@@ -82,48 +49,6 @@ func Open(ctx context.Context, m *handler.Message) (io.ReadCloser, error) {
 		return nil, err
 	}
 	return r, nil
-}
-
-func (c *Check) open(ctx context.Context, m *handler.Message) (*watchedReader, *pointer, error) {
-	p, err := parse(m.Body)
-	if err != nil {
-		return nil, nil, handler.Reject(fmt.Errorf("%w: %w", ErrMalformed, err))
-	}
-	b, err := c.find(p)
-	if err != nil {
-		return nil, nil, handler.Reject(err)
-	}
-	w := watched(ctx, silence)
-	r, err := b.Blob.NewReader(w.ctx, p.key, nil)
-	w.heard()
-	if err != nil {
-		defer w.end()
-		return nil, nil, failure(w, b, p, w.why(err))
-	}
-	return &watchedReader{r, w, r.Size()}, p, nil
-}
-
-// load reads a body into memory.
-func (c *Check) load(ctx context.Context, m *handler.Message) (body []byte, err error) {
-	r, p, err := c.open(ctx, m)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if cerr := r.Close(); err == nil && cerr != nil {
-			body, err = nil, trouble(p, "", cerr)
-		}
-	}()
-	if r.size > c.cfg.MaxBytes {
-		return nil, handler.Reject(fmt.Errorf("%w: it has %d bytes, and the limit is %d (Config.MaxBytes; or read it by Check.Stream and Open), %v",
-			ErrTooLarge, r.size, c.cfg.MaxBytes, p))
-	}
-	// The size is from the store itself, not from the message.
-	body = make([]byte, r.size)
-	if _, err := io.ReadFull(r, body); err != nil {
-		return nil, trouble(p, "", err)
-	}
-	return body, nil
 }
 
 // failure is the verdict on a body that could not be opened: a rejection only

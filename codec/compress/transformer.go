@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/sluice-go/sluice/handler"
 )
 
 // A transformer has the encoders and decoders, which are dear to make and are
@@ -60,6 +64,63 @@ func (t *transformer) deflate(body []byte) []byte {
 	_, _ = w.Write(body)
 	_ = w.Close()
 	return b.Bytes()
+}
+
+// inflate returns m itself where it is not compressed, and otherwise a copy,
+// which has m's lease and origin.
+func (t *transformer) inflate(m *handler.Message) (*handler.Message, error) {
+	found := encodings(m)
+	if len(found) == 0 {
+		return m, nil
+	}
+	names := slices.Collect(maps.Values(found))
+	name := strings.TrimSpace(names[0])
+	for _, other := range names {
+		if !strings.EqualFold(strings.TrimSpace(other), name) {
+			return nil, fmt.Errorf("the attribute %s is there %d times, in different case, and says different things", Attribute, len(found))
+		}
+	}
+	var (
+		body []byte
+		err  error
+	)
+	// HTTP compares these names without case (RFC 9110, section 8.4.1).
+	switch encoding := strings.ToLower(name); encoding {
+	case Gzip, "x-gzip":
+		body, err = t.gunzip(m.Body)
+	case Zstd:
+		body, err = t.unzstd(m.Body)
+	case identity:
+		body = m.Body
+	default:
+		return nil, fmt.Errorf("%w %q: known are %s", ErrUnknownEncoding, name, known())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("decompress %d bytes of %s: %w", len(m.Body), name, err)
+	}
+	plain := *m
+	plain.Body = body
+	plain.Attributes = maps.Clone(m.Attributes)
+	for attribute := range found {
+		delete(plain.Attributes, attribute)
+	}
+	return &plain, nil
+}
+
+// encodings returns the attributes of m that are called content-encoding in any case.
+// Other clients write them as HTTP's header.
+func encodings(m *handler.Message) map[string]string {
+	var found map[string]string
+	for name, value := range m.Attributes {
+		if len(name) != len(Attribute) || !strings.EqualFold(name, Attribute) {
+			continue
+		}
+		if found == nil {
+			found = make(map[string]string, 1)
+		}
+		found[name] = value
+	}
+	return found
 }
 
 func (t *transformer) gunzip(body []byte) ([]byte, error) {

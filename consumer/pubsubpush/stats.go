@@ -29,13 +29,3 @@ type Stats struct {
 
 // counts are the numbers of what is not an event.
 type counts struct{ foreign, refused, malformed, busy atomic.Uint64 }
-
-// Stats returns the numbers of this moment.
-func (e *Endpoint) Stats() Stats {
-	n := &e.counts
-	return Stats{
-		Counts:  e.count.Counts(),
-		Foreign: n.foreign.Load(), Refused: n.refused.Load(), Malformed: n.malformed.Load(), Busy: n.busy.Load(),
-		Panics: e.panics.Load(), Running: int(e.running.Load()),
-	}
-}

@@ -1,10 +1,13 @@
 package sqslambda
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -94,6 +97,105 @@ func (f *Function) Handle(ctx context.Context, e events.SQSEvent) (events.SQSEve
 	return i.report()
 }
 
+// check returns why the event cannot be handled. A message without ID could not
+// be reported as failed: Lambda takes an empty identifier for the failure of the
+// whole batch.
+func (f *Function) check(e *events.SQSEvent) error {
+	for i := range e.Records {
+		r := &e.Records[i]
+		var err error
+		switch {
+		case r.EventSource != "" && r.EventSource != eventSource:
+			err = fmt.Errorf("it comes from %q, not from %s", r.EventSource, eventSource)
+		case r.MessageId == "":
+			err = errors.New("it has no messageId: is this an event of an SQS event source mapping?")
+		case !f.ours(r.EventSourceARN):
+			err = fmt.Errorf("it comes from the queue %s, and this function was made for %s: make one function a queue, and choose by eventSourceARN",
+				r.EventSourceARN, f.ourARN())
+		case f.caps.Ordered && r.Attributes["MessageGroupId"] == "":
+			err = errors.New("it is of a FIFO queue and has no MessageGroupId: the order of groups can't be kept")
+		}
+		if err != nil {
+			return fmt.Errorf("queue %q: event, record %d: %w", f.caps.Queue, i, err)
+		}
+	}
+	f.noteUncounted(e)
+	return nil
+}
+
+// noteUncounted logs, once a minute, that messages came without their attempt: such
+// a one is never at its last.
+func (f *Function) noteUncounted(e *events.SQSEvent) {
+	for i := range e.Records {
+		if e.Records[i].Attributes["ApproximateReceiveCount"] != "" {
+			continue
+		}
+		if missed, ok := f.uncount.Allow(time.Now(), time.Minute); ok {
+			f.log.Error("messages come without ApproximateReceiveCount: limits of attempts do not hold", "queue", f.caps.Queue,
+				"message", e.Records[i].MessageId, "events_before", missed)
+		}
+		return
+	}
+}
+
+// ours is true for the ARN of the function's own queue, and where the event does
+// not say. A verdict on another queue's message would be carried out on the wrong
+// queue, and its letter would go to the wrong dead-letter queue.
+func (f *Function) ours(arn string) bool {
+	if arn == "" {
+		return true
+	}
+	if own := f.source.ARN(); own != "" {
+		return arn == own
+	}
+	return arn[strings.LastIndexByte(arn, ':')+1:] == f.caps.Queue
+}
+
+func (f *Function) ourARN() string {
+	if own := f.source.ARN(); own != "" {
+		return own
+	}
+	return f.caps.Queue
+}
+
+// begin prepares the handling of an event.
+func (f *Function) begin(ctx context.Context, e *events.SQSEvent) *invocation {
+	i := &invocation{f: f, began: time.Now(), items: make([]item, len(e.Records))}
+	i.bound(ctx)
+	i.settler.invocation = i
+	i.settler.slots = make(chan struct{}, f.cfg.Concurrency)
+	ds := f.source.Deliveries(ctx, received(e), time.Time{})
+	i.heads = make([]*item, 0, len(ds))
+	var last map[string]*item
+	if f.caps.Ordered {
+		last = make(map[string]*item)
+	}
+	for n := range ds {
+		it, m := &i.items[n], ds[n].Message
+		m.Bind(f.origin, nil) // the lease is Lambda's
+		it.delivery, it.id, it.attempt, it.received = ds[n], m.ID, m.Attempt, *m
+		if f.last(m.Attempt) {
+			it.received.Body, it.received.Attributes = bytes.Clone(m.Body), maps.Clone(m.Attributes)
+		}
+		// The group of a message on a standard queue is a fair queue's tenant and
+		// means no order.
+		if last != nil && m.Group != "" {
+			before := last[m.Group]
+			last[m.Group] = it
+			if before != nil {
+				before.next = it
+				continue
+			}
+		}
+		i.heads = append(i.heads, it)
+	}
+	f.events.Add(1)
+	if len(ds) > 0 {
+		f.observe(handler.Event{Kind: handler.EventReceived, Origin: f.origin, N: len(ds)})
+	}
+	return i
+}
+
 // last reports whether an attempt is the last that the queue allows.
 func (f *Function) last(attempt int) bool {
 	return f.caps.DeadLetter && f.caps.MaxAttempts > 0 && attempt >= f.caps.MaxAttempts
@@ -103,6 +205,55 @@ func (f *Function) last(attempt int) bool {
 func (f *Function) observe(e handler.Event) {
 	f.count.Observe(e)
 	f.seen.Observe(e)
+}
+
+// reportFault logs and counts a handler's panic: p, or one in err that a batch
+// handler or a middleware has caught and nobody has logged.
+func (f *Function) reportFault(it *item, p *handler.PanicError, err error) {
+	text, stack, ok := invoke.Report(p, err)
+	if !ok {
+		return
+	}
+	f.panics.Add(1)
+	f.log.Error("handler panicked: the message is retried", "queue", f.caps.Queue, "message", it.id, "attempt", it.attempt,
+		"panic", text, "stack", stack)
+}
+
+// tell notes the end of a message of which nothing was asked of SQS.
+func (f *Function) tell(it *item) {
+	if it.told {
+		return
+	}
+	e := handler.Event{Kind: handler.EventSettled, Origin: f.origin, Message: it.delivery.Message, Action: it.verdict.Action, Answered: true}
+	if it.released() {
+		f.notePostponed(it)
+		e.Kind, e.Action, e.Answered = handler.EventReleased, handler.ActionRetry, false
+	}
+	f.observe(e)
+}
+
+// notePostponed observes the postponement, if there was one, of a message that is
+// returned to the queue.
+func (f *Function) notePostponed(it *item) {
+	if it.state.Load() == postponed {
+		f.observe(handler.Event{Kind: handler.EventPostponed, Origin: f.origin, Message: it.delivery.Message, Delay: it.verdict.Delay, Err: it.verdict.Err})
+	}
+}
+
+// batchError is the error that has Lambda retry the whole batch.
+func (f *Function) batchError(failed []*item, all int) error {
+	first := failed[0]
+	err := first.verdict.Err
+	switch first.state.Load() {
+	case skipped:
+		err = errUnhandled
+	case abandoned:
+		err = errAbandoned
+	}
+	if err == nil {
+		err = errors.New("retry with no reason given")
+	}
+	return fmt.Errorf("queue %q: %d of the batch's %d messages failed, the first of them %s: %w", f.caps.Queue, len(failed), all, first.id, invoke.Safe(err))
 }
 
 // Stats are a function's numbers: totals since it was made, in this execution

@@ -1,9 +1,8 @@
 package sqslambda
 
 import (
-	"bytes"
 	"context"
-	"maps"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,38 +15,10 @@ import (
 	"github.com/sluice-go/sluice/internal/invoke"
 )
 
-// The states of an item. Whoever moves it on from waiting or running has it: the
-// worker that handles it, or the invocation that must return without it.
-const (
-	waiting uint32 = iota
-	running
-	returned  // the handler has, in time
-	abandoned // it has not: its message is reported as failed, whatever comes later
-	skipped   // it is given back unhandled
-	postponed // a middleware has postponed it: it is given back as well
+var (
+	errUnhandled = errors.New("not handled: the time was over, or a message of its group before it had failed")
+	errAbandoned = errors.New("its handler had not returned when the time was over")
 )
-
-// An item is one message of an event.
-type item struct {
-	delivery drivers.Delivery
-	next     *item // the next one of its group; nil on a standard queue
-	state    atomic.Uint32
-
-	// As it was received: a handler may change its message, and an abandoned one
-	// is still at it when its message is reported. If this attempt is the last,
-	// it shares nothing with the handler's.
-	received handler.Message
-	id       string
-	attempt  int
-
-	// Set by whoever has the item; read once nobody else can have it.
-	verdict    handler.Verdict
-	settlement drivers.Settlement
-	decided    time.Time // when the settlement was, which its delay counts from
-	ok         bool      // reported as success
-	gone       bool      // deleted already
-	told       bool      // the observers know its end
-}
 
 // An invocation is the handling of one event.
 type invocation struct {
@@ -63,44 +34,6 @@ type invocation struct {
 	taken   atomic.Int64
 	workers sync.WaitGroup
 	settler settler
-}
-
-// begin prepares the handling of an event.
-func (f *Function) begin(ctx context.Context, e *events.SQSEvent) *invocation {
-	i := &invocation{f: f, began: time.Now(), items: make([]item, len(e.Records))}
-	i.bound(ctx)
-	i.settler.invocation = i
-	i.settler.slots = make(chan struct{}, f.cfg.Concurrency)
-	ds := f.source.Deliveries(ctx, received(e), time.Time{})
-	i.heads = make([]*item, 0, len(ds))
-	var last map[string]*item
-	if f.caps.Ordered {
-		last = make(map[string]*item)
-	}
-	for n := range ds {
-		it, m := &i.items[n], ds[n].Message
-		m.Bind(f.origin, nil) // the lease is Lambda's
-		it.delivery, it.id, it.attempt, it.received = ds[n], m.ID, m.Attempt, *m
-		if f.last(m.Attempt) {
-			it.received.Body, it.received.Attributes = bytes.Clone(m.Body), maps.Clone(m.Attributes)
-		}
-		// The group of a message on a standard queue is a fair queue's tenant and
-		// means no order.
-		if last != nil && m.Group != "" {
-			before := last[m.Group]
-			last[m.Group] = it
-			if before != nil {
-				before.next = it
-				continue
-			}
-		}
-		i.heads = append(i.heads, it)
-	}
-	f.events.Add(1)
-	if len(ds) > 0 {
-		f.observe(handler.Event{Kind: handler.EventReceived, Origin: f.origin, N: len(ds)})
-	}
-	return i
 }
 
 // bound sets the times by which handlers and requests must be done. Requests go
@@ -235,16 +168,61 @@ func (i *invocation) handled(it *item, m *handler.Message, began time.Time, p *h
 	return i.decide(it, v, now), true
 }
 
-// reportFault logs and counts a handler's panic: p, or one in err that a batch
-// handler or a middleware has caught and nobody has logged.
-func (f *Function) reportFault(it *item, p *handler.PanicError, err error) {
-	text, stack, ok := invoke.Report(p, err)
-	if !ok {
+// decide takes a verdict to its settlement. It returns the next message of the
+// group where that may be handled now.
+func (i *invocation) decide(it *item, v handler.Verdict, now time.Time) *item {
+	f := i.f
+	it.verdict = v
+	switch v.Action {
+	case handler.ActionAck:
+		it.ok = true
+	case handler.ActionDrop:
+		f.log.Info("message dropped", "queue", f.caps.Queue, "message", it.id, "attempt", it.attempt, "reason", invoke.Safe(v.Err))
+		it.ok = true
+	case handler.ActionDeadLetter:
+		i.reject(it, v.Err, now)
+		if !f.caps.Ordered {
+			return nil // its answer is not waited for
+		}
+	case handler.ActionRetry:
+		if v.Delayed {
+			it.verdict.Delay = min(v.Delay, f.origin.MaxDelay)
+			i.settler.add(it, now, drivers.Settlement{Action: handler.ActionRetry, Delayed: true, Delay: it.verdict.Delay, Released: v.Postponed})
+		}
+	default:
+		// An action that this package does not know: never lose the message.
+		it.verdict.Action = handler.ActionRetry
+	}
+	if it.ok {
+		return it.next
+	}
+	// From the first failure of a group on nothing of it is handled. The later
+	// ones become visible when the first does, neither before it nor after: a
+	// group is blocked as long as one of its messages is in flight.
+	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-queues-understanding-logic.html
+	i.release(it.next, it.verdict.Action == handler.ActionRetry && it.verdict.Delayed, it.verdict.Delay)
+	return nil
+}
+
+// reject has a message moved to the dead-letter queue. On a FIFO queue it waits
+// for the answer, since a message that stays is ahead of the others of its group.
+func (i *invocation) reject(it *item, reason error, now time.Time) {
+	f := i.f
+	if !f.caps.DeadLetter {
+		it.verdict = handler.Verdict{Err: reason}
+		if missed, ok := f.loud.Allow(now, time.Minute); ok {
+			f.log.Error("message rejected, but the queue has no dead-letter queue: it is retried; give the queue one (sluice apply)",
+				"queue", f.caps.Queue, "message", it.id, "reason", invoke.Safe(reason), "not_logged", missed)
+		}
+		f.observe(handler.Event{Kind: handler.EventNoDeadLetter, Origin: f.origin, Message: it.delivery.Message, Action: handler.ActionDeadLetter, Err: reason})
 		return
 	}
-	f.panics.Add(1)
-	f.log.Error("handler panicked: the message is retried", "queue", f.caps.Queue, "message", it.id, "attempt", it.attempt,
-		"panic", text, "stack", stack)
+	s := drivers.Settlement{Action: handler.ActionDeadLetter, Failure: verdict.Failure(reason, it.delivery.Message, now, f.cfg.Name)}
+	if f.caps.Ordered {
+		i.settler.now(it, now, s)
+	} else {
+		i.settler.add(it, now, s)
+	}
 }
 
 // abandon leaves the handlers that have not returned to themselves.
@@ -285,16 +263,6 @@ func (i *invocation) buryAbandoned(it *item) {
 	i.reject(it, v.Err, time.Now())
 }
 
-// released reports whether the item is given back with no handler having worked
-// on it.
-func (it *item) released() bool {
-	state := it.state.Load()
-	return state == skipped || state == postponed
-}
-
-// comesBack is when a retried message is visible again, at the earliest.
-func (it *item) comesBack() time.Time { return it.decided.Add(it.settlement.Delay) }
-
 // release has a message and all later ones of its group given back unhandled. Where delayed is true they are visible again after delay, and
 // otherwise when their visibility timeout ends.
 func (i *invocation) release(it *item, delayed bool, delay time.Duration) {
@@ -307,4 +275,49 @@ func (i *invocation) release(it *item, delayed bool, delay time.Duration) {
 			i.settler.add(it, now, drivers.Settlement{Action: handler.ActionRetry, Delayed: true, Delay: delay, Released: true})
 		}
 	}
+}
+
+// report tells Lambda how it went.
+//
+// Its rules: an empty list of failures is the success of the whole batch; an
+// identifier that is empty, null or unknown is the failure of the whole batch.
+// https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html#services-sqs-batchfailurereporting
+func (i *invocation) report() (events.SQSEventResponse, error) {
+	r := events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{}}
+	var failed []*item
+	for n := range i.items {
+		it := &i.items[n]
+		i.f.tell(it)
+		if !it.ok {
+			failed = append(failed, it)
+		}
+	}
+	if len(failed) == 0 {
+		return r, nil
+	}
+	if i.f.cfg.WholeBatch {
+		i.deleteHandled()
+		return events.SQSEventResponse{}, i.f.batchError(failed, len(i.items))
+	}
+	// Two deliveries of one message can be in an event. It is named once, and
+	// comes again if either failed.
+	named := make(map[string]struct{}, len(failed))
+	r.BatchItemFailures = make([]events.SQSBatchItemFailure, 0, len(failed))
+	for _, it := range failed {
+		if _, ok := named[it.id]; !ok {
+			named[it.id] = struct{}{}
+			r.BatchItemFailures = append(r.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: it.id})
+		}
+	}
+	return r, nil
+}
+
+// deleteHandled deletes the messages that were handled, since Lambda will not.
+func (i *invocation) deleteHandled() {
+	for n := range i.items {
+		if it := &i.items[n]; it.ok && !it.gone {
+			i.settler.add(it, i.began, drivers.Settlement{Action: handler.ActionAck})
+		}
+	}
+	i.settler.finish()
 }

@@ -14,7 +14,6 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/all"
-	"github.com/sluice-go/sluice/drivers/cloud/natscloud"
 	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
@@ -41,7 +40,7 @@ func providers(t *testing.T) {
 	require.NoError(t, err)
 	_, err = awssqs.NewFromConfig(cfg).CreateQueue(t.Context(), &awssqs.CreateQueueInput{QueueName: aws.String("orders")})
 	require.NoError(t, err)
-	t.Setenv(natscloud.EnvURL, natsserver.Start(t))
+	t.Setenv("NATS_SERVER_URL", natsserver.Start(t))
 }
 
 func TestOneMuxOpensThemAll(t *testing.T) {

@@ -7,85 +7,85 @@
 //	mux.RegisterSubscription(rabbitpubsub.Scheme, &rabbitpubsub.URLOpener{Connection: conn})
 //	queues := drivers.NewMux(&cloud.Opener{Mux: mux})
 //
-// The package links no provider. natscloud is NATS ready to use, portable the way
-// back: a Sluice queue as a gocloud topic and subscription. To gocloud's own
-// parameters a URL may add
+// The package links no provider. Package natscloud is this driver with NATS, and
+// package bridge/gocloud is the reverse: a Sluice queue as a gocloud topic and
+// subscription. In addition to gocloud's own parameters a URL may have
 //
 //	retry              native: by the provider's nack (the default);
-//	                   republish: by a copy that takes the message's place;
-//	                   none: not at all, where the provider has no nack
-//	retry_topic        the URL of the topic that copies go to, which is the one
+//	                   republish: by a copy that replaces the message;
+//	                   none: not at all, if the provider has no nack
+//	retry_topic        the URL of the topic for these copies, which is the one
 //	                   that the subscription is on
-//	dead_letter        the URL of the topic that rejected messages go to
+//	dead_letter        the URL of the topic for rejected messages
 //	max_message_bytes  refuse larger messages before they are sent
 //
-// For SQS, Pub/Sub and memory Sluice has drivers of its own, which can do more;
-// a scheme belongs to the opener that a [drivers.Mux] was given last.
+// Sluice's own drivers for SQS, Pub/Sub and memory can do more. If several openers
+// of a [drivers.Mux] have a scheme, the last one opens it.
 //
 // # Delivery
 //
-// As the provider delivers, in no order that is promised. What gocloud's message
-// has no field for (ID, group, dedupe ID, the time of sending) goes with it as
-// metadata; a message from another sender has gocloud's LoggableID as its ID.
-// Attempts are counted where retries are republished, and not known elsewhere.
+// As the provider delivers; no order is guaranteed. The fields that gocloud's
+// message lacks (ID, group, dedupe ID, time of sending) travel as metadata. A message
+// from another sender has gocloud's LoggableID as its ID. Attempts are counted if
+// retries are republished, and otherwise unknown.
 //
-// gocloud fetches ahead of what it is asked for. What it has fetched when the
-// source is closed is given back. On a provider without redelivery (NATS) what a
-// process holds is lost if it crashes: use one that has it for what must not be
-// lost.
+// gocloud fetches ahead. Closing a source gives back the messages that gocloud has
+// fetched. On a provider without redelivery (NATS), the messages that a process holds
+// are lost if it crashes; use another provider for messages that must not be lost.
 //
 // RabbitMQ needs care, which a program takes with a [Provider]. gocloud's driver
-// asks for no bound on what is pushed to a source: name one with prefetch_count,
+// sets no bound on the messages pushed to a source: set one with prefetch_count,
 // larger than the handlers' concurrency and the retries that wait. It never closes
-// its channel: give each subscription a connection of its own, and close that in
-// Release. A channel that RabbitMQ closes under a handler (consumer_timeout, half an
-// hour) is opened anew under it, and a late ack would then hit another message: have
-// Lost ask the delivery's channel. Messages are sent as transient, which a classic
-// queue loses with a restart: have Prepare make them persistent. Its topics and
-// subscriptions keep their connection: have the opener on the mux dial anew if that
+// its channel: give each subscription its own connection, and close it in Release.
+// If RabbitMQ closes a channel while a handler runs (consumer_timeout, half an hour),
+// gocloud reopens the channel, and a late ack would affect another message: Lost
+// should examine the delivery's channel. Messages are sent as transient, and a classic
+// queue loses them in a restart: Prepare should make them persistent. Topics and
+// subscriptions keep their connection: the opener on the mux should dial again if it
 // is closed.
 //
-// One ack that fails makes gocloud's subscription fail for good; the source
-// reports that once and opens the subscription anew. A sink opens its topic anew
-// after a send that failed, at most once a second, and so do the sinks of retries
-// and of dead letters.
+// A single ack that fails makes gocloud's subscription fail for good. The source
+// reports that once and opens the subscription again. A sink opens its topic again
+// after a failed send, at most once a second, and so do the sinks of retries and of
+// dead letters.
 //
 // # Limits
 //
-// There is no lease to extend, and no deadline: handlers have as long as the
-// provider gives them (RabbitMQ: consumer_timeout, half an hour). A message cannot
-// be sent with a delay, and nacks have none: a retry's delay is refused, and the
-// consumer then gives the message back at once and logs that. With
-// retry=republish delays are kept: the copy carries the time before which it is
-// not to be handled, and whichever source receives it holds it until then,
-// unacked. gocloud tells no size limit, depth or group order.
+// Deliveries have no deadline and no lease to extend: handlers have as much time as
+// the provider allows (RabbitMQ: consumer_timeout, half an hour). Messages cannot be
+// sent with a delay, and nacks have none: a retry with a delay is refused, and the
+// consumer then gives the message back immediately and logs that. With
+// retry=republish delays are kept: the copy carries its not-before, and the source
+// that receives it holds it until then, unacked. gocloud reports no size limit, depth
+// or group order.
 //
 // # Verdict mapping
 //
-//	ack, drop        ack, in the background: one that fails is redelivered
-//	retry with a delay  republished where asked for; otherwise unsupported
-//	retry without       republished where asked for; otherwise nack, and
-//	                    unsupported where the provider has none
+//	ack, drop           ack, in the background: one that fails is redelivered
+//	retry with a delay  republished if so configured; otherwise unsupported
+//	retry without       republished if so configured; otherwise nack, or
+//	                    unsupported if the provider has none
 //	release             as retry; a copy keeps its attempt
 //	reject              sent to dead_letter with failure attributes, then acked;
-//	                    unsupported where there is none
+//	                    unsupported without dead_letter
 //
-// A copy is sent before its original is acked: a crash in between makes two.
+// A copy is sent before its original is acked: a crash in between leaves both.
 //
 // # Attribute escaping
 //
-// This package's metadata begin with sluice-cloud-; an attribute whose name
-// begins so travels with sluice-cloud-x- in front. Names and values must be UTF-8,
-// since gocloud refuses others, and a name must not be empty. A provider vouches for
-// none of it: who may publish to the topic without this package may set a
-// message's ID, attempt and not-before as it likes. Let only those publish who may.
+// This package's metadata begin with sluice-cloud-; an attribute whose name begins
+// with it is prefixed with sluice-cloud-x-. Names and values must be UTF-8, since
+// gocloud refuses others, and a name must not be empty. A provider vouches for none of
+// them: anyone who may publish to the topic without this package can set a message's
+// ID, attempt and not-before.
 //
 // # Permissions
 //
-// The provider's for receiving, and for sending to retry_topic and dead_letter.
+// Those that the provider requires to receive, and to send to retry_topic and
+// dead_letter.
 //
 // # Testing
 //
-// gocloud's mempubsub, registered on the mux under a scheme of one's own since
-// mem is drivers/mem's; an in-process NATS server; a RabbitMQ of the machine's.
+// The tests use gocloud's mempubsub, registered on the mux under another scheme
+// since mem is drivers/mem's, an in-process NATS server, and the machine's RabbitMQ.
 package cloud

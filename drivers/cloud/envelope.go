@@ -14,9 +14,8 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// What gocloud's message has no field for goes with it as metadata, under names
-// that begin with reserved. An attribute of the user's that begins so gets
-// escaped in front.
+// The fields that gocloud's message lacks are metadata, under names that begin with
+// reserved. A user's attribute with such a name is prefixed with escaped.
 const (
 	reserved      = "sluice-cloud-"
 	escaped       = reserved + "x-"
@@ -34,8 +33,7 @@ var (
 	errUTF8 = errors.New("an attribute is not valid UTF-8")
 )
 
-// wrap makes gocloud's message of m, as one that is sent at the given time under
-// the given ID.
+// wrap returns gocloud's form of m, sent at the given time under the given ID.
 func wrap(m *handler.Message, id string, at time.Time) (*pubsub.Message, error) {
 	meta := make(map[string]string, len(m.Attributes)+4)
 	for name, value := range m.Attributes {
@@ -64,13 +62,14 @@ func wrap(m *handler.Message, id string, at time.Time) (*pubsub.Message, error) 
 	return &pubsub.Message{Body: bytes.Clone(m.Body), Metadata: meta}, nil
 }
 
-// newID returns an ID for a message: gocloud's providers give none.
+// newID returns an ID for a message: gocloud's providers assign none.
 func newID() string { return rand.Text() }
 
-// unwrap makes a message of gocloud's that is received now, and says before when it
-// is not to be handled, by the monotonic clock: later steps of the wall clock do not
-// move it. The message is the caller's own: gocloud's in-memory provider hands
-// out the same body each time. Values that make no sense count as not given.
+// unwrap returns the message of gocloud's form that is received now, and its
+// not-before, before which it must not be handled. The not-before is by the monotonic
+// clock, so steps of the wall clock do not move it. The message shares nothing with
+// pm: gocloud's in-memory provider returns the same body each time. Values that
+// can't be parsed are ignored.
 func unwrap(pm *pubsub.Message, now time.Time) (m *handler.Message, notBefore time.Time) {
 	m = &handler.Message{ID: pm.LoggableID, Body: bytes.Clone(pm.Body)}
 	for name, value := range pm.Metadata {
@@ -93,7 +92,7 @@ func unwrap(pm *pubsub.Message, now time.Time) (m *handler.Message, notBefore ti
 				m.Attempt = n
 			}
 		case strings.HasPrefix(name, reserved):
-			// A later version's.
+			// It belongs to a later version.
 		default:
 			m.SetAttribute(name, value)
 		}
@@ -101,7 +100,7 @@ func unwrap(pm *pubsub.Message, now time.Time) (m *handler.Message, notBefore ti
 	if notBefore.IsZero() {
 		return m, notBefore
 	}
-	// A clock that is behind the sender's must not make the wait longer than was asked.
+	// A clock that is behind the sender's must not lengthen the delay.
 	left := notBefore.Sub(now.Round(0))
 	if asked, err := time.ParseDuration(pm.Metadata[metaDelay]); err == nil && asked >= 0 {
 		left = min(left, asked)
@@ -117,9 +116,9 @@ func parseTime(s string) time.Time {
 	return t
 }
 
-// again makes the message that takes a delivery's place: the same, one attempt
-// later, and not to be handled before the given time, which may be zero and otherwise
-// is by the monotonic clock, as now is.
+// again returns the message that replaces a delivery: the same, with another attempt
+// number and not-before. A zero notBefore is none; otherwise it is by the monotonic
+// clock, like now.
 func again(pm *pubsub.Message, m *handler.Message, attempt int, notBefore, now time.Time) *pubsub.Message {
 	meta := make(map[string]string, len(pm.Metadata)+3)
 	for name, value := range pm.Metadata {

@@ -10,9 +10,9 @@ import (
 	"github.com/sluice-go/sluice/internal/invoke"
 )
 
-// codes maps gocloud's codes to the port's. What is not in it is transient:
-// gocloud calls unknown whatever its driver did not classify, and another attempt
-// loses nothing.
+// codes maps gocloud's codes to the port's. All others are transient: gocloud calls
+// every error unknown that its driver did not classify, and another attempt loses
+// nothing.
 var codes = map[gcerrors.ErrorCode]drivers.Code{
 	gcerrors.NotFound:           drivers.NotFound,
 	gcerrors.PermissionDenied:   drivers.Denied,
@@ -25,7 +25,7 @@ var codes = map[gcerrors.ErrorCode]drivers.Code{
 
 func classify(ctx context.Context, queue, op string, err error) error {
 	code := drivers.Transient
-	if invoke.Ends(err) { // it is of a driver of gocloud's, which may be the user's
+	if invoke.Ends(err) { // the error is from gocloud's driver, which may be the user's
 		if c, ok := codes[gcerrors.Code(err)]; ok {
 			code = c
 		}
@@ -39,7 +39,7 @@ func closed(queue, op string) error {
 	return &drivers.Error{Code: drivers.Closed, Queue: queue, Op: op, Err: errClosed}
 }
 
-// all returns n times the same error.
+// all returns err n times.
 func all(n int, err error) []error {
 	errs := make([]error, n)
 	for i := range errs {

@@ -32,8 +32,8 @@ func TestHooksThatFail(t *testing.T) {
 	} {
 		t.Run("sink/"+how, func(t *testing.T) {
 			for name, config := range map[string]cloud.SinkConfig{
-				"Flush":   {Queue: "q", Flush: func(context.Context) error { fail(); return nil }},
-				"Prepare": {Queue: "q", Prepare: func(func(any) bool) error { fail(); return nil }},
+				"Flush":   {Queue: "q", Provider: cloud.Provider{Flush: func(context.Context, *pubsub.Topic) error { fail(); return nil }}},
+				"Prepare": {Queue: "q", Provider: cloud.Provider{Prepare: func(func(any) bool) error { fail(); return nil }}},
 			} {
 				sink, err := cloud.NewSink(mempubsub.NewTopic(), config)
 				require.NoError(t, err)
@@ -56,9 +56,11 @@ func TestHooksThatFail(t *testing.T) {
 				return mempubsub.NewSubscription(topic, time.Minute), nil
 			}, cloud.SourceConfig{
 				Queue: "q", Republish: republish,
-				Stop:    func(*pubsub.Subscription) error { fail(); return nil },
-				Release: func(*pubsub.Subscription) error { fail(); return nil },
-				Lost:    func(*pubsub.Message) bool { fail(); return false },
+				Provider: cloud.Provider{
+					Stop:    func(*pubsub.Subscription) error { fail(); return nil },
+					Release: func(*pubsub.Subscription) error { fail(); return nil },
+					Lost:    func(*pubsub.Message) bool { fail(); return false },
+				},
 			})
 			require.NoError(t, err)
 			require.NoError(t, topic.Send(t.Context(), &pubsub.Message{Body: []byte("1")}))

@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,8 +16,8 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 )
 
-// The parameters of a URL that this package reads; all others are the
-// provider's, and gocloud's openers refuse what they do not know.
+// The parameters of a URL that this package reads. All others are the provider's;
+// gocloud's openers refuse those that they do not know.
 const (
 	paramRetry      = "retry"
 	paramRetryTopic = "retry_topic"
@@ -33,39 +34,15 @@ const (
 	retryNone      = "none"      // not at all: a message that fails is lost
 )
 
-// A Provider is what is known of a provider and gocloud does not tell. The zero
-// Provider knows nothing, and is right for one that acks and nacks.
-type Provider struct {
-	// System is OpenTelemetry's messaging.system. Empty means the URL's scheme.
-	System string
-	// NoNack is true where the provider cannot give a message back (NATS,
-	// Kafka). The URL of a source must then say what becomes of retries.
-	NoNack bool
-	// SameURL is true where a subscription's URL opens its topic as well, so that
-	// retries can be republished without a retry_topic (NATS).
-	SameURL bool
-	// Stop is [SourceConfig].Stop.
-	Stop func(s *pubsub.Subscription) error
-	// Release is [SourceConfig].Release.
-	Release func(s *pubsub.Subscription) error
-	// Lost is [SourceConfig].Lost.
-	Lost func(m *pubsub.Message) bool
-	// Prepare is [SinkConfig].Prepare.
-	Prepare func(as func(any) bool) error
-	// Check is [SourceConfig].Check.
-	Check func(s *pubsub.Subscription) error
-	// Flush is [SinkConfig].Flush, for the given topic.
-	Flush func(ctx context.Context, t *pubsub.Topic) error
-}
-
-// An Opener opens whatever gocloud's mux opens, as the package comment says.
+// An Opener opens every URL that a mux of gocloud's opens, as the package
+// documentation describes.
 // Its methods may be called concurrently.
 type Opener struct {
-	// Mux holds gocloud's openers; a scheme that is not registered there is not
-	// opened. Required.
+	// Mux holds gocloud's openers. Schemes that are not registered there are not
+	// opened. It is required.
 	Mux *pubsub.URLMux
-	// Providers says what is known of providers, by their URL's scheme. Nil is
-	// nothing.
+	// Providers describes providers by their URL's scheme. A missing one is the
+	// zero Provider.
 	Providers map[string]Provider
 }
 
@@ -81,14 +58,14 @@ func (o *Opener) Schemes() []string {
 	return slices.Compact(ss)
 }
 
-// OpenSource opens the subscription that u names. Options.DeadLetter is the
-// topic's URL, as the parameter dead_letter.
+// OpenSource opens the subscription that u names. Options.DeadLetter is a topic's
+// URL, like the parameter dead_letter.
 func (o *Opener) OpenSource(ctx context.Context, u *url.URL, opts *drivers.Options) (drivers.Source, error) {
 	t, err := o.parse(u, opts)
 	if err != nil {
 		return nil, err
 	}
-	c := SourceConfig{Queue: t.queue, System: t.system, Stop: t.provider.Stop, Release: t.provider.Release, Lost: t.provider.Lost, Check: t.provider.Check}
+	c := SourceConfig{Queue: t.queue, Provider: t.provider}
 	closeAll := func() {
 		if c.Republish != nil {
 			_ = c.Republish.Close() // the error of opening is the one to tell
@@ -127,7 +104,7 @@ func (o *Opener) OpenSource(ctx context.Context, u *url.URL, opts *drivers.Optio
 }
 
 // OpenSink opens the topic that u names. The parameters retry, retry_topic and
-// dead_letter are a source's: a sink checks them and has no use for them.
+// dead_letter are a source's: a sink checks them and ignores them.
 func (o *Opener) OpenSink(ctx context.Context, u *url.URL, opts *drivers.Options) (drivers.Sink, error) {
 	t, err := o.read(u, opts)
 	if err != nil {
@@ -146,15 +123,15 @@ func (o *Opener) sink(ctx context.Context, u *url.URL, maxBytes int) (*Sink, err
 	if err != nil {
 		return nil, refuseURL(ctx, queue, err)
 	}
-	p := o.Providers[u.Scheme]
 	return NewSink(topic, SinkConfig{
-		Queue: queue, System: system(p, u), MaxMessageBytes: maxBytes, Prepare: p.Prepare, flush: p.Flush,
+		Queue: queue, Provider: o.provider(u), MaxMessageBytes: maxBytes,
 		Open: func(ctx context.Context) (*pubsub.Topic, error) { return o.Mux.OpenTopicURL(ctx, u) },
 	})
 }
 
-// refuseURL codes an error of gocloud's openers. What they do not classify is
-// nearly always the URL: most providers are asked at the first use only.
+// refuseURL classifies an error of gocloud's openers. One that they do not classify
+// is nearly always about the URL: most providers are contacted at the first use
+// only.
 func refuseURL(ctx context.Context, queue string, err error) error {
 	if gcerrors.Code(err) == gcerrors.Unknown {
 		return drivers.Wrap(ctx, drivers.Invalid, queue, "open", err, "")
@@ -162,36 +139,29 @@ func refuseURL(ctx context.Context, queue string, err error) error {
 	return classify(ctx, queue, "open", err)
 }
 
-// target is what a URL says.
+// A target is a parsed URL.
 type target struct {
 	url, retryTopic, deadLetter *url.URL // without this package's parameters
-	queue, system               string
+	queue                       string
 	provider                    Provider
 	maxBytes                    int
 	retry                       string
 }
 
-// name is what an operator calls the queue: gocloud's openers make it so.
+// name returns the queue's name as an operator knows it, which gocloud's openers
+// form in the same way.
 func name(u *url.URL) string { return path.Join(u.Host, u.Path) }
-
-func system(p Provider, u *url.URL) string {
-	if p.System != "" {
-		return p.System
-	}
-	return u.Scheme
-}
 
 func invalid(queue, remedy, format string, args ...any) error {
 	return &drivers.Error{Code: drivers.Invalid, Queue: queue, Op: "open", Err: fmt.Errorf(format, args...), Remedy: remedy}
 }
 
-// read reads what sources and sinks have in common.
+// read parses a URL as far as sources and sinks have it in common.
 func (o *Opener) read(u *url.URL, opts *drivers.Options) (*target, error) {
 	if o.Mux == nil {
 		return nil, &drivers.Error{Code: drivers.Invalid, Op: "open", Err: errors.New("cloud: Opener.Mux is nil")}
 	}
-	t := &target{queue: name(u), provider: o.Providers[u.Scheme]}
-	t.system = system(t.provider, u)
+	t := &target{queue: name(u), provider: o.provider(u)}
 	if t.queue == "" {
 		return nil, invalid("", "as in "+u.Scheme+"://orders", "the %s URL names no topic or subscription", u.Scheme)
 	}
@@ -237,7 +207,7 @@ func (o *Opener) read(u *url.URL, opts *drivers.Options) (*target, error) {
 	return t, nil
 }
 
-// parse reads a source's URL.
+// parse parses a source's URL.
 func (o *Opener) parse(u *url.URL, opts *drivers.Options) (*target, error) {
 	t, err := o.read(u, opts)
 	if err != nil {
@@ -246,7 +216,7 @@ func (o *Opener) parse(u *url.URL, opts *drivers.Options) (*target, error) {
 	switch {
 	case t.provider.NoNack && (t.retry == "" || t.retry == retryNative):
 		return nil, invalid(t.queue, "add retry=republish, or retry=none to accept that a message whose handler fails is lost",
-			"%s delivers no message a second time, so that nothing would be retried", t.system)
+			"%s delivers no message a second time, so that nothing would be retried", t.provider.System)
 	case t.retry == retryRepublish && t.retryTopic == nil:
 		if !t.provider.SameURL {
 			return nil, invalid(t.queue, "name it, as in retry_topic="+url.QueryEscape(u.Scheme+"://orders"),
@@ -255,6 +225,13 @@ func (o *Opener) parse(u *url.URL, opts *drivers.Options) (*target, error) {
 		t.retryTopic = t.url
 	}
 	return t, nil
+}
+
+// provider returns the description of a URL's provider.
+func (o *Opener) provider(u *url.URL) Provider {
+	p := o.Providers[u.Scheme]
+	p.System = cmp.Or(p.System, u.Scheme)
+	return p
 }
 
 func (o *Opener) topicURL(queue, param, raw string) (*url.URL, error) {

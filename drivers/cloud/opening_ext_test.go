@@ -30,7 +30,7 @@ func TestAnOpeningThatHangsHoldsUpNobody(t *testing.T) {
 			}
 			sub = mempubsub.NewSubscription(topic, time.Minute)
 			return sub, nil
-		}, cloud.SourceConfig{Queue: "q", Stop: func(s *pubsub.Subscription) error { stopped = append(stopped, s); return nil }})
+		}, cloud.SourceConfig{Queue: "q", Provider: cloud.Provider{Stop: func(s *pubsub.Subscription) error { stopped = append(stopped, s); return nil }}})
 		require.NoError(t, err)
 		require.NoError(t, sub.Shutdown(t.Context()))
 		_, err = src.Receive(t.Context(), 1, time.Second)
@@ -101,7 +101,7 @@ func TestAHookThatHangsDoesNotHoldUpClose(t *testing.T) {
 		hang := make(chan struct{})
 		src, err := cloud.NewSource(t.Context(), func(context.Context) (*pubsub.Subscription, error) {
 			return mempubsub.NewSubscription(topic, time.Minute), nil
-		}, cloud.SourceConfig{Queue: "q", Stop: func(*pubsub.Subscription) error { <-hang; return nil }})
+		}, cloud.SourceConfig{Queue: "q", Provider: cloud.Provider{Stop: func(*pubsub.Subscription) error { <-hang; return nil }}})
 		require.NoError(t, err)
 		began := time.Now()
 		require.Error(t, src.Close())

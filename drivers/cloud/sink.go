@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,35 +16,9 @@ import (
 	"github.com/sluice-go/sluice/internal/invoke"
 )
 
-// maxBatch is how many messages a call of the port takes. gocloud makes the
-// provider's batches of them.
+// maxBatch is the number of messages that a call of the port takes. gocloud forms
+// the provider's batches.
 const maxBatch = 100
-
-// SinkConfig says what gocloud does not tell about a topic.
-type SinkConfig struct {
-	// Queue is the topic's name as an operator knows it. Required.
-	Queue string
-	// System is OpenTelemetry's messaging.system. Empty means "gocloud".
-	System string
-	// MaxMessageBytes refuses a message whose body and attributes are larger,
-	// before it is sent. Zero means no limit but the provider's own.
-	MaxMessageBytes int
-	// Flush is called after each batch and returns when the provider has it, for
-	// a gocloud driver whose Send returns earlier (NATS). Nil says that there is
-	// no need.
-	Flush func(ctx context.Context) error
-	// Prepare is gocloud's Message.BeforeSend of every message, for what gocloud has
-	// no field for (RabbitMQ: that it is to be kept on disk). It is called
-	// concurrently. Nil does nothing.
-	Prepare func(as func(any) bool) error
-	// Open opens the topic anew after a send has failed for a reason that is not
-	// the message's: gocloud's topics keep the connection that they were made with.
-	// It is called by a later Send, at most once a second. Nil keeps the
-	// topic for ever.
-	Open func(ctx context.Context) (*pubsub.Topic, error)
-
-	flush func(ctx context.Context, t *pubsub.Topic) error // Flush, of the topic that was sent to
-}
 
 const (
 	// reopenEvery is the shortest time between two openings of a topic that fails.
@@ -66,7 +41,7 @@ type Sink struct {
 
 var _ drivers.Sink = (*Sink)(nil)
 
-// NewSink returns a sink on topic, which it owns from then on.
+// NewSink returns a sink that sends to topic. The sink owns the topic.
 func NewSink(topic *pubsub.Topic, c SinkConfig) (*Sink, error) {
 	var faults []error
 	if topic == nil {
@@ -78,20 +53,15 @@ func NewSink(topic *pubsub.Topic, c SinkConfig) (*Sink, error) {
 	if c.MaxMessageBytes < 0 {
 		faults = append(faults, fmt.Errorf("cloud: SinkConfig.MaxMessageBytes is %d: it must not be negative", c.MaxMessageBytes))
 	}
-	if c.System == "" {
-		c.System = DefaultSystem
-	}
+	c.Provider.System = cmp.Or(c.Provider.System, defaultSystem)
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
-	}
-	if c.flush == nil && c.Flush != nil {
-		c.flush = func(ctx context.Context, _ *pubsub.Topic) error { return c.Flush(ctx) }
 	}
 	return &Sink{topic: topic, c: c}, nil
 }
 
 // live returns the topic to send to. It opens a new one if a send has failed;
-// those who send meanwhile do so on the old one.
+// concurrent sends use the old one meanwhile.
 func (s *Sink) live(ctx context.Context) (*pubsub.Topic, error) {
 	s.mu.Lock()
 	old := s.topic
@@ -137,8 +107,8 @@ func (s *Sink) live(ctx context.Context) (*pubsub.Topic, error) {
 	return topic, nil
 }
 
-// note marks the topic as one to be opened anew if a send on it has failed for a
-// reason that is not the message's, nor the end of the caller's time.
+// note marks the topic as suspect if a send on it has failed for a reason other than
+// the message or the end of ctx. A suspect topic is opened again.
 func (s *Sink) note(ctx context.Context, t *pubsub.Topic, errs []error) {
 	for _, err := range errs {
 		if err == nil || ctx.Err() != nil && invoke.Is(err, ctx.Err()) {
@@ -155,8 +125,8 @@ func (s *Sink) note(ctx context.Context, t *pubsub.Topic, errs []error) {
 	}
 }
 
-// Send implements drivers.Sink. The messages of a batch are sent concurrently,
-// so that gocloud can batch them; none fails because of another.
+// Send implements drivers.Sink. It sends the messages concurrently, so that gocloud
+// can batch them. A message does not fail because of another.
 func (s *Sink) Send(ctx context.Context, ms []*handler.Message) []error {
 	ids := make([]string, len(ms))
 	pms := make([]*pubsub.Message, len(ms))
@@ -203,8 +173,7 @@ func (s *Sink) wrap(m *handler.Message, id string, now time.Time) (*pubsub.Messa
 	return pm, nil
 }
 
-// publish sends the messages that have no error yet, and notes what became of
-// them.
+// publish sends the messages that have no error yet, and sets their errors.
 func (s *Sink) publish(ctx context.Context, pms []*pubsub.Message, errs []error) {
 	if s.closed.Load() {
 		fill(errs, closed(s.c.Queue, "send"))
@@ -226,23 +195,23 @@ func (s *Sink) publish(ctx context.Context, pms []*pubsub.Message, errs []error)
 		case ctx.Err() != nil:
 			errs[i] = ctx.Err()
 		case errs[i] == nil:
-			if s.c.Prepare != nil {
+			if s.c.Provider.Prepare != nil {
 				// gocloud calls it on a goroutine of its own.
-				pm.BeforeSend = func(as func(any) bool) error { return call(func() error { return s.c.Prepare(as) }) }
+				pm.BeforeSend = func(as func(any) bool) error { return call(func() error { return s.c.Provider.Prepare(as) }) }
 			}
 			wg.Go(func() { errs[i] = classify(ctx, s.c.Queue, "send", topic.Send(ctx, pm)) })
 		}
 	}
 	wg.Wait()
-	if s.c.flush == nil || len(pms) == 0 {
+	if s.c.Provider.Flush == nil || len(pms) == 0 {
 		return
 	}
-	if err := call(func() error { return s.c.flush(ctx, topic) }); err != nil {
+	if err := call(func() error { return s.c.Provider.Flush(ctx, topic) }); err != nil {
 		fill(errs, classify(ctx, s.c.Queue, "send", err))
 	}
 }
 
-// fill sets the error of those that have none.
+// fill sets all elements that are nil.
 func fill(errs []error, err error) {
 	for i := range errs {
 		if errs[i] == nil {
@@ -254,14 +223,13 @@ func fill(errs []error, err error) {
 // Capabilities implements drivers.Sink.
 func (s *Sink) Capabilities() drivers.Capabilities {
 	return drivers.Capabilities{
-		Queue: s.c.Queue, System: s.c.System,
+		Queue: s.c.Queue, System: s.c.Provider.System,
 		MaxReceive: maxBatch, MaxSettle: maxBatch, MaxExtend: maxBatch, MaxSend: maxBatch,
 		MaxMessageBytes: s.c.MaxMessageBytes, MaxSendDelay: -1, MaxDelay: -1, MaxExtension: -1,
 	}
 }
 
-// Close implements drivers.Sink. It waits for what is being sent, up to
-// [closePatience].
+// Close implements drivers.Sink. It waits up to 5 seconds for running sends.
 func (s *Sink) Close() error {
 	if s.closed.Swap(true) {
 		return nil

@@ -1,8 +1,13 @@
 package cloud
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"maps"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -11,67 +16,41 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/internal/letter"
 )
 
-// DefaultSystem is the messaging.system of a provider that is not known.
-const DefaultSystem = "gocloud"
+var (
+	errStale   = errors.New("the delivery was settled before, or is another source's")
+	errTaken   = errors.New("the provider took the delivery back, and delivers the message again")
+	errNoNack  = errors.New("the provider has no nack: it does not deliver a message again")
+	errNoDelay = errors.New("gocloud's nack has no delay")
+	errNoDLQ   = errors.New("there is no dead-letter queue")
+	errNoLease = errors.New("gocloud's deliveries have no lease that can be extended")
+)
 
-// closePatience bounds how long closing waits for the provider.
+// defaultSystem is the messaging.system of an unknown provider.
+const defaultSystem = "gocloud"
+
+// closePatience bounds how long Close waits for the provider.
 const closePatience = 5 * time.Second
 
-// openPatience bounds how long closing waits for an opening, whose context has ended.
+// openPatience bounds how long Close waits for an opening whose context has ended.
 const openPatience = time.Second
 
 // gather is how long a receive that has a message waits for more of those that
-// gocloud has fetched already.
+// gocloud has already fetched.
 const gather = 2 * time.Millisecond
 
-// ask is how long a receive that shall not wait does so all the same: gocloud
-// fetches in the background, and would never have anything at once.
+// ask is the shortest wait of a receive, even if its caller asked for none: gocloud
+// fetches in the background and never has a message immediately.
 const ask = 200 * time.Millisecond
 
 // checkEvery is how long a receive waits between two looks at the connection.
 const checkEvery = time.Second
 
-// maxHeld bounds the messages that wait here for their not-before. With so many
-// the source asks for no more until one is due.
+// maxHeld bounds the messages that wait here for their not-before. A source that
+// holds as many receives no more until one is due.
 const maxHeld = 10_000
-
-// SourceConfig says what gocloud does not tell about a subscription.
-type SourceConfig struct {
-	// Queue is the subscription's name as an operator knows it. Required.
-	Queue string
-	// System is OpenTelemetry's messaging.system. Empty means "gocloud".
-	System string
-	// Republish is where a message goes that is to be retried, as a copy that
-	// takes its place, with its delay as a not-before and its attempt number: the
-	// topic that the subscription is on. The source closes it. Nil leaves
-	// retries to the provider: a nack, without delay, or no retry where the
-	// provider has no nack.
-	Republish *Sink
-	// DeadLetter is where rejected messages go. The source closes it. Nil is no
-	// dead-letter queue.
-	DeadLetter drivers.Sink
-	// Stop has the provider send no more, for a gocloud driver that does not end
-	// its subscription when it is shut down (NATS). It is called once for each
-	// subscription that was opened, before the last messages are taken from it.
-	// Nil does nothing.
-	Stop func(s *pubsub.Subscription) error
-	// Release gives back at once all that was received from a subscription and not
-	// settled, as closing its connection does (RabbitMQ). It is called once for
-	// each subscription that was opened, after it was shut down. Nil has the source
-	// give back each message by itself.
-	Release func(s *pubsub.Subscription) error
-	// Lost is true where the provider has taken a delivery back, so that settling it
-	// could hit another (RabbitMQ, when its channel was closed): it is then not
-	// settled, and the lease reported as lost. It is called without waiting for the
-	// provider, and concurrently. Nil knows of none.
-	Lost func(m *pubsub.Message) bool
-	// Check returns why no message can come through the subscription, for a gocloud
-	// driver that waits in silence while its connection is away (NATS). It is called
-	// every second while nothing comes, and must not wait. Nil trusts gocloud.
-	Check func(s *pubsub.Subscription) error
-}
 
 // A Source receives from a gocloud subscription. It implements [drivers.Source].
 type Source struct {
@@ -91,24 +70,18 @@ type Source struct {
 	held    []*flight // by not-before, soonest first
 }
 
-// An opening of a subscription goes on until the user's function returns, whoever
-// waits for it. One that ends after Close shuts the subscription down.
+// An opening of a subscription goes on until the user's function returns, even if
+// nobody waits for it any more. If it ends after Close, it shuts the subscription
+// down.
 type opening struct {
 	done chan struct{} // closed at the end
 	err  error         // to be read after that
 }
 
-// flight is one delivery of a message.
-type flight struct {
-	pm  *pubsub.Message
-	m   *handler.Message // as it was received; the caller has a copy
-	due time.Time
-}
-
 var _ drivers.Source = (*Source)(nil)
 
 // NewSource opens a source with open, which it calls again when gocloud's
-// subscription has failed for good: one failed ack is enough for that.
+// subscription has failed for good, as it does after a single failed ack.
 func NewSource(ctx context.Context, open func(ctx context.Context) (*pubsub.Subscription, error), c SourceConfig) (*Source, error) {
 	if open == nil {
 		return nil, errors.New("cloud: there is no function that opens the subscription")
@@ -116,9 +89,7 @@ func NewSource(ctx context.Context, open func(ctx context.Context) (*pubsub.Subs
 	if c.Queue == "" {
 		return nil, errors.New("cloud: SourceConfig.Queue is empty")
 	}
-	if c.System == "" {
-		c.System = DefaultSystem
-	}
+	c.Provider.System = cmp.Or(c.Provider.System, defaultSystem)
 	s := &Source{open: open, c: c, flying: map[string]*flight{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if _, err := s.subscription(ctx); err != nil {
@@ -131,7 +102,7 @@ func NewSource(ctx context.Context, open func(ctx context.Context) (*pubsub.Subs
 	return s, nil
 }
 
-// subscription returns the open subscription, opening it if there is none. It returns
+// subscription returns the open subscription, opening one if necessary. It returns
 // when ctx ends or the source is closed, even if the opening goes on.
 func (s *Source) subscription(ctx context.Context) (*pubsub.Subscription, error) {
 	for {
@@ -193,7 +164,7 @@ func (s *Source) reopen(ctx context.Context, o *opening) {
 	}
 	end, cancelEnd := context.WithTimeout(context.Background(), closePatience)
 	defer cancelEnd()
-	_ = s.stop(end, sub) // nobody is left to hear of it
+	_ = s.stop(end, sub) // nobody waits for the error
 	_ = sub.Shutdown(end)
 	_ = s.release(end, sub)
 }
@@ -225,7 +196,7 @@ func (s *Source) Receive(ctx context.Context, n int, wait time.Duration) ([]driv
 		if full {
 			sub = nil
 		}
-		if s.c.Check != nil && until.Sub(now) > checkEvery {
+		if s.c.Provider.Check != nil && until.Sub(now) > checkEvery {
 			until = now.Add(checkEvery)
 		}
 		pm, err := s.one(ctx, sub, until)
@@ -249,17 +220,121 @@ func (s *Source) Receive(ctx context.Context, n int, wait time.Duration) ([]driv
 	}
 }
 
-// check returns why a receive that brought nothing could bring nothing. It is nil
-// if there was nothing.
-func (s *Source) check(ctx context.Context, sub *pubsub.Subscription) error {
-	if s.c.Check == nil || sub == nil || s.ctx.Err() != nil {
-		return nil //nolint:nilerr // the source is closed
+// Settle implements drivers.Source. gocloud sends acks in the background: a later
+// receive reports one that fails.
+func (s *Source) Settle(ctx context.Context, ss []drivers.Settlement) []error {
+	var errs []error
+	for i := range ss {
+		if err := s.settle(ctx, &ss[i]); err != nil {
+			if errs == nil {
+				errs = make([]error, len(ss))
+			}
+			errs[i] = err
+		}
 	}
-	return classify(ctx, s.c.Queue, "receive", call(func() error { return s.c.Check(sub) }))
+	return errs
 }
 
-// one waits for a message of sub, or for the time where sub is nil; it returns
-// neither message nor error where none came.
+// Extend implements drivers.Source. It returns an error for each item.
+func (s *Source) Extend(_ context.Context, es []drivers.Extension) []error {
+	if len(es) == 0 {
+		return nil
+	}
+	s.mu.Lock()
+	isClosed := s.closed
+	s.mu.Unlock()
+	if isClosed {
+		return all(len(es), closed(s.c.Queue, "extend"))
+	}
+	return all(len(es), &drivers.Error{Code: drivers.Unsupported, Queue: s.c.Queue, Op: "extend", Err: errNoLease})
+}
+
+// check returns an error if a receive returned nothing because no message can come,
+// and nil if there was none.
+func (s *Source) check(ctx context.Context, sub *pubsub.Subscription) error {
+	if s.c.Provider.Check == nil || sub == nil || s.ctx.Err() != nil {
+		return nil //nolint:nilerr // the source is closed
+	}
+	return classify(ctx, s.c.Queue, "receive", call(func() error { return s.c.Provider.Check(sub) }))
+}
+
+// take returns the delivery of a message, or holds the message until its
+// not-before.
+func (s *Source) take(pm *pubsub.Message) (drivers.Delivery, bool) {
+	now := time.Now()
+	m, due := unwrap(pm, now)
+	if s.c.Republish == nil {
+		m.Attempt = 0 // nobody counts
+	} else if m.Attempt == 0 {
+		m.Attempt = 1
+	}
+	f := &flight{pm: pm, m: m, due: due}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if due.After(now) {
+		at, _ := slices.BinarySearchFunc(s.held, due, func(f *flight, t time.Time) int { return f.due.Compare(t) })
+		s.held = slices.Insert(s.held, at, f)
+		return drivers.Delivery{}, false
+	}
+	return s.deliver(f), true
+}
+
+// deliver gives a flight a receipt, which identifies the delivery and never the
+// message. s.mu is held.
+func (s *Source) deliver(f *flight) drivers.Delivery {
+	s.next++
+	receipt := strconv.FormatUint(s.next, 36)
+	s.flying[receipt] = f
+	m := *f.m
+	m.Body, m.Attributes = bytes.Clone(f.m.Body), maps.Clone(f.m.Attributes)
+	return drivers.Delivery{Message: &m, Receipt: receipt}
+}
+
+// takeDue delivers up to n held messages that have become due. It returns the time
+// of the next one, and whether the source holds as many as it may.
+func (s *Source) takeDue(n int, now time.Time) (out []drivers.Delivery, next time.Time, full bool) {
+	due, next, full := s.popDue(n, now)
+	for _, d := range due {
+		if f := s.flight(d.Receipt); f == nil || s.lost(f) { // the provider delivers it again
+			s.forget(d.Receipt)
+			continue
+		}
+		out = append(out, d)
+	}
+	return out, next, full
+}
+
+// popDue is takeDue without the check for lost deliveries.
+func (s *Source) popDue(n int, now time.Time) (due []drivers.Delivery, next time.Time, full bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := 0
+	for k < len(s.held) && k < n && !s.held[k].due.After(now) {
+		due = append(due, s.deliver(s.held[k]))
+		k++
+	}
+	s.held = slices.Delete(s.held, 0, k)
+	if len(s.held) > 0 {
+		next = s.held[0].due
+	}
+	return due, next, len(s.held) >= maxHeld
+}
+
+// flight returns the flight of a receipt, or nil.
+func (s *Source) flight(receipt string) *flight {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.flying[receipt]
+}
+
+func (s *Source) forget(receipt string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.flying, receipt)
+}
+
+// one waits until the given time for a message of sub. It returns neither message
+// nor error if none came. A nil sub has none.
 func (s *Source) one(ctx context.Context, sub *pubsub.Subscription, until time.Time) (*pubsub.Message, error) {
 	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
@@ -275,8 +350,8 @@ func (s *Source) one(ctx context.Context, sub *pubsub.Subscription, until time.T
 	return pm, classify(ctx, s.c.Queue, "receive", err)
 }
 
-// give ends a receive with an error. What it has taken already is given back:
-// without a lease nothing else would bring it back.
+// give ends a receive with an error. It gives back the messages that the receive
+// has already taken: without a lease nothing else would bring them back.
 func (s *Source) give(ctx context.Context, out []drivers.Delivery, err error) ([]drivers.Delivery, error) {
 	if len(out) == 0 {
 		return nil, err
@@ -298,8 +373,98 @@ func (s *Source) give(ctx context.Context, out []drivers.Delivery, err error) ([
 	return nil, err
 }
 
-// broken drops a subscription that has failed for good. What was received from
-// it can still be settled, so that it is shut down with the source only.
+func (s *Source) settle(ctx context.Context, st *drivers.Settlement) (err error) {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	f, isClosed := s.flying[st.Receipt], s.closed
+	delete(s.flying, st.Receipt) // a concurrent settlement of the same receipt is lost
+	s.mu.Unlock()
+	switch {
+	case isClosed:
+		return closed(s.c.Queue, "settle")
+	case f == nil:
+		return &drivers.Error{Code: drivers.LeaseLost, Queue: s.c.Queue, Op: "settle", Err: errStale}
+	case s.lost(f):
+		return &drivers.Error{Code: drivers.LeaseLost, Queue: s.c.Queue, Op: "settle", Err: errTaken}
+	}
+	defer func() {
+		if err != nil && !invoke.Is(err, errNoNack) { // without a nack it can never be settled
+			s.keep(st.Receipt, f)
+		}
+	}()
+	switch st.Action {
+	case handler.ActionAck, handler.ActionDrop:
+		f.pm.Ack()
+		return nil
+	case handler.ActionDeadLetter:
+		return s.reject(ctx, f, st)
+	default:
+		var due time.Time
+		if st.Delayed && st.Delay > 0 {
+			due = time.Now().Add(st.Delay)
+		}
+		if s.c.Republish == nil && f.pm.Nackable() && !due.IsZero() {
+			return s.refuse(errNoDelay)
+		}
+		// A message that no handler has seen goes back as the attempt that it is.
+		return s.back(ctx, f, !st.Released, due)
+	}
+}
+
+// keep restores a flight that could not be settled.
+func (s *Source) keep(receipt string, f *flight) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.flying[receipt] = f
+	}
+}
+
+// reject sends a copy to the dead-letter queue and then acks, so that a crash in
+// between leaves two copies and never none.
+func (s *Source) reject(ctx context.Context, f *flight, st *drivers.Settlement) error {
+	if s.c.DeadLetter == nil {
+		return &drivers.Error{Code: drivers.Unsupported, Queue: s.c.Queue, Op: "reject", Err: errNoDLQ,
+			Remedy: "name a topic with the URL's parameter dead_letter"}
+	}
+	if err := letter.Send(ctx, s.c.DeadLetter, f.m, st.Failure, s.c.Queue); err != nil {
+		return err
+	}
+	f.pm.Ack()
+	return nil
+}
+
+// back gives a message back: by a copy that replaces it if the source republishes,
+// and by a nack otherwise. counts makes the copy another attempt.
+func (s *Source) back(ctx context.Context, f *flight, counts bool, due time.Time) error {
+	if s.c.Republish != nil {
+		attempt := max(f.m.Attempt, 1)
+		if counts {
+			attempt++
+		}
+		errs := make([]error, 1)
+		s.c.Republish.publish(ctx, []*pubsub.Message{again(f.pm, f.m, attempt, due, time.Now())}, errs)
+		if errs[0] == nil {
+			f.pm.Ack()
+		}
+		return errs[0]
+	}
+	if !f.pm.Nackable() {
+		return s.refuse(errNoNack)
+	}
+	f.pm.Nack()
+	return nil
+}
+
+func (s *Source) refuse(err error) error {
+	return &drivers.Error{Code: drivers.Unsupported, Queue: s.c.Queue, Op: "retry", Err: err,
+		Remedy: "have retries republished, with the URL's parameter retry=republish"}
+}
+
+// broken drops a subscription that has failed for good. Messages received from it
+// can still be settled, so it is shut down with the source.
 func (s *Source) broken(sub *pubsub.Subscription) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -312,7 +477,7 @@ func (s *Source) broken(sub *pubsub.Subscription) {
 // Capabilities implements drivers.Source.
 func (s *Source) Capabilities() drivers.Capabilities {
 	c := drivers.Capabilities{
-		Queue: s.c.Queue, System: s.c.System,
+		Queue: s.c.Queue, System: s.c.Provider.System,
 		MaxReceive: maxBatch, MaxSettle: maxBatch, MaxExtend: maxBatch, MaxSend: maxBatch,
 		MaxDelay: -1, MaxSendDelay: -1, MaxExtension: -1,
 	}
@@ -325,8 +490,8 @@ func (s *Source) Capabilities() drivers.Capabilities {
 	return c
 }
 
-// Close implements drivers.Source. What was received and not settled is given
-// back, as far as the provider can, because no lease would.
+// Close implements drivers.Source. It gives back the messages that were received and
+// not settled, as far as the provider can, since no lease would.
 func (s *Source) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -366,7 +531,7 @@ func (s *Source) Close() error {
 		errs = append(errs, s.stop(ctx, sub))
 	}
 	switch {
-	case s.c.Release != nil: // it gives back the messages themselves: no copies
+	case s.c.Provider.Release != nil: // it gives back the messages themselves, without copies
 		for _, f := range back {
 			if f.pm.Nackable() && !s.lost(f) {
 				f.pm.Nack() // gocloud logs each message that was neither acked nor nacked
@@ -381,7 +546,7 @@ func (s *Source) Close() error {
 			continue
 		}
 		err := s.back(ctx, f, false, f.due)
-		if !invoke.Is(err, drivers.ErrUnsupported) { // what cannot be given back is the provider's to bring back
+		if !invoke.Is(err, drivers.ErrUnsupported) { // the provider brings it back by itself, or not
 			errs = append(errs, err)
 		}
 	}
@@ -400,64 +565,28 @@ func (s *Source) Close() error {
 	return errors.Join(errs...)
 }
 
-// lost reports whether the provider has taken a delivery back. It calls the
-// user's code, and must not be called under s.mu. One that panics does not know: to
-// settle the delivery could hit another, so that it counts as lost.
+// lost reports whether the provider has taken a delivery back. It calls user code
+// and must not be called with s.mu held. If that code panics, the delivery counts as
+// lost, since settling it could affect another.
 func (s *Source) lost(f *flight) (is bool) {
-	if s.c.Lost == nil {
+	if s.c.Provider.Lost == nil {
 		return false
 	}
-	return invoke.DoApart(func() { is = s.c.Lost(f.pm) }) != nil || is
+	return invoke.DoApart(func() { is = s.c.Provider.Lost(f.pm) }) != nil || is
 }
 
-// stop has the provider send no more to sub.
+// stop makes the provider stop sending to sub.
 func (s *Source) stop(ctx context.Context, sub *pubsub.Subscription) error {
-	if s.c.Stop == nil {
+	if s.c.Provider.Stop == nil {
 		return nil
 	}
-	return within(ctx, func() error { return s.c.Stop(sub) })
+	return within(ctx, func() error { return s.c.Provider.Stop(sub) })
 }
 
-// release gives back what was received from sub, after its shutdown.
+// release gives back the messages that were received from sub, after its shutdown.
 func (s *Source) release(ctx context.Context, sub *pubsub.Subscription) error {
-	if s.c.Release == nil {
+	if s.c.Provider.Release == nil {
 		return nil
 	}
-	return classify(ctx, s.c.Queue, "close", within(ctx, func() error { return s.c.Release(sub) }))
-}
-
-// within is call, but leaves the hook behind when ctx ends.
-func within(ctx context.Context, hook func() error) error {
-	done := make(chan error, 1)
-	go func() { done <- call(hook) }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// call calls a hook of the user's. Its panic is its error.
-func call(hook func() error) (err error) {
-	if failed := invoke.DoApart(func() { err = hook() }); failed != nil {
-		return failed
-	}
-	return err
-}
-
-// fetched takes what gocloud has fetched ahead of the receives. Shutting its
-// subscription down would drop that: not every driver of gocloud's gives it back.
-func fetched(ctx context.Context, sub *pubsub.Subscription) []*flight {
-	var fs []*flight
-	for {
-		one, cancel := context.WithTimeout(ctx, ask)
-		pm, err := sub.Receive(one)
-		cancel()
-		if err != nil {
-			return fs
-		}
-		m, due := unwrap(pm, time.Now())
-		fs = append(fs, &flight{pm: pm, m: m, due: due})
-	}
+	return classify(ctx, s.c.Queue, "close", within(ctx, func() error { return s.c.Provider.Release(sub) }))
 }

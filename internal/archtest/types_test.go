@@ -18,12 +18,7 @@ import (
 // add none.
 var scattered = []string{
 	"cmd/sluice/internal/cli",
-	"codec/claimcheck",
-	"codec/compress",
 	"config",
-	"consumer/pubsubpush",
-	"consumer/sqslambda",
-	"drivers/cloud",
 	"drivers/drivertest",
 	"drivers/pubsub",
 	"drivers/pubsub/pubsubtest",

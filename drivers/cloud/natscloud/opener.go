@@ -5,15 +5,15 @@
 //	nats://orders?queue=workers&retry=republish
 //	nats://orders?queue=workers&retry=republish&dead_letter=nats://orders.dead&natsv2
 //
-// The server is that of the environment variable NATS_SERVER_URL, as gocloud
-// has it, or [Opener].URL. With natsv2 metadata are NATS headers, and without
-// they are in the payload; all who share a subject must agree.
+// The server is [Opener].URL, or that of the environment variable NATS_SERVER_URL,
+// which gocloud reads too. With natsv2 metadata are NATS headers, and without it
+// they are in the payload; all programs that share a subject must agree.
 //
 // gocloud speaks core NATS, which delivers at most once: a message that is sent
-// while no source is open is lost, and so is what a process holds when it
-// crashes. There is no ack and no nack, so that a source's URL must say what a
-// retry is: a copy that takes the message's place (retry=republish), or nothing
-// (retry=none). Closing a source gives back what it holds, by copies.
+// while no source is open is lost, and so are the messages that a process holds
+// when it crashes. NATS has no ack or nack, so a source's URL must define a retry:
+// a copy that replaces the message (retry=republish), or nothing (retry=none).
+// Closing a source gives back the messages that it holds, as copies.
 //
 // Everything else is as in package cloud.
 package natscloud
@@ -35,18 +35,19 @@ import (
 	"github.com/sluice-go/sluice/drivers/cloud"
 )
 
-// Scheme is the scheme of the URLs that an [Opener] opens.
-const Scheme = "nats"
-
-// EnvURL is the environment variable that names the server where [Opener].URL
-// does not.
-const EnvURL = "NATS_SERVER_URL"
+const (
+	scheme = "nats"
+	// envURL is the environment variable that names the server unless [Opener].URL
+	// does.
+	envURL = "NATS_SERVER_URL"
+)
 
 // An Opener opens NATS subjects. The zero Opener is ready to use: it connects at
-// the first open, and all that it opens share the connection. Its methods may be
-// called concurrently. It must not be copied.
+// the first open, and everything that it opens shares the connection. Its methods
+// may be called concurrently. It must not be copied.
 type Opener struct {
-	// URL is the server's. Empty means that of [EnvURL].
+	// URL is the server's. Empty means that of the environment variable
+	// NATS_SERVER_URL.
 	URL string
 	// Options are further options of the connection, such as credentials. They
 	// come after the opener's own, which reconnect without end, ping every 15
@@ -59,8 +60,8 @@ type Opener struct {
 
 var _ drivers.Opener = (*Opener)(nil)
 
-// Schemes returns [Scheme].
-func (*Opener) Schemes() []string { return []string{Scheme} }
+// Schemes returns "nats".
+func (*Opener) Schemes() []string { return []string{scheme} }
 
 // OpenSource opens the subject that u names for receiving.
 func (o *Opener) OpenSource(ctx context.Context, u *url.URL, opts *drivers.Options) (drivers.Source, error) {
@@ -85,20 +86,20 @@ func (o *Opener) Close() error {
 
 func (o *Opener) bridge() *cloud.Opener {
 	mux := new(pubsub.URLMux)
-	mux.RegisterTopic(Scheme, dialer{o})
-	mux.RegisterSubscription(Scheme, dialer{o})
+	mux.RegisterTopic(scheme, dialer{o})
+	mux.RegisterSubscription(scheme, dialer{o})
 	return &cloud.Opener{Mux: mux, Providers: map[string]cloud.Provider{
-		Scheme: {System: Scheme, NoNack: true, SameURL: true, Stop: drain, Check: o.check, Flush: flush},
+		scheme: {System: scheme, NoNack: true, SameURL: true, Stop: drain, Check: o.check, Flush: flush},
 	}}
 }
 
 // drain ends the interest in the subject, which gocloud's driver never does: the
-// server would go on to give messages to a subscription that no one reads. What
-// has come already can still be received.
+// server would continue to send messages to a subscription that nobody reads.
+// Messages that have arrived can still be received.
 func drain(s *pubsub.Subscription) error {
 	var ns *nats.Subscription
 	if !s.As(&ns) {
-		return errors.New("nats: gocloud does not tell its subscription")
+		return errors.New("nats: gocloud does not expose its subscription")
 	}
 	if err := ns.Drain(); err != nil && !errors.Is(err, nats.ErrBadSubscription) && !errors.Is(err, nats.ErrConnectionClosed) {
 		return fmt.Errorf("nats: drain the subscription: %w", err)
@@ -106,8 +107,8 @@ func drain(s *pubsub.Subscription) error {
 	return nil
 }
 
-// check reports a connection that is away. gocloud's driver waits meanwhile, as it
-// does when there are no messages.
+// check returns an error while the connection is down. gocloud's driver waits
+// meanwhile, as if there were no messages.
 func (o *Opener) check(*pubsub.Subscription) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -120,9 +121,9 @@ func (o *Opener) check(*pubsub.Subscription) error {
 	return fmt.Errorf("nats: the connection is away (%v)", o.conn.Status())
 }
 
-// The connection is looked for until it is there again: gocloud's topics and
-// subscriptions can't be moved to another one. A peer that is dead in silence is
-// found out in less than a minute.
+// The connection is reestablished without end: gocloud's topics and subscriptions
+// can't be moved to another one. A peer that has died silently is detected in less
+// than a minute.
 const (
 	pingEvery = 15 * time.Second
 	pingsLost = 2
@@ -137,12 +138,12 @@ func (o *Opener) options() []nats.Option {
 	return append(own, o.Options...)
 }
 
-// flush waits for the server to have what was sent: gocloud's driver returns when
-// it is in the connection's buffer.
+// flush waits until the server has the messages: gocloud's driver returns once they
+// are in the connection's buffer.
 func flush(ctx context.Context, t *pubsub.Topic) error {
 	var nc *nats.Conn
 	if !t.As(&nc) {
-		return errors.New("nats: gocloud does not tell its connection")
+		return errors.New("nats: gocloud does not expose its connection")
 	}
 	if _, ok := ctx.Deadline(); !ok { // FlushWithContext insists on one
 		var cancel context.CancelFunc
@@ -161,16 +162,16 @@ func (d dialer) opener(u *url.URL) (*natspubsub.URLOpener, error) {
 	if d.o.conn == nil || d.o.conn.IsClosed() {
 		server := d.o.URL
 		if server == "" {
-			server = os.Getenv(EnvURL)
+			server = os.Getenv(envURL)
 		}
 		if server == "" {
 			return nil, &drivers.Error{Code: drivers.Invalid, Queue: u.Host + u.Path, Op: "open", Err: errors.New("the NATS server is not known"),
-				Remedy: "set " + EnvURL + ", as in nats://127.0.0.1:4222"}
+				Remedy: "set " + envURL + ", as in nats://127.0.0.1:4222"}
 		}
 		conn, err := nats.Connect(server, d.o.options()...)
 		if err != nil {
 			return nil, &drivers.Error{Code: connectCode(err), Queue: u.Host + u.Path, Op: "connect", Err: err,
-				Remedy: "is the server that " + EnvURL + " names running?"}
+				Remedy: "is the server that " + envURL + " names running?"}
 		}
 		d.o.conn = conn
 	}
@@ -191,7 +192,7 @@ func (d dialer) OpenTopicURL(ctx context.Context, u *url.URL) (*pubsub.Topic, er
 	if err != nil {
 		return nil, err
 	}
-	// The queue group is the receivers'. One URL shall do for both ends.
+	// The queue group is the receivers'. One URL serves both ends.
 	topic, q := *u, u.Query()
 	q.Del("queue")
 	topic.RawQuery = q.Encode()

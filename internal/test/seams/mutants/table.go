@@ -42,7 +42,7 @@ var mutants = []mutant{
 		"consumer/sqslambda/invocation.go", "v := verdict.Of(errAbandoned, it.attempt, f.caps.MaxAttempts, f.caps.DeadLetter)", "v := verdict.Of(errAbandoned, it.attempt, 0, f.caps.DeadLetter)",
 		"./consumer/sqslambda", "TestAnAbandonedLastAttemptHasItsReason"),
 	by("1.3", "the push endpoint runs no last-attempt rule",
-		"consumer/pubsubpush/settle.go", "e.cfg.Subscription.Capabilities().MaxAttempts, e.deadLetterCapable())", "0, e.deadLetterCapable())",
+		"consumer/pubsubpush/endpoint.go", "e.cfg.Subscription.Capabilities().MaxAttempts, e.deadLetterCapable())", "0, e.deadLetterCapable())",
 		"./consumer/pubsubpush", "TestTheLastAttempt"),
 
 	// Identity.
