@@ -1,7 +1,7 @@
 // Package watermill connects Watermill (github.com/ThreeDotsLabs/watermill) and
 // Sluice both ways.
 //
-// [Consumer] and [Publishing] turn a handler that was written for Watermill,
+// [NewHandler] and [NewPublishingHandler] turn a handler that was written for Watermill,
 // middleware included, into a [handler.Handler] that Sluice's runtimes call: the
 // way to move one handler at a time. [Publisher] and [Subscriber] are Watermill's
 // message.Publisher and message.Subscriber over Sluice's queues, for a program

@@ -18,7 +18,7 @@ func TestNamesStayApart(t *testing.T) {
 		"x\nsns-topic-arn": "forged", "_WATERMILL_MESSAGE_UUID": "forged", "": "forged",
 	}
 	var got *message.Message
-	h, err := watermill.Consumer(func(m *message.Message) error { got = m; return nil })
+	h, err := watermill.NewHandler(func(m *message.Message) error { got = m; return nil })
 	require.NoError(t, err)
 	m := &handler.Message{ID: "7", Attributes: in}
 	require.NoError(t, h.Handle(t.Context(), m))

@@ -14,17 +14,17 @@ import (
 // ErrNacked is the error of a message whose handler nacked it and returned nil.
 var ErrNacked = errors.New("the watermill handler nacked the message")
 
-// Consumer returns a handler that runs h.
-func Consumer(h message.NoPublishHandlerFunc) (handler.Handler, error) {
+// NewHandler returns a handler that runs h.
+func NewHandler(h message.NoPublishHandlerFunc) (handler.Handler, error) {
 	if h == nil {
 		return nil, errors.New("watermill: the handler is nil")
 	}
 	return adapt(func(m *message.Message) ([]*message.Message, error) { return nil, h(m) }, nil), nil
 }
 
-// Publishing returns a handler that runs h and publishes the messages that it
+// NewPublishingHandler returns a handler that runs h and publishes the messages that it
 // returns to the topic. The caller must close the publisher.
-func Publishing(h message.HandlerFunc, topic string, p message.Publisher) (handler.Handler, error) {
+func NewPublishingHandler(h message.HandlerFunc, topic string, p message.Publisher) (handler.Handler, error) {
 	var faults []error
 	if h == nil {
 		faults = append(faults, errors.New("watermill: the handler is nil"))

@@ -49,7 +49,7 @@ func TestTheErrorIsTheVerdict(t *testing.T) {
 		"an error overrules an ack": {func(m *message.Message) error { m.Ack(); return boom }, handler.ActionRetry, boom},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, err := watermill.Consumer(c.handle)
+			h, err := watermill.NewHandler(c.handle)
 			require.NoError(t, err)
 			err = h.Handle(t.Context(), one())
 			require.Equal(t, c.want, handler.VerdictOf(err).Action)
@@ -61,7 +61,7 @@ func TestTheErrorIsTheVerdict(t *testing.T) {
 func TestTheMessageArrivesWhole(t *testing.T) {
 	type key struct{}
 	m := one()
-	h, err := watermill.Consumer(func(wm *message.Message) error {
+	h, err := watermill.NewHandler(func(wm *message.Message) error {
 		require.Equal(t, "7", wm.UUID)
 		require.Equal(t, "coffee", string(wm.Payload))
 		require.Equal(t, "here", wm.Context().Value(key{}))
@@ -79,7 +79,7 @@ func TestPublishedBeforeTheAck(t *testing.T) {
 	twice := func(m *message.Message) ([]*message.Message, error) {
 		return []*message.Message{m.Copy(), m.Copy()}, nil
 	}
-	h, err := watermill.Publishing(twice, "out", p)
+	h, err := watermill.NewPublishingHandler(twice, "out", p)
 	require.NoError(t, err)
 	require.NoError(t, h.Handle(t.Context(), one()))
 	require.Equal(t, []string{"out: coffee", "out: coffee"}, p.sent)
@@ -91,9 +91,9 @@ func TestPublishedBeforeTheAck(t *testing.T) {
 }
 
 func TestWhatIsMissingIsNamed(t *testing.T) {
-	_, err := watermill.Consumer(nil)
+	_, err := watermill.NewHandler(nil)
 	require.ErrorContains(t, err, "the handler is nil")
-	_, err = watermill.Publishing(nil, "out", nil)
+	_, err = watermill.NewPublishingHandler(nil, "out", nil)
 	require.ErrorContains(t, err, "the handler is nil")
 	require.ErrorContains(t, err, "the publisher is nil")
 }
@@ -109,7 +109,7 @@ func ExampleChain() {
 		}
 	}
 	p := &publisher{}
-	h, err := watermill.Publishing(watermill.Chain(message.PassthroughHandler, trace("outer"), trace("inner")), "out", p)
+	h, err := watermill.NewPublishingHandler(watermill.Chain(message.PassthroughHandler, trace("outer"), trace("inner")), "out", p)
 	if err != nil {
 		fmt.Println(err)
 		return

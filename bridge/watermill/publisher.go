@@ -18,8 +18,8 @@ import (
 // assigns its own ID. Watermill's own publishers use the same name.
 const AttributeUUID = "_watermill_message_uuid"
 
-// ErrPublisherClosed is the error of publishing after Close.
-var ErrPublisherClosed = errors.New("watermill: the publisher is closed")
+// ErrClosed is the error of publishing or subscribing after Close.
+var ErrClosed = errors.New("watermill: it was closed")
 
 // PublisherConfig configures a [Publisher].
 type PublisherConfig struct {
@@ -98,7 +98,7 @@ func (p *Publisher) sink(ctx context.Context, topic string) (drivers.Sink, error
 		p.mu.Lock()
 		if p.closed {
 			p.mu.Unlock()
-			return nil, ErrPublisherClosed
+			return nil, ErrClosed
 		}
 		if s, ok := p.sinks[topic]; ok {
 			p.mu.Unlock()
@@ -134,7 +134,7 @@ func (p *Publisher) openSink(ctx context.Context, topic string) (s drivers.Sink,
 		}
 		p.mu.Unlock()
 		if late {
-			s, err = nil, errors.Join(ErrPublisherClosed, s.Close())
+			s, err = nil, errors.Join(ErrClosed, s.Close())
 		}
 	}()
 	if s, err = p.open(ctx, topic); err != nil {

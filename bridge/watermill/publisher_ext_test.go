@@ -62,7 +62,7 @@ func TestPublishedMessagesArriveWithTheirUUID(t *testing.T) {
 	seen := map[string]bool{}
 	for _, m := range receive(t, mux, "orders", n) {
 		require.Equal(t, "v", m.Attributes["k"])
-		h, err := watermill.Consumer(func(wm *message.Message) error {
+		h, err := watermill.NewHandler(func(wm *message.Message) error {
 			seen[wm.UUID] = true
 			require.Equal(t, "uuid-"+string(wm.Payload), wm.UUID)
 			require.Equal(t, "orders/"+wm.UUID, m.Group)
@@ -75,7 +75,7 @@ func TestPublishedMessagesArriveWithTheirUUID(t *testing.T) {
 	require.Len(t, seen, n)
 	require.NoError(t, p.Close())
 	require.NoError(t, p.Close())
-	require.ErrorIs(t, p.Publish("orders", out...), watermill.ErrPublisherClosed)
+	require.ErrorIs(t, p.Publish("orders", out...), watermill.ErrClosed)
 }
 
 func TestWhatCannotBePublishedIsAnError(t *testing.T) {
@@ -108,7 +108,7 @@ func ExamplePublisher() {
 		return
 	}
 	defer p.Close()
-	h, err := watermill.Publishing(func(m *message.Message) ([]*message.Message, error) {
+	h, err := watermill.NewPublishingHandler(func(m *message.Message) ([]*message.Message, error) {
 		return message.Messages{message.NewMessage("receipt-1", append([]byte("paid: "), m.Payload...))}, nil
 	}, "receipts", p)
 	if err != nil {
@@ -209,6 +209,6 @@ func TestASinkThatOpensAfterCloseIsClosed(t *testing.T) {
 	<-begun
 	require.NoError(t, p.Close())
 	close(end)
-	require.ErrorIs(t, <-sent, watermill.ErrPublisherClosed)
+	require.ErrorIs(t, <-sent, watermill.ErrClosed)
 	<-closed
 }

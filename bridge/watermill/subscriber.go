@@ -15,9 +15,6 @@ import (
 	"github.com/sluice-go/sluice/internal/setting"
 )
 
-// ErrSubscriberClosed is the error of subscribing after Close.
-var ErrSubscriberClosed = errors.New("watermill: the subscriber is closed")
-
 // SubscriberConfig configures a [Subscriber]. The zero SubscriberConfig selects
 // the defaults.
 type SubscriberConfig struct {
@@ -93,7 +90,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	closed := s.closed
 	s.mu.Unlock()
 	if closed {
-		return nil, ErrSubscriberClosed
+		return nil, ErrClosed
 	}
 	source, err := s.open(ctx, topic)
 	if err != nil {
@@ -106,7 +103,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	if s.closed {
 		s.mu.Unlock()
 		stop()
-		return nil, errors.Join(ErrSubscriberClosed, source.Close())
+		return nil, errors.Join(ErrClosed, source.Close())
 	}
 	s.subs[sub] = struct{}{}
 	s.mu.Unlock()

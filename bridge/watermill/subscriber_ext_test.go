@@ -206,7 +206,7 @@ func TestCloseWaitsForAcks(t *testing.T) {
 		require.NoError(t, acked.Context().Err(), "a handler has time to finish")
 		acked.Ack()
 		_, err = r.sub.Subscribe(t.Context(), "orders")
-		require.ErrorIs(t, err, watermill.ErrSubscriberClosed)
+		require.ErrorIs(t, err, watermill.ErrClosed)
 		<-stuck.Context().Done()
 		require.Equal(t, time.Minute, time.Since(began))
 		require.NoError(t, <-closed)
@@ -313,7 +313,7 @@ func TestASourceThatOpensAfterCloseIsClosed(t *testing.T) {
 	<-begun
 	require.NoError(t, s.Close())
 	close(end)
-	require.ErrorIs(t, <-subscribed, watermill.ErrSubscriberClosed)
+	require.ErrorIs(t, <-subscribed, watermill.ErrClosed)
 	_, err = source.Receive(t.Context(), 1, 0)
 	require.ErrorIs(t, err, drivers.ErrClosed)
 }

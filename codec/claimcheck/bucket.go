@@ -11,21 +11,20 @@ import (
 	"gocloud.dev/blob"
 )
 
-// A Bucket is where bodies are kept. The bucket's owner closes Blob, after what
-// uses it.
+// A Bucket is a bucket for bodies. Its owner must close Blob after the last use.
 type Bucket struct {
-	// Name is the bucket's name in pointers: that by which other clients know
-	// it. It is required.
+	// Name is the bucket's name in pointers, by which other clients know it. It is
+	// required.
 	Name string
 
-	// Format is how pointers to it are written. The zero value is [S3].
+	// Format is the format of pointers to the bucket. Zero means [S3].
 	Format Format
 
-	// Prefix begins every key: new ones are made with it, and a pointer to a key
-	// that does not begin with it is refused. It takes letters, digits and . _ -
-	// and /. Give bodies a prefix, or a bucket, of their own: whoever may send to
-	// the queue can have anything read that is below it. Empty is no prefix,
-	// which is also what the Extended Client writes by default.
+	// Prefix begins every key: new keys have it, and a pointer to a key without it
+	// is refused. It may contain letters, digits and . _ - and /. Reserve a prefix,
+	// or a bucket, for bodies: anyone who may send to the queue can make a consumer
+	// read any object below it. Empty means no prefix, like the Extended Client's
+	// default.
 	Prefix string
 
 	// Blob is the open bucket, without a prefix of its own. It is required.
@@ -35,15 +34,15 @@ type Bucket struct {
 // OpenBucket opens the bucket at a URL of gocloud.dev/blob, such as
 // s3://bodies?region=us-east-1&prefix=orders/ or gs://bodies, whose driver the
 // program must link (gocloud.dev/blob/s3blob, gcsblob, fileblob, …). Name is the
-// bucket's name, that of a bucket in a folder the folder's path; Format is S3 for
-// s3://, GCS for gs:// and Other for the rest; Prefix is the parameter prefix.
-// The caller closes Blob.
+// bucket's name, or the path of a bucket that is a folder. Format is S3 for s3://,
+// GCS for gs:// and Other for all others. Prefix is the parameter prefix. The caller
+// must close Blob.
 func OpenBucket(ctx context.Context, rawURL string) (Bucket, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return Bucket{}, errors.New("claim check: the bucket's URL is malformed") // its text may hold a secret
 	}
-	// gocloud would leave the prefix out of the keys, and pointers with them.
+	// gocloud would omit the prefix from the keys, and so from pointers.
 	q := u.Query()
 	b := Bucket{Name: u.Host, Format: Other, Prefix: q.Get("prefix")}
 	q.Del("prefix")
@@ -65,8 +64,8 @@ func OpenBucket(ctx context.Context, rawURL string) (Bucket, error) {
 	return b, nil
 }
 
-// goodPrefix is what the Extended Client takes, which is also what no driver of
-// gocloud.dev/blob has to escape.
+// goodPrefix matches the prefixes that the Extended Client accepts. No driver of
+// gocloud.dev/blob has to escape them.
 var goodPrefix = regexp.MustCompile(`^[a-zA-Z0-9._/-]*$`)
 
 func (b *Bucket) validate() error {

@@ -19,17 +19,17 @@ import (
 // keyLength is the length of rand.Text, which keys end with.
 const keyLength = 26
 
-// A Check keeps large bodies in a bucket and brings them back. Make one with
-// [New]. Its methods may be called concurrently.
+// A Check puts large bodies into a bucket and reads them back. Create one with [New].
+// Its methods may be called concurrently.
 type Check struct {
 	cfg  Config
 	into Bucket
 	from []Bucket // into first
 }
 
-// New returns a Check that puts bodies into a bucket and gets them from there
-// and from those of Config.Also. A nil config is the defaults. The buckets stay
-// the caller's, who closes them.
+// New returns a Check that puts bodies into a bucket and reads them from it and from
+// those of Config.Also. A nil config selects the defaults. The caller remains the
+// owner of the buckets.
 func New(into Bucket, config *Config) (*Check, error) {
 	cfg, err := config.complete()
 	c := &Check{cfg: cfg, into: into}
@@ -44,15 +44,15 @@ func New(into Bucket, config *Config) (*Check, error) {
 	return c, nil
 }
 
-// Prepare puts the body of a large message into the bucket and makes the message
-// its pointer. It is for producer.Config.Prepare, after what injects a trace. A
-// message that is a pointer already, as one that is sent on, is left as it is. A
-// body that has the attributes of a pointer and is none, and an upload that
-// fails, are errors.
+// Prepare puts the body of a large message into the bucket and replaces it by a
+// pointer. Use it in producer.Config.Prepare, after the function that injects a
+// trace. It does not change a message that is already a pointer, such as one that is
+// forwarded. It returns an error if the upload fails, or if a message has the
+// attribute of a pointer and its body is not one.
 func (c *Check) Prepare(ctx context.Context, m *handler.Message) error {
 	if Claimed(m) {
 		if _, err := parse(m.Body); err != nil {
-			return fmt.Errorf("claim check: the attributes %s and %s are for pointers, and the body is none: %w", SizeAttribute, LegacySizeAttribute, err)
+			return fmt.Errorf("claim check: the attributes %s and %s are for pointers, but the body is not a pointer: %w", sizeAttribute, legacySizeAttribute, err)
 		}
 		return nil
 	}
@@ -65,18 +65,18 @@ func (c *Check) Prepare(ctx context.Context, m *handler.Message) error {
 	if err := c.into.Blob.WriteAll(w.ctx, p.key, m.Body, c.cfg.Write); err != nil {
 		return fmt.Errorf("claim check: put the body of %d bytes into %v: %w", len(m.Body), &p, w.why(err))
 	}
-	name := SizeAttribute
+	name := sizeAttribute
 	if p.class == &legacyClass {
-		name = LegacySizeAttribute
+		name = legacySizeAttribute
 	}
 	m.SetAttribute(name, strconv.Itoa(len(m.Body)))
 	m.Body = p.marshal()
 	return nil
 }
 
-// Middleware gets the body of a message that is a pointer and hands the handler
-// a copy of the message with the body in its place, and without the attribute
-// that marked it. Other messages pass as they are.
+// Middleware loads the body of a message that is a pointer, and passes a copy of the
+// message to the handler that has this body and lacks the attribute of a pointer.
+// Other messages are passed on unchanged.
 func (c *Check) Middleware(next handler.Handler) handler.Handler {
 	return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
 		if !Claimed(m) {
@@ -89,14 +89,15 @@ func (c *Check) Middleware(next handler.Handler) handler.Handler {
 		full := *m // with its origin and its lease
 		full.Body = body
 		full.Attributes = maps.Clone(m.Attributes)
-		delete(full.Attributes, SizeAttribute)
-		delete(full.Attributes, LegacySizeAttribute)
+		delete(full.Attributes, sizeAttribute)
+		delete(full.Attributes, legacySizeAttribute)
 		return next.Handle(ctx, &full)
 	})
 }
 
-// Stream lets the handler read bodies by [Open], with nothing read before. The
-// handler gets the message as it is, a pointer in its body.
+// Stream is a middleware that lets the handler read bodies with [Open]. It reads
+// nothing itself. The handler receives the message unchanged, with the pointer as its
+// body.
 func (c *Check) Stream(next handler.Handler) handler.Handler {
 	return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
 		if Claimed(m) {
@@ -106,7 +107,7 @@ func (c *Check) Stream(next handler.Handler) handler.Handler {
 	})
 }
 
-// large says whether a message's body goes to the bucket.
+// large reports whether a message's body must be put into the bucket.
 func (c *Check) large(m *handler.Message) bool {
 	if len(m.Body) == 0 {
 		return false
@@ -121,12 +122,12 @@ func (c *Check) large(m *handler.Message) bool {
 	if size > c.cfg.Threshold {
 		return true
 	}
-	// Only near the threshold is it worth while to look at the bytes.
+	// The bytes are examined only near the threshold.
 	size += base64.StdEncoding.EncodedLen(len(m.Body)) - len(m.Body)
 	return size > c.cfg.Threshold && !text(m.Body)
 }
 
-// text is true for what SQS takes as a body as it is.
+// text reports whether SQS accepts b as a body without encoding.
 func text(b []byte) bool {
 	for len(b) > 0 {
 		r, n := utf8.DecodeRune(b)
@@ -138,7 +139,7 @@ func text(b []byte) bool {
 	return true
 }
 
-// find returns the bucket that a pointer leads to.
+// find returns the declared bucket that a pointer refers to.
 func (c *Check) find(p *pointer) (*Bucket, error) {
 	named := false
 	for i := range c.from {
@@ -191,7 +192,7 @@ func (c *Check) load(ctx context.Context, m *handler.Message) (body []byte, err 
 		return nil, handler.Reject(fmt.Errorf("%w: it has %d bytes, and the limit is %d (Config.MaxBytes; or read it by Check.Stream and Open), %v",
 			ErrTooLarge, r.size, c.cfg.MaxBytes, p))
 	}
-	// The size is from the store itself, not from the message.
+	// The store reports the size, not the message.
 	body = make([]byte, r.size)
 	if _, err := io.ReadFull(r, body); err != nil {
 		return nil, trouble(p, "", err)

@@ -146,7 +146,7 @@ func TestLegacyPointersAreWrittenAndRead(t *testing.T) {
 }
 
 func TestAReservedAttributeIsRefusedBeforeSending(t *testing.T) {
-	for _, name := range []string{claimcheck.SizeAttribute, claimcheck.LegacySizeAttribute} {
+	for _, name := range []string{"ExtendedPayloadSize", "SQSLargePayloadSize"} {
 		m := handler.Message{Body: []byte("no pointer"), Attributes: map[string]string{name: "9"}}
 		require.ErrorContains(t, newCheck(t, inMemory(t, "b"), nil).Prepare(t.Context(), &m), name)
 	}

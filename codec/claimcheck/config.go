@@ -8,32 +8,32 @@ import (
 	"github.com/sluice-go/sluice/internal/setting"
 )
 
-// Config configures a [Check]. The zero Config, and nil, are the defaults.
+// Config configures a [Check]. The zero Config, like nil, selects the defaults.
 type Config struct {
-	// Threshold is the size in bytes above which a body goes to the bucket:
-	// body and attributes together, as SQS counts them, with the body as base64
-	// where SQS would have it so. Zero means 240 KiB: older
-	// SQS queues take 256, and the driver and tracing add some.
+	// Threshold is the size in bytes above which a body is put into the bucket. It
+	// counts body and attributes together, like SQS, with a binary body as base64.
+	// Zero means 240 KiB: older SQS queues accept 256, and the driver and tracing
+	// add some.
 	Threshold int
 
-	// Always sends every body to the bucket, but an empty one.
+	// Always puts every body that is not empty into the bucket.
 	Always bool
 
-	// Legacy writes S3 pointers as Extended Clients before 1.1 and 2.0 read
-	// them. All are read.
+	// Legacy writes S3 pointers in the form that Extended Clients before 1.1 and
+	// 2.0 read. All forms are read.
 	Legacy bool
 
-	// Also are further buckets that bodies are read from, and deleted from where
-	// that is wanted: of other senders, or one and the same with another prefix.
+	// Also lists more buckets from which bodies are read, and deleted by a
+	// [Deleter]: those of other senders, or the same bucket with another prefix.
 	Also []Bucket
 
-	// MaxBytes bounds a body that [Check.Middleware] brings into memory. A
-	// larger one is rejected. Zero means 64 MiB. Memory is needed for
-	// as many bodies as handlers run at once.
+	// MaxBytes is the size of the largest body that [Check.Middleware] loads. A
+	// message with a larger one is rejected. Zero means 64 MiB. Memory must suffice
+	// for as many bodies as handlers run concurrently.
 	MaxBytes int64
 
-	// Write has options for uploads, such as encryption with a key of one's own.
-	// Nil has the content type application/octet-stream.
+	// Write has options for uploads, such as encryption with a particular key. Nil
+	// sets the content type application/octet-stream.
 	Write *blob.WriterOptions
 }
 

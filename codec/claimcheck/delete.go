@@ -15,21 +15,20 @@ import (
 	"github.com/sluice-go/sluice/internal/setting"
 )
 
-// DeleterConfig configures a [Deleter]. The zero DeleterConfig, and nil, are the
+// DeleterConfig configures a [Deleter]. The zero DeleterConfig, like nil, selects the
 // defaults.
 type DeleterConfig struct {
-	// Workers is how many bodies are deleted at once. Zero means
-	// 4.
+	// Workers is the number of concurrent deletions. Zero means 4.
 	Workers int
 
-	// Buffer is how many bodies may wait for that. What comes beyond stays in
-	// the bucket, and that is logged. Zero means 1000.
+	// Buffer is the number of bodies that may wait for deletion. Further bodies stay
+	// in the bucket, which is logged. Zero means 1000.
 	Buffer int
 
 	// Timeout bounds one deletion. Zero means 30 seconds.
 	Timeout time.Duration
 
-	// Logger gets a record for bodies that stay. Nil means slog.Default().
+	// Logger receives the bodies that stay. Nil means slog.Default().
 	Logger *slog.Logger
 }
 
@@ -44,12 +43,12 @@ func (c *DeleterConfig) complete() (DeleterConfig, error) {
 	)
 }
 
-// A Deleter deletes the bodies of messages that were acked or dropped, once
-// the queue has taken that verdict; never of one that is retried or rejected. It
-// is a handler.Observer, for a consumer's Config.Observers, and does its work in
-// the background: a deletion that fails is logged, leaves the body to the
-// bucket's lifecycle rule and has no effect on the message. See the package
-// comment for what deleting costs. Its methods may be called concurrently.
+// A Deleter deletes the bodies of messages that were acked or dropped, once the queue
+// has confirmed that verdict. It never deletes the body of a message that is retried
+// or rejected. It is a handler.Observer for a consumer's Config.Observers, and works
+// in the background: a failed deletion is logged, leaves the body to the bucket's
+// lifecycle rule, and does not affect the message. The package documentation
+// describes the risks. Its methods may be called concurrently.
 type Deleter struct {
 	check *Check
 	cfg   DeleterConfig
@@ -62,8 +61,8 @@ type Deleter struct {
 
 var _ handler.Observer = (*Deleter)(nil)
 
-// NewDeleter returns a Deleter for the buckets of a Check. A nil config is the
-// defaults. It is to be closed when the consumer has ended.
+// NewDeleter returns a Deleter for the buckets of a Check. A nil config selects the
+// defaults. The caller must close it after the consumer has ended.
 func NewDeleter(check *Check, config *DeleterConfig) (*Deleter, error) {
 	cfg, err := config.complete()
 	d := &Deleter{check: check, cfg: cfg}
@@ -85,7 +84,8 @@ func NewDeleter(check *Check, config *DeleterConfig) (*Deleter, error) {
 	return d, nil
 }
 
-// Observe takes note of a message that was acked. It does not block.
+// Observe queues the body of a message that was acked for deletion. It does not
+// block.
 func (d *Deleter) Observe(e handler.Event) {
 	if e.Kind != handler.EventSettled || e.Err != nil || e.Action != handler.ActionAck && e.Action != handler.ActionDrop ||
 		e.Message == nil || !Claimed(e.Message) {
@@ -93,7 +93,7 @@ func (d *Deleter) Observe(e handler.Event) {
 	}
 	p, err := parse(e.Message.Body)
 	if err != nil {
-		return // dropped as it was
+		return // dropped because it is malformed
 	}
 	if _, err := d.check.find(p); err != nil {
 		return // not ours to delete
@@ -103,8 +103,8 @@ func (d *Deleter) Observe(e handler.Event) {
 	}
 }
 
-// note has a body deleted. It returns what is to be logged, if anything: the
-// logger is the user's code, and is not called under the lock.
+// note queues a body for deletion. It returns a text to log, or "": the logger is user
+// code and must not be called with the lock held.
 func (d *Deleter) note(p *pointer) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -130,8 +130,7 @@ func (d *Deleter) delete(p *pointer) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), d.cfg.Timeout)
 	defer cancel()
-	// The bucket's driver may be the user's, and its panic is nothing but a body
-	// that stays.
+	// The bucket's driver may be the user's. If it panics, the body stays.
 	if panicked := invoke.Do(func() { err = b.Blob.Delete(ctx, p.key) }); panicked != nil {
 		err = panicked
 	}
@@ -140,7 +139,7 @@ func (d *Deleter) delete(p *pointer) {
 	}
 }
 
-// Close waits until what was noted is deleted. A second call does nothing.
+// Close waits for the queued deletions. A second call does nothing.
 func (d *Deleter) Close() error {
 	d.mu.Lock()
 	if d.todo != nil {

@@ -96,7 +96,7 @@ func ExampleOpen() {
 	fmt.Println(h.Handle(ctx, &handler.Message{Body: []byte("small")}))
 	lost := &handler.Message{
 		Body:       []byte(`["software.amazon.payloadoffloading.PayloadS3Pointer",{"s3BucketName":"large-bodies","s3Key":"x"}]`),
-		Attributes: map[string]string{claimcheck.SizeAttribute: "9"},
+		Attributes: map[string]string{"ExtendedPayloadSize": "9"},
 	}
 	fmt.Println(h.Handle(ctx, lost))
 	// Output:

@@ -15,17 +15,16 @@ import (
 // the body in bytes. From SQSExtendedClientConstants and
 // AmazonSQSExtendedClientUtil of awslabs/amazon-sqs-java-extended-client-lib.
 const (
-	SizeAttribute       = "ExtendedPayloadSize"
-	LegacySizeAttribute = "SQSLargePayloadSize"
+	sizeAttribute       = "ExtendedPayloadSize"
+	legacySizeAttribute = "SQSLargePayloadSize"
 )
 
-// A Format is how a pointer is written, and with it where it leads.
+// A Format is the format of a pointer, which implies the kind of its bucket.
 type Format uint8
 
 // The formats.
 const (
-	// S3 is the Amazon SQS Extended Client Library's, for S3 and what speaks its
-	// protocol.
+	// S3 is the Amazon SQS Extended Client Library's, for S3 and compatible stores.
 	S3 Format = iota
 	// GCS is for Cloud Storage.
 	GCS
@@ -49,7 +48,7 @@ func (f Format) String() string {
 // maxKey is S3's and Cloud Storage's longest key.
 const maxKey = 1024
 
-// class is a kind of pointer as it stands in a body.
+// A class is a kind of pointer in a body.
 type class struct {
 	name        string
 	format      Format
@@ -84,7 +83,7 @@ func classOf(f Format, legacy bool) *class {
 	return &s3Class
 }
 
-// A pointer says where a body is.
+// A pointer identifies a body in a bucket.
 type pointer struct {
 	class       *class
 	bucket, key string
@@ -92,8 +91,8 @@ type pointer struct {
 
 func (p *pointer) String() string { return fmt.Sprintf("bucket %q, key %q", p.bucket, p.key) }
 
-// marshal writes the pointer as Jackson does for the Extended Client: no spaces,
-// and no more escapes than JSON needs.
+// marshal encodes the pointer like Jackson for the Extended Client: without spaces,
+// and with no more escapes than JSON needs.
 func (p *pointer) marshal() []byte {
 	var b bytes.Buffer
 	text := func(before, s string) {
@@ -112,7 +111,7 @@ func (p *pointer) marshal() []byte {
 	return b.Bytes()
 }
 
-// parse reads a pointer, whoever has written it.
+// parse parses a pointer of any class.
 func parse(body []byte) (*pointer, error) {
 	if !utf8.Valid(body) {
 		return nil, errors.New("it is not UTF-8")
@@ -126,17 +125,17 @@ func parse(body []byte) (*pointer, error) {
 	}
 	var name string
 	if err := json.Unmarshal(parts[0], &name); err != nil {
-		return nil, errors.New("its first element is no text: it is to be the pointer's class")
+		return nil, errors.New("its first element is not a string: it must be the pointer's class")
 	}
 	c, ok := classNamed(name)
 	if !ok {
 		return nil, fmt.Errorf("its class %q is unknown", cut(name))
 	}
-	// A map, since a struct's fields are found whatever their case, and what is
-	// checked here must be what another reader of the message sees.
+	// A map, since decoding into a struct ignores the case of names, and this check
+	// must see the same fields as other readers of the message.
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(parts[1], &fields); err != nil {
-		return nil, errors.New("its second element is no object")
+		return nil, errors.New("its second element is not an object")
 	}
 	p := &pointer{class: c}
 	for _, f := range []struct {
@@ -144,7 +143,7 @@ func parse(body []byte) (*pointer, error) {
 		to   *string
 	}{{c.bucket, &p.bucket}, {c.key, &p.key}} {
 		if err := json.Unmarshal(fields[f.name], f.to); err != nil || *f.to == "" {
-			return nil, fmt.Errorf("it has no text %s", f.name)
+			return nil, fmt.Errorf("it has no string %s", f.name)
 		}
 	}
 	if len(p.key) > maxKey {
@@ -153,7 +152,7 @@ func parse(body []byte) (*pointer, error) {
 	return p, nil
 }
 
-// cut bounds what an error says of a text that anyone may have sent.
+// cut bounds the length of a sender's text in an error.
 func cut(s string) string {
 	const most = 100
 	if len(s) <= most {
@@ -162,15 +161,14 @@ func cut(s string) string {
 	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
-// Claimed reports whether a message's body is a pointer: whether the message has
-// one of the attributes that say so.
+// Claimed reports whether a message is a pointer, by its attributes.
 func Claimed(m *handler.Message) bool {
 	if len(m.Attributes) == 0 {
 		return false
 	}
-	if _, ok := m.Attributes[SizeAttribute]; ok {
+	if _, ok := m.Attributes[sizeAttribute]; ok {
 		return true
 	}
-	_, ok := m.Attributes[LegacySizeAttribute]
+	_, ok := m.Attributes[legacySizeAttribute]
 	return ok
 }

@@ -12,13 +12,14 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// Why a message is rejected; found with errors.Is.
+// The reasons for rejecting a message.
 var (
-	// ErrMalformed: the message says that it is a pointer, and its body is none.
+	// ErrMalformed: the message has the attribute of a pointer, but its body is not
+	// one.
 	ErrMalformed = errors.New("claim check: malformed pointer")
-	// ErrForeign: the pointer leads to where nothing may be read.
+	// ErrForeign: the pointer's bucket or key is not among those declared.
 	ErrForeign = errors.New("claim check: refused pointer")
-	// ErrLost: the body is gone.
+	// ErrLost: the body is missing.
 	ErrLost = errors.New("claim check: the body is lost")
 	// ErrTooLarge: the body is larger than Config.MaxBytes.
 	ErrTooLarge = errors.New("claim check: the body is too large")
@@ -26,23 +27,22 @@ var (
 
 type key struct{}
 
-// Open returns a message's body to read: from the bucket where the message is a
-// pointer and [Check.Stream] is around the handler, and the message's Body where
-// it is none, so that a handler need not tell one from the other. The caller
-// closes it. There is no limit on what can be read, and ctx ends it, as a bucket does
-// that gives no byte for 30 seconds.
+// Open returns a reader of a message's body. If the message is a pointer and the
+// handler is wrapped in [Check.Stream], it reads from the bucket; if the message is
+// not a pointer, it reads Body, so a handler need not distinguish them. The caller
+// must close the reader. Its length is not limited. Reading fails when ctx ends, or if
+// the bucket returns no byte for 30 seconds.
 //
-// An error of Open is to be returned by the handler: it is a verdict, a
-// rejection where the body will never be had. Where a message is a pointer and
-// nothing is around the handler the error is a retry, since only the consumer is
-// wrong.
+// The handler should return an error of Open: it is a verdict, which is a rejection if
+// the body can never be read. If the message is a pointer and the handler is not
+// wrapped, the verdict is a retry, since only the consumer is wrong.
 func Open(ctx context.Context, m *handler.Message) (io.ReadCloser, error) {
 	if !Claimed(m) {
 		return io.NopCloser(bytes.NewReader(m.Body)), nil
 	}
 	c, ok := handler.MessageContext(ctx, m).Value(key{}).(*Check)
 	if !ok {
-		return nil, errors.New("claim check: the message is a pointer, and no Check.Stream is around the handler")
+		return nil, errors.New("claim check: the message is a pointer, and the handler is not wrapped in Check.Stream")
 	}
 	r, _, err := c.open(ctx, m)
 	if err != nil {
@@ -51,9 +51,9 @@ func Open(ctx context.Context, m *handler.Message) (io.ReadCloser, error) {
 	return r, nil
 }
 
-// failure is the verdict on a body that could not be opened: a rejection only
-// where it is the body that is missing. Stores say the same of a missing bucket
-// (S3: also of one in another region), and then no message is at fault.
+// failure returns the verdict on a body that could not be opened: a rejection only if
+// the body is missing. Stores report a missing bucket in the same way (S3: also one
+// in another region), for which no message is at fault.
 func failure(w *watch, b *Bucket, p *pointer, err error) error {
 	if gcerrors.Code(err) != gcerrors.NotFound {
 		return trouble(p, "", err)
@@ -63,16 +63,16 @@ func failure(w *watch, b *Bucket, p *pointer, err error) error {
 	w.heard()
 	switch {
 	case aerr == nil && !there:
-		return trouble(p, "the bucket is not there: ", err)
+		return trouble(p, "the bucket does not exist: ", err)
 	case aerr != nil && gcerrors.Code(aerr) != gcerrors.PermissionDenied:
 		return trouble(p, "", err)
 	}
 	return handler.Reject(fmt.Errorf("%w: bucket %q has no key %q (deleted after another delivery's ack, or by a lifecycle rule?)", ErrLost, p.bucket, p.key))
 }
 
-// storeError is trouble with the store. It says that it may pass, or the backoff
-// middleware would take what a store calls "denied" or "not found" for a fault
-// of the message, and a withdrawn permission would dead-letter every one.
+// A storeError is a failure of the store. It is retryable: otherwise the backoff
+// middleware would take a store's "denied" or "not found" for a fault of the message,
+// and a withdrawn permission would dead-letter every message.
 type storeError struct{ error }
 
 // Retryable returns true.

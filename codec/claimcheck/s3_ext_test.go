@@ -182,9 +182,9 @@ func TestAmazonsExtendedClientReadsAndWrites(t *testing.T) {
 			m := a.receive(t)
 			found := keys(t, a.blob)
 			require.Len(t, found, 1, "it has deleted the other")
-			class, size := "software.amazon.payloadoffloading.PayloadS3Pointer", claimcheck.SizeAttribute
+			class, size := "software.amazon.payloadoffloading.PayloadS3Pointer", "ExtendedPayloadSize"
 			if which == "legacy" {
-				class, size = "com.amazon.sqs.javamessaging.MessageS3Pointer", claimcheck.LegacySizeAttribute
+				class, size = "com.amazon.sqs.javamessaging.MessageS3Pointer", "SQSLargePayloadSize"
 			}
 			require.Equal(t, `["`+class+`", {"s3BucketName": "`+a.bucket+`", "s3Key": "`+found[0]+`"}]`, string(m.Body))
 			require.Equal(t, map[string]string{"tenant": "t", size: "6"}, m.Attributes)

@@ -11,12 +11,11 @@ import (
 )
 
 const (
-	// silence is how long a bucket may give nothing: no answer, or no byte of a body.
-	// A connection whose other end is gone would be waited for as long as the lease is
-	// kept.
+	// silence is how long a bucket may send nothing: no answer, or no byte of a body.
+	// Without it, a read from a dead connection would last as long as the lease.
 	silence = 30 * time.Second
-	// slowest is the rate, in bytes a second, that an upload is given time for besides:
-	// no client reports its progress.
+	// slowest is the rate, in bytes a second, for which an upload has time in
+	// addition: no client reports its progress.
 	slowest = 128 << 10
 )
 
@@ -29,8 +28,8 @@ type watch struct {
 	timer  *time.Timer
 }
 
-// watched bounds the requests that are made with the watch's context: each may be
-// silent for limit. The caller ends it.
+// watched returns a watch for the requests made with its context. The first of them
+// may be silent for limit. The caller must end it.
 func watched(ctx context.Context, limit time.Duration) *watch {
 	w := &watch{}
 	w.ctx, w.cancel = context.WithCancelCause(ctx)
@@ -48,7 +47,7 @@ func (w *watch) end() {
 	w.cancel(nil)
 }
 
-// why is err, with the reason if the bucket was silent.
+// why returns err, with the reason if the bucket was silent.
 func (w *watch) why(err error) error {
 	if cause := context.Cause(w.ctx); err != nil && invoke.Is(cause, errSilent) {
 		return fmt.Errorf("%w: %w", cause, err)

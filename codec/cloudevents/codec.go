@@ -11,19 +11,19 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// Mode is how an event is written into a message. The zero Mode is [Auto].
+// A Mode is the way an event is encoded in a message. The zero Mode is [Auto].
 type Mode uint8
 
 // The modes.
 const (
-	// Auto is Binary where the event fits into attributes that every provider
-	// carries (see [MaxAttributes] and [MaxValueBytes]), and Structured
-	// otherwise.
+	// Auto is Binary if the event fits into attributes that every provider carries
+	// (at most 10, including the message's own, of at most 1024 bytes), and
+	// Structured otherwise.
 	Auto Mode = iota
-	// Structured has the whole event in the body.
+	// Structured encodes the whole event in the body.
 	Structured
-	// Binary has the event's data in the body and the rest in attributes. An
-	// event with more attributes than [MaxAttributes] allows is refused.
+	// Binary encodes the event's data in the body and the rest in attributes. Encode
+	// fails if the message would have more than 10.
 	Binary
 )
 
@@ -43,27 +43,27 @@ func (m Mode) String() string {
 
 // The limits of binary mode.
 const (
-	// MaxAttributes is how many attributes a message may have in binary mode,
-	// its own and the event's together: as many as SQS carries.
-	MaxAttributes = 10
-	// MaxValueBytes is the longest value with which Auto chooses binary mode:
-	// what Pub/Sub carries.
-	MaxValueBytes = 1024
+	// maxAttributes is the number of attributes that SQS carries. In binary mode it
+	// bounds the message's own and the event's together.
+	maxAttributes = 10
+	// maxValueBytes is the length of the longest value that Pub/Sub carries. Auto
+	// does not choose binary mode for longer ones.
+	maxValueBytes = 1024
 )
 
-// ErrBatch is in the error of a message in batched mode, which has several
-// events: they would share one verdict, and one that failed would have the
-// others handled again. Their sender must send them one by one.
-var ErrBatch = errors.New("batched mode is not taken: one verdict cannot be on several events")
+// ErrBatch is the error of a message in batched mode. Its events would share one
+// verdict, so a failed event would repeat the others. The sender must send them one by
+// one.
+var ErrBatch = errors.New("batched mode is not supported: one verdict can't apply to several events")
 
-// ErrNoEvent is in the error of a message that has no CloudEvent in it.
+// ErrNoEvent is the error of a message without a CloudEvent.
 var ErrNoEvent = errors.New("the message has no CloudEvent: neither a Content-Type of application/cloudevents+json nor an attribute ce-specversion")
 
-// Codec returns the codec that writes events in the given mode and reads them in
-// either. It takes an event.Event or a pointer to one, which must be valid, and
-// gives it to a *event.Event or a **event.Event. Decode leaves the message as it
-// is; a decoded event's data is the message's body in binary mode, and not to be
-// changed. Encode replaces what an earlier event left in the message.
+// Codec returns a codec that encodes events in the given mode and decodes them in
+// either. It encodes a valid event.Event or a pointer to one, and decodes into a
+// *event.Event or a **event.Event. Decode does not change the message; in binary mode a
+// decoded event's data is the message's body and must not be changed. Encode replaces
+// the attributes that an earlier event left in the message.
 func Codec(mode Mode) handler.Codec { return codec{mode} }
 
 type codec struct{ mode Mode }
@@ -110,11 +110,11 @@ func (c codec) Decode(m *handler.Message, v any) error {
 	return nil
 }
 
-// Typed returns a handler that decodes each message's event, and the event's data
-// by its datacontenttype (JSON, XML or text; JSON where there is none), and hands
-// h both. What cannot be decoded, and an event without data, is rejected; a
-// handler of events without data is a handler.Typed with [Codec]. If h is nil, the
-// result is a handler that handler.Check refuses.
+// Typed returns a handler that decodes each message's event, decodes the event's data
+// by its datacontenttype (JSON, XML or text; JSON if it is empty), and calls h with
+// both. It rejects a message that can't be decoded, and an event without data: for
+// those use handler.Typed with [Codec]. If h is nil, handler.Check refuses the
+// result.
 func Typed[T any](h func(ctx context.Context, e event.Event, data T) error) handler.Handler {
 	if h == nil {
 		return handler.HandlerFunc(nil)

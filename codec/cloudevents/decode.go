@@ -42,7 +42,7 @@ func decode(m *handler.Message) (*event.Event, error) {
 	if v := e.SpecVersion(); v != event.CloudEventsVersionV1 {
 		return nil, fmt.Errorf("CloudEvents %q: only %s is read", v, event.CloudEventsVersionV1)
 	}
-	// The two belong together: a tracestate is not put beside another's traceparent.
+	// The two belong together: a tracestate must not join another's traceparent.
 	if e.Extensions()[traceNames[0]] == nil && m.Attribute(traceNames[0]) != "" {
 		for _, name := range traceNames {
 			if v := m.Attribute(name); v != "" {
@@ -56,9 +56,9 @@ func decode(m *handler.Message) (*event.Event, error) {
 	return e, nil
 }
 
-// find gathers the event's attributes, by their names without the prefix, and the
-// content type. Names count without case, as the bindings say; one that is there
-// twice is refused, since readers would differ about which it is.
+// find returns the event's attributes, by their names without the prefix, and the
+// content type. The bindings ignore the case of names; a name that occurs twice is
+// refused, since readers would disagree about its value.
 func find(m *handler.Message) (attributes map[string]string, content string, err error) {
 	attributes = make(map[string]string, len(m.Attributes))
 	typed := false
@@ -66,7 +66,7 @@ func find(m *handler.Message) (attributes map[string]string, content string, err
 		lower := lowerASCII(k)
 		if lower == "content-type" {
 			if typed {
-				return nil, "", fmt.Errorf("the attribute %s is there twice, in different case", contentType)
+				return nil, "", fmt.Errorf("the attribute %s occurs twice, in different case", contentType)
 			}
 			typed, content = true, v
 			continue
@@ -76,15 +76,15 @@ func find(m *handler.Message) (attributes map[string]string, content string, err
 			continue
 		}
 		if _, twice := attributes[name]; twice {
-			return nil, "", fmt.Errorf("the attribute %q is there twice, in different case", lower)
+			return nil, "", fmt.Errorf("the attribute %q occurs twice, in different case", lower)
 		}
 		attributes[name] = v
 	}
 	return attributes, content, nil
 }
 
-// lowerASCII is k in lower case as HTTP's names have it. By Unicode's rules "ce-İd"
-// would be "ce-id" too.
+// lowerASCII returns k with its ASCII letters in lower case, as HTTP compares names. By
+// Unicode's rules "ce-İd" would be "ce-id" too.
 func lowerASCII(k string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= 'A' && r <= 'Z' {
@@ -100,7 +100,7 @@ func fromBinary(m *handler.Message, attributes map[string]string, content string
 	}
 	e := event.New(event.CloudEventsVersionV1)
 	if content == "" {
-		// The draft's own example has it so.
+		// The draft's own example omits it.
 		content = attributes["datacontenttype"]
 	}
 	if content != "" {

@@ -10,29 +10,29 @@
 // event's data, Content-Type its datacontenttype, and each other attribute of the
 // event is a message attribute with the prefix ce-, as the CloudEvents bindings
 // for HTTP and Pub/Sub have it. No value is percent-encoded: message attributes
-// carry any UTF-8. Decoding knows both modes by the Content-Type, whatever the
-// codec's mode, and refuses what is neither: the batched mode, an event format
-// that is not JSON, another version than 1.0, and a message that has no event in
-// it. With handler.Typed that is a rejection.
+// carry any UTF-8. Decoding distinguishes the modes by the Content-Type, whatever the
+// codec's mode. It refuses the batched mode, an event format other than JSON, a
+// version other than 1.0, and a message without an event. With handler.Typed that is
+// a rejection.
 //
-// The values of extensions come back from binary mode as strings, since the
-// attributes say nothing of their types. Nothing else differs.
+// Binary mode returns the values of extensions as strings, since attributes have no
+// types. Nothing else differs.
 //
 // # Trace context
 //
 // The extensions traceparent and tracestate (distributed tracing) are also the
 // message attributes of those names, which the otel middleware and most others
-// read: Encode sets the attributes where the message has none and, in binary
-// mode, where there is room; Decode gives an event without the extensions the
-// attributes' values. Where both are there, the extension says where the event
-// began and the attribute which hop sent it, and each stays what it is.
+// read. Encode sets the attributes if the message has none and, in binary mode, has
+// room for them. Decode sets the extensions of an event without them from the
+// attributes. If both exist, the extension names the origin of the event and the
+// attribute the hop that sent it, and neither is changed.
 //
-// # Where it stands
+// # Order
 //
-// A codec stands inside the handler, below all middleware, so that an event that
-// cannot be decoded passes through log, otel and backoff as a rejection. Around
-// it goes a codec that changes bodies, as in compress.Codec(cloudevents.Codec(…)):
-// inside out, a compressed body would be taken for the event's data, and
-// content-encoding, which is no CloudEvents attribute, would stay on the message
-// unread. An SNS or EventBridge envelope is taken off before.
+// A codec is called in the handler, below all middleware, so an event that can't be
+// decoded passes through log, otel and backoff as a rejection. Wrap it in a codec that
+// changes bodies, as in compress.Codec(cloudevents.Codec(…)). In the reverse order a
+// compressed body would be taken for the event's data, and content-encoding, which is
+// not a CloudEvents attribute, would stay on the message unread. Remove an SNS or
+// EventBridge envelope before decoding.
 package cloudevents

@@ -16,7 +16,7 @@ import (
 
 const (
 	prefix = "ce-"
-	// contentType is spelt as both bindings spell it; it is read in any case.
+	// contentType is the spelling of both bindings; it is read in any case.
 	contentType    = "Content-Type"
 	structuredType = "application/cloudevents+json"
 	mediaPrefix    = "application/cloudevents"
@@ -27,7 +27,7 @@ var traceNames = [...]string{"traceparent", "tracestate"}
 
 func encode(m *handler.Message, e event.Event, mode Mode) error {
 	if e.Context == nil {
-		return errors.New("encode an event: it has no context; make it with event.New")
+		return errors.New("encode an event: it has no context; create it with event.New")
 	}
 	if v := e.SpecVersion(); v != event.CloudEventsVersionV1 {
 		return fmt.Errorf("encode an event of CloudEvents %s: only %s is written", v, event.CloudEventsVersionV1)
@@ -35,7 +35,7 @@ func encode(m *handler.Message, e event.Event, mode Mode) error {
 	if err := e.Validate(); err != nil {
 		return fmt.Errorf("encode an event: %w", err)
 	}
-	own := make(map[string]string, len(m.Attributes)+MaxAttributes)
+	own := make(map[string]string, len(m.Attributes)+maxAttributes)
 	for k, v := range m.Attributes {
 		if lower := lowerASCII(k); lower != "content-type" && !strings.HasPrefix(lower, prefix) {
 			own[k] = v
@@ -48,28 +48,28 @@ func encode(m *handler.Message, e event.Event, mode Mode) error {
 		}
 		n := len(attributes) + len(own)
 		switch {
-		case mode == Binary && n > MaxAttributes:
-			return fmt.Errorf("encode an event in binary mode: it and the message have %d attributes, and SQS carries %d: use Auto or Structured", n, MaxAttributes)
-		case mode == Binary || n <= MaxAttributes && short(attributes):
+		case mode == Binary && n > maxAttributes:
+			return fmt.Errorf("encode an event in binary mode: it and the message have %d attributes, and SQS carries %d: use Auto or Structured", n, maxAttributes)
+		case mode == Binary || n <= maxAttributes && short(attributes):
 			maps.Copy(own, attributes)
-			trace(own, e, MaxAttributes)
+			trace(own, e, maxAttributes)
 			m.Body, m.Attributes = e.Data(), own
 			return nil
 		}
 	} else if mode != Structured {
-		return fmt.Errorf("encode an event: there is no %v", mode)
+		return fmt.Errorf("encode an event: unknown mode %v", mode)
 	}
 	body, err := structured(e)
 	if err != nil {
 		return err
 	}
 	own[contentType] = structuredType
-	trace(own, e, MaxAttributes)
+	trace(own, e, maxAttributes)
 	m.Body, m.Attributes = body, own
 	return nil
 }
 
-// binary returns the event's attributes as the message's.
+// binary returns the attributes of a message that carries the event in binary mode.
 func binary(e event.Event) (map[string]string, error) {
 	as := map[string]string{
 		prefix + "specversion": e.SpecVersion(), prefix + "id": e.ID(), prefix + "source": e.Source(), prefix + "type": e.Type(),
@@ -105,15 +105,15 @@ func binary(e event.Event) (map[string]string, error) {
 
 func short(attributes map[string]string) bool {
 	for _, v := range attributes {
-		if len(v) > MaxValueBytes {
+		if len(v) > maxValueBytes {
 			return false
 		}
 	}
 	return true
 }
 
-// structured returns the event as JSON. Data that JSON would not carry unchanged
-// goes as base64, whatever the event says of it.
+// structured returns the event as JSON. Data that JSON would change is encoded as
+// base64, whatever the event specifies.
 func structured(e event.Event) ([]byte, error) {
 	if !e.DataBase64 && len(e.DataEncoded) > 0 {
 		if isJSON(e.DataMediaType()) {
@@ -133,7 +133,7 @@ func isJSON(mediaType string) bool {
 	return mediaType == "" || mediaType == "application/json" || mediaType == "text/json" || strings.HasSuffix(mediaType, "+json")
 }
 
-// trace sets the message's own trace context where it has none.
+// trace sets the message's own trace context if it has none.
 func trace(attributes map[string]string, e event.Event, room int) {
 	if attributes[traceNames[0]] != "" {
 		return
@@ -142,7 +142,7 @@ func trace(attributes map[string]string, e event.Event, room int) {
 	for _, name := range traceNames {
 		v, err := types.Format(extensions[name])
 		if err != nil || v == "" || len(attributes) >= room {
-			// Without traceparent, tracestate says nothing.
+			// Without traceparent, tracestate has no meaning.
 			return
 		}
 		attributes[name] = v

@@ -37,7 +37,7 @@ func (c *codec) encode(m *handler.Message, v any) error {
 	}
 	if small := c.t.deflate(m.Body); len(small) < len(m.Body) {
 		m.Body = small
-		m.SetAttribute(Attribute, c.t.Encoding)
+		m.SetAttribute(contentEncoding, c.t.Encoding)
 	}
 	return nil
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// Attribute is the message attribute that names a body's encoding, by the names
-// of HTTP's Content-Encoding. It is written in lower case and read in any, as HTTP does.
-const Attribute = "content-encoding"
+// contentEncoding is the attribute that names a body's encoding, as HTTP's header of
+// this name. It is written in lower case and read in any.
+const contentEncoding = "content-encoding"
 
 // The encodings.
 const (
@@ -24,19 +24,19 @@ const identity = "identity"
 func known() string { return strings.Join([]string{Gzip, identity, Zstd}, ", ") }
 
 var (
-	// ErrTooLarge is in the error of a body that would be longer than MaxBytes.
+	// ErrTooLarge is the error of a body that would be longer than MaxBytes.
 	ErrTooLarge = errors.New("the decompressed body is too large")
-	// ErrUnknownEncoding is in the error of a body in an encoding that this
-	// package does not know.
+	// ErrUnknownEncoding is the error of a body in an encoding that this package
+	// does not support.
 	ErrUnknownEncoding = errors.New("unknown content-encoding")
 )
 
-// Codec returns a codec that compresses what inner writes, and decompresses what
-// inner reads. A nil inner is [handler.JSON], a nil config has the defaults.
+// Codec returns a codec that compresses the bodies that inner writes, and
+// decompresses those that inner reads. A nil inner is [handler.JSON]. A nil config
+// selects the defaults.
 //
-// Decode leaves the message as it is and gives inner a copy. Encode replaces a
-// content-encoding that the message has from an earlier life, and fails where
-// inner sets one itself.
+// Decode does not change the message; it passes a copy to inner. Encode replaces a
+// content-encoding that the message already has, and fails if inner sets one.
 func Codec(inner handler.Codec, config *Config) (handler.Codec, error) {
 	if inner == nil {
 		inner = handler.JSON
@@ -48,10 +48,11 @@ func Codec(inner handler.Codec, config *Config) (handler.Codec, error) {
 	return &codec{inner: inner, t: t}, nil
 }
 
-// Middleware returns the middleware that hands the handler a copy of each
-// compressed message with its body decompressed and without the attribute. What
-// cannot be decompressed is rejected and does not reach the handler. The message
-// itself is not changed. Of config only MaxBytes matters; nil has the defaults.
+// Middleware returns a middleware that passes a copy of each compressed message to
+// the handler, with its body decompressed and without the attribute. A message that
+// can't be decompressed is rejected and does not reach the handler. The message
+// itself is not changed. Only MaxBytes of config is used. A nil config selects the
+// defaults.
 func Middleware(config *Config) (handler.Middleware, error) {
 	t, err := newTransformer(config)
 	if err != nil {

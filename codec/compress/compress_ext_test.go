@@ -29,7 +29,7 @@ func packed(t testing.TB, encoding string, body []byte) *handler.Message {
 	t.Helper()
 	m := &handler.Message{ID: "7"}
 	require.NoError(t, newCodec(t, handler.Raw, &compress.Config{Encoding: encoding, MinBytes: 1}).Encode(m, body))
-	require.Equal(t, encoding, m.Attribute(compress.Attribute))
+	require.Equal(t, encoding, m.Attribute("content-encoding"))
 	return m
 }
 
@@ -67,15 +67,15 @@ func TestWhatIsNotWorthItStaysAsItIs(t *testing.T) {
 	for name, body := range map[string][]byte{"short": []byte(strings.Repeat("a", 1<<10-1)), "noise": noise, "empty": nil} {
 		t.Run(name, func(t *testing.T) {
 			// A message that was received compressed and is sent again.
-			m := &handler.Message{Attributes: map[string]string{compress.Attribute: "gzip"}}
+			m := &handler.Message{Attributes: map[string]string{"content-encoding": "gzip"}}
 			require.NoError(t, newCodec(t, handler.Raw, nil).Encode(m, body))
 			require.Equal(t, body, m.Body)
-			require.NotContains(t, m.Attributes, compress.Attribute)
+			require.NotContains(t, m.Attributes, "content-encoding")
 		})
 	}
 	m := &handler.Message{}
 	require.NoError(t, newCodec(t, handler.Raw, nil).Encode(m, strings.Repeat("a", 1<<10)))
-	require.Equal(t, compress.Zstd, m.Attribute(compress.Attribute))
+	require.Equal(t, compress.Zstd, m.Attribute("content-encoding"))
 }
 
 func TestEncodeTwiceIsRefused(t *testing.T) {
@@ -128,7 +128,7 @@ func TestWhatCannotBeDecompressedIsRejected(t *testing.T) {
 				inflate(never),
 				handler.Typed(newCodec(t, handler.Raw, config), func(ctx context.Context, m *handler.Message, _ []byte) error { return never(ctx, m) }),
 			} {
-				err := h.Handle(t.Context(), &handler.Message{ID: "7", Body: c.body, Attributes: map[string]string{compress.Attribute: c.encoding}})
+				err := h.Handle(t.Context(), &handler.Message{ID: "7", Body: c.body, Attributes: map[string]string{"content-encoding": c.encoding}})
 				require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(err).Action, "%v", err)
 				require.ErrorContains(t, err, c.says)
 				if c.is != nil {
@@ -146,7 +146,7 @@ func TestAClaimedSizeIsNotBelieved(t *testing.T) {
 	require.NoError(t, header.Decode(frame))
 	require.EqualValues(t, 1<<40, header.FrameContentSize)
 	var got []byte
-	err := newCodec(t, handler.Raw, nil).Decode(&handler.Message{Body: frame, Attributes: map[string]string{compress.Attribute: "zstd"}}, &got)
+	err := newCodec(t, handler.Raw, nil).Decode(&handler.Message{Body: frame, Attributes: map[string]string{"content-encoding": "zstd"}}, &got)
 	require.ErrorIs(t, err, compress.ErrTooLarge)
 }
 
@@ -190,7 +190,7 @@ func TestPlainMessagesPassAsTheyAre(t *testing.T) {
 		return nil
 	})).Handle(t.Context(), m))
 	var got string
-	m.SetAttribute(compress.Attribute, "Identity")
+	m.SetAttribute("content-encoding", "Identity")
 	require.NoError(t, newCodec(t, handler.Raw, nil).Decode(m, &got))
 	require.Equal(t, "x", got)
 }
@@ -214,7 +214,7 @@ func FuzzDecode(f *testing.F) {
 	codec := newCodec(f, handler.Raw, &compress.Config{MaxBytes: limit, MinBytes: 1})
 	f.Fuzz(func(t *testing.T, encoding string, body []byte) {
 		before := bytes.Clone(body)
-		m := &handler.Message{Body: body, Attributes: map[string]string{compress.Attribute: encoding}}
+		m := &handler.Message{Body: body, Attributes: map[string]string{"content-encoding": encoding}}
 		var got []byte
 		err := codec.Decode(m, &got)
 		require.True(t, bytes.Equal(before, body), "decoding changed the body")
@@ -301,7 +301,7 @@ func TestTheAttributeCountsInAnyCase(t *testing.T) {
 
 			// Sent again, it says one thing.
 			require.NoError(t, newCodec(t, handler.Raw, &compress.Config{MinBytes: 1}).Encode(m, strings.Repeat("a", 5000)))
-			require.Equal(t, map[string]string{"tenant": "acme", compress.Attribute: compress.Zstd}, m.Attributes)
+			require.Equal(t, map[string]string{"tenant": "acme", "content-encoding": compress.Zstd}, m.Attributes)
 		})
 	}
 }

@@ -7,22 +7,22 @@ import (
 	"github.com/sluice-go/sluice/internal/setting"
 )
 
-// Config says how bodies are compressed and decompressed. The zero Config has
-// the defaults.
+// Config configures compression and decompression. The zero Config selects the
+// defaults.
 type Config struct {
-	// Encoding is what bodies are compressed with: [Gzip], which everything
-	// reads, or [Zstd], which is smaller and faster to read. Empty means
-	// Zstd. Decoding knows both, whatever it is.
+	// Encoding is the encoding of compressed bodies: [Gzip], which every program
+	// reads, or [Zstd], which is smaller and faster to read. Empty means Zstd.
+	// Decoding supports both in any case.
 	Encoding string
 
-	// MinBytes is the shortest body that is compressed. Zero means
-	// 1 KiB, 1 compresses every body. One that would not get
-	// shorter is left as it is.
+	// MinBytes is the length of the shortest body that is compressed. Zero means
+	// 1 KiB; 1 compresses every body. A body that would not become shorter is not
+	// compressed.
 	MinBytes int
 
-	// MaxBytes is how long a decompressed body may be, and with it the memory
-	// that one message can claim: a kilobyte of gzip can be a megabyte of zeros.
-	// Zero means 64 MiB.
+	// MaxBytes is the length of the longest decompressed body, and so bounds the
+	// memory that one message can claim: a kilobyte of gzip can be a megabyte of
+	// zeros. Zero means 64 MiB.
 	MaxBytes int
 }
 

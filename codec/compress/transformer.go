@@ -16,8 +16,8 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// A transformer has the encoders and decoders, which are dear to make and are
-// used again. The zstd ones take concurrent calls themselves.
+// A transformer holds the encoders and decoders, which are expensive to create and
+// are reused. Those of zstd are safe for concurrent use.
 type transformer struct {
 	Config
 	writers, readers sync.Pool // of *gzip.Writer and *gzip.Reader
@@ -26,7 +26,7 @@ type transformer struct {
 }
 
 // window is the largest zstd window that is accepted: RFC 8878 recommends that
-// decoders take 8 MiB. It is no allocation, since bodies are decoded whole.
+// decoders support 8 MiB. It costs no memory, since bodies are decoded whole.
 const window = 8 << 20
 
 func newTransformer(config *Config) (*transformer, error) {
@@ -60,13 +60,13 @@ func (t *transformer) deflate(body []byte) []byte {
 		w = gzip.NewWriter(&b)
 	}
 	defer t.writers.Put(w)
-	// A bytes.Buffer takes everything.
+	// Writing to a bytes.Buffer does not fail.
 	_, _ = w.Write(body)
 	_ = w.Close()
 	return b.Bytes()
 }
 
-// inflate returns m itself where it is not compressed, and otherwise a copy,
+// inflate returns m itself if it is not compressed, and otherwise a decompressed copy,
 // which has m's lease and origin.
 func (t *transformer) inflate(m *handler.Message) (*handler.Message, error) {
 	found := encodings(m)
@@ -77,7 +77,7 @@ func (t *transformer) inflate(m *handler.Message) (*handler.Message, error) {
 	name := strings.TrimSpace(names[0])
 	for _, other := range names {
 		if !strings.EqualFold(strings.TrimSpace(other), name) {
-			return nil, fmt.Errorf("the attribute %s is there %d times, in different case, and says different things", Attribute, len(found))
+			return nil, fmt.Errorf("the attribute %s occurs %d times, in different case, and says different things", contentEncoding, len(found))
 		}
 	}
 	var (
@@ -107,12 +107,12 @@ func (t *transformer) inflate(m *handler.Message) (*handler.Message, error) {
 	return &plain, nil
 }
 
-// encodings returns the attributes of m that are called content-encoding in any case.
-// Other clients write them as HTTP's header.
+// encodings returns the attributes of m whose name is content-encoding in any case.
+// Other clients spell it like HTTP's header.
 func encodings(m *handler.Message) map[string]string {
 	var found map[string]string
 	for name, value := range m.Attributes {
-		if len(name) != len(Attribute) || !strings.EqualFold(name, Attribute) {
+		if len(name) != len(contentEncoding) || !strings.EqualFold(name, contentEncoding) {
 			continue
 		}
 		if found == nil {
@@ -146,7 +146,7 @@ func (t *transformer) gunzip(body []byte) ([]byte, error) {
 }
 
 func (t *transformer) unzstd(body []byte) ([]byte, error) {
-	// DecodeAll takes no bytes for no frames, and they are a lost body.
+	// DecodeAll accepts an empty input as zero frames, but here it is a lost body.
 	if len(body) == 0 {
 		return nil, io.ErrUnexpectedEOF
 	}
@@ -164,7 +164,7 @@ func (t *transformer) tooLarge() error {
 	return fmt.Errorf("%w: %d bytes are allowed (Config.MaxBytes)", ErrTooLarge, t.MaxBytes)
 }
 
-// cut makes an end in the middle an error that says so.
+// cut returns io.ErrUnexpectedEOF for an end in the middle of a stream.
 func cut(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF

@@ -9,8 +9,8 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// EventBridge is an event as Amazon EventBridge sends it to a target, with its
-// detail as T.
+// An EventBridge is an event that Amazon EventBridge sends to a target, with a detail
+// of type T.
 type EventBridge[T any] struct {
 	Version    string    `json:"version"`
 	ID         string    `json:"id"`
@@ -24,16 +24,16 @@ type EventBridge[T any] struct {
 	Detail     T         `json:"detail"`
 }
 
-// ParseEventBridge reads an EventBridge event out of a message's body. Its error
-// is marked by handler.Reject. An event without id, source, detail-type or detail
-// is an error.
+// ParseEventBridge parses the EventBridge event in a message's body. It returns an
+// error marked with handler.Reject if the event is malformed or lacks id, source,
+// detail-type or detail.
 func ParseEventBridge[T any](m *handler.Message) (*EventBridge[T], error) {
 	var raw EventBridge[json.RawMessage]
 	if err := json.Unmarshal(m.Body, &raw); err != nil {
 		return nil, handler.Reject(fmt.Errorf("EventBridge event: %w", err))
 	}
 	if raw.ID == "" || raw.Source == "" || raw.DetailType == "" || len(raw.Detail) == 0 || string(raw.Detail) == "null" {
-		return nil, handler.Reject(errors.New("EventBridge event: id, source, detail-type and detail are not all there"))
+		return nil, handler.Reject(errors.New("EventBridge event: id, source, detail-type or detail is missing"))
 	}
 	e := &EventBridge[T]{
 		Version: raw.Version, ID: raw.ID, DetailType: raw.DetailType, Source: raw.Source, Account: raw.Account,

@@ -11,20 +11,20 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// ObjectKind is what happened to an object.
+// An ObjectKind is a kind of change to an object.
 type ObjectKind string
 
 // The kinds.
 const (
-	// ObjectCreated: there is a new object, or a new content of one.
+	// ObjectCreated: an object, or new content of one, was created.
 	ObjectCreated ObjectKind = "created"
-	// ObjectDeleted: the object is gone, or hidden by a delete marker.
+	// ObjectDeleted: the object was deleted, or hidden by a delete marker.
 	ObjectDeleted ObjectKind = "deleted"
 	// ObjectArchived: a version of the object is no longer the current one.
 	ObjectArchived ObjectKind = "archived"
 	// ObjectUpdated: the object's metadata changed.
 	ObjectUpdated ObjectKind = "updated"
-	// ObjectOther is everything else; ObjectEvent.Name says what.
+	// ObjectOther is any other event, which ObjectEvent.Name names.
 	ObjectOther ObjectKind = "other"
 )
 
@@ -34,7 +34,7 @@ const (
 	ProviderCloudStorage = "gcs"
 )
 
-// An ObjectEvent is what S3 or Cloud Storage tells of one object.
+// An ObjectEvent is an event of S3 or Cloud Storage about one object.
 type ObjectEvent struct {
 	// Provider is [ProviderS3] or [ProviderCloudStorage].
 	Provider string
@@ -42,21 +42,21 @@ type ObjectEvent struct {
 	// Name is the provider's name of the kind, such as "ObjectCreated:Put" or
 	// "OBJECT_FINALIZE".
 	Name string
-	// Bucket and Key name the object, with nothing encoded.
+	// Bucket and Key name the object, without any encoding.
 	Bucket, Key string
-	// Size is the object's size in bytes, -1 where the event does not tell.
+	// Size is the object's size in bytes, or -1 if the event does not have it.
 	Size int64
-	// ETag is the content's; empty where the event does not tell.
+	// ETag is the content's; empty if the event does not have it.
 	ETag string
-	// Version tells contents of one key apart: S3's versionId, Cloud Storage's
-	// generation. Empty where the bucket has none.
+	// Version distinguishes contents of one key: S3's versionId or Cloud Storage's
+	// generation. Empty if the bucket has no versions.
 	Version string
-	// Time is when it happened; zero where the event does not tell.
+	// Time is the time of the change; zero if the event does not have it.
 	Time time.Time
 }
 
-// ErrOtherKind is in the error of a sound event of a kind that is not wanted.
-var ErrOtherKind = errors.New("not an event of a kind that is wanted")
+// ErrOtherKind is the error of a valid event of a kind that was not asked for.
+var ErrOtherKind = errors.New("not an event of a kind that was asked for")
 
 type otherKind struct {
 	wanted []ObjectKind
@@ -73,14 +73,14 @@ func (e *otherKind) Error() string {
 
 func (e *otherKind) Is(target error) bool { return target == ErrOtherKind }
 
-// ParseObjects returns what a message says of objects: an S3 event notification
-// or an EventBridge event of S3 in its body, or a Cloud Storage notification,
-// which is known by its attribute eventType. A notification that came through
-// SNS is unwrapped before, by [SNS].
+// ParseObjects returns the events in a message: an S3 event notification or an
+// EventBridge event of S3 in its body, or a Cloud Storage notification, which is
+// recognized by its attribute eventType. Unwrap a notification that came through SNS
+// with [SNS] first.
 //
-// Events of kinds that are not listed are left out unread; none listed means
-// all. Where nothing is left, and for S3's test event, the error is an
-// [ErrOtherKind] marked by handler.Drop; every other error is marked by
+// Events of kinds that are not listed are omitted and not validated; an empty list
+// means all kinds. If no event remains, and for S3's test event, the error is an
+// [ErrOtherKind] marked with handler.Drop. Any other error is marked with
 // handler.Reject.
 func ParseObjects(m *handler.Message, kinds ...ObjectKind) ([]ObjectEvent, error) {
 	var (
@@ -105,8 +105,8 @@ func wants(kinds []ObjectKind, k ObjectKind) bool {
 	return len(kinds) == 0 || slices.Contains(kinds, k)
 }
 
-// parseStorage reads a Cloud Storage notification. Its body is the object's
-// resource, or nothing where the notification was configured without payload.
+// parseStorage parses a Cloud Storage notification. Its body is the object's resource,
+// or empty if the notification was configured without payload.
 func parseStorage(m *handler.Message, kinds []ObjectKind) ([]ObjectEvent, error) {
 	// https://cloud.google.com/storage/docs/pubsub-notifications
 	name := m.Attribute("eventType")
@@ -124,13 +124,13 @@ func parseStorage(m *handler.Message, kinds []ObjectKind) ([]ObjectEvent, error)
 	if !wants(kinds, kind) {
 		return nil, &otherKind{kinds, name}
 	}
-	// Attributes are as they are; nothing in them is encoded.
+	// Nothing in the attributes is encoded.
 	e := ObjectEvent{
 		Provider: ProviderCloudStorage, Kind: kind, Name: name, Size: -1,
 		Bucket: m.Attribute("bucketId"), Key: m.Attribute("objectId"), Version: m.Attribute("objectGeneration"),
 	}
 	if e.Bucket == "" || e.Key == "" {
-		return nil, errors.New("the attributes bucketId and objectId are not both there")
+		return nil, errors.New("the attribute bucketId or objectId is missing")
 	}
 	if text := m.Attribute("eventTime"); text != "" {
 		at, err := time.Parse(time.RFC3339Nano, text)

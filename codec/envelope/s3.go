@@ -12,7 +12,7 @@ import (
 )
 
 // s3Document is S3's event message structure, and enough of EventBridge's to
-// tell it:
+// recognize it:
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
 type s3Document struct {
 	// Event is set in the message that S3 sends when notifications are
@@ -97,7 +97,7 @@ func (o *s3Object) event(kind ObjectKind, name, bucket, key string, at time.Time
 	return e
 }
 
-// parseS3Bridge reads S3's event in EventBridge's envelope:
+// parseS3Bridge parses S3's event in EventBridge's envelope:
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
 func parseS3Bridge(m *handler.Message, kinds []ObjectKind) ([]ObjectEvent, error) {
 	e, err := ParseEventBridge[struct {
@@ -126,7 +126,7 @@ func parseS3Bridge(m *handler.Message, kinds []ObjectKind) ([]ObjectEvent, error
 	if !wants(kinds, kind) {
 		return nil, &otherKind{kinds, e.DetailType}
 	}
-	// EventBridge has the key as it is.
+	// EventBridge does not encode the key.
 	o := e.Detail.Object
 	if e.Detail.Bucket.Name == "" || o.Key == "" {
 		return nil, errors.New("the event names no bucket or no key")

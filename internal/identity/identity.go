@@ -1,7 +1,7 @@
-// Package identity makes identities for messages whose senders gave no dedupe
-// ID. An identity is made once, before the first try to send its message, and
-// goes with the message through every queue, dead-letter queue and redrive: the
-// receiver finds it in Message.DedupeID.
+// Package identity makes identities for messages whose senders set no dedupe ID. An
+// identity is made once, before the first try to send its message, and stays with the
+// message through every queue, dead-letter queue and redrive. The receiver finds it in
+// Message.DedupeID.
 package identity
 
 import (
@@ -9,19 +9,18 @@ import (
 	"strings"
 )
 
-// prefix begins every identity. It has no character that a provider would
-// refuse in a deduplication ID.
+// prefix begins every identity. Every provider allows its characters in a
+// deduplication ID.
 const prefix = "sluice-id-"
 
-// length is that of the text that follows, which is [rand.Text].
+// length is the length of the rest, which is a [rand.Text].
 const length = 26
 
-// New returns an identity that no other message has.
+// New returns a new identity.
 func New() string { return prefix + rand.Text() }
 
-// Made reports whether id is an identity that New has made, rather than the
-// dedupe ID of a sender. A FIFO queue with content-based deduplication must not
-// take it for the sender's.
+// Made reports whether id was made by New, rather than set by a sender. A FIFO queue
+// with content-based deduplication must not take it for the sender's.
 func Made(id string) bool {
 	rest, ok := strings.CutPrefix(id, prefix)
 	if !ok || len(rest) != length {

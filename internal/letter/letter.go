@@ -1,5 +1,5 @@
-// Package letter sends rejected messages to a dead-letter queue that is no more
-// than a sink, for runtimes whose provider does not do it.
+// Package letter sends rejected messages to a dead-letter queue that is only a sink,
+// for runtimes whose provider does not dead-letter.
 package letter
 
 import (
@@ -11,8 +11,7 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// Cut is the failure with a reason of at most 64 bytes, for where the whole is too
-// much. A nil f stays nil.
+// Cut returns a copy of f with a reason of at most 64 bytes, or nil if f is nil.
 func Cut(f *drivers.Failure) *drivers.Failure {
 	const shortReason = 64
 	if f == nil || len(f.Reason) <= shortReason {
@@ -23,16 +22,16 @@ func Cut(f *drivers.Failure) *drivers.Failure {
 	return &short
 }
 
-// Send sends a copy of m with what is known of its failure on queue. A letter
-// that the sink does not take with all of that goes with less, and at last with
-// nothing of it: it must not be stuck for that. The error is the sink's.
+// Send sends a copy of m with the attributes of its failure on queue. If the sink
+// refuses a letter with all of them, Send tries with fewer and finally with none: a
+// letter must not be stuck because of them. The error is the sink's.
 func Send(ctx context.Context, sink drivers.Sink, m *handler.Message, f *drivers.Failure, queue string) error {
 	limit := sink.Capabilities().MaxAttributes
-	// The letter has a message ID of its own. What a message without a dedupe ID
-	// was known by is the ID that it had.
+	// The letter has another message ID. The identity of a message without a dedupe
+	// ID is the ID that it had.
 	dedupe := cmp.Or(m.DedupeID, m.ID)
 	if limit > 1 && dedupe != "" {
-		limit-- // it is an attribute where a queue has no field for it
+		limit-- // it is an attribute if the queue has no field for it
 	}
 	send := func(attributes map[string]string) error {
 		l := &handler.Message{Body: m.Body, Group: m.Group, DedupeID: dedupe, Attributes: attributes}
@@ -47,7 +46,7 @@ func Send(ctx context.Context, sink drivers.Sink, m *handler.Message, f *drivers
 		err = send(drivers.FailureAttributes(short, m, queue, limit))
 	}
 	if drivers.CodeOf(err) == drivers.Invalid {
-		err = send(drivers.WithoutFailure(m.Attributes)) // not the sender's either
+		err = send(drivers.WithoutFailure(m.Attributes)) // without the sender's too
 	}
 	return err
 }
