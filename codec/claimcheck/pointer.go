@@ -143,7 +143,7 @@ func parse(body []byte) (*pointer, error) {
 		to   *string
 	}{{c.bucket, &p.bucket}, {c.key, &p.key}} {
 		if err := json.Unmarshal(fields[f.name], f.to); err != nil || *f.to == "" {
-			return nil, fmt.Errorf("it has no string %s", f.name)
+			return nil, fmt.Errorf("it has no text %s", f.name)
 		}
 	}
 	if len(p.key) > maxKey {

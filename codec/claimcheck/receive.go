@@ -63,7 +63,7 @@ func failure(w *watch, b *Bucket, p *pointer, err error) error {
 	w.heard()
 	switch {
 	case aerr == nil && !there:
-		return trouble(p, "the bucket does not exist: ", err)
+		return trouble(p, "the bucket is not there: ", err)
 	case aerr != nil && gcerrors.Code(aerr) != gcerrors.PermissionDenied:
 		return trouble(p, "", err)
 	}
