@@ -125,7 +125,7 @@ func parse(body []byte) (*pointer, error) {
 	}
 	var name string
 	if err := json.Unmarshal(parts[0], &name); err != nil {
-		return nil, errors.New("its first element is not a string: it must be the pointer's class")
+		return nil, errors.New("its first element is no text: it must be the pointer's class")
 	}
 	c, ok := classNamed(name)
 	if !ok {
@@ -135,7 +135,7 @@ func parse(body []byte) (*pointer, error) {
 	// must see the same fields as other readers of the message.
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(parts[1], &fields); err != nil {
-		return nil, errors.New("its second element is not an object")
+		return nil, errors.New("its second element is no object")
 	}
 	p := &pointer{class: c}
 	for _, f := range []struct {
