@@ -17,19 +17,18 @@ import (
 
 const (
 	cePrefix = "ce-"
-	// messagePublished is the type of the event that is a message of Pub/Sub.
+	// messagePublished is the type of an event that is a message of Pub/Sub.
 	messagePublished = "google.cloud.pubsub.topic.v1.messagePublished"
-	// attributeContentType is the attribute that has the event's content type in
-	// Google's Pub/Sub binding of CloudEvents, in lower case as all are there.
+	// attributeContentType is the attribute for the event's content type in Google's
+	// Pub/Sub binding of CloudEvents, whose names are all lower-case.
 	attributeContentType = "content-type"
 	structured           = "application/cloudevents"
 	batched              = "application/cloudevents-batch"
 )
 
-// readCloudEvent reads an event in the binary or the structured mode of
-// CloudEvents' HTTP binding. It becomes a message as that event is one in Google's
-// Pub/Sub binding: the same bytes, ce-… attributes in binary mode, and the content
-// type.
+// readCloudEvent parses an event in the binary or the structured mode of CloudEvents'
+// HTTP binding. Its message is the event in Google's Pub/Sub binding: the same bytes,
+// ce-… attributes in binary mode, and the content type.
 func readCloudEvent(h http.Header, body []byte) (pushed, error) {
 	kind := h.Get("Content-Type")
 	media, _, err := mime.ParseMediaType(kind)
@@ -67,8 +66,8 @@ func readCloudEvent(h http.Header, body []byte) (pushed, error) {
 	return pushed{received: &pubsubpb.ReceivedMessage{Message: pm}}, nil
 }
 
-// readStructured reads an event that is a document of its own. All that is taken
-// from JSON is what a message has a field for; other formats are left alone.
+// readStructured parses an event in structured mode. From JSON it takes only what a
+// message has a field for; it does not parse other formats.
 func readStructured(kind, media string, body []byte) (pushed, error) {
 	pm := &pubsubpb.PubsubMessage{Data: body, Attributes: map[string]string{attributeContentType: strings.ToValidUTF8(kind, "\uFFFD")}}
 	if strings.HasSuffix(media, "+json") {
@@ -92,7 +91,7 @@ func readStructured(kind, media string, body []byte) (pushed, error) {
 	return pushed{received: &pubsubpb.ReceivedMessage{Message: pm}}, nil
 }
 
-// eventTime reads an event's time, which it need not have.
+// eventTime parses an event's time, which is optional.
 func eventTime(s string) *timestamppb.Timestamp {
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
@@ -101,9 +100,9 @@ func eventTime(s string) *timestamppb.Timestamp {
 	return timestamppb.New(t)
 }
 
-// percentDecoded takes the encoding off that the HTTP binding puts on what is not
-// printable ASCII (3.1.3.2). A value that has none of it, or a wrong one, is
-// itself.
+// percentDecoded removes the encoding by which the HTTP binding represents characters
+// other than printable ASCII (3.1.3.2). It returns a value with a malformed encoding
+// unchanged.
 func percentDecoded(v string) string {
 	d, err := url.PathUnescape(v)
 	if err != nil || !utf8.ValidString(d) {

@@ -15,19 +15,19 @@ import (
 	"github.com/sluice-go/sluice/internal/setting"
 )
 
-// googleKeys is where Google publishes the keys that it signs ID tokens with, as JWKs.
+// googleKeys is the URL of the keys with which Google signs ID tokens, as JWKs.
 const googleKeys = "https://www.googleapis.com/oauth2/v3/certs"
 
-// maxClockSkew bounds the leeway for clocks that differ: tokens live for an hour.
+// maxClockSkew bounds Config.ClockSkew: tokens are valid for an hour.
 const maxClockSkew = 5 * time.Minute
 
-// maxTimeout is the longest ack deadline that a subscription can have, and so the
-// longest that a push is waited for.
+// maxTimeout is the longest ack deadline of a subscription, and so the longest time
+// that the service waits for an answer.
 const maxTimeout = 600 * time.Second
 
-// A Format is how the message is in the request. It is what the subscription or
-// the trigger was set up for and is never guessed from the request: whoever may
-// publish decides what is in a body, and could forge the metadata.
+// A Format is the form of a message in a request. It must be the one that the
+// subscription or the trigger is configured for. It is never guessed from the request:
+// a publisher chooses the body, and could forge the metadata.
 type Format uint8
 
 // The formats.
@@ -51,78 +51,77 @@ const (
 // Config configures an [Endpoint]. Either Audiences and Emails or Insecure must
 // be set.
 type Config struct {
-	// Format is how the message is in the request. Zero means Wrapped.
+	// Format is the form of the message in the request. Zero means Wrapped.
 	Format Format
 
 	// Subscription is the subscription that pushes, opened by
-	// [pubsub.Opener.OpenPush]. It gives rejected messages their dead-letter
-	// topic and Timeout its default, and a push from another subscription is
-	// then refused. Nil means that it is not known. It remains the caller's, who
-	// closes it after the server.
+	// [pubsub.Opener.OpenPush]. It provides the dead-letter topic for rejected
+	// messages and the default of Timeout, and pushes from other subscriptions are
+	// refused. Nil means that the subscription is not known. The caller must close
+	// it, after the server.
 	Subscription *pubsub.PushSubscription
 
-	// DeadLetter is where rejected messages are sent instead of to the
-	// subscription's dead-letter topic. Nil means that topic. It remains the
-	// caller's.
+	// DeadLetter receives rejected messages instead of the subscription's
+	// dead-letter topic. Nil means that topic. The caller must close it.
 	DeadLetter drivers.Sink
 
-	// Audiences are the audiences that a token may be for: that of the
-	// subscription's push config, by default the endpoint's URL as it is there.
-	// A token for any other besides is refused.
+	// Audiences are the permitted audiences of a token: that of the subscription's
+	// push config, which is by default the endpoint's URL as configured there. A
+	// token that has another audience too is refused.
 	Audiences []string
 
 	// Emails are the service accounts that may push: the one of the
 	// subscription's or the trigger's push authentication.
 	Emails []string
 
-	// Insecure has every request accepted, without a token or with any. It is
-	// for use on a developer's machine, and behind something that lets nobody
-	// through but the pushing account: Cloud Run that requires authentication
-	// does, where no other account has roles/run.invoker. The package's comment
-	// says when it is needed there.
+	// Insecure accepts every request, with any token or none. Use it on a
+	// developer's machine, or behind a front end that admits only the pushing
+	// account, such as Cloud Run with required authentication if no other account
+	// has roles/run.invoker. The package documentation describes when it is needed
+	// there.
 	Insecure bool
 
-	// KeysURL is where the keys are that tokens are signed with, a JWK set.
-	// Empty means Google's.
+	// KeysURL is the URL of the JWK set with the keys that sign tokens. Empty means
+	// Google's.
 	KeysURL string
 
-	// KeysInterval is the shortest time between two requests for the keys,
-	// whatever tokens come. Zero means a minute. For so long a key
-	// that is quite new may be refused; the service pushes again.
+	// KeysInterval is the shortest time between two requests for the keys, whatever
+	// tokens come. Zero means a minute. A new key may be refused for that long; the
+	// service pushes again.
 	KeysInterval time.Duration
 
-	// KeysClient makes these requests. Nil means a client of its own with a
-	// timeout of 5 seconds and a new connection for each request.
+	// KeysClient makes these requests. Nil means a client with a timeout of 5
+	// seconds and a new connection for each request.
 	KeysClient *http.Client
 
-	// ClockSkew is how far the signer's clock may be off. Zero means
-	// a minute; it is at most 5 minutes.
+	// ClockSkew is the tolerated difference to the signer's clock, at most 5
+	// minutes. Zero means a minute.
 	ClockSkew time.Duration
 
-	// Timeout is how long a handler may take. It must be below the
-	// subscription's ack deadline, at which Pub/Sub pushes the message again,
-	// and which is at most 600 s. Zero means nine tenths of it where Subscription
-	// is set, and else 9 seconds.
+	// Timeout bounds the run of a handler. It must be below the subscription's ack
+	// deadline, at which Pub/Sub pushes the message again, and which is at most 600
+	// seconds. Zero means nine tenths of that deadline if Subscription is set, and
+	// 9 seconds otherwise.
 	Timeout time.Duration
 
-	// Concurrency is how many handlers run at once; further pushes are answered
-	// with 429, which has Pub/Sub slow down. Zero means 80. On
-	// Cloud Run, the service's own concurrency should not be above it.
+	// Concurrency bounds the handlers that run concurrently. Further pushes are
+	// answered with 429, which makes Pub/Sub slow down. Zero means 80. On Cloud Run
+	// it should be at least the service's own concurrency.
 	Concurrency int
 
-	// MaxMessageBytes bounds a message's body. Zero means
-	// 10,000,000, which is Pub/Sub's own limit.
+	// MaxMessageBytes is the size of the largest message body. Zero means 10,000,000,
+	// which is Pub/Sub's own limit.
 	MaxMessageBytes int
 
-	// Observers are told of every event, in this order, as
-	// [consumer.Config.Observers] are. One that panics misses that event, which is
-	// logged.
+	// Observers receive every event, in this order, like
+	// [consumer.Config.Observers]. If one panics, that is logged, and it misses the
+	// event.
 	//
 	// [consumer.Config.Observers]: https://pkg.go.dev/github.com/sluice-go/sluice/consumer#Config
 	Observers []handler.Observer
 
-	// Logger is told of refused requests, panics, and rejections that have
-	// nowhere to go; never of a body or a token. Nil means slog.Default().
+	// Logger receives refused requests, panics, and rejections without a dead-letter
+	// topic, but never a body or a token. Nil means slog.Default().
 	Logger *slog.Logger
 
 	// Name names this endpoint in the failure attributes of dead letters. Empty
@@ -138,7 +137,7 @@ func (c *Config) complete() (Config, error) {
 	}
 	d.KeysURL = cmp.Or(d.KeysURL, googleKeys)
 	if d.KeysClient == nil {
-		// Keys are fetched too seldom for a connection to be kept, which may have died.
+		// Requests are rare: a connection kept between them may have died.
 		t := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert,forbidigo // the standard library's own; the copy is ours
 		t.DisableKeepAlives = true
 		d.KeysClient = &http.Client{Timeout: keysTimeout, Transport: t}

@@ -21,14 +21,14 @@ import (
 	"github.com/sluice-go/sluice/internal/seldom"
 )
 
-// An Endpoint receives what Pub/Sub or Eventarc pushes and gives it to a handler.
-// It is an http.Handler, to be mounted at the path of the subscription's push
-// endpoint. It is safe for concurrent use, has nothing to close, and keeps no
-// goroutine between requests: an http.Server's Shutdown drains it.
+// An Endpoint is an http.Handler that gives the messages pushed by Pub/Sub or Eventarc
+// to a handler. Mount it at the path of the subscription's push endpoint. It is safe
+// for concurrent use, needs no Close, and keeps no goroutine between requests: an
+// http.Server's Shutdown drains it.
 type Endpoint struct {
 	cfg      Config
 	handler  handler.Handler
-	verifier *verifier // nil where every request is accepted
+	verifier *verifier // nil if every request is accepted
 	slots    chan struct{}
 	running  atomic.Int64
 	origin   atomic.Pointer[handler.Origin] // of the subscription that pushed last
@@ -42,9 +42,9 @@ type Endpoint struct {
 
 var _ http.Handler = (*Endpoint)(nil)
 
-// New returns an endpoint that gives what is pushed to h. Without a config, and
-// without audience and e-mail in it, it is an error unless the config says
-// Insecure. The error tells every fault of the config.
+// New returns an endpoint that gives pushed messages to h. A config without audiences
+// and e-mails is an error unless Insecure is set; so is a nil config. The error lists
+// all faults.
 func New(h handler.Handler, config *Config) (*Endpoint, error) {
 	if err := handler.Check(h); err != nil {
 		return nil, fmt.Errorf("pubsubpush: %w", err)
@@ -64,7 +64,7 @@ func New(h handler.Handler, config *Config) (*Endpoint, error) {
 	return e, nil
 }
 
-// ServeHTTP takes one push. The package's comment has the table of its answers.
+// ServeHTTP serves one push. The package documentation has the table of its answers.
 func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
@@ -113,9 +113,9 @@ func (e *Endpoint) Stats() Stats {
 	}
 }
 
-// noteUncounted logs, once a minute, that pushes come without their attempt although
-// the subscription counts them: a message whose attempt is not known is never at its
-// last. A subscription without a dead-letter policy does not count.
+// noteUncounted logs, once a minute, that pushes lack their attempt although the
+// subscription counts them: an unknown attempt is never the last. A subscription
+// without a dead-letter policy does not count.
 func (e *Endpoint) noteUncounted(ctx context.Context, m *handler.Message) {
 	caps := e.cfg.Subscription.Capabilities()
 	if m.Attempt > 0 || !caps.AttemptKnown {
@@ -127,7 +127,7 @@ func (e *Endpoint) noteUncounted(ctx context.Context, m *handler.Message) {
 	}
 }
 
-// refuse answers a request that may not push, or of which that cannot be told.
+// refuse answers a request that may not push, or that can't be verified now.
 func (e *Endpoint) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	status := http.StatusUnauthorized
 	switch {
@@ -146,7 +146,7 @@ func (e *Endpoint) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	answer(w, status)
 }
 
-// read reads the request, or answers it where it cannot be read.
+// read parses the request. If that fails, it answers the request and returns false.
 func (e *Endpoint) read(w http.ResponseWriter, r *http.Request) (pushed, bool) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, e.bodyLimit()))
 	var large *http.MaxBytesError
@@ -183,12 +183,12 @@ func (e *Endpoint) read(w http.ResponseWriter, r *http.Request) (pushed, bool) {
 	return p, true
 }
 
-// envelopeRoom is what an envelope may have beside the message's body: a hundred
-// attributes of 256 and 1,024 bytes, each of which JSON may write in six, and the
+// envelopeRoom bounds the size of an envelope without the message's body: a hundred
+// attributes of 256 and 1,024 bytes, each of which may take six bytes in JSON, and the
 // rest.
 const envelopeRoom = 1 << 20
 
-// bodyLimit is the size of the largest request, which may be no limit at all.
+// bodyLimit returns the size of the largest request, math.MaxInt64 for no limit.
 func (e *Endpoint) bodyLimit() int64 {
 	n := int64(e.cfg.MaxMessageBytes)
 	if n > (math.MaxInt64-envelopeRoom)/4*3-2 {
@@ -200,7 +200,7 @@ func (e *Endpoint) bodyLimit() int64 {
 	return n + envelopeRoom
 }
 
-// unread answers a request that is no push which could be handled.
+// unread answers a request that can't be parsed as a push.
 func (e *Endpoint) unread(w http.ResponseWriter, r *http.Request, status int, err error) {
 	e.counts.malformed.Add(1)
 	o := e.origin.Load()
@@ -212,8 +212,8 @@ func (e *Endpoint) unread(w http.ResponseWriter, r *http.Request, status int, er
 	answer(w, status)
 }
 
-// originOf is the origin of a message from the named subscription. Usually all are
-// of one, whose origin is shared.
+// originOf returns the origin of messages from the named subscription. Usually all
+// pushes are from one subscription and share its origin.
 func (e *Endpoint) originOf(subscription string) *handler.Origin {
 	o := e.origin.Load()
 	if e.cfg.Subscription.Name() != "" || subscription == "" || o.Queue == shortName(subscription) {
@@ -224,7 +224,7 @@ func (e *Endpoint) originOf(subscription string) *handler.Origin {
 	return o
 }
 
-// serve has a message handled and answers its request by the verdict.
+// serve runs the handler and answers the request by the verdict.
 func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, m *handler.Message, o *handler.Origin) {
 	ctx, cancel := e.handlerContext(r)
 	defer cancel()
@@ -234,13 +234,13 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, m *handler.Mess
 	received := *m
 	began := time.Now()
 	err := e.call(ctx, m, o)
-	*m = received // the handler's own changes are not the letter's
+	*m = received // the letter has none of the handler's changes
 	v := verdict.Of(err, m.Attempt, e.cfg.Subscription.Capabilities().MaxAttempts, e.deadLetterCapable())
 	e.observe(handler.Event{
 		Kind: handler.EventHandled, Origin: o, Message: m, Action: v.Action, Duration: time.Since(began), Err: err,
 	})
 	if r.Context().Err() != nil && !stopped(r) {
-		// Nobody is told. The service pushes the message again.
+		// Nobody waits for the answer. The service pushes the message again.
 		e.cfg.Logger.WarnContext(ctx, "verdict not carried out: the request was given up before", "queue", o.Queue,
 			"message", m.ID, "attempt", m.Attempt, "verdict", v.Action.String())
 		e.observe(handler.Event{Kind: handler.EventLateVerdict, Origin: o, Message: m, Action: v.Action, Err: handler.ErrLeaseLost})
@@ -250,10 +250,10 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, m *handler.Mess
 	e.settle(w, r, m, o, v)
 }
 
-// call runs the handler and makes an error of its panic.
+// call runs the handler and returns its panic as an error.
 func (e *Endpoint) call(ctx context.Context, m *handler.Message, o *handler.Origin) error {
-	// A goroutine of its own, since a handler may end it (runtime.Goexit): the
-	// server's would take the connection with it, unanswered.
+	// On a goroutine of its own, since a handler may end it (runtime.Goexit). Ending
+	// the server's goroutine would close the connection without an answer.
 	done := make(chan error, 1)
 	go func() {
 		err := invoke.ErrGoexit
@@ -265,8 +265,8 @@ func (e *Endpoint) call(ctx context.Context, m *handler.Message, o *handler.Orig
 	return <-done
 }
 
-// reportFault logs and counts a handler's panic: p, or one in err that a batch
-// handler or a middleware has caught and nobody has logged.
+// reportFault logs and counts a handler's panic: p, or one in err that a batch handler
+// or a middleware has recovered and not logged.
 func (e *Endpoint) reportFault(ctx context.Context, m *handler.Message, o *handler.Origin, p *handler.PanicError, err error) {
 	text, stack, ok := invoke.Report(p, err)
 	if !ok {
@@ -277,7 +277,7 @@ func (e *Endpoint) reportFault(ctx context.Context, m *handler.Message, o *handl
 		"message", m.ID, "attempt", m.Attempt, "panic", text, "stack", stack)
 }
 
-// settle carries a verdict out.
+// settle carries out a verdict.
 func (e *Endpoint) settle(w http.ResponseWriter, r *http.Request, m *handler.Message, o *handler.Origin, v handler.Verdict) {
 	switch v.Action {
 	case handler.ActionAck:
@@ -295,21 +295,20 @@ func (e *Endpoint) settle(w http.ResponseWriter, r *http.Request, m *handler.Mes
 	}
 }
 
-// settled answers that the message is done with. The service takes 102, 200, 201,
-// 202 and 204 as an acknowledgement, and nothing else.
+// settled acknowledges the message. The service takes 102, 200, 201, 202 and 204 as an
+// acknowledgement, and no other status.
 func (e *Endpoint) settled(w http.ResponseWriter, m *handler.Message, o *handler.Origin, a handler.Action) {
 	e.observe(handler.Event{Kind: handler.EventSettled, Origin: o, Message: m, Action: a, Answered: a != handler.ActionDeadLetter})
 	answer(w, http.StatusNoContent)
 }
 
-// retry answers that the message is to be pushed again.
+// retry answers so that the service pushes the message again.
 func (e *Endpoint) retry(w http.ResponseWriter, m *handler.Message, o *handler.Origin, v handler.Verdict) {
 	status := http.StatusInternalServerError
 	delay := min(v.Delay, o.MaxDelay) // as in a consumer
 	if v.Delayed {
 		status = http.StatusServiceUnavailable
-		// In whole seconds, rounded up. Pub/Sub does not heed it; what stands
-		// between may.
+		// In whole seconds, rounded up. Pub/Sub ignores it; a proxy may not.
 		w.Header().Set("Retry-After", strconv.FormatInt(int64((delay+time.Second-1)/time.Second), 10))
 	}
 	if v.Postponed {
@@ -322,8 +321,8 @@ func (e *Endpoint) retry(w http.ResponseWriter, m *handler.Message, o *handler.O
 	answer(w, status)
 }
 
-// reject publishes a rejected message as a dead letter, and acknowledges it only
-// then.
+// reject publishes a rejected message as a dead letter, and acknowledges it only after
+// that.
 func (e *Endpoint) reject(w http.ResponseWriter, r *http.Request, m *handler.Message, o *handler.Origin, v handler.Verdict) {
 	if !e.deadLetterCapable() {
 		if missed, ok := e.noDLQ.Allow(time.Now(), time.Minute); ok {
@@ -355,17 +354,17 @@ func (e *Endpoint) reject(w http.ResponseWriter, r *http.Request, m *handler.Mes
 	answer(w, http.StatusServiceUnavailable)
 }
 
-// deadLetterCapable says whether rejected messages have somewhere to go.
+// deadLetterCapable reports whether there is a queue for rejected messages.
 func (e *Endpoint) deadLetterCapable() bool {
 	return e.cfg.DeadLetter != nil || e.cfg.Subscription.Capabilities().DeadLetter
 }
 
-// bury sends a rejected message to where rejected messages go.
+// bury sends a rejected message to the dead-letter queue.
 func (e *Endpoint) bury(ctx context.Context, m *handler.Message, f *drivers.Failure, queue string) (err error) {
 	if e.cfg.DeadLetter == nil {
 		return e.cfg.Subscription.DeadLetter(ctx, m, f)
 	}
-	// The sink is the user's. One that panics has not taken the letter.
+	// The sink is the user's. If it panics, it has not taken the letter.
 	if failed := invoke.DoApart(func() { err = letter.Send(ctx, e.cfg.DeadLetter, m, f, queue) }); failed != nil {
 		return failed
 	}
@@ -377,7 +376,7 @@ func (e *Endpoint) newOrigin(subscription string) *handler.Origin {
 	return &handler.Origin{Queue: shortName(subscription), System: pubsub.System, Server: caps.Server, MaxDelay: maxTimeout}
 }
 
-// shortName is a subscription's ID, which is what operators call it.
+// shortName returns a subscription's ID, by which operators know it.
 func shortName(subscription string) string {
 	return subscription[strings.LastIndexByte(subscription, '/')+1:]
 }
@@ -387,12 +386,11 @@ func (e *Endpoint) observe(ev handler.Event) {
 	e.seen.Observe(ev)
 }
 
-// answer tells the service no more than a status: what went wrong is nothing for
-// whoever can send a request.
+// answer sends a status without a reason, which could help a forger.
 func answer(w http.ResponseWriter, status int) { w.WriteHeader(status) }
 
-// handlerContext is the context under which a push is handled: it ends with
-// Timeout, and when nobody waits for the answer any more.
+// handlerContext returns the context of a handler. It ends after Timeout, and when
+// nobody waits for the answer any more.
 func (e *Endpoint) handlerContext(r *http.Request) (context.Context, context.CancelFunc) {
 	gone, lose := context.WithCancelCause(context.WithoutCancel(r.Context()))
 	stop := context.AfterFunc(r.Context(), func() {
@@ -410,8 +408,8 @@ func (e *Endpoint) handlerContext(r *http.Request) (context.Context, context.Can
 	}
 }
 
-// stopped is true where the request's context was ended by a stop, whose cause the
-// server's base context then has: the client is still there and waits.
+// stopped reports whether a stop ended the request's context: its cause is then that of
+// the server's base context, and the client still waits.
 func stopped(r *http.Request) bool {
 	return invoke.Is(context.Cause(r.Context()), handler.ErrStopped)
 }

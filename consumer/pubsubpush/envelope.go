@@ -10,13 +10,13 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// pushed is a delivery as it is read from a request.
+// A pushed is a delivery that was parsed from a request.
 type pushed struct {
 	received     *pubsubpb.ReceivedMessage
-	subscription string // empty where it is not told
+	subscription string // empty if the request does not name it
 }
 
-// envelope is the body of a wrapped push.
+// An envelope is the body of a wrapped push.
 type envelope struct {
 	Message *struct {
 		Data        []byte            `json:"data"`
@@ -26,11 +26,11 @@ type envelope struct {
 		OrderingKey string            `json:"orderingKey"`
 	} `json:"message"`
 	Subscription string `json:"subscription"`
-	// DeliveryAttempt is there where the subscription has a dead-letter policy.
+	// DeliveryAttempt is set if the subscription has a dead-letter policy.
 	DeliveryAttempt int32 `json:"deliveryAttempt"`
 }
 
-// readWrapped reads the envelope of a wrapped push.
+// readWrapped parses the envelope of a wrapped push.
 func readWrapped(body []byte) (pushed, error) {
 	var e envelope
 	if err := json.Unmarshal(body, &e); err != nil {
@@ -54,8 +54,8 @@ func readWrapped(body []byte) (pushed, error) {
 	}, nil
 }
 
-// jsonFault is what is wrong with a document, without a piece of it: the text of
-// an UnmarshalTypeError may have the value in it.
+// jsonFault returns an error for a document that quotes nothing of it: the text of an
+// UnmarshalTypeError may contain the value.
 func jsonFault(err error) error {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
@@ -69,7 +69,7 @@ func jsonFault(err error) error {
 	}
 }
 
-// publishTime reads a time as the service writes it; empty is none.
+// publishTime parses a time of the service. An empty one is nil.
 func publishTime(s string) (*timestamppb.Timestamp, error) {
 	if s == "" {
 		return nil, nil

@@ -24,13 +24,13 @@ import (
 const (
 	// keysTimeout bounds one request for the keys.
 	keysTimeout = 5 * time.Second
-	// keysLife is how long keys are good for where their server does not say.
+	// keysLife is how long keys are valid if their server does not specify it.
 	keysLife = time.Hour
-	// maxStale is how long known keys serve while their server cannot be asked:
-	// long enough for an outage to be mended, and not for ever.
+	// maxStale is how long known keys are used while their server can't be reached:
+	// long enough to end an outage, but not forever.
 	maxStale = 24 * time.Hour
 	// firstInterval is the shortest time between two requests while no key is
-	// known at all.
+	// known.
 	firstInterval = time.Second
 	// maxKeysBytes bounds a key set, maxKeys the keys that are taken from it.
 	maxKeysBytes = 1 << 20
@@ -39,17 +39,16 @@ const (
 )
 
 var (
-	// errKeys is for a token that cannot be judged.
+	// errKeys is the error of a token that can't be verified.
 	errKeys = errors.New("the keys to verify tokens with are out of reach")
-	// errUnknownKey is for a token of a key that is not in the set.
+	// errUnknownKey is the error of a token whose key is not in the set.
 	errUnknownKey = errors.New("the token is signed with an unknown key")
 )
 
-// keySet is the signer's public keys, fetched when they are needed. It is not a
-// library's: none that is small keeps all of the following, each of which has
-// been an outage or an attack: a request for the keys at most once in an
-// interval, whatever tokens come; the server's max-age; and the known keys while
-// the server is down.
+// A keySet holds the signer's public keys, which it fetches when they are needed. No
+// small library has all of the following, each of which has been an outage or an
+// attack: at most one request for the keys in an interval, whatever tokens come; the
+// server's max-age; and the known keys while the server is down.
 type keySet struct {
 	url      string
 	client   *http.Client
@@ -58,14 +57,14 @@ type keySet struct {
 
 	mu      sync.Mutex
 	keys    map[string]jose.JSONWebKey // by key ID
-	fresh   time.Time                  // until when keys are good
-	usable  time.Time                  // until when they are better than none
-	asked   time.Time                  // when they were asked for last, or that was answered
-	failing bool                       // the last time it failed
-	asking  chan struct{}              // closed when the answer is there; nil where none is awaited
+	fresh   time.Time                  // the end of the keys' validity
+	usable  time.Time                  // the end of their use while the server is down
+	asked   time.Time                  // the time of the last request, or of its answer
+	failing bool                       // the last request failed
+	asking  chan struct{}              // closed when the request under way is answered; nil if there is none
 }
 
-// key returns the key with an ID.
+// key returns the key with an ID, fetching the keys if necessary.
 func (k *keySet) key(ctx context.Context, id string) (jose.JSONWebKey, error) {
 	for {
 		k.mu.Lock()
@@ -89,7 +88,7 @@ func (k *keySet) key(ctx context.Context, id string) (jose.JSONWebKey, error) {
 				k.mu.Unlock()
 				switch {
 				case known:
-					return key, nil // the server was just asked and did not answer
+					return key, nil // a request has just failed
 				case none:
 					return key, errKeys
 				}
@@ -98,8 +97,8 @@ func (k *keySet) key(ctx context.Context, id string) (jose.JSONWebKey, error) {
 			k.asked = now
 			answer = make(chan struct{})
 			k.asking = answer
-			// Not under the context of the request that is first: others wait for
-			// the answer as well.
+			// The first push's context must not end the request: others wait for
+			// its answer too.
 			go k.refresh(context.WithoutCancel(ctx), answer)
 		}
 		k.mu.Unlock()
@@ -111,7 +110,7 @@ func (k *keySet) key(ctx context.Context, id string) (jose.JSONWebKey, error) {
 	}
 }
 
-// refresh asks for the keys once.
+// refresh requests the keys once.
 func (k *keySet) refresh(ctx context.Context, answer chan struct{}) {
 	ctx, cancel := context.WithTimeout(ctx, keysTimeout)
 	defer cancel()
@@ -120,8 +119,8 @@ func (k *keySet) refresh(ctx context.Context, answer chan struct{}) {
 		life time.Duration
 		err  error
 	)
-	// The client is the user's. One that panics must not end the process, nor leave
-	// those that wait without an answer.
+	// The client is the user's. If it panics, the process must not end, and the
+	// waiting pushes must get an answer.
 	if failed := invoke.DoApart(func() { keys, life, err = k.fetch(ctx) }); failed != nil {
 		err = failed
 	}
@@ -136,16 +135,16 @@ func (k *keySet) refresh(ctx context.Context, answer chan struct{}) {
 	}
 }
 
-// take notes the outcome of a request for the keys and answers those that wait. It
-// returns how many keys are known, and whether the request failed for the first
-// time or succeeded again.
+// take stores the result of a request for the keys and wakes the waiting pushes. It
+// returns the number of known keys, and whether the request failed for the first time
+// or succeeded again.
 func (k *keySet) take(keys map[string]jose.JSONWebKey, life time.Duration, err error, answer chan struct{}) (known int, changed bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	defer close(answer)
 	now := time.Now()
 	k.asking = nil
-	k.asked = now // an answer that took long must not have the next one asked for at once
+	k.asked = now // after a slow answer the next request must not follow immediately
 	changed = k.failing != (err != nil)
 	k.failing = err != nil
 	if err == nil {
@@ -156,7 +155,7 @@ func (k *keySet) take(keys map[string]jose.JSONWebKey, life time.Duration, err e
 	return len(k.keys), changed
 }
 
-// fetch returns the keys by their IDs, and for how long they are good.
+// fetch returns the keys by their IDs, and how long they are valid.
 func (k *keySet) fetch(ctx context.Context) (map[string]jose.JSONWebKey, time.Duration, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, k.url, http.NoBody)
 	if err != nil {
@@ -181,8 +180,8 @@ func (k *keySet) fetch(ctx context.Context) (map[string]jose.JSONWebKey, time.Du
 	return keys, k.life(resp.Header), err
 }
 
-// parseKeys reads a JWK set. What is no key to verify with is passed over: a set
-// may hold keys of kinds that are yet to be invented.
+// parseKeys parses a JWK set. It ignores keys that can't verify tokens: a set may
+// contain keys of kinds that do not exist yet.
 func parseKeys(body []byte) (map[string]jose.JSONWebKey, error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
@@ -203,7 +202,7 @@ func parseKeys(body []byte) (map[string]jose.JSONWebKey, error) {
 	return keys, nil
 }
 
-// verifies is true for a public key that signatures may be verified with.
+// verifies reports whether a key is a public key that may verify signatures.
 func verifies(key *jose.JSONWebKey) bool {
 	if key.KeyID == "" || key.Use != "" && key.Use != "sig" || !key.Valid() {
 		return false
@@ -217,7 +216,7 @@ func verifies(key *jose.JSONWebKey) bool {
 	return false
 }
 
-// life is how long an answer is good for by its Cache-Control.
+// life returns how long an answer is valid by its Cache-Control.
 func (k *keySet) life(h http.Header) time.Duration {
 	life := keysLife
 	for directive := range strings.SplitSeq(strings.Join(h.Values("Cache-Control"), ","), ",") {

@@ -8,17 +8,16 @@ import (
 )
 
 const (
-	// buryTimeout bounds the publishing of a letter, with its repetitions.
+	// buryTimeout bounds the publishing of a letter, including retries.
 	buryTimeout = 20 * time.Second
-	// buryTries is how often it is tried. Each failure after that costs another
-	// run of the handler.
+	// buryTries is the number of tries. If all fail, the handler runs again.
 	buryTries  = 4
 	firstPause = 100 * time.Millisecond
 )
 
-// buryContext is the context under which a letter is published: the request's, not
-// the handler's, whose time may be up. A stop does not end it either, or the last
-// rejections would all be lost to it.
+// buryContext returns the context for publishing a letter. It derives from the
+// request's, since the handler's may have ended. A stop does not end it, or the last
+// rejections would all be lost.
 func buryContext(r *http.Request) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), buryTimeout)
 	stop := context.AfterFunc(r.Context(), func() {
@@ -32,7 +31,7 @@ func buryContext(r *http.Request) (context.Context, context.CancelFunc) {
 	}
 }
 
-// pause waits before another try, longer each time, and is false where ctx ended.
+// pause waits before another try, longer each time. It reports false if ctx ended.
 func pause(ctx context.Context, try int) bool {
 	longest := firstPause << (try - 1)
 	t := time.NewTimer(longest/2 + rand.N(longest/2)) //nolint:gosec // jitter is no secret

@@ -13,27 +13,26 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// signatureRemoved is what Cloud Run and Cloud Run functions put in place of the
-// signature of some tokens that they have verified, lest the program use them
-// elsewhere (Cloud Run's troubleshooting page, "Identity token signature redacted
-// by Google").
+// signatureRemoved replaces the signature of some tokens that Cloud Run and Cloud Run
+// functions have verified, so that the program can't use them elsewhere (Cloud Run's
+// troubleshooting page, "Identity token signature redacted by Google").
 const signatureRemoved = ".SIGNATURE_REMOVED_BY_GOOGLE"
 
-// maxToken bounds a token: Google's have about 1,200 bytes.
+// maxToken bounds the size of a token: Google's have about 1,200 bytes.
 const maxToken = 8 << 10
 
 var (
-	// issuers are how Google names itself in its ID tokens.
+	// issuers are Google's names in its ID tokens.
 	issuers = []string{"https://accounts.google.com", "accounts.google.com"}
-	// algorithms are all that a token may be signed with. "none" and the
-	// symmetric ones, for which a public key would do as the secret, are not.
+	// algorithms are the permitted signature algorithms. They exclude "none" and the
+	// symmetric ones, for which a public key would serve as the secret.
 	algorithms = []jose.SignatureAlgorithm{jose.RS256, jose.ES256}
 )
 
-// errForbidden is for a sound token of somebody who may not push.
+// errForbidden is the error of a valid token of an account that may not push.
 var errForbidden = errors.New("the token is not of a service account that may push")
 
-// A verifier judges bearer tokens.
+// A verifier verifies bearer tokens.
 type verifier struct {
 	keys      *keySet
 	audiences []string
@@ -41,15 +40,15 @@ type verifier struct {
 	skew      time.Duration
 }
 
-// claims are what a token says.
+// claims are the contents of a token.
 type claims struct {
 	jwt.Claims
 	Email         string `json:"email"`
 	EmailVerified bool   `json:"email_verified"`
 }
 
-// verify returns why a request may not push: errKeys where that cannot be told,
-// errForbidden where it is somebody else's.
+// verify returns an error unless the request may push: errKeys if its token can't be
+// verified now, and errForbidden if it is another account's.
 func (v *verifier) verify(ctx context.Context, h http.Header) error {
 	token, err := bearer(h)
 	if err != nil {
@@ -64,22 +63,22 @@ func (v *verifier) verify(ctx context.Context, h http.Header) error {
 		return err
 	}
 	var c claims
-	// The key is the bare public one, so that nothing in the token's header, such
-	// as a key or the address of one, has a say in it.
+	// The bare public key is used, so that nothing in the token's header, such as a
+	// key or the address of one, has an effect.
 	if err := t.Claims(key.Key, &c); err != nil {
 		return errors.New("the token's signature or its claims are not valid")
 	}
 	return v.judge(&c, time.Now())
 }
 
-// bearer returns the one bearer token of a request.
+// bearer returns the only bearer token of a request.
 func bearer(h http.Header) (string, error) {
 	values := h.Values("Authorization")
 	switch {
 	case len(values) == 0:
 		return "", errors.New("there is no Authorization header")
 	case len(values) > 1:
-		// Which of them was meant for us, and which one did a proxy look at?
+		// A proxy may have examined another one than this endpoint would.
 		return "", errors.New("there are several Authorization headers")
 	}
 	scheme, token, ok := strings.Cut(values[0], " ")
@@ -92,11 +91,11 @@ func bearer(h http.Header) (string, error) {
 	return token, nil
 }
 
-// parseToken reads a token, without believing it, and the ID of the key that it
-// says it is signed with.
+// parseToken parses a token without verifying it. It returns the token and the ID of
+// the key that the token names.
 func parseToken(token string) (*jwt.JSONWebToken, string, error) {
 	if strings.HasSuffix(token, signatureRemoved) {
-		// Anybody can write that: it proves nothing by itself.
+		// Anyone can write that: it proves nothing by itself.
 		return nil, "", errors.New("the platform took the token's signature away, so that it cannot be verified here: " +
 			"if the service requires authentication, and only then, set Insecure")
 	}
@@ -110,7 +109,7 @@ func parseToken(token string) (*jwt.JSONWebToken, string, error) {
 	return t, t.Headers[0].KeyID, nil
 }
 
-// judge looks at what a token with a valid signature says.
+// judge checks the claims of a token with a valid signature.
 func (v *verifier) judge(c *claims, now time.Time) error {
 	if !slices.Contains(issuers, c.Issuer) {
 		return errors.New("the token is of another issuer")
@@ -118,8 +117,8 @@ func (v *verifier) judge(c *claims, now time.Time) error {
 	if len(c.Audience) == 0 {
 		return errors.New("the token is for no audience")
 	}
-	// One that is for others as well may have been handed on by them (OpenID
-	// Connect Core, 3.1.3.7, rule 3).
+	// Another of the token's audiences may have passed it on (OpenID Connect Core,
+	// 3.1.3.7, rule 3).
 	for _, a := range c.Audience {
 		if !slices.Contains(v.audiences, a) {
 			return errors.New("the token is for another audience")

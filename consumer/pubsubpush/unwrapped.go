@@ -11,9 +11,9 @@ import (
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 )
 
-// The headers that a push without an envelope has where its metadata is written
-// (PushConfig.NoWrapper.write_metadata). The attempt is in none that Google
-// documents; it is read where it is there.
+// The headers of a push without an envelope whose subscription writes metadata
+// (PushConfig.NoWrapper.write_metadata). Google documents no header for the attempt;
+// headerAttempt is read if it is set.
 const (
 	headerPrefix       = "x-goog-pubsub-"
 	headerSubscription = headerPrefix + "subscription-name"
@@ -23,8 +23,8 @@ const (
 	headerAttempt      = headerPrefix + "delivery-attempt"
 )
 
-// transport are the headers that belong to the request and are no attributes:
-// HTTP's own, and what Google's front ends and other proxies add.
+// transport lists the headers that belong to the request and are not attributes:
+// HTTP's own, and those that Google's front ends and other proxies add.
 var transport = []string{
 	"accept", "accept-charset", "accept-encoding", "accept-language", "authorization", "cache-control", "connection",
 	"content-encoding", "content-length", "cookie", "date", "expect", "forwarded", "from", "host", "keep-alive",
@@ -32,11 +32,11 @@ var transport = []string{
 	"upgrade", "user-agent", "via", "x-cloud-trace-context", "x-real-ip", "x-request-id", "x-serverless-authorization",
 }
 
-// transportPrefixes are the beginnings of more of them.
+// transportPrefixes are the prefixes of more such headers.
 var transportPrefixes = []string{"x-goog-", "x-appengine-", "x-forwarded-", "x-envoy-", "x-google-", "sec-"}
 
-// readUnwrapped reads a push without an envelope. Of headers the case is lost on
-// the way, so that attributes have lower-case names.
+// readUnwrapped parses a push without an envelope. Headers lose their case in transit,
+// so attributes have lower-case names.
 func readUnwrapped(h http.Header, body []byte) (pushed, error) {
 	for _, name := range []string{headerSubscription, headerID, headerPublishTime, headerOrderingKey, headerAttempt} {
 		if n := len(h.Values(name)); n > 1 {
@@ -63,16 +63,17 @@ func readUnwrapped(h http.Header, body []byte) (pushed, error) {
 	}, nil
 }
 
-// isTransport is asked in lower case. A name with underscores for hyphens is what
-// some proxies and servers take for the same header.
+// isTransport reports whether a header, given in lower case, belongs to the request.
+// Underscores count as hyphens, as some proxies and servers treat them.
 func isTransport(name string) bool {
 	name = strings.Trim(strings.ReplaceAll(name, "_", "-"), "-")
 	return slices.Contains(transport, name) ||
 		slices.ContainsFunc(transportPrefixes, func(p string) bool { return strings.HasPrefix(name, p) })
 }
 
-// attributes makes attributes of those headers that named gives a name, which it
-// is asked for in lower case. Several headers of a name are one list in HTTP.
+// attributes returns the attributes of the headers for which named, called with the
+// lower-case name, returns a name and true. Several headers of one name are a list in
+// HTTP.
 func attributes(h http.Header, named func(header string) (string, bool)) map[string]string {
 	attrs := make(map[string]string, len(h))
 	for header, values := range h {

@@ -13,38 +13,37 @@ import (
 	"github.com/sluice-go/sluice/internal/setting"
 )
 
-// Config configures a [Function]. The zero Config, and nil, are the defaults.
+// Config configures a [Function]. The zero Config, like nil, selects the defaults.
 type Config struct {
-	// Concurrency is how many handlers run at once for one event. Zero means
-	// 10, which is an event source mapping's default batch size.
-	// Of a FIFO queue's event it is how many groups are handled at once.
+	// Concurrency bounds the handlers that run concurrently for one event. Zero means
+	// 10, which is an event source mapping's default batch size. For an event of a
+	// FIFO queue it bounds the groups that are handled concurrently.
 	Concurrency int
 
-	// Margin is how long before the end of the invocation the contexts of its
-	// handlers end. Zero means a second. Half of it is for handlers to
-	// return once their context has ended; the rest for carrying verdicts out
-	// and for the answer. Of an invocation that has less than four times as much
-	// from the start, the margin is a quarter of what it has. AWS Lambda: it
-	// counts from the function's timeout.
+	// Margin is the time between the end of the handlers' contexts and the end of the
+	// invocation, which is that of the function's timeout. Zero means a second. Half
+	// of it is for handlers to return after their context has ended; the rest is for
+	// carrying out verdicts and for the answer. Margin is at most a quarter of the
+	// invocation's time.
 	Margin time.Duration
 
-	// WholeBatch is for a function whose event source mapping does not have
-	// ReportBatchItemFailures: where a message of the event has failed, Handle
-	// returns an error, and Lambda retries all of them. Those that were handled
-	// are deleted first, as far as SQS lets them, so that they do not come again.
+	// WholeBatch is for a function whose event source mapping lacks
+	// ReportBatchItemFailures. If a message of the event has failed, Handle returns
+	// an error, and Lambda retries all of them. Handle first tries to delete those
+	// that were handled, so that they do not come again.
 	WholeBatch bool
 
-	// Observers are told of every event, in this order. One that panics misses
-	// that event, which is logged.
+	// Observers receive every event, in this order. If one panics, that is logged,
+	// and it misses the event.
 	Observers []handler.Observer
 
-	// Logger is told of panics, of handlers that are out of time and of verdicts
-	// that could not be carried out. Nil means slog.Default().
+	// Logger receives panics, handlers that exceed their time, and verdicts that
+	// could not be carried out. Nil means slog.Default().
 	Logger *slog.Logger
 
-	// Name names this function in the failure attributes of dead letters. Empty
-	// means the function's name and its log stream's, as the environment has
-	// them, and outside Lambda host name and process ID.
+	// Name names this function in the failure attributes of dead letters. Empty means
+	// the names of the function and its log stream, from the environment, and outside
+	// of Lambda the host name and process ID.
 	Name string
 }
 

@@ -5,17 +5,16 @@
 //	fn, err := sqslambda.New(source, h, nil)
 //	lambda.Start(fn.Handle)
 //
-// The source is for carrying verdicts out; Lambda's event source mapping does
-// the receiving and deletes what was handled.
+// The source carries out verdicts. Lambda's event source mapping receives, and deletes
+// the messages that were handled.
 //
 // # Event source mapping
 //
 // ReportBatchItemFailures must be among the mapping's FunctionResponseTypes.
-// Without it Lambda does not look at the response, and deletes what the function
-// reports as failed: then set Config.WholeBatch. The queue's visibility timeout
-// is to be at least six times the function's timeout, and a redrive policy's
-// maxReceiveCount at least five, as AWS says, since throttled invocations count
-// as receives.
+// Without it Lambda ignores the response and deletes messages that the function reports
+// as failed: then set Config.WholeBatch. As AWS recommends, the queue's visibility
+// timeout should be at least six times the function's timeout, and a redrive policy's
+// maxReceiveCount at least five, since throttled invocations count as receives.
 //
 // # Verdict mapping
 //
@@ -30,37 +29,36 @@
 //
 // The last attempt is the one at which ApproximateReceiveCount has reached the
 // maxReceiveCount of the queue's redrive policy, as it was when the source was
-// opened. SQS would dead-letter the message at the next receive, without a
-// reason. So a dead letter without one is of a message that no handler failed:
-// one whose receives were spent by crashes, throttled invocations or
-// postponements. SQS counts each receive, and Lambda cannot keep a message: a
-// middleware that postpones ([handler.Postpone]) spends an attempt here.
+// opened. SQS would dead-letter the message at the next receive, without a reason. A
+// dead letter without a reason is therefore one that no handler failed: crashes,
+// throttled invocations or postponements have spent its receives. SQS counts each
+// receive, and Lambda can't keep a message: a middleware that postpones
+// ([handler.Postpone]) spends an attempt.
 //
-// A rejection without a dead-letter queue, or that SQS does not take, is reported
-// as failed, and logged once a minute at most. A delay beyond what is left of the
-// 12 hours that SQS gives a message in flight is cut.
+// A rejection that SQS refuses, or that has no dead-letter queue, is reported as
+// failed, and logged at most once a minute. A delay is cut to the rest of the 12 hours
+// that SQS allows a message in flight.
 //
 // # Order
 //
-// Messages of a FIFO queue's group are handled in order, one at a time. From the
-// first failure of a group on, all later ones of that group are reported as
-// failed unhandled, and become visible together with the first. Groups of a
-// standard queue (fair queues) mean no order.
+// Messages of a FIFO queue's group are handled in order, one at a time. After the first
+// failure of a group, its later messages are reported as failed without being handled,
+// and become visible together with the first. Groups of a standard queue (fair queues)
+// have no order.
 //
 // # Time
 //
-// Handlers' contexts end Config.Margin before the invocation does. What has not
-// been started by then goes back at once and is reported as failed. A handler
-// that does not return though its context has ended is left behind: its message is
-// reported as failed, or rejected if the attempt was the last. What it returns
-// later (Lambda freezes the environment between invocations) is lost, counted, and
-// never reported as success. There is
-// no lease to extend: Message.Lease refuses with handler.ErrNoLease and the
-// heartbeat middleware does nothing.
+// Handlers' contexts end Config.Margin before the invocation does. Messages that have
+// not been started by then are given back immediately and reported as failed. A handler
+// that does not return after its context has ended is abandoned: its message is
+// reported as failed, or rejected if the attempt was the last. Its later verdict
+// (Lambda freezes the environment between invocations) is counted as late, and never
+// reported as success. Messages have no lease: extending returns handler.ErrNoLease,
+// and the heartbeat middleware does nothing.
 //
-// Gates have nothing to hold back here, since it is Lambda that receives: a breaker
-// or a rate limit puts messages off one by one, which uses up their attempts. The
-// mapping's MaximumConcurrency is what slows receiving down.
+// Gates have no effect, since Lambda receives: a breaker or a rate limit postpones
+// messages one by one, which spends their attempts. Use the mapping's
+// MaximumConcurrency to slow down receiving.
 //
 // # Permissions
 //
@@ -70,5 +68,5 @@
 //
 // # Testing
 //
-// A test hands an event to [Function.Handle], with package sqstest as the queue.
+// Tests call [Function.Handle] with an event, and use package sqstest as the queue.
 package sqslambda

@@ -5,10 +5,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// eventSource is what SQS's events name as their source.
+// eventSource is the source of SQS's events.
 const eventSource = "aws:sqs"
 
-// received returns an event's messages as a receive would have returned them.
+// received returns an event's messages in the form of a receive's.
 func received(e *events.SQSEvent) []types.Message {
 	ms := make([]types.Message, len(e.Records))
 	for i := range e.Records {

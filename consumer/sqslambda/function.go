@@ -20,16 +20,16 @@ import (
 	"github.com/sluice-go/sluice/internal/seldom"
 )
 
-// source is a source of package sqs: one that knows the messages that someone
-// else has received from its queue.
+// A source is a source of package sqs, which can form deliveries of messages that
+// another program has received from its queue.
 type source interface {
 	drivers.Source
 	ARN() string
 	Deliveries(ctx context.Context, from []types.Message, deadline time.Time) []drivers.Delivery
 }
 
-// A Function runs a handler on the events of one SQS queue. Make one with [New].
-// Its methods may be called concurrently.
+// A Function runs a handler on the events of one SQS queue. Create one with [New]. Its
+// methods may be called concurrently.
 type Function struct {
 	cfg            Config
 	log            *slog.Logger
@@ -40,14 +40,14 @@ type Function struct {
 	origin         *handler.Origin
 	count          handler.Counter
 	events, panics atomic.Uint64
-	loud           seldom.Event // rejections that have nowhere to go
+	loud           seldom.Event // rejections without a dead-letter queue
 	uncount        seldom.Event // messages without their attempt
 }
 
-// New returns a Function that runs h on the events of the queue that src was
-// opened for: the one that the event source mapping reads. src is a source of
-// package sqs; the function never receives from it, but carries verdicts out
-// through it, and does not close it. A nil config is the defaults.
+// New returns a Function that runs h on the events of src's queue, which must be the
+// one that the event source mapping reads. src must be a source of package sqs; the
+// function never receives from it, but settles through it, and does not close it. A nil
+// config selects the defaults.
 func New(src drivers.Source, h handler.Handler, config *Config) (*Function, error) {
 	cfg, err := config.complete()
 	faults := []error{err}
@@ -69,23 +69,22 @@ func New(src drivers.Source, h handler.Handler, config *Config) (*Function, erro
 	}, nil
 }
 
-// longestDelay is the longest delay that SQS is sure to take. It counts the 12
-// hours from the receive and refuses a longer one, and when that was Lambda does
-// not say: at most a visibility timeout ago, which for a function is six of its
-// timeouts, and those are 15 minutes at most.
+// longestDelay returns the longest delay that SQS accepts in any case. SQS counts the
+// maximum of 12 hours from the receive, whose time Lambda does not report. It was at
+// most a visibility timeout ago, which for a function is six of its timeouts of at
+// most 15 minutes.
 func longestDelay(c drivers.Capabilities) time.Duration {
 	return c.MaxDelay - min(c.Lease, c.MaxDelay/2)
 }
 
-// Handle handles the messages of one event; it is what lambda.Start takes. It
-// returns in time before ctx's deadline, whatever the handlers do. The response
-// names the messages that failed and none else, each by an ID of the event, and
-// is never without its list, since an ID that Lambda does not know has it retry
-// the whole batch.
+// Handle handles the messages of one event. Pass it to lambda.Start. It returns before
+// ctx's deadline, whatever the handlers do. The response lists exactly the messages
+// that failed, each by an ID of the event: an unknown ID, or a missing list, would make
+// Lambda retry the whole batch.
 //
-// An error has Lambda retry the whole batch. It is returned, before anything is
-// handled, for an event that is not of this function's queue or that has messages
-// without ID, and where Config.WholeBatch asks for it.
+// An error makes Lambda retry the whole batch. Handle returns one before it calls a
+// handler if the event is not of this function's queue or has messages without ID, and
+// after it if a message failed and Config.WholeBatch is set.
 func (f *Function) Handle(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
 	if err := f.check(&e); err != nil {
 		f.log.ErrorContext(ctx, "an event was refused: Lambda retries all of it", "queue", f.caps.Queue, "messages", len(e.Records), "error", err)
@@ -97,9 +96,9 @@ func (f *Function) Handle(ctx context.Context, e events.SQSEvent) (events.SQSEve
 	return i.report()
 }
 
-// check returns why the event cannot be handled. A message without ID could not
-// be reported as failed: Lambda takes an empty identifier for the failure of the
-// whole batch.
+// check returns an error if the event can't be handled. A message without ID could not
+// be reported as failed: Lambda takes an empty identifier for the failure of the whole
+// batch.
 func (f *Function) check(e *events.SQSEvent) error {
 	for i := range e.Records {
 		r := &e.Records[i]
@@ -123,8 +122,8 @@ func (f *Function) check(e *events.SQSEvent) error {
 	return nil
 }
 
-// noteUncounted logs, once a minute, that messages came without their attempt: such
-// a one is never at its last.
+// noteUncounted logs, once a minute, that messages lack their attempt: an unknown
+// attempt is never the last.
 func (f *Function) noteUncounted(e *events.SQSEvent) {
 	for i := range e.Records {
 		if e.Records[i].Attributes["ApproximateReceiveCount"] != "" {
@@ -138,9 +137,9 @@ func (f *Function) noteUncounted(e *events.SQSEvent) {
 	}
 }
 
-// ours is true for the ARN of the function's own queue, and where the event does
-// not say. A verdict on another queue's message would be carried out on the wrong
-// queue, and its letter would go to the wrong dead-letter queue.
+// ours reports whether arn is that of the function's queue, or empty. A verdict on
+// another queue's message would be carried out on the wrong queue, and its letter would
+// go to the wrong dead-letter queue.
 func (f *Function) ours(arn string) bool {
 	if arn == "" {
 		return true
@@ -177,8 +176,7 @@ func (f *Function) begin(ctx context.Context, e *events.SQSEvent) *invocation {
 		if f.last(m.Attempt) {
 			it.received.Body, it.received.Attributes = bytes.Clone(m.Body), maps.Clone(m.Attributes)
 		}
-		// The group of a message on a standard queue is a fair queue's tenant and
-		// means no order.
+		// On a standard queue the group is a fair queue's tenant, without order.
 		if last != nil && m.Group != "" {
 			before := last[m.Group]
 			last[m.Group] = it
@@ -207,8 +205,8 @@ func (f *Function) observe(e handler.Event) {
 	f.seen.Observe(e)
 }
 
-// reportFault logs and counts a handler's panic: p, or one in err that a batch
-// handler or a middleware has caught and nobody has logged.
+// reportFault logs and counts a handler's panic: p, or one in err that a batch handler
+// or a middleware has recovered and not logged.
 func (f *Function) reportFault(it *item, p *handler.PanicError, err error) {
 	text, stack, ok := invoke.Report(p, err)
 	if !ok {
@@ -219,7 +217,7 @@ func (f *Function) reportFault(it *item, p *handler.PanicError, err error) {
 		"panic", text, "stack", stack)
 }
 
-// tell notes the end of a message of which nothing was asked of SQS.
+// tell observes the end of a message for which no request was made to SQS.
 func (f *Function) tell(it *item) {
 	if it.told {
 		return
@@ -232,15 +230,15 @@ func (f *Function) tell(it *item) {
 	f.observe(e)
 }
 
-// notePostponed observes the postponement, if there was one, of a message that is
-// returned to the queue.
+// notePostponed observes the postponement of a message that is returned to the queue,
+// if it was postponed.
 func (f *Function) notePostponed(it *item) {
 	if it.state.Load() == postponed {
 		f.observe(handler.Event{Kind: handler.EventPostponed, Origin: f.origin, Message: it.delivery.Message, Delay: it.verdict.Delay, Err: it.verdict.Err})
 	}
 }
 
-// batchError is the error that has Lambda retry the whole batch.
+// batchError returns the error that makes Lambda retry the whole batch.
 func (f *Function) batchError(failed []*item, all int) error {
 	first := failed[0]
 	err := first.verdict.Err
@@ -256,14 +254,13 @@ func (f *Function) batchError(failed []*item, all int) error {
 	return fmt.Errorf("queue %q: %d of the batch's %d messages failed, the first of them %s: %w", f.caps.Queue, len(failed), all, first.id, invoke.Safe(err))
 }
 
-// Stats are a function's numbers: totals since it was made, in this execution
+// Stats are a function's numbers: totals since it was created, in this execution
 // environment.
 type Stats struct {
-	// Counts are the numbers of the events that the function has observed itself.
-	// Verdicts count when they were carried out or reported to Lambda. A message
-	// can be released in one way only, which is to report it as failed; postponed
-	// messages are released. LeasesLost is the number of handlers that had not
-	// returned when the invocation had to.
+	// Counts are the numbers of the events that the function has observed. Verdicts
+	// count when they are carried out or reported to Lambda. A message is released by
+	// reporting it as failed; postponed messages count as released. LeasesLost is
+	// the number of handlers that had not returned when the invocation had to.
 	handler.Counts
 	// Events is the number of events that were handled; Received counts their
 	// messages.

@@ -24,7 +24,7 @@ var (
 type invocation struct {
 	f     *Function
 	began time.Time
-	// ctx is the handlers' context, ops that of requests to SQS, which ends later.
+	// ctx is the context of handlers. ops is that of requests to SQS and ends later.
 	ctx, ops context.Context
 	cancel   func()
 	grace    time.Duration // how long handlers may take to return once ctx is done
@@ -36,8 +36,8 @@ type invocation struct {
 	settler settler
 }
 
-// bound sets the times by which handlers and requests must be done. Requests go
-// on though ctx may be cancelled: what was handled is to be settled.
+// bound sets the deadlines of handlers and requests. Requests go on if ctx is
+// cancelled, since handled messages must be settled.
 func (i *invocation) bound(ctx context.Context) {
 	margin := i.f.cfg.Margin
 	i.ops = context.WithoutCancel(ctx)
@@ -47,8 +47,8 @@ func (i *invocation) bound(ctx context.Context) {
 		i.grace = margin / 2
 		return
 	}
-	// Lambda's deadline is one of the wall clock, which may be set meanwhile. From
-	// here on times are compared by the monotonic clock only.
+	// Lambda's deadline is by the wall clock, which may be set meanwhile. From here
+	// on times are compared by the monotonic clock only.
 	deadline = i.began.Add(deadline.Sub(i.began))
 	margin = max(min(margin, deadline.Sub(i.began)/4), 0)
 	i.grace = margin / 2
@@ -62,8 +62,7 @@ func (i *invocation) bound(ctx context.Context) {
 // end frees what the invocation holds.
 func (i *invocation) end() { i.cancel() }
 
-// run has all messages handled and their verdicts carried out, as far as there is
-// time.
+// run handles all messages and carries out their verdicts, as far as time allows.
 func (i *invocation) run() {
 	for range min(i.f.cfg.Concurrency, len(i.heads)) {
 		i.workers.Add(1)
@@ -89,8 +88,7 @@ func (i *invocation) run() {
 	i.settler.finish()
 }
 
-// work runs handlers until there is nothing left to handle, beginning with it
-// where that is not nil.
+// work runs handlers until no message is left. It begins with it, unless that is nil.
 func (i *invocation) work(it *item) {
 	calling := false
 	var m *handler.Message
@@ -99,8 +97,8 @@ func (i *invocation) work(it *item) {
 		if !calling {
 			return
 		}
-		// The handler called runtime.Goexit: this goroutine is lost, the message
-		// and those after it are not.
+		// The handler called runtime.Goexit. Another goroutine continues with the
+		// message and those after it.
 		if next, on := i.handled(it, m, began, nil, invoke.ErrGoexit); on {
 			go i.work(next)
 		}
@@ -117,7 +115,8 @@ func (i *invocation) work(it *item) {
 			it = nil
 			continue
 		}
-		// From the exchange on the item may be abandoned, and is not this worker's.
+		// After the exchange the item may be abandoned, and is then no longer this
+		// worker's.
 		m = it.delivery.Message
 		if !it.state.CompareAndSwap(waiting, running) {
 			it = nil
@@ -135,7 +134,7 @@ func (i *invocation) work(it *item) {
 	}
 }
 
-// take returns the first message of the next group, nil where there is none.
+// take returns the first message of the next group, or nil.
 func (i *invocation) take() *item {
 	n := i.taken.Add(1) - 1
 	if n >= int64(len(i.heads)) {
@@ -144,9 +143,9 @@ func (i *invocation) take() *item {
 	return i.heads[n]
 }
 
-// handled takes the verdict of a handler that has returned. It returns what the
-// worker goes on with, nil for the next group, and false where the invocation has
-// gone on without the worker.
+// handled takes the verdict of a handler that has returned. It returns the worker's
+// next message, nil for that of the next group, and false if the invocation has
+// abandoned the worker.
 func (i *invocation) handled(it *item, m *handler.Message, began time.Time, p *handler.PanicError, err error) (next *item, on bool) {
 	f := i.f
 	now := time.Now()
@@ -168,8 +167,8 @@ func (i *invocation) handled(it *item, m *handler.Message, began time.Time, p *h
 	return i.decide(it, v, now), true
 }
 
-// decide takes a verdict to its settlement. It returns the next message of the
-// group where that may be handled now.
+// decide carries out a verdict. It returns the next message of the group if that may be
+// handled now.
 func (i *invocation) decide(it *item, v handler.Verdict, now time.Time) *item {
 	f := i.f
 	it.verdict = v
@@ -182,7 +181,7 @@ func (i *invocation) decide(it *item, v handler.Verdict, now time.Time) *item {
 	case handler.ActionDeadLetter:
 		i.reject(it, v.Err, now)
 		if !f.caps.Ordered {
-			return nil // its answer is not waited for
+			return nil // without waiting for the answer
 		}
 	case handler.ActionRetry:
 		if v.Delayed {
@@ -190,22 +189,22 @@ func (i *invocation) decide(it *item, v handler.Verdict, now time.Time) *item {
 			i.settler.add(it, now, drivers.Settlement{Action: handler.ActionRetry, Delayed: true, Delay: it.verdict.Delay, Released: v.Postponed})
 		}
 	default:
-		// An action that this package does not know: never lose the message.
+		// An unknown action must not lose the message.
 		it.verdict.Action = handler.ActionRetry
 	}
 	if it.ok {
 		return it.next
 	}
-	// From the first failure of a group on nothing of it is handled. The later
-	// ones become visible when the first does, neither before it nor after: a
-	// group is blocked as long as one of its messages is in flight.
+	// After the first failure of a group none of its messages is handled. The later
+	// ones become visible together with the first: a group is blocked while one of
+	// its messages is in flight.
 	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-queues-understanding-logic.html
 	i.release(it.next, it.verdict.Action == handler.ActionRetry && it.verdict.Delayed, it.verdict.Delay)
 	return nil
 }
 
-// reject has a message moved to the dead-letter queue. On a FIFO queue it waits
-// for the answer, since a message that stays is ahead of the others of its group.
+// reject moves a message to the dead-letter queue. On a FIFO queue it waits for the
+// answer, since a message that stays precedes the others of its group.
 func (i *invocation) reject(it *item, reason error, now time.Time) {
 	f := i.f
 	if !f.caps.DeadLetter {
@@ -225,15 +224,15 @@ func (i *invocation) reject(it *item, reason error, now time.Time) {
 	}
 }
 
-// abandon leaves the handlers that have not returned to themselves.
+// abandon gives up the handlers that have not returned.
 func (i *invocation) abandon() {
 	f := i.f
 	for _, head := range i.heads {
 		for it := head; it != nil; it = it.next {
 			if it.state.CompareAndSwap(running, abandoned) {
-				f.log.Error("a handler has ignored the end of its context: its message is reported as failed and comes again, while the handler may still be at it",
+				f.log.Error("a handler has ignored the end of its context: its message is reported as failed and comes again, while the handler may still be running",
 					"queue", f.caps.Queue, "message", it.id, "attempt", it.attempt)
-				// The handler has the message; this one only says which it is.
+				// The handler owns the message; this one only identifies it.
 				m := &handler.Message{ID: it.id, Attempt: it.attempt}
 				m.Bind(f.origin, nil)
 				f.observe(handler.Event{Kind: handler.EventLeaseLost, Origin: f.origin, Message: m, Err: context.DeadlineExceeded})
@@ -251,8 +250,8 @@ func (i *invocation) abandon() {
 	}
 }
 
-// buryAbandoned rejects a message whose handler has ignored the end of its time
-// at the last attempt: the queue would dead-letter it without a reason.
+// buryAbandoned rejects a message whose handler was abandoned at the last attempt: the
+// queue would dead-letter it without a reason.
 func (i *invocation) buryAbandoned(it *item) {
 	f := i.f
 	v := verdict.Of(errAbandoned, it.attempt, f.caps.MaxAttempts, f.caps.DeadLetter)
@@ -263,8 +262,9 @@ func (i *invocation) buryAbandoned(it *item) {
 	i.reject(it, v.Err, time.Now())
 }
 
-// release has a message and all later ones of its group given back unhandled. Where delayed is true they are visible again after delay, and
-// otherwise when their visibility timeout ends.
+// release gives back a message and all later ones of its group unhandled. They become
+// visible after delay if delayed is true, and otherwise when their visibility timeout
+// ends.
 func (i *invocation) release(it *item, delayed bool, delay time.Duration) {
 	now := time.Now()
 	for ; it != nil; it = it.next {
@@ -277,10 +277,9 @@ func (i *invocation) release(it *item, delayed bool, delay time.Duration) {
 	}
 }
 
-// report tells Lambda how it went.
-//
-// Its rules: an empty list of failures is the success of the whole batch; an
-// identifier that is empty, null or unknown is the failure of the whole batch.
+// report returns the response to Lambda. By Lambda's rules, an empty list of failures is
+// the success of the whole batch, and an identifier that is empty, null or unknown is
+// the failure of the whole batch.
 // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html#services-sqs-batchfailurereporting
 func (i *invocation) report() (events.SQSEventResponse, error) {
 	r := events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{}}
@@ -299,8 +298,8 @@ func (i *invocation) report() (events.SQSEventResponse, error) {
 		i.deleteHandled()
 		return events.SQSEventResponse{}, i.f.batchError(failed, len(i.items))
 	}
-	// Two deliveries of one message can be in an event. It is named once, and
-	// comes again if either failed.
+	// An event may have two deliveries of one message. It is listed once if either
+	// failed.
 	named := make(map[string]struct{}, len(failed))
 	r.BatchItemFailures = make([]events.SQSBatchItemFailure, 0, len(failed))
 	for _, it := range failed {

@@ -8,15 +8,15 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// The states of an item. Whoever moves it on from waiting or running has it: the
-// worker that handles it, or the invocation that must return without it.
+// The states of an item. The one that moves an item from waiting or running owns it:
+// the worker that handles it, or the invocation that must return without it.
 const (
 	waiting uint32 = iota
 	running
-	returned  // the handler has, in time
-	abandoned // it has not: its message is reported as failed, whatever comes later
+	returned  // the handler returned in time
+	abandoned // the handler did not: its message is reported as failed
 	skipped   // it is given back unhandled
-	postponed // a middleware has postponed it: it is given back as well
+	postponed // a middleware has postponed it: it is given back too
 )
 
 // An item is one message of an event.
@@ -25,28 +25,27 @@ type item struct {
 	next     *item // the next one of its group; nil on a standard queue
 	state    atomic.Uint32
 
-	// As it was received: a handler may change its message, and an abandoned one
-	// is still at it when its message is reported. If this attempt is the last,
-	// it shares nothing with the handler's.
+	// As received: a handler may change its message, and an abandoned handler may do
+	// so while the message is reported. At the last attempt it shares nothing with
+	// the handler's.
 	received handler.Message
 	id       string
 	attempt  int
 
-	// Set by whoever has the item; read once nobody else can have it.
+	// Set by the owner of the item; read once nobody else can own it.
 	verdict    handler.Verdict
 	settlement drivers.Settlement
-	decided    time.Time // when the settlement was, which its delay counts from
+	decided    time.Time // when settlement was decided; its delay counts from then
 	ok         bool      // reported as success
 	gone       bool      // deleted already
-	told       bool      // the observers know its end
+	told       bool      // its end was observed
 }
 
-// released reports whether the item is given back with no handler having worked
-// on it.
+// released reports whether the item is given back unhandled.
 func (it *item) released() bool {
 	state := it.state.Load()
 	return state == skipped || state == postponed
 }
 
-// comesBack is when a retried message is visible again, at the earliest.
+// comesBack returns the earliest time at which a retried message is visible again.
 func (it *item) comesBack() time.Time { return it.decided.Add(it.settlement.Delay) }

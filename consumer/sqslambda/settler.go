@@ -13,18 +13,18 @@ import (
 )
 
 const (
-	// settleTries is how often a settlement is tried, while there is time.
+	// settleTries is the number of tries of a settlement, if time allows.
 	settleTries = 4
-	// settleBackoff is the wait before the second try; it doubles.
+	// settleBackoff is the pause before the second try; it doubles with each try.
 	settleBackoff = 50 * time.Millisecond
 )
 
-// errNoReceipt is the error of a settlement that cannot be asked for. SQS would
-// refuse the whole request.
+// errNoReceipt is the error of a settlement without a receipt. SQS would refuse the
+// whole request.
 var errNoReceipt = errors.New("the event has no receiptHandle for the message")
 
-// A settler carries out what Lambda itself does not: delays and rejections, in as
-// few requests as they fit in.
+// A settler carries out the settlements that Lambda does not, delays and rejections,
+// in as few requests as possible.
 type settler struct {
 	*invocation
 	slots chan struct{} // bounds the requests that are on their way
@@ -34,7 +34,7 @@ type settler struct {
 	work sync.WaitGroup
 }
 
-// add has a settlement carried out. It does not wait for the answer.
+// add carries out a settlement without waiting for the answer.
 func (s *settler) add(it *item, now time.Time, what drivers.Settlement) {
 	if !s.fill(it, now, what) {
 		return
@@ -51,15 +51,15 @@ func (s *settler) add(it *item, now time.Time, what drivers.Settlement) {
 	}
 }
 
-// now carries a settlement out and returns when it is answered.
+// now carries out a settlement and waits for the answer.
 func (s *settler) now(it *item, now time.Time, what drivers.Settlement) {
 	if s.fill(it, now, what) {
 		s.settle([]*item{it})
 	}
 }
 
-// finish carries out what is left and waits for all answers. Nothing is added
-// any more.
+// finish carries out the remaining settlements and waits for all answers. It must not
+// be called concurrently with add.
 func (s *settler) finish() {
 	s.mu.Lock()
 	rest := s.open
@@ -92,7 +92,7 @@ func (s *settler) settle(todo []*item) {
 		ss := make([]drivers.Settlement, len(todo))
 		for n, it := range todo {
 			ss[n] = it.settlement
-			// It counts from the verdict; meanwhile it waited here.
+			// The delay counts from the verdict, not from the request.
 			ss[n].Delay = max(it.settlement.Delay-time.Since(it.decided), 0)
 		}
 		ctx, cancel := s.bounded(todo, try)
@@ -117,19 +117,20 @@ func (s *settler) settle(todo []*item) {
 	}
 }
 
-// repeatable reports whether a settlement that failed may be asked for again. A
-// retry may have been carried out: from the end of its delay on, another worker may
-// have the message, whose lease the old receipt would change.
+// repeatable reports whether a settlement that failed may be tried again. A retry may
+// have been carried out: after its delay another worker may have the message, and the
+// old receipt would change that worker's lease.
 func (s *settler) repeatable(it *item, err error) bool {
 	return !s.acts(it) || drivers.CodeOf(err) == drivers.Throttled || time.Until(it.comesBack()) > time.Second
 }
 
-// acts is true for a settlement that changes a later delivery's lease too.
+// acts reports whether a settlement can change the lease of a later delivery.
 func (s *settler) acts(it *item) bool {
 	return s.f.caps.StaleReceiptActs && it.settlement.Action == handler.ActionRetry
 }
 
-// bounded ends a repeated request before a message that it is for comes back.
+// bounded returns the context of a request. That of a repeated request ends before one
+// of its messages becomes visible again.
 func (s *settler) bounded(todo []*item, try int) (context.Context, context.CancelFunc) {
 	if try > 1 {
 		var end time.Time
@@ -145,7 +146,7 @@ func (s *settler) bounded(todo []*item, try int) (context.Context, context.Cance
 	return context.WithCancel(s.ops)
 }
 
-// pause waits, with jitter, and reports whether there is time left.
+// pause waits, with jitter. It reports whether time is left.
 func (s *settler) pause(d time.Duration) bool {
 	t := time.NewTimer(d/2 + rand.N(d/2+1))
 	defer t.Stop()
@@ -157,7 +158,7 @@ func (s *settler) pause(d time.Duration) bool {
 	}
 }
 
-// settled notes that SQS has taken a settlement.
+// settled records that SQS has confirmed a settlement.
 func (s *settler) settled(it *item) {
 	f, e := s.f, handler.Event{Kind: handler.EventSettled, Origin: s.f.origin, Message: it.delivery.Message, Action: it.settlement.Action}
 	it.told = true
@@ -165,7 +166,7 @@ func (s *settler) settled(it *item) {
 	case it.settlement.Action == handler.ActionDeadLetter:
 		it.ok, it.gone = true, true
 	case it.settlement.Action == handler.ActionAck:
-		return // report tells of it
+		return // report observes it
 	case it.released():
 		e.Kind, e.Delay = handler.EventReleased, it.settlement.Delay
 		f.notePostponed(it)
@@ -175,8 +176,8 @@ func (s *settler) settled(it *item) {
 	f.observe(e)
 }
 
-// unsettled notes that SQS has not. The message is reported as failed, so that
-// the worst is that it comes again at another time.
+// unsettled records that a settlement has failed. The message is reported as failed,
+// so it comes again, though at another time.
 func (s *settler) unsettled(it *item, err error) {
 	f, action := s.f, it.settlement.Action
 	if action == handler.ActionAck {
@@ -194,7 +195,7 @@ func (s *settler) unsettled(it *item, err error) {
 		f.log.Warn(text, "queue", f.caps.Queue, "message", it.id, "attempt", it.attempt, "verdict", action.String(), "error", err)
 	}
 	if it.released() {
-		return // it goes back unhandled all the same; report tells of it
+		return // it goes back unhandled in any case; report observes it
 	}
 	it.told = true
 	f.observe(handler.Event{Kind: handler.EventSettled, Origin: f.origin, Message: it.delivery.Message, Action: action, Err: err})
