@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/internal/test/suite"
 )
 
 // Package signal swallows every signal from the first on until stop is called:
@@ -58,6 +60,7 @@ func build(t *testing.T, examples ...string) string {
 
 func TestEveryProgramFailsWithAStatus(t *testing.T) {
 	t.Parallel()
+	suite.Slow(t)
 	dir := build(t, "./...")
 	blocked := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(blocked, nil, 0o600))
@@ -93,6 +96,7 @@ func TestEveryProgramFailsWithAStatus(t *testing.T) {
 // signal ends it all the same.
 func TestTheSecondSignalEndsIt(t *testing.T) {
 	t.Parallel()
+	suite.Slow(t)
 	dir := build(t, "./payments")
 	addr := freeAddr(t)
 	cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "payments"), "-role", "api", "-listen", addr,

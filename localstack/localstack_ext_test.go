@@ -12,11 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/internal/process"
+	"github.com/sluice-go/sluice/internal/test/suite"
 	"github.com/sluice-go/sluice/internal/test/testserver"
 	"github.com/sluice-go/sluice/localstack"
 )
 
 func TestStartAndStop(t *testing.T) {
+	suite.Slow(t)
 	testserver.Python(t) // or the reason why there can be no LocalStack
 	s, err := localstack.Start(t.Context(), &localstack.Config{Services: []string{"sqs"}})
 	require.NoError(t, err)
@@ -38,6 +40,7 @@ func TestPortThatIsTaken(t *testing.T) {
 
 // By hand, as the README says: start leaves it running, stop ends it.
 func TestByHand(t *testing.T) {
+	suite.Slow(t)
 	testserver.Python(t)
 	command := build(t)
 	port, err := process.FreePort()

@@ -21,6 +21,7 @@ import (
 	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/test/suite"
 	"github.com/sluice-go/sluice/internal/test/testserver"
 	"github.com/sluice-go/sluice/middleware"
 )
@@ -359,6 +360,7 @@ func TestABatchHasOneMessageOfAGroupAndKeepsItsOrder(t *testing.T) {
 
 func TestALeaseIsKeptWhileABatchGathers(t *testing.T) {
 	t.Parallel()
+	suite.Slow(t)
 	least := func(least time.Duration) time.Duration { return least }
 	onEachKind(t, false, least, func(t *testing.T, q bulkQueue, lease time.Duration) {
 		q.send(t, texts(0, numbered("ack", 3)...)...)

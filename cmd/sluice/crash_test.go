@@ -59,6 +59,7 @@ func (e *effects) counts() (distinct, total int) {
 // handles all that the first did not finish, and little that it did.
 func TestAKilledWorkerLosesNothing(t *testing.T) {
 	t.Parallel()
+	suite.Slow(t)
 	const lease = 5 * time.Second
 	messages := 1000
 	if suite.Asked() {

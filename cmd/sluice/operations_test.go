@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
+	"github.com/sluice-go/sluice/internal/test/suite"
 	"github.com/sluice-go/sluice/internal/test/testserver"
 )
 
@@ -80,6 +81,7 @@ func TestDev(t *testing.T) {
 // longer than a script waits for anything.
 func TestDevLocalStack(t *testing.T) {
 	t.Parallel()
+	suite.Slow(t)
 	testserver.Python(t)
 	devScripts(t, "testdata/devlocalstack")
 }

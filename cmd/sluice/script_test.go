@@ -44,7 +44,15 @@ func TestScripts(t *testing.T) {
 	hups := make(chan os.Signal, 1)
 	signal.Notify(hups, syscall.SIGHUP)
 	t.Cleanup(func() { signal.Stop(hups) })
-	testscript.Run(t, testscript.Params{Dir: "testdata/plain", Setup: clean, Cmds: commands(), RequireExplicitExec: true})
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/plain", Setup: clean, Cmds: commands(), RequireExplicitExec: true,
+		Condition: func(name string) (bool, error) {
+			if name != "quick" {
+				return false, fmt.Errorf("there is no condition %q", name)
+			}
+			return suite.Quick(), nil
+		},
+	})
 }
 
 // TestScriptsOnQueues runs every script of testdata/queue on each kind of queue.

@@ -17,6 +17,7 @@ import (
 	"github.com/sluice-go/sluice/drivers/drivertest"
 	"github.com/sluice-go/sluice/drivers/pubsub"
 	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
+	"github.com/sluice-go/sluice/internal/test/suite"
 )
 
 // minLease leaves the rules that act within a lease room for a busy machine. The
@@ -80,6 +81,7 @@ func TestConformance(t *testing.T) {
 
 func TestConformanceExactlyOnce(t *testing.T) {
 	t.Parallel()
+	suite.Slow(t)
 	drivertest.Run(t, &drivertest.Harness{
 		Server:   "pubsub on pstest, exactly once",
 		MinLease: minLease,
@@ -96,6 +98,7 @@ func TestConformanceExactlyOnce(t *testing.T) {
 // any of its topics meanwhile, and it falls over them.
 func TestConformanceBarePstest(t *testing.T) {
 	t.Parallel()
+	suite.Slow(t)
 	drivertest.Run(t, &drivertest.Harness{
 		Server:   "pubsub on bare pstest",
 		MinLease: minLease,

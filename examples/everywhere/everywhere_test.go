@@ -24,6 +24,7 @@ func TestMain(m *testing.M) {
 
 // One handler has the same effects wherever it runs.
 func TestTheSameEffectsEverywhere(t *testing.T) {
+	suite.Slow(t)
 	testserver.Credentials(t)
 	t.Setenv("PUBSUB_EMULATOR_HOST", "")
 	nats := natsserver.Start(t)

@@ -48,6 +48,7 @@ var numbers = []string{
 
 func TestTheStory(t *testing.T) {
 	t.Parallel()
+	suite.Slow(t)
 	providers := []string{"sqs", "pubsub"}
 	if suite.Asked() {
 		providers = append(providers, "localstack")
@@ -96,6 +97,7 @@ func TestTheStory(t *testing.T) {
 // A script that found a wrong number says which, and fails.
 func TestAWrongNumberIsTold(t *testing.T) {
 	t.Parallel()
+	suite.Slow(t)
 	script, err := os.ReadFile("story.sh")
 	require.NoError(t, err)
 	wrong := strings.Replace(string(script), `grep -c refund messages)" 7`, `grep -c refund messages)" 8`, 1)

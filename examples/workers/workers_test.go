@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/internal/test/command"
+	"github.com/sluice-go/sluice/internal/test/suite"
 	"github.com/sluice-go/sluice/internal/test/testserver"
 )
 
@@ -90,6 +91,7 @@ func read(t *testing.T, stdout string) counts {
 
 func TestWorkers(t *testing.T) {
 	t.Parallel()
+	suite.Slow(t)
 	for _, l := range languages {
 		t.Run(l.program, func(t *testing.T) {
 			t.Parallel()
@@ -118,6 +120,7 @@ func TestWorkers(t *testing.T) {
 // another worker, and none is lost.
 func TestAWorkerThatIsKilledLosesNothing(t *testing.T) {
 	t.Parallel()
+	suite.Slow(t)
 	for _, l := range languages {
 		t.Run(l.program, func(t *testing.T) {
 			t.Parallel()

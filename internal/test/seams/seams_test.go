@@ -197,9 +197,13 @@ func child(t *testing.T) {
 func parent(t *testing.T) {
 	duration := *flagDuration
 	if duration == 0 {
-		duration = 10 * time.Second
-		if suite.Full() {
+		switch {
+		case suite.Full():
 			duration = 45 * time.Second
+		case suite.Quick():
+			duration = 3 * time.Second
+		default:
+			duration = 10 * time.Second
 		}
 	}
 	queues := strings.Split(*flagQueue, ",")

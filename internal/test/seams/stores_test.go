@@ -52,7 +52,9 @@ type shop struct {
 func shops() map[string]func(t *testing.T) *shop {
 	found := map[string]func(t *testing.T) *shop{
 		"memory": func(*testing.T) *shop { return &shop{store: new(idempotency.Memory)} },
-		"sqlite": onSQLiteStore,
+	}
+	if !suite.Quick() {
+		found["sqlite"] = onSQLiteStore
 	}
 	if !suite.Full() && *flagDuration == 0 {
 		return found

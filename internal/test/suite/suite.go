@@ -42,3 +42,15 @@ func Run(m *testing.M) int {
 	}
 	return m.Run()
 }
+
+// Quick reports whether a developer wants the quick tests only: the run is a
+// -short one and the environment does not ask for more.
+func Quick() bool { return testing.Short() && !Asked() }
+
+// Slow skips the test if only the quick ones are wanted.
+func Slow(t testing.TB) {
+	t.Helper()
+	if Quick() {
+		t.Skip("it is slow, and -short leaves it out")
+	}
+}

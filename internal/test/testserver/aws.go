@@ -23,9 +23,9 @@ var motoRequirements []byte
 
 // The kinds hold the servers that the tests of this binary share.
 var (
-	localStackKind = &kind{name: "LocalStack", env: EnvLocalStack, prepare: prepareLocalStack(nil)}
-	elasticMQKind  = &kind{name: "ElasticMQ", env: EnvElasticMQ, prepare: prepareElasticMQ}
-	dynamoDBKind   = &kind{name: "DynamoDB (moto)", env: EnvDynamoDB, prepare: prepareDynamoDB}
+	localStackKind = &kind{name: "LocalStack", env: EnvLocalStack, slow: true, prepare: prepareLocalStack(nil)}
+	elasticMQKind  = &kind{name: "ElasticMQ", env: EnvElasticMQ, slow: true, prepare: prepareElasticMQ}
+	dynamoDBKind   = &kind{name: "DynamoDB (moto)", env: EnvDynamoDB, slow: true, prepare: prepareDynamoDB}
 )
 
 // LocalStack returns a LocalStack with at least the named services (none means
@@ -48,7 +48,7 @@ func LocalStack(t testing.TB, services ...string) *Server {
 func OwnLocalStack(t testing.TB, services ...string) *Server {
 	t.Helper()
 	Credentials(t)
-	return (&kind{name: "LocalStack", prepare: prepareLocalStack(services)}).own(t)
+	return (&kind{name: "LocalStack", slow: true, prepare: prepareLocalStack(services)}).own(t)
 }
 
 // ElasticMQ returns an ElasticMQ, and sets what [LocalStack] sets.

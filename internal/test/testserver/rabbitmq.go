@@ -16,7 +16,7 @@ import (
 	"github.com/sluice-go/sluice/internal/process"
 )
 
-var rabbitMQKind = &kind{name: "RabbitMQ", env: EnvRabbitMQ, prepare: prepareRabbitMQ}
+var rabbitMQKind = &kind{name: "RabbitMQ", env: EnvRabbitMQ, slow: true, prepare: prepareRabbitMQ}
 
 // RabbitMQ returns a RabbitMQ. Tests share its virtual host: exchanges and
 // queues need names of their own ([Name]).

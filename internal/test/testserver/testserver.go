@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/internal/process"
+	"github.com/sluice-go/sluice/internal/test/suite"
 )
 
 // The environment variables that name a running server.
@@ -101,6 +102,7 @@ func (s *Server) own(t testing.TB) {
 type kind struct {
 	name string
 	env  string
+	slow bool // to start: -short leaves its tests out
 	// prepare installs what is needed, chooses a port and a directory and
 	// returns the URL, how to start it, and how to remove its traces.
 	prepare func(ctx context.Context) (*recipe, error)
@@ -157,6 +159,7 @@ func (k *kind) launch(ctx context.Context, owner int) (*Server, *recipe, error) 
 // get returns the shared server, starting it at the first call.
 func (k *kind) get(t testing.TB) *Server {
 	t.Helper()
+	k.leaveOut(t)
 	k.once.Do(func() {
 		if url := os.Getenv(k.env); url != "" {
 			k.shared = &Server{URL: strings.TrimSuffix(url, "/"), name: k.name}
@@ -179,9 +182,18 @@ func (k *kind) get(t testing.TB) *Server {
 	return k.shared
 }
 
+// leaveOut skips the test if it is not to wait for a server of this kind.
+func (k *kind) leaveOut(t testing.TB) {
+	t.Helper()
+	if k.slow && os.Getenv(k.env) == "" && !Required() {
+		suite.Slow(t)
+	}
+}
+
 // own returns a server of the test's own.
 func (k *kind) own(t testing.TB) *Server {
 	t.Helper()
+	k.leaveOut(t)
 	s, r, err := k.launch(t.Context(), 0)
 	if err != nil {
 		unavailable(t, k.name, err)
@@ -204,6 +216,7 @@ func Need(t testing.TB, name string) {
 	if k == nil {
 		t.Fatalf("there is no kind of server %q", name)
 	}
+	k.leaveOut(t)
 	ctx, cancel := context.WithTimeout(t.Context(), installTimeout)
 	defer cancel()
 	r, err := k.prepare(ctx)
