@@ -48,8 +48,8 @@ func TestASingleSenderWaitsForNoOne(t *testing.T) {
 	})
 }
 
-// Once as many wait as were answered, nobody else is to come: they share a request
-// at once.
+// Once as many senders wait as were answered, no other will come: they share a request
+// immediately.
 func TestSendersThatComeBackWaitForEachOtherOnly(t *testing.T) {
 	const senders, rounds = 32, 10
 	s := newSink()

@@ -25,7 +25,7 @@ type sink struct {
 	taken   []string // bodies, in the order of the provider's taking them
 	tries   map[string]int
 	flying  int
-	most    int // requests at once
+	most    int // concurrent requests
 	closed  int
 	stored  []handler.Message
 }

@@ -97,7 +97,7 @@ func TestWhatCannotBePublishedIsAnError(t *testing.T) {
 	require.ErrorIs(t, p.Publish("orders", message.NewMessageWithContext(ended, "2", nil)), context.Canceled)
 }
 
-// What a Watermill handler returns goes to another of Sluice's queues.
+// A Watermill handler's messages go to another of Sluice's queues.
 func ExamplePublisher() {
 	mux := drivers.NewMux(&mem.Opener{})
 	p, err := watermill.NewPublisher(func(ctx context.Context, topic string) (drivers.Sink, error) {

@@ -342,7 +342,7 @@ func BenchmarkLargeMessages(b *testing.B) {
 	}
 }
 
-// In a batch a pointer is read though the batch's first message is none.
+// In a batch a pointer is read even if the batch's first message is not one.
 func TestABatchReadsBodies(t *testing.T) {
 	b := inMemory(t, "large")
 	require.NoError(t, b.Blob.WriteAll(t.Context(), "1", []byte("large body"), nil))

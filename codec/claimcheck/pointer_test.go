@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What the Extended Clients write, byte by byte: Jackson has no spaces (Java),
+// The output of the Extended Clients, byte by byte: Jackson has no spaces (Java),
 // json.dumps has (Python).
 const (
 	java   = `["software.amazon.payloadoffloading.PayloadS3Pointer",{"s3BucketName":"large","s3Key":"9ec82d81-67a4-4d0c-b5ab-5b1b1ab1bd32"}]`

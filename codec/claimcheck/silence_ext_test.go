@@ -74,7 +74,7 @@ func TestADeadBucketIsFoundOutWithinAMinute(t *testing.T) {
 				return err
 			}
 			defer func() { require.NoError(t, r.Close()) }()
-			<-time.After(time.Hour) // a reader that takes its time is none that waits
+			<-time.After(time.Hour) // a slow reader is not a silent bucket
 			body, err := io.ReadAll(r)
 			got = string(body)
 			return err

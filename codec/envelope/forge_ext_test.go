@@ -20,7 +20,7 @@ var hostile = []string{
 	"sns-subject", "sluice-dead-letter-queue", "sluice_dead_letter_reason", "Sluice-Redrive-Count", "sluice-dedupe-id", "AWSTraceHeader",
 }
 
-// logs has slog.Default write where the test can read.
+// logs redirects slog.Default to the buffer that it returns.
 func logs(t *testing.T) *bytes.Buffer {
 	t.Helper()
 	var b bytes.Buffer

@@ -23,7 +23,7 @@ import (
 
 var errBroken = errors.New("broken")
 
-// A history keeps the events that it is told of, and by which name it was called
+// A history keeps the events that it observes, and by which name it was called
 // in what order if several share a list.
 type history struct {
 	mu     sync.Mutex
@@ -167,7 +167,7 @@ func TestAPanicIsToldWithItsStack(t *testing.T) {
 	require.Contains(t, string(p.Stack), "TestAPanicIsToldWithItsStack", "the stack does not show where the panic was")
 }
 
-// A client that goes away is told nothing, and what was to be done is not done.
+// A client that goes away gets no answer, and its verdict is not carried out.
 func TestAVerdictThatNobodyWaitsForIsNotCarriedOut(t *testing.T) {
 	for name, c := range map[string]struct {
 		err    error
@@ -238,7 +238,7 @@ func TestObserversAreToldOfWhatCannotBeReceived(t *testing.T) {
 	}
 }
 
-// What is turned away before it is read is no event of a queue: whoever can reach
+// A request that is refused before it is read is not an event of a queue: whoever can reach
 // the endpoint could make any number of them.
 func TestObserversAreNotToldOfWhatIsTurnedAway(t *testing.T) {
 	seen := &history{}

@@ -75,7 +75,7 @@ func TestKeysRotate(t *testing.T) {
 		require.Equal(t, 204, push(t, e, one))
 		require.Equal(t, 1, s.issuer.Fetched(), "keys are kept")
 
-		// A key that is new is fetched for, but not at once again.
+		// A new key causes a request, but not a second one immediately.
 		s.issuer.SetKeys(one, two)
 		require.Equal(t, 401, push(t, e, two), "the keys were fetched within the interval")
 		require.Equal(t, 1, s.issuer.Fetched())

@@ -48,7 +48,7 @@ func TestTheLastAttempt(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			q := newQueue(t, pubsubtest.Queue{MaxAttempts: 5, AckDeadlineSeconds: 60})
 			h := &recorder{does: func(_ context.Context, m *handler.Message) error {
-				m.Attempt, m.Group, m.DedupeID = 99, "another", "another" // no letter tells of it
+				m.Attempt, m.Group, m.DedupeID = 99, "another", "another" // no letter has that
 				return c.err
 			}}
 			e := insecure(t, h, pubsubpush.Config{Subscription: openPush(t, q), Name: "me"})
@@ -76,7 +76,7 @@ func TestTheLastAttempt(t *testing.T) {
 // never at their last attempt: the log says so, once a minute.
 func TestPushesWithoutTheirAttemptAreLogged(t *testing.T) {
 	for name, c := range map[string]struct {
-		most   int32 // the dead-letter policy's; 0 is none
+		most   int32 // the dead-letter policy's; 0 for no policy
 		body   func(subscription string) string
 		logged bool
 	}{

@@ -39,7 +39,7 @@ func (j *journal) take(t testing.TB) []map[string]any {
 	return lines
 }
 
-// What anybody can cause with every request is logged once a minute, with how
+// Refusals that any client can cause are logged once a minute, with how
 // often it was not, and never with a token or a body.
 func TestWhatMayBeWithEveryPushIsLoggedOnceAMinute(t *testing.T) {
 	const secret = "c2VzYW1l"

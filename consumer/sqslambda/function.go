@@ -217,9 +217,9 @@ func (f *Function) reportFault(it *item, p *handler.PanicError, err error) {
 		"panic", text, "stack", stack)
 }
 
-// tell observes the end of a message for which no request was made to SQS.
-func (f *Function) tell(it *item) {
-	if it.told {
+// reportEnd observes the end of a message for which no request was made to SQS.
+func (f *Function) reportEnd(it *item) {
+	if it.observed {
 		return
 	}
 	e := handler.Event{Kind: handler.EventSettled, Origin: f.origin, Message: it.delivery.Message, Action: it.verdict.Action, Answered: true}

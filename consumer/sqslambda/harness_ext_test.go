@@ -33,7 +33,7 @@ type rig struct {
 	server *sqstest.Server
 	client *awssqs.Client
 	name   string
-	dlq    string // empty: there is none
+	dlq    string // empty for none
 	source *sqs.Source
 }
 
@@ -145,7 +145,7 @@ func (r *rig) visible(within time.Duration) map[string]time.Duration {
 			if _, seen := out[*m.Body]; !seen {
 				out[*m.Body] = time.Since(began).Round(time.Second)
 			}
-			// What comes after it in its group is looked at too.
+			// The later ones of its group are examined too.
 			_, err := r.client.DeleteMessage(r.t.Context(), &awssqs.DeleteMessageInput{QueueUrl: aws.String(r.server.QueueURL(r.name)), ReceiptHandle: m.ReceiptHandle})
 			require.NoError(r.t, err)
 		}

@@ -105,7 +105,7 @@ func TestUserCodeThatFails(t *testing.T) {
 }
 
 // The panic of a batch handler, which all messages of its batch share, is logged
-// with its stack and counted once. A value that can't be printed is no trouble.
+// with its stack and counted once. A value that can't be printed does no harm.
 func TestTheFaultOfABatchHandlerIsLogged(t *testing.T) {
 	for name, value := range map[string]any{"text": "boom", "typed nil": (*typedNil)(nil)} {
 		t.Run(name, func(t *testing.T) {

@@ -236,7 +236,7 @@ func (i *invocation) abandon() {
 				m := &handler.Message{ID: it.id, Attempt: it.attempt}
 				m.Bind(f.origin, nil)
 				f.observe(handler.Event{Kind: handler.EventLeaseLost, Origin: f.origin, Message: m, Err: context.DeadlineExceeded})
-				it.told = true
+				it.observed = true
 				i.workers.Done()
 				i.buryAbandoned(it)
 				i.release(it.next, false, 0)
@@ -286,7 +286,7 @@ func (i *invocation) report() (events.SQSEventResponse, error) {
 	var failed []*item
 	for n := range i.items {
 		it := &i.items[n]
-		i.f.tell(it)
+		i.f.reportEnd(it)
 		if !it.ok {
 			failed = append(failed, it)
 		}

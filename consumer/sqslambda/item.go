@@ -38,7 +38,7 @@ type item struct {
 	decided    time.Time // when settlement was decided; its delay counts from then
 	ok         bool      // reported as success
 	gone       bool      // deleted already
-	told       bool      // its end was observed
+	observed   bool      // its end was observed
 }
 
 // released reports whether the item is given back unhandled.

@@ -28,7 +28,7 @@ func TestTheLastAttempt(t *testing.T) {
 		err     error
 		attempt int
 		noDLQ   bool
-		reason  string // of the letter; empty: there is none
+		reason  string // of the letter; empty for no letter
 		stats   sqslambda.Stats
 	}{
 		{name: "before the last", err: errBoom, attempt: 4, stats: sqslambda.Stats{Counts: handler.Counts{Retried: 1}}},
@@ -51,7 +51,7 @@ func TestTheLastAttempt(t *testing.T) {
 				e.Records[0].Attributes["ApproximateReceiveCount"] = fmt.Sprint(c.attempt)
 				seen := &history{}
 				fn := r.function(func(_ context.Context, m *handler.Message) error {
-					m.Attempt, m.Body = 99, []byte("changed") // no letter tells of it
+					m.Attempt, m.Body = 99, []byte("changed") // no letter has that
 					return c.err
 				}, &sqslambda.Config{Observers: []handler.Observer{seen}, Name: "me"})
 				response, err := fn.Handle(t.Context(), e)
@@ -78,7 +78,7 @@ func TestTheLastAttempt(t *testing.T) {
 }
 
 // A postponement is given back with its delay, and those of its group with it.
-// It is told as a release, not as a failure.
+// It is observed as a release, not as a failure.
 func TestAPostponementIsGivenBack(t *testing.T) {
 	for _, fifo := range []bool{false, true} {
 		t.Run(fmt.Sprintf("fifo=%t", fifo), func(t *testing.T) {

@@ -161,7 +161,7 @@ func (s *settler) pause(d time.Duration) bool {
 // settled records that SQS has confirmed a settlement.
 func (s *settler) settled(it *item) {
 	f, e := s.f, handler.Event{Kind: handler.EventSettled, Origin: s.f.origin, Message: it.delivery.Message, Action: it.settlement.Action}
-	it.told = true
+	it.observed = true
 	switch {
 	case it.settlement.Action == handler.ActionDeadLetter:
 		it.ok, it.gone = true, true
@@ -197,6 +197,6 @@ func (s *settler) unsettled(it *item, err error) {
 	if it.released() {
 		return // it goes back unhandled in any case; report observes it
 	}
-	it.told = true
+	it.observed = true
 	f.observe(handler.Event{Kind: handler.EventSettled, Origin: f.origin, Message: it.delivery.Message, Action: action, Err: err})
 }

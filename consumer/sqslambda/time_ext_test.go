@@ -181,7 +181,7 @@ func TestWhatWasNotStartedGoesBack(t *testing.T) {
 	}
 }
 
-// An invocation that was cancelled is no reason to wait, nor to lose anything.
+// A cancelled invocation neither waits nor loses anything.
 func TestACancelledContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigOptions{})

@@ -32,7 +32,7 @@ func TestVerdicts(t *testing.T) {
 		verdict func() error
 		noDLQ   bool
 		fault   *sqstest.Fault
-		// What is left of the second message, and when it is visible again.
+		// The second message, and when it is visible again.
 		failed  bool
 		visible time.Duration
 		letters int
@@ -135,7 +135,7 @@ func TestVerdicts(t *testing.T) {
 						require.Positive(t, kinds[k])
 					}
 
-					// What Lambda deletes is gone; when is the rest visible?
+					// Lambda has deleted some; when is the rest visible?
 					gone := map[string]bool{}
 					for _, body := range want {
 						gone[body] = true

@@ -81,7 +81,7 @@ func TestHooksThatFail(t *testing.T) {
 	}
 }
 
-// A release is no attempt where retries are copies: nothing counts receives there.
+// A release does not count as an attempt if retries are copies: nothing counts receives.
 // A retry is one.
 func TestAReleaseKeepsItsAttempt(t *testing.T) {
 	t.Parallel()

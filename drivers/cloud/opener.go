@@ -68,7 +68,7 @@ func (o *Opener) OpenSource(ctx context.Context, u *url.URL, opts *drivers.Optio
 	c := SourceConfig{Queue: t.queue, Provider: t.provider}
 	closeAll := func() {
 		if c.Republish != nil {
-			_ = c.Republish.Close() // the error of opening is the one to tell
+			_ = c.Republish.Close() // the error of opening is returned
 		}
 		if c.DeadLetter != nil {
 			_ = c.DeadLetter.Close() // as above
