@@ -99,7 +99,7 @@ var ofProviders = map[string]string{
 	"drivers/sqs/leftout.go":                           "the AWS SDK's",
 	"drivers/sqs/provision.go":                         "the driver's own",
 	"drivers/sqs/queue.go":                             "the driver's own",
-	"codec/claimcheck/receive.go":                      "the package's own",
+	"codec/claimcheck/open.go":                         "the package's own",
 	"handler/verdict.go":                               "a user's, and it has an end",
 	"middleware/backoff/classify.go":                   "a user's, and it has an end",
 	"codec/compress/transformer.go":                    "the decoders'",
