@@ -84,6 +84,7 @@ func (s *tap) Extend(_ context.Context, es []drivers.Extension) []error {
 func (s *tap) Capabilities() drivers.Capabilities {
 	return drivers.Capabilities{
 		Queue: "tap", MaxReceive: s.batch, MaxSettle: s.batch, MaxExtend: 10, Lease: s.lease, Ordered: s.groups > 0,
+		MaxDelay: drivers.Unlimited, MaxExtension: drivers.Unlimited, MaxLease: drivers.Unlimited,
 	}
 }
 

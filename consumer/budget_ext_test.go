@@ -143,7 +143,7 @@ func TestAnEarlyDrainDoesNotWaitForItsWholeBudget(t *testing.T) {
 func TestALongRetryWhileStopping(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(1)
-		q.caps.MaxDelay, q.caps.MaxExtension, q.caps.MaxLease = 10*time.Minute, 10*time.Minute, 0
+		q.caps.MaxDelay, q.caps.MaxExtension, q.caps.MaxLease = 10*time.Minute, 10*time.Minute, drivers.Unlimited
 		w := start(t, q, func(context.Context, *handler.Message) error {
 			<-time.After(2 * time.Second)
 			return handler.RetryAfter(20*time.Minute, errors.New("later"))

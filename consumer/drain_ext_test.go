@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/consumer"
+	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
 )
 
@@ -169,7 +170,7 @@ func TestWhatIsParkedWhenAConsumerStops(t *testing.T) {
 func TestALongRetryWhileDraining(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(1)
-		q.caps.MaxDelay, q.caps.MaxExtension, q.caps.MaxLease = 10*time.Minute, 10*time.Minute, 0
+		q.caps.MaxDelay, q.caps.MaxExtension, q.caps.MaxLease = 10*time.Minute, 10*time.Minute, drivers.Unlimited
 		w := start(t, q, func(context.Context, *handler.Message) error {
 			<-time.After(2 * time.Second)
 			return handler.RetryAfter(20*time.Minute, errors.New("later"))

@@ -28,7 +28,7 @@ func (h *handlerLease) Extend(ctx context.Context, by time.Duration) error {
 		return fmt.Errorf("extend by %v: it must be positive; to give a message back return handler.RetryAfter(0, err)", by)
 	}
 	d.mu.Lock()
-	if !d.lease.timed() {
+	if !d.lease.extensible() {
 		d.mu.Unlock()
 		return handler.ErrNoLease
 	}
@@ -57,7 +57,7 @@ func (h *handlerLease) Keep(o handler.KeepOptions) (stop func(), err error) {
 	d := (*delivery)(h)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !d.lease.timed() {
+	if !d.lease.extensible() {
 		return func() {}, handler.ErrNoLease
 	}
 	if o.Fraction < 0 || o.Fraction >= 1 || o.Extension < 0 || o.Max < 0 {

@@ -162,7 +162,7 @@ func TestIsolationHasBounds(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				q := newQueue(100)
-				q.caps.MaxLease, q.caps.MaxExtension = 0, 0
+				q.caps.MaxLease, q.caps.MaxExtension = drivers.Unlimited, drivers.Unlimited
 				q.suspects(4, func(i int) bool { return i == 10 })
 				began := time.Now()
 				var suspectAt, lastAt atomic.Int64

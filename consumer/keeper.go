@@ -34,7 +34,7 @@ type keeper struct {
 }
 
 // begin starts to keep a lease of the given length by o, and returns the number of
-// this call. longest is the provider's longest extension; zero means no limit.
+// this call. longest is the provider's longest extension.
 func (k *keeper) begin(o handler.KeepOptions, length, longest time.Duration, now time.Time) int {
 	k.on, k.calls = true, k.calls+1
 	k.length, k.fraction, k.until = o.Extension, o.Fraction, time.Time{}
@@ -44,10 +44,8 @@ func (k *keeper) begin(o handler.KeepOptions, length, longest time.Duration, now
 	if k.length <= 0 {
 		k.length = length
 	}
-	if longest > 0 {
-		// A longer extension would be due again as soon as it was granted.
-		k.length = min(k.length, longest)
-	}
+	// A longer extension would be due again as soon as it was granted.
+	k.length = min(k.length, longest)
 	if k.fraction <= 0 {
 		k.fraction = 0.5
 	}

@@ -64,6 +64,9 @@ func onMonotonicClock(t, now time.Time) time.Time {
 // timed reports whether there is a lease at all.
 func (l *lease) timed() bool { return !l.deadline.IsZero() }
 
+// extensible reports whether there is a lease that can be extended.
+func (l *lease) extensible() bool { return l.timed() && l.caps.MaxExtension > 0 }
+
 // over reports whether the lease has ended.
 func (l *lease) over(now time.Time) bool {
 	return l.revoked || l.timed() && !now.Before(l.deadline)
@@ -89,7 +92,7 @@ func (l *lease) keeper() *keeper {
 // seconds, which is how providers count.
 func (l *lease) cap(d time.Duration, now time.Time) time.Duration {
 	longest := l.caps.MaxLease
-	if longest <= 0 {
+	if longest <= 0 || longest == drivers.Unlimited {
 		return d
 	}
 	left := longest - now.Sub(l.received) - leaseMargin(longest)
@@ -104,16 +107,13 @@ func (l *lease) cap(d time.Duration, now time.Time) time.Duration {
 
 // capExtension bounds an extension by what the provider allows.
 func (l *lease) capExtension(by time.Duration, now time.Time) time.Duration {
-	if m := l.caps.MaxExtension; m > 0 {
-		by = min(by, m)
-	}
-	return l.cap(by, now)
+	return l.cap(min(by, l.caps.MaxExtension), now)
 }
 
 // capDelay bounds a retry's delay by the rest of the provider's longest lease. It
 // returns 0 if the provider has no delays.
 func (l *lease) capDelay(d time.Duration, now time.Time) time.Duration {
-	if l.caps.MaxDelay < 0 {
+	if l.caps.MaxDelay <= 0 {
 		return 0
 	}
 	return max(l.cap(d, now), 0)
@@ -135,10 +135,10 @@ func leaseMargin(longest time.Duration) time.Duration { return min(leaseSkew, lo
 // limit returns when the lease ends at the latest. A lease without a limit ends in
 // a hundred years.
 func (l *lease) limit() time.Time {
-	if l.caps.MaxExtension < 0 || l.keep != nil && l.keep.refused {
+	if l.caps.MaxExtension <= 0 || l.keep != nil && l.keep.refused {
 		return l.deadline
 	}
-	if l.caps.MaxLease <= 0 {
+	if l.caps.MaxLease == drivers.Unlimited {
 		return l.received.Add(100 * 365 * 24 * time.Hour)
 	}
 	return l.received.Add(l.caps.MaxLease - leaseMargin(l.caps.MaxLease))
@@ -152,6 +152,9 @@ func (l *lease) limit() time.Time {
 // A held delivery and a running one whose handler asked for it are extended by one
 // length when the fraction asked for (by default half a length) is left.
 func (l *lease) nextBeat(now time.Time, st state, until time.Time) (at time.Time, by time.Duration, ok bool) {
+	if l.caps.MaxExtension <= 0 {
+		return at, 0, false
+	}
 	length, fraction := l.length, 0.5
 	k := l.keep
 	switch st {
@@ -169,9 +172,7 @@ func (l *lease) nextBeat(now time.Time, st state, until time.Time) (at time.Time
 	case settling, done:
 		return at, 0, false
 	}
-	if m := l.caps.MaxExtension; m > 0 {
-		length = min(length, m)
-	}
+	length = min(length, l.caps.MaxExtension)
 	if k != nil && (k.refused || k.sent || k.want > 0) {
 		return at, 0, false
 	}

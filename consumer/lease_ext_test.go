@@ -494,7 +494,7 @@ func (q lateReceive) Receive(ctx context.Context, n int, wait time.Duration) ([]
 func TestDelaysBeyondTheProvidersLimitAreParked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(1)
-		q.caps.MaxDelay, q.caps.MaxExtension, q.caps.MaxLease = 10*time.Minute, 10*time.Minute, 0
+		q.caps.MaxDelay, q.caps.MaxExtension, q.caps.MaxLease = 10*time.Minute, 10*time.Minute, drivers.Unlimited
 		q.caps.Lease = 10 * time.Second
 		began := time.Now()
 		var again time.Duration

@@ -49,7 +49,7 @@ func (*undelayed) Extend(context.Context, []drivers.Extension) []error {
 }
 
 func (*undelayed) Capabilities() drivers.Capabilities {
-	return drivers.Capabilities{Queue: "q", MaxReceive: 1, MaxSettle: 1, MaxExtend: 1, MaxSend: 1, MaxDelay: -1, MaxExtension: -1}
+	return drivers.Capabilities{Queue: "q", MaxReceive: 1, MaxSettle: 1, MaxExtend: 1, MaxSend: 1}
 }
 
 func (*undelayed) Close() error { return nil }

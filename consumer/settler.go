@@ -127,7 +127,7 @@ func (st *settler) decide(d *delivery, v *handler.Verdict, failure *drivers.Fail
 	if d.verdict.delayed {
 		asked := d.verdict.delay
 		d.verdict.delay = d.lease.capDelay(asked, now)
-		if s.caps.MaxDelay < 0 {
+		if s.caps.MaxDelay <= 0 {
 			u.undelayed = asked
 		}
 	}
@@ -274,7 +274,7 @@ func (st *settler) answer(d *delivery, sent, now time.Time, err error, refused b
 	wait := backoffDelay(v.tries, 100*time.Millisecond, 5*time.Second)
 	left := d.leaseLeft(now)
 	over := left <= 0
-	if s.caps.StaleReceiptActs && v.action == handler.ActionRetry && code != drivers.Throttled && !refusal(code) {
+	if !s.caps.StaleReceiptHarmless && v.action == handler.ActionRetry && code != drivers.Throttled && !refusal(code) {
 		// It may have been carried out. From the end of its delay on, another worker
 		// may have the message, whose lease a repetition would change.
 		left = d.endLeaseBy(sent.Add(v.delay), now)

@@ -52,10 +52,14 @@ type source struct {
 
 func newSource(c *Consumer, w Weighted) *source {
 	s := &source{c: c, driver: w.Source, caps: w.Source.Capabilities(), weight: max(w.Weight, 1)}
+	if s.caps.MaxLease == 0 {
+		s.caps.MaxLease = max(s.caps.MaxExtension, s.caps.Lease)
+	}
 	s.inspector, _ = w.Source.(drivers.Inspector)
 	s.watcher, _ = w.Source.(drivers.Watcher)
-	s.origin = &handler.Origin{
-		Queue: s.caps.Queue, System: s.caps.System, MaxDelay: max(s.caps.MaxDelay, 0), Server: s.caps.Server,
+	s.origin = &handler.Origin{Queue: s.caps.Queue, System: s.caps.System, Server: s.caps.Server}
+	if s.caps.MaxDelay != drivers.Unlimited {
+		s.origin.MaxDelay = s.caps.MaxDelay
 	}
 	s.settler, s.extender = newSettler(s), newExtender(s)
 	s.outage.source, s.emptiness.source, s.backlog.source, s.caution.source = s, s, s, s

@@ -62,7 +62,7 @@ func newQueue(n int) *queue {
 		caps: drivers.Capabilities{
 			Queue: "orders", System: "test", MaxReceive: 10, MaxSettle: 10, MaxExtend: 10, MaxSend: 10,
 			Lease: 30 * time.Second, MaxDelay: 12 * time.Hour, MaxExtension: 12 * time.Hour, MaxLease: 12 * time.Hour,
-			DeadLetter: true, AttemptKnown: true, StaleReceiptFails: true,
+			DeadLetter: true, AttemptKnown: true, StaleReceiptFails: true, StaleReceiptHarmless: true,
 		},
 		flying:  make(map[string]*entry),
 		changed: make(chan struct{}),

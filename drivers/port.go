@@ -2,6 +2,7 @@ package drivers
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
@@ -138,74 +139,80 @@ type Sink interface {
 	Close() error
 }
 
-// Capabilities say what a queue can do. A number that is zero means that there
-// means no limit, unless its comment says otherwise.
+// Unlimited is the value of a time in [Capabilities] that has no bound.
+const Unlimited time.Duration = math.MaxInt64
+
+// Capabilities describe what a queue can do. The zero value of each field is the
+// cautious one, so that a capability that a driver does not state costs speed or
+// features, never messages.
 type Capabilities struct {
 	// Queue is the queue's name as an operator knows it.
 	Queue string
 	// System is OpenTelemetry's messaging.system.
 	System string
-	// Server is the host name of the provider's endpoint.
+	// Server is the host name of the provider's endpoint, empty if it has none.
 	Server string
 
-	// MaxReceive, MaxSettle, MaxExtend and MaxSend are the largest batches.
-	// They are never zero.
+	// MaxReceive, MaxSettle, MaxExtend and MaxSend are the largest batches. Zero
+	// means 1.
 	MaxReceive, MaxSettle, MaxExtend, MaxSend int
-	// MaxSendGroup is how many messages of one group fit in one request of an
-	// ordered sink. It is 1 if the provider may take some messages of a request
-	// and not others.
+	// MaxSendGroup is the number of messages of one group that fit in one request
+	// of an ordered sink. Zero means 1, which is right if the provider may take
+	// some messages of a request and not others.
 	MaxSendGroup int
 	// MaxMessageBytes bounds a message's body and attributes together;
-	// MaxBatchBytes the messages of one Send together.
+	// MaxBatchBytes the messages of one Send together. Zero means that the driver
+	// states no bound: the provider itself refuses what is too large.
 	MaxMessageBytes, MaxBatchBytes int
-	// MaxAttributes is how many attributes a message may have.
+	// MaxAttributes is the number of attributes that a message may have. Zero
+	// means that the driver states no bound.
 	MaxAttributes int
 
-	// Lease is the length of the lease that a receive gives. Zero where this
-	// cannot be known (a sink).
+	// Lease is the length of the lease that a receive gives. Zero means that it
+	// is not known (a sink).
 	Lease time.Duration
-	// MaxDelay bounds the delay of one retry's settlement; MaxSendDelay that of
-	// a sent message. Each is negative if there can be no delay: a retry's
-	// settlement with one is then refused as [Unsupported].
+	// MaxDelay bounds the delay of one retry's settlement; MaxSendDelay that of a
+	// sent message. Zero means that there can be no delay: a retry's settlement
+	// with one is then refused as [Unsupported]. [Unlimited] means no bound.
 	MaxDelay, MaxSendDelay time.Duration
-	// MaxExtension bounds one extension, counted from its moment; MaxLease the
-	// whole lease, counted from the receive. MaxExtension is negative if no
-	// lease can be extended, and the deliveries then have no deadline.
+	// MaxExtension bounds one extension, counted from its moment. Zero means that
+	// no lease can be extended. MaxLease bounds the whole lease, counted from the
+	// receive. Zero means MaxExtension, or Lease if that is longer. [Unlimited]
+	// means no bound.
 	MaxExtension, MaxLease time.Duration
 
-	// Ordered is true where messages of one group are delivered in order.
+	// Ordered is true if messages of one group are delivered in order.
 	Ordered bool
-	// DeadLetter reports whether the queue has a dead-letter queue, so that
-	// messages can be rejected. DeadLetterQueue names it, and MaxAttempts is
-	// the native number of deliveries after which a message goes there.
+	// DeadLetter is true if the queue has a dead-letter queue, so that messages
+	// can be rejected. DeadLetterQueue names it, and MaxAttempts is the native
+	// number of deliveries after which a message goes there; zero means no limit.
 	DeadLetter      bool
 	DeadLetterQueue string
 	MaxAttempts     int
-	// AttemptKnown is true where deliveries carry their attempt number.
+	// AttemptKnown is true if deliveries carry their attempt number.
 	AttemptKnown bool
-	// FreeRelease reports whether a delivery that is settled as Released does not
-	// count as an attempt. False is also right if it is not known: the runtime
-	// keeps what it can in hand either way, and gives back little.
+	// FreeRelease is true if a delivery that is settled as Released does not count
+	// as an attempt. The runtime keeps what it can in hand either way, and releases
+	// little.
 	FreeRelease bool
-	// LocalClock reports whether leases go by this machine's monotonic clock, as those
-	// of an embedded queue do: they stand still while the machine is suspended.
-	// False, which is also right if it is not known, makes the runtime take the
-	// time of a suspend off its leases.
+	// LocalClock is true if leases go by this machine's monotonic clock, as those
+	// of an embedded queue do: they stand still while the machine is suspended. If
+	// it is false, the runtime takes the time of a suspend off its leases.
 	LocalClock bool
-	// NativeRedrive reports whether the provider itself moves letters back.
+	// NativeRedrive is true if the provider itself moves letters back.
 	NativeRedrive bool
-	// ExactlyOnce reports whether an ack that succeeds is final, and one that
-	// fails says so.
+	// ExactlyOnce is true if an ack that succeeds is final, and one that fails
+	// says so.
 	ExactlyOnce bool
-	// StaleReceiptFails is true where settling or extending an expired receipt
-	// is reported as LeaseLost. A standard SQS queue accepts a delete by a
-	// stale receipt in silence.
+	// StaleReceiptFails is true if settling or extending an expired receipt is
+	// reported as LeaseLost. A standard SQS queue accepts a delete by a stale
+	// receipt silently.
 	StaleReceiptFails bool
-	// StaleReceiptActs reports whether a retry or an extension by the receipt of an
-	// earlier delivery changes the lease of the message's present one, as on a
-	// standard SQS queue. The runtime then doesn't repeat a retry whose answer was
-	// lost once its delay, counted from when it was sent, is over: the message may
-	// be another worker's by then. If the retry was not carried out, the message
-	// is delivered again when its lease ends.
-	StaleReceiptActs bool
+	// StaleReceiptHarmless is true if a retry or an extension by the receipt of an
+	// earlier delivery leaves the lease of the message's present one alone. A
+	// standard SQS queue changes that lease. If it is false, the runtime does not
+	// repeat a retry whose answer was lost once its delay, counted from when it was
+	// sent, is over: the message may be another worker's by then. If the retry was
+	// not carried out, the message is delivered again when its lease ends.
+	StaleReceiptHarmless bool
 }

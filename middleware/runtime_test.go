@@ -124,6 +124,7 @@ func (q *queue) Capabilities() drivers.Capabilities {
 	return drivers.Capabilities{
 		Queue: "orders", System: "sluice_mem", MaxReceive: 10, MaxSettle: 10, MaxExtend: 10, MaxSend: 10,
 		Lease: queueLease, DeadLetter: true,
+		MaxDelay: drivers.Unlimited, MaxExtension: drivers.Unlimited, MaxLease: drivers.Unlimited,
 	}
 }
 

@@ -51,7 +51,7 @@ func newDispatcher(cfg *Config, sink drivers.Sink, caps drivers.Capabilities) *d
 		cfg: cfg, caps: caps, requester: requester{cfg: cfg, sink: sink, queue: caps.Queue},
 		buffers: buffers{maxMessages: cfg.MaxBuffered, maxBytes: cfg.MaxBufferedBytes},
 	}
-	d.groups = groups{claimed: make(map[string]*group), single: caps.MaxSendGroup == 1, buffers: &d.buffers}
+	d.groups = groups{claimed: make(map[string]*group), single: caps.MaxSendGroup <= 1, buffers: &d.buffers}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	return d
 }

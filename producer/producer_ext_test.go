@@ -135,7 +135,7 @@ func TestLimitsAreNamedBeforeSending(t *testing.T) {
 			"body and attributes are 1002 bytes: the limit is 1000"},
 		{"attributes", &handler.Message{Attributes: map[string]string{"a": "", "b": "", "c": ""}}, nil, "there are 3 attributes: the limit is 2"},
 		{"delay", &handler.Message{Delay: time.Hour}, nil, "the delay is 1h0m0s: the limit is 15m0s"},
-		{"no delays", &handler.Message{Delay: time.Second}, func(c *drivers.Capabilities) { c.MaxSendDelay = -1 }, "this queue cannot delay a message"},
+		{"no delays", &handler.Message{Delay: time.Second}, func(c *drivers.Capabilities) { c.MaxSendDelay = 0 }, "this queue cannot delay a message"},
 		{"negative delay", &handler.Message{Delay: -1}, nil, "must not be negative"},
 		{"nil", nil, nil, "the message is nil"},
 	} {

@@ -37,10 +37,10 @@ func check(c *drivers.Capabilities, m *handler.Message, bytes int) error {
 			"there are %d attributes: the limit is %d", len(m.Attributes), c.MaxAttributes)
 	case m.Delay < 0:
 		return refuse("", "the delay is %v: it must not be negative", m.Delay)
-	case m.Delay > 0 && c.MaxSendDelay < 0:
+	case m.Delay > 0 && c.MaxSendDelay <= 0:
 		return refuse("have the handler return RetryAfter at the first attempt",
 			"the delay is %v: this queue cannot delay a message", m.Delay)
-	case c.MaxSendDelay > 0 && m.Delay > c.MaxSendDelay:
+	case m.Delay > max(c.MaxSendDelay, 0):
 		return refuse("have the handler return RetryAfter for the rest",
 			"the delay is %v: the limit is %v", m.Delay, c.MaxSendDelay)
 	}

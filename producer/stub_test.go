@@ -33,7 +33,7 @@ type sink struct {
 func newSink() *sink {
 	return &sink{
 		caps: drivers.Capabilities{
-			Queue: "orders", System: "test", MaxReceive: 10, MaxSettle: 10, MaxExtend: 10, MaxSend: 10,
+			Queue: "orders", System: "test", MaxReceive: 10, MaxSettle: 10, MaxExtend: 10, MaxSend: 10, MaxSendGroup: 10,
 			MaxMessageBytes: 1000, MaxBatchBytes: 1000, MaxAttributes: 2, MaxSendDelay: 15 * time.Minute,
 		},
 		latency: time.Millisecond,

@@ -146,7 +146,7 @@ func (s *scan) enough() bool {
 // batch is how many letters are received at once: no more than may still be
 // moved, since each is a delivery.
 func (s *scan) batch() int {
-	n := min(s.caps.MaxReceive, s.back.Capabilities().MaxSend, atOnce)
+	n := min(max(s.caps.MaxReceive, 1), max(s.back.Capabilities().MaxSend, 1), atOnce)
 	if s.Rate > 0 {
 		n = min(n, s.Rate) // what waits for its turn is leased meanwhile
 	}
@@ -256,10 +256,7 @@ func (s *scan) hold(ctx context.Context, ds []drivers.Delivery) error {
 	if len(ds) == 0 {
 		return nil
 	}
-	by := s.Hold
-	if s.caps.MaxExtension > 0 {
-		by = min(by, s.caps.MaxExtension)
-	}
+	by := min(s.Hold, s.caps.MaxExtension)
 	es := make([]drivers.Extension, len(ds))
 	for i, d := range ds {
 		es[i] = drivers.Extension{Receipt: d.Receipt, By: by}

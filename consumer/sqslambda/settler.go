@@ -126,7 +126,7 @@ func (s *settler) repeatable(it *item, err error) bool {
 
 // acts reports whether a settlement can change the lease of a later delivery.
 func (s *settler) acts(it *item) bool {
-	return s.f.caps.StaleReceiptActs && it.settlement.Action == handler.ActionRetry
+	return !s.f.caps.StaleReceiptHarmless && it.settlement.Action == handler.ActionRetry
 }
 
 // bounded returns the context of a request. That of a repeated request ends before one

@@ -225,7 +225,7 @@ func (s *Sink) Capabilities() drivers.Capabilities {
 	return drivers.Capabilities{
 		Queue: s.c.Queue, System: s.c.Provider.System,
 		MaxReceive: maxBatch, MaxSettle: maxBatch, MaxExtend: maxBatch, MaxSend: maxBatch,
-		MaxMessageBytes: s.c.MaxMessageBytes, MaxSendDelay: -1, MaxDelay: -1, MaxExtension: -1,
+		MaxMessageBytes: s.c.MaxMessageBytes,
 	}
 }
 

@@ -479,10 +479,10 @@ func (s *Source) Capabilities() drivers.Capabilities {
 	c := drivers.Capabilities{
 		Queue: s.c.Queue, System: s.c.Provider.System,
 		MaxReceive: maxBatch, MaxSettle: maxBatch, MaxExtend: maxBatch, MaxSend: maxBatch,
-		MaxDelay: -1, MaxSendDelay: -1, MaxExtension: -1,
+		StaleReceiptHarmless: true,
 	}
 	if s.c.Republish != nil {
-		c.MaxDelay, c.AttemptKnown, c.FreeRelease = 0, true, true
+		c.MaxDelay, c.AttemptKnown, c.FreeRelease = drivers.Unlimited, true, true
 	}
 	if s.c.DeadLetter != nil {
 		c.DeadLetter, c.DeadLetterQueue = true, s.c.DeadLetter.Capabilities().Queue

@@ -102,7 +102,7 @@ func releaseComesBack(c *check) {
 	begin = b.now()
 	b.settle(drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.ActionRetry, Released: true})
 	b.returns(b.o.Lease)
-	if b.caps.FreeRelease && b.caps.MaxExtension >= 0 { // others give it back in their own time, or have no lease
+	if b.caps.FreeRelease && b.caps.MaxExtension > 0 { // others give it back in their own time, or have no lease
 		require.GreaterOrEqual(c, b.since(begin), b.o.Lease-time.Second, "of its lease")
 	}
 }

@@ -109,13 +109,13 @@ func (c *check) leasing(o QueueOptions) *bench {
 
 // needsLease ends the check unless leases are known and can be extended.
 func (b *bench) needsLease() {
-	b.needs(b.caps.MaxExtension >= 0, "deliveries have no lease that is known, and none that can be extended")
+	b.needs(b.caps.MaxExtension > 0, "deliveries have no lease that is known, and none that can be extended")
 }
 
 // retrying makes a queue that can delay a retry, or ends the check.
 func (c *check) retrying(o QueueOptions) *bench {
 	b := c.queue(o)
-	c.needs(b.caps.MaxDelay >= 0, "a retry cannot be delayed")
+	c.needs(b.caps.MaxDelay > 0, "a retry cannot be delayed")
 	return b
 }
 

@@ -118,7 +118,7 @@ func sourcesShare(c *check) {
 
 // tryExtend extends a delivery by a minute, where that can be done.
 func (b *bench) tryExtend(d drivers.Delivery) []error {
-	if b.caps.MaxExtension < 0 {
+	if b.caps.MaxExtension <= 0 {
 		return nil
 	}
 	return b.src.Extend(b.ctx, []drivers.Extension{{Receipt: d.Receipt, By: time.Minute}})

@@ -42,7 +42,7 @@ func retryAfterDelay(c *check, lease, delay time.Duration) {
 // delaying makes a queue that delays single messages, or ends the check.
 func (c *check) delaying() *bench {
 	b := c.queue(QueueOptions{})
-	c.needs(b.sink.Capabilities().MaxSendDelay >= 0, "messages cannot be sent with a delay")
+	c.needs(b.sink.Capabilities().MaxSendDelay > 0, "messages cannot be sent with a delay")
 	return b
 }
 
@@ -69,7 +69,7 @@ func sendDelayIsItsOwn(c *check) {
 
 func sendDelayIsRefused(c *check) {
 	b := c.queue(QueueOptions{})
-	c.needs(b.sink.Capabilities().MaxSendDelay < 0, "messages can be sent with a delay")
+	c.needs(b.sink.Capabilities().MaxSendDelay <= 0, "messages can be sent with a delay")
 	m := text("later")
 	m.Delay = time.Minute
 	errs := b.answers("send", 1, b.sink.Send(c.ctx, []*handler.Message{m}))
@@ -79,7 +79,7 @@ func sendDelayIsRefused(c *check) {
 
 func retryDelayIsRefused(c *check) {
 	b := c.queue(QueueOptions{})
-	c.needs(b.caps.MaxDelay < 0, "a retry can be delayed")
+	c.needs(b.caps.MaxDelay <= 0, "a retry can be delayed")
 	b.send(text("later"))
 	d := b.receiveOne()
 	errs := b.answers("settle", 1, b.src.Settle(c.ctx, []drivers.Settlement{retry(d, time.Minute)}))
@@ -90,12 +90,12 @@ func retryDelayIsRefused(c *check) {
 
 func longestDelay(c *check) {
 	b := c.retrying(QueueOptions{})
-	c.needs(b.caps.MaxDelay == 0, "the queue bounds a retry's delay")
+	c.needs(b.caps.MaxDelay == drivers.Unlimited, "the queue bounds a retry's delay")
 	for _, d := range []time.Duration{math.MaxInt64, math.MaxInt64 - 1, math.MaxInt64 / 2} {
 		b.send(text("x"))
 		b.settle(retry(b.receiveOne(), d))
 		b.nothing(500*time.Millisecond, "it was given back for "+d.String())
-		if b.sink.Capabilities().MaxSendDelay == 0 {
+		if b.sink.Capabilities().MaxSendDelay == drivers.Unlimited {
 			m := text("later")
 			m.Delay = d
 			b.send(m)

@@ -87,7 +87,7 @@ func groupKeepsOrderUnderFailure(c *check) {
 
 func groupWaitsForTheRetry(c *check) {
 	b := c.ordered()
-	c.needs(b.caps.MaxDelay >= 0, "a retry cannot be delayed")
+	c.needs(b.caps.MaxDelay > 0, "a retry cannot be delayed")
 	b.sendGroup("g", "a", "b")
 	d := b.receiveOne()
 	require.Equal(c, "a", string(d.Message.Body))

@@ -57,7 +57,7 @@ func depthCounts(c *check) {
 	b.depthIs(drivers.Depth{Visible: 3, InFlight: 2, DeadLetters: drivers.Unknown})
 	b.settle(ack(ds[0]))
 	b.depthIs(drivers.Depth{Visible: 3, InFlight: 1, DeadLetters: drivers.Unknown})
-	if b.sink.Capabilities().MaxSendDelay >= 0 {
+	if b.sink.Capabilities().MaxSendDelay > 0 {
 		m := text("later")
 		m.Delay = 10 * time.Minute
 		b.send(m)

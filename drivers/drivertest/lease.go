@@ -135,7 +135,7 @@ func extendRepeatedly(c *check) {
 
 func longestExtension(c *check) {
 	b := c.leasing(QueueOptions{})
-	c.needs(b.caps.MaxExtension == 0 && b.caps.MaxLease == 0, "the queue bounds its leases")
+	c.needs(b.caps.MaxExtension == drivers.Unlimited && b.caps.MaxLease == drivers.Unlimited, "the queue bounds its leases")
 	for _, d := range []time.Duration{math.MaxInt64, math.MaxInt64 - 1, math.MaxInt64 / 2} {
 		b.send(text("x"))
 		held := b.receiveOne()

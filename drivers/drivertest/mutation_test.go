@@ -169,7 +169,7 @@ func mutations() []mutation {
 		{"the capabilities have no maximum of attempts", mutant{onCapabilities: func(c *drivers.Capabilities) { c.MaxAttempts = 0 }}, []string{"CAP-3"}},
 		{"the capabilities have no order", mutant{onCapabilities: func(c *drivers.Capabilities) { c.Ordered = false }}, []string{"CAP-4"}},
 		{"attempts are made up", mutant{onCapabilities: func(c *drivers.Capabilities) { c.AttemptKnown = false }}, []string{"ATT-2"}},
-		{"what cannot be delayed is sent at once", mutant{dropsDelays: true, onCapabilities: func(c *drivers.Capabilities) { c.MaxSendDelay = -1 }}, []string{"DELAY-6"}},
+		{"what cannot be delayed is sent at once", mutant{dropsDelays: true, onCapabilities: func(c *drivers.Capabilities) { c.MaxSendDelay = 0 }}, []string{"DELAY-6"}},
 		{"a retry's delay is taken that the capabilities deny", mutant{onCapabilities: func(c *drivers.Capabilities) { c.MaxDelay = -1 }}, []string{"DELAY-7"}},
 		{"a missing queue is transient", mutant{onMissing: func(e *drivers.Error) error { e.Code = drivers.Transient; return e }}, []string{"ERR-1", "ERR-2", "ERR-3"}},
 		{"a missing queue has no name", mutant{onMissing: func(e *drivers.Error) error { e.Queue = ""; return e }}, []string{"ERR-1", "ERR-2"}},

@@ -199,7 +199,7 @@ func receiverOwnsTheMessage(c *check) {
 
 func receivedHasNoDelay(c *check) {
 	b := c.queue(QueueOptions{})
-	b.needs(b.sink.Capabilities().MaxSendDelay >= 0, "messages cannot be sent with a delay")
+	b.needs(b.sink.Capabilities().MaxSendDelay > 0, "messages cannot be sent with a delay")
 	m := text("x")
 	m.Delay = time.Second
 	b.send(m)

@@ -129,8 +129,9 @@ func (f *face) usable(ctx context.Context, op string) error {
 func (f *face) Capabilities() drivers.Capabilities {
 	o := f.r.o
 	c := drivers.Capabilities{
-		Queue: "reference", System: "reference", MaxReceive: 10, MaxSettle: 10, MaxExtend: 10, MaxSend: 10,
-		MaxMessageBytes: sizeLimit, MaxBatchBytes: 2 * sizeLimit, Lease: o.Lease, Ordered: o.Ordered, AttemptKnown: true, FreeRelease: true, StaleReceiptFails: true,
+		Queue: "reference", System: "reference", MaxReceive: 10, MaxSettle: 10, MaxExtend: 10, MaxSend: 10, MaxSendGroup: 10,
+		MaxDelay: drivers.Unlimited, MaxSendDelay: drivers.Unlimited, MaxExtension: drivers.Unlimited, MaxLease: drivers.Unlimited,
+		MaxMessageBytes: sizeLimit, MaxBatchBytes: 2 * sizeLimit, Lease: o.Lease, Ordered: o.Ordered, AttemptKnown: true, FreeRelease: true, StaleReceiptFails: true, StaleReceiptHarmless: true,
 	}
 	if o.DeadLetter {
 		c.DeadLetter, c.DeadLetterQueue, c.MaxAttempts, c.NativeRedrive = true, "reference-dlq", o.MaxAttempts, true

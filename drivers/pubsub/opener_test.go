@@ -77,7 +77,7 @@ func TestCapabilitiesTellTheSubscription(t *testing.T) {
 	require.Zero(t, plain.MaxAttempts)
 	require.Equal(t, "gcp_pubsub", plain.System)
 	require.Equal(t, "127.0.0.1", plain.Server)
-	require.Negative(t, plain.MaxSendDelay)
+	require.Zero(t, plain.MaxSendDelay)
 	require.Equal(t, 600*time.Second, plain.MaxDelay)
 
 	q := newQueue(t, pubsubtest.Queue{AckDeadlineSeconds: 42, MaxAttempts: 7, Ordered: true, ExactlyOnce: true})

@@ -89,7 +89,7 @@ func newSink(c *clients, topic, target name, ordered bool) *Sink {
 		Queue: topic.id, System: System, Server: c.server(),
 		MaxReceive: maxPull, MaxSettle: maxAckIDs, MaxExtend: maxAckIDs, MaxSend: maxPublish,
 		MaxMessageBytes: maxMessageBytes, MaxBatchBytes: maxMessageBytes, MaxAttributes: maxAttributes,
-		MaxDelay: maxDeadline, MaxSendDelay: -1, MaxExtension: maxDeadline,
+		MaxSendGroup: maxPublish,
 		Ordered: ordered,
 	}}
 }

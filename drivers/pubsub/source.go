@@ -84,6 +84,108 @@ func sourceOf(s *subscription) *Source {
 		subscription: s, receiver: receiver{puller: puller{s}},
 		settler: settler{subscription: s}, inspector: inspector{puller: puller{s}},
 	}
+	tctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	p, err := s.c.subscriptions.GetSubscription(tctx, &pubsubpb.GetSubscriptionRequest{Subscription: s.sub.String()}, once)
+	if err != nil {
+		return wrap(ctx, s.sub, "open", err)
+	}
+	check := pullable
+	if s.pushed {
+		check = delivers
+	}
+	if err := check(p); err != nil {
+		return invalid(s.sub, "open", err)
+	}
+	s.watch.options = *o
+	now, err := s.read(p)
+	if err != nil {
+		return err
+	}
+	if err := s.openDeadLetter(ctx, p.GetDeadLetterPolicy(), now.dead); err != nil {
+		return err
+	}
+	s.lease = o.AckDeadline
+	s.watch.begin(now, s.c.emulated)
+	s.caps = drivers.Capabilities{
+		Queue: s.sub.id, System: System, Server: s.c.server(),
+		MaxReceive: maxPull, MaxSettle: maxAckIDs, MaxExtend: maxAckIDs, MaxSend: maxPublish,
+		MaxMessageBytes: maxMessageBytes, MaxBatchBytes: maxMessageBytes, MaxAttributes: maxAttributes,
+		Lease: cmp.Or(s.lease, now.native), MaxDelay: maxDeadline, MaxExtension: maxDeadline, MaxLease: drivers.Unlimited,
+		Ordered: p.EnableMessageOrdering, ExactlyOnce: p.EnableExactlyOnceDelivery,
+		StaleReceiptFails: p.EnableExactlyOnceDelivery, StaleReceiptHarmless: true,
+		AttemptKnown:      p.GetDeadLetterPolicy() != nil,
+		DeadLetter:        !now.dead.zero(), DeadLetterQueue: now.dead.id, MaxAttempts: now.attempts,
+	}
+	return nil
+}
+
+// pullable returns why a subscription cannot be pulled from.
+func pullable(p *pubsubpb.Subscription) error {
+	if p.GetPushConfig().GetPushEndpoint() != "" {
+		return fmt.Errorf("the subscription pushes to %s; make one without a push endpoint to receive from", p.PushConfig.PushEndpoint)
+	}
+	return delivers(p)
+}
+
+// delivers returns why a subscription neither pushes nor can be pulled from.
+func delivers(p *pubsubpb.Subscription) error {
+	switch {
+	case p.GetBigqueryConfig().GetTable() != "" || p.GetCloudStorageConfig().GetBucket() != "":
+		return errors.New("the subscription exports to BigQuery or Cloud Storage; make another to receive from")
+	case p.GetDetached():
+		return errors.New("the subscription is detached from its topic and gets no more messages; make another")
+	}
+	return nil
+}
+
+// findDeadLetter returns the topic for rejected messages: the one that is named,
+// or that of the subscription's policy.
+func (s *Source) findDeadLetter(policy *pubsubpb.DeadLetterPolicy) (name, error) {
+	topic := s.watch.options.DeadLetter
+	if topic == "" {
+		topic = policy.GetDeadLetterTopic()
+	}
+	if topic == "" || topic == deletedTopic {
+		return name{}, nil
+	}
+	dead, err := parseNameIn(s.sub.project, kindTopic, topic)
+	if err != nil {
+		return name{}, invalid(s.sub, "open", fmt.Errorf("dead-letter topic: %w", err))
+	}
+	return dead, nil
+}
+
+// openDeadLetter checks what is known of the dead-letter topic, dead, as the source
+// is opened.
+func (s *Source) openDeadLetter(ctx context.Context, policy *pubsubpb.DeadLetterPolicy, dead name) (err error) {
+	o := &s.watch.options
+	if policy.GetDeadLetterTopic() == deletedTopic {
+		invoke.Logger(o.Logger).WarnContext(ctx, "the dead-letter topic of the subscription was deleted: messages that fail too often are lost to it",
+			"queue", s.sub.String())
+	}
+	if dead.zero() {
+		if o.DeadLetterSubscription != "" {
+			return invalid(s.sub, "open", errors.New("a dead-letter subscription is named, but the subscription has no dead-letter topic"))
+		}
+		return nil
+	}
+	if o.DeadLetterSubscription != "" {
+		if s.deadSub, err = parseNameIn(s.sub.project, kindSubscription, o.DeadLetterSubscription); err != nil {
+			return invalid(s.sub, "open", fmt.Errorf("dead-letter subscription: %w", err))
+		}
+	}
+	if dead.String() == policy.GetDeadLetterTopic() {
+		return nil // the service has seen to it that it exists
+	}
+	// A publisher need not have the right to look at the topic.
+	tctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	_, err = s.c.topics.GetTopic(tctx, &pubsubpb.GetTopicRequest{Topic: dead.String()}, once)
+	if status.Code(err) == codes.PermissionDenied {
+		return nil
+	}
+	return wrap(ctx, dead, "open", err)
 }
 
 // Capabilities implements [drivers.Source].

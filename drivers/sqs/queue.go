@@ -203,10 +203,10 @@ func (q *queue) capabilities() drivers.Capabilities {
 		MaxReceive: maxBatch, MaxSettle: maxBatch, MaxExtend: maxBatch, MaxSend: maxBatch,
 		MaxMessageBytes: q.maxBytes, MaxBatchBytes: q.maxRequest(),
 		MaxDelay: maxLease, MaxSendDelay: maxSendDelay, MaxExtension: maxLease, MaxLease: maxLease,
-		Ordered: q.fifo, AttemptKnown: true, StaleReceiptFails: q.fifo, StaleReceiptActs: !q.fifo,
+		Ordered: q.fifo, AttemptKnown: true, StaleReceiptFails: q.fifo, StaleReceiptHarmless: q.fifo,
 	}
 	if q.fifo {
-		c.MaxSendDelay, c.MaxSendGroup = -1, 1
+		c.MaxSendDelay = 0
 	}
 	return c
 }

@@ -41,13 +41,13 @@ func TestOpeningReadsTheQueue(t *testing.T) {
 		MaxReceive: 10, MaxSettle: 10, MaxExtend: 10, MaxSend: 10,
 		MaxMessageBytes: 256 << 10, MaxBatchBytes: 256 << 10,
 		Lease: 30 * time.Second, MaxDelay: 12 * time.Hour, MaxSendDelay: 15 * time.Minute, MaxExtension: 12 * time.Hour, MaxLease: 12 * time.Hour,
-		DeadLetter: true, DeadLetterQueue: "orders-dlq", MaxAttempts: 5, AttemptKnown: true, StaleReceiptActs: true, NativeRedrive: true,
+		DeadLetter: true, DeadLetterQueue: "orders-dlq", MaxAttempts: 5, AttemptKnown: true, NativeRedrive: true,
 	}, src.Capabilities())
 
 	fifo := openSource(t, newFIFOStub(), &sqs.Config{VisibilityTimeout: time.Minute}).Capabilities()
 	require.True(t, fifo.Ordered)
 	require.True(t, fifo.StaleReceiptFails)
-	require.Negative(t, fifo.MaxSendDelay)
+	require.Zero(t, fifo.MaxSendDelay)
 	require.Equal(t, time.Minute, fifo.Lease)
 }
 

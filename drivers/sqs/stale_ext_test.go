@@ -74,7 +74,7 @@ func TestAReleaseWhoseAnswerWasLostIsNotRepeated(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			q := newStale(t)
-			require.True(t, q.source.Capabilities().StaleReceiptActs)
+			require.False(t, q.source.Capabilities().StaleReceiptHarmless)
 			c, ended := q.run(t, verdict)
 			<-q.loses.lost
 			require.Eventually(t, func() bool { return q.receive(t, 1) }, 30*time.Second, time.Millisecond, "B receives what A has given back")

@@ -73,9 +73,10 @@ func (o *opened) close() error {
 func (o *opened) capabilities() drivers.Capabilities {
 	return drivers.Capabilities{
 		Queue: o.Queue, System: o.System,
-		MaxReceive: batch, MaxSettle: batch, MaxExtend: batch, MaxSend: batch,
+		MaxReceive: batch, MaxSettle: batch, MaxExtend: batch, MaxSend: batch, MaxSendGroup: batch,
+		MaxDelay: drivers.Unlimited, MaxSendDelay: drivers.Unlimited, MaxExtension: drivers.Unlimited, MaxLease: drivers.Unlimited,
 		Ordered:    o.config.Ordered,
 		DeadLetter: o.config.DeadLetter != "", DeadLetterQueue: o.config.DeadLetter, MaxAttempts: o.config.MaxReceives,
-		AttemptKnown: true, NativeRedrive: o.config.DeadLetter != "", StaleReceiptFails: true,
+		AttemptKnown: true, NativeRedrive: o.config.DeadLetter != "", StaleReceiptFails: true, StaleReceiptHarmless: true,
 	}
 }

@@ -54,9 +54,10 @@ func TestDefaults(t *testing.T) {
 	tg := target(t, "orders")
 	c := source(t, tg, nil).Capabilities()
 	require.Equal(t, drivers.Capabilities{
-		Queue: "orders", System: "sluice_test", MaxReceive: batch, MaxSettle: batch, MaxExtend: batch, MaxSend: batch,
+		Queue: "orders", System: "sluice_test", MaxReceive: batch, MaxSettle: batch, MaxExtend: batch, MaxSend: batch, MaxSendGroup: batch,
+		MaxDelay: drivers.Unlimited, MaxSendDelay: drivers.Unlimited, MaxExtension: drivers.Unlimited, MaxLease: drivers.Unlimited,
 		Lease: DefaultVisibilityTimeout, Ordered: true, DeadLetter: true, DeadLetterQueue: "orders-dlq", MaxAttempts: DefaultMaxAttempts,
-		AttemptKnown: true, FreeRelease: true, LocalClock: true, NativeRedrive: true, StaleReceiptFails: true,
+		AttemptKnown: true, FreeRelease: true, LocalClock: true, NativeRedrive: true, StaleReceiptFails: true, StaleReceiptHarmless: true,
 	}, c)
 	letters, _, err := tg.Engine.Config(t.Context(), "orders-dlq")
 	require.NoError(t, err)
