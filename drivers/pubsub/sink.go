@@ -90,7 +90,7 @@ func newSink(c *clients, topic, target name, ordered bool) *Sink {
 		MaxReceive: maxPull, MaxSettle: maxAckIDs, MaxExtend: maxAckIDs, MaxSend: maxPublish,
 		MaxMessageBytes: maxMessageBytes, MaxBatchBytes: maxMessageBytes, MaxAttributes: maxAttributes,
 		MaxSendGroup: maxPublish,
-		Ordered: ordered,
+		Ordered:      ordered,
 	}}
 }
 

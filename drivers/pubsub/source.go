@@ -114,8 +114,8 @@ func sourceOf(s *subscription) *Source {
 		Lease: cmp.Or(s.lease, now.native), MaxDelay: maxDeadline, MaxExtension: maxDeadline, MaxLease: drivers.Unlimited,
 		Ordered: p.EnableMessageOrdering, ExactlyOnce: p.EnableExactlyOnceDelivery,
 		StaleReceiptFails: p.EnableExactlyOnceDelivery, StaleReceiptHarmless: true,
-		AttemptKnown:      p.GetDeadLetterPolicy() != nil,
-		DeadLetter:        !now.dead.zero(), DeadLetterQueue: now.dead.id, MaxAttempts: now.attempts,
+		AttemptKnown: p.GetDeadLetterPolicy() != nil,
+		DeadLetter:   !now.dead.zero(), DeadLetterQueue: now.dead.id, MaxAttempts: now.attempts,
 	}
 	return nil
 }
