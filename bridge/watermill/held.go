@@ -119,13 +119,10 @@ func (h *held) attend() {
 
 func (h *held) nack() {
 	x := drivers.Settlement{Receipt: h.delivery.Receipt, Message: h.delivery.Message, Action: handler.ActionRetry}
-	if most := h.sub.caps.MaxDelay; h.sub.cfg.NackDelay != nil && most >= 0 {
+	if most := h.sub.caps.MaxDelay; h.sub.cfg.NackDelay != nil && most > 0 {
 		var d time.Duration
 		if err := invoke.DoApart(func() { d = h.sub.cfg.NackDelay(h.delivery.Message.Attempt) }); err == nil {
-			if d = max(d, 0); most > 0 {
-				d = min(d, most)
-			}
-			x.Delay, x.Delayed = d, true
+			x.Delay, x.Delayed = min(max(d, 0), most), true
 		} else {
 			h.sub.cfg.Logger.Error("watermill: NackDelay failed: the queue's own delay applies", "topic", h.sub.topic, "error", invoke.Safe(err))
 		}
@@ -139,7 +136,7 @@ func (h *held) nack() {
 func (h *held) release() {
 	h.sub.leave(h)
 	h.sub.settle(drivers.Settlement{
-		Receipt: h.delivery.Receipt, Message: h.delivery.Message, Action: handler.ActionRetry, Delayed: h.sub.caps.MaxDelay >= 0, Released: true,
+		Receipt: h.delivery.Receipt, Message: h.delivery.Message, Action: handler.ActionRetry, Delayed: h.sub.caps.MaxDelay > 0, Released: true,
 	}, h.deadline)
 }
 
@@ -169,14 +166,9 @@ func (h *held) next() time.Duration {
 func (h *held) extend(timer *time.Timer) {
 	caps := h.sub.caps
 	now := time.Now()
-	by := h.lease
-	if caps.MaxExtension > 0 {
-		by = min(by, caps.MaxExtension)
-	}
-	if caps.MaxLease > 0 {
-		by = min(by, caps.MaxLease-now.Sub(h.received))
-	}
-	h.capped = caps.MaxExtension < 0 || !now.Add(by).After(h.deadline)
+	longest := cmp.Or(caps.MaxLease, max(caps.MaxExtension, caps.Lease))
+	by := min(h.lease, caps.MaxExtension, longest-now.Sub(h.received))
+	h.capped = caps.MaxExtension <= 0 || !now.Add(by).After(h.deadline)
 	err := error(nil)
 	if now.Before(h.deadline) && !h.capped {
 		err = h.sub.request(h.deadline, func(ctx context.Context) []error {

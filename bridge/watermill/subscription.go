@@ -199,7 +199,7 @@ func (s *subscription) settle(x drivers.Settlement, deadline time.Time) bool {
 			return true
 		}
 		// A repeated retry could return the message from its next consumer.
-		once := s.caps.StaleReceiptActs && x.Action == 0
+		once := !s.caps.StaleReceiptHarmless && x.Action == 0
 		ended := !deadline.IsZero() && time.Until(deadline) <= pause
 		if !drivers.CodeOf(err).Retryable() || once || ended || !s.sleep(pause) {
 			s.cfg.Logger.Warn("watermill: a message was not settled: the queue delivers it again", "topic", s.topic, "message", x.Message.ID, "error", invoke.Safe(err))
