@@ -95,11 +95,11 @@ func (s *subscription) open(ctx context.Context, o *SourceOptions) error {
 		Queue: s.sub.id, System: System, Server: s.c.server(),
 		MaxReceive: maxPull, MaxSettle: maxAckIDs, MaxExtend: maxAckIDs, MaxSend: maxPublish,
 		MaxMessageBytes: maxMessageBytes, MaxBatchBytes: maxMessageBytes, MaxAttributes: maxAttributes,
-		Lease: cmp.Or(s.lease, now.native), MaxDelay: maxDeadline, MaxSendDelay: -1, MaxExtension: maxDeadline,
+		Lease: cmp.Or(s.lease, now.native), MaxDelay: maxDeadline, MaxExtension: maxDeadline, MaxLease: drivers.Unlimited,
 		Ordered: p.EnableMessageOrdering, ExactlyOnce: p.EnableExactlyOnceDelivery,
-		StaleReceiptFails: p.EnableExactlyOnceDelivery,
-		AttemptKnown:      p.GetDeadLetterPolicy() != nil,
-		DeadLetter:        !now.dead.zero(), DeadLetterQueue: now.dead.id, MaxAttempts: now.attempts,
+		StaleReceiptFails: p.EnableExactlyOnceDelivery, StaleReceiptHarmless: true,
+		AttemptKnown: p.GetDeadLetterPolicy() != nil,
+		DeadLetter:   !now.dead.zero(), DeadLetterQueue: now.dead.id, MaxAttempts: now.attempts,
 	}
 	s.watch.begin(s.c, s.sub, s.caps.Ordered, now)
 	return nil
