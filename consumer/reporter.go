@@ -164,7 +164,7 @@ func (r *reporter) unsupported(d *delivery, v *handler.Verdict, u unsupported, n
 func (r *reporter) noDeadLetter(d *delivery, err error, now time.Time) {
 	s := d.source
 	if missed, ok := s.noDLQ.Allow(now, logPeriod); ok {
-		r.log.Error("message rejected, but the queue has no dead-letter queue: it is retried; give the queue one (sluice apply)",
+		r.log.Error("message rejected, but the queue has no dead-letter queue: it is retried; give the queue one, as by applying its configuration",
 			"queue", s.caps.Queue, "message", d.msg.ID, "reason", invoke.Text(err), "not_logged", missed)
 	}
 	r.observe(handler.Event{Kind: handler.EventNoDeadLetter, Origin: s.origin, Message: d.msg, Action: handler.ActionDeadLetter, Err: err})

@@ -16,9 +16,9 @@ import (
 func TestErrorNamesEverything(t *testing.T) {
 	err := &drivers.Error{
 		Code: drivers.NotFound, Queue: "orders", Op: "receive",
-		Err: errors.New("QueueDoesNotExist"), Remedy: "create it with sluice apply",
+		Err: errors.New("QueueDoesNotExist"), Remedy: "create it",
 	}
-	require.EqualError(t, err, `queue "orders": receive: not found: QueueDoesNotExist (create it with sluice apply)`)
+	require.EqualError(t, err, `queue "orders": receive: not found: QueueDoesNotExist (create it)`)
 }
 
 func TestErrorIsItsCodeAndItsCause(t *testing.T) {

@@ -204,7 +204,7 @@ func TestOnlyLettersOfOneSource(t *testing.T) {
 
 	_, err := redrive.Run(t.Context(), a.source, nil)
 	require.ErrorIs(t, err, drivers.ErrInvalid)
-	require.ErrorContains(t, err, "--source "+a.name)
+	require.ErrorContains(t, err, "whose source is "+a.name)
 	got := run(t, a, &redrive.Options{Source: a.name})
 	require.EqualValues(t, 4, got.Moved)
 	require.Equal(t, []string{"0", "1", "2", "native"}, bodies(drain(t, a.source)))
@@ -357,7 +357,7 @@ func TestNoDeadLetters(t *testing.T) {
 	for name, o := range map[string]*redrive.Options{"native": nil, "selective": {Max: 1}} {
 		_, err := redrive.Run(t.Context(), r.source, o)
 		require.ErrorIs(t, err, drivers.ErrUnsupported, name)
-		require.ErrorContains(t, err, "sluice apply", name)
+		require.ErrorContains(t, err, "configuration", name)
 	}
 }
 

@@ -327,7 +327,7 @@ func (e *Endpoint) reject(w http.ResponseWriter, r *http.Request, m *handler.Mes
 	if !e.deadLetterCapable() {
 		if missed, ok := e.noDLQ.Allow(time.Now(), time.Minute); ok {
 			e.cfg.Logger.ErrorContext(r.Context(), "message rejected, but there is no dead-letter topic: it is retried; "+
-				"give the subscription one (sluice apply) and set Config.Subscription, or set Config.DeadLetter",
+				"give the subscription one and set Config.Subscription, or set Config.DeadLetter",
 				"queue", o.Queue, "message", m.ID, "reason", invoke.Safe(v.Err), "not_logged", missed)
 		}
 		e.observe(handler.Event{Kind: handler.EventNoDeadLetter, Origin: o, Message: m, Action: handler.ActionDeadLetter, Err: v.Err})

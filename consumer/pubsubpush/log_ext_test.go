@@ -71,7 +71,7 @@ func TestWhatMayBeWithEveryPushIsLoggedOnceAMinute(t *testing.T) {
 			config: pubsubpush.Config{Insecure: true}, body: sesame, code: 500,
 			want: map[string]any{
 				"level": "ERROR", "msg": "message rejected, but there is no dead-letter topic: it is retried; give the subscription one " +
-					"(sluice apply) and set Config.Subscription, or set Config.DeadLetter",
+					"and set Config.Subscription, or set Config.DeadLetter",
 				"queue": "orders", "message": "7", "reason": "rejected: broken",
 			},
 		},

@@ -210,7 +210,7 @@ func (i *invocation) reject(it *item, reason error, now time.Time) {
 	if !f.caps.DeadLetter {
 		it.verdict = handler.Verdict{Err: reason}
 		if missed, ok := f.loud.Allow(now, time.Minute); ok {
-			f.log.Error("message rejected, but the queue has no dead-letter queue: it is retried; give the queue one (sluice apply)",
+			f.log.Error("message rejected, but the queue has no dead-letter queue: it is retried; give the queue one, as by applying its configuration",
 				"queue", f.caps.Queue, "message", it.id, "reason", invoke.Safe(reason), "not_logged", missed)
 		}
 		f.observe(handler.Event{Kind: handler.EventNoDeadLetter, Origin: f.origin, Message: it.delivery.Message, Action: handler.ActionDeadLetter, Err: reason})

@@ -281,7 +281,7 @@ func TestDiagnosisByTheURLsParameters(t *testing.T) {
 func TestADiagnosisOfNoQueue(t *testing.T) {
 	_, err := examine(t, provisioner(), parsed(t, "gcppubsub://projects/p/subscriptions/none"), nil)
 	require.ErrorIs(t, err, drivers.ErrNotFound)
-	require.ErrorContains(t, err, "sluice apply")
+	require.ErrorContains(t, err, "its configuration")
 	_, err = examine(t, provisioner(), parsed(t, "gcppubsub://projects/p/topics/t"), nil)
 	require.ErrorIs(t, err, drivers.ErrInvalid)
 }

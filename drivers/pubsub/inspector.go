@@ -116,7 +116,7 @@ func (i inspector) replay(ctx context.Context, t time.Time) error {
 	case kept == 0:
 		return &drivers.Error{Code: drivers.Unsupported, Queue: i.sub.String(), Op: "replay",
 			Err:    errors.New("the subscription does not retain acknowledged messages"),
-			Remedy: "set retain_acked: true in the configuration and run sluice apply: messages acknowledged from then on can be replayed"}
+			Remedy: "apply a configuration with retain_acked: true; messages acknowledged from then on can be replayed"}
 	case age > kept:
 		return &drivers.Error{Code: drivers.Invalid, Queue: i.sub.String(), Op: "replay",
 			Err: fmt.Errorf("acknowledged messages are retained for %v, and %s is %v ago", kept, t.Format(time.RFC3339), age.Round(time.Second))}

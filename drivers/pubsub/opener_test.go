@@ -51,9 +51,9 @@ func TestOpenRefusesWithAWayOut(t *testing.T) {
 		{"dead letter of another kind", source, url(q.Subscription()) + "?dead_letter=projects/p/subscriptions/s", drivers.Invalid, "topics is needed"},
 		{"dead letter that is not there", source, url(q.Subscription()) + "?dead_letter=nowhere", drivers.NotFound, "projects/test-project/topics/nowhere"},
 		{"dead-letter subscription without a topic", source, url(q.Subscription()) + "?dead_letter_subscription=x", drivers.Invalid, "no dead-letter topic"},
-		{"no such subscription", source, "gcppubsub://projects/p/subscriptions/none", drivers.NotFound, "sluice apply"},
-		{"no such topic", sink, "gcppubsub://projects/p/topics/none", drivers.NotFound, "sluice apply"},
-		{"sink on no such subscription", sink, "gcppubsub://projects/p/subscriptions/none", drivers.NotFound, "sluice apply"},
+		{"no such subscription", source, "gcppubsub://projects/p/subscriptions/none", drivers.NotFound, "its configuration"},
+		{"no such topic", sink, "gcppubsub://projects/p/topics/none", drivers.NotFound, "its configuration"},
+		{"sink on no such subscription", sink, "gcppubsub://projects/p/subscriptions/none", drivers.NotFound, "its configuration"},
 	} {
 		err := c.open(c.url)
 		require.Equal(t, c.code, drivers.CodeOf(err), "%s: %v", c.name, err)

@@ -81,7 +81,7 @@ func TestOpenPushRefusesWithAWayOut(t *testing.T) {
 		{"unread parameter", url(q.Subscription()) + "?dead_leter=x", drivers.Invalid, `did you mean "dead_letter"?`},
 		{"an ack deadline", url(q.Subscription()) + "?ack_deadline=30s", drivers.Invalid, "set the subscription's"},
 		{"an ack deadline that is none", url(q.Subscription()) + "?ack_deadline=30", drivers.Invalid, "from 1s to 10m0s"},
-		{"no such subscription", "gcppubsub://projects/p/subscriptions/none", drivers.NotFound, "sluice apply"},
+		{"no such subscription", "gcppubsub://projects/p/subscriptions/none", drivers.NotFound, "its configuration"},
 		{"dead letter that is not there", url(q.Subscription()) + "?dead_letter=nowhere", drivers.NotFound, "projects/test-project/topics/nowhere"},
 		{"dead letter of another kind", url(q.Subscription()) + "?dead_letter=" + q.Subscription(), drivers.Invalid, "topics is needed"},
 		{"dead-letter subscription without a topic", url(q.Subscription()) + "?dead_letter_subscription=x", drivers.Invalid, "no dead-letter topic"},
@@ -119,7 +119,7 @@ func TestNewPushSubscriptionRefusesWhatItIsGiven(t *testing.T) {
 		{"no clients", q.Subscription(), pubsub.Clients{}, nil, drivers.Invalid, "needs the clients"},
 		{"no client for topics", q.Subscription(), pubsub.Clients{Subscriptions: clients.Subscriptions}, nil, drivers.Invalid, "needs the clients"},
 		{"an ack deadline", q.Subscription(), clients, &pubsub.SourceOptions{AckDeadline: time.Minute}, drivers.Invalid, "set the subscription's"},
-		{"no such subscription", "projects/p/subscriptions/none", clients, nil, drivers.NotFound, "sluice apply"},
+		{"no such subscription", "projects/p/subscriptions/none", clients, nil, drivers.NotFound, "its configuration"},
 		{"dead letter that is not there", q.Subscription(), clients, &pubsub.SourceOptions{DeadLetter: "nowhere"}, drivers.NotFound, "topics/nowhere"},
 	} {
 		_, err := pubsub.NewPushSubscription(t.Context(), c.clients, c.subscription, c.options)

@@ -243,7 +243,7 @@ func TestErrorsNameWhatFailed(t *testing.T) {
 		return nil, status.Error(codes.NotFound, "Resource not found")
 	})
 	_, err := s.Receive(t.Context(), 1, time.Second)
-	for _, part := range []string{q.Subscription(), "receive", "not found", "Resource not found", "sluice apply"} {
+	for _, part := range []string{q.Subscription(), "receive", "not found", "Resource not found", "its configuration"} {
 		require.ErrorContains(t, err, part)
 	}
 }

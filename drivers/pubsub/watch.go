@@ -49,7 +49,7 @@ func configOf(sub name, p *pubsubpb.Subscription, o *SourceOptions) (*config, er
 	var err error
 	if p.Topic == deletedTopic {
 		c.fault = &drivers.Error{Code: drivers.NotFound, Queue: sub.String(), Op: "receive", Err: errTopicGone,
-			Remedy: "messages of a topic that was made again with its name do not come here: delete the subscription and run sluice apply"}
+			Remedy: "messages of a topic that was made again with its name do not come here: delete the subscription and apply its configuration"}
 	} else if c.topic, err = parseName(p.Topic); err != nil {
 		return nil, invalid(sub, "open", err)
 	}
@@ -226,7 +226,7 @@ func (w *watch) letterSubscription(ctx context.Context, op string) (name, error)
 		remedy := "name the one to read by with dead_letter_subscription"
 		if len(subs) == 0 {
 			code = drivers.NotFound
-			remedy = fmt.Sprintf("run sluice apply, or: gcloud pubsub subscriptions create %s --topic=%s", dead.id, dead)
+			remedy = fmt.Sprintf("apply its configuration, or: gcloud pubsub subscriptions create %s --topic=%s", dead.id, dead)
 		}
 		return name{}, &drivers.Error{Code: code, Queue: dead.String(), Op: op, Err: err, Remedy: remedy}
 	}

@@ -90,7 +90,7 @@ func isReceiptFault(message string) bool {
 func remedy(c drivers.Code, code string) string {
 	switch c {
 	case drivers.NotFound:
-		return "check the name, the account and the region, or create it with: sluice apply"
+		return "check the name, the account and the region, or apply its configuration, which creates it"
 	case drivers.Denied:
 		if strings.HasPrefix(strings.ToUpper(bare(code)), "KMS") {
 			return "grant kms:Decrypt, and kms:GenerateDataKey to senders, on the queue's key, and see that the key is enabled"

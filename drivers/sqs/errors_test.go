@@ -37,7 +37,7 @@ func TestErrorsAreClassified(t *testing.T) {
 		want   drivers.Code
 		remedy string
 	}{
-		{"typed", answered(400, &types.QueueDoesNotExist{}), drivers.NotFound, "sluice apply"},
+		{"typed", answered(400, &types.QueueDoesNotExist{}), drivers.NotFound, "its configuration"},
 		{"query-compatible", answered(400, api("AWS.SimpleQueueService.NonExistentQueue", "")), drivers.NotFound, "check the name"},
 		{"with a namespace", answered(400, api("com.amazonaws.sqs#QueueDoesNotExist", "")), drivers.NotFound, "check the name"},
 		{"access", answered(403, api("AccessDenied", "")), drivers.Denied, "grant this identity"},

@@ -305,6 +305,6 @@ func TestADiagnosisOfNoQueue(t *testing.T) {
 	onServers(t, func(t *testing.T, endpoint string) {
 		_, err := examine(t, &sqs.Opener{}, mustURL(t, endpoint, "nobody"), nil, admin.Handlers{})
 		require.ErrorIs(t, err, drivers.ErrNotFound)
-		require.ErrorContains(t, err, "sluice apply")
+		require.ErrorContains(t, err, "its configuration")
 	})
 }

@@ -75,7 +75,7 @@ func ExampleOpener_OpenSource() {
 	}
 	// Output:
 	// ordres is not found
-	// check the name, the account and the region, or create it with: sluice apply
+	// check the name, the account and the region, or apply its configuration, which creates it
 }
 
 // exampleServer starts an SQS with one queue.

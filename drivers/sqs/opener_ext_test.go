@@ -90,7 +90,7 @@ func TestOpeningTellsWhatIsMissing(t *testing.T) {
 		code      error
 		want      string
 	}{
-		{"queue", "awssqs:///ordres" + at, nil, drivers.ErrNotFound, "sluice apply"},
+		{"queue", "awssqs:///ordres" + at, nil, drivers.ErrNotFound, "its configuration"},
 		{"region", "awssqs:///orders" + at, map[string]string{"AWS_REGION": ""}, drivers.ErrInvalid, "set AWS_REGION"},
 		{"credentials, locally", "awssqs:///orders" + at, map[string]string{"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
 			drivers.ErrDenied, "export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test"},

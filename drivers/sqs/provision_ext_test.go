@@ -218,7 +218,7 @@ func TestASharedDeadLetterQueueServesBoth(t *testing.T) {
 		defer func() { require.NoError(t, src.Close()) }()
 		_, err = src.(drivers.Redriver).StartRedrive(t.Context(), 0)
 		require.ErrorIs(t, err, drivers.ErrInvalid)
-		require.ErrorContains(t, err, "--source")
+		require.ErrorContains(t, err, "whose source is")
 	})
 }
 

@@ -100,7 +100,7 @@ func (r redriver) soleSource(ctx context.Context, op string, api moveAPI, dlq *q
 	for _, u := range out.QueueUrls {
 		if name := lastSegment(u); name != r.name {
 			return r.invalid(op, fmt.Errorf("the dead-letter queue %q also serves the queue %q, and a move task would bring its letters here", dlq.name, name),
-				"redrive by origin: sluice redrive --source "+r.name)
+				"redrive by origin: select the letters whose source is "+r.name)
 		}
 	}
 	return nil
@@ -111,7 +111,7 @@ func (r redriver) soleSource(ctx context.Context, op string, api moveAPI, dlq *q
 func (r redriver) moveFailure(ctx context.Context, op string, dlq *queue, err error) error {
 	e := dlq.fail(ctx, op, err)
 	if strings.Contains(err.Error(), "already a task running") {
-		return r.invalid(op, err, "wait for it, or watch it: sluice redrive does")
+		return r.invalid(op, err, "wait for it, or watch it: a redrive that is started meanwhile does")
 	}
 	return e
 }

@@ -57,7 +57,7 @@ func NewSource(ctx context.Context, api API, queueURL string, c *Config) (*Sourc
 	s.visibility.begin(q, config.VisibilityTimeout)
 	s.caps.Lease = s.visibility.now()
 	if q.lease == 0 && config.VisibilityTimeout <= 0 {
-		config.Logger.WarnContext(ctx, "the queue's visibility timeout is 0: receives ask for another; set one with visibility_timeout, or on the queue with sluice apply",
+		config.Logger.WarnContext(ctx, "the queue's visibility timeout is 0: receives ask for another; set one with visibility_timeout, or on the queue by applying its configuration",
 			"queue", q.name, "visibility_timeout", s.caps.Lease)
 	}
 	if dlq != nil {

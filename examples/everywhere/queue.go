@@ -143,7 +143,7 @@ func onPubSub(ctx context.Context, name string) (url, at string, stop func() err
 
 func subscription(name string) string { return "projects/everywhere/subscriptions/" + name }
 
-// apply makes a queue, as "sluice apply" does.
+// apply makes a queue.
 func apply(ctx context.Context, url, name string, stop func() error) error {
 	_, err := admin.Apply(ctx, all.Mux(), admin.Target{Name: name, URL: url, Spec: &provision.Spec{
 		VisibilityTimeout: 30 * time.Second, DeadLetter: &provision.DeadLetter{MaxAttempts: 20},

@@ -283,7 +283,7 @@ func (s *Source) unshared(ctx context.Context, letters string) error {
 			return &drivers.Error{
 				Code: drivers.Invalid, Queue: s.Queue, Op: "redrive",
 				Err:    fmt.Errorf("the dead-letter queue %q is also that of queue %q, whose letters would come along", letters, name),
-				Remedy: "redrive selectively, by source: sluice redrive --source " + s.Queue,
+				Remedy: "redrive by origin: select the letters whose source is " + s.Queue,
 			}
 		}
 	}

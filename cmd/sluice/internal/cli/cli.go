@@ -124,5 +124,5 @@ func (a *app) complain(err error) {
 
 func (a *app) complainLine(err error) {
 	// If stderr cannot be written, nobody is left to read it.
-	_, _ = fmt.Fprintf(a.err, "sluice: %v\n", err)
+	_, _ = fmt.Fprintf(a.err, "sluice: %v%s\n", err, hint(err))
 }

@@ -1,10 +1,31 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/sluice-go/sluice/admin"
+	"github.com/sluice-go/sluice/drivers"
 )
+
+// hint names the command that mends an error of a driver, which names none.
+func hint(err error) string {
+	var e *drivers.Error
+	if !errors.As(err, &e) {
+		return ""
+	}
+	switch {
+	case e.Code == drivers.NotFound:
+		return "; to create it: sluice apply"
+	case e.Code == drivers.Invalid && strings.Contains(e.Remedy, "by origin"):
+		return "; to select by origin: sluice redrive --source QUEUE"
+	case e.Code == drivers.Unsupported && strings.Contains(e.Remedy, "dead_letter"):
+		return "; to apply it: sluice apply"
+	default:
+		return ""
+	}
+}
 
 // command words a finding's remedy as a command line of this program. Text in
 // parentheses comes with it.
