@@ -20,7 +20,7 @@ import (
 // letters and the oldest message, as gcloud alpha monitoring policies create
 // --policy-from-file takes them. The plan has found the subscription of the dead
 // letters.
-func (p *planner) alerts(a *provision.Alarms) ([]json.RawMessage, error) {
+func alerts(p *planner, a *provision.Alarms) ([]json.RawMessage, error) {
 	if a == nil {
 		return nil, nil
 	}
@@ -95,7 +95,7 @@ func watchFilter(sub name) string {
 
 // watched tells whether any alert policy that is on watches the backlog of a
 // subscription.
-func (c *clients) watched(ctx context.Context, sub name) (bool, error) {
+func watched(ctx context.Context, c *clients, sub name) (bool, error) {
 	opts := c.options
 	if emulatorHost() != "" {
 		opts = []option.ClientOption{option.WithGRPCConn(c.connection())}

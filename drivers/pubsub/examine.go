@@ -13,12 +13,8 @@ import (
 	"github.com/sluice-go/sluice/drivers/provision"
 )
 
-var _ provision.Examiner = (*Opener)(nil)
-
-// Examine reads the facts about the subscription that u names and about its dead
-// letters. Facts that this program may not ask for (metrics, alert policies,
-// access policies) stay unknown. See [provision.Examiner].
-func (o *Opener) Examine(ctx context.Context, u *url.URL) (*provision.State, error) {
+// examine implements [Opener.Examine].
+func examine(ctx context.Context, o *Opener, u *url.URL) (*provision.State, error) {
 	w, err := wishFor(u, &provision.Spec{})
 	if err != nil {
 		return nil, err
@@ -37,7 +33,7 @@ func (o *Opener) Examine(ctx context.Context, u *url.URL) (*provision.State, err
 		return nil, err
 	}
 	defer func() { _ = c.release() }() // it has only read
-	e := &examination{planner: &planner{clients: c, wish: w, number: o.projectNumber}, state: &provision.State{
+	e := &examination{planner: &planner{clients: c, wish: w, number: o.numberOf}, state: &provision.State{
 		Queue: w.sub.id, MaxRetention: maxRetention, AttemptsLimit: maxAttempts,
 	}}
 	tctx, cancel := context.WithTimeout(ctx, openTimeout)
@@ -85,7 +81,7 @@ func (e *examination) expiry(n name, sub *pubsubpb.Subscription) {
 // age reads the age of the oldest message from Cloud Monitoring. An advisory
 // question must not keep the others from being asked.
 func (e *examination) age(ctx context.Context) error {
-	b, err := e.monitored(ctx, e.wish.sub)
+	b, err := monitor{e.clients}.monitored(ctx, e.wish.sub)
 	if err != nil {
 		return ctx.Err()
 	}
@@ -129,7 +125,7 @@ func (e *examination) deadLetter(ctx context.Context) error {
 // grants looks whether the service itself may forward letters.
 func (e *examination) grants(ctx context.Context) error {
 	is := anyAgent.MatchString
-	member, err := e.agentOf(ctx)
+	member, err := granter{e.planner}.agentOf(ctx)
 	switch {
 	case errors.Is(err, errNoPolicies):
 		return nil
@@ -144,7 +140,7 @@ func (e *examination) grants(ctx context.Context) error {
 		on         name
 		role, does string
 	}{{e.wish.dead, rolePublisher, "publish to the dead-letter topic"}, {e.wish.sub, roleSubscriber, "acknowledge the messages that it forwards"}} {
-		policy, err := e.accessPolicy(ctx, g.on)
+		policy, err := granter{e.planner}.accessPolicy(ctx, g.on)
 		if err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
@@ -194,7 +190,7 @@ func (e *examination) letterReader(ctx context.Context) error {
 	if err := e.letters(ctx); err != nil {
 		return err
 	}
-	ok, err := e.watched(ctx, w.deadSub)
+	ok, err := watched(ctx, e.clients, w.deadSub)
 	if err != nil {
 		return ctx.Err() // Cloud Monitoring can't be asked
 	}
@@ -205,7 +201,7 @@ func (e *examination) letterReader(ctx context.Context) error {
 // letters counts the dead letters and looks at some.
 func (e *examination) letters(ctx context.Context) error {
 	count := int64(drivers.Unknown)
-	if b, err := e.monitored(ctx, e.wish.deadSub); err == nil {
+	if b, err := (monitor{e.clients}).monitored(ctx, e.wish.deadSub); err == nil {
 		count = b.visible + max(b.inFlight, 0)
 	} else if ctx.Err() != nil {
 		return ctx.Err()

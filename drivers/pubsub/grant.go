@@ -40,17 +40,6 @@ func agent(number string) string {
 	return "serviceAccount:service-" + number + "@gcp-sa-pubsub.iam.gserviceaccount.com"
 }
 
-// projectNumber finds a project's number.
-func (o *Opener) projectNumber(ctx context.Context, project string) (string, error) {
-	switch {
-	case o.ProjectNumber != nil:
-		return o.ProjectNumber(ctx, project)
-	case emulatorHost() != "":
-		return "", errNoPolicies
-	}
-	return lookUpNumber(ctx, project, o.ClientOptions...)
-}
-
 // resourceManager is the service that knows the projects' numbers. An endpoint
 // among the options is Pub/Sub's.
 const resourceManager = "https://cloudresourcemanager.googleapis.com/"
@@ -75,9 +64,12 @@ func askNumber(ctx context.Context, project string, opts ...option.ClientOption)
 	return number, nil
 }
 
+// A granter plans and makes the grants of the service agent.
+type granter struct{ *planner }
+
 // agentOf finds the service agent of the subscription's project. errNoPolicies
 // tells that none is needed.
-func (p *planner) agentOf(ctx context.Context) (string, error) {
+func (p granter) agentOf(ctx context.Context) (string, error) {
 	if p.wish.number != "" {
 		return agent(p.wish.number), nil
 	}
@@ -90,7 +82,7 @@ func (p *planner) agentOf(ctx context.Context) (string, error) {
 
 // planGrants plans what the service agent must be allowed for the service to
 // forward dead letters.
-func (p *planner) planGrants(ctx context.Context, deadExists, subExists bool) error {
+func (p granter) planGrants(ctx context.Context, deadExists, subExists bool) error {
 	w := p.wish
 	member, err := p.agentOf(ctx)
 	if errors.Is(err, errNoPolicies) {
@@ -112,7 +104,7 @@ func (p *planner) planGrants(ctx context.Context, deadExists, subExists bool) er
 	return p.planGrant(ctx, w.sub, subExists, roleSubscriber, member)
 }
 
-func (p *planner) planGrant(ctx context.Context, n name, exists bool, role, member string) error {
+func (p granter) planGrant(ctx context.Context, n name, exists bool, role, member string) error {
 	c := provision.Change{Resource: resource(n), Kind: provision.Grant, Field: "iam", To: role + " for " + member}
 	if exists {
 		policy, err := p.accessPolicy(ctx, n)
@@ -146,7 +138,7 @@ func grantCommand(n name, role, member string) string {
 
 // grant adds a member to the access policy. When somebody else changes the policy
 // meanwhile it begins again.
-func (p *planner) grant(ctx context.Context, n name, role, member string) error {
+func (p granter) grant(ctx context.Context, n name, role, member string) error {
 	const tries = 5
 	for try := 1; ; try++ {
 		policy, err := p.accessPolicy(ctx, n)
@@ -191,25 +183,25 @@ func granted(policy *iampb.Policy, role string, is func(member string) bool) boo
 	return false
 }
 
-func (c *clients) accessPolicy(ctx context.Context, n name) (*iampb.Policy, error) {
+func (p granter) accessPolicy(ctx context.Context, n name) (*iampb.Policy, error) {
 	in := &iampb.GetIamPolicyRequest{Resource: n.String(), Options: &iampb.GetPolicyOptions{RequestedPolicyVersion: policyVersion}}
 	var policy *iampb.Policy
 	var err error
 	if n.kind == kindTopic {
-		policy, err = c.topics.GetIamPolicy(ctx, in, once)
+		policy, err = p.topics.GetIamPolicy(ctx, in, once)
 	} else {
-		policy, err = c.subscriptions.GetIamPolicy(ctx, in, once)
+		policy, err = p.subscriptions.GetIamPolicy(ctx, in, once)
 	}
 	return policy, noPolicies(err)
 }
 
-func (c *clients) setAccessPolicy(ctx context.Context, n name, policy *iampb.Policy) error {
+func (p granter) setAccessPolicy(ctx context.Context, n name, policy *iampb.Policy) error {
 	in := &iampb.SetIamPolicyRequest{Resource: n.String(), Policy: policy}
 	var err error
 	if n.kind == kindTopic {
-		_, err = c.topics.SetIamPolicy(ctx, in, once)
+		_, err = p.topics.SetIamPolicy(ctx, in, once)
 	} else {
-		_, err = c.subscriptions.SetIamPolicy(ctx, in, once)
+		_, err = p.subscriptions.SetIamPolicy(ctx, in, once)
 	}
 	return noPolicies(err)
 }

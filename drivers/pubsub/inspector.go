@@ -57,7 +57,7 @@ func (i inspector) depth(ctx context.Context) (drivers.Depth, error) {
 }
 
 func (i inspector) backlog(ctx context.Context, sub name) (backlog, error) {
-	b, err := i.c.monitored(ctx, sub)
+	b, err := monitor{i.c}.monitored(ctx, sub)
 	if !errors.Is(err, errNoMetrics) {
 		return b, err
 	}

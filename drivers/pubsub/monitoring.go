@@ -38,8 +38,11 @@ type backlog struct {
 	oldest            time.Duration
 }
 
+// A monitor reads backlogs from Cloud Monitoring.
+type monitor struct{ *clients }
+
 // monitored reads a subscription's backlog from Cloud Monitoring.
-func (c *clients) monitored(ctx context.Context, sub name) (b backlog, err error) {
+func (c monitor) monitored(ctx context.Context, sub name) (b backlog, err error) {
 	b = backlog{inFlight: drivers.Unknown, oldest: drivers.Unknown}
 	if c.noMetrics.Load() {
 		return b, errNoMetrics
@@ -64,7 +67,7 @@ func (c *clients) monitored(ctx context.Context, sub name) (b backlog, err error
 }
 
 // latest reads the newest sample of a metric, or [drivers.Unknown].
-func (c *clients) latest(ctx context.Context, sub name, metric string) (int64, error) {
+func (c monitor) latest(ctx context.Context, sub name, metric string) (int64, error) {
 	client, err := c.metricClient(ctx, sub)
 	if err != nil {
 		return 0, err
@@ -98,7 +101,7 @@ func (c *clients) latest(ctx context.Context, sub name, metric string) (int64, e
 
 // metricClient returns the client, making it the first time: most programs never
 // ask for a depth.
-func (c *clients) metricClient(ctx context.Context, sub name) (*monitoring.MetricClient, error) {
+func (c monitor) metricClient(ctx context.Context, sub name) (*monitoring.MetricClient, error) {
 	c.metricsMu.Lock()
 	defer c.metricsMu.Unlock()
 	if c.metrics != nil {

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/api/option"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/provision"
 )
 
 // The parameters of a queue URL; see the package's comment.
@@ -51,7 +52,11 @@ type Opener struct {
 	ProjectNumber func(ctx context.Context, project string) (string, error)
 }
 
-var _ drivers.Opener = (*Opener)(nil)
+var (
+	_ drivers.Opener     = (*Opener)(nil)
+	_ provision.Planner  = (*Opener)(nil)
+	_ provision.Examiner = (*Opener)(nil)
+)
 
 // Schemes implements [drivers.Opener].
 func (o *Opener) Schemes() []string { return []string{Scheme} }
@@ -144,6 +149,22 @@ func (o *Opener) OpenPush(ctx context.Context, queue string, opts *drivers.Optio
 	return openPush(ctx, c, sub, so)
 }
 
+// Plan reads the subscription that u names, its topic, its dead-letter topic and
+// the subscription on that, and returns the steps that make them what s asks for,
+// the dead-letter topic first. The topic is the one that the URL's topic parameter
+// names, or the one that the subscription is on, or else one with the
+// subscription's ID. See [provision.Planner].
+func (o *Opener) Plan(ctx context.Context, u *url.URL, s *provision.Spec) (*provision.Plan, error) {
+	return planFor(ctx, o, u, s)
+}
+
+// Examine reads the facts about the subscription that u names and about its dead
+// letters. Facts that this program may not ask for (metrics, alert policies,
+// access policies) stay unknown. See [provision.Examiner].
+func (o *Opener) Examine(ctx context.Context, u *url.URL) (*provision.State, error) {
+	return examine(ctx, o, u)
+}
+
 // regional matches the beginning of the address of a regional host of Pub/Sub.
 var regional = regexp.MustCompile(`^https://[a-z0-9-]+-pubsub\.googleapis\.com/`)
 
@@ -161,6 +182,17 @@ func (*Opener) Suggest(s string) string {
 		return ""
 	}
 	return Scheme + "://" + s
+}
+
+// numberOf returns a project's number, or errNoPolicies at an emulator that needs none.
+func (o *Opener) numberOf(ctx context.Context, project string) (string, error) {
+	switch {
+	case o.ProjectNumber != nil:
+		return o.ProjectNumber(ctx, project)
+	case emulatorHost() != "":
+		return "", errNoPolicies
+	}
+	return lookUpNumber(ctx, project, o.ClientOptions...)
 }
 
 // sourceOptions returns a source's options, from the URL and from the program.

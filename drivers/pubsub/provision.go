@@ -17,14 +17,8 @@ import (
 	"github.com/sluice-go/sluice/drivers/provision"
 )
 
-var _ provision.Planner = (*Opener)(nil)
-
-// Plan reads the subscription that u names, its topic, its dead-letter topic and
-// the subscription on that, and returns the steps that make them what s asks for,
-// the dead-letter topic first. The topic is the one that the URL's topic parameter
-// names, or the one that the subscription is on, or else one with the
-// subscription's ID. See [provision.Planner].
-func (o *Opener) Plan(ctx context.Context, u *url.URL, s *provision.Spec) (*provision.Plan, error) {
+// planFor implements [Opener.Plan].
+func planFor(ctx context.Context, o *Opener, u *url.URL, s *provision.Spec) (*provision.Plan, error) {
 	w, err := wishFor(u, s)
 	if err != nil {
 		return nil, err
@@ -33,7 +27,7 @@ func (o *Opener) Plan(ctx context.Context, u *url.URL, s *provision.Spec) (*prov
 	if err != nil {
 		return nil, err
 	}
-	p := &planner{clients: c, wish: w, number: o.projectNumber}
+	p := &planner{clients: c, wish: w, number: o.numberOf}
 	// Every request has been answered when the plan is closed, so that an error of
 	// closing the connection says nothing.
 	p.Release = func() { _ = c.release() }
@@ -41,7 +35,7 @@ func (o *Opener) Plan(ctx context.Context, u *url.URL, s *provision.Spec) (*prov
 	defer cancel()
 	err = p.plan(tctx)
 	if err == nil {
-		p.Alerts, err = p.alerts(s.Alarms)
+		p.Alerts, err = alerts(p, s.Alarms)
 	}
 	if err != nil {
 		p.Close()
@@ -91,7 +85,7 @@ func (p *planner) plan(ctx context.Context) error {
 	p.planTopic(w.dead, dead)
 	p.planLetters(letters)
 	p.planSubscription(sub)
-	return p.planGrants(ctx, dead != nil, sub != nil)
+	return granter{p}.planGrants(ctx, dead != nil, sub != nil)
 }
 
 // topicOf looks whether a subscription that exists is on the right topic and can
@@ -120,8 +114,8 @@ func (p *planner) topicOf(sub *pubsubpb.Subscription) bool {
 }
 
 // findTopic returns a topic, or nil where there is none.
-func (c *clients) findTopic(ctx context.Context, n name) (*pubsubpb.Topic, error) {
-	t, err := c.topics.GetTopic(ctx, &pubsubpb.GetTopicRequest{Topic: n.String()}, once)
+func (p *planner) findTopic(ctx context.Context, n name) (*pubsubpb.Topic, error) {
+	t, err := p.topics.GetTopic(ctx, &pubsubpb.GetTopicRequest{Topic: n.String()}, once)
 	if status.Code(err) == codes.NotFound {
 		return nil, nil //nolint:nilnil // documented
 	}
@@ -131,7 +125,7 @@ func (c *clients) findTopic(ctx context.Context, n name) (*pubsubpb.Topic, error
 // planTopic plans a topic, which is t now.
 func (p *planner) planTopic(n name, t *pubsubpb.Topic) {
 	if t != nil {
-		p.reconcileTopic(n, t)
+		reconciler{p}.reconcileTopic(n, t)
 		return
 	}
 	key := p.wish.kmsKey
@@ -181,7 +175,7 @@ func (p *planner) findLetters(ctx context.Context, deadExists bool) (*pubsubpb.S
 func (p *planner) planLetters(sub *pubsubpb.Subscription) {
 	w := p.wish
 	if sub != nil {
-		p.reconcileLetters(sub)
+		reconciler{p}.reconcileLetters(sub)
 		return
 	}
 	to := describe("topic", w.dead.id, "retention", w.deadRetention, "expiration", "never", "fifo", w.ordered)
@@ -198,7 +192,7 @@ func (p *planner) planLetters(sub *pubsubpb.Subscription) {
 func (p *planner) planSubscription(sub *pubsubpb.Subscription) {
 	w := p.wish
 	if sub != nil {
-		p.reconcileSubscription(sub)
+		reconciler{p}.reconcileSubscription(sub)
 		return
 	}
 	wanted := &pubsubpb.Subscription{
@@ -228,8 +222,8 @@ func made(ctx context.Context, n name, err error) error {
 }
 
 // findSubscription returns a subscription, or nil where there is none.
-func (c *clients) findSubscription(ctx context.Context, n name) (*pubsubpb.Subscription, error) {
-	sub, err := c.subscriptions.GetSubscription(ctx, &pubsubpb.GetSubscriptionRequest{Subscription: n.String()}, once)
+func (p *planner) findSubscription(ctx context.Context, n name) (*pubsubpb.Subscription, error) {
+	sub, err := p.subscriptions.GetSubscription(ctx, &pubsubpb.GetSubscriptionRequest{Subscription: n.String()}, once)
 	if status.Code(err) == codes.NotFound {
 		return nil, nil //nolint:nilnil // documented
 	}

@@ -14,8 +14,11 @@ import (
 	"github.com/sluice-go/sluice/drivers/provision"
 )
 
+// A reconciler plans the changes of resources that exist.
+type reconciler struct{ *planner }
+
 // reconcileSubscription plans what makes the queue's subscription as it is wished.
-func (p *planner) reconcileSubscription(sub *pubsubpb.Subscription) {
+func (p reconciler) reconcileSubscription(sub *pubsubpb.Subscription) {
 	w := p.wish
 	if w.filter != "" && sub.Filter != w.filter {
 		p.Add(provision.Change{
@@ -53,7 +56,7 @@ func (p *planner) reconcileSubscription(sub *pubsubpb.Subscription) {
 }
 
 // reconcilePolicy plans the dead-letter policy.
-func (p *planner) reconcilePolicy(sub *pubsubpb.Subscription) {
+func (p reconciler) reconcilePolicy(sub *pubsubpb.Subscription) {
 	w := p.wish
 	now, to := policyText(sub.DeadLetterPolicy), policyText(w.policy())
 	if now == to {
@@ -72,7 +75,7 @@ func (p *planner) reconcilePolicy(sub *pubsubpb.Subscription) {
 
 // reconcileLetters plans what makes the subscription of the dead letters as it is
 // wished.
-func (p *planner) reconcileLetters(sub *pubsubpb.Subscription) {
+func (p reconciler) reconcileLetters(sub *pubsubpb.Subscription) {
 	w := p.wish
 	if w.ordered && !sub.EnableMessageOrdering {
 		p.Add(provision.Change{
@@ -86,7 +89,7 @@ func (p *planner) reconcileLetters(sub *pubsubpb.Subscription) {
 	p.reconcileLabels(w.deadSub, sub.Labels)
 }
 
-func (p *planner) reconcileRetention(n name, sub *pubsubpb.Subscription, wanted time.Duration) {
+func (p reconciler) reconcileRetention(n name, sub *pubsubpb.Subscription, wanted time.Duration) {
 	now := retentionOf(sub)
 	if wanted == 0 || now == wanted {
 		return
@@ -95,14 +98,14 @@ func (p *planner) reconcileRetention(n name, sub *pubsubpb.Subscription, wanted 
 		"message_retention_duration", &pubsubpb.Subscription{MessageRetentionDuration: durationpb.New(wanted)})
 }
 
-func (p *planner) reconcileExpiration(n name, sub *pubsubpb.Subscription) {
+func (p reconciler) reconcileExpiration(n name, sub *pubsubpb.Subscription) {
 	if ttl := expirationOf(sub); ttl > 0 {
 		p.update(n, provision.Change{Field: "expiration", From: ttl.String(), To: "never"}, "expiration_policy", &pubsubpb.Subscription{ExpirationPolicy: never()})
 	}
 }
 
 // update plans to set one field of a subscription.
-func (p *planner) update(n name, c provision.Change, mask string, to *pubsubpb.Subscription) {
+func (p reconciler) update(n name, c provision.Change, mask string, to *pubsubpb.Subscription) {
 	c.Resource, c.Kind = resource(n), provision.Update
 	to.Name = n.String()
 	p.Add(c, func(ctx context.Context) error {
@@ -114,7 +117,7 @@ func (p *planner) update(n name, c provision.Change, mask string, to *pubsubpb.S
 }
 
 // reconcileTopic plans what makes a topic, which is t now, as it is wished.
-func (p *planner) reconcileTopic(n name, t *pubsubpb.Topic) {
+func (p reconciler) reconcileTopic(n name, t *pubsubpb.Topic) {
 	if key := p.wish.kmsKey; key != "" && t.KmsKeyName != key {
 		p.Add(provision.Change{Resource: resource(n), Kind: provision.Update, Field: "kms_key", From: t.KmsKeyName, To: key,
 			Remedy: remedyKey + "; messages that are there keep the old one"},
@@ -125,7 +128,7 @@ func (p *planner) reconcileTopic(n name, t *pubsubpb.Topic) {
 	p.reconcileLabels(n, t.Labels)
 }
 
-func (p *planner) updateTopic(ctx context.Context, n name, mask string, t *pubsubpb.Topic) error {
+func (p reconciler) updateTopic(ctx context.Context, n name, mask string, t *pubsubpb.Topic) error {
 	t.Name = n.String()
 	_, err := p.topics.UpdateTopic(ctx, &pubsubpb.UpdateTopicRequest{Topic: t, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{mask}}}, once)
 	return wrap(ctx, n, "apply", err)
@@ -134,7 +137,7 @@ func (p *planner) updateTopic(ctx context.Context, n name, mask string, t *pubsu
 // reconcileLabels plans each label that is missing or another. A request sets all
 // labels at once, so that the first of the changes carries the others along, and
 // they are told one by one.
-func (p *planner) reconcileLabels(n name, now map[string]string) {
+func (p reconciler) reconcileLabels(n name, now map[string]string) {
 	all := maps.Clone(now)
 	if all == nil {
 		all = make(map[string]string)
@@ -155,14 +158,6 @@ func (p *planner) reconcileLabels(n name, now map[string]string) {
 		}
 		p.update(n, c, "labels", &pubsubpb.Subscription{Labels: merged})
 	}
-}
-
-// policy is the dead-letter policy that is wished for, nil for none.
-func (w *wish) policy() *pubsubpb.DeadLetterPolicy {
-	if w.dead.zero() {
-		return nil
-	}
-	return &pubsubpb.DeadLetterPolicy{DeadLetterTopic: w.dead.String(), MaxDeliveryAttempts: w.attempts}
 }
 
 func policyText(p *pubsubpb.DeadLetterPolicy) string {

@@ -107,6 +107,14 @@ func (w *wish) fill(q url.Values, spec *provision.Spec) (err error) {
 	return w.fillDead(q, spec)
 }
 
+// policy is the dead-letter policy that is wished for, nil for none.
+func (w *wish) policy() *pubsubpb.DeadLetterPolicy {
+	if w.dead.zero() {
+		return nil
+	}
+	return &pubsubpb.DeadLetterPolicy{DeadLetterTopic: w.dead.String(), MaxDeliveryAttempts: w.attempts}
+}
+
 func (w *wish) fillDead(q url.Values, spec *provision.Spec) (err error) {
 	d := spec.DeadLetter
 	if d == nil {

@@ -28,7 +28,7 @@ const (
 )
 
 // cloudWatch makes a client of CloudWatch for the target's account.
-func (o *Opener) cloudWatch(ctx context.Context, t *target) (*cloudwatch.Client, error) {
+func cloudWatch(ctx context.Context, o *Opener, t *target) (*cloudwatch.Client, error) {
 	cfg, err := o.load(ctx, t)
 	if err != nil {
 		return nil, err
@@ -84,7 +84,7 @@ func alarms(main, dead string, spec *provision.Alarms) []alarm {
 }
 
 // planAlarms plans the alarms that the specification wants.
-func (p *planner) planAlarms(ctx context.Context, main string, dead *wish) error {
+func planAlarms(ctx context.Context, p *planner, main string, dead *wish) error {
 	name := ""
 	if dead != nil {
 		name = dead.name

@@ -15,11 +15,8 @@ import (
 	"github.com/sluice-go/sluice/drivers/provision"
 )
 
-var _ provision.Examiner = (*Opener)(nil)
-
-// Examine reads the facts about the queue and its dead-letter queue. See
-// [provision.Examiner].
-func (o *Opener) Examine(ctx context.Context, u *url.URL) (*provision.State, error) {
+// examine implements [Opener.Examine].
+func examine(ctx context.Context, o *Opener, u *url.URL) (*provision.State, error) {
 	t, err := parse(u)
 	if err != nil {
 		return nil, err
@@ -37,7 +34,7 @@ func (o *Opener) Examine(ctx context.Context, u *url.URL) (*provision.State, err
 	if e.attributes, err = q.attributes(ctx, "examine", "All"); err != nil {
 		return nil, err
 	}
-	if e.watch, err = o.cloudWatch(ctx, t); err != nil {
+	if e.watch, err = cloudWatch(ctx, o, t); err != nil {
 		return nil, err
 	}
 	e.own()

@@ -15,6 +15,7 @@ import (
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/provision"
 )
 
 // Scheme is the scheme of the URLs that an [Opener] opens.
@@ -30,7 +31,11 @@ type Opener struct {
 	AWS *aws.Config
 }
 
-var _ drivers.Opener = (*Opener)(nil)
+var (
+	_ drivers.Opener     = (*Opener)(nil)
+	_ provision.Planner  = (*Opener)(nil)
+	_ provision.Examiner = (*Opener)(nil)
+)
 
 // Schemes returns [Scheme].
 func (*Opener) Schemes() []string { return []string{Scheme} }
@@ -85,6 +90,18 @@ func (o *Opener) OpenSink(ctx context.Context, u *url.URL, opts *drivers.Options
 	}
 	s.release = release
 	return s, nil
+}
+
+// Plan reads the queue and its dead-letter queue and returns the steps that make
+// them what s asks for, the dead-letter queue first. See [provision.Planner].
+func (o *Opener) Plan(ctx context.Context, u *url.URL, s *provision.Spec) (*provision.Plan, error) {
+	return planFor(ctx, o, u, s)
+}
+
+// Examine reads the facts about the queue and its dead-letter queue. See
+// [provision.Examiner].
+func (o *Opener) Examine(ctx context.Context, u *url.URL) (*provision.State, error) {
+	return examine(ctx, o, u)
 }
 
 // Suggest returns the queue URL for a string that people paste in its place: the

@@ -20,11 +20,8 @@ import (
 	"github.com/sluice-go/sluice/drivers/provision"
 )
 
-var _ provision.Planner = (*Opener)(nil)
-
-// Plan reads the queue and its dead-letter queue and returns the steps that make
-// them what s asks for, the dead-letter queue first. See [provision.Planner].
-func (o *Opener) Plan(ctx context.Context, u *url.URL, s *provision.Spec) (*provision.Plan, error) {
+// planFor implements [Opener.Plan].
+func planFor(ctx context.Context, o *Opener, u *url.URL, s *provision.Spec) (*provision.Plan, error) {
 	t, err := parse(u)
 	if err != nil {
 		return nil, err
@@ -38,7 +35,7 @@ func (o *Opener) Plan(ctx context.Context, u *url.URL, s *provision.Spec) (*prov
 		return nil, err
 	}
 	p := &planner{client: client, spec: s, cloudWatch: func(ctx context.Context) (*cloudwatch.Client, error) {
-		return o.cloudWatch(ctx, t)
+		return cloudWatch(ctx, o, t)
 	}}
 	p.Release = release
 	if err := p.plan(ctx, t, main, dead); err != nil {
@@ -82,7 +79,7 @@ func (p *planner) plan(ctx context.Context, t *target, main wish, dead *wish) er
 		p.queue(&main, mainFound, nil)
 		p.unwantedPolicy(&main, mainFound)
 	}
-	return p.planAlarms(ctx, main.name, dead)
+	return planAlarms(ctx, p, main.name, dead)
 }
 
 // find returns the named queue beside the target, or nil where there is none.

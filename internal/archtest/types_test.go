@@ -20,9 +20,7 @@ var scattered = []string{
 	"cmd/sluice/internal/cli",
 	"config",
 	"drivers/drivertest",
-	"drivers/pubsub",
 	"drivers/pubsub/pubsubtest",
-	"drivers/sqs",
 	"drivers/sqs/sqstest",
 }
 
