@@ -14,7 +14,6 @@ import (
 
 	"github.com/sluice-go/sluice/consumer/internal/verdict"
 	"github.com/sluice-go/sluice/drivers"
-	"github.com/sluice-go/sluice/drivers/pubsub"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
 	"github.com/sluice-go/sluice/internal/letter"
@@ -373,7 +372,7 @@ func (e *Endpoint) bury(ctx context.Context, m *handler.Message, f *drivers.Fail
 
 func (e *Endpoint) newOrigin(subscription string) *handler.Origin {
 	caps := e.cfg.Subscription.Capabilities()
-	return &handler.Origin{Queue: shortName(subscription), System: pubsub.System, Server: caps.Server, MaxDelay: maxTimeout}
+	return &handler.Origin{Queue: shortName(subscription), System: caps.System, Server: caps.Server, MaxDelay: maxTimeout}
 }
 
 // shortName returns a subscription's ID, by which operators know it.

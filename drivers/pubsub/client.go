@@ -21,8 +21,8 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 )
 
-// System is OpenTelemetry's messaging.system for Pub/Sub.
-const System = "gcp_pubsub"
+// system is OpenTelemetry's messaging.system for Pub/Sub.
+const system = "gcp_pubsub"
 
 // once disables the SDK's own retries, which would go on unnoticed for up to a
 // minute: the runtime retries, backs off and reports.

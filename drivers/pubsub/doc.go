@@ -63,7 +63,7 @@
 // its key again as well.
 //
 // A message that a redrive aimed at another subscription (see
-// [AttributeRedriveTarget]) is acknowledged and skipped.
+// sluice-redrive-target) is acknowledged and skipped.
 //
 // The subscription is read about every two minutes (at an emulator every two
 // seconds). The source follows its ack deadline, dead-letter policy and topic, and
@@ -102,8 +102,8 @@
 // Any UTF-8 is sent unchanged. An attribute whose name Pub/Sub refuses (the empty
 // name and names that begin with "goog", other than "googclient_") or that this
 // driver uses itself is sent with "sluice-esc-" before its name, which the
-// source removes. The dedupe ID travels as [AttributeDedupeID]. A message with
-// neither body nor attributes, which Pub/Sub refuses, carries [AttributeEmpty].
+// source removes. The dedupe ID travels as sluice-dedupe-id. A message with
+// neither body nor attributes, which Pub/Sub refuses, carries sluice-empty.
 // Values and bodies are never changed, so that any client can read them.
 //
 // A message without a dedupe ID has an identity in that attribute, which the
@@ -140,7 +140,7 @@
 // begins anew when it is dead-lettered.
 //
 // Each subscription gets a filter that excludes messages redriven for another one
-// (see [AttributeRedriveTarget]), unless its full name is so long that the filter
+// (see sluice-redrive-target), unless its full name is so long that the filter
 // would have more than 256 bytes, Pub/Sub's limit: its consumers then skip such
 // messages themselves. A filter, message ordering and the topic cannot be changed
 // once a subscription exists. Alarms are printed, as alert policies of Cloud

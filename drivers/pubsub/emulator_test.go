@@ -48,7 +48,7 @@ func newQueue(t *testing.T, q pubsubtest.Queue) pubsubtest.Queue {
 
 func mux() *drivers.Mux { return drivers.NewMux(&pubsub.Opener{}) }
 
-func url(name string) string { return pubsub.Scheme + "://" + name }
+func url(name string) string { return "gcppubsub" + "://" + name }
 
 func openSource(t *testing.T, q pubsubtest.Queue, query string) *pubsub.Source {
 	t.Helper()

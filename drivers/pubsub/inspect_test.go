@@ -179,7 +179,7 @@ func TestPeekGivesBackWhateverHappens(t *testing.T) {
 func TestPeekShowsOnlyWhatIsOurs(t *testing.T) {
 	q := newQueue(t, pubsubtest.Queue{})
 	send(t, openSink(t, q), text("ours"), &handler.Message{Body: []byte("theirs"),
-		Attributes: map[string]string{pubsub.AttributeRedriveTarget: "projects/p/subscriptions/other"}})
+		Attributes: map[string]string{"sluice-redrive-target": "projects/p/subscriptions/other"}})
 	ms, err := openSource(t, q, "").Peek(t.Context(), 10, false)
 	require.NoError(t, err)
 	require.Len(t, ms, 1)

@@ -16,22 +16,22 @@ import (
 
 // Attributes that this driver adds to a message. Other clients may ignore them.
 const (
-	// AttributeDedupeID carries the message's dedupe ID, for which Pub/Sub has
+	// attributeDedupeID carries the message's dedupe ID, for which Pub/Sub has
 	// no field, or the identity of a message that has none.
-	AttributeDedupeID = "sluice-dedupe-id"
-	// AttributeEmpty marks a message with neither body nor attributes, which
+	attributeDedupeID = "sluice-dedupe-id"
+	// attributeEmpty marks a message with neither body nor attributes, which
 	// Pub/Sub would refuse.
-	AttributeEmpty = "sluice-empty"
-	// AttributeRedriveTarget is the full name of the only subscription for which
+	attributeEmpty = "sluice-empty"
+	// attributeRedriveTarget is the full name of the only subscription for which
 	// a redriven message is meant. A redrive publishes a letter again, and the
 	// topic delivers it to all of its subscriptions: the others filter it out, or
 	// their sources acknowledge and skip it.
-	AttributeRedriveTarget = "sluice-redrive-target"
-	// AttributeRedriveTopic is the full name of the topic to which that message
+	attributeRedriveTarget = "sluice-redrive-target"
+	// attributeRedriveTopic is the full name of the topic to which that message
 	// was published. A source skips a message only if its subscription is on that
 	// topic: a redriven message that fails again reaches the dead-letter topic
 	// with its attributes, and must not be skipped there.
-	AttributeRedriveTopic = "sluice-redrive-topic"
+	attributeRedriveTopic = "sluice-redrive-topic"
 )
 
 // escapePrefix is put before the name of an attribute that Pub/Sub refuses or that
@@ -87,10 +87,10 @@ func encode(m *handler.Message) (*pubsubpb.PubsubMessage, error) {
 		pm.Attributes[escape(k)] = v
 	}
 	if m.DedupeID != "" {
-		pm.Attributes[AttributeDedupeID] = m.DedupeID
+		pm.Attributes[attributeDedupeID] = m.DedupeID
 	}
 	if len(m.Body)+len(pm.Attributes) == 0 {
-		pm.Attributes[AttributeEmpty] = "1"
+		pm.Attributes[attributeEmpty] = "1"
 	}
 	return pm, nil
 }
@@ -132,7 +132,7 @@ func check(m *handler.Message) error {
 // mustEscape reports whether the attribute name k needs the prefix.
 func mustEscape(k string) bool {
 	switch k {
-	case "", AttributeDedupeID, AttributeEmpty:
+	case "", attributeDedupeID, attributeEmpty:
 		return true
 	}
 	// The service refuses names that begin with goog in upper or lower case, except
@@ -171,12 +171,12 @@ func decodeTo(m *handler.Message, rm *pubsubpb.ReceivedMessage) {
 	if at := pm.GetPublishTime(); at != nil {
 		m.EnqueuedAt = at.AsTime()
 	}
-	if id, ok := m.Attributes[AttributeDedupeID]; ok {
+	if id, ok := m.Attributes[attributeDedupeID]; ok {
 		m.DedupeID = id
-		delete(m.Attributes, AttributeDedupeID)
+		delete(m.Attributes, attributeDedupeID)
 	}
-	if _, ok := m.Attributes[AttributeEmpty]; ok && len(m.Body) == 0 {
-		delete(m.Attributes, AttributeEmpty)
+	if _, ok := m.Attributes[attributeEmpty]; ok && len(m.Body) == 0 {
+		delete(m.Attributes, attributeEmpty)
 	}
 	unescape(m.Attributes)
 	drivers.UnpackFailure(m.Attributes)

@@ -44,8 +44,8 @@ func TestWhatIsSentIsReceived(t *testing.T) {
 		{Attributes: map[string]string{"google": "a", "goog": "b", "googclient_traceparent": "c"}},
 		{Attributes: map[string]string{"Google": "a", "GOOG": "b", "gOOg-x": "c", "GoogClient_traceparent": "d", "goo": "e"}},
 		{Attributes: map[string]string{escapePrefix: "a", escapePrefix + "x": "b", escapePrefix + escapePrefix + "x": "c", "x": "d"}},
-		{Attributes: map[string]string{AttributeDedupeID: "mine", AttributeEmpty: "mine"}, DedupeID: "id"},
-		{Attributes: map[string]string{AttributeEmpty: "mine"}},
+		{Attributes: map[string]string{attributeDedupeID: "mine", attributeEmpty: "mine"}, DedupeID: "id"},
+		{Attributes: map[string]string{attributeEmpty: "mine"}},
 		{Attributes: map[string]string{"NUL\x00": "\x00", "ключ": "значение", "\U0001F600": "\u2028"}},
 	} {
 		before := fmt.Sprint(m.Attributes)
@@ -64,7 +64,7 @@ func TestWhatIsSentIsReceived(t *testing.T) {
 
 func TestAnyAttributesAreCarried(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		name := rapid.OneOf(rapid.StringN(-1, 20, 60), rapid.SampledFrom([]string{"", "goog", "google", "Goog", "GOOGLE", escapePrefix, AttributeDedupeID, AttributeEmpty, "googclient_x"}))
+		name := rapid.OneOf(rapid.StringN(-1, 20, 60), rapid.SampledFrom([]string{"", "goog", "google", "Goog", "GOOGLE", escapePrefix, attributeDedupeID, attributeEmpty, "googclient_x"}))
 		m := &handler.Message{
 			Body:       rapid.SliceOfN(rapid.Byte(), 0, 20).Draw(t, "body"),
 			Attributes: rapid.MapOfN(name, rapid.StringN(-1, 50, 200), 0, 10).Draw(t, "attributes"),
@@ -142,7 +142,7 @@ func TestForeignMessagesAreRead(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	f.Add("k", "v", "x", []byte("body"))
-	f.Add(escapePrefix, AttributeDedupeID, AttributeEmpty, []byte(nil))
+	f.Add(escapePrefix, attributeDedupeID, attributeEmpty, []byte(nil))
 	f.Add("sluice-dead-letter", `{"reason":"r"}`, "", []byte{0})
 	f.Fuzz(func(t *testing.T, k, v, k2 string, body []byte) {
 		attrs := map[string]string{k: v, k2: v}

@@ -9,8 +9,8 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 )
 
-// Scheme is the URL scheme of Pub/Sub queues.
-const Scheme = "gcppubsub"
+// scheme is the URL scheme of Pub/Sub queues.
+const scheme = "gcppubsub"
 
 // The kinds of resources, as they are in a name.
 const (
@@ -64,5 +64,5 @@ func parseURL(u *url.URL) (name, error) {
 		return n, nil
 	}
 	return name{}, &drivers.Error{Code: drivers.Invalid, Op: "open", Err: err,
-		Remedy: "a source is " + Scheme + "://projects/PROJECT/subscriptions/ID, a sink " + Scheme + "://projects/PROJECT/topics/ID"}
+		Remedy: "a source is " + scheme + "://projects/PROJECT/subscriptions/ID, a sink " + scheme + "://projects/PROJECT/topics/ID"}
 }

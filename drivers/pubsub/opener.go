@@ -59,7 +59,7 @@ var (
 )
 
 // Schemes implements [drivers.Opener].
-func (o *Opener) Schemes() []string { return []string{Scheme} }
+func (o *Opener) Schemes() []string { return []string{scheme} }
 
 // OpenSource implements [drivers.Opener]. The URL names a subscription.
 func (o *Opener) OpenSource(ctx context.Context, u *url.URL, opts *drivers.Options) (drivers.Source, error) {
@@ -74,7 +74,7 @@ func (o *Opener) OpenSource(ctx context.Context, u *url.URL, opts *drivers.Optio
 		return nil, &drivers.Error{Code: drivers.Invalid, Queue: sub.String(), Op: "open",
 			Err: errors.New("messages are received from a subscription, not from a topic"),
 			Remedy: fmt.Sprintf("open %s://projects/%s/subscriptions/ID; gcloud pubsub topics list-subscriptions %s lists those of the topic",
-				Scheme, sub.project, sub)}
+				scheme, sub.project, sub)}
 	}
 	so, err := sourceOptions(sub, u.Query(), opts)
 	if err != nil {
@@ -124,9 +124,9 @@ func (o *Opener) OpenSink(ctx context.Context, u *url.URL, _ *drivers.Options) (
 // caller must close the subscription after the endpoint.
 func (o *Opener) OpenPush(ctx context.Context, queue string, opts *drivers.Options) (*PushSubscription, error) {
 	u, err := url.Parse(queue)
-	if err != nil || u.Scheme != Scheme {
+	if err != nil || u.Scheme != scheme {
 		return nil, &drivers.Error{Code: drivers.Invalid, Op: "open", Err: errors.New("malformed Pub/Sub URL"),
-			Remedy: "a push subscription is " + Scheme + "://projects/PROJECT/subscriptions/ID"}
+			Remedy: "a push subscription is " + scheme + "://projects/PROJECT/subscriptions/ID"}
 	}
 	if err := drivers.CheckParams(u, sourceParams...); err != nil {
 		return nil, err
@@ -181,7 +181,7 @@ func (*Opener) Suggest(s string) string {
 		parts[2] != "subscriptions" && parts[2] != "topics" {
 		return ""
 	}
-	return Scheme + "://" + s
+	return scheme + "://" + s
 }
 
 // numberOf returns a project's number, or errNoPolicies at an emulator that needs none.

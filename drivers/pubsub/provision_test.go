@@ -183,7 +183,7 @@ func TestTheRedriveFilter(t *testing.T) {
 	for _, m := range []struct{ body, target string }{{"everyone's", ""}, {"mine", q.Subscription()}, {"the other's", other.Subscription()}} {
 		pm := &pubsubpb.PubsubMessage{Data: []byte(m.body), Attributes: map[string]string{"own": "kept"}}
 		if m.target != "" {
-			pm.Attributes[pubsub.AttributeRedriveTarget] = m.target
+			pm.Attributes["sluice-redrive-target"] = m.target
 		}
 		_, err := administer(t).pub.Publish(t.Context(), &pubsubpb.PublishRequest{Topic: q.Topic(), Messages: []*pubsubpb.PubsubMessage{pm}})
 		require.NoError(t, err)

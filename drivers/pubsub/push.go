@@ -67,7 +67,7 @@ func (p *PushSubscription) Name() string {
 // Read reads a message that was pushed from the subscription with the full name
 // from, which is empty if the request did not have it. The returned message owns the
 // body and the attributes of rm. Read returns false if a redrive aimed the message at
-// another subscription ([AttributeRedriveTarget]): the caller should acknowledge it
+// another subscription (sluice-redrive-target): the caller should acknowledge it
 // and do nothing else.
 //
 // If the topic is not known, Read assumes that a message with the attributes of a
@@ -85,7 +85,7 @@ func (p *PushSubscription) Read(rm *pubsubpb.ReceivedMessage, from string) (*han
 			return decode(rm), true
 		}
 		// Otherwise it came by the topic to which it was redriven.
-		if topic, err := parseName(attrs[AttributeRedriveTopic]); err == nil {
+		if topic, err := parseName(attrs[attributeRedriveTopic]); err == nil {
 			s.watch.now.Store(&config{topic: topic})
 		}
 	}
@@ -93,8 +93,8 @@ func (p *PushSubscription) Read(rm *pubsubpb.ReceivedMessage, from string) (*han
 	case aimedElsewhere:
 		return nil, false
 	case aimedHere:
-		delete(attrs, AttributeRedriveTarget)
-		delete(attrs, AttributeRedriveTopic)
+		delete(attrs, attributeRedriveTarget)
+		delete(attrs, attributeRedriveTopic)
 	}
 	return decode(rm), true
 }
@@ -123,7 +123,7 @@ func (p *PushSubscription) DeadLetter(ctx context.Context, m *handler.Message, f
 // which a push must be answered, zero if it is not known.
 func (p *PushSubscription) Capabilities() drivers.Capabilities {
 	if p.s == nil {
-		return drivers.Capabilities{System: System}
+		return drivers.Capabilities{System: system}
 	}
 	return p.s.caps
 }

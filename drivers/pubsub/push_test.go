@@ -199,7 +199,7 @@ func TestLettersOfAPushSubscription(t *testing.T) {
 	require.NoError(t, s.DeadLetter(t.Context(), m, &drivers.Failure{Reason: "broken"}))
 	letter := raw(t, q.DeadLetter())
 	require.Equal(t, []string{"x", "k", "d", "b", q.ID}, []string{string(letter.Data), letter.OrderingKey,
-		letter.Attributes[pubsub.AttributeDedupeID], letter.Attributes["a"], letter.Attributes["CloudPubSubDeadLetterSourceSubscription"]})
+		letter.Attributes["sluice-dedupe-id"], letter.Attributes["a"], letter.Attributes["CloudPubSubDeadLetterSourceSubscription"]})
 	failure, ok := drivers.ParseFailure(letter.Attributes)
 	require.True(t, ok)
 	require.Equal(t, drivers.DeadLetter{Failure: drivers.Failure{Reason: "broken"}, Attempt: 2, Queue: q.ID}, failure)

@@ -15,7 +15,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/sluice-go/sluice/drivers"
-	"github.com/sluice-go/sluice/drivers/pubsub"
 	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/handler"
 )
@@ -81,9 +80,9 @@ func TestMessagesAimedElsewhereAreSkipped(t *testing.T) {
 	s, sink := openSource(t, q, ""), openSink(t, q)
 	other := "projects/" + project + "/subscriptions/another"
 	aimed := func(body, target, topic string) *handler.Message {
-		m := &handler.Message{Body: []byte(body), Attributes: map[string]string{pubsub.AttributeRedriveTarget: target, "own": "kept"}}
+		m := &handler.Message{Body: []byte(body), Attributes: map[string]string{"sluice-redrive-target": target, "own": "kept"}}
 		if topic != "" {
-			m.Attributes[pubsub.AttributeRedriveTopic] = topic
+			m.Attributes["sluice-redrive-topic"] = topic
 		}
 		return m
 	}
@@ -120,7 +119,7 @@ func TestSkippingDoesNotEndAReceive(t *testing.T) {
 	q := newQueue(t, pubsubtest.Queue{})
 	s, sink := openSource(t, q, ""), openSink(t, q)
 	for range 5 {
-		send(t, sink, &handler.Message{Body: []byte("x"), Attributes: map[string]string{pubsub.AttributeRedriveTarget: "elsewhere"}})
+		send(t, sink, &handler.Message{Body: []byte("x"), Attributes: map[string]string{"sluice-redrive-target": "elsewhere"}})
 	}
 	out := make(chan []drivers.Delivery, 1)
 	go func() {

@@ -110,8 +110,8 @@ func (r receiver) skip(ctx context.Context, rms []*pubsubpb.ReceivedMessage) []*
 			foreign = append(foreign, rm.GetAckId())
 			continue
 		case aimedHere:
-			delete(rm.Message.Attributes, AttributeRedriveTarget)
-			delete(rm.Message.Attributes, AttributeRedriveTopic)
+			delete(rm.Message.Attributes, attributeRedriveTarget)
+			delete(rm.Message.Attributes, attributeRedriveTopic)
 		}
 		own = append(own, rm)
 	}

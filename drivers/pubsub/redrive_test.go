@@ -10,7 +10,6 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/sluice-go/sluice/drivers"
-	"github.com/sluice-go/sluice/drivers/pubsub"
 	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/handler"
 )
@@ -47,7 +46,7 @@ func TestARedrivenLetterReachesItsSubscriptionOnly(t *testing.T) {
 	require.Equal(t, "g", d.Message.Group)
 	require.Equal(t, "d", d.Message.DedupeID)
 	require.Equal(t, "kept", d.Message.Attributes["own"])
-	require.NotContains(t, d.Message.Attributes, pubsub.AttributeRedriveTarget)
+	require.NotContains(t, d.Message.Attributes, "sluice-redrive-target")
 	ds, err := bystander.Receive(t.Context(), 10, time.Second)
 	require.NoError(t, err)
 	require.Empty(t, ds, "the other subscription has handled this message long ago")
@@ -57,7 +56,7 @@ func TestARedrivenLetterReachesItsSubscriptionOnly(t *testing.T) {
 	require.NoError(t, back.Close())
 	aimed := "projects/" + project + "/subscriptions/" + q.ID
 	_, err = fake.Fake().GServer.Publish(t.Context(), &pubsubpb.PublishRequest{Topic: q.DeadLetter().Topic(), Messages: []*pubsubpb.PubsubMessage{{
-		Data: []byte("forwarded"), Attributes: map[string]string{pubsub.AttributeRedriveTarget: aimed, pubsub.AttributeRedriveTopic: q.Topic()},
+		Data: []byte("forwarded"), Attributes: map[string]string{"sluice-redrive-target": aimed, "sluice-redrive-topic": q.Topic()},
 	}}})
 	require.NoError(t, err)
 	require.Equal(t, "forwarded", string(receive(t, dead, 1)[0].Message.Body))

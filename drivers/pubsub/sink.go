@@ -86,7 +86,7 @@ func openSink(ctx context.Context, c *clients, n name) (s *Sink, err error) {
 // newSink returns a sink that owns one use of c.
 func newSink(c *clients, topic, target name, ordered bool) *Sink {
 	return &Sink{c: c, topic: topic, target: target, caps: drivers.Capabilities{
-		Queue: topic.id, System: System, Server: c.server(),
+		Queue: topic.id, System: system, Server: c.server(),
 		MaxReceive: maxPull, MaxSettle: maxAckIDs, MaxExtend: maxAckIDs, MaxSend: maxPublish,
 		MaxMessageBytes: maxMessageBytes, MaxBatchBytes: maxMessageBytes, MaxAttributes: maxAttributes,
 		MaxSendGroup: maxPublish,
@@ -156,8 +156,8 @@ func (s *Sink) aimed(m *handler.Message) *handler.Message {
 	for k, v := range m.Attributes {
 		out.Attributes[k] = v
 	}
-	out.Attributes[AttributeRedriveTarget] = s.target.String()
-	out.Attributes[AttributeRedriveTopic] = s.topic.String()
+	out.Attributes[attributeRedriveTarget] = s.target.String()
+	out.Attributes[attributeRedriveTopic] = s.topic.String()
 	return &out
 }
 

@@ -13,7 +13,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/sluice-go/sluice/drivers"
-	"github.com/sluice-go/sluice/drivers/pubsub"
 	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/identity"
@@ -219,12 +218,12 @@ func TestEveryMessageIsSentWithAnIdentity(t *testing.T) {
 	send(t, openSink(t, q), ms...)
 	for _, m := range ms[1:] {
 		require.Empty(t, m.DedupeID, "the caller's message is as it was")
-		require.NotContains(t, m.Attributes, pubsub.AttributeDedupeID)
+		require.NotContains(t, m.Attributes, "sluice-dedupe-id")
 	}
 	ids := map[string]string{}
 	for range ms {
 		m := raw(t, q)
-		ids[string(m.Data)] = m.Attributes[pubsub.AttributeDedupeID]
+		ids[string(m.Data)] = m.Attributes["sluice-dedupe-id"]
 	}
 	require.Len(t, ids, len(ms))
 	require.Equal(t, "order-42", ids["with"])

@@ -190,7 +190,7 @@ func (s *Source) OpenDeadLetters(ctx context.Context) (drivers.Source, error) {
 
 // OpenRedrive implements [drivers.DeadLetters]. The sink publishes to the topic,
 // which delivers to each of its subscriptions; the messages name the one for which
-// they are meant (see [AttributeRedriveTarget]).
+// they are meant (see sluice-redrive-target).
 func (s *Source) OpenRedrive(_ context.Context) (drivers.Sink, error) {
 	topic := s.watch.current().topic
 	switch {

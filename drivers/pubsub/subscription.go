@@ -92,7 +92,7 @@ func (s *subscription) open(ctx context.Context, o *SourceOptions) error {
 	}
 	s.lease = o.AckDeadline
 	s.caps = drivers.Capabilities{
-		Queue: s.sub.id, System: System, Server: s.c.server(),
+		Queue: s.sub.id, System: system, Server: s.c.server(),
 		MaxReceive: maxPull, MaxSettle: maxAckIDs, MaxExtend: maxAckIDs, MaxSend: maxPublish,
 		MaxMessageBytes: maxMessageBytes, MaxBatchBytes: maxMessageBytes, MaxAttributes: maxAttributes,
 		Lease: cmp.Or(s.lease, now.native), MaxDelay: maxDeadline, MaxExtension: maxDeadline, MaxLease: drivers.Unlimited,
@@ -157,7 +157,7 @@ func (s *subscription) wrap(ctx context.Context, on name, op string, err error) 
 
 // aim reports for which subscription a message was redriven.
 func (s *subscription) aim(attrs map[string]string) aim {
-	target, ok := attrs[AttributeRedriveTarget]
+	target, ok := attrs[attributeRedriveTarget]
 	switch {
 	case !ok:
 		return notAimed
@@ -166,7 +166,7 @@ func (s *subscription) aim(attrs map[string]string) aim {
 	}
 	// A redriven message that failed again and was forwarded to a dead-letter topic
 	// is a letter like any other for readers of that topic.
-	if topic, ok := attrs[AttributeRedriveTopic]; ok {
+	if topic, ok := attrs[attributeRedriveTopic]; ok {
 		if topic != s.watch.current().topic.String() {
 			return notAimed
 		}

@@ -68,7 +68,7 @@ func wishFor(u *url.URL, spec *provision.Spec) (*wish, error) {
 	if sub.kind == kindTopic {
 		return nil, &drivers.Error{Code: drivers.Invalid, Queue: sub.String(), Op: "plan",
 			Err:    errors.New("a queue is made, and examined, by its subscription, and this is a topic"),
-			Remedy: fmt.Sprintf("name %s://projects/%s/subscriptions/ID?%s=%s", Scheme, sub.project, paramTopic, sub.id)}
+			Remedy: fmt.Sprintf("name %s://projects/%s/subscriptions/ID?%s=%s", scheme, sub.project, paramTopic, sub.id)}
 	}
 	w := &wish{
 		sub: sub, topic: name{project: sub.project, kind: kindTopic, id: sub.id},
@@ -210,7 +210,7 @@ func checkLabels(tags map[string]string) error {
 // where it has other characters than letters, digits, - and _; and pstest takes
 // no quotes before a comparison.
 func redriveFilter(sub name) string {
-	f := fmt.Sprintf("NOT attributes:%[1]s OR attributes.%[1]s = %[2]q", AttributeRedriveTarget, sub)
+	f := fmt.Sprintf("NOT attributes:%[1]s OR attributes.%[1]s = %[2]q", attributeRedriveTarget, sub)
 	if len(f) > maxFilterBytes {
 		return ""
 	}

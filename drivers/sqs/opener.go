@@ -18,8 +18,8 @@ import (
 	"github.com/sluice-go/sluice/drivers/provision"
 )
 
-// Scheme is the scheme of the URLs that an [Opener] opens.
-const Scheme = "awssqs"
+// scheme is the scheme of the URLs that an [Opener] opens.
+const scheme = "awssqs"
 
 // An Opener opens SQS queues by URL; see the package comment. Each source and
 // sink has its own connections. The zero Opener is ready to use. Its methods may be
@@ -37,8 +37,8 @@ var (
 	_ provision.Examiner = (*Opener)(nil)
 )
 
-// Schemes returns [Scheme].
-func (*Opener) Schemes() []string { return []string{Scheme} }
+// Schemes returns "awssqs".
+func (*Opener) Schemes() []string { return []string{scheme} }
 
 // OpenSource opens the queue that u names for receiving. It makes up to four
 // requests: for credentials, for the queue's URL, and for the attributes of the
@@ -112,7 +112,7 @@ func (*Opener) Suggest(s string) string {
 		if a.Service != "sqs" || a.Resource == "" {
 			return ""
 		}
-		return fmt.Sprintf("%s:///%s/%s?region=%s", Scheme, a.AccountID, a.Resource, a.Region)
+		return fmt.Sprintf("%s:///%s/%s?region=%s", scheme, a.AccountID, a.Resource, a.Region)
 	}
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
@@ -121,18 +121,18 @@ func (*Opener) Suggest(s string) string {
 	host := strings.ToLower(u.Hostname())
 	path := strings.TrimSuffix(u.EscapedPath(), "/")
 	if _, ok := hostRegion(strings.TrimSuffix(host, ".")); ok {
-		return Scheme + "://" + strings.TrimSuffix(u.Host, ".") + path
+		return scheme + "://" + strings.TrimSuffix(u.Host, ".") + path
 	}
 	// LocalStack's path form: http://HOST:PORT/queue/REGION/ACCOUNT/NAME.
 	if p := strings.Split(path, "/"); len(p) == 5 && p[1] == "queue" && p[2] != "" && p[4] != "" {
-		return fmt.Sprintf("%s:///%s?region=%s&endpoint=%s://%s", Scheme, p[4], p[2], u.Scheme, u.Host)
+		return fmt.Sprintf("%s:///%s?region=%s&endpoint=%s://%s", scheme, p[4], p[2], u.Scheme, u.Host)
 	}
 	name := path[strings.LastIndex(path, "/")+1:]
 	// A local server's queue URL is http://HOST:PORT/ACCOUNT/NAME.
 	if strings.Count(path, "/") != 2 || name == "" {
 		return ""
 	}
-	return fmt.Sprintf("%s:///%s?region=us-east-1&endpoint=%s://%s", Scheme, name, u.Scheme, u.Host)
+	return fmt.Sprintf("%s:///%s?region=us-east-1&endpoint=%s://%s", scheme, name, u.Scheme, u.Host)
 }
 
 // connect makes a client, and finds the queue's URL if only its name is given.

@@ -88,7 +88,7 @@ func (t *target) place(u *url.URL) error {
 	t.name = segments[len(segments)-1]
 	if t.name == "" {
 		if u.Host != "" && len(segments) == 1 {
-			return fmt.Errorf("the queue URL names no queue, only the host %q: a queue of that name is %s:///%s", u.Host, Scheme, u.Host)
+			return fmt.Errorf("the queue URL names no queue, only the host %q: a queue of that name is %s:///%s", u.Host, scheme, u.Host)
 		}
 		return errors.New("the queue URL names no queue")
 	}
@@ -127,7 +127,7 @@ func (t *target) locate(u *url.URL) error {
 		return fmt.Errorf("the host %s is not one of SQS's: they are sqs.REGION.amazonaws.com and its FIPS, dual-stack and VPC forms", host)
 	case scheme == "https" && t.endpoint == "" && !strings.Contains(host, ".") && net.ParseIP(host) == nil:
 		// A container's name: it may use TLS or not.
-		return fmt.Errorf("the host %s is not one of AWS's: add its endpoint, as in %s:///%s?endpoint=http://%s", host, Scheme, t.name, u.Host)
+		return fmt.Errorf("the host %s is not one of AWS's: add its endpoint, as in %s:///%s?endpoint=http://%s", host, scheme, t.name, u.Host)
 	default:
 		t.hostEndpoint = scheme + "://" + u.Host
 		return nil

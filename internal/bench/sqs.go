@@ -73,7 +73,7 @@ func newQueue(ctx context.Context, e *env) (*queue, error) {
 func (q *queue) opener() *sqs.Opener { return &sqs.Opener{AWS: &q.config} }
 
 func (q *queue) address() *url.URL {
-	return &url.URL{Scheme: sqs.Scheme, Path: "/" + q.name, RawQuery: "region=us-east-1"}
+	return &url.URL{Scheme: "awssqs", Path: "/" + q.name, RawQuery: "region=us-east-1"}
 }
 
 // fill sends n messages.
