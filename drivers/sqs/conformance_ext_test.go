@@ -29,7 +29,9 @@ func TestConformance(t *testing.T) {
 		s, err := sqstest.NewServer(nil)
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, s.Close()) })
-		drivertest.Run(t, harness(t, "sqs on sqstest", s.URL(), nil))
+		h := harness(t, "sqs on sqstest", s.URL(), nil)
+		h.Parallel = 32 // the server is in this process
+		drivertest.Run(t, h)
 	})
 	t.Run("LocalStack", func(t *testing.T) {
 		t.Parallel()
