@@ -1,6 +1,6 @@
 # What a change must pass is in .ci/run; these are the steps by name.
 
-.PHONY: help check test race lint prose bench fuzz conformance api seams mutants
+.PHONY: help check test full race lint prose bench fuzz conformance api seams mutants
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -10,6 +10,9 @@ check: ## everything that CI checks, as CI does
 
 test: ## the tests, with the servers that can be had
 	go test ./...
+
+full: ## the slow suites too, as in CI
+	SLUICE_FULL=1 go test ./...
 
 race: ## the tests under the race detector, with one set of servers for all
 	.ci/run race

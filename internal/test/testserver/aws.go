@@ -137,7 +137,7 @@ func prepareLocalStack(services []string) func(context.Context) (*recipe, error)
 		}
 		url := fmt.Sprintf("http://127.0.0.1:%d", port)
 		args, env := localstack.Command(python, dir, port, services)
-		return inDir(url, dir, process.Spec{
+		return inDir(url, process.Spec{
 			Name: "LocalStack", Dir: dir, Args: args, Env: env, Port: port,
 			Healthy: process.HTTP(url + "/_localstack/health"),
 		}), nil
@@ -171,7 +171,7 @@ rest-stats { enabled = false }
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	return inDir(url, dir, process.Spec{
+	return inDir(url, process.Spec{
 		Name: "ElasticMQ", Dir: dir,
 		Args: []string{java, "-Xmx768m", "-XX:+UseParallelGC", "-Dconfig.file=" + config, "-cp", filepath.Join(lib, "*"),
 			"org.elasticmq.server.Main"},
@@ -193,7 +193,7 @@ func prepareDynamoDB(ctx context.Context) (*recipe, error) {
 		return nil, err
 	}
 	url := fmt.Sprintf("http://127.0.0.1:%d", port)
-	return inDir(url, dir, process.Spec{
+	return inDir(url, process.Spec{
 		Name: "moto", Dir: dir,
 		Args:    []string{python, "-m", "moto.server", "-H", "127.0.0.1", "-p", fmt.Sprint(port)},
 		Env:     []string{"TMPDIR=" + dir},
@@ -201,8 +201,8 @@ func prepareDynamoDB(ctx context.Context) (*recipe, error) {
 	}), nil
 }
 
-// inDir returns the recipe of a server that keeps its data in dir.
-func inDir(url, dir string, spec process.Spec) *recipe {
+// inDir returns the recipe of a server that keeps its data in its directory.
+func inDir(url string, spec process.Spec) *recipe {
 	spec.RemoveDir = true
 	return &recipe{url: url, spec: spec}
 }

@@ -151,7 +151,7 @@ func initPostgres(ctx context.Context, initdb, server, dir string, port int, fsy
 		return nil, err
 	}
 	addr := fmt.Sprintf("127.0.0.1:%d", port)
-	return inDir(fmt.Sprintf("postgres://%s@%s/postgres?sslmode=disable", superuser, addr), dir, process.Spec{
+	return inDir(fmt.Sprintf("postgres://%s@%s/postgres?sslmode=disable", superuser, addr), process.Spec{
 		Name: "PostgreSQL", Dir: dir, User: as, Interrupt: true,
 		Args: []string{server, "-D", data, "-h", "127.0.0.1", "-p", fmt.Sprint(port), "-k", dir,
 			"-c", "fsync=" + fsync, "-c", "max_connections=200"},

@@ -66,7 +66,7 @@ func prepareRabbitMQ(context.Context) (*recipe, error) {
 	}
 	addr := fmt.Sprintf("127.0.0.1:%d", ports[0])
 	in := func(name string) string { return filepath.Join(dir, name) }
-	return inDir("amqp://guest:guest@"+addr, dir, process.Spec{
+	return inDir("amqp://guest:guest@"+addr, process.Spec{
 		Name: "RabbitMQ", Dir: dir,
 		Args: []string{"/bin/sh", "-c", runRabbitMQ, path},
 		Env: []string{

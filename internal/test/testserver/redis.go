@@ -40,7 +40,7 @@ func prepareRedis(context.Context) (*recipe, error) {
 		return nil, err
 	}
 	addr := fmt.Sprintf("127.0.0.1:%d", port)
-	return inDir("redis://"+addr, dir, process.Spec{
+	return inDir("redis://"+addr, process.Spec{
 		Name: "Redis", Dir: dir,
 		Args: []string{path, "--bind", "127.0.0.1", "--port", fmt.Sprint(port), "--dir", dir,
 			"--save", "", "--appendonly", "yes", "--appendfsync", "no"},
