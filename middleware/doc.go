@@ -2,10 +2,10 @@
 // in which they work.
 //
 //	stack, err := middleware.Standard(&middleware.Config{
-//		Logger:  logger,
-//		Breaker: gateway,
-//		Backoff: &backoff.Config{MaxAttempts: 8},
-//		Timeout: time.Minute,
+//		Logger:   logger,
+//		Breakers: []*breaker.Breaker{gateway},
+//		Backoff:  &backoff.Config{MaxAttempts: 8},
+//		Timeout:  time.Minute,
 //	})
 //	c, err := consumer.New(source, stack.Handler(charge), &consumer.Config{Gates: stack.Gates()})
 //

@@ -3,7 +3,7 @@
 // content-encoding, which is read in any case, names the encoding.
 //
 //	codec, err := compress.Codec(handler.JSON, nil)
-//	h := handler.Typed(codec, charge)
+//	h := handler.Typed(codec, chargeOrder)
 //
 // or, for handlers that read bodies themselves,
 //

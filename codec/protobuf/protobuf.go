@@ -2,7 +2,7 @@
 // receives its message's body as a generated message. It is separate from package
 // handler, which depends on the standard library only.
 //
-//	h := handler.Typed(protobuf.Codec{}, func(ctx context.Context, m *handler.Message, o *orderpb.Order) error {
+//	h := handler.Typed(protobuf.Codec{}, func(ctx context.Context, m *handler.Message, o *wrapperspb.StringValue) error {
 //		…
 //	})
 package protobuf

@@ -7,7 +7,7 @@
 //	err = signer.Sign(request.Header, id, time.Now(), body)
 //
 //	verifier, err := webhook.NewVerifier([]string{"whsec_…"}, nil) // the receiver
-//	id, err := verifier.Verify(request.Header, body)
+//	id, err = verifier.Verify(request.Header, body)
 //
 // A signed request has three headers: webhook-id, which is the same each time
 // that one event is sent and so tells duplicates; webhook-timestamp, the time of
