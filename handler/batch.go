@@ -16,7 +16,7 @@ import (
 type BatchConfig struct {
 	// MaxCount is the most messages in a batch. Zero means 100.
 	// A batch can never be larger than the number of messages that the runtime
-	// handles at once; with a MaxCount above that, every batch waits for
+	// handles immediately; with a MaxCount above that, every batch waits for
 	// MaxWait.
 	MaxCount int
 
@@ -62,7 +62,7 @@ func (c *BatchConfig) complete() (BatchConfig, error) {
 
 // Batch returns a handler that gathers concurrent calls into batches for h and
 // gives each call its own message's verdict. It works under any runtime that
-// handles several messages at once, and the handler can be wrapped in middleware
+// handles several messages at the same time, and the handler can be wrapped in middleware
 // like any other: the middleware sees single messages, and its times include
 // the gathering. A nil config has the defaults.
 //
@@ -142,7 +142,7 @@ func (b *batcher) Handle(ctx context.Context, m *Message) error {
 	}
 }
 
-// join puts the call into the gathering batch, beginning one where there is
+// join puts the call into the gathering batch, beginning one if there is
 // none, and starts the batches that are full.
 func (b *batcher) join(call *batchCall) *batch {
 	b.mu.Lock()

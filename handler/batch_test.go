@@ -57,7 +57,7 @@ func newBatch(t testing.TB, b handler.BatchHandler, c *handler.BatchConfig) hand
 	return h
 }
 
-// handleAll calls the handler with all messages at once and returns the verdicts
+// handleAll calls the handler with all messages at the same time and returns the verdicts
 // in the messages' order.
 func handleAll(ctx context.Context, h handler.Handler, ms ...*handler.Message) []error {
 	errs := make([]error, len(ms))

@@ -12,7 +12,7 @@ import (
 // A Codec turns values into messages and back. Its methods may be called
 // concurrently.
 type Codec interface {
-	// Encode writes v into the message's body, and attributes where the format
+	// Encode writes v into the message's body, and attributes if the format
 	// has some there.
 	Encode(m *Message, v any) error
 	// Decode reads the message into v, a non-nil pointer.

@@ -8,7 +8,7 @@
 //		return charge(ctx, m.Body)
 //	})
 //
-// What it returns is its verdict:
+// The error that it returns is its verdict:
 //
 //	nil                  ack: the work is done
 //	RetryAfter(d, err)   retry, visible again after d

@@ -37,7 +37,7 @@ func Chain(h Handler, middleware ...Middleware) Handler {
 	return h
 }
 
-// A BatchHandler handles several messages at once, for writers that are cheaper
+// A BatchHandler handles several messages at the same time, for writers that are cheaper
 // in bulk.
 //
 // HandleBatch returns one error a message, at the message's index, each read as

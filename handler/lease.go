@@ -27,19 +27,19 @@ var (
 // concurrently, and only until the handler returns.
 type Lease interface {
 	// Deadline returns when the lease ends if it is not extended. It is zero
-	// where there is no lease.
+	// if there is no lease.
 	Deadline() time.Time
 
 	// Extend sets the deadline to d from now. It blocks until the provider has
-	// answered or ctx is done. It returns [ErrLeaseLost] where the lease is
-	// already lost, [ErrNoLease] where there is none, and the provider's error
+	// answered or ctx is done. It returns [ErrLeaseLost] if the lease is
+	// already lost, [ErrNoLease] if there is none, and the provider's error
 	// otherwise. A d beyond the provider's limit is cut to it.
 	Extend(ctx context.Context, d time.Duration) error
 
 	// Keep asks whoever delivered the message to extend the lease, until stop is
 	// called. It does not block. The function that it returns waits for an
 	// extension that is on its way; calling it twice is harmless, and it is
-	// called for a handler that forgets. Keep returns [ErrNoLease] where there
+	// called for a handler that forgets. Keep returns [ErrNoLease] if there
 	// is no lease; the stop function is never nil. Asked twice, the latest
 	// call's options hold.
 	Keep(o KeepOptions) (stop func(), err error)

@@ -7,14 +7,14 @@ import "time"
 // safe for concurrent use.
 type Message struct {
 	// ID is the provider's identifier. It is empty on a message that has not
-	// been sent. Two deliveries with the same ID can be in flight at once.
+	// been sent. Two deliveries with the same ID can be in flight at the same time.
 	ID string
 
 	// Body is the payload. Any bytes are allowed; a driver encodes what its
 	// provider cannot carry as it is.
 	Body []byte
 
-	// Attributes are the message's metadata, any UTF-8 to any UTF-8. Nil is no
+	// Attributes are the message's metadata, any UTF-8 to any UTF-8. Nil means no
 	// attributes. SQS carries at most ten; Pub/Sub a hundred.
 	//
 	// Whoever handles a received message may replace Body and Attributes for
@@ -23,14 +23,14 @@ type Message struct {
 	Attributes map[string]string
 
 	// Group names the messages that must be handled in order, one at a time,
-	// where the queue keeps order. Empty is no group. SQS: message group ID;
+	// if the queue keeps order. Empty means no group. SQS: message group ID;
 	// Pub/Sub: ordering key. On a standard SQS queue it is a fair-queue tenant
 	// and means no order.
 	Group string
 
 	// DedupeID is the sender's own identity for the message: a second message
 	// with it is a duplicate. SQS: the message deduplication ID of a FIFO
-	// queue, and an attribute on every queue. Empty is none: package producer
+	// queue, and an attribute on every queue. If it is empty, package producer
 	// then makes one before the first try, which a received message has here. It
 	// stays the same in each delivery, in a dead-letter queue and after a
 	// redrive. A copy of a received message has it too: who makes several
@@ -41,9 +41,9 @@ type Message struct {
 	// message is sent and zero on a received one.
 	Delay time.Duration
 
-	// Attempt counts deliveries: 1 at the first, 0 where the provider does not
+	// Attempt counts deliveries: 1 at the first, 0 if the provider does not
 	// say. SQS: ApproximateReceiveCount; Pub/Sub: delivery attempt, known only
-	// where the subscription has a dead-letter policy.
+	// if the subscription has a dead-letter policy.
 	Attempt int
 
 	// EnqueuedAt is when the provider took the message. Zero on a message that
@@ -55,11 +55,11 @@ type Message struct {
 	native any
 }
 
-// Attribute returns the value of the named attribute, or "" where there is none.
+// Attribute returns the value of the named attribute, or "" if there is none.
 func (m *Message) Attribute(name string) string { return m.Attributes[name] }
 
-// SetAttribute sets an attribute of a message that is to be sent, making the map
-// where there is none.
+// SetAttribute sets an attribute of a message before it is sent, making the map
+// if there is none.
 func (m *Message) SetAttribute(name, value string) {
 	if m.Attributes == nil {
 		m.Attributes = make(map[string]string, 4)
@@ -67,7 +67,7 @@ func (m *Message) SetAttribute(name, value string) {
 	m.Attributes[name] = value
 }
 
-// Origin describes where a message was received from. One Origin serves all
+// Origin describes the queue that a message was received from. One Origin serves all
 // messages of a source and is never changed once messages carry it.
 type Origin struct {
 	// Queue is the queue's name as an operator knows it.
@@ -83,7 +83,7 @@ type Origin struct {
 	Server string
 }
 
-// Origin returns where the message was received from. It is the zero Origin on
+// Origin returns the queue that the message was received from. It is the zero Origin on
 // a message that was not received from a queue.
 func (m *Message) Origin() Origin {
 	if m.origin == nil {

@@ -7,7 +7,7 @@ import (
 )
 
 var (
-	// ErrPostponed is in the error of a retry that is no failure: the message
+	// ErrPostponed is in the error of a retry that is not a failure: the message
 	// was put off before anyone worked on it, because a limit was reached, a
 	// dependency is down, or another worker has it. Find it with errors.Is.
 	// Middleware that counts or logs failures leaves such retries out.

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Action is what is to be done with a message. The zero Action is [ActionRetry], so
+// Action is the action of a verdict on a message. The zero Action is [ActionRetry], so
 // that a forgotten case never loses a message.
 type Action uint8
 
@@ -37,15 +37,15 @@ func (a Action) String() string {
 // A Verdict is what a handler decided about a message. The zero Verdict is a
 // retry by the queue's own policy.
 type Verdict struct {
-	// Action is what is to be done.
+	// Action is the action to take.
 	Action Action
 	// Delay is how long a retried message stays invisible. It counts only where
 	// Delayed is true; otherwise the queue's own policy decides.
 	Delay   time.Duration
 	Delayed bool
-	// Postponed is true on a retry that is no failure of the message, because
+	// Postponed is true on a retry that is not a failure of the message, because
 	// no one has worked on it; see [Postpone]. It never counts as an attempt
-	// where the runtime or the queue can help it.
+	// if the runtime or the queue can help it.
 	Postponed bool
 	// Err is the handler's error, nil on an ack.
 	Err error
@@ -86,8 +86,8 @@ func RetryAfter(d time.Duration, err error) error {
 	return &verdictError{Verdict{Action: ActionRetry, Delay: max(d, 0), Delayed: true, Err: err}}
 }
 
-// Reject has the message moved to the dead-letter queue at once, with err as
-// the reason. Where the queue has no dead-letter queue the message is retried
+// Reject has the message moved to the dead-letter queue immediately, with err as
+// the reason. If the queue has no dead-letter queue the message is retried
 // instead, and that is reported: it is never dropped.
 func Reject(err error) error {
 	return &verdictError{Verdict{Action: ActionDeadLetter, Err: err}}
@@ -99,8 +99,8 @@ func Drop(err error) error {
 }
 
 // Cause returns the error that a verdict was given for: err without the verdicts
-// ([RetryAfter], [Reject], [Drop]) on its outside. It is err itself where
-// there is none, or where the innermost was given for no error.
+// ([RetryAfter], [Reject], [Drop]) on its outside. It is err itself if
+// there is none, or if the innermost was given for no error.
 func Cause(err error) error {
 	for {
 		v, ok := err.(*verdictError) //nolint:errorlint // only what is outermost

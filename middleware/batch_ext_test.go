@@ -408,7 +408,7 @@ func TestAShutdownThatIsShorterThanTheWaitGivesTheBatchBack(t *testing.T) {
 	})
 }
 
-// starts tells when so many handlers have been started.
+// starts reports when so many handlers have been started.
 type starts struct {
 	mu   sync.Mutex
 	left int

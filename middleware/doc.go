@@ -13,7 +13,7 @@
 //
 // # The order
 //
-// From the outside in. What is not configured is left out.
+// From the outside in; parts that are not configured are left out.
 //
 //	recoverer    no panic of what is inside gets to the runtime
 //	otel         the span holds everything below, and its context is in the logs
@@ -28,17 +28,17 @@
 //	heartbeat    keeps the lease of what really runs
 //	handler
 //
-// The recoverer is there twice: a panic of the handler is to be seen by all of
+// The recoverer is there twice: a panic of the handler must be seen by all of
 // the above as a failure, and a panic of a middleware is not to get out either.
 //
-// What breaks when one is moved is in its own documentation. The worst of it:
+// The documentation of each says what breaks when it is moved. The worst of it:
 //
 //   - backoff outside idempotency rejects messages because the store of the
 //     claims was down;
 //   - idempotency outside breaker or ratelimit claims messages that are then given
 //     back, and its store is asked for each of them;
 //   - breaker inside backoff lets an outage use up attempts;
-//   - timeout outside backoff has messages that timed out retried at once;
+//   - timeout outside backoff has messages that timed out retried immediately;
 //   - heartbeat outside idempotency or ratelimit spends extensions on messages
 //     whose handler does not run.
 package middleware

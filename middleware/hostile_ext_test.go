@@ -158,8 +158,8 @@ func within(t *testing.T, what string, f func()) {
 	}
 }
 
-// What a handler returns, and what its context ended with, has the verdict that it
-// has without the middleware.
+// A handler's error, and the cause of its context's end, have the verdict that they
+// have without the middleware.
 func TestErrorsOfHandlersNeitherHangNorPanic(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(everyMiddleware(t))) {
 		t.Run(name, func(t *testing.T) {
@@ -214,7 +214,7 @@ func (s badStore) Take(context.Context, ratelimit.Request) (ratelimit.Answer, er
 	return ratelimit.Answer{}, s.err
 }
 
-// What a user's store returns puts the message off.
+// The errors of a user's store put the message off.
 func TestErrorsOfStoresNeitherHangNorPanic(t *testing.T) {
 	guard := time.AfterFunc(5*time.Minute, func() { panic("a store's error is walked for ever") })
 	t.Cleanup(func() { guard.Stop() })

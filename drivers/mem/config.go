@@ -47,6 +47,6 @@ type Config struct {
 	DedupeWindow time.Duration
 
 	// Delay is the delay of messages that are sent without one of their own. The
-	// default, and any negative value, is none.
+	// default, and any negative value, means no delay.
 	Delay time.Duration
 }

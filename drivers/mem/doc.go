@@ -12,7 +12,7 @@
 //	retention           how long messages are kept, such as 4d (14d); letters
 //	                    are kept twice as long
 //	max_attempts        how often a message is delivered before it is
-//	                    dead-lettered; 0 is no limit (5)
+//	                    dead-lettered; 0 means no limit (5)
 //	dead_letter         the dead-letter queue, or none (the queue's name and -dlq)
 //	dead_letter_retention  how long letters are kept (twice the retention)
 //	ordered             whether groups are kept in order (true)

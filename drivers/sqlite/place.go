@@ -9,7 +9,7 @@ import (
 	"github.com/sluice-go/sluice/drivers/internal/embedded"
 )
 
-// A place is where a queue is: a file, how it is opened, and a name in it.
+// A place identifies a queue: a file, how it is opened, and a name in it.
 type place struct {
 	path  string
 	queue string
@@ -46,7 +46,7 @@ func parse(u *url.URL, opts *drivers.Options, sync bool) (place, *Config, error)
 	if err != nil {
 		return place{}, nil, err
 	}
-	// What is a host to other schemes is the beginning of a relative path here.
+	// The host of other schemes is the beginning of a relative path here.
 	p := place{path: u.Host + u.Path, queue: defaultQueue, sync: sync}
 	if u.Opaque != "" {
 		if p.path, err = url.PathUnescape(u.Opaque); err != nil {

@@ -32,7 +32,7 @@ type Config struct {
 
 	// Logger gets a record, at level Info, for each line that a command writes
 	// to standard error or, once a message, to standard output. Nil means
-	// slog.Default(). What a command writes of a message gets there.
+	// slog.Default(). The output of a command about a message goes there.
 	Logger *slog.Logger
 }
 

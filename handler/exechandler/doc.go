@@ -12,7 +12,7 @@
 // The command gets the body on its standard input and, in its environment:
 //
 //	SLUICE_MESSAGE_ID   the message's ID
-//	SLUICE_ATTEMPT      which delivery it is, 0 where the provider does not count
+//	SLUICE_ATTEMPT      which delivery it is, 0 if the provider does not count
 //	SLUICE_QUEUE        the queue
 //	SLUICE_GROUP        the group, if it has one
 //	SLUICE_DEDUPE_ID    the dedupe ID, if it has one
@@ -20,7 +20,7 @@
 //	                    character but ASCII letters and digits
 //	SLUICE_ATTRIBUTES   all attributes as a JSON object, if there are any
 //	TRACEPARENT, TRACESTATE
-//	                    W3C trace context: that of the current span, where the
+//	                    W3C trace context: that of the current span, if the
 //	                    otel middleware is around this handler, otherwise the
 //	                    sender's
 //
@@ -51,14 +51,14 @@
 //	{"id":"…","queue":"…","attempt":1,"body":"…","attributes":{"name":"value"},…}
 //	{"verdict":"ack","id":"…"}
 //
-// The members of a message are id, queue, attempt (0 where the provider does not
-// count), body, or body_base64 instead where the body is not UTF-8, and where
-// there are such: attributes, group, dedupe_id, enqueued_at and lease_deadline
-// (RFC 3339; the deadline moves where the lease is kept), traceparent and
+// The members of a message are id, queue, attempt (0 if the provider does not
+// count), body, or body_base64 instead if the body is not UTF-8, and, if
+// present, attributes, group, dedupe_id, enqueued_at and lease_deadline
+// (RFC 3339; the deadline moves if the lease is kept), traceparent and
 // tracestate. A line is as long as its message, which can be megabytes. More
 // members can come to be: ignore those that you do not know.
 //
-// What a library prints to standard output in between is logged, if it does not begin
+// A library's output on standard output in between is logged, if it does not begin
 // with "{", and an answer that names its message counts all the same: behind such a text
 // on its line, or within a second after it (30 seconds for a worker's first message).
 //
@@ -92,6 +92,6 @@
 // Each command is in a process group of its own, and signals are to the group.
 // With one message each, only a command that is cancelled has its group killed,
 // so that it may leave something behind; a worker's group ends with it. On Linux
-// a command is killed with the process that started it. Where there are no
+// a command is killed with the process that started it. If there are no
 // process groups (Windows) the command alone is killed, without a warning.
 package exechandler

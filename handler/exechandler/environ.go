@@ -37,7 +37,7 @@ func list(names []string) string {
 // program with a string of more than 128 KiB.
 const longestVariable = 100 << 10
 
-// variable returns an environment variable, or false where the value cannot be
+// variable returns an environment variable, or false if the value cannot be
 // one. A NUL, which would end it, becomes the replacement character.
 func variable(name, value string) (string, bool) {
 	value = strings.ReplaceAll(value, "\x00", string(utf8.RuneError))

@@ -19,7 +19,7 @@ func run(ctx, now context.Context, c *exec.Cmd, log *slog.Logger) error {
 	isolate(c)
 	c.Cancel = func() error { return signalGroup(c, syscall.SIGTERM) }
 
-	// Where the kernel ends the command with its parent, it takes the thread
+	// If the kernel ends the command with its parent, it takes the thread
 	// that started it for the parent.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

@@ -32,7 +32,7 @@ type Handler struct {
 	// limit is the kernel's, of arguments and environment together.
 	limit  int
 	config Config
-	// now ends when running commands are to be killed at once.
+	// now ends when running commands must be killed immediately.
 	now   context.Context
 	kill  context.CancelFunc
 	reach *reach.Gate
@@ -45,7 +45,7 @@ type Handler struct {
 var _ handler.Handler = (*Handler)(nil)
 
 // New returns a handler that runs command, a program and its arguments, once a
-// message. The program is looked up now: the error wraps exec.ErrNotFound where
+// message. The program is looked up now: the error wraps exec.ErrNotFound if
 // there is none. A nil config has the defaults.
 func New(command []string, config *Config) (*Handler, error) {
 	c, faults := config.complete()
@@ -72,8 +72,8 @@ func (h *Handler) Gate() handler.Gate { return h.reach }
 func (h *Handler) Kill() { h.kill() }
 
 // Handle implements [handler.Handler]. When ctx ends, the command's group gets
-// SIGTERM and then SIGKILL; Handle returns once it has ended. What ended with
-// status 0 or 65 all the same keeps its verdict.
+// SIGTERM and then SIGKILL; Handle returns once it has ended. A command that
+// ended with status 0 or 65 nevertheless keeps its verdict.
 func (h *Handler) Handle(ctx context.Context, m *handler.Message) error {
 	if wait, ok := h.reach.Enter(); !ok {
 		return handler.Postpone(wait, h.reach.Err())

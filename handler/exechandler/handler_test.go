@@ -102,7 +102,7 @@ func TestOutputGoesToTheLog(t *testing.T) {
 	require.Contains(t, logged.String(), "message=m-1")
 }
 
-// alive is true while a process is there and is no zombie.
+// alive is true while a process is there and is not a zombie.
 func alive(pid int) bool {
 	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {

@@ -68,7 +68,7 @@ func TestACommandThatIsMissingSpendsNothing(t *testing.T) {
 	}
 }
 
-// What a command does once it was started is its verdict, as ever.
+// The status of a command that was started is its verdict, as ever.
 func TestACommandThatFailsHasHadTheMessage(t *testing.T) {
 	t.Parallel()
 	h, err := New([]string{script(t, "exit 75")}, &Config{Logger: slog.New(slog.DiscardHandler)})
@@ -158,7 +158,7 @@ func TestAttributesThatHaveNoRoom(t *testing.T) {
 	}
 }
 
-// An environment of the configuration that is too large is no fault of a message.
+// An environment of the configuration that is too large is not a fault of a message.
 func TestAnEnvironmentThatIsTooLargeSpendsNothing(t *testing.T) {
 	t.Parallel()
 	var env []string

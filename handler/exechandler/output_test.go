@@ -60,7 +60,7 @@ func FuzzLogWriter(f *testing.F) {
 		}
 		w.flush()
 		// Lines are joined to what was written, but for line ends and bytes that
-		// are no UTF-8.
+		// are not UTF-8.
 		plain := func(s string) string {
 			return strings.NewReplacer("\n", "", "\r", "", "\uFFFD", "").Replace(strings.ToValidUTF8(s, ""))
 		}

@@ -20,7 +20,7 @@ type Pool struct {
 	path   string
 	words  []string
 	config PoolConfig
-	// now ends when workers are to be killed at once.
+	// now ends when workers must be killed immediately.
 	now  context.Context
 	kill context.CancelFunc
 	// slots has an entry for each worker that has a message, is being started or
@@ -44,7 +44,7 @@ var _ handler.Handler = (*Pool)(nil)
 
 // NewPool returns a handler that hands messages to workers: processes that run
 // command, a program and its arguments. The program is looked up now: the error
-// wraps exec.ErrNotFound where there is none. It is started when there are
+// wraps exec.ErrNotFound if there is none. It is started when there are
 // messages for it. A nil config has the defaults. Close the pool when the
 // consumer has returned.
 func NewPool(command []string, config *PoolConfig) (*Pool, error) {

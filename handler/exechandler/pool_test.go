@@ -128,7 +128,7 @@ func TestAWorkerThatFailsIsReplaced(t *testing.T) {
 	}
 }
 
-// What a worker writes beyond its verdict must not become the verdict of another
+// An answer beyond a worker's verdict must not become the verdict of another
 // message.
 func TestAnAnswerTooManyIsNotTheNextMessages(t *testing.T) {
 	t.Parallel()

@@ -12,7 +12,7 @@ const (
 	exitNotFound      = 127
 )
 
-// A stdin is a command's standard input, which tells how much of it was read.
+// A stdin is a command's standard input, which knows how much of it was read.
 type stdin struct {
 	r, w    *os.File
 	written chan struct{}

@@ -11,7 +11,7 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// What a library prints to standard output costs no message, and becomes no verdict.
+// A library's output on standard output costs no message and becomes no verdict.
 func TestAWorkerWhoseLibrariesPrint(t *testing.T) {
 	t.Parallel()
 	const loop = `

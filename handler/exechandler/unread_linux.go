@@ -7,7 +7,7 @@ import (
 )
 
 // unread returns how many bytes of a pipe nobody has read, by its writing end, and false
-// if the system can't tell.
+// if the system does not know.
 func unread(w *os.File) (n int, ok bool) {
 	c, err := w.SyscallConn()
 	if err != nil {

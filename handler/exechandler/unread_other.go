@@ -4,5 +4,5 @@ package exechandler
 
 import "os"
 
-// unread can't tell how many bytes of a pipe nobody has read.
+// unread returns false: the system does not know how many bytes nobody has read.
 func unread(*os.File) (n int, ok bool) { return 0, false }

@@ -62,7 +62,7 @@ func encode(ctx context.Context, m *handler.Message) ([]byte, error) {
 type answer struct {
 	// verdict is what a handler returns.
 	verdict error
-	// id is the message's, or "" where the worker did not send it back.
+	// id is the message's, or "" if the worker did not send it back.
 	id string
 }
 

@@ -21,7 +21,7 @@ import (
 // longer one is an error of the worker.
 const MaxAnswer = 16 << 20
 
-// outputGrace is how long after a worker's end its output is still read, where a
+// outputGrace is how long after a worker's end its output is still read, if a
 // process that it left behind keeps it open.
 const outputGrace = time.Second
 
@@ -41,7 +41,7 @@ type worker struct {
 	stdin   *os.File
 	stderr  *workerLog
 	handled int
-	noisy   bool // it was told that it writes what is no answer
+	noisy   bool // its noise was logged
 
 	lines chan line     // closed at the end of standard output
 	ended chan struct{} // closed when the process has ended
@@ -101,7 +101,7 @@ func closeFiles(fs ...*os.File) {
 	}
 }
 
-// keep starts the process and waits for its end. Where the kernel ends a process
+// keep starts the process and waits for its end. If the kernel ends a process
 // with its parent, it takes the thread that started it for the parent: that must
 // live as long, which is why all of it is on one goroutine.
 func (w *worker) keep(started chan<- error, child, outputs []*os.File) {
@@ -119,7 +119,7 @@ func (w *worker) keep(started chan<- error, child, outputs []*os.File) {
 	if w.killer != nil {
 		w.killer.Stop()
 	}
-	// What it has started and left behind. The group's ID is no one else's while
+	// Kill the processes that it has left behind. The group's ID belongs to no one else while
 	// there is such a process.
 	_ = killGroup(w.cmd)
 	w.mu.Unlock()
@@ -141,7 +141,7 @@ func (w *worker) read(out *os.File) {
 	for {
 		l, err := readLine(r)
 		if err != nil {
-			return // what has no line feed is no line
+			return // what has no line feed is not a line
 		}
 		select {
 		case w.lines <- l:
@@ -171,9 +171,9 @@ func readLine(r *bufio.Reader) (line, error) {
 	}
 }
 
-// idle returns an error where a worker that has no message cannot get one: it has
+// idle returns an error if a worker that has no message cannot get one: it has
 // ended, or has written something that was not asked for. Then it has ended.
-// fault is false where it has done no wrong: it may end itself after so many
+// fault is false if it has done no wrong: it may end itself after so many
 // messages.
 func (w *worker) idle() (fault bool, err error) {
 	select {
@@ -204,7 +204,7 @@ func (w *worker) state() string {
 const answeredEarly = 5 * time.Second
 
 // handle gives the worker a message and returns its verdict. answered is false
-// where it gave none: then it has ended. more is false where it can have no other
+// if it gave none: then it has ended. more is false if it can have no other
 // message.
 func (w *worker) handle(ctx context.Context, m *handler.Message, text []byte) (answered, more bool, verdict error) {
 	w.stderr.begin(m, w.handled == 0)
@@ -283,7 +283,7 @@ func (w *worker) understand(l line, m *handler.Message) (answer, error) {
 	return a, nil
 }
 
-// What a library prints to standard output stands between a worker and its answers. A
+// A library's output on standard output stands between a worker and its answers. A
 // line that does not begin as an answer does is noise. It can't become a verdict, so it
 // is logged, and the answer is looked for behind it, on the line or on those that follow
 // within noisePatience; while a worker starts, within startPatience. Such an answer must
@@ -295,7 +295,7 @@ const (
 	maxBraces = 64
 )
 
-// noise reports whether a line is no answer, not even a wrong one.
+// noise reports whether a line is not an answer, not even a wrong one.
 func (l line) noise() bool {
 	return !l.long && !bytes.HasPrefix(bytes.TrimSpace(l.text), []byte("{"))
 }
@@ -344,7 +344,7 @@ func answerBehind(text []byte, id string) (answer, bool) {
 	return answer{}, false
 }
 
-// tellNoise logs, once a worker, that it writes what is no answer.
+// tellNoise logs, once a worker, that it writes what is not an answer.
 func (w *worker) tellNoise(l line) {
 	if w.noisy {
 		return
@@ -380,7 +380,7 @@ func (w *worker) terminate() {
 	w.killer = time.AfterFunc(w.grace, w.kill)
 }
 
-// kill ends the worker at once.
+// kill ends the worker immediately.
 func (w *worker) kill() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -27,8 +27,8 @@ func (l *workerLog) Write(p []byte) (int, error) {
 	return l.lines.Write(p)
 }
 
-// begin says which message the worker has from now on. What it said before is
-// no reason for a failure any more.
+// begin says which message the worker has from now on. Its earlier
+// output is not the reason of a later failure.
 func (l *workerLog) begin(m *handler.Message, first bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

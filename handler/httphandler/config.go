@@ -17,7 +17,7 @@ import (
 type Config struct {
 	// Concurrency is how many connections are kept open between requests; it
 	// should be the consumer's, so that no message waits for a new connection.
-	// More requests than that at once are made all the same. Zero means
+	// More requests than that at the same time are made all the same. Zero means
 	// 16. It cannot be given along with Transport.
 	Concurrency int
 
@@ -35,14 +35,14 @@ type Config struct {
 	MaxRetryAfter time.Duration
 
 	// Signer signs the requests. The ID is the message's dedupe ID, or its ID
-	// where there is none; one with characters that cannot be signed is replaced
+	// if there is none; one with characters that cannot be signed is replaced
 	// by "sha256_" and its hash in hexadecimal. Nil signs nothing.
 	Signer *webhook.Signer
 
 	// Header are headers of every request, such as Authorization. They win over
 	// what the sender of a message gives (its attributes, Content-Type and trace
 	// context); what the queue gives, such as Sluice-Message-Id, and the current
-	// span win over them. Nil is none. It must not be changed after the call of
+	// span win over them. Nil adds none. It must not be changed after the call of
 	// New.
 	Header http.Header
 

@@ -8,8 +8,8 @@
 // # The request
 //
 // The body is the message's. The headers Sluice-Message-Id, Sluice-Attempt (0
-// where the provider does not count), Sluice-Queue, Sluice-Group and
-// Sluice-Dedupe-Id tell of it; those that are empty are left out. Each attribute
+// if the provider does not count), Sluice-Queue, Sluice-Group and
+// Sluice-Dedupe-Id describe it; those that are empty are left out. Each attribute
 // is Sluice-Attr- and its name, with a hyphen for every character but ASCII
 // letters and digits; in values, what a header cannot carry and "%" are %XX. The
 // attribute Content-Type is also the request's own, unless [Config.Header] has
@@ -26,13 +26,13 @@
 // gets it once more, with the shortest attributes up to that size; the header
 // Sluice-Left-Out then names the others. That is logged.
 //
-// The headers traceparent and tracestate are those of the current span, where
+// The headers traceparent and tracestate are those of the current span, if
 // the otel middleware is around this handler, so that the endpoint's spans hang
 // below the handling of the message. Otherwise they are the message's own
 // attributes, unchanged.
 //
 // With [Config].Signer the request is signed by Standard Webhooks, see package
-// handler/webhook: then the endpoint can tell that a request is genuine. The
+// handler/webhook: then the endpoint can verify that a request is genuine. The
 // signature covers the ID, the time and the body, not the headers named above.
 //
 // # Verdicts

@@ -45,7 +45,7 @@ type Handler struct {
 	// for their length.
 	dropped attribute.Drops
 	long    seldom.Event
-	// traced is true if the transport tells which requests got a connection.
+	// traced reports whether the transport reports which requests got a connection.
 	traced bool
 }
 
@@ -180,7 +180,7 @@ func (h *Handler) truncated(m *handler.Message, status int, names string) {
 }
 
 // unanswered is the error of a request that had no answer. If the endpoint can't have
-// had the message, that is no failure of the message.
+// had the message, that is not a failure of the message.
 func (h *Handler) unanswered(ctx context.Context, err error, unreached bool) error {
 	if ue, ok := invoke.As[*url.Error](err); ok {
 		err = ue.Err // without the URL, which may have a password
@@ -222,8 +222,8 @@ func noConnection(err error) bool {
 	return ok
 }
 
-// readAnswer returns the beginning of an answer's body on one line. What cannot
-// be read is not told.
+// readAnswer returns the beginning of an answer's body on one line. Text that
+// cannot be read is left out.
 func readAnswer(body io.Reader) string {
 	content, _ := io.ReadAll(io.LimitReader(body, answerRead))
 	if len(content) > answerKept {
@@ -248,7 +248,7 @@ func (h *Handler) verdict(status int, retryAfter, said string) error {
 			return handler.Reject(err)
 		}
 	}
-	// A delay of nothing is no delay to keep to: it would spend all attempts in a moment.
+	// A delay of nothing is not a delay to keep to: it would spend all attempts in a moment.
 	// The backoff middleware, or the queue, then decides.
 	if d, ok := parseRetryAfter(retryAfter, h.config.Now()); ok && d > 0 {
 		return handler.RetryAfter(min(d, h.config.MaxRetryAfter), err)

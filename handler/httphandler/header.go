@@ -18,7 +18,7 @@ import (
 	"github.com/sluice-go/sluice/internal/attribute"
 )
 
-// The headers of a request that tell of its message. The header of an attribute
+// The headers of a request that describe its message. The header of an attribute
 // begins with HeaderAttribute; the package comment says how it goes on.
 const (
 	HeaderMessageID = "Sluice-Message-Id"
@@ -34,7 +34,7 @@ const (
 
 const contentType = "Content-Type"
 
-// setHeaders sets the headers that tell of m, and returns the names of the
+// setHeaders sets the headers that describe m, and returns the names of the
 // attributes that have none: look-alikes of reserved names, and those that fold
 // into the header of another. A header that h has already is the configuration's:
 // an attribute does not replace it.
@@ -129,7 +129,7 @@ func setTrace(ctx context.Context, h http.Header, m *handler.Message) {
 }
 
 // signedID is what the signature calls a message, the same at each attempt: what
-// its sender calls it, where it does, since that survives a redrive.
+// its sender calls it, if it does, since that survives a redrive.
 func signedID(m *handler.Message) string {
 	id := m.DedupeID
 	if id == "" {
@@ -185,8 +185,8 @@ func headerValue(v string) string {
 }
 
 // parseRetryAfter reads a Retry-After header, by RFC 9110 section 10.2.3 a number
-// of seconds or a date; a date that has passed is no delay. What is neither is
-// as if it were not there.
+// of seconds or a date; a date that has passed is not a delay. Any other value counts
+// as absent.
 func parseRetryAfter(v string, now time.Time) (time.Duration, bool) {
 	v = strings.TrimSpace(v)
 	if v != "" && strings.Trim(v, "0123456789") == "" {

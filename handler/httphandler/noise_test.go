@@ -64,7 +64,7 @@ func TestAnEndpointThatIsDownSpendsNothing(t *testing.T) {
 }
 
 // scripted serves HTTP/1 by hand: of each connection it answers as many requests as
-// it is told, and closes it under the next.
+// answers says, and closes it under the next.
 func scripted(t *testing.T, answers int) (string, *atomic.Int64) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -120,7 +120,7 @@ func TestAConnectionThatClosesUnderThePOST(t *testing.T) {
 	require.Equal(t, 5, n)
 }
 
-// A transport of the user's does not tell which requests got a connection: only what
+// A transport of the user's does not report which requests got a connection: only what
 // is sure is postponed.
 func TestATransportOfTheUsers(t *testing.T) {
 	for _, c := range []struct {

@@ -7,5 +7,5 @@ import (
 	"syscall"
 )
 
-// boundUnacked does nothing where there is no such bound.
+// boundUnacked does nothing if there is no such bound.
 func boundUnacked(context.Context, string, string, syscall.RawConn) error { return nil }

@@ -13,7 +13,7 @@
 //
 // During a rolling deploy, new producers send kinds that old workers have no
 // handler for. A router postpones such a message: it is not handled, it spends
-// no attempt where the runtime or the queue can help it, and a newer worker can
+// no attempt if the runtime or the queue can help it, and a newer worker can
 // take it when the old one stops. When the grace period is over, the router rejects
 // the message with the error "no handler for kind …", and it goes to the
 // dead-letter queue. The period counts from when the message was enqueued, or

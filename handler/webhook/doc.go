@@ -10,7 +10,7 @@
 //	id, err = verifier.Verify(request.Header, body)
 //
 // A signed request has three headers: webhook-id, which is the same each time
-// that one event is sent and so tells duplicates; webhook-timestamp, the time of
+// that one event is sent and so identifies duplicates; webhook-timestamp, the time of
 // this attempt in seconds since 1970; and webhook-signature, one or more of
 // "v1," and the base64 of the HMAC-SHA256 of "id.timestamp.body", with spaces
 // between. It is made over the raw body, before anything parses it: JSON that

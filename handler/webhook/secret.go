@@ -23,7 +23,7 @@ const (
 	// ("between 24 bytes (192 bits) and 64 bytes (512 bits)").
 	minSecret, maxSecret = 24, 64
 	// maxID bounds an ID; the specification has no limit, but an ID becomes a key
-	// wherever duplicates are told.
+	// wherever duplicates are detected.
 	maxID = 256
 )
 

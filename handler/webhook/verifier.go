@@ -65,7 +65,7 @@ func NewVerifier(secrets []string, config *VerifierConfig) (*Verifier, error) {
 // Verify checks a request's headers and its raw body and returns the event's ID,
 // which is worth remembering: until the tolerance has passed, a recorded request
 // can be sent again, and a sender that saw no answer will. The error is
-// [ErrSignature] with what is wrong, and tells nothing of the right signature.
+// [ErrSignature] with what is wrong, and reveals nothing of the right signature.
 func (v *Verifier) Verify(h http.Header, body []byte) (id string, err error) {
 	id, err = v.only(h, HeaderID)
 	if err != nil {

@@ -32,7 +32,7 @@ func Root() (string, error) {
 }
 
 // once returns the directory of what is called name and made from list, having
-// had it made by build where it was not there. Processes that ask at the same
+// had it made by build if it was not there. Processes that ask at the same
 // time wait for the one that builds; a build that did not finish is begun anew.
 func once(ctx context.Context, name string, list []byte, build func(dir string) error) (string, error) {
 	root, err := Root()

@@ -21,7 +21,7 @@ import (
 var ErrGoexit = errors.New("the handler ended its goroutine (runtime.Goexit, or a testing FailNow)")
 
 // Call has h handle m on the caller's goroutine. A panic does not pass: p is
-// what it was, nil where there was none, and err is p then. Since p hides a
+// what it was, nil if there was none, and err is p then. Since p hides a
 // verdict that h may have panicked with, a panic is always a retry.
 func Call(ctx context.Context, h handler.Handler, m *handler.Message) (p *handler.PanicError, err error) {
 	defer func() {

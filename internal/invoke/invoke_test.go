@@ -158,7 +158,7 @@ func TestErrorsWithoutAnEnd(t *testing.T) {
 	}
 }
 
-// What is found on the outside is found whatever is within.
+// An error on the outside is found whatever is within.
 func TestWhatIsOutsideOfABadErrorIsFound(t *testing.T) {
 	for _, bad := range []error{ownCause{}, ownCauses{}, (*typedNil)(nil), exits{}} {
 		err := &around{context.Canceled, bad}

@@ -24,7 +24,7 @@ type Spec struct {
 	Args []string
 	// Env is added to this process's environment.
 	Env []string
-	// Dir is the working directory, and where the server's output goes.
+	// Dir is the working directory, and the place of the server's output.
 	Dir string
 	// User is the user to run as. Empty is this process's own. Only root can
 	// name another.
@@ -103,7 +103,7 @@ func FreePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }
 
-// CheckPort returns an error where a port of the loopback interface is taken: a
+// CheckPort returns an error if a port of the loopback interface is taken: a
 // server that cannot listen may take its time to say so.
 func CheckPort(port int) error {
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))

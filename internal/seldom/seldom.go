@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// An Event lets itself be told once in a period and counts the rest. The zero
+// An Event may be reported once in a period and counts the rest. The zero
 // Event is ready. Its method may be called concurrently.
 type Event struct {
 	mu     sync.Mutex

@@ -41,7 +41,7 @@ type Config struct {
 	// and backoff's default is refused: it counts from when the policy was made,
 	// which means nothing to a message; use MaxAttempts. Any other policy, as
 	// one by backoff.WithMaxRetries, is played through once, here and now, for
-	// its first hundred delays, the last of which holds from then on; where it
+	// its first hundred delays, the last of which holds from then on; if it
 	// stops, messages are rejected.
 	Policy cenkalti.BackOff
 
@@ -50,7 +50,7 @@ type Config struct {
 	Min time.Duration
 
 	// Max is the longest delay, before jitter. Zero means 10 minutes, or Min
-	// if that is longer. Where the provider's longest delay is shorter, that
+	// if that is longer. If the provider's longest delay is shorter, that
 	// holds. SQS: 12 hours; Pub/Sub has none, since the runtime holds back
 	// longer delays than its 600 s.
 	Max time.Duration
@@ -169,7 +169,7 @@ func (r *retrier) judge(ctx context.Context, m *handler.Message, err error) erro
 	return handler.RetryAfter(r.jitter(longest), err)
 }
 
-// limit is how many attempts there are, as far as one that is the last tells.
+// limit is how many attempts there are, as far as a last attempt shows.
 func (r *retrier) limit(attempt int) int {
 	if r.config.MaxAttempts > 0 {
 		return r.config.MaxAttempts

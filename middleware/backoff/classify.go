@@ -51,7 +51,7 @@ type Classifier func(err error) Class
 //     53 (resources), 57 (operator) and 58 (system) are transient
 //
 // All else is unknown, and retried. Classify calls no error permanent by its look:
-// a dependency that is down answers with a page that is no JSON, an answer that is
+// a dependency that is down answers with a page that is not JSON, an answer that is
 // cut off, 401, 403 or 404, AccessDenied, Unauthenticated, and the same message
 // succeeds once it is up. An error is permanent if the handler says so, by
 // handler.Reject, backoff.Permanent or Retryable() false, or if [Config] does, by
@@ -151,7 +151,7 @@ func (c codes) classifyOne(err error) Class {
 }
 
 // driverCode is the type of the codes of our own drivers. They say whether a driver
-// tries a request again: a queue that denies a send is no fault of the message whose
+// tries a request again: a queue that denies a send is not a fault of the message whose
 // handler sends.
 const driverCode = "github.com/sluice-go/sluice/drivers"
 

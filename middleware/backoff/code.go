@@ -1,7 +1,7 @@
 package backoff
 
 // The numbers below are parts of the wire formats and published interfaces of
-// their makers and do not change. What is in no table is unknown.
+// their makers and do not change. A code that is in no table is unknown.
 
 // grpcNames are those of google.golang.org/grpc/codes.
 var grpcNames = map[uint64]string{

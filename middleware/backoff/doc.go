@@ -26,7 +26,7 @@
 // # The delay
 //
 // The delay is computed from the attempt number alone, in constant time: there
-// is no state to share between messages or to lose in a restart, and nothing
+// is not a state to share between messages or to lose in a restart, and nothing
 // sleeps while a lease runs down. Before jitter it is
 //
 //	min(Min × Multiplier^(attempt-1), Max, the provider's longest delay)
@@ -44,7 +44,7 @@
 // or that says "denied" or "not found", is retried: a dependency that is down gives
 // such answers too.
 //
-// # Where it stands
+// # Position
 //
 // Inside idempotency and outside timeout and heartbeat, next to the handler's
 // own errors. Outside idempotency, a failure of the idempotency store would be

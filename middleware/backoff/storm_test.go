@@ -45,7 +45,7 @@ func TestARetryStormIsSpreadEvenly(t *testing.T) {
 	}
 	require.Len(t, byAttempt, len(caps), "the last attempt is rejected, not delayed")
 
-	// What that is for: no tenth of a second sees more than a small part of the
+	// The purpose: no tenth of a second sees more than a small part of the
 	// messages come back, although all of them failed in the same instant.
 	require.Less(t, peak(ds), stormMessages/10)
 	_, ds = storm(t, backoff.NoJitter)

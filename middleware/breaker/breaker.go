@@ -205,7 +205,7 @@ func (b *Breaker) probe() *probe {
 	return p
 }
 
-// leave counts an outcome. Where it is a failure and the breaker is not closed,
+// leave counts an outcome. If it is a failure and the breaker is not closed,
 // it also returns in how long the message may try again.
 func (b *Breaker) leave(era uint64, p *probe, o outcome, err error) (wait time.Duration, failed bool) {
 	var spread float64
@@ -438,16 +438,16 @@ func (b *Breaker) change(to State, cause error) {
 	}
 }
 
-// wake tells those who wait at the gate to ask again.
+// wake makes those who wait at the gate ask again.
 func (b *Breaker) wake() {
 	close(b.changed)
 	b.changed = make(chan struct{})
 }
 
-// notify tells OnChange of changes, in order and with mu not held, so that it may
-// look at the breaker. A change that comes while another is being told is left to
-// whoever is telling. The logger has the time that it takes: nobody waits for it
-// but the goroutine that was telling.
+// notify reports changes to OnChange, in order and with mu not held, so that it may
+// look at the breaker. A change that comes while another is being reported is left to
+// the goroutine that reports it. The logger has the time that it takes: nobody waits for it
+// but the goroutine that was reporting.
 func (b *Breaker) notify() {
 	b.mu.Lock()
 	if b.notifying {
@@ -462,7 +462,7 @@ func (b *Breaker) notify() {
 		for len(b.changes) > 0 {
 			c := b.changes[0]
 			b.changes = b.changes[1:]
-			b.tell(c)
+			b.report(c)
 			told = append(told, c)
 		}
 	}()
@@ -471,9 +471,9 @@ func (b *Breaker) notify() {
 	}
 }
 
-// tell lets go of mu while it tells. OnChange has a goroutine of its own, which it may
+// report lets go of mu while it reports. OnChange has a goroutine of its own, which it may
 // end: the caller's is that of a handler, whose verdict would be lost.
-func (b *Breaker) tell(c change) {
+func (b *Breaker) report(c change) {
 	if b.config.OnChange == nil {
 		return
 	}

@@ -87,7 +87,7 @@ func TestItOpensProbesAndCloses(t *testing.T) {
 		require.Equal(t, breaker.Closed, b.State())
 		require.Equal(t, 10, admitted(b))
 		require.Same(t, errDown, pass(t.Context(), b, errDown), "old failures are forgotten")
-		synctest.Wait() // a change while another is told is told by the goroutine that tells
+		synctest.Wait() // a change while another is reported is reported by the same goroutine
 		require.Equal(t, []string{
 			"closed>open connection refused", "open>half-open <nil>", "half-open>open connection refused",
 			"open>half-open <nil>", "half-open>closed <nil>",
@@ -460,7 +460,7 @@ func TestAnOutageCostsNoDeadLetters(t *testing.T) {
 	})
 }
 
-// Whatever many handlers at once do, the breaker ends up closed when the
+// Whatever many handlers at the same time do, the breaker ends up closed when the
 // dependency is well: no place of a probe is ever lost.
 func TestItRecoversFromAnything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

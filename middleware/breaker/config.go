@@ -61,7 +61,7 @@ type Config struct {
 	MaxOpenFor time.Duration
 
 	// Probes is how many messages must succeed before it closes, and how many
-	// are let through for that at once. Zero means 1.
+	// are let through for that at the same time. Zero means 1.
 	Probes int
 
 	// ProbeTimeout is how long a probe, or Check, may take before it counts as
@@ -70,7 +70,7 @@ type Config struct {
 	ProbeTimeout time.Duration
 
 	// Check asks the dependency whether it is up, and is called before messages
-	// are let through as probes. Where it fails, the breaker opens again without
+	// are let through as probes. If it fails, the breaker opens again without
 	// having cost a message an attempt. It is called by one goroutine at a time,
 	// and only while someone wants to receive. Nil means that messages are the
 	// only probes.
@@ -82,7 +82,7 @@ type Config struct {
 	Failure func(err error) bool
 
 	// OnChange is called after each change of state, with the error that opened
-	// the breaker where it did. The calls come in order, one at a time, on the
+	// the breaker if it did. The calls come in order, one at a time, on the
 	// path of a message, so it must be quick. Nil is not called.
 	OnChange func(from, to State, cause error)
 

@@ -7,9 +7,9 @@
 //	c, err := consumer.New(source, h, &consumer.Config{Gates: []handler.Gate{b}})
 //
 // One [Breaker] guards one dependency. It is two things: a middleware, which
-// counts how handlers fare, and a handler.Gate, which tells the runtime whether
+// counts how handlers fare, and a handler.Gate, by which the runtime knows whether
 // to receive. It needs both. Without the gate, messages are still received while
-// the dependency is down and given back at once; on SQS, and on Pub/Sub with a
+// the dependency is down and given back immediately; on SQS, and on Pub/Sub with a
 // dead-letter policy, each of those deliveries counts as an attempt.
 //
 // # States
@@ -42,17 +42,17 @@
 // the handler: thirty poison messages look like an outage. It takes Config.MinUnknown of
 // those to open the breaker, and once open it is more patient with each round of probes.
 // So poison messages slow the good ones by the logarithm of their number. If your
-// dependency's errors are none that Classify knows, name them by Config.Failure.
+// dependency's errors are not among those that Classify knows, name them by Config.Failure.
 //
 // The provider's own limit of attempts (SQS: maxReceiveCount; Pub/Sub: max
 // delivery attempts) does not know of any breaker. Leave it a few attempts of
 // room above that of the backoff middleware.
 //
-// # Where it stands
+// # Position
 //
 // Outside ratelimit and idempotency, so that a message it refuses costs neither
 // a token nor a claim, and outside backoff, whose last rejection it must see and
-// can undo. Inside backoff, it would be told of bare errors only, and messages
+// can undo. Inside backoff, it would see bare errors only, and messages
 // would be rejected for having met an outage too often. Inside otel and log,
 // which show what it decides.
 package breaker

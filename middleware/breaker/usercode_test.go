@@ -72,7 +72,7 @@ func TestUserCodeThatMisbehaves(t *testing.T) {
 }
 
 // A pause near the largest duration does not turn negative, which would have
-// messages come back at once, for ever.
+// messages come back immediately, for ever.
 func TestTheLongestPause(t *testing.T) {
 	for _, random := range []float64{0, 0.5, math.Nextafter(1, 0)} {
 		b, err := breaker.New(&breaker.Config{
@@ -88,7 +88,7 @@ func TestTheLongestPause(t *testing.T) {
 }
 
 // An OnChange that ends its goroutine does not cost a handler its verdict, and the next
-// change is told.
+// change is reported.
 func TestOnChangeKeepsTheVerdict(t *testing.T) {
 	for name, misbehave := range map[string]func(){"panics": func() { panic("boom") }, "ends its goroutine": runtime.Goexit} {
 		t.Run(name, func(t *testing.T) {

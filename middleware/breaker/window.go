@@ -3,7 +3,7 @@ package breaker
 import "time"
 
 // buckets is into how many parts the window is divided; the oldest part is
-// forgotten at once.
+// forgotten immediately.
 const buckets = 10
 
 // window counts outcomes of the recent past.

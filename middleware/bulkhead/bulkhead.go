@@ -1,5 +1,5 @@
 // Package bulkhead is the middleware that lets only so many messages of one key
-// be handled at once, so that one busy customer, tenant or host cannot occupy all
+// be handled at the same time, so that one busy customer, tenant or host cannot occupy all
 // handlers of a process, nor overrun what its messages work on.
 //
 //	perTenant, err := bulkhead.New(4, func(m *handler.Message) string { return m.Attribute("tenant") }, nil)
@@ -14,7 +14,7 @@
 // The limit is one for each process. The messages of one group of an ordered
 // queue are handled one at a time anyway and need no bulkhead.
 //
-// # Where it stands
+// # Position
 //
 // Inside breaker, whose refusals need no place, and outside ratelimit and
 // idempotency, so that a message that is postponed has taken no token and no
@@ -50,7 +50,7 @@ type Config struct {
 }
 
 // New returns the middleware that handles at most limit messages of each key at
-// once. The key function is called concurrently, once a message; messages whose
+// a time. The key function is called concurrently, once a message; messages whose
 // key is empty are not limited. A nil config has the defaults.
 func New(limit int, key func(m *handler.Message) string, config *Config) (handler.Middleware, error) {
 	c := setting.Copy(config)
@@ -114,7 +114,7 @@ func (b *bulkhead) enter(key string) (r *room, delay time.Duration) {
 		return r, 0
 	}
 	// Those that are turned away come back one after the other, at the rate at
-	// which places should become free: all at once, most would be turned away
+	// which places should become free: all at the same time, most would be turned away
 	// again and again.
 	now := time.Now()
 	back := now.Add(b.config.Delay)

@@ -23,7 +23,7 @@ func newBulkhead(t testing.TB, limit int, c *bulkhead.Config) handler.Middleware
 	return mw
 }
 
-// crowd counts the handlers that run at once, by group.
+// crowd counts the handlers that run at the same time, by group.
 type crowd struct {
 	mu        sync.Mutex
 	now, most map[string]int

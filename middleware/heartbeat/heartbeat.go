@@ -17,7 +17,7 @@
 // middleware were not there: its deadline is the caller's. When a lease is lost
 // all the same, the handler's context is cancelled with handler.ErrLeaseLost.
 //
-// # Where it stands
+// # Position
 //
 // Innermost, so that only the handler's own work is kept alive. Farther out it
 // would also keep messages that idempotency or a limit is about to give back,

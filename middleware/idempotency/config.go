@@ -15,7 +15,7 @@ import (
 	"github.com/sluice-go/sluice/middleware/internal/unhandled"
 )
 
-// Config says how messages are told apart and for how long. The zero Config
+// Config says how messages are identified and for how long. The zero Config
 // works.
 type Config struct {
 	// Key gives a message its key. Nil means [ByDedupeID]. It may be called
@@ -23,13 +23,13 @@ type Config struct {
 	Key func(m *handler.Message) string
 
 	// Namespace keeps the keys of one handler apart from those of another that
-	// uses the same store. Empty means the message's queue. Set it where one
-	// handler serves several queues over which a duplicate can spread, or where
+	// uses the same store. Empty means the message's queue. Set it if one
+	// handler serves several queues over which a duplicate can spread, or if
 	// the queue's name changes and its marks must not.
 	Namespace string
 
 	// RunKeyless has a message without a key handled without protection. False
-	// rejects it: a message that must not be handled twice and cannot be told
+	// rejects it: a message that must not be handled twice and cannot be distinguished
 	// from its duplicate is a fault of its sender.
 	RunKeyless bool
 
@@ -60,14 +60,13 @@ type Config struct {
 	// store's String method returns, or its type.
 	StoreName string
 
-	// OnDuplicate is told of a message that was already done, with the result
-	// that was stored by [SetResult]. Nil is not told. It may be called
-	// concurrently. An error that it returns is the message's verdict.
+	// OnDuplicate, if not nil, is called for a message that was already done,
+	// with the result that [SetResult] stored. It may be called concurrently. An error that it returns is the message's verdict.
 	OnDuplicate func(ctx context.Context, m *handler.Message, result []byte) error
 
-	// Observer is told of duplicates (handler.EventDuplicate), and when the store
+	// Observer, if not nil, gets duplicates (handler.EventDuplicate), and when the store
 	// stops answering (handler.EventStoreDown) and answers again
-	// (handler.EventStoreUp). Nil is none.
+	// (handler.EventStoreUp).
 	Observer handler.Observer
 
 	// Logger gets a record when the store stops answering, when it answers again,
@@ -97,7 +96,7 @@ func (c *Config) WithDefaults() (Config, error) {
 }
 
 // StoreKey returns the key under which m is kept in a store: "" where m has none
-// and RunKeyless is set, and [ErrNoKey] where it is not.
+// and RunKeyless is set, and [ErrNoKey] if it is not.
 func (c *Config) StoreKey(m *handler.Message) (string, error) {
 	key := c.Key(m)
 	switch {
@@ -112,7 +111,7 @@ func (c *Config) StoreKey(m *handler.Message) (string, error) {
 	}
 }
 
-// Duplicate tells the observer and OnDuplicate of a message that was done, and
+// Duplicate reports a message that was done to the observer and OnDuplicate, and
 // returns the message's verdict.
 func (c *Config) Duplicate(ctx context.Context, m *handler.Message, result []byte) error {
 	unhandled.Note(ctx)

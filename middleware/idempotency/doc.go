@@ -22,7 +22,7 @@
 //
 // Between the handler's effect and the mark lies a moment in which a crash
 // leaves the effect without the mark: the handler then runs again. No store can
-// close that gap from outside. Where the effect is itself in a SQL database,
+// close that gap from outside. If the effect is itself in a SQL database,
 // package sqlstore closes it: effect and mark commit in one transaction. For
 // effects elsewhere, hand the key on (most payment providers take an idempotency
 // key).
@@ -41,7 +41,7 @@
 // receiving stops. handler.GatesOf finds the gate in the middleware, and
 // middleware.Standard has it among its gates; give it to the consumer. The store
 // is asked again after pauses that grow to half a minute. Health names the store,
-// and one record and one event tell of each change of state.
+// and one record and one event report each change of state.
 //
 // A message that was handled when the store went down is postponed too, and marked
 // when the store is back, without being handled again, if it comes back to the

@@ -39,7 +39,7 @@ func New(store Store, c *Config) (handler.Middleware, error) {
 }
 
 const (
-	// minClaim keeps a claim from ending before the handler has begun, where a
+	// minClaim keeps a claim from ending before the handler has begun, if a
 	// message arrives with its lease nearly over.
 	minClaim = time.Second
 	// margin is how much longer than the lease a claim lasts: what a handler
@@ -246,7 +246,7 @@ func (r *run) handle(ctx context.Context, next handler.Handler) error {
 	case handler.ActionRetry, handler.ActionDeadLetter:
 		if lost {
 			// Another worker has the message. That its handler was cancelled
-			// here is no failure of the message.
+			// here is not a failure of the message.
 			return handler.Postpone(r.again(), fmt.Errorf("%w: %w", ErrClaimLost, err))
 		}
 		// A letter that is redriven must find its key free.
@@ -275,7 +275,7 @@ func (r *run) keep(ctx context.Context, cancel context.CancelCauseFunc) {
 }
 
 // renew moves the claim's end to the lease's, trying until the claim has ended.
-// A claim that could not be renewed is no protection any more, so the handler
+// A claim that could not be renewed is not a protection any more, so the handler
 // is cancelled rather than left to run beside another.
 func (r *run) renew(ctx context.Context, deadline time.Time, cancel context.CancelCauseFunc) {
 	for {

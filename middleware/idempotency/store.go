@@ -34,25 +34,25 @@ type Claim struct {
 }
 
 // A Store keeps the state of keys. Its methods may be called concurrently, from
-// several processes where the store is shared. Times are counted by the store's
-// own clock where it has one. Keys are valid UTF-8 without control characters,
+// several processes if the store is shared. Times are counted by the store's
+// own clock if it has one. Keys are valid UTF-8 without control characters,
 // of at most [MaxKey] bytes; tokens are short ASCII.
 //
 // Every method is safe to repeat after an error whose outcome is not known: the
 // same token claims, completes and releases again with the same answer.
 type Store interface {
 	// Claim takes the key for token until ttl has passed, if it is free: not
-	// known, expired, or held by the same token. Otherwise it tells who is
+	// known, expired, or held by the same token. Otherwise it reports who is
 	// before it.
 	Claim(ctx context.Context, key, token string, ttl time.Duration) (Claim, error)
-	// Renew has the claim end ttl from now. It returns ErrClaimLost where the
+	// Renew has the claim end ttl from now. It returns ErrClaimLost if the
 	// key is not token's.
 	Renew(ctx context.Context, key, token string, ttl time.Duration) error
 	// Complete marks the key as done for ttl, with a result that may be nil. It
-	// returns ErrClaimLost where the key is not token's; a claim that expired
+	// returns ErrClaimLost if the key is not token's; a claim that expired
 	// and that nobody took over is still token's.
 	Complete(ctx context.Context, key, token string, result []byte, ttl time.Duration) error
-	// Release frees the key. Where it is not token's, it does nothing and
+	// Release frees the key. If it is not token's, it does nothing and
 	// returns nil.
 	Release(ctx context.Context, key, token string) error
 }

@@ -16,7 +16,7 @@ type handled struct {
 }
 
 // unmarked remembers the keys that were handled here and that the store could not
-// be told of. It is no substitute for the mark: it ends with the process, and
+// record. It is not a substitute for the mark: it ends with the process, and
 // other workers do not know it.
 type unmarked struct {
 	ttl time.Duration

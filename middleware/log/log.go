@@ -8,7 +8,7 @@
 // It never writes bodies or attributes. An error's text is the handler's own: if
 // it quotes the message, so does the record.
 //
-// # Where it stands
+// # Position
 //
 // Inside otel, so that a handler of slog that reads the trace from the context
 // finds it, and outside everything that makes or changes a verdict, so that what

@@ -60,7 +60,7 @@ func TestBaggageIsReadWhereItIsAskedFor(t *testing.T) {
 			require.Equal(t, c.want, got)
 		})
 	}
-	// It has nothing to do with whether there is a trace, and what can't be read is none.
+	// It has nothing to do with whether there is a trace, and text that can't be read is left out.
 	for text, want := range map[string]string{"tenant=acme": "tenant=acme", "\x00": "", "a=" + strings.Repeat("x", 20_000): ""} {
 		k := newKit(t, &otel.Config{Baggage: true})
 		require.NoError(t, k.Middleware()(handler.HandlerFunc(func(ctx context.Context, _ *handler.Message) error {

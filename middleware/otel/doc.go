@@ -57,5 +57,5 @@
 //
 // Inside recover, so that a panic reaches it as an error; outside all else, so
 // that a span covers what the other middleware do. Moved inside idempotency,
-// duplicates leave no trace; inside backoff, spans do not tell the delay.
+// duplicates leave no trace; inside backoff, spans do not show the delay.
 package otel

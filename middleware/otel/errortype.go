@@ -47,7 +47,7 @@ func errorType(err error) attribute.KeyValue {
 	return value
 }
 
-// typeName is err's Go type, unless a method ErrorType gives what is no label. An
+// typeName is err's Go type, unless a method ErrorType gives what is not a label. An
 // error that unwraps to itself has none: semconv walks to the end.
 func typeName(err error) attribute.KeyValue {
 	if _, ok := invoke.As[interface {

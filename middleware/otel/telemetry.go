@@ -40,7 +40,7 @@ type Telemetry struct {
 }
 
 // New returns a Telemetry. A nil config is the zero [Config]. It returns an
-// error where the meter refuses an instrument.
+// error if the meter refuses an instrument.
 func New(c *Config) (*Telemetry, error) {
 	var cfg Config
 	if c != nil {
@@ -161,7 +161,7 @@ func (t *Telemetry) store(e handler.Event) {
 
 // Middleware returns the middleware that makes a span of each message.
 //
-// The span's parent is the span that created the message, or, where the handler
+// The span's parent is the span that created the message, or, if the handler
 // is called within a span already (a Lambda, an HTTP push), that one; it is
 // linked to the creating span in both cases, as the conventions ask.
 func (t *Telemetry) Middleware() handler.Middleware {
@@ -238,7 +238,7 @@ func (t *Telemetry) extract(ctx context.Context, m *handler.Message) trace.SpanC
 	if !w3c && !pubsub && !xray {
 		return trace.SpanContext{}
 	}
-	// What the context has itself must not be taken for the message's.
+	// The context's own span must not be taken for the message's.
 	ctx = trace.ContextWithSpanContext(ctx, trace.SpanContext{})
 	var found trace.SpanContext
 	if w3c {
@@ -254,12 +254,12 @@ func (t *Telemetry) extract(ctx context.Context, m *handler.Message) trace.SpanC
 }
 
 // withBaggage returns ctx with the baggage that m carries, if that is read. A
-// message without any, or with what is none, leaves what ctx has.
+// message without any, or with malformed baggage, leaves what ctx has.
 func (t *Telemetry) withBaggage(ctx context.Context, m *handler.Message) context.Context {
 	if !t.baggage || m.Attributes["baggage"] == "" {
 		return ctx
 	}
-	// The propagator would tell OpenTelemetry's error handler of each that is broken.
+	// The propagator would report malformed baggage to OpenTelemetry's error handler.
 	b, err := baggage.Parse(m.Attributes["baggage"])
 	if err != nil {
 		return ctx
@@ -385,7 +385,7 @@ func (t *Telemetry) Send(o handler.Origin) func(ctx context.Context, ms []*handl
 
 // settle makes the span "settle QUEUE" of a verdict that was carried out, or
 // could not be. Its parent is the span that created the message, which it is also
-// linked to. Verdicts are carried out in batches, so that there is no time to tell
+// linked to. Verdicts are carried out in batches, so that there is no time
 // of a single one: the span has the moment at which it was done. A verdict for which
 // no request was made, as in a Lambda, has none.
 func (t *Telemetry) settle(ctx context.Context, l *labels, e handler.Event) {
@@ -414,7 +414,7 @@ func (t *Telemetry) settle(ctx context.Context, l *labels, e handler.Event) {
 
 // WatchDepth reports a queue's depth whenever metrics are collected, by asking
 // ask, which is asked once in ten seconds at most and given five to answer. A
-// failure leaves the depth out of that collection and is told to
+// failure leaves the depth out of that collection and goes to
 // OpenTelemetry's error handler. The function that WatchDepth returns ends it.
 func (t *Telemetry) WatchDepth(o handler.Origin, ask func(ctx context.Context) (Depth, error)) (stop func() error, err error) {
 	depth, err1 := t.meter.Int64ObservableGauge("sluice.queue.depth", metric.WithUnit("{message}"),

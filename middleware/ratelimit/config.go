@@ -44,7 +44,7 @@ type Config struct {
 	Logger *slog.Logger
 
 	// Observer gets an event then (handler.EventStoreDown, handler.EventStoreUp).
-	// Nil is none.
+	// Nil means no observer.
 	Observer handler.Observer
 }
 

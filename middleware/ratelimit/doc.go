@@ -20,7 +20,7 @@
 //
 // Some messages come over the limit all the same, because several processes
 // share it or a receive brought more than there is room for. Such a message takes
-// the next place and waits for it, if that is no further away than
+// the next place and waits for it, if it is at most as far away as
 // [Config.MaxWait] and half of what is left of its lease. Otherwise it is given
 // back with a delay, each for the time at which the backlog should have come to
 // it; on SQS, and on Pub/Sub with a dead-letter policy, that delivery counts as
@@ -28,11 +28,11 @@
 //
 // # Limits per key
 //
-// With [Config.Key] each key has a window of its own. What key the next message
-// has cannot be known before it is received, so the gate stays open, nothing
+// With [Config.Key] each key has a window of its own. The key of the next message
+// is unknown before it is received, so the gate stays open, nothing
 // waits unless MaxWait says so (or one busy key would occupy all handlers), and
 // every message over its key's limit is given back. That suits limits that are
-// seldom reached. Where one key alone has a long backlog, give it a queue of its
+// seldom reached. If one key alone has a long backlog, give it a queue of its
 // own.
 //
 // # Sharing a limit
@@ -42,7 +42,7 @@
 // are held back like those over the limit, and receiving pauses, unless
 // [Config.FailOpen] says to go on without a limit.
 //
-// # Where it stands
+// # Position
 //
 // Outside idempotency, so that a message that is held back has claimed nothing,
 // and inside breaker, so that one that a breaker refuses takes no place. Outside

@@ -34,8 +34,8 @@ func (g *gate) admit(want, limit int, per time.Duration, batch int) (n int, reop
 	}
 }
 
-// receivers is how many receives may be on their way at once, each of which is
-// told the same number of free places.
+// receivers is how many receives may be on their way at the same time, each of which
+// gets the same number of free places.
 const receivers = 4
 
 // share is how many of want one receive may bring. Where all receives together

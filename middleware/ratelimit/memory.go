@@ -22,7 +22,7 @@ type Memory struct {
 
 	mu sync.Mutex
 	// Windows that were used since the last turn, and those used in the period
-	// before it. What is in neither is forgotten.
+	// before it. Others are forgotten.
 	recent, older map[string]*starts
 	turned        time.Duration
 	latest        time.Duration

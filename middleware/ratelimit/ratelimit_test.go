@@ -82,7 +82,7 @@ func TestABacklogIsHandledAtTheLimit(t *testing.T) {
 }
 
 // Several processes share a limit, each with a gate that knows only what its own
-// messages were told.
+// messages learnt.
 func TestProcessesShareALimitWithoutSpendingAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, store, start := &starts{}, ratelimit.NewMemory(nil), time.Now()

@@ -34,11 +34,11 @@ type Request struct {
 
 // An Answer is what became of a [Request].
 type Answer struct {
-	// Taken is true where a place was taken.
+	// Taken reports whether a place was taken.
 	Taken bool
-	// After is in how long the place that was taken comes. Where none was taken,
+	// After is in how long the place that was taken comes. If none was taken,
 	// it is in how long to ask again: when the first place comes that no one else
-	// was told of, so that those who were turned away come back one by one, at
+	// waits for, so that those who were turned away come back one by one, at
 	// the rate of the limit.
 	After time.Duration
 	// Free is how many more places there are at present.

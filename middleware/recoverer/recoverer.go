@@ -8,12 +8,12 @@
 // panic that only the runtime sees has passed all middleware by, and is retried
 // by the queue's own policy, without backoff and without an attempt limit.
 //
-// A runtime.Goexit is no panic and passes through, and what the Go runtime
+// A runtime.Goexit is not a panic and passes through, and what the Go runtime
 // itself throws, such as a concurrent map write, cannot be recovered by anyone.
 //
-// # Where it stands
+// # Position
 //
-// Around whatever may panic, and inside whatever is to see it. The standard
+// Around whatever may panic, and inside whatever should see it. The standard
 // stack has it twice: outermost, so that no middleware's own panic escapes, and
 // inside backoff, around the handler. With the outer one alone, a panic crosses
 // otel, log, breaker, idempotency and backoff as a panic: each releases what it
@@ -29,7 +29,7 @@ import (
 	"github.com/sluice-go/sluice/internal/invoke"
 )
 
-// Config says who is told of panics. The zero Config tells no one.
+// Config says who receives panics. The zero Config reports none.
 type Config struct {
 	// Logger gets one record at level Error for each panic, with its stack. Nil
 	// means slog.Default(). The stack is in the error as well.
@@ -40,7 +40,7 @@ type Config struct {
 	OnPanic func(ctx context.Context, m *handler.Message, p *handler.PanicError)
 }
 
-// New returns the middleware. A nil config tells no one.
+// New returns the middleware. A nil config reports none.
 func New(config *Config) handler.Middleware {
 	var c Config
 	if config != nil {
@@ -60,7 +60,7 @@ func New(config *Config) handler.Middleware {
 }
 
 // report is called by the function that recovers, so that the stack still shows
-// where the panic was.
+// the place of the panic.
 func (c *Config) report(ctx context.Context, m *handler.Message, v any) error {
 	p := &handler.PanicError{Value: v, Stack: debug.Stack()}
 	p.FirstReport() // it is logged here, so not by the runtime

@@ -16,10 +16,10 @@
 // work is done. If its error comes from the end of its time, [ErrTimeout] is
 // wrapped around it. A verdict in it stays what it is.
 //
-// # Where it stands
+// # Position
 //
 // Inside backoff, which puts a delay on the retry of what timed out; outside it,
-// such a message would be retried at once. Inside idempotency and ratelimit,
+// such a message would be retried immediately. Inside idempotency and ratelimit,
 // whose own waiting would otherwise count as the handler's. It may change places
 // with heartbeat, since both end when the handler returns.
 package timeout

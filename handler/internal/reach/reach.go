@@ -4,7 +4,7 @@
 //
 // A [Gate] is open until something could not be reached ([Gate.Failed]). It then
 // lets one message through after each pause, and pauses longer each time, until one
-// has reached it ([Gate.Reached]). Messages in between are told how long to wait.
+// has reached it ([Gate.Reached]). Messages in between learn how long to wait.
 //
 // Invariants: between two pauses one message tries; the logger is called without a
 // lock.
@@ -71,7 +71,7 @@ func (g *Gate) Enter() (wait time.Duration, entered bool) {
 	return 0, true
 }
 
-// Left ends a try that tells nothing, such as one that was cancelled.
+// Left ends a try that proves nothing, such as one that was cancelled.
 func (g *Gate) Left() {
 	if !g.closed.Load() {
 		return

@@ -14,7 +14,7 @@ import (
 // Of returns the trace context under which m is handled: that of the current
 // span in ctx, so that what the other program does hangs below the handling of
 // the message; without a span, what the message's sender gave it as attributes.
-// Both are empty where there is neither.
+// Both are empty if there is neither.
 func Of(ctx context.Context, m *handler.Message) (parent, state string) {
 	if !trace.SpanContextFromContext(ctx).IsValid() {
 		parent = m.Attribute("traceparent")

@@ -153,11 +153,11 @@ func (s *Store) Release(ctx context.Context, key, token string) error {
 	})
 }
 
-// errUnchanged is what a change returns where there is nothing to write.
+// errUnchanged is what a change returns if there is nothing to write.
 var errUnchanged = errors.New("unchanged")
 
 // change reads a document, has f change it, and writes it, conditional on its
-// revision. f is given nil where there is none, and must then return an error.
+// revision. f is given nil if there is none, and must then return an error.
 func (s *Store) change(ctx context.Context, op, key string, f func(*document) error) error {
 	for range attempts {
 		doc, err := s.get(ctx, key)
@@ -180,7 +180,7 @@ func (s *Store) change(ctx context.Context, op, key string, f func(*document) er
 	return errContended(op)
 }
 
-// get returns nil where there is no document.
+// get returns nil if there is no document.
 func (s *Store) get(ctx context.Context, key string) (*document, error) {
 	doc := &document{Key: escape(key)}
 	switch err := s.collection.Get(ctx, doc); gcerrors.Code(err) {

@@ -1,5 +1,5 @@
-// Package open opens an idempotency store by URL, for programs that are told
-// the store by configuration, as the CLI is. It links every store's client: a
+// Package open opens an idempotency store by URL, for programs that get
+// the store from configuration, as the CLI is. It links every store's client: a
 // program that knows its store imports that store's package instead.
 //
 //	mem://                                      this process's memory
@@ -59,17 +59,17 @@ var ErrURL = errors.New("invalid idempotency store URL")
 const MaxConns = 32
 
 // The times of connections: how long one may be unused, and how old it may be. The
-// second has a pool follow a database that moves without an error telling of it.
+// second has a pool follow a database that moves without an error.
 const (
 	connIdle = 5 * time.Minute
 	connLife = 30 * time.Minute
 )
 
-// A Store is a store that was opened, and what is to be closed after use.
+// A Store is a store that was opened, and the resources to close after use.
 type Store struct {
 	idempotency.Store
 	io.Closer
-	// SQL is the store where it is a SQL one, for its transactional form and
+	// SQL is the store if it is a SQL one, for its transactional form and
 	// its Cleanup; nil otherwise.
 	SQL *sqlstore.Store
 
@@ -221,7 +221,7 @@ func openSQLite(ctx context.Context, u *url.URL) (*Store, error) {
 		return nil, fmt.Errorf("%w: no file named", ErrURL)
 	}
 	pragmas := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(wal)", "synchronous(normal)"}, "_txlock": {"immediate"}}
-	// In the form file:PATH?…, where a path may hold what a URL escapes.
+	// In the form file:PATH?…, if a path may hold what a URL escapes.
 	dsn := "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path) + "?" + pragmas.Encode()
 	return openSQL(ctx, "sqlite", dsn, sqlstore.SQLite, u.Query().Get("table"), MaxConns)
 }
@@ -276,7 +276,7 @@ func linked(scheme, tag, pkg string) error {
 }
 
 // openCollection opens a document store by gocloud.dev's URLs, with the given
-// parameters where the URL has none of them.
+// parameters if the URL has none of them.
 func openCollection(ctx context.Context, u *url.URL, defaults url.Values) (*Store, error) {
 	full := *u
 	q := full.Query()

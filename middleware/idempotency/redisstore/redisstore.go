@@ -132,7 +132,7 @@ func (s *Store) run(ctx context.Context, script *redis.Script, key string, args 
 	}
 }
 
-// owned runs a script that answers 0 where the key is not the token's.
+// owned runs a script that answers 0 if the key is not the token's.
 func (s *Store) owned(ctx context.Context, script *redis.Script, op, key string, args ...any) error {
 	n, err := s.run(ctx, script, key, args...).Int()
 	if err != nil {

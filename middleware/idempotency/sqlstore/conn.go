@@ -47,7 +47,7 @@ func discard(conn *sql.Conn) {
 }
 
 // connectionFailed reports whether err is one of the connection, after which
-// another may serve. It is false if ctx has ended or time is over: nothing tells
+// another may serve. It is false if ctx has ended or time is over: nothing shows
 // then that the connection is at fault.
 func connectionFailed(err error) bool {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, sql.ErrConnDone) {

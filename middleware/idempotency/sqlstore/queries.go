@@ -49,7 +49,7 @@ func newQueries(d Dialect, table string) queries {
 		// are not waited for at all.
 		cleanup: fill(`DELETE FROM {table} WHERE expires_at < {now} - {grace} AND key IN
 			(SELECT key FROM {table} WHERE expires_at < {now} - {grace} ORDER BY expires_at LIMIT $1 {skip})`),
-		// mark is the transactional form's: the key is done at once, and seen to
+		// mark is the transactional form's: the key is done immediately, and seen to
 		// be when the transaction commits.
 		mark: fill(`INSERT INTO {table} AS t (key, token, done, expires_at) VALUES ($1, $2, true, {now} + $3)
 			ON CONFLICT (key) DO UPDATE SET token = excluded.token, done = true,

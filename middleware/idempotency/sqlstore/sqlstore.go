@@ -2,13 +2,13 @@
 // PostgreSQL or SQLite. Times are counted by the database's clock.
 //
 // It has two forms. [Store] is an [idempotency.Store] as the others are. Better,
-// where the handler's effect is in the same database: [Transactional] gives the
+// if the handler's effect is in the same database: [Transactional] gives the
 // handler a transaction, in which effect and mark commit together. Then there is
 // exactly one effect, whatever crashes when.
 //
 // # Connections
 //
-// An error of a connection is none of the database: after a failover the pool's
+// An error of a connection does not come from the database: after a failover the pool's
 // connections are broken, or lead to a server that is read-only now. Each statement
 // is then tried with another connection, and those that failed are closed. Give the
 // pool bounds: as many open and idle connections as handlers run concurrently, one more
@@ -95,7 +95,7 @@ func (s *Store) String() string {
 }
 
 // Migrate makes the table and its index, and changes nothing if they exist.
-// Several processes may call it at once. A role that may use the table and not
+// Several processes may call it at the same time. A role that may use the table and not
 // make one can call it too.
 func (s *Store) Migrate(ctx context.Context) error {
 	for _, q := range s.queries.migrate {
@@ -123,7 +123,7 @@ type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// args puts what the driver must be told before a statement's arguments.
+// args puts the driver's options before a statement's arguments.
 func (s *Store) args(args ...any) []any {
 	if s.mode == nil || len(args) == 0 {
 		return args
@@ -251,7 +251,7 @@ func sqlState(err error) string {
 	return ""
 }
 
-// index is the name of the table's index: a schema is no part of it.
+// index is the name of the table's index: a schema is not part of it.
 func index(table string) string {
 	return table[strings.LastIndex(table, ".")+1:] + "_expires"
 }

@@ -55,7 +55,7 @@ type TxConfig struct {
 //
 // SQLite has one writer: a handler holds it for as long as it runs. A handler on
 // PostgreSQL holds a connection: let the pool have one for each handler that runs
-// at once, and one more.
+// at the same time, and one more.
 //
 // While the database does not answer, messages are postponed and a gate is closed,
 // as with the other form; see package idempotency. Waits for a connection, for the
@@ -85,7 +85,7 @@ var errBatch = errors.New("sqlstore: a batch handler can't be within Transaction
 
 type txKey struct{}
 
-// Tx returns the transaction in which the handler runs, or nil where the handler
+// Tx returns the transaction in which the handler runs, or nil if the handler
 // is not within [Transactional]. ctx is the handler's.
 func Tx(ctx context.Context) *sql.Tx {
 	tx, _ := ctx.Value(txKey{}).(*sql.Tx)
@@ -105,8 +105,8 @@ func (g *txGuard) Gate() handler.Gate { return g.gate }
 
 // probe claims a key of its own, since a database that can be read may not be there
 // to be written: after a failover, for one. SQLite has one writer, which may be a
-// handler, so it is read only. A pool whose connections are all taken by handlers is
-// no sign of an outage.
+// handler, so it is read only. A pool whose connections are all taken by handlers does
+// not prove an outage.
 func (g *txGuard) probe(ctx context.Context) error {
 	if g.saturated() {
 		return nil
@@ -169,7 +169,7 @@ func (g *txHandler) Handle(ctx context.Context, m *handler.Message) error {
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		// The lease is lost, or the consumer stopped: another worker may have
-		// the message by now. It is no failure of the message.
+		// the message by now. It is not a failure of the message.
 		return handler.Postpone(0, fmt.Errorf("sqlstore: rolled back: %w", cause))
 	}
 	if err := t.end(txCtx, g.cfg.StoreTimeout, t.tx.Commit); err != nil {
@@ -232,7 +232,7 @@ func (g *txHandler) begin(ctx, txCtx context.Context, end context.CancelFunc) (*
 }
 
 // spared returns the verdict of a handler that failed. If its transaction was lost
-// with its connection, that is no failure of the message, unless it happens to this
+// with its connection, that is not a failure of the message, unless it happens to this
 // one again and again.
 func (g *txHandler) spared(ctx, txCtx context.Context, t *txn, key string, verdict error) error {
 	if g.store.dialect != PostgreSQL || ctx.Err() != nil || handler.VerdictOf(verdict).Postponed {
@@ -302,7 +302,7 @@ var errBusy = errors.New("idempotency: another transaction holds the key, or the
 // errNoConnection means that other handlers have all connections of the pool.
 var errNoConnection = errors.New("idempotency: no connection is free: the pool is smaller than the handlers are many")
 
-// mark takes the key within tx. It reports false where the key is done.
+// mark takes the key within tx. It reports false if the key is done.
 func (g *txGuard) mark(ctx context.Context, tx *sql.Tx, key string) (bool, error) {
 	if key == "" { // RunKeyless
 		return true, nil

@@ -226,8 +226,8 @@ func requireSoonClaimed(t *testing.T, s idempotency.Store, key, token string) {
 	}, 15*time.Second, 20*time.Millisecond)
 }
 
-// pause lets a claim end by the store's own clock, of which nothing tells but
-// the time itself.
+// pause lets a claim end by the store's own clock, which only waiting
+// can do.
 func pause(t *testing.T, d time.Duration) {
 	t.Helper()
 	select {

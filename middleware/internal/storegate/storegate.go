@@ -39,7 +39,7 @@ const (
 	// Patience is how long the store may fail for one message, while it answers
 	// the probe, before that is the message's own failure. A store can be down in
 	// part, for hours: one node of a cluster, one shard. Then the messages of that
-	// part fail as those do whose key the store refuses, and only time tells.
+	// part fail as those do whose key the store refuses, and only time shows the difference.
 	Patience = time.Hour
 	// maxKeys bounds the messages of which troubles are remembered.
 	maxKeys = 4096
@@ -55,7 +55,7 @@ type Config struct {
 	// Timeout is how long a probe may take.
 	Timeout time.Duration
 	// Logger gets a record for each change of state; nil means slog.Default().
-	// Observer gets an event; nil is none.
+	// Observer gets an event, if it is not nil.
 	Logger   *slog.Logger
 	Observer handler.Observer
 }
@@ -72,8 +72,8 @@ type Gate struct {
 	since   time.Time // since when
 	pause   time.Duration
 	until   time.Time     // no probe before it
-	probing bool          // a probe runs, or its outcome is being told
-	ended   chan struct{} // closed when the latest probe's outcome was told
+	probing bool          // a probe runs, or its outcome is being reported
+	ended   chan struct{} // closed when the latest probe's outcome was reported
 	stuck   int           // probes that outlasted their timeout
 	changed chan struct{} // closed when it is worth asking Admit again
 	timer   bool          // closes changed at until
@@ -92,7 +92,7 @@ type state uint8
 
 const (
 	up      state = iota
-	suspect       // a call failed; a probe is to tell
+	suspect       // a call failed; a probe will decide
 	down          // a probe failed
 )
 
@@ -161,7 +161,7 @@ func (g *Gate) Open() bool {
 }
 
 // Enter lets a message ask the store, or says in how long it may try again. It
-// waits, for Timeout at most, for the probe that tells whether a first failure is
+// waits, for Timeout at most, for the probe that shows whether a first failure is
 // an outage. Later only the message that finds a probe due, and begins it, waits
 // for its end.
 func (g *Gate) Enter(ctx context.Context) (wait time.Duration, entered bool) {
@@ -202,7 +202,7 @@ func (g *Gate) Suspect(key string, err error) (wait time.Duration, own bool) {
 		g.pause, g.until = 0, time.Time{}
 		g.closed.Store(true)
 		if g.stuck >= maxStuck {
-			g.state = down // earlier probes hang: one of them will tell
+			g.state = down // earlier probes hang: one of them will decide
 		}
 	}
 	return wait + g.delay(), false
@@ -309,7 +309,7 @@ func (g *Gate) ask(ended chan struct{}) {
 	}
 }
 
-// decide takes over what a probe has found, and tells of a change of state.
+// decide takes over what a probe has found, and reports a change of state.
 func (g *Gate) decide(ended chan struct{}, err error) {
 	err = invoke.Safe(err)
 	g.mu.Lock()
@@ -326,14 +326,14 @@ func (g *Gate) decide(ended chan struct{}, err error) {
 	}
 	g.wake()
 	g.mu.Unlock()
-	// probing stays until all is told, so that changes are told in order.
+	// probing stays until all is reported, so that changes are reported in order.
 	switch {
 	case err != nil && was == suspect:
-		g.tell(slog.LevelWarn, "store does not answer; messages wait for it",
+		g.report(slog.LevelWarn, "store does not answer; messages wait for it",
 			handler.Event{Kind: handler.EventStoreDown, Store: g.config.Name, Err: err}, slog.Any("error", err))
 	case err == nil && was == down:
 		outage := time.Since(since)
-		g.tell(slog.LevelInfo, "store answers again",
+		g.report(slog.LevelInfo, "store answers again",
 			handler.Event{Kind: handler.EventStoreUp, Store: g.config.Name, Duration: outage}, slog.Duration("after", outage))
 	}
 	g.mu.Lock()
@@ -343,8 +343,8 @@ func (g *Gate) decide(ended chan struct{}, err error) {
 	g.wake()
 }
 
-// tell calls user code, which may panic or end its goroutine.
-func (g *Gate) tell(level slog.Level, text string, e handler.Event, attr slog.Attr) {
+// report calls user code, which may panic or end its goroutine.
+func (g *Gate) report(level slog.Level, text string, e handler.Event, attr slog.Attr) {
 	g.config.Logger.LogAttrs(context.Background(), level, text, slog.String("store", g.config.Name), attr)
 	if g.config.Observer != nil {
 		_ = invoke.DoApart(func() { g.config.Observer.Observe(e) })

@@ -33,7 +33,7 @@ func (s *store) set(err error) {
 	s.err = err
 }
 
-// asked returns how many probes there were, and how many at once.
+// asked returns how many probes there were, and how many at the same time.
 func (s *store) asked() (probes, most int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

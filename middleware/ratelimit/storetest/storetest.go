@@ -22,7 +22,7 @@ type Harness struct {
 }
 
 // clock is the time of a test. It begins at a whole microsecond, the finest that
-// a store must tell apart.
+// a store must distinguish.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -211,7 +211,7 @@ func testConcurrent(t *testing.T, h Harness) {
 }
 
 // Whatever is asked when, no stretch of the limit's time has more starts than the
-// limit, and a place is refused only where there is none.
+// limit, and a place is refused only if there is none.
 func testNever(t *testing.T, h Harness) {
 	run := 0
 	rapid.Check(t, func(rt *rapid.T) {
