@@ -30,7 +30,7 @@ type Entry struct {
 	// ID is that of its findings. It is stable.
 	ID       string
 	Severity Severity
-	// What is the fault in a few words, and Why the reason why it matters.
+	// The fault in a few words, and the reason why it matters.
 	What, Why string
 	// Remedy is the kind of its findings' remedy, and Setting what goes with it.
 	// Empty is nothing, or depends on the facts.

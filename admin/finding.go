@@ -54,9 +54,9 @@ const (
 type Remedy struct {
 	Kind RemedyKind
 	// Setting is what to write in the queue's configuration, as in
-	// "dead_letter.max_attempts: 5". Empty is nothing in particular.
+	// "dead_letter.max_attempts: 5". Empty means no particular one.
 	Setting string
-	// Command is a command of the provider's own tool that mends it too. Empty is
-	// none.
+	// Command is a command of the provider's own tool that mends it too. It may
+	// be empty.
 	Command string
 }

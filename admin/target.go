@@ -31,8 +31,8 @@ type Handlers struct {
 	// Heartbeat reports whether they have the heartbeat middleware.
 	Heartbeat bool
 	// MaxAttempts is the number of attempts after which their own stack rejects a
-	// message (backoff.Config.MaxAttempts, sluice run --max-attempts). Zero is no
-	// limit of their own.
+	// message (backoff.Config.MaxAttempts, sluice run --max-attempts). Zero means
+	// no limit of their own.
 	MaxAttempts int
 }
 

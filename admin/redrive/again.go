@@ -9,23 +9,24 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 )
 
-// What fails for the moment is tried again, this often, with pauses that double
+// Operations that fail for the moment are tried again, this often, with pauses that double
 // from the first on: drivers do not.
 const (
 	tries      = 5
 	firstPause = 100 * time.Millisecond
 )
 
-// again waits, and is true where what failed with err is to be tried once more.
+// again waits, and reports whether the operation that failed with err should be tried
+// once more.
 func again(ctx context.Context, try int, err error) bool {
 	if try >= tries || !drivers.CodeOf(err).Retryable() || ctx.Err() != nil {
 		return false
 	}
 	longest := firstPause << (try - 1)
-	return pause(ctx, longest/2+rand.N(longest/2)) //nolint:gosec // jitter is no secret
+	return pause(ctx, longest/2+rand.N(longest/2)) //nolint:gosec // jitter needs no secrecy
 }
 
-// ended returns why ctx ended, or err where it has not.
+// ended returns why ctx ended, or err if it has not.
 func ended(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

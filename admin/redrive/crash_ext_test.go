@@ -69,7 +69,7 @@ func TestACrashLosesNone(t *testing.T) {
 
 	sent := s.Count("SendMessageBatch")
 	require.NotZero(t, sent)
-	// What the killed process held comes back by itself.
+	// The letters of the killed process come back by themselves.
 	clock.by.Add(int64(redrive.DefaultHold + time.Minute))
 	got := run(t, r, everyThird())
 	require.Greater(t, got.Moved, int64(all/6), "the crash was in the middle")

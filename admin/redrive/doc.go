@@ -13,13 +13,13 @@
 // they come back by themselves when their hold ends. No more can be held than the
 // provider allows in flight (SQS: 120,000): what is behind them is not looked at.
 //
-// What fails for the moment is tried again a few times. A letter that the queue
-// will never take, such as one that is too large, stays where it is, and the
-// others go on.
+// Operations that fail for the moment are tried again a few times. A letter that the
+// queue will never take, such as one that is too large, stays in the dead-letter
+// queue, and the others go on.
 //
 // A letter that is sent back keeps body, attributes, group and dedupe ID. Its
 // failure attributes go into drivers.AttributeRedriveHistory, and
-// drivers.AttributeRedriveCount tells how often it was sent back: one that was
-// brought back [Options].MaxRedrives times is left where it is, so that a poison
+// drivers.AttributeRedriveCount counts how often it was sent back: one that was
+// brought back [Options].MaxRedrives times stays, so that a poison
 // message does not play ping-pong between the queues.
 package redrive

@@ -30,7 +30,7 @@ const (
 	maxHistory = 1000
 )
 
-// redrives is how often a letter was brought back. What is no number is none.
+// redrives is how often a letter was brought back. Anything but a number counts as 0.
 func redrives(m *handler.Message) int {
 	n, err := strconv.Atoi(m.Attributes[drivers.AttributeRedriveCount])
 	if err != nil || n < 0 {
@@ -44,7 +44,7 @@ func redrives(m *handler.Message) int {
 func restore(letter *handler.Message) (*handler.Message, error) {
 	m := &handler.Message{
 		ID: letter.ID, Body: letter.Body, Group: letter.Group,
-		// What a letter without one was known by is its message ID, which the
+		// A letter without one was known by its message ID, which the
 		// message that is sent back does not have.
 		DedupeID:   cmp.Or(letter.DedupeID, letter.ID),
 		Attributes: drivers.WithoutFailure(letter.Attributes),

@@ -17,7 +17,7 @@ const (
 )
 
 // Options say which letters are brought back, and how. The zero Options bring
-// back all of them, natively where the provider can.
+// back all of them, natively if the provider can.
 type Options struct {
 	// Attributes that a letter must have, each with this value. Empty is any.
 	Attributes map[string]string
@@ -26,9 +26,9 @@ type Options struct {
 	// Source is the queue that a letter must have come from, for a dead-letter
 	// queue that serves several. Empty is any.
 	Source string
-	// Max is how many letters are brought back at most. Zero is no limit.
+	// Max is how many letters are brought back at most. Zero means no limit.
 	Max int
-	// Rate is how many letters are brought back in a second. Zero is no limit
+	// Rate is how many letters are brought back in a second. Zero means no limit
 	// (SQS moves up to 500 a second by itself).
 	Rate int
 	// MaxRedrives is how often one letter may be brought back selectively. Zero
@@ -36,7 +36,7 @@ type Options struct {
 	// makes the redrive selective: the provider's own looks at no letter.
 	MaxRedrives int
 	// DryRun looks and brings nothing back. It is selective, and counts as a
-	// delivery of each letter where the provider counts.
+	// delivery of each letter if the provider counts.
 	DryRun bool
 	// Detach has a native redrive return when the task has been started. An
 	// end of ctx then does not cancel it. A redrive that is not native refuses
@@ -87,7 +87,7 @@ func (o *Options) withDefaults() (Options, error) {
 	return out, errors.Join(faults...)
 }
 
-// selective is true where the provider itself cannot do what is wanted.
+// selective reports whether the provider itself cannot do what is wanted.
 func (o *Options) selective() bool {
 	return len(o.Attributes) > 0 || len(o.IDs) > 0 || o.Source != "" || o.Max > 0 || o.DryRun || o.guarded
 }

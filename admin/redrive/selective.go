@@ -19,7 +19,7 @@ const (
 	// quietLooks is how many looks in a row must bring nothing before the
 	// letters count as seen to the end.
 	quietLooks = 2
-	// atOnce bounds how many letters are received at once, and so how many a
+	// atOnce bounds how many letters are received at the same time, and so how many a
 	// crash doubles. SQS's own bound is 10.
 	atOnce = 100
 	// mostGiveBack bounds how long letters are given back.
@@ -114,7 +114,7 @@ func (s *scan) receive(ctx context.Context) ([]drivers.Delivery, error) {
 	}
 }
 
-// sort tells the wanted letters from the others, of which old ones were seen
+// sort separates the wanted letters from the others, of which old ones were seen
 // before.
 func (s *scan) sort(ds []drivers.Delivery) (wanted, others []drivers.Delivery, old int) {
 	for _, d := range ds {
@@ -143,7 +143,7 @@ func (s *scan) enough() bool {
 		len(s.IDs) > 0 && s.result.Moved+s.result.Refused >= int64(len(s.IDs))
 }
 
-// batch is how many letters are received at once: no more than may still be
+// batch is how many letters are received at the same time: no more than may still be
 // moved, since each is a delivery.
 func (s *scan) batch() int {
 	n := min(max(s.caps.MaxReceive, 1), max(s.back.Capabilities().MaxSend, 1), atOnce)
@@ -227,7 +227,7 @@ func (s *scan) moveBatch(ctx context.Context, ds []drivers.Delivery) error {
 			s.note([]drivers.Delivery{d})
 		}
 	}
-	// What was sent must be deleted though ctx may have ended meanwhile.
+	// Letters that were sent must be deleted though ctx may have ended meanwhile.
 	fresh, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
 	for i, err := range each(fresh, deletes, s.caps.MaxSettle, anyOrder, s.letters.Settle) {
@@ -276,8 +276,8 @@ func (s *scan) hold(ctx context.Context, ds []drivers.Delivery) error {
 
 // giveBack makes the letters that were held visible again.
 func (s *scan) giveBack(ctx context.Context) error {
-	// There can be very many of them. What is not given back in time comes back
-	// by itself.
+	// There can be very many of them. Those that are not given back in time
+	// come back by themselves.
 	most := min(settleTime+time.Duration(len(s.held))*10*time.Millisecond, mostGiveBack)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), most)
 	defer cancel()

@@ -156,7 +156,7 @@ func rabbitConformance(t *testing.T, server, retry string) {
 			return drivertest.ByURL(mux, source, u+"?max_message_bytes=900000", letters), nil
 		},
 		Exceptions: map[string]drivertest.Exception{
-			"CLOSE-5": {Reason: "there is no lease: what the closed source held comes back at once, before what is sent later", Flaky: true},
+			"CLOSE-5": {Reason: "there is no lease: what the closed source held comes back immediately, before what is sent later", Flaky: true},
 		},
 	})
 }

@@ -11,8 +11,8 @@ import (
 
 func attemptRules() []Rule {
 	return []Rule{
-		{"ATT-1", "Attempt is 1 at the first delivery and grows by one with each, where the provider counts.", attemptsCount},
-		{"ATT-2", "Attempt is 0 where the provider does not count: it is never made up.", attemptsUnknown},
+		{"ATT-1", "Attempt is 1 at the first delivery and grows by one with each, if the provider counts.", attemptsCount},
+		{"ATT-2", "Attempt is 0 if the provider does not count: it is never made up.", attemptsUnknown},
 		{"ATT-3", "A delivery whose lease ended counts as an attempt.", expiryCounts},
 		{"ATT-4", "A redelivered message is the same message: ID, body, attributes and enqueue time.", redeliveryIsFaithful},
 		{"ATT-5", "A delivery that is settled as Released counts as an attempt, unless Capabilities.FreeRelease says that it does not.", releaseCounts},

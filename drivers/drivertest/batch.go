@@ -15,8 +15,8 @@ const noReceipt = "drivertest-no-receipt"
 func batchRules() []Rule {
 	return []Rule{
 		{"BATCH-1", "One batch may hold settlements of different actions; each message gets its own.", mixedActions},
-		{"BATCH-2", "A batch with a receipt that is no good settles the others.", badReceiptSparesTheRest},
-		{"BATCH-3", "A receipt that is no good is reported at its own index, as a lost lease or as invalid.", badReceiptIsReported},
+		{"BATCH-2", "A batch with a bad receipt settles the others.", badReceiptSparesTheRest},
+		{"BATCH-3", "A bad receipt is reported at its own index, as a lost lease or as invalid.", badReceiptIsReported},
 		{"BATCH-4", "A batch as large as Capabilities.MaxSettle is settled whole.", fullBatch},
 		{"BATCH-5", "Retries of one batch keep each its own delay.", mixedDelays},
 		{"BATCH-6", "The same receipt twice in one batch settles the message once and does not fail the others.", receiptTwiceInABatch},
@@ -40,7 +40,7 @@ func badReceiptSparesTheRest(c *check) {
 	errs := b.answers("settle", 3, b.src.Settle(c.ctx, []drivers.Settlement{ack(ds[0]), {Receipt: noReceipt, Message: text("?"), Action: 1}, ack(ds[1])}))
 	require.NoError(c, errs[0])
 	require.NoError(c, errs[2])
-	b.gone(b.o.Lease, "both messages were acked beside a receipt that is no good")
+	b.gone(b.o.Lease, "both messages were acked beside a bad receipt")
 }
 
 func badReceiptIsReported(c *check) {

@@ -10,8 +10,8 @@ func capabilityRules() []Rule {
 	return []Rule{
 		{"CAP-1", "A queue's capabilities name the queue and the system, give batch sizes of at least one and are the same each time.", capabilitiesAreComplete},
 		{"CAP-2", "Capabilities.Lease is the lease that a receive gives.", capabilitiesTellTheLease},
-		{"CAP-3", "Capabilities tell whether there is a dead-letter queue, its name and its number of attempts.", capabilitiesTellTheDeadLetterQueue},
-		{"CAP-4", "Capabilities tell whether groups are ordered.", capabilitiesTellTheOrder},
+		{"CAP-3", "Capabilities report whether there is a dead-letter queue, its name and its number of attempts.", capabilitiesTellTheDeadLetterQueue},
+		{"CAP-4", "Capabilities report whether groups are ordered.", capabilitiesTellTheOrder},
 	}
 }
 

@@ -17,9 +17,9 @@ func delayRules() []Rule {
 		{"DELAY-3", "A retry's delay is never shortened: what a provider counts in whole seconds is rounded up.", retryDelayIsRoundedUp},
 		{"DELAY-4", "A message that was sent with a delay is not delivered before the delay has passed.", sendDelayIsKept},
 		{"DELAY-5", "A delayed message does not hold up others of its batch.", sendDelayIsItsOwn},
-		{"DELAY-6", "A queue that cannot delay messages refuses one with a delay, and does not send it at once instead.", sendDelayIsRefused},
+		{"DELAY-6", "A queue that cannot delay messages refuses one with a delay, and does not send it immediately instead.", sendDelayIsRefused},
 		{"DELAY-7", "A queue that cannot delay a retry refuses one with a delay, and the message can still be settled.", retryDelayIsRefused},
-		{"DELAY-8", "A delay near the longest duration does not end at once, on a queue that does not bound it.", longestDelay},
+		{"DELAY-8", "A delay near the longest duration does not end immediately, on a queue that does not bound it.", longestDelay},
 	}
 }
 

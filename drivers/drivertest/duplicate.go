@@ -14,7 +14,7 @@ func duplicateRules() []Rule {
 		{"DUP-2", "A late retry of a lost delivery does not take back the ack of the delivery that holds the message now.", lateRetry},
 		{"DUP-3", "A late ack by a lost delivery's receipt reports the lease as lost, and leaves the message to its new holder.", lateAck},
 		{"DUP-4", "A late extension by a lost delivery's receipt reports the lease as lost.", lateExtension},
-		{"DUP-5", "Both deliveries of one message in one batch are told apart by their receipts.", duplicatesInOneBatch},
+		{"DUP-5", "Both deliveries of one message in one batch are distinguished by their receipts.", duplicatesInOneBatch},
 	}
 }
 

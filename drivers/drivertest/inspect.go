@@ -13,9 +13,9 @@ func inspectRules() []Rule {
 	return []Rule{
 		{"INSP-1", "Depth counts the messages that can be received, those in flight and those that are delayed, each where they belong, or says that it does not know.", depthCounts},
 		{"INSP-2", "Depth of an empty queue is zero, or unknown, and Peek shows nothing.", depthOfNothing},
-		{"INSP-3", "Depth counts dead letters, and says that they are unknown where there is no dead-letter queue.", depthCountsLetters},
-		{"INSP-4", "Depth tells the oldest message's age, or that it is unknown.", depthTellsAge},
-		{"INSP-5", "Peek shows messages as they were sent, and they can be received at once afterwards.", peekShows},
+		{"INSP-3", "Depth counts dead letters, and says that they are unknown if there is no dead-letter queue.", depthCountsLetters},
+		{"INSP-4", "Depth reports the oldest message's age, or that it is unknown.", depthTellsAge},
+		{"INSP-5", "Peek shows messages as they were sent, and they can be received immediately afterwards.", peekShows},
 		{"INSP-6", "Peek shows dead letters, and why they were rejected.", peekShowsLetters},
 		{"INSP-7", "Peek shows no more messages than it was asked for.", peekKeepsToMax},
 		{"PURGE-1", "Purge removes the queue's messages and leaves its dead letters.", purgeQueue},
@@ -25,7 +25,7 @@ func inspectRules() []Rule {
 
 func (b *bench) inspector() drivers.Inspector {
 	i, ok := b.src.(drivers.Inspector)
-	b.needs(ok, "the source is no Inspector")
+	b.needs(ok, "the source is not an Inspector")
 	return i
 }
 
@@ -162,7 +162,7 @@ func peekKeepsToMax(c *check) {
 
 func (b *bench) purger() drivers.Purger {
 	p, ok := b.src.(drivers.Purger)
-	b.needs(ok, "the source is no Purger")
+	b.needs(ok, "the source is not a Purger")
 	return p
 }
 

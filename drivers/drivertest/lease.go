@@ -16,8 +16,8 @@ func leaseRules() []Rule {
 		{"LEASE-3", "An extension sets the lease from now; it does not add to it.", extendSets},
 		{"LEASE-4", "A message can be acked by its receipt after its lease was extended.", ackAfterExtend},
 		{"LEASE-5", "A retry without delay gives back a message whose lease was extended.", retryAfterExtend},
-		{"LEASE-6", "A batch of extensions with a receipt that is no good extends the others.", badExtensionSparesTheRest},
-		{"LEASE-7", "An extension by a receipt that is no good is reported at its index.", badExtensionIsReported},
+		{"LEASE-6", "A batch of extensions with a bad receipt extends the others.", badExtensionSparesTheRest},
+		{"LEASE-7", "An extension by a bad receipt is reported at its index.", badExtensionIsReported},
 		{"LEASE-8", "An extension of a message that was acked reports the lease as lost.", extendAfterAck},
 		{"LEASE-9", "A batch as large as Capabilities.MaxExtend is extended whole.", fullExtension},
 		{"LEASE-10", "A lease can be extended again and again.", extendRepeatedly},
@@ -83,7 +83,7 @@ func badExtensionSparesTheRest(c *check) {
 	}))
 	require.NoError(c, errs[0])
 	require.NoError(c, errs[2])
-	b.nothing(b.o.Lease+time.Second, "both leases were extended beside a receipt that is no good")
+	b.nothing(b.o.Lease+time.Second, "both leases were extended beside a bad receipt")
 }
 
 func badExtensionIsReported(c *check) {

@@ -14,7 +14,7 @@ func receiveRules() []Rule {
 	return []Rule{
 		{"RECV-1", "A message that was sent is received, with its body, an ID and a receipt.", receiveDelivers},
 		{"RECV-2", "A receive that does not wait returns nothing, and no error, from an empty queue.", receiveOfNothing},
-		{"RECV-3", "A receive that waits on an empty queue waits as long as it was told, and then returns nothing and no error.", receiveWaits},
+		{"RECV-3", "A receive that waits on an empty queue waits for the time that it was given, and then returns nothing and no error.", receiveWaits},
 		{"RECV-4", "A receive that waits returns as soon as a message is sent.", receiveWakes},
 		{"RECV-5", "A receive returns no more messages than it was asked for.", receiveKeepsToMax},
 		{"RECV-6", "A receive that waits returns its context's own error promptly when the context is cancelled.", receiveIsCancelled},
@@ -22,7 +22,7 @@ func receiveRules() []Rule {
 		{"RECV-8", "A receive returns its context's own error promptly when the context's deadline passes.", receiveIsTimedOut},
 		{"RECV-9", "Messages in flight have receipts of their own.", receiptsDiffer},
 		{"RECV-10", "A delivery's deadline lies ahead, and no later than the queue's lease from now.", deadlineIsTheLeases},
-		{"RECV-11", "A message tells when the provider took it.", enqueueTimeIsKnown},
+		{"RECV-11", "A message has the time at which the provider took it.", enqueueTimeIsKnown},
 		{"RECV-12", "A message in flight is not delivered a second time while its lease lasts.", inFlightIsInvisible},
 		{"RECV-13", "Every message is received, however many there are.", nothingIsMissed},
 		{"RECV-14", "The receiver owns what it received: changing it does not change the queue's copy.", receiverOwnsTheMessage},

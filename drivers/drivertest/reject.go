@@ -13,15 +13,15 @@ import (
 
 func rejectRules() []Rule {
 	return []Rule{
-		{"REJ-1", "A rejected message is in the dead-letter queue at once, and not in the queue any more.", rejectMoves},
+		{"REJ-1", "A rejected message is in the dead-letter queue immediately, and not in the queue any more.", rejectMoves},
 		{"REJ-2", "A rejected message keeps its body, byte by byte, and its own attributes.", rejectIsFaithful},
 		{"REJ-3", "A rejection without a failure moves the message as well.", rejectWithoutFailure},
 		{"REJ-4", "A rejection on a queue without dead-letter queue reports that it is unsupported, and the message is not lost.", rejectWithNowhereToGo},
 		{"REJ-5", "A batch of rejections moves every message.", rejectBatch},
-		{"REJ-6", "A rejected message tells why, in the failure attributes: reason, attempt, first and last failure, queue and consumer.", rejectTellsWhy},
+		{"REJ-6", "A rejected message says why, in the failure attributes: reason, attempt, first and last failure, queue and consumer.", rejectTellsWhy},
 		{"REJ-7", "A reason that is too long is cut, between characters, and one that is not UTF-8 is mended.", rejectCutsTheReason},
-		{"REJ-8", "A rejected message that has ten attributes keeps them all, and tells why besides.", rejectMakesRoom},
-		{"REJ-9", "A message that was rejected before tells why it was rejected last.", rejectAgain},
+		{"REJ-8", "A rejected message that has ten attributes keeps them all, and says why besides.", rejectMakesRoom},
+		{"REJ-9", "A message that was rejected before says why it was rejected last.", rejectAgain},
 	}
 }
 

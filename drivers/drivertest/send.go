@@ -16,11 +16,11 @@ func sendRules() []Rule {
 	return []Rule{
 		{"SEND-1", "Send sets the ID of each message, and the message arrives with it.", sendSetsTheID},
 		{"SEND-2", "A batch as large as Capabilities.MaxSend is sent whole, each message with an ID of its own.", sendFullBatch},
-		{"SEND-3", "A batch with a message that is no good sends the others, and reports it at its own index.", sendBadEntry},
+		{"SEND-3", "A batch with a bad message sends the others, and reports it at its own index.", sendBadEntry},
 		{"SEND-4", "Send changes nothing of a message but its ID.", sendLeavesTheMessageAlone},
 		{"SEND-5", "A send whose context has ended reports that context's error for each message.", sendAfterCancel},
 		{"SEND-6", "A message's dedupe ID arrives with it.", dedupeIDArrives},
-		{"SEND-7", "Sending nothing is no error.", sendNothing},
+		{"SEND-7", "Sending nothing is not an error.", sendNothing},
 		{"SEND-8", "A message of a group that fails is not overtaken by later ones of its batch: those fail as well.", sendKeepsGroupOrder},
 		{"SEND-9", "The order within a batch is kept, in a group.", sendBatchInOrder},
 		{"SEND-10", "A message that was received can be sent again.", sendAgain},

@@ -14,14 +14,14 @@ func settleRules() []Rule {
 	return []Rule{
 		{"SETL-1", "A message that was acked never comes back.", ackIsFinal},
 		{"SETL-2", "A message that was dropped never comes back.", dropIsFinal},
-		{"SETL-3", "A retry without delay gives the message back at once, not when its lease ends.", retryIsPrompt},
+		{"SETL-3", "A retry without delay gives the message back immediately, not when its lease ends.", retryIsPrompt},
 		{"SETL-4", "A retry that is left to the queue's own policy comes back: it is not lost.", retryByPolicyComesBack},
 		{"SETL-5", "The zero settlement is a retry: a forgotten case never loses a message.", zeroSettlementRetries},
 		{"SETL-6", "Settling twice does no harm: the second time reports a lost lease, or nothing.", settlingTwice},
 		{"SETL-7", "An ack of a delivery by its receipt leaves other messages alone.", ackIsPrecise},
 		{"SETL-8", "A settlement whose context has ended reports that context's error for each item.", settleAfterCancel},
 		{"SETL-9", "A message that was given back can be acked by its new receipt.", ackAfterRetry},
-		{"SETL-10", "Settling nothing is no error.", settleNothing},
+		{"SETL-10", "Settling nothing is not an error.", settleNothing},
 	}
 }
 

@@ -103,7 +103,7 @@ type Change struct {
 // A LeftOutError is returned by a [Step] whose server, an emulator, doesn't know
 // some of the properties that the step sets. The plan goes on.
 type LeftOutError struct {
-	// What names the properties; empty if the server needs none of them.
+	// The names of the properties; empty if the server needs none of them.
 	What []string
 	// Err is the server's latest refusal.
 	Err error

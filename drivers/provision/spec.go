@@ -59,7 +59,7 @@ type Alarms struct {
 	DeadLetters int
 	// OldestAge alarms when the oldest message is older.
 	OldestAge time.Duration
-	// Notify is where the alarm goes. SQS: SNS topic ARN; Pub/Sub: notification
+	// Notify is the alarm's destination. SQS: SNS topic ARN; Pub/Sub: notification
 	// channel.
 	Notify string
 }

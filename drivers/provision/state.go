@@ -35,7 +35,7 @@ type State struct {
 	// Ordered reports whether the queue keeps groups in order.
 	Ordered bool
 	// AttemptsLimit is the highest limit of attempts that the provider takes. Zero
-	// is none.
+	// means no limit.
 	AttemptsLimit int
 	// DeadLetter is the dead-letter policy; nil if the queue has none.
 	DeadLetter *DeadLetterState
@@ -53,7 +53,7 @@ type DeadLetterState struct {
 	// Name is the queue in which the letters are kept.
 	Name string
 	// MaxAttempts is how often a message is delivered before it goes there. Zero
-	// is no limit: only rejected messages go there.
+	// means no limit: only rejected messages go there.
 	MaxAttempts int
 	// Retention is how long letters are kept. Zero is not known.
 	Retention time.Duration
@@ -74,8 +74,8 @@ type Fault struct {
 	Kind FaultKind
 	// Fact is the observation, with its numbers and names.
 	Fact string
-	// Command is a command of the provider's own tool that mends it. Empty is
-	// none.
+	// Command is a command of the provider's own tool that mends it. It may
+	// be empty.
 	Command string
 }
 

@@ -93,7 +93,7 @@ func watchFilter(sub name) string {
 	return fmt.Sprintf(`resource.type = "pubsub_subscription" AND resource.labels.subscription_id = %q`, sub.id)
 }
 
-// watched tells whether any alert policy that is on watches the backlog of a
+// watched reports whether any alert policy that is on watches the backlog of a
 // subscription.
 func watched(ctx context.Context, c *clients, sub name) (bool, error) {
 	opts := c.options
@@ -130,7 +130,7 @@ func watched(ctx context.Context, c *clients, sub name) (bool, error) {
 // promBacklog is how PromQL writes metricBacklog.
 const promBacklog = "pubsub_googleapis_com:subscription_num_undelivered_messages"
 
-// watches tells whether a condition is about a subscription's backlog: by name, or
+// watches reports whether a condition is about a subscription's backlog: by name, or
 // about that of all.
 func watches(cond *monitoringpb.AlertPolicy_Condition, sub name) bool {
 	text := cond.GetConditionThreshold().GetFilter() + cond.GetConditionMonitoringQueryLanguage().GetQuery() + cond.GetConditionPrometheusQueryLanguage().GetQuery()

@@ -10,7 +10,7 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// What this driver itself costs a message, beside the SDK.
+// The driver's own cost of a message, beside the SDK's.
 
 func BenchmarkEncode(b *testing.B) {
 	m := &handler.Message{Body: make([]byte, 256), Attributes: map[string]string{"traceparent": "00-x", "type": "order"}}

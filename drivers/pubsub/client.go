@@ -49,7 +49,7 @@ type clients struct {
 	topics        *apiv1.TopicAdminClient
 	options       []option.ClientOption // for the metric client
 
-	// emulated is true if PUBSUB_EMULATOR_HOST is set.
+	// emulated reports whether PUBSUB_EMULATOR_HOST is set.
 	emulated bool
 
 	users atomic.Int32

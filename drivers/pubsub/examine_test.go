@@ -225,7 +225,7 @@ func deadLetters(t *testing.T, q pubsubtest.Queue, n int) {
 	}
 }
 
-// aged has Cloud Monitoring tell an age of a queue's oldest message.
+// aged has Cloud Monitoring report an age of a queue's oldest message.
 func aged(q pubsubtest.Queue, age time.Duration) pubsubtest.Fault {
 	return func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
 		r, ok := req.(*monitoringpb.ListTimeSeriesRequest)
@@ -254,7 +254,7 @@ func alerts(subscription string, on bool) pubsubtest.Fault {
 	}
 }
 
-// What was found is mended by the command that the finding names.
+// The command that a finding names mends the fault.
 func TestApplyMendsWhatDoctorFinds(t *testing.T) {
 	q, s := unmade(t), wanted()
 	s.Retention = 0 // as it is: to shorten it would have to be allowed

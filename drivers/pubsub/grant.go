@@ -30,7 +30,7 @@ const (
 const policyVersion = 3
 
 var (
-	// errNoPolicies tells that an emulator has no access policies, and needs none.
+	// errNoPolicies means that an emulator has no access policies, and needs none.
 	errNoPolicies = errors.New("no access policies here")
 	anyAgent      = regexp.MustCompile(`^serviceAccount:service-\d+@gcp-sa-pubsub\.iam\.gserviceaccount\.com$`)
 )
@@ -169,7 +169,7 @@ func addMember(policy *iampb.Policy, role, member string) {
 	policy.Bindings = append(policy.Bindings, &iampb.Binding{Role: role, Members: []string{member}})
 }
 
-// granted tells whether a policy gives a role, or one with more rights, to a
+// granted reports whether a policy gives a role, or one with more rights, to a
 // member. A grant with a condition does not count: it may not hold.
 func granted(policy *iampb.Policy, role string, is func(member string) bool) bool {
 	for _, b := range policy.GetBindings() {

@@ -52,14 +52,14 @@ func TestARejectedMessageIsALetter(t *testing.T) {
 	require.Equal(t, "group", letter.OrderingKey)
 	a := letter.Attributes
 	require.Equal(t, "kept", a["own"])
-	// What the service's own forwarding tells.
+	// The attributes of the service's own forwarding.
 	require.Equal(t, "2", a["CloudPubSubDeadLetterSourceDeliveryCount"])
 	require.Equal(t, q.ID, a["CloudPubSubDeadLetterSourceSubscription"])
 	require.Equal(t, project, a["CloudPubSubDeadLetterSourceSubscriptionProject"])
 	at, err := time.Parse("2006-01-02T15:04:05.000-07:00", a["CloudPubSubDeadLetterSourceTopicPublishTime"])
 	require.NoError(t, err)
 	require.WithinDuration(t, d.Message.EnqueuedAt, at, time.Millisecond)
-	// What Sluice tells.
+	// Sluice's attributes.
 	failure, ok := drivers.ParseFailure(a)
 	require.True(t, ok)
 	require.Equal(t, "cannot be done", failure.Reason)

@@ -20,7 +20,7 @@ import (
 const (
 	metricBacklog = "pubsub.googleapis.com/subscription/num_undelivered_messages"
 	metricOldest  = "pubsub.googleapis.com/subscription/oldest_unacked_message_age"
-	// metricInFlight is told by Sluice's own fake only. The service has nothing
+	// Only Sluice's own fake reports metricInFlight. The service has nothing
 	// like it for subscriptions that are pulled from.
 	metricInFlight = "sluice.dev/pubsubfake/num_in_flight_messages"
 	// metricWindow is how far back the latest sample is looked for. Samples are
@@ -28,7 +28,7 @@ const (
 	metricWindow = 10 * time.Minute
 )
 
-// errNoMetrics tells that the emulator has no Cloud Monitoring.
+// errNoMetrics means that the emulator has no Cloud Monitoring.
 var errNoMetrics = errors.New("no metrics here")
 
 // A backlog is what a subscription has not got acknowledged. A number that is not

@@ -22,7 +22,7 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// An emulator may end an idle Pull in its own way. That is no outage; the same
+// An emulator may end an idle Pull in its own way. That is not an outage; the same
 // answer to a Pull that has not waited is one.
 func TestAnIdlePullMayEndInAnyWay(t *testing.T) {
 	type end struct {
@@ -187,8 +187,8 @@ func TestADeliveryHasItsLease(t *testing.T) {
 }
 
 // A request whose answer is lost has failed with all of its messages, though they
-// are on the topic. What is sent again is doubled; nothing changes places, and what
-// was not asked for yet is not doubled.
+// are on the topic. Messages that are sent again are doubled; none change places, and those that
+// were not requested yet are not doubled.
 func TestALostAnswerKeepsTheOrder(t *testing.T) {
 	q := newQueue(t, pubsubtest.Queue{Ordered: true})
 	sink := openSink(t, q)

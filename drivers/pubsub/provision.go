@@ -141,9 +141,9 @@ func (p *planner) planTopic(n name, t *pubsubpb.Topic) {
 
 const remedyKey = "Pub/Sub's service agent needs roles/cloudkms.cryptoKeyEncrypterDecrypter on the key"
 
-// findLetters finds the subscription on the dead-letter topic, nil where there is
+// findLetters finds the subscription on the dead-letter topic, nil if there is
 // none: without one the letters are lost. One that is there already is as good as
-// ours. It returns false where there can be none by the name.
+// ours. It returns false if there can be none by the name.
 func (p *planner) findLetters(ctx context.Context, deadExists bool) (*pubsubpb.Subscription, bool, error) {
 	w := p.wish
 	if w.deadSub.zero() && deadExists {
@@ -212,8 +212,8 @@ func (p *planner) planSubscription(sub *pubsubpb.Subscription) {
 	})
 }
 
-// made is the outcome of creating what several queues may share: that somebody
-// else was faster is no failure.
+// made is the outcome of creating what several queues may share: it is not a failure
+// if somebody else was faster.
 func made(ctx context.Context, n name, err error) error {
 	if status.Code(err) == codes.AlreadyExists {
 		return nil

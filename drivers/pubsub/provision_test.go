@@ -47,7 +47,7 @@ func wanted() provision.Spec {
 	}
 }
 
-// unmade is a queue that does not exist yet. What a test makes of it is deleted.
+// unmade is a queue that does not exist yet. It is deleted after the test.
 func unmade(t *testing.T) pubsubtest.Queue {
 	t.Helper()
 	q := pubsubtest.Queue{Project: project, ID: fmt.Sprintf("made-%d", queues.Add(1)), MaxAttempts: 7}
@@ -165,7 +165,7 @@ func TestApplyMakesWhatIsWished(t *testing.T) {
 			require.Equal(t, role, p.Bindings[0].Role)
 			require.Equal(t, []string{agent}, p.Bindings[0].Members)
 		}
-		// What was made works.
+		// The queue works.
 		src := openSource(t, q, "")
 		require.Equal(t, q.ID+"-dlq", src.Capabilities().DeadLetterQueue)
 		require.Equal(t, 7, src.Capabilities().MaxAttempts)

@@ -166,7 +166,7 @@ func TestOpenPushLooksAtTheSubscription(t *testing.T) {
 	_, err = mux().OpenSource(t.Context(), url(q.Subscription()), nil)
 	require.ErrorContains(t, err, "the subscription pushes to")
 
-	// A dead-letter topic that was deleted is none, and that is said.
+	// A dead-letter topic that was deleted does not count, and that is reported.
 	s, err = open(func(s *pubsubpb.Subscription) { s.DeadLetterPolicy.DeadLetterTopic = "_deleted-topic_" }, &log)
 	require.NoError(t, err)
 	require.False(t, s.Capabilities().DeadLetter)

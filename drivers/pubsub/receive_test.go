@@ -28,7 +28,7 @@ func TestAnIdleReceiveIsOnePull(t *testing.T) {
 	require.LessOrEqual(t, fake.Calls("Pull")-before, 2)
 }
 
-// A server may answer a Pull with nothing at once, again and again.
+// A server may answer a Pull with nothing immediately, again and again.
 func TestAnEagerServerIsNotAskedWithoutPause(t *testing.T) {
 	s := openSource(t, newQueue(t, pubsubtest.Queue{}), "")
 	withFault(t, func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
@@ -150,7 +150,7 @@ func TestALeaseOfItsOwn(t *testing.T) {
 	require.Len(t, modacks, 1)
 	require.EqualValues(t, 300, modacks[0].AckDeadline)
 
-	// Where it cannot be given, the message has the subscription's.
+	// If it cannot be given, the message has the subscription's.
 	send(t, openSink(t, q), text("y"))
 	withFault(t, failing("ModifyAckDeadline", codes.Unavailable))
 	began = time.Now()

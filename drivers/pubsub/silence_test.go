@@ -20,7 +20,7 @@ import (
 )
 
 // TestADeadPeerIsFoundOutWithinAMinute: a connection that takes bytes and gives none is
-// no idle queue, and is replaced.
+// not an idle queue, and is replaced.
 func TestADeadPeerIsFoundOutWithinAMinute(t *testing.T) {
 	fake := pubsubtest.New()
 	synctest.Test(t, func(t *testing.T) {

@@ -32,11 +32,11 @@ const (
 	defaultRetention = 7 * 24 * time.Hour
 )
 
-// A wish is what a subscription and what belongs to it are to be. Zero fields are
+// A wish is the wanted state of a subscription and its parts. Zero fields are
 // left alone.
 type wish struct {
 	sub, topic name
-	// named is true where the URL names the topic; otherwise that of a
+	// named reports whether the URL names the topic; otherwise that of a
 	// subscription which exists already is as good.
 	named                            bool
 	deadline, retention              time.Duration
@@ -44,16 +44,16 @@ type wish struct {
 	retry                            *pubsubpb.RetryPolicy
 	kmsKey                           string
 	labels                           map[string]string
-	// filter lets only the subscription's own redrives through. It is empty where
+	// filter lets only the subscription's own redrives through. It is empty if
 	// the subscription's name is too long for one.
 	filter string
 
-	dead          name // the dead-letter topic; zero where none is wanted
+	dead          name // the dead-letter topic; zero if none is wanted
 	deadSub       name // the subscription on it; zero where any will do
 	attempts      int32
 	deadRetention time.Duration
 
-	number string // the project's number, where the URL tells it
+	number string // the project's number, if the URL gives it
 }
 
 // wishFor turns a URL and a specification into a wish.
@@ -207,7 +207,7 @@ func checkLabels(tags map[string]string) error {
 
 // redriveFilter is the filter that lets everything through but what a redrive
 // aimed at another subscription. The filter language wants a key in quotes only
-// where it has other characters than letters, digits, - and _; and pstest takes
+// if it has other characters than letters, digits, - and _; and pstest takes
 // no quotes before a comparison.
 func redriveFilter(sub name) string {
 	f := fmt.Sprintf("NOT attributes:%[1]s OR attributes.%[1]s = %[2]q", attributeRedriveTarget, sub)

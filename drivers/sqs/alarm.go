@@ -145,7 +145,7 @@ func (a *alarm) input(notify string) *cloudwatch.PutMetricAlarmInput {
 	return in
 }
 
-// is true where the alarm is as it is wanted.
+// is reports whether the alarm is as it is wanted.
 func (a *alarm) is(m *cwtypes.MetricAlarm, notify string) bool {
 	notified := notify == "" && len(m.AlarmActions) == 0 || len(m.AlarmActions) == 1 && m.AlarmActions[0] == notify
 	return notified && aws.ToString(m.Namespace) == metricNamespace && aws.ToString(m.MetricName) == a.metric &&
@@ -174,7 +174,7 @@ func describeAlarm(ctx context.Context, client *cloudwatch.Client, name string) 
 	return &out.MetricAlarms[0], nil
 }
 
-// watched tells whether any alarm watches the queue for its depth.
+// watched reports whether any alarm watches the queue for its depth.
 func watched(ctx context.Context, client *cloudwatch.Client, queue string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
@@ -188,8 +188,8 @@ func watched(ctx context.Context, client *cloudwatch.Client, queue string) (bool
 	return len(out.MetricAlarms) > 0, nil
 }
 
-// oldestAge is the age of the queue's oldest message, as SQS last told
-// CloudWatch; false where it told nothing.
+// oldestAge is the age of the queue's oldest message, as SQS last reported it to
+// CloudWatch; false if it reported nothing.
 func oldestAge(ctx context.Context, client *cloudwatch.Client, queue string) (time.Duration, bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()

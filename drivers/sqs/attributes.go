@@ -38,7 +38,7 @@ const (
 	attrMaxReceives = "maxReceiveCount"
 )
 
-// A wish is what a queue's attributes are to be. Zero fields are left alone.
+// A wish is the wanted attributes of a queue. Zero fields are left alone.
 type wish struct {
 	name       string
 	visibility time.Duration
@@ -53,7 +53,7 @@ type wish struct {
 	serves string
 }
 
-// wishes turns a specification into what is wished of the queue and, where one
+// wishes turns a specification into what is wished of the queue and, if one
 // is wanted, of its dead-letter queue.
 func wishes(t *target, spec *provision.Spec) (main wish, dead *wish, err error) {
 	main = wish{
@@ -107,7 +107,7 @@ func wishes(t *target, spec *provision.Spec) (main wish, dead *wish, err error) 
 	return main, dead, nil
 }
 
-// deadLetterName is the name of a queue's dead-letter queue where none is given.
+// deadLetterName is the name of a queue's dead-letter queue if none is given.
 func deadLetterName(queue string) string {
 	if base, fifo := strings.CutSuffix(queue, ".fifo"); fifo {
 		return base + "-dlq.fifo"
@@ -116,7 +116,7 @@ func deadLetterName(queue string) string {
 }
 
 // attributes are those of a queue that w wishes for, as SQS takes them.
-// deadLetterARN is where the dead-letter queue is.
+// deadLetterARN names the dead-letter queue.
 func (w *wish) attributes(deadLetterARN string) map[string]string {
 	out := map[string]string{attrWait: secondsText(longPoll)}
 	if w.visibility > 0 {

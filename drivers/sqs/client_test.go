@@ -72,7 +72,7 @@ func TestBodyThatTheSDKClosesIsStillGood(t *testing.T) {
 	require.EqualValues(t, 1, dials.Load(), "a connection was given up")
 }
 
-// What net/http is given has no end that is a failure, whatever its size.
+// The body that net/http gets does not end in a failure, whatever its size.
 func TestBodyHasNoEndThatIsAFailure(t *testing.T) {
 	for _, size := range []int{1, inMemory + 1} {
 		var sent io.ReadCloser

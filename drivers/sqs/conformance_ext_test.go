@@ -74,7 +74,7 @@ func harness(t *testing.T, server, endpoint string, exceptions map[string]driver
 	return &drivertest.Harness{
 		Server:     server,
 		Exceptions: exceptions,
-		// Three servers at once on a busy machine need room in their leases.
+		// Three servers at the same time on a busy machine need room in their leases.
 		MinLease: 4 * time.Second,
 		NewQueue: func(ctx context.Context, o drivertest.QueueOptions) (*drivertest.Queue, error) {
 			fifo := o.Ordered || o.Dedupe

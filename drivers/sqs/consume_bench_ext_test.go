@@ -127,7 +127,7 @@ func consumeSluice(b testing.TB, api *awssqs.Client, queueURL string, work time.
 }
 
 // consumeRaw is what one writes without a library: each poller receives ten,
-// handles them at once and deletes them.
+// handles them at the same time and deletes them.
 func consumeRaw(b testing.TB, api *awssqs.Client, queueURL string, work time.Duration) {
 	var handled atomic.Int64
 	var wg sync.WaitGroup

@@ -180,8 +180,8 @@ func TestRedriveOnServersThatLackIt(t *testing.T) {
 	}
 }
 
-// ElasticMQ knows no policy of allowance, and tells neither retention nor
-// encryption: nothing is made of what it cannot tell.
+// ElasticMQ knows no policy of allowance, and reports neither retention nor
+// encryption: apply leaves out the properties that it does not report.
 func TestProvisionOnElasticMQ(t *testing.T) {
 	testserver.Credentials(t)
 	endpoint := testserver.ElasticMQ(t).URL

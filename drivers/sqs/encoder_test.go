@@ -287,7 +287,7 @@ func TestWhatAFIFOQueueDeduplicatesBy(t *testing.T) {
 	for _, c := range []struct {
 		name, dedupe, given string
 		content             bool
-		want                string // "" is none, "made" any identity
+		want                string // "" means none, "made" any identity
 	}{
 		{"sender's", "order-1", "", false, "order-1"},
 		{"sender's, content-based", "order-1", "", true, "order-1"},

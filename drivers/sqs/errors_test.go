@@ -123,7 +123,7 @@ func TestCallersOwnEndIsNoErrorOfSQS(t *testing.T) {
 	require.NoError(t, q.fail(ctx, "receive", nil))
 }
 
-// Credentials that are no good when a queue is opened have never been.
+// Credentials that are bad when a queue is opened have never been good.
 func TestExpiredCredentialsAtTheStart(t *testing.T) {
 	q := &queue{name: "orders"}
 	require.ErrorIs(t, q.fail(t.Context(), "open", answered(403, api("ExpiredToken", ""))), drivers.ErrDenied)

@@ -256,7 +256,7 @@ func keepMoving(t *testing.T, clock *sqstest.ManualClock) {
 	}()
 }
 
-// TestTheOldestMessage has a CloudWatch that knows one thing: SQS itself tells
+// TestTheOldestMessage has a CloudWatch that knows one thing: SQS itself reports
 // the age of a queue's oldest message to nobody else.
 func TestTheOldestMessage(t *testing.T) {
 	testserver.Credentials(t)

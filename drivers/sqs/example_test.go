@@ -56,7 +56,7 @@ func Example() {
 	// Output: hello from t1, attempt 1
 }
 
-// What is wrong is said when the queue is opened, with the way out.
+// A fault is reported when the queue is opened, with the remedy.
 func ExampleOpener_OpenSource() {
 	ctx := context.Background()
 	cfg, closeServer, err := exampleServer(ctx, "orders")

@@ -268,7 +268,7 @@ func TestAPartialFailureReordersNothing(t *testing.T) {
 	}
 }
 
-// Throttled entries, lost answers and refused requests at once: each group comes
+// Throttled entries, lost answers and refused requests at the same time: each group comes
 // in order, and each message once.
 func TestSendingUnderFaultsKeepsOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -326,8 +326,8 @@ func TestSendingUnderFaultsKeepsOrder(t *testing.T) {
 	})
 }
 
-// What another program reads of a message that has as many attributes as SQS
-// takes: the user's.
+// Another program reads the user's attributes of a message that has as many as SQS
+// takes.
 func TestForeignConsumersReadTheUsersAttributes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, fifo := range []bool{false, true} {

@@ -44,7 +44,7 @@ func TestAnswerOfAReceiveIsLost(t *testing.T) {
 	})
 }
 
-// A connection that dies under a settlement is tried once more, at once.
+// A connection that dies under a settlement is tried once more, immediately.
 func TestConnectionDiesUnderASettlement(t *testing.T) {
 	s := server(t, nil, "")
 	send(t, s.URL(), "orders", &handler.Message{Body: []byte("a")})

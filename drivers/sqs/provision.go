@@ -82,7 +82,7 @@ func (p *planner) plan(ctx context.Context, t *target, main wish, dead *wish) er
 	return planAlarms(ctx, p, main.name, dead)
 }
 
-// find returns the named queue beside the target, or nil where there is none.
+// find returns the named queue beside the target, or nil if there is none.
 func (p *planner) find(ctx context.Context, t *target, name string) (*found, error) {
 	q := &queue{api: p.client, name: name}
 	in := &awssqs.GetQueueUrlInput{QueueName: &name}
@@ -156,7 +156,7 @@ func (p *planner) queue(w *wish, f *found, deadLetter func(ctx context.Context) 
 			continue // encrypted, and better
 		}
 		if _, ok := current[name]; !ok && name != attrKMS {
-			continue // AWS answers all of these: this server cannot tell
+			continue // AWS answers all of these; this server does not
 		}
 		p.set(f, w.name, provision.Change{
 			Resource: resource, Kind: provision.Update, Field: fieldName(name), From: shown(name, current[name]), To: shown(name, value),

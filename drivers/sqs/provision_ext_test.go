@@ -112,7 +112,7 @@ func TestApplyMakesWhatIsWished(t *testing.T) {
 				require.Contains(t, dead["RedriveAllowPolicy"], main["QueueArn"])
 				require.Equal(t, c.suffix != "", main["FifoQueue"] == "true")
 
-				// What was made works.
+				// The queue works.
 				src, err := o.OpenSource(t.Context(), u, nil)
 				require.NoError(t, err)
 				require.Equal(t, dlq, src.Capabilities().DeadLetterQueue)

@@ -212,7 +212,7 @@ var ways = []struct {
 	}},
 }
 
-// What another client has sent comes back as it was, whoever sends it again.
+// A message of another client comes back as it was, whoever sends it again.
 func TestAttributesKeepTheirTypes(t *testing.T) {
 	for _, way := range ways {
 		for _, fifo := range []bool{false, true} {

@@ -56,7 +56,7 @@ func TestEveryReceiveAsksForItsLease(t *testing.T) {
 }
 
 // A change of the queue's visibility timeout is noticed, and followed by the next
-// receives. What fails to be read changes nothing.
+// receives. A read that fails changes nothing.
 func TestAChangedVisibilityTimeoutIsFollowed(t *testing.T) {
 	lost := func() *awssqs.ChangeMessageVisibilityBatchOutput {
 		return &awssqs.ChangeMessageVisibilityBatchOutput{Failed: []types.BatchResultErrorEntry{{

@@ -30,8 +30,8 @@ func (v *virtual) redrive(queueURL, to string, receives int) {
 	require.NoError(v.t, err)
 }
 
-// The redrive policy is changed under a consumer: rejected messages go where it
-// says now, and no longer where it said before.
+// The redrive policy is changed under a consumer: rejected messages go to the
+// queue that it names now, not to the one that it named before.
 func TestAChangedRedrivePolicyIsFollowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newVirtual(t)

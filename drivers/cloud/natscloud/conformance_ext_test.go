@@ -68,7 +68,7 @@ func conformance(t *testing.T, server, params string) {
 		Exceptions: map[string]drivertest.Exception{
 			"CLOSE-1": {Reason: pushed, Flaky: true},
 			"CLOSE-4": {Reason: pushed, Flaky: true},
-			"CLOSE-5": {Reason: "there is no lease: what the closed source held comes back at once, before what is sent later", Flaky: true},
+			"CLOSE-5": {Reason: "there is no lease: what the closed source held comes back immediately, before what is sent later", Flaky: true},
 		},
 	})
 }

@@ -85,14 +85,14 @@ func (t *Table) WriteMarkdown(w io.Writer) error {
 	p := &printer{w: w}
 	p.line("# Conformance")
 	p.line("")
-	p.line("What each driver was found to keep of the rules of `drivers/drivertest`, on each server that it is tested against.")
+	p.line("The rules of `drivers/drivertest`, and how each driver keeps them on each server that it is tested against.")
 	p.line("Made by `go run ./drivers/drivertest/internal/conformance/cmd/conformance -write`; do not edit.")
 	p.line("")
 	p.line("✓ holds · – does not apply: the queue has nothing that the rule is about · e an exception that is listed below the table with its reason · **✗** broken")
 	p.line("")
 	t.summary(p)
 	t.matrix(p)
-	t.notes(p, "Exceptions", Excepted, "Where a server is known not to keep a rule. The rule is run all the same, and one that is kept after all fails the test.")
+	t.notes(p, "Exceptions", Excepted, "Rules that a server is known to break. They are run nevertheless; one that is kept after all fails the test.")
 	t.notes(p, "Failures", Failed, "What is broken.")
 	t.notes(p, "Rules that do not apply", Inapplicable, "")
 	return p.err
