@@ -64,7 +64,7 @@ func TestTable(t *testing.T) {
 // The page is made from real runs, which take minutes and servers; that the
 // rules in it are those of the suite is checked at every test.
 func TestPageHasTheRulesOfTheSuite(t *testing.T) {
-	page, err := os.ReadFile("../../docs/conformance.md")
+	page, err := os.ReadFile("../../../../docs/conformance.md")
 	require.NoError(t, err, "make it: go run ./drivers/drivertest/internal/conformance/cmd/conformance -write")
 	var want, got []string
 	for _, r := range drivertest.Rules() {
