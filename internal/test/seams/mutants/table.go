@@ -50,7 +50,7 @@ var mutants = []mutant{
 		"producer/entry.go", "e.msg.DedupeID = identity.New()", "_ = identity.New",
 		"./producer", "TestEveryTryOfAMessageHasItsIdentity"),
 	bySeams("2", "the same", "producer/entry.go", "e.msg.DedupeID = identity.New()", "_ = identity.New", "sqs"),
-	by("2", "the dedupe ID is no attribute",
+	by("2", "the dedupe ID is not an attribute",
 		"drivers/sqs/encoder.go", "	if carried {\n", "	if carried && !c.fifo {\n", "./drivers/sqs", "TestWhatAFIFOQueueDeduplicatesBy"),
 	by("2", "a redrive is a duplicate, and lost",
 		"drivers/internal/embedded/source.go", "sink.redrive = true", "sink.redrive = false", "./drivers/mem", "TestConformance"),
