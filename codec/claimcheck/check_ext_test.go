@@ -21,7 +21,7 @@ import (
 	"github.com/sluice-go/sluice/middleware/backoff"
 )
 
-// inMemory is an S3 bucket, as far as pointers tell.
+// inMemory is an S3 bucket, as far as pointers show.
 func inMemory(t testing.TB, name string) claimcheck.Bucket {
 	t.Helper()
 	b := memblob.OpenBucket(nil)

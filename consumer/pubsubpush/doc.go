@@ -26,7 +26,7 @@
 // Pub/Sub begins with few pushes at a time and adds more while they are
 // acknowledged (its slow start), and backs off when they are not. A batch handler
 // ([handler.Batch]) gathers what is pushed concurrently, so it fills its batches
-// only under load and on an instance that takes many requests at once.
+// only under load and on an instance that takes many requests concurrently.
 //
 // # Limits
 //

@@ -44,7 +44,7 @@ func (h *history) Observe(e handler.Event) {
 	}
 }
 
-// take returns what was told since the last time.
+// take returns the events since the last time.
 func (h *history) take() []handler.Event {
 	h.mu.Lock()
 	defer h.mu.Unlock()

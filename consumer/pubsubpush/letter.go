@@ -34,7 +34,7 @@ func buryContext(r *http.Request) (context.Context, context.CancelFunc) {
 // pause waits before another try, longer each time. It reports false if ctx ended.
 func pause(ctx context.Context, try int) bool {
 	longest := firstPause << (try - 1)
-	t := time.NewTimer(longest/2 + rand.N(longest/2)) //nolint:gosec // jitter is no secret
+	t := time.NewTimer(longest/2 + rand.N(longest/2)) //nolint:gosec // jitter needs no secrecy
 	defer t.Stop()
 	select {
 	case <-t.C:

@@ -117,7 +117,7 @@ func TestOrderingKeysAreKeptAndAFailedMessageHoldsItsKey(t *testing.T) {
 	}
 }
 
-// Where the dead-letter topic does not take a letter, the message is not
+// If the dead-letter topic does not take a letter, the message is not
 // acknowledged: it holds its key, is pushed again, rejected again, and published.
 func TestAMessageWhoseLetterFailsComesAgain(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -12,7 +12,7 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// TestEventsAtTheSameTime has one environment take several invocations at once, as
+// TestEventsAtTheSameTime has one environment take several invocations together, as
 // Lambda's managed instances do.
 func TestEventsAtTheSameTime(t *testing.T) {
 	r := newRig(t, rigOptions{})

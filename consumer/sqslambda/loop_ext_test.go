@@ -68,8 +68,8 @@ func function(queue string) error {
 }
 
 // effects writes down when the handling of a message begins and when it is done.
-// A line is one write, so that a kill leaves whole lines. What happens to the
-// message is in its body.
+// A line is one write, so that a kill leaves whole lines. The message's body says what happens to
+// it.
 func effects(file *os.File) handler.HandlerFunc {
 	line := func(what string, m *handler.Message) error {
 		_, err := fmt.Fprintf(file, "%s %s\n", what, m.Body)

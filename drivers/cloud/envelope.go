@@ -117,7 +117,7 @@ func parseTime(s string) time.Time {
 }
 
 // again returns the message that replaces a delivery: the same, with another attempt
-// number and not-before. A zero notBefore is none; otherwise it is by the monotonic
+// number and not-before. A zero notBefore means none; otherwise it is by the monotonic
 // clock, like now.
 func again(pm *pubsub.Message, m *handler.Message, attempt int, notBefore, now time.Time) *pubsub.Message {
 	meta := make(map[string]string, len(pm.Metadata)+3)

@@ -88,7 +88,7 @@ func (c *check) long() time.Duration { return 10 * time.Minute }
 // attempts is a native number of deliveries for rules on dead-lettering.
 func (c *check) attempts() int { return max(2, c.h.minAttempts()) }
 
-// telling makes a queue that tells a bad receipt, or ends the check:
+// telling makes a queue that reports a bad receipt, or ends the check:
 // on SQS that is a FIFO queue only.
 func (c *check) telling() *bench {
 	b := c.queue(QueueOptions{})

@@ -21,8 +21,8 @@ func concurrencyRules() []Rule {
 	}
 }
 
-// concurrently runs f n times at once and joins the errors. What runs
-// concurrently must not end the check.
+// concurrently runs f n times at once and joins the errors. Functions that
+// run concurrently must not end the check.
 func concurrently(n int, f func(i int) error) error {
 	errs := make([]error, n)
 	var wg sync.WaitGroup

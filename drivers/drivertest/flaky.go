@@ -64,7 +64,7 @@ type flakyOp struct {
 	failures []error // of the calls to come, first first
 	lost     []error
 	pick     func(Entry) error
-	hold     chan struct{} // closed by its release; nil where nothing is held
+	hold     chan struct{} // closed by its release; nil if nothing is held
 	calls    int
 	entries  int
 	failed   int
@@ -106,7 +106,7 @@ func (f *Flaky) LoseNext(op Op, n int, err error) {
 
 // FailEntries has pick asked about each entry of the batches of op: one for
 // which it returns an error fails with it, and does not reach the queue. The
-// others of its batch do. A nil pick ends it. pick is called concurrently where
+// others of its batch do. A nil pick ends it. pick is called concurrently if
 // the operations are. It means nothing for OpReceive and OpDepth.
 func (f *Flaky) FailEntries(op Op, pick func(Entry) error) {
 	f.mu.Lock()
@@ -125,8 +125,8 @@ func (f *Flaky) Outage(err error) {
 	}
 }
 
-// Recover ends an outage and forgets the failures that are still to come. What
-// FailEntries and Hold asked for stays.
+// Recover ends an outage and forgets the failures that are still to come. The effects of
+// FailEntries and Hold stay.
 func (f *Flaky) Recover() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -103,7 +103,7 @@ func groupBatchKeepsOrder(c *check) {
 	b.sendGroup("g", want...)
 	var ds []drivers.Delivery
 	for begin := b.now(); len(ds) == 0 && b.since(begin) < b.patience(); {
-		ds = b.poll(b.src, 3, time.Second) // as many of the group as the provider gives at once
+		ds = b.poll(b.src, 3, time.Second) // as many of the group as the provider gives together
 	}
 	require.NotEmpty(c, ds)
 	require.Equal(c, want[:len(ds)], bodies(ds))

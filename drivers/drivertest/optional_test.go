@@ -76,7 +76,7 @@ func (s *referenceSource) Purge(ctx context.Context, dead bool) error {
 	return nil
 }
 
-// StartRedrive makes the reference a Redriver, whose tasks are done at once.
+// StartRedrive makes the reference a Redriver, whose tasks are done immediately.
 func (s *referenceSource) StartRedrive(ctx context.Context, _ int) (drivers.RedriveTask, error) {
 	if err := s.usable(ctx, "redrive"); err != nil {
 		return drivers.RedriveTask{}, err

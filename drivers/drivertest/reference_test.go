@@ -76,7 +76,7 @@ func (r *reference) advance(d time.Duration) {
 	r.wake()
 }
 
-// wake tells the receives that wait that something has changed.
+// wake wakes the receives that wait for a change.
 func (r *reference) wake() {
 	close(r.changed)
 	r.changed = make(chan struct{})
@@ -142,7 +142,7 @@ func (f *face) Capabilities() drivers.Capabilities {
 
 type referenceSink struct {
 	face
-	redrive bool // a letter that is sent back is no duplicate of what it was
+	redrive bool // a letter that is sent back does not duplicate its message
 }
 
 func (s *referenceSink) Send(ctx context.Context, ms []*handler.Message) []error {
@@ -242,7 +242,7 @@ func (s *referenceSource) take(most int) []drivers.Delivery {
 			continue
 		}
 		if r.now.Before(x.visibleAt) {
-			// What has a lease or waits for its retry holds its group back; a
+			// A message that has a lease or waits for its retry holds its group back; a
 			// message of the group that was delivered in this receive does not.
 			blocked[x.m.Group] = r.o.Ordered && x.m.Group != "" && !r.mutant.groupsDoNotBlock
 			continue
@@ -288,7 +288,7 @@ func (r *reference) bury(x *stored) {
 	r.wake()
 }
 
-// find returns where the delivery with the receipt is.
+// find returns the index of the delivery with the receipt.
 func (s *referenceSource) find(receipt string) (int, error) {
 	for i, x := range *s.r.list(s.dead) {
 		live := x.inFlight && s.r.now.Before(x.visibleAt)

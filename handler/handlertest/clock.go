@@ -28,8 +28,8 @@ func (c *Clock) Now() time.Time {
 	return c.now
 }
 
-// Advance moves the clock on by d. What falls due on the way, as the extension
-// of a lease that is kept, happens in its order and at its time, on the caller's
+// Advance moves the clock on by d. Events that fall due on the way, as the extension
+// of a lease that is kept, happen in their order and at their time, on the caller's
 // goroutine, before Advance returns.
 func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()

@@ -16,7 +16,7 @@
 // # Time
 //
 // By default a Queue goes by the time package, so that in a testing/synctest
-// bubble hours of retries pass at once, for the handler and its middleware as
+// bubble hours of retries pass in a moment, for the handler and its middleware as
 // well. That is the way to test what reads the time itself. Without a bubble,
 // give the Queue a [Clock] that the test moves by hand: delays and leases then
 // follow it, and [Queue.Drain] moves it to the next message that is due.

@@ -134,7 +134,7 @@ func clone(m *handler.Message) *handler.Message {
 	}
 }
 
-// deliver returns the record, or nil and what to wait for: nil where a change
+// deliver returns the record, or nil and what to wait for: nil if a change
 // of the queue or the time will do, a gate's channel otherwise.
 func (q *Queue) deliver(ctx context.Context) (*Delivery, <-chan struct{}) {
 	for _, g := range q.config.Gates {
@@ -363,7 +363,7 @@ func (q *Queue) idle() (wait time.Duration, empty bool) {
 	}
 }
 
-// pause waits for a change or, where a gate is closed, for that gate; the time
+// pause waits for a change or, if a gate is closed, for that gate; the time
 // counts only where no gate is in the way.
 func pause(ctx context.Context, changed, reopened <-chan struct{}, wait time.Duration) error {
 	var due <-chan time.Time

@@ -217,7 +217,7 @@ func (q *memQueue) remove(e *entry) {
 }
 
 // transfer moves the entry to a queue, as a new message of it that can be
-// received at once. A source is where a dead letter came from; there is none if
+// received immediately. A source is where a dead letter came from; there is none if
 // a task moves the message.
 func (q *memQueue) transfer(e *entry, to *memQueue, now int64, attributes map[string]string, source string) *entry {
 	c := to.slab.get()

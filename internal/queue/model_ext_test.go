@@ -294,7 +294,7 @@ func (m *model) reject(name string, delivery int, attributes map[string]string) 
 	return nil
 }
 
-// move moves what a task moves, and tells how many, and whether it failed.
+// move moves what a task moves, and returns how many, and whether it failed.
 func (m *model) move(from, to string) (moved int, failed bool) {
 	q := m.queues[from]
 	for _, x := range slices.Clone(q.ms) {

@@ -325,7 +325,7 @@ func (m *machine) Purge(*rapid.T) {
 
 // check compares what can be seen without changing anything.
 func (m *machine) check(*rapid.T) {
-	m.model.expire() // a letter can be too old where it arrives
+	m.model.expire() // a letter can be too old on arrival
 	for _, kind := range kinds {
 		name := m.named(kind)
 		want := m.model.stats(name)

@@ -77,7 +77,7 @@ func TestReleaseByDelay(t *testing.T) {
 }
 
 // A released message has no receives, and is nevertheless one that was received
-// before: the group goes on where it stood, one at a time.
+// before: the group continues, one at a time.
 func TestReleaseKeepsOrder(t *testing.T) {
 	stores(t, func(b *bench) {
 		b.create("q", queue.Config{Ordered: true})

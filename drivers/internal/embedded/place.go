@@ -12,7 +12,7 @@ import (
 	"github.com/sluice-go/sluice/internal/queue"
 )
 
-// A Place is where a queue is, or will be made.
+// A Place is the location of a queue, which may not exist yet.
 type Place struct {
 	// Kind is in the names of resources, such as "sqlite".
 	Kind  string
@@ -127,7 +127,7 @@ func (p *Place) planNew(ctx context.Context, plan *provision.Plan, c *Config) er
 	return nil
 }
 
-// planLetters plans the dead-letter queue of a queue that is to be as want says.
+// planLetters plans the dead-letter queue of a queue with the configuration want.
 func (p *Place) planLetters(ctx context.Context, plan *provision.Plan, e queue.Engine, c *Config, want queue.Config) error {
 	if want.DeadLetter == "" {
 		return nil
@@ -184,7 +184,7 @@ func (p *Place) with(op string, do func(ctx context.Context, e queue.Engine) err
 func (p *Place) resource(name string) string { return p.Kind + " queue " + name }
 
 // Examine reads the facts about the queue and its dead letters. It changes
-// nothing: a look at an embedded queue is no delivery.
+// nothing: a look at an embedded queue is not a delivery.
 func (p *Place) Examine(ctx context.Context) (*provision.State, error) {
 	s := &provision.State{Queue: p.Queue}
 	err := p.read(ctx, func(e queue.Engine) error { return p.examine(ctx, e, s) })

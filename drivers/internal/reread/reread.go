@@ -30,7 +30,7 @@ func (s *Schedule) Begin(every, soon, jitter time.Duration) {
 func (s *Schedule) schedule(now time.Time) {
 	s.last, s.next = now, now.Add(s.every)
 	if s.jitter > 0 {
-		s.next = s.next.Add(rand.N(s.jitter) - s.jitter/2) //nolint:gosec // jitter is no secret
+		s.next = s.next.Add(rand.N(s.jitter) - s.jitter/2) //nolint:gosec // jitter needs no secrecy
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 //
 //   - validated: a test of LocalStack (tests/aws/services/sqs) that its authors
 //     run against AWS, or its recording.
-//   - moto: the server of that name, where it copies a text of AWS's.
+//   - moto: the server of that name, if it copies a text of AWS's.
 //   - ballerina: a test of module-ballerinax-aws.sqs, which runs against AWS.
 //   - guide: the developer guide or the API reference of SQS.
 

@@ -56,8 +56,8 @@ const (
 
 // errorShape is how an error looks on the wire: the namespace of its type, the
 // code of the older query protocol, which goes into the x-amzn-query-error
-// header and which SDKs and boto3 report, the HTTP status, and what is said
-// where nothing better is known.
+// header and which SDKs and boto3 report, the HTTP status, and the text
+// if nothing better is known.
 type errorShape struct {
 	namespace string
 	queryCode string

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A Clock is where a server reads the time from, and what it waits by.
+// A Clock gives a server the time and lets it wait.
 type Clock interface {
 	Now() time.Time
 	After(d time.Duration) <-chan time.Time

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Senders and receivers of several queues at once lose nothing and get nothing
+// Concurrent senders and receivers of several queues lose nothing and get nothing
 // twice, while attributes change beneath them.
 func TestConcurrentUse(t *testing.T) {
 	const workers, batches = 4, 25

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzDecode gives every action's decoder any bytes. What one of them takes must
+// FuzzDecode gives every action's decoder any bytes. Accepted input must
 // be JSON, and a string in it must read as encoding/json reads it.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"QueueUrl":"http://127.0.0.1/0/orders","MessageBody":"hello","DelaySeconds":1}`))

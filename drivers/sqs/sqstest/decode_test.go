@@ -122,7 +122,7 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
-// What a short escaped string costs must not depend on what follows it.
+// The cost of a short escaped string must not depend on what follows it.
 func TestEscapesCostWhatTheyAre(t *testing.T) {
 	var q sendBatchRequest
 	require.Nil(t, decode([]byte(`{"Entries":[{"MessageBody":"\n"},{"MessageBody":"`+strings.Repeat("x", 1<<20)+`"}]}`), &q))

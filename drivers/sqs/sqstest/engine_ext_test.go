@@ -41,7 +41,7 @@ func TestQueuesOfAnotherFace(t *testing.T) {
 	require.Equal(t, "dead", c.DeadLetter)
 	require.Equal(t, "kept", c.Extra["theirs"])
 
-	// What the other face changes is seen at once.
+	// Changes by the other face are seen immediately.
 	require.NoError(t, engine.Remove(bg, "orders"))
 	_, err = e.SendMessage(bg, sendInput(url))
 	requireCode(t, "AWS.SimpleQueueService.NonExistentQueue", err)

@@ -172,7 +172,7 @@ func bodies(ms []types.Message) []string {
 	return out
 }
 
-// requireCode checks an error's code, as the SDK reports it; "" is no error.
+// requireCode checks an error's code, as the SDK reports it; "" means no error.
 func requireCode(t testing.TB, code string, err error) {
 	t.Helper()
 	if code == "" {

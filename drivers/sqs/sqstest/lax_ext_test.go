@@ -195,7 +195,7 @@ func TestMoveTaskFailures(t *testing.T) {
 	}{
 		{"its source is gone", "AWS.SimpleQueueService.NonExistentQueue", func(e *env, url, _ *string) {
 			e.deadLetter(url, "x")
-			e.queue("another", "RedrivePolicy", e.redrive("dlq", 1)) // or it was no dead-letter queue
+			e.queue("another", "RedrivePolicy", e.redrive("dlq", 1)) // or it was not a dead-letter queue
 			_, err := e.Client.DeleteQueue(bg, &sqs.DeleteQueueInput{QueueUrl: url})
 			require.NoError(e.t, err)
 		}},
@@ -221,7 +221,7 @@ func TestMoveTaskFailures(t *testing.T) {
 
 // TestGroups has the sequences that LocalStack's authors run against AWS. Only
 // what is behind a hidden message waits: so two messages of one group can be in
-// hand at once.
+// hand together.
 func TestGroups(t *testing.T) {
 	// A step receives, or changes the lease of the n-th delivery, or deletes it.
 	type step struct {

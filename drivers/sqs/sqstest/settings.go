@@ -9,7 +9,7 @@ import (
 	"github.com/sluice-go/sluice/internal/queue"
 )
 
-// Where a queue's attributes and tags are in queue.Config.Extra.
+// The prefixes of a queue's attributes and tags in queue.Config.Extra.
 const (
 	extraAttribute = "sqs.attribute."
 	extraTag       = "sqs.tag."
@@ -84,7 +84,7 @@ func newSettings(name string, attributes, tags map[string]string, created, modif
 }
 
 // attribute returns the value that a settable attribute has, set or not; empty
-// is none.
+// if it has none.
 func (s *settings) attribute(name string) string {
 	if v, ok := s.attributes[name]; ok {
 		return v

@@ -80,7 +80,7 @@ func (s *Server) expired(q *settings, handle string, err error) *apiError {
 	return invalidParameter("Value %s for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.", handle)
 }
 
-// handles decodes receipt handles. place is where an engine's receipt is among
+// handles decodes receipt handles. place has the index of an engine's receipt among
 // ds; errs has the others' errors and those that faults give.
 func (c *call) handles(q *settings, ds []delivery) (errs []*apiError, receipts []string, place []int) {
 	errs = make([]*apiError, len(ds))

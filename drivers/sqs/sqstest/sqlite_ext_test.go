@@ -15,7 +15,7 @@ import (
 )
 
 // A server on a file finds everything again after a restart, and two on one file
-// see each other's changes at once.
+// see each other's changes immediately.
 func TestOnAFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sqs.db")
 	clock := manual()

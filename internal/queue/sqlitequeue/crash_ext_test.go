@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// work sends and handles messages for ever. What it does it says on standard
+// work sends and handles messages for ever. It reports on standard
 // output, a line at a time: "sent" when a message is stored, "got" when one is
 // received, "try" before it is deleted and "done" when it is.
 func work(path, name string) error {

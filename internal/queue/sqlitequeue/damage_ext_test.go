@@ -71,7 +71,7 @@ func TestDamagedFileIsNoticed(t *testing.T) {
 				_, err := e.Send(ctx, "q", []queue.Message{{Body: make([]byte, 100_000)}, {Body: []byte("small")}})
 				require.NoError(t, err)
 			}
-			// What the log holds is brought into the file, and there is more in the log.
+			// The contents of the log are brought into the file, and there is more in the log.
 			send()
 			sqlDo(t, path, "PRAGMA wal_checkpoint")
 			b, err := os.ReadFile(path)
@@ -106,7 +106,7 @@ func TestDamagedFileIsNoticed(t *testing.T) {
 	}
 }
 
-// What other programs may do to a file in use is no damage.
+// Permitted changes of a file in use by other programs do not damage it.
 func TestMaintenanceIsNoDamage(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

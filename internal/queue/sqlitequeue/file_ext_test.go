@@ -97,7 +97,7 @@ func TestForeignFilesAreLeftAlone(t *testing.T) {
 	require.ErrorContains(t, err, "missing")
 }
 
-// Another program's file whose log holds its tables is told by the log.
+// Another program's file whose log holds its tables is recognized by the log.
 func TestForeignFileInUseIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "other.db")
@@ -136,7 +136,7 @@ func TestManyOpenANewFile(t *testing.T) {
 	}
 }
 
-// What a killed process leaves is a file, a log, and perhaps the log's index.
+// A killed process leaves a file, a log, and perhaps the log's index.
 func TestFileOfAKilledProcessIsOurs(t *testing.T) {
 	t.Parallel()
 	for _, also := range [][]string{{"", "-wal"}, {"", "-wal", "-shm"}} {

@@ -319,7 +319,7 @@ func (tx *txn) began(q *queueRow, group string, id, visibleAt int64) error {
 }
 
 // transfer moves a message to a queue, as a new message of it that can be
-// received at once. A source is where a dead letter came from; there is none if
+// received immediately. A source is where a dead letter came from; there is none if
 // a task moves the message.
 func (tx *txn) transfer(q, to *queueRow, r *record, attributes []byte, source string, exhausted bool) error {
 	before, err := tx.sequences(to, 1)

@@ -5,8 +5,8 @@
 //	go run ./drivers/drivertest/internal/conformance/cmd/conformance           # to the standard output
 //	go run ./drivers/drivertest/internal/conformance/cmd/conformance -write    # to docs/conformance.md
 //
-// It ends with 1 where a rule is broken. What the tests print goes to the
-// standard error.
+// It ends with 1 if a rule is broken. The output of the tests goes to standard
+// error.
 package main
 
 import (
