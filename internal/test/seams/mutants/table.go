@@ -91,7 +91,7 @@ var mutants = []mutant{
 	bySeams("4", "a gate is called inline",
 		"consumer/gates.go", "err := invoke.DoApart(func() { n, reopened = gate.Admit(want) })", "n, reopened = gate.Admit(want)\n	var err error", "mem"),
 	bySeams("4", "an OnExtend hook is called inline",
-		"consumer/handlerlease.go", "err := invoke.DoApart(func() { hook(deadline) })", "hook(deadline)\n	var err error", "mem"),
+		"consumer/handlerlease.go", "err := invoke.DoApart(func() { hook(deadline) })", "hook(deadline)\n	err := invoke.DoApart(func() {})", "mem"),
 	bySeams("4", "a producer's hook is called inline",
 		"producer/entry.go", "if panicked := invoke.Do(func() { err = f(ctx, &e.msg) }); panicked != nil {",
 		"err = f(ctx, &e.msg)\n			if panicked := invoke.Do(func() {}); panicked != nil {", "mem"),
