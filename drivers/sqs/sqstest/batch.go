@@ -43,7 +43,7 @@ func validEntryID(id string) bool {
 
 // writeBatch writes the answer to a batch: success writes what a successful
 // entry has besides its Id.
-func (c *call) writeBatch(n int, id func(i int) string, errs []*apiError, success func(i int)) {
+func writeBatch(c *call, n int, id func(i int) string, errs []*apiError, success func(i int)) {
 	failed := 0
 	for _, err := range errs {
 		if err != nil {

@@ -19,7 +19,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"SourceArn":"arn:aws:sqs:us-east-1:0:dlq","MaxNumberOfMessagesPerSecond":500}`))
 	f.Add([]byte(`{"TaskHandle":"e30=","x":[[[1.5e-3,null,true]]]}`))
 	f.Add([]byte("{\"MessageBody\":\"\xff\\ud800\"}"))
-	all := operations()
+	all := operations(new(registry))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for name, op := range all {
 			q := op.make()

@@ -64,18 +64,6 @@ func (i *Injection) Hits() int { return int(i.hits.Load()) }
 // Remove takes the fault away. Removing it twice does nothing.
 func (i *Injection) Remove() { i.set.remove(i) }
 
-// Inject puts a fault to work, for requests that arrive from now on. Of several
-// that match a request all strike, in the order of their injection, up to the
-// first that ends it.
-func (s *Server) Inject(f Fault) *Injection {
-	i := &Injection{fault: f, set: &s.faults}
-	s.faults.add(i)
-	return i
-}
-
-// RemoveFaults takes all faults away.
-func (s *Server) RemoveFaults() { s.faults.clear() }
-
 type faultSet struct {
 	active atomic.Int32 // how many there are, to spare requests the lock
 	mu     sync.Mutex

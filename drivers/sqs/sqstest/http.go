@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -73,38 +74,6 @@ func accessKey(r *http.Request) string {
 	return key
 }
 
-// ServeHTTP implements http.Handler. A POST on any path is a request of SQS's
-// JSON protocol, because SDKs post to the endpoint and some to the queue's URL.
-// A GET answers 200, for health checks.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, `{"service":"sqs","server":"sqstest"}`+"\n") // the client has gone, then
-		return
-	}
-	if s.down.Load() {
-		hangUp()
-	}
-	buffer, err := s.readBody(r.Body, r.ContentLength)
-	defer s.keepBuffer(buffer)
-	var out reply
-	if err != nil {
-		var tooLarge *http.MaxBytesError
-		if !errors.As(err, &tooLarge) {
-			hangUp()
-		}
-		out = s.failed(plain(CodeRequestEntityTooLarge))
-	} else {
-		out = s.do(r.Context(), incomingOf(r, buffer.Bytes()))
-	}
-	if out.noAnswer {
-		hangUp()
-	}
-	out.header(w.Header())
-	w.WriteHeader(out.status)
-	_, _ = w.Write(out.body) // the client has gone, then
-}
-
 // hangUp closes the connection without an answer. It does not return.
 func hangUp() {
 	panic(http.ErrAbortHandler) //nolint:forbidigo // net/http's own way to do it, over HTTP/1 and 2
@@ -119,10 +88,14 @@ func (out *reply) header(h http.Header) {
 	}
 }
 
-// readBody reads into a buffer to be given back with keepBuffer: what is
-// decoded is copied out of it.
-func (s *Server) readBody(body io.ReadCloser, length int64) (*bytes.Buffer, error) {
-	b, ok := s.buffers.Get().(*bytes.Buffer)
+// bodies lends the buffers that requests are read into. The zero bodies is ready to
+// use.
+type bodies struct{ pool sync.Pool } // of *bytes.Buffer
+
+// read reads a body into a buffer, which the caller passes to keep when it has
+// decoded it.
+func (p *bodies) read(body io.ReadCloser, length int64) (*bytes.Buffer, error) {
+	b, ok := p.pool.Get().(*bytes.Buffer)
 	if !ok {
 		b = new(bytes.Buffer)
 	}
@@ -143,17 +116,10 @@ func (s *Server) readBody(body io.ReadCloser, length int64) (*bytes.Buffer, erro
 	return b, err
 }
 
-func (s *Server) keepBuffer(b *bytes.Buffer) {
+func (p *bodies) keep(b *bytes.Buffer) {
 	if b.Cap() <= keptBufferCap {
-		s.buffers.Put(b)
+		p.pool.Put(b)
 	}
-}
-
-// HTTPClient returns a client whose requests, to whatever address, go to s in
-// this process on the caller's own goroutine: no socket, no goroutine, no
-// timer. An SDK that uses it works in a testing/synctest bubble.
-func (s *Server) HTTPClient() *http.Client {
-	return &http.Client{Transport: inProcess{s}}
 }
 
 type inProcess struct{ server *Server }
@@ -164,20 +130,20 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 		defer func() { _ = r.Body.Close() }() // it has been read, or an error is on its way
 	}
 	s := t.server
-	if s.down.Load() || s.base.Err() != nil {
+	if s.down.Load() || s.registry.base.Err() != nil {
 		return nil, netError("dial", syscall.ECONNREFUSED)
 	}
-	buffer, err := s.readBody(r.Body, r.ContentLength)
-	defer s.keepBuffer(buffer)
+	buffer, err := s.bodies.read(r.Body, r.ContentLength)
+	defer s.bodies.keep(buffer)
 	var out reply
 	if err != nil {
 		var tooLarge *http.MaxBytesError
 		if !errors.As(err, &tooLarge) {
 			return nil, err
 		}
-		out = s.failed(plain(CodeRequestEntityTooLarge))
+		out = s.dispatcher.failed(plain(CodeRequestEntityTooLarge))
 	} else {
-		out = s.do(r.Context(), incomingOf(r, buffer.Bytes()))
+		out = s.dispatcher.do(r.Context(), incomingOf(r, buffer.Bytes()))
 	}
 	switch {
 	case r.Context().Err() != nil:

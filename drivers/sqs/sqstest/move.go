@@ -43,14 +43,17 @@ func decodeTaskHandle(handle string) (task, source string, ok bool) {
 
 func isARN(s string) bool { return strings.HasPrefix(s, "arn:") && strings.Count(s, ":") == 5 }
 
+// moveActions start, cancel and list move tasks.
+type moveActions struct{ *registry }
+
 // moveQueue finds the queue of an ARN that is a parameter of a move task.
-func (s *Server) moveQueue(c *call, arn, parameter string) (*settings, *apiError) {
+func (s *moveActions) moveQueue(c *call, arn, parameter string) (*settings, *apiError) {
 	if !isARN(arn) {
 		return nil, invalidParameter("You must use this format to specify the %s: arn:<partition>:<service>:<region>:<account-id>:<resource-id>", parameter)
 	}
 	notThere := fault(CodeResourceNotFound, "The resource that you specified for the %s parameter doesn't exist.", parameter)
 	name := queueName(arn)
-	if arn != s.QueueARN(name) {
+	if arn != s.queueARN(name) {
 		return nil, notThere
 	}
 	q, err := s.settings(c.ctx, name)
@@ -60,7 +63,7 @@ func (s *Server) moveQueue(c *call, arn, parameter string) (*settings, *apiError
 	return q, err
 }
 
-func (s *Server) startMessageMoveTask(c *call, q *startMoveRequest) *apiError {
+func (s *moveActions) startMessageMoveTask(c *call, q *startMoveRequest) *apiError {
 	if q.SourceARN == "" {
 		return missing("SourceArn")
 	}
@@ -109,7 +112,7 @@ func (s *Server) startMessageMoveTask(c *call, q *startMoveRequest) *apiError {
 	return nil
 }
 
-func (s *Server) cancelMessageMoveTask(c *call, q *cancelMoveRequest) *apiError {
+func (s *moveActions) cancelMessageMoveTask(c *call, q *cancelMoveRequest) *apiError {
 	if q.TaskHandle == "" {
 		return missing("TaskHandle")
 	}
@@ -133,7 +136,7 @@ func (s *Server) cancelMessageMoveTask(c *call, q *cancelMoveRequest) *apiError 
 	return nil
 }
 
-func (s *Server) listMessageMoveTasks(c *call, q *listRequest) *apiError {
+func (s *moveActions) listMessageMoveTasks(c *call, q *listRequest) *apiError {
 	if q.SourceARN == "" {
 		return missing("SourceArn")
 	}
@@ -173,8 +176,8 @@ func failureReason(failure string) string {
 	return failure
 }
 
-func (s *Server) writeTask(w *writer, t *queue.Task) {
-	source := s.QueueARN(t.Source)
+func (s *moveActions) writeTask(w *writer, t *queue.Task) {
+	source := s.queueARN(t.Source)
 	w.open('{')
 	if t.Status == queue.TaskRunning {
 		w.member("TaskHandle", taskHandle{Task: t.Handle, Source: source}.encode())
@@ -182,7 +185,7 @@ func (s *Server) writeTask(w *writer, t *queue.Task) {
 	w.member("Status", string(t.Status))
 	w.member("SourceArn", source)
 	if t.Destination != "" {
-		w.member("DestinationArn", s.QueueARN(t.Destination))
+		w.member("DestinationArn", s.queueARN(t.Destination))
 	}
 	if t.Rate > 0 {
 		w.memberInt("MaxNumberOfMessagesPerSecond", int64(t.Rate))

@@ -46,7 +46,13 @@ func labelOf(statement json.RawMessage) string {
 	return head.Sid
 }
 
-func (s *Server) addPermission(c *call, q *permissionRequest) *apiError {
+// permissionActions change the statements of a queue's policy.
+type permissionActions struct {
+	*registry
+	operations map[string]operation // whose names a statement may have
+}
+
+func (s *permissionActions) addPermission(c *call, q *permissionRequest) *apiError {
 	switch {
 	case q.Label == "":
 		return missing("Label")
@@ -79,7 +85,7 @@ func (s *Server) addPermission(c *call, q *permissionRequest) *apiError {
 		}
 		statement, err := json.Marshal(map[string]any{
 			"Sid": q.Label, "Effect": "Allow", "Principal": map[string]any{"AWS": one(principals)},
-			"Action": one(actions), "Resource": s.QueueARN(name),
+			"Action": one(actions), "Resource": s.queueARN(name),
 		})
 		if err != nil {
 			return nil, fault(CodeInternalFailure, "%v", err)
@@ -88,7 +94,7 @@ func (s *Server) addPermission(c *call, q *permissionRequest) *apiError {
 	})
 }
 
-func (s *Server) removePermission(c *call, q *permissionRequest) *apiError {
+func (s *permissionActions) removePermission(c *call, q *permissionRequest) *apiError {
 	if q.Label == "" {
 		return missing("Label")
 	}
@@ -104,7 +110,7 @@ func (s *Server) removePermission(c *call, q *permissionRequest) *apiError {
 
 // editPolicy replaces the statements of a queue's policy; with none left, the
 // policy goes.
-func (s *Server) editPolicy(c *call, url string, edit func(name string, list []json.RawMessage) ([]json.RawMessage, *apiError)) *apiError {
+func (s *permissionActions) editPolicy(c *call, url string, edit func(name string, list []json.RawMessage) ([]json.RawMessage, *apiError)) *apiError {
 	return s.change(c, url, func(old *settings) (*settings, *apiError) {
 		document := policyDocument{}
 		if text := old.attributes[attrPolicy]; text != "" {
@@ -113,7 +119,7 @@ func (s *Server) editPolicy(c *call, url string, edit func(name string, list []j
 			}
 		} else {
 			document["Version"] = json.RawMessage(`"2008-10-17"`)
-			document["Id"] = json.RawMessage(`"` + s.QueueARN(old.name) + `/SQSDefaultPolicy"`)
+			document["Id"] = json.RawMessage(`"` + s.queueARN(old.name) + `/SQSDefaultPolicy"`)
 		}
 		list, bad := edit(old.name, document.statements())
 		if bad != nil {

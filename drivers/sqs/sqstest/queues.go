@@ -1,7 +1,6 @@
 package sqstest
 
 import (
-	"context"
 	"encoding/base64"
 	"errors"
 	"slices"
@@ -16,60 +15,14 @@ import (
 // the greatest number that it can be asked for.
 const maxListed = 1000
 
-// queue finds the queue of a URL.
-func (s *Server) queue(ctx context.Context, url string) (*settings, *apiError) {
-	if url == "" {
-		return nil, missing("QueueUrl")
-	}
-	name := queueName(url)
-	if name == "" {
-		return nil, fault(CodeInvalidAddress, "The address %s is not valid for this endpoint.", url)
-	}
-	if s.cfg.AccountID != "" {
-		rest := strings.TrimSuffix(strings.TrimSuffix(url, "/"), "/"+name)
-		if rest != url && queueName(rest) != s.account {
-			return nil, plain(CodeQueueDoesNotExist)
-		}
-	}
-	return s.settings(ctx, name)
+// queueActions create, list, change and delete queues.
+type queueActions struct {
+	*registry
+	purged  map[string]time.Time // under changing
+	deleted map[string]time.Time // under changing
 }
 
-// settings finds a queue by its name.
-func (s *Server) settings(ctx context.Context, name string) (*settings, *apiError) {
-	if v, ok := s.known.Load(name); ok {
-		if q, ok := v.(*settings); ok {
-			return q, nil
-		}
-	}
-	c, created, err := s.engine.Config(ctx, name)
-	if err != nil {
-		return nil, engineError(err)
-	}
-	q, bad := settingsOf(name, c, created, s.QueueARN)
-	if bad != nil {
-		return nil, fault(CodeInternalFailure, "The configuration of %s cannot be read: %s", name, bad.message)
-	}
-	return q, nil
-}
-
-// learned keeps settings, unless another user of the engine may change them.
-// changing is held.
-func (s *Server) learned(q *settings) {
-	if s.ownsEngine {
-		s.known.Store(q.name, q)
-	}
-}
-
-// gone turns the engine's error of a call on a queue into the client's, and
-// forgets a queue that another has deleted.
-func (s *Server) gone(name string, err error) *apiError {
-	if errors.Is(err, queue.ErrNotFound) {
-		s.known.Delete(name)
-	}
-	return engineError(err)
-}
-
-func (s *Server) createQueue(c *call, q *createQueueRequest) *apiError {
+func (s *queueActions) createQueue(c *call, q *createQueueRequest) *apiError {
 	if q.QueueName == "" {
 		return missing("QueueName")
 	}
@@ -119,43 +72,13 @@ func (s *Server) createQueue(c *call, q *createQueueRequest) *apiError {
 	return nil
 }
 
-func (s *Server) writeURL(c *call, name string) {
+func (s *queueActions) writeURL(c *call, name string) {
 	c.out.open('{')
 	c.out.member("QueueUrl", s.queueURL(c.origin, name))
 	c.out.close('}')
 }
 
-// checkTarget checks that the dead-letter queue that a queue names exists, is of
-// its kind, and allows it. It may be the queue itself, once that exists.
-func (s *Server) checkTarget(ctx context.Context, q *settings) *apiError {
-	if q.redrive.target == "" {
-		return nil
-	}
-	refuse := func(reason string) *apiError {
-		return invalidParameter("Value %s for parameter RedrivePolicy is invalid. Reason: %s.", q.attributes[attrRedrive], reason)
-	}
-	name := queueName(q.redrive.target)
-	if q.redrive.target != s.QueueARN(name) {
-		return refuse("Dead letter target does not exist")
-	}
-	target, err := s.settings(ctx, name)
-	switch {
-	case err != nil && err.code == CodeQueueDoesNotExist:
-		return refuse("Dead letter target does not exist")
-	case err != nil:
-		return err
-	case target.fifo != q.fifo:
-		return refuse("Dead-letter queue must be same type of queue as the source")
-	}
-	if document := target.attributes[attrRedriveAllow]; document != "" {
-		if allow, err := parseAllow(document); err != nil || !allow.allows(s.QueueARN(q.name)) {
-			return refuse("The redrive allow policy of the dead-letter queue does not allow this source queue")
-		}
-	}
-	return nil
-}
-
-func (s *Server) deleteQueue(c *call, q *queueRequest) *apiError {
+func (s *queueActions) deleteQueue(c *call, q *queueRequest) *apiError {
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	found, err := s.queue(c.ctx, q.QueueURL)
@@ -174,7 +97,7 @@ func (s *Server) deleteQueue(c *call, q *queueRequest) *apiError {
 	return nil
 }
 
-func (s *Server) purgeQueue(c *call, q *queueRequest) *apiError {
+func (s *queueActions) purgeQueue(c *call, q *queueRequest) *apiError {
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	found, err := s.queue(c.ctx, q.QueueURL)
@@ -192,7 +115,7 @@ func (s *Server) purgeQueue(c *call, q *queueRequest) *apiError {
 	return nil
 }
 
-func (s *Server) getQueueURL(c *call, q *getQueueURLRequest) *apiError {
+func (s *queueActions) getQueueURL(c *call, q *getQueueURLRequest) *apiError {
 	if q.QueueName == "" {
 		return missing("QueueName")
 	}
@@ -206,7 +129,7 @@ func (s *Server) getQueueURL(c *call, q *getQueueURLRequest) *apiError {
 	return nil
 }
 
-func (s *Server) listQueues(c *call, q *listRequest) *apiError {
+func (s *queueActions) listQueues(c *call, q *listRequest) *apiError {
 	names, err := s.engine.List(c.ctx)
 	if err != nil {
 		return engineError(err)
@@ -215,7 +138,7 @@ func (s *Server) listQueues(c *call, q *listRequest) *apiError {
 	return s.writeList(c, q, "QueueUrls", names)
 }
 
-func (s *Server) listDeadLetterSourceQueues(c *call, q *listRequest) *apiError {
+func (s *queueActions) listDeadLetterSourceQueues(c *call, q *listRequest) *apiError {
 	found, err := s.queue(c.ctx, q.QueueURL)
 	if err != nil {
 		return err
@@ -227,26 +150,9 @@ func (s *Server) listDeadLetterSourceQueues(c *call, q *listRequest) *apiError {
 	return s.writeList(c, q, "queueUrls", names)
 }
 
-// sourcesOf lists the queues whose dead-letter queue is the named one.
-func (s *Server) sourcesOf(ctx context.Context, name string) ([]string, *apiError) {
-	names, err := s.engine.List(ctx)
-	if err != nil {
-		return nil, engineError(err)
-	}
-	arn := s.QueueARN(name)
-	var sources []string
-	for _, n := range names {
-		// One that goes away while the list is read is no source.
-		if q, err := s.settings(ctx, n); err == nil && q.redrive.target == arn {
-			sources = append(sources, n)
-		}
-	}
-	return sources, nil
-}
-
 // writeList writes one page of the names, which are sorted. The token is the
 // last name of the page before.
-func (s *Server) writeList(c *call, q *listRequest, member string, names []string) *apiError {
+func (s *queueActions) writeList(c *call, q *listRequest, member string, names []string) *apiError {
 	limit := maxListed
 	if q.MaxResults != nil {
 		if limit = int(*q.MaxResults); limit < 1 || limit > maxListed {
@@ -284,7 +190,7 @@ func (s *Server) writeList(c *call, q *listRequest, member string, names []strin
 	return nil
 }
 
-func (s *Server) getQueueAttributes(c *call, q *queueRequest) *apiError {
+func (s *queueActions) getQueueAttributes(c *call, q *queueRequest) *apiError {
 	found, err := s.queue(c.ctx, q.QueueURL)
 	if err != nil {
 		return err
@@ -320,7 +226,7 @@ func (s *Server) getQueueAttributes(c *call, q *queueRequest) *apiError {
 		}
 		c.out.member(name, value)
 	}
-	write(attrArn, s.QueueARN(found.name))
+	write(attrArn, s.queueARN(found.name))
 	write(attrVisible, strconv.FormatInt(stats.Visible, 10))
 	write(attrInFlight, strconv.FormatInt(stats.InFlight, 10))
 	write(attrDelayed, strconv.FormatInt(stats.Delayed, 10))
@@ -336,7 +242,7 @@ func (s *Server) getQueueAttributes(c *call, q *queueRequest) *apiError {
 	return nil
 }
 
-func (s *Server) setQueueAttributes(c *call, q *queueRequest) *apiError {
+func (s *queueActions) setQueueAttributes(c *call, q *queueRequest) *apiError {
 	if q.Attributes == nil {
 		return missing("Attributes")
 	}
@@ -356,23 +262,4 @@ func (s *Server) setQueueAttributes(c *call, q *queueRequest) *apiError {
 		}
 		return changed, nil
 	})
-}
-
-// change replaces a queue's settings by what f makes of them.
-func (s *Server) change(c *call, url string, f func(*settings) (*settings, *apiError)) *apiError {
-	s.changing.Lock()
-	defer s.changing.Unlock()
-	old, err := s.queue(c.ctx, url)
-	if err != nil {
-		return err
-	}
-	changed, err := f(old)
-	if err != nil {
-		return err
-	}
-	if err := s.engine.Configure(c.ctx, old.name, changed.config()); err != nil {
-		return s.gone(old.name, err)
-	}
-	s.learned(changed)
-	return nil
 }

@@ -99,7 +99,13 @@ type inFlight struct {
 	bound int64
 }
 
-func (s *Server) receiveMessage(c *call, q *receiveRequest) *apiError {
+// receiveActions receive messages.
+type receiveActions struct {
+	*registry
+	attempts attempts
+}
+
+func (s *receiveActions) receiveMessage(c *call, q *receiveRequest) *apiError {
 	found, err := s.queue(c.ctx, q.QueueURL)
 	if err != nil {
 		return err
@@ -180,7 +186,7 @@ func receiveOf(found *settings, q *receiveRequest) (queue.ReceiveRequest, *apiEr
 }
 
 // receive receives within the limit of messages in flight.
-func (s *Server) receive(ctx context.Context, q *settings, r queue.ReceiveRequest) ([]queue.Received, *apiError) {
+func (s *receiveActions) receive(ctx context.Context, q *settings, r queue.ReceiveRequest) ([]queue.Received, *apiError) {
 	limit := int64(s.cfg.MaxInFlight)
 	v, ok := s.inFlight.Load(q.name)
 	if !ok {
@@ -225,7 +231,7 @@ func (s *Server) receive(ctx context.Context, q *settings, r queue.ReceiveReques
 }
 
 // reserve takes up to wanted places in flight and returns how many it got.
-func (s *Server) reserve(ctx context.Context, q *settings, f *inFlight, wanted, limit int64) (int64, *apiError) {
+func (s *receiveActions) reserve(ctx context.Context, q *settings, f *inFlight, wanted, limit int64) (int64, *apiError) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.bound+wanted > limit {
@@ -240,7 +246,7 @@ func (s *Server) reserve(ctx context.Context, q *settings, f *inFlight, wanted, 
 	return free, nil
 }
 
-func (s *Server) writeMessage(w *writer, q *settings, m *queue.Received, received time.Time, system nameSet, filter *nameFilter) {
+func (s *receiveActions) writeMessage(w *writer, q *settings, m *queue.Received, received time.Time, system nameSet, filter *nameFilter) {
 	h := receipt{queue: q.name, received: received, engine: m.Receipt}
 	w.open('{')
 	w.member("MessageId", m.ID)
@@ -261,7 +267,7 @@ func (s *Server) writeMessage(w *writer, q *settings, m *queue.Received, receive
 	w.close('}')
 }
 
-func (s *Server) writeSystem(w *writer, q *settings, m *queue.Received, e *extra, system nameSet) {
+func (s *receiveActions) writeSystem(w *writer, q *settings, m *queue.Received, e *extra, system nameSet) {
 	begin := len(w.b)
 	w.key("Attributes")
 	w.open('{')
@@ -291,7 +297,7 @@ func (s *Server) writeSystem(w *writer, q *settings, m *queue.Received, e *extra
 		w.member(traceHeaderName, e.trace)
 	}
 	if system&sysSource != 0 && m.Source != "" {
-		w.member("DeadLetterQueueSourceArn", s.QueueARN(m.Source))
+		w.member("DeadLetterQueueSourceArn", s.queueARN(m.Source))
 	}
 	if len(w.b) == empty {
 		w.b = w.b[:begin] // the message has none of those that were asked for

@@ -2,7 +2,6 @@ package sqstest
 
 import (
 	"maps"
-	"strings"
 	"sync"
 	"time"
 )
@@ -31,17 +30,6 @@ type Request struct {
 	// Code is the answer's error code, as the x-amzn-query-error header has it;
 	// empty where there was no error.
 	Code string
-}
-
-// deniedMessage is what IAM says when no policy allows an action.
-func (s *Server) deniedMessage(q *Request) string {
-	action := "sqs:" + strings.ToLower(q.Action)
-	who := "anonymous"
-	if q.AccessKeyID != "" {
-		who = "arn:aws:iam::" + s.account + ":user/" + q.AccessKeyID
-	}
-	return "User: " + who + " is not authorized to perform: " + action + " on resource: " + s.QueueARN(q.Queue) +
-		" because no identity-based policy allows the " + action + " action"
 }
 
 // A ledger counts requests and keeps the last ones.
@@ -74,43 +62,36 @@ func (l *ledger) answered(q Request) {
 	l.next = (l.next + 1) % l.keep
 }
 
-// Count returns how many requests of an action have arrived since the server
-// started or ResetCounts was called: those that failed, and those that are being
-// worked on, included. An empty action is all of them.
-func (s *Server) Count(action string) int {
-	s.ledger.mu.Lock()
-	defer s.ledger.mu.Unlock()
+func (l *ledger) count(action string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if action != "" {
-		return s.ledger.counts[action]
+		return l.counts[action]
 	}
 	total := 0
-	for _, n := range s.ledger.counts {
+	for _, n := range l.counts {
 		total += n
 	}
 	return total
 }
 
-// Counts returns what Count counts, by action.
-func (s *Server) Counts() map[string]int {
-	s.ledger.mu.Lock()
-	defer s.ledger.mu.Unlock()
-	return maps.Clone(s.ledger.counts)
+func (l *ledger) all() map[string]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.counts)
 }
 
-// ResetCounts sets the counts to zero and forgets the requests.
-func (s *Server) ResetCounts() {
-	s.ledger.mu.Lock()
-	defer s.ledger.mu.Unlock()
-	clear(s.ledger.counts)
-	s.ledger.recent, s.ledger.next = nil, 0
+func (l *ledger) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	clear(l.counts)
+	l.recent, l.next = nil, 0
 }
 
-// Requests returns the last Config.KeepRequests requests that have been
-// answered, in the order of their answers.
-func (s *Server) Requests() []Request {
-	s.ledger.mu.Lock()
-	defer s.ledger.mu.Unlock()
-	out := make([]Request, 0, len(s.ledger.recent))
-	out = append(out, s.ledger.recent[s.ledger.next:]...)
-	return append(out, s.ledger.recent[:s.ledger.next]...)
+func (l *ledger) answeredLast() []Request {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := make([]Request, 0, len(l.recent))
+	out = append(out, l.recent[l.next:]...)
+	return append(out, l.recent[:l.next]...)
 }

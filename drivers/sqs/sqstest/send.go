@@ -10,7 +10,10 @@ import (
 // sequenceDigits is the length of a FIFO queue's sequence numbers.
 const sequenceDigits = 20
 
-func (s *Server) sendMessage(c *call, q *sendRequest) *apiError {
+// sendActions send messages.
+type sendActions struct{ *registry }
+
+func (s *sendActions) sendMessage(c *call, q *sendRequest) *apiError {
 	found, err := s.queue(c.ctx, q.QueueURL)
 	if err != nil {
 		return err
@@ -28,12 +31,12 @@ func (s *Server) sendMessage(c *call, q *sendRequest) *apiError {
 		return s.gone(found.name, bad)
 	}
 	c.out.open('{')
-	c.writeSent(found, m, &sent[0])
+	writeSent(c, found, m, &sent[0])
 	c.out.close('}')
 	return nil
 }
 
-func (s *Server) sendMessageBatch(c *call, q *sendBatchRequest) *apiError {
+func (s *sendActions) sendMessageBatch(c *call, q *sendBatchRequest) *apiError {
 	found, err := s.queue(c.ctx, q.QueueURL)
 	if err != nil {
 		return err
@@ -85,7 +88,7 @@ func (s *Server) sendMessageBatch(c *call, q *sendBatchRequest) *apiError {
 			return s.gone(found.name, bad)
 		}
 	}
-	c.writeBatch(n, id, errs, func(i int) { c.writeSent(found, &q.Entries[i], &sent[place[i]]) })
+	writeBatch(c, n, id, errs, func(i int) { writeSent(c, found, &q.Entries[i], &sent[place[i]]) })
 	return nil
 }
 
@@ -103,7 +106,7 @@ func noDedupeID() *apiError {
 }
 
 // prepare checks a message and makes the engine's of it.
-func (s *Server) prepare(c *call, q *settings, m *outgoing) (queue.Message, *apiError) {
+func (s *sendActions) prepare(c *call, q *settings, m *outgoing) (queue.Message, *apiError) {
 	var none queue.Message
 	if err := checkBody(m.MessageBody); err != nil {
 		return none, err
@@ -159,7 +162,7 @@ func (s *Server) prepare(c *call, q *settings, m *outgoing) (queue.Message, *api
 }
 
 // writeSent writes what a client learns of a message that it sent.
-func (c *call) writeSent(q *settings, m *outgoing, sent *queue.Message) {
+func writeSent(c *call, q *settings, m *outgoing, sent *queue.Message) {
 	w := &c.out
 	w.member("MessageId", sent.ID)
 	w.member("MD5OfMessageBody", md5Of(m.MessageBody))

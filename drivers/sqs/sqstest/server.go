@@ -4,44 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"sync"
+	"io"
+	"net/http"
 	"sync/atomic"
-	"time"
-
-	"github.com/sluice-go/sluice/internal/queue"
 )
 
 // A Server is an SQS in this process. It is an http.Handler, and it can listen
 // by itself. All its methods may be called concurrently.
 type Server struct {
-	cfg        Config
-	account    string
-	engine     queue.Engine
-	ownsEngine bool
-	operations map[string]operation
-	accessKeys map[string]bool // nil: anybody
-
-	base   context.Context // ends with Close
-	cancel context.CancelFunc
-	web    *web // nil without a socket
-
-	faults   faultSet
-	ledger   ledger
-	requests atomic.Uint64 // numbers the request IDs
-	down     atomic.Bool
-	closed   atomic.Bool
-	buffers  sync.Pool // of *bytes.Buffer
-
-	// changing is held while a queue is made, changed or deleted, so that a
-	// change of one attribute loses none of another's.
-	changing sync.Mutex
-	purged   map[string]time.Time
-	deleted  map[string]time.Time
-
-	known    sync.Map // name → *settings, where nobody else uses the engine
-	inFlight sync.Map // name → *inFlight
-	attempts attempts
+	registry   *registry
+	dispatcher *dispatcher
+	cancel     context.CancelFunc // ends registry.base
+	web        *web               // nil without a socket
+	bodies     bodies
+	down       atomic.Bool
+	closed     atomic.Bool
 }
 
 // New returns a server without a socket, for use as an http.Handler or through
@@ -52,30 +29,15 @@ func New(cfg *Config) (*Server, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{
-		cfg:        c,
-		account:    c.AccountID,
-		engine:     c.Store,
-		operations: operations(),
-		ledger:     ledger{keep: c.KeepRequests, counts: map[string]int{}},
-		purged:     map[string]time.Time{},
-		deleted:    map[string]time.Time{},
+	r := &registry{cfg: c, account: c.AccountID, engine: c.Store}
+	if r.account == "" {
+		r.account = DefaultAccountID
 	}
-	s.faults.denied = s.deniedMessage
-	s.faults.random = rand.New(rand.NewPCG(c.Seed, 0)) // repeatable on purpose
-	if s.account == "" {
-		s.account = DefaultAccountID
+	if r.engine == nil {
+		r.engine, r.ownsEngine = NewStore(c.Clock), true
 	}
-	if c.AccessKeyIDs != nil {
-		s.accessKeys = map[string]bool{}
-		for _, id := range c.AccessKeyIDs {
-			s.accessKeys[id] = true
-		}
-	}
-	if s.engine == nil {
-		s.engine, s.ownsEngine = NewStore(c.Clock), true
-	}
-	s.base, s.cancel = context.WithCancel(context.Background())
+	s := &Server{registry: r, dispatcher: newDispatcher(r)}
+	r.base, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
 
@@ -86,8 +48,8 @@ func NewServer(cfg *Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.web, err = listen(s, s.cfg.Addr); err != nil {
-		return nil, errors.Join(fmt.Errorf("sqstest: listen on %s: %w", s.cfg.Addr, err), s.Close())
+	if s.web, err = listen(s, s.registry.cfg.Addr); err != nil {
+		return nil, errors.Join(fmt.Errorf("sqstest: listen on %s: %w", s.registry.cfg.Addr, err), s.Close())
 	}
 	return s, nil
 }
@@ -104,8 +66,8 @@ func (s *Server) Close() error {
 	if s.web != nil {
 		errs = append(errs, s.web.close())
 	}
-	if s.ownsEngine {
-		errs = append(errs, s.engine.Close())
+	if s.registry.ownsEngine {
+		errs = append(errs, s.registry.engine.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -120,29 +82,23 @@ func (s *Server) URL() string {
 }
 
 // QueueURL returns the URL of the named queue, whether or not it exists.
-func (s *Server) QueueURL(name string) string { return s.queueURL(s.URL(), name) }
-
-func (s *Server) queueURL(origin, name string) string {
-	return origin + "/" + s.account + "/" + name
-}
+func (s *Server) QueueURL(name string) string { return s.registry.queueURL(s.URL(), name) }
 
 // QueueARN returns the ARN of the named queue, whether or not it exists.
-func (s *Server) QueueARN(name string) string {
-	return "arn:aws:sqs:" + s.cfg.Region + ":" + s.account + ":" + name
-}
+func (s *Server) QueueARN(name string) string { return s.registry.queueARN(name) }
 
 // Env returns the environment variables, as KEY=value, with which an AWS SDK or
 // boto3 in another process finds the server: its endpoint for SQS, the region,
 // and credentials that it accepts.
 func (s *Server) Env() []string {
 	key := "sqstest"
-	if len(s.cfg.AccessKeyIDs) > 0 {
-		key = s.cfg.AccessKeyIDs[0]
+	if len(s.registry.cfg.AccessKeyIDs) > 0 {
+		key = s.registry.cfg.AccessKeyIDs[0]
 	}
 	return []string{
 		"AWS_ENDPOINT_URL_SQS=" + s.URL(),
-		"AWS_REGION=" + s.cfg.Region,
-		"AWS_DEFAULT_REGION=" + s.cfg.Region,
+		"AWS_REGION=" + s.registry.cfg.Region,
+		"AWS_DEFAULT_REGION=" + s.registry.cfg.Region,
 		"AWS_ACCESS_KEY_ID=" + key,
 		"AWS_SECRET_ACCESS_KEY=sqstest",
 	}
@@ -157,3 +113,77 @@ func (s *Server) SetDown(down bool) {
 		s.web.drop()
 	}
 }
+
+// ServeHTTP implements http.Handler. A POST on any path is a request of SQS's
+// JSON protocol, because SDKs post to the endpoint and some to the queue's URL.
+// A GET answers 200, for health checks.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"service":"sqs","server":"sqstest"}`+"\n") // the client has gone, then
+		return
+	}
+	if s.down.Load() {
+		hangUp()
+	}
+	buffer, err := s.bodies.read(r.Body, r.ContentLength)
+	defer s.bodies.keep(buffer)
+	var out reply
+	if err != nil {
+		var tooLarge *http.MaxBytesError
+		if !errors.As(err, &tooLarge) {
+			hangUp()
+		}
+		out = s.dispatcher.failed(plain(CodeRequestEntityTooLarge))
+	} else {
+		out = s.dispatcher.do(r.Context(), incomingOf(r, buffer.Bytes()))
+	}
+	if out.noAnswer {
+		hangUp()
+	}
+	out.header(w.Header())
+	w.WriteHeader(out.status)
+	_, _ = w.Write(out.body) // the client has gone, then
+}
+
+// HTTPClient returns a client whose requests, to whatever address, go to s in
+// this process on the caller's own goroutine: no socket, no goroutine, no
+// timer. An SDK that uses it works in a testing/synctest bubble.
+func (s *Server) HTTPClient() *http.Client {
+	return &http.Client{Transport: inProcess{s}}
+}
+
+// Count returns how many requests of an action have arrived since the server
+// started or ResetCounts was called: those that failed, and those that are being
+// worked on, included. An empty action is all of them.
+func (s *Server) Count(action string) int {
+	return s.dispatcher.ledger.count(action)
+}
+
+// Counts returns what Count counts, by action.
+func (s *Server) Counts() map[string]int {
+	return s.dispatcher.ledger.all()
+}
+
+// ResetCounts sets the counts to zero and forgets the requests.
+func (s *Server) ResetCounts() {
+	s.dispatcher.ledger.reset()
+}
+
+// Requests returns the last Config.KeepRequests requests that have been
+// answered, in the order of their answers.
+func (s *Server) Requests() []Request {
+	return s.dispatcher.ledger.answeredLast()
+}
+
+// Inject puts a fault to work, for requests that arrive from now on. Of several
+// that match a request all strike, in the order of their injection, up to the
+// first that ends it.
+func (s *Server) Inject(f Fault) *Injection {
+	i := &Injection{fault: f, set: &s.dispatcher.faults}
+	s.dispatcher.faults.add(i)
+	return i
+}
+
+// RemoveFaults takes all faults away.
+func (s *Server) RemoveFaults() { s.dispatcher.faults.clear() }

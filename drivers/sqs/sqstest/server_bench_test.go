@@ -17,7 +17,7 @@ func BenchmarkMessage(b *testing.B) {
 	require.NoError(b, err)
 	defer func() { require.NoError(b, s.Close()) }()
 	do := func(action, body string) []byte {
-		out := s.do(context.Background(), incoming{target: targetPrefix + action, origin: "http://x", body: []byte(body)})
+		out := s.dispatcher.do(context.Background(), incoming{target: targetPrefix + action, origin: "http://x", body: []byte(body)})
 		if out.err != nil {
 			b.Fatal(out.err)
 		}

@@ -11,7 +11,10 @@ import (
 // message is deleted next.
 const probe = 30 * time.Second
 
-func (s *Server) deleteMessage(c *call, q *deliveryRequest) *apiError {
+// settleActions delete messages and change their visibility.
+type settleActions struct{ *registry }
+
+func (s *settleActions) deleteMessage(c *call, q *deliveryRequest) *apiError {
 	found, err := s.queue(c.ctx, q.QueueURL)
 	if err != nil {
 		return err
@@ -19,7 +22,7 @@ func (s *Server) deleteMessage(c *call, q *deliveryRequest) *apiError {
 	return s.delete(c, found, []delivery{q.delivery})[0]
 }
 
-func (s *Server) deleteMessageBatch(c *call, q *deliveryBatchRequest) *apiError {
+func (s *settleActions) deleteMessageBatch(c *call, q *deliveryBatchRequest) *apiError {
 	found, err := s.queue(c.ctx, q.QueueURL)
 	if err != nil {
 		return err
@@ -28,15 +31,15 @@ func (s *Server) deleteMessageBatch(c *call, q *deliveryBatchRequest) *apiError 
 	if err := checkEntries("DeleteMessage", len(q.Entries), id); err != nil {
 		return err
 	}
-	c.writeBatch(len(q.Entries), id, s.delete(c, found, q.Entries), nil)
+	writeBatch(c, len(q.Entries), id, s.delete(c, found, q.Entries), nil)
 	return nil
 }
 
 // delete deletes deliveries. On a standard queue a receipt that is not good any
 // more is no error and deletes nothing; on a FIFO queue it is one from the end
 // of the lease on, unless the message is gone.
-func (s *Server) delete(c *call, q *settings, ds []delivery) []*apiError {
-	errs, handles, place := c.handles(q, ds)
+func (s *settleActions) delete(c *call, q *settings, ds []delivery) []*apiError {
+	errs, handles, place := handles(c, q, ds)
 	if len(handles) == 0 {
 		return errs
 	}
@@ -73,7 +76,7 @@ func (s *Server) delete(c *call, q *settings, ds []delivery) []*apiError {
 	return errs
 }
 
-func (s *Server) expired(q *settings, handle string, err error) *apiError {
+func (s *settleActions) expired(q *settings, handle string, err error) *apiError {
 	if !errors.Is(err, queue.ErrReceipt) {
 		return s.gone(q.name, err)
 	}
@@ -82,7 +85,7 @@ func (s *Server) expired(q *settings, handle string, err error) *apiError {
 
 // handles decodes receipt handles. place has the index of an engine's receipt among
 // ds; errs has the others' errors and those that faults give.
-func (c *call) handles(q *settings, ds []delivery) (errs []*apiError, receipts []string, place []int) {
+func handles(c *call, q *settings, ds []delivery) (errs []*apiError, receipts []string, place []int) {
 	errs = make([]*apiError, len(ds))
 	receipts = make([]string, 0, len(ds))
 	place = make([]int, 0, len(ds))
@@ -114,7 +117,7 @@ func checkVisibility(seconds int) *apiError {
 	return nil
 }
 
-func (s *Server) changeMessageVisibility(c *call, q *deliveryRequest) *apiError {
+func (s *settleActions) changeMessageVisibility(c *call, q *deliveryRequest) *apiError {
 	found, err := s.queue(c.ctx, q.QueueURL)
 	if err != nil {
 		return err
@@ -122,7 +125,7 @@ func (s *Server) changeMessageVisibility(c *call, q *deliveryRequest) *apiError 
 	return s.changeVisibility(c, found, []delivery{q.delivery})[0]
 }
 
-func (s *Server) changeMessageVisibilityBatch(c *call, q *deliveryBatchRequest) *apiError {
+func (s *settleActions) changeMessageVisibilityBatch(c *call, q *deliveryBatchRequest) *apiError {
 	found, err := s.queue(c.ctx, q.QueueURL)
 	if err != nil {
 		return err
@@ -131,13 +134,13 @@ func (s *Server) changeMessageVisibilityBatch(c *call, q *deliveryBatchRequest) 
 	if err := checkEntries("ChangeMessageVisibility", len(q.Entries), id); err != nil {
 		return err
 	}
-	c.writeBatch(len(q.Entries), id, s.changeVisibility(c, found, q.Entries), nil)
+	writeBatch(c, len(q.Entries), id, s.changeVisibility(c, found, q.Entries), nil)
 	return nil
 }
 
 // changeVisibility sets leases, each of which may last until twelve hours after
 // the receive.
-func (s *Server) changeVisibility(c *call, q *settings, ds []delivery) []*apiError {
+func (s *settleActions) changeVisibility(c *call, q *settings, ds []delivery) []*apiError {
 	errs := make([]*apiError, len(ds))
 	changes := make([]queue.Change, 0, len(ds))
 	place := make([]int, 0, len(ds))

@@ -32,7 +32,10 @@ func checkTags(queue string, tags, present map[string]string) *apiError {
 	return nil
 }
 
-func (s *Server) tagQueue(c *call, q *queueRequest) *apiError {
+// tagActions read and change the tags of queues.
+type tagActions struct{ *registry }
+
+func (s *tagActions) tagQueue(c *call, q *queueRequest) *apiError {
 	if len(q.Tags) == 0 {
 		return missing("Tags")
 	}
@@ -47,7 +50,7 @@ func (s *Server) tagQueue(c *call, q *queueRequest) *apiError {
 	})
 }
 
-func (s *Server) untagQueue(c *call, q *queueRequest) *apiError {
+func (s *tagActions) untagQueue(c *call, q *queueRequest) *apiError {
 	if len(q.TagKeys) == 0 {
 		return invalidParameter("Tag keys must be between 1 and %d characters in length.", maxTagKey)
 	}
@@ -60,7 +63,7 @@ func (s *Server) untagQueue(c *call, q *queueRequest) *apiError {
 	})
 }
 
-func (s *Server) listQueueTags(c *call, q *queueRequest) *apiError {
+func (s *tagActions) listQueueTags(c *call, q *queueRequest) *apiError {
 	found, err := s.queue(c.ctx, q.QueueURL)
 	if err != nil {
 		return err

@@ -29,7 +29,7 @@ func listen(s *Server, addr string) (*web, error) {
 	w.server = &http.Server{
 		Handler:           s,
 		ReadHeaderTimeout: time.Minute,
-		BaseContext:       func(net.Listener) context.Context { return s.base },
+		BaseContext:       func(net.Listener) context.Context { return s.registry.base },
 		ConnState: func(c net.Conn, state http.ConnState) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
