@@ -7,20 +7,22 @@ import (
 	"time"
 )
 
-// The defaults of a Config.
+// DefaultRegion is the region of a server whose Config has none.
+const DefaultRegion = "us-east-1"
+
 const (
-	DefaultAddr          = "127.0.0.1:0"
-	DefaultRegion        = "us-east-1"
-	DefaultAccountID     = "000000000000"
-	DefaultMaxInFlight   = 120000
-	DefaultPurgeInterval = time.Minute
+	defaultAddr          = "127.0.0.1:0"
+	defaultAccountID     = "000000000000"
+	defaultMaxInFlight   = 120000
+	defaultPurgeInterval = time.Minute
 )
 
 // Config configures a [Server]. The zero Config, and nil, work.
 type Config struct {
 	// Addr is where [NewServer] listens, as net.Listen takes it; [New] does not
-	// look at it. Empty means DefaultAddr, a free port of the loopback
-	// interface. The server checks no signatures: do not open it to a network.
+	// look at it. Empty means 127.0.0.1:0, a free port of the
+	// loopback interface. The server checks no signatures: do not open it to a
+	// network.
 	Addr string
 
 	// Region is the region in ARNs. Empty means DefaultRegion. Clients may sign
@@ -28,9 +30,8 @@ type Config struct {
 	Region string
 
 	// AccountID is the account that owns the queues: twelve digits. Empty means
-	// DefaultAccountID, and then the account in a queue URL that a client sends
-	// is not looked at, so that a URL of a real queue finds the queue of that
-	// name. With an AccountID, a URL of another account is
+	// 000000000000, and then the server ignores the account in a queue URL that a
+	// client sends, so that a URL of a real queue finds the queue of that name. With an AccountID, a URL of another account is
 	// AWS.SimpleQueueService.NonExistentQueue.
 	AccountID string
 
@@ -53,13 +54,13 @@ type Config struct {
 	AccessKeyIDs []string
 
 	// MaxInFlight is how many messages of a queue may be in flight. Zero means
-	// DefaultMaxInFlight. Beyond it a short poll of a standard queue is
+	// 120,000. Beyond it a short poll of a standard queue is
 	// OverLimit; long polls, and any poll of a FIFO queue, find nothing. Receives
 	// at the same time may exceed it by what they get.
 	MaxInFlight int
 
 	// PurgeInterval is how long after a PurgeQueue the next one of that queue is
-	// PurgeQueueInProgress. Zero means DefaultPurgeInterval, negative none.
+	// PurgeQueueInProgress. Zero means one minute, negative none.
 	PurgeInterval time.Duration
 
 	// RecreateDelay is how long after a DeleteQueue a CreateQueue of that name
@@ -83,7 +84,7 @@ func (c *Config) withDefaults() Config {
 		d = *c
 	}
 	if d.Addr == "" {
-		d.Addr = DefaultAddr
+		d.Addr = defaultAddr
 	}
 	if d.Region == "" {
 		d.Region = DefaultRegion
@@ -92,10 +93,10 @@ func (c *Config) withDefaults() Config {
 		d.Clock = realClock{}
 	}
 	if d.MaxInFlight == 0 {
-		d.MaxInFlight = DefaultMaxInFlight
+		d.MaxInFlight = defaultMaxInFlight
 	}
 	if d.PurgeInterval == 0 {
-		d.PurgeInterval = DefaultPurgeInterval
+		d.PurgeInterval = defaultPurgeInterval
 	}
 	return d
 }

@@ -31,7 +31,7 @@ func New(cfg *Config) (*Server, error) {
 	}
 	r := &registry{cfg: c, account: c.AccountID, engine: c.Store}
 	if r.account == "" {
-		r.account = DefaultAccountID
+		r.account = defaultAccountID
 	}
 	if r.engine == nil {
 		r.engine, r.ownsEngine = NewStore(c.Clock), true
