@@ -21,17 +21,6 @@ func attemptRules() []Rule {
 	}
 }
 
-// counting makes a queue on which attempts are counted: on Pub/Sub that is one
-// with a dead-letter policy.
-func (c *check) counting() *bench {
-	b := c.queue(QueueOptions{})
-	if !b.caps.AttemptKnown {
-		b = c.queue(QueueOptions{DeadLetter: true})
-	}
-	c.needs(b.caps.AttemptKnown, "the provider does not count attempts")
-	return b
-}
-
 func attemptsCount(c *check) {
 	b := c.counting()
 	b.send(text("x"))

@@ -3,11 +3,7 @@ package drivertest
 import (
 	"fmt"
 	"strings"
-	"time"
 
-	"github.com/stretchr/testify/require"
-
-	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
 )
 
@@ -25,39 +21,6 @@ func attributeRules() []Rule {
 		{"ATTR-10", "A message with attributes and a binary body arrives with both.", attributesBesideBinary},
 		{"ATTR-11", "A value of a thousand bytes arrives.", longValue},
 	}
-}
-
-// roundTrip sends messages one at a time and fails unless their attributes and
-// bodies arrive as they were sent.
-func (b *bench) roundTrip(what string, m *handler.Message) {
-	body, attributes := string(m.Body), clone(m.Attributes)
-	if errs := b.answers("send", 1, b.sink.Send(b.ctx, messages(m))); errs[0] != nil {
-		b.fatalf("%s: send: %v", what, errs[0])
-	}
-	d := b.receiveOne()
-	require.Equal(b.check, body, string(d.Message.Body), "%s: body", what)
-	if len(attributes) == 0 {
-		require.Empty(b.check, d.Message.Attributes, "%s: attributes", what)
-	} else {
-		require.Equal(b.check, attributes, d.Message.Attributes, "%s: attributes", what)
-	}
-	b.settle(ack(d))
-}
-
-// faithfulOrRefused fails unless the message arrives as it was sent, or is
-// refused as invalid and does not arrive.
-func (b *bench) faithfulOrRefused(what string, m *handler.Message) {
-	body, attributes := string(m.Body), clone(m.Attributes)
-	errs := b.answers("send", 1, b.sink.Send(b.ctx, messages(m)))
-	if errs[0] != nil {
-		b.refused(errs[0], what, drivers.Invalid, drivers.Unsupported)
-		b.nothing(time.Second, what+" was refused")
-		return
-	}
-	d := b.receiveOne()
-	require.Equal(b.check, body, string(d.Message.Body), "%s: body", what)
-	require.Equal(b.check, attributes, d.Message.Attributes, "%s: attributes", what)
-	b.settle(ack(d))
 }
 
 func messages(ms ...*handler.Message) []*handler.Message { return ms }

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"sync/atomic"
 	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
@@ -62,16 +63,6 @@ func (b *bench) letters() *bench {
 	}
 	b.atEnd(func() { b.closed("dead-letter source", s.Close()) })
 	return &bench{check: b.check, q: b.q, o: b.o, src: s, caps: s.Capabilities()}
-}
-
-// needsDeadLetter makes a queue with a dead-letter queue, or ends the check.
-func (c *check) deadLetterQueue(o QueueOptions) *bench {
-	o.DeadLetter = true
-	b := c.queue(o)
-	if !b.caps.DeadLetter {
-		c.fatalf("the queue has a dead-letter queue, but Capabilities.DeadLetter is false")
-	}
-	return b
 }
 
 // now is the time by the queue's clock, for differences only.
@@ -290,101 +281,241 @@ func (b *bench) answers(op string, n int, errs []error) []error {
 	return errs
 }
 
-// refused fails unless err is an error of one of the codes that says where it
-// happened.
-func (c *check) refused(err error, what string, codes ...drivers.Code) {
-	if err == nil {
-		c.fatalf("%s succeeded; it must fail as %v", what, codes)
+// roundTrip sends messages one at a time and fails unless their attributes and
+// bodies arrive as they were sent.
+func (b *bench) roundTrip(what string, m *handler.Message) {
+	body, attributes := string(m.Body), clone(m.Attributes)
+	if errs := b.answers("send", 1, b.sink.Send(b.ctx, messages(m))); errs[0] != nil {
+		b.fatalf("%s: send: %v", what, errs[0])
 	}
-	if !slices.Contains(codes, drivers.CodeOf(err)) {
-		c.fatalf("%s failed with code %q; it must be one of %v: %v", what, drivers.CodeOf(err), codes, err)
+	d := b.receiveOne()
+	require.Equal(b.check, body, string(d.Message.Body), "%s: body", what)
+	if len(attributes) == 0 {
+		require.Empty(b.check, d.Message.Attributes, "%s: attributes", what)
+	} else {
+		require.Equal(b.check, attributes, d.Message.Attributes, "%s: attributes", what)
+	}
+	b.settle(ack(d))
+}
+
+// faithfulOrRefused fails unless the message arrives as it was sent, or is
+// refused as invalid and does not arrive.
+func (b *bench) faithfulOrRefused(what string, m *handler.Message) {
+	body, attributes := string(m.Body), clone(m.Attributes)
+	errs := b.answers("send", 1, b.sink.Send(b.ctx, messages(m)))
+	if errs[0] != nil {
+		b.refused(errs[0], what, drivers.Invalid, drivers.Unsupported)
+		b.nothing(time.Second, what+" was refused")
+		return
+	}
+	d := b.receiveOne()
+	require.Equal(b.check, body, string(d.Message.Body), "%s: body", what)
+	require.Equal(b.check, attributes, d.Message.Attributes, "%s: attributes", what)
+	b.settle(ack(d))
+}
+
+// needsLease ends the check unless leases are known and can be extended.
+func (b *bench) needsLease() {
+	b.needs(b.caps.MaxExtension > 0, "deliveries have no lease that is known, and none that can be extended")
+}
+
+// drain receives from src until n messages were seen by all the drains of
+// seen, calling each for every delivery.
+func (b *bench) drain(src drivers.Source, seen *tally, n int, handle func(drivers.Delivery) error) error {
+	begin := time.Now()
+	for seen.total() < n && time.Since(begin) < 2*b.patience() {
+		ds, err := src.Receive(b.ctx, min(5, b.caps.MaxReceive), 0)
+		if err != nil {
+			return err
+		}
+		for _, d := range ds {
+			seen.add(string(d.Message.Body))
+			if err := handle(d); err != nil {
+				return err
+			}
+		}
+		if len(ds) == 0 {
+			b.pause()
+		}
+	}
+	return nil
+}
+
+// pause lets others work, between two receives that do not wait.
+func (b *bench) pause() {
+	timer := time.NewTimer(20 * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-b.ctx.Done():
 	}
 }
 
-func ack(d drivers.Delivery) drivers.Settlement {
-	return drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.ActionAck}
-}
-
-func drop(d drivers.Delivery) drivers.Settlement {
-	return drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.ActionDrop}
-}
-
-// retry gives a message back after a delay.
-func retry(d drivers.Delivery, delay time.Duration) drivers.Settlement {
-	return drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.ActionRetry, Delay: delay, Delayed: true}
-}
-
-// release gives messages back at once.
-func release(d drivers.Delivery) drivers.Settlement { return retry(d, 0) }
-
-// unseen gives a message back that no handler has seen.
-func unseen(d drivers.Delivery, delay time.Duration) drivers.Settlement {
-	s := retry(d, delay)
-	s.Released = true
-	return s
-}
-
-func reject(d drivers.Delivery, reason string) drivers.Settlement {
-	now := time.Now()
-	return drivers.Settlement{
-		Receipt: d.Receipt, Message: d.Message, Action: handler.ActionDeadLetter,
-		Failure: &drivers.Failure{Reason: reason, First: now.Add(-time.Minute), Last: now, Consumer: "drivertest"},
+// tryExtend extends a delivery by a minute, where that can be done.
+func (b *bench) tryExtend(d drivers.Delivery) []error {
+	if b.caps.MaxExtension <= 0 {
+		return nil
 	}
+	return b.src.Extend(b.ctx, []drivers.Extension{{Receipt: d.Receipt, By: time.Minute}})
 }
 
-func each(ds []drivers.Delivery, f func(drivers.Delivery) drivers.Settlement) []drivers.Settlement {
-	ss := make([]drivers.Settlement, len(ds))
-	for i, d := range ds {
-		ss[i] = f(d)
+// exhaust gives the queue's only message back until it comes no more, and
+// returns how often it came.
+func (b *bench) exhaust(giveBack func(drivers.Delivery)) int {
+	for n := 0; n <= b.o.MaxAttempts; n++ {
+		var ds []drivers.Delivery
+		// A provider may need a moment to bring it back, and another receive to
+		// notice that it has come too often.
+		for begin := b.now(); len(ds) == 0 && b.since(begin) < 3*time.Second; {
+			ds = b.poll(b.src, 1, time.Second)
+		}
+		if len(ds) == 0 {
+			return n
+		}
+		giveBack(ds[0])
 	}
-	return ss
+	b.fatalf("the message was delivered more than %d times and is still not in the dead-letter queue", b.o.MaxAttempts)
+	return 0
 }
 
-func numbered(n int) []*handler.Message {
-	ms := make([]*handler.Message, n)
-	for i := range ms {
-		ms[i] = text(strconv.Itoa(i))
+func (b *bench) releaseIt(d drivers.Delivery) { b.settle(release(d)) }
+
+// twice receives one message twice: the first delivery's lease has ended.
+func (b *bench) twice() (lost, held drivers.Delivery) {
+	b.needsLease()
+	b.send(b.single("twice"))
+	lost = b.receiveOne()
+	b.expire(lost)
+	return lost, b.receiveOne()
+}
+
+// inOrder receives and acks n messages and returns their bodies as they came.
+func (b *bench) inOrder(n int) []string {
+	var came []string
+	for begin := b.now(); len(came) < n; {
+		if b.since(begin) > b.patience() {
+			b.fatalf("%d of %d messages came: %q", len(came), n, came)
+		}
+		for _, d := range b.poll(b.src, 3, time.Second) {
+			came = append(came, string(d.Message.Body))
+			b.settle(ack(d))
+		}
+	}
+	return came
+}
+
+// strangers are messages with and without a dedupe ID of the sender's.
+func (b *bench) strangers() []*handler.Message {
+	with, without := b.single("with"), b.single("without")
+	with.DedupeID, without.DedupeID = "order-42", ""
+	return messages(with, without)
+}
+
+// identities returns the identities of deliveries by their bodies, and checks the
+// sender's.
+func (b *bench) identities(ds []drivers.Delivery) map[string]string {
+	out := make(map[string]string, len(ds))
+	for _, d := range ds {
+		out[string(d.Message.Body)] = identityOf(d.Message)
+	}
+	require.Equal(b, "order-42", out["with"], "the sender's dedupe ID")
+	require.NotEmpty(b, out["without"])
+	return out
+}
+
+func (b *bench) inspector() drivers.Inspector {
+	i, ok := b.src.(drivers.Inspector)
+	b.needs(ok, "the source is not an Inspector")
+	return i
+}
+
+// depthIs waits until the depth is as want says; counts are approximate on
+// some providers, and late. Unknown is right for any count.
+func (b *bench) depthIs(want drivers.Depth) {
+	i := b.inspector()
+	fits := func(got, want int64) bool { return got == want || got == drivers.Unknown }
+	var d drivers.Depth
+	for begin := b.now(); b.since(begin) < b.patience(); b.pass(200 * time.Millisecond) {
+		var err error
+		d, err = i.Depth(b.ctx)
+		if err != nil {
+			b.fatalf("depth: %v", err)
+		}
+		if fits(d.Visible, want.Visible) && fits(d.InFlight, want.InFlight) && fits(d.Delayed, want.Delayed) && fits(d.DeadLetters, want.DeadLetters) {
+			return
+		}
+	}
+	b.fatalf("the depth is %+v; it must be %+v", d, want)
+}
+
+func (b *bench) peek(n int, dead bool) []*handler.Message {
+	i := b.inspector()
+	var ms []*handler.Message
+	for begin := b.now(); len(ms) == 0 && b.since(begin) < b.patience(); {
+		var err error
+		if ms, err = i.Peek(b.ctx, n, dead); err != nil {
+			b.fatalf("peek: %v", err)
+		}
+		if len(ms) == 0 {
+			b.pass(100 * time.Millisecond)
+		}
 	}
 	return ms
 }
 
-func text(body string) *handler.Message { return &handler.Message{Body: []byte(body)} }
-
-func bodies(ds []drivers.Delivery) []string {
-	bs := make([]string, len(ds))
-	for i, d := range ds {
-		bs[i] = string(d.Message.Body)
-	}
-	return bs
+func (b *bench) purger() drivers.Purger {
+	p, ok := b.src.(drivers.Purger)
+	b.needs(ok, "the source is not a Purger")
+	return p
 }
 
-func byBody(ds []drivers.Delivery) map[string]drivers.Delivery {
-	m := make(map[string]drivers.Delivery, len(ds))
-	for _, d := range ds {
-		m[string(d.Message.Body)] = d
+// mustStillWait gives a receive the time to get going, and fails if it ends.
+func (b *bench) mustStillWait(out <-chan received) {
+	select {
+	case r := <-out:
+		b.fatalf("a receive that was to wait ended at once: %s, %v", names(r.ds), r.err)
+	case <-time.After(300 * time.Millisecond):
 	}
-	return m
 }
 
-// name tells a message apart in a failure's text.
-func name(m *handler.Message) string {
-	body := string(m.Body)
-	if len(body) > 40 {
-		body = body[:40] + "…"
+func (b *bench) mustEndWith(out <-chan received, want error) {
+	select {
+	case r := <-out:
+		require.ErrorIs(b.check, r.err, want)
+		require.Equal(b.check, drivers.Unclassified, drivers.CodeOf(r.err), "a context's error has no code: %v", r.err)
+		require.Empty(b.check, r.ds)
+	case <-time.After(drivers.MaxWait / 2):
+		b.fatalf("the receive did not return when its context had ended")
 	}
-	return fmt.Sprintf("%q (id %s, attempt %d)", body, m.ID, m.Attempt)
 }
 
-func names(ds []drivers.Delivery) string {
-	if len(ds) == 0 {
-		return "no message"
+func (b *bench) redriver() drivers.Redriver {
+	r, ok := b.src.(drivers.Redriver)
+	b.needs(ok && b.caps.NativeRedrive, "the provider does not redrive by itself")
+	return r
+}
+
+// rejected sends and rejects n messages.
+func (b *bench) rejected(n int) {
+	b.sendN(n)
+	for _, d := range b.receive(n) {
+		b.settle(reject(d, "poison"))
 	}
-	s := ""
-	for i, d := range ds {
-		if i > 0 {
-			s += ", "
-		}
-		s += name(d.Message)
+}
+
+// peekLetters waits for the dead letters and gives them back.
+func (b *bench) peekLetters() []drivers.Delivery {
+	letters := b.letters()
+	ds := letters.receive(1)
+	letters.settle(each(ds, release)...)
+	return ds
+}
+
+// failure reads why a letter was rejected.
+func (b *bench) failure(m *handler.Message) drivers.DeadLetter {
+	d, ok := drivers.ParseFailure(m.Attributes)
+	if !ok {
+		b.fatalf("the letter does not tell why it was rejected; its attributes are %q", m.Attributes)
 	}
-	return s
+	return d
 }

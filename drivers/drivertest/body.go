@@ -25,13 +25,6 @@ func bodyRules() []Rule {
 	}
 }
 
-func (c *check) bodies(what string, bodies ...string) {
-	b := c.queue(QueueOptions{})
-	for _, body := range bodies {
-		b.roundTrip(what, text(body))
-	}
-}
-
 func bodyText(c *check) {
 	c.bodies("text", "x", " ", "\n", " edge ", "line\nline\r\n\ttab", "значение 鍵 🔑", `{"a":[1,2,"<&>"]}`, `<a b="c">&amp;</a>`, "+%20&=", "\ufeffmark")
 }

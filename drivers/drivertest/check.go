@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/drivers"
 )
@@ -107,11 +110,6 @@ func (c *check) leasing(o QueueOptions) *bench {
 	return b
 }
 
-// needsLease ends the check unless leases are known and can be extended.
-func (b *bench) needsLease() {
-	b.needs(b.caps.MaxExtension > 0, "deliveries have no lease that is known, and none that can be extended")
-}
-
 // retrying makes a queue that can delay a retry, or ends the check.
 func (c *check) retrying(o QueueOptions) *bench {
 	b := c.queue(o)
@@ -144,3 +142,71 @@ func (c *check) queue(o QueueOptions) *bench {
 	b.caps = b.src.Capabilities()
 	return b
 }
+
+// counting makes a queue on which attempts are counted: on Pub/Sub that is one
+// with a dead-letter policy.
+func (c *check) counting() *bench {
+	b := c.queue(QueueOptions{})
+	if !b.caps.AttemptKnown {
+		b = c.queue(QueueOptions{DeadLetter: true})
+	}
+	c.needs(b.caps.AttemptKnown, "the provider does not count attempts")
+	return b
+}
+
+// needsDeadLetter makes a queue with a dead-letter queue, or ends the check.
+func (c *check) deadLetterQueue(o QueueOptions) *bench {
+	o.DeadLetter = true
+	b := c.queue(o)
+	if !b.caps.DeadLetter {
+		c.fatalf("the queue has a dead-letter queue, but Capabilities.DeadLetter is false")
+	}
+	return b
+}
+
+// refused fails unless err is an error of one of the codes that says where it
+// happened.
+func (c *check) refused(err error, what string, codes ...drivers.Code) {
+	if err == nil {
+		c.fatalf("%s succeeded; it must fail as %v", what, codes)
+	}
+	if !slices.Contains(codes, drivers.CodeOf(err)) {
+		c.fatalf("%s failed with code %q; it must be one of %v: %v", what, drivers.CodeOf(err), codes, err)
+	}
+}
+
+func (c *check) bodies(what string, bodies ...string) {
+	b := c.queue(QueueOptions{})
+	for _, body := range bodies {
+		b.roundTrip(what, text(body))
+	}
+}
+
+// delaying makes a queue that delays single messages, or ends the check.
+func (c *check) delaying() *bench {
+	b := c.queue(QueueOptions{})
+	c.needs(b.sink.Capabilities().MaxSendDelay > 0, "messages cannot be sent with a delay")
+	return b
+}
+
+func (c *check) missing() *Queue {
+	c.needs(c.h.Missing != nil, "queues are made when they are opened")
+	q, err := c.h.Missing(c.ctx)
+	if err != nil {
+		c.fatalf("the harness could not name a missing queue: %v", err)
+	}
+	return q
+}
+
+// clear fails unless err says that a queue was not found, and which, and when.
+func (c *check) clear(err error) {
+	c.refused(err, "using a queue that does not exist", drivers.NotFound)
+	var e *drivers.Error
+	if !errors.As(err, &e) {
+		c.fatalf("the error is no *drivers.Error: %v", err)
+	}
+	require.NotEmpty(c, e.Queue, "the error names no queue: %v", err)
+	require.NotEmpty(c, e.Op, "the error names no operation: %v", err)
+}
+
+func (c *check) ordered() *bench { return c.queue(QueueOptions{Ordered: true}) }

@@ -33,38 +33,6 @@ func concurrently(n int, f func(i int) error) error {
 	return errors.Join(errs...)
 }
 
-// drain receives from src until n messages were seen by all the drains of
-// seen, calling each for every delivery.
-func (b *bench) drain(src drivers.Source, seen *tally, n int, handle func(drivers.Delivery) error) error {
-	begin := time.Now()
-	for seen.total() < n && time.Since(begin) < 2*b.patience() {
-		ds, err := src.Receive(b.ctx, min(5, b.caps.MaxReceive), 0)
-		if err != nil {
-			return err
-		}
-		for _, d := range ds {
-			seen.add(string(d.Message.Body))
-			if err := handle(d); err != nil {
-				return err
-			}
-		}
-		if len(ds) == 0 {
-			b.pause()
-		}
-	}
-	return nil
-}
-
-// pause lets others work, between two receives that do not wait.
-func (b *bench) pause() {
-	timer := time.NewTimer(20 * time.Millisecond)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-b.ctx.Done():
-	}
-}
-
 // A tally counts deliveries by body.
 type tally struct {
 	mu sync.Mutex
@@ -114,14 +82,6 @@ func sourcesShare(c *check) {
 	seen := newTally()
 	require.NoError(c, concurrently(2, func(i int) error { return b.drain(sources[i], seen, n, nothingToDo) }))
 	seen.eachOnce(c, n)
-}
-
-// tryExtend extends a delivery by a minute, where that can be done.
-func (b *bench) tryExtend(d drivers.Delivery) []error {
-	if b.caps.MaxExtension <= 0 {
-		return nil
-	}
-	return b.src.Extend(b.ctx, []drivers.Extension{{Receipt: d.Receipt, By: time.Minute}})
 }
 
 func everythingAtOnce(c *check) {

@@ -18,27 +18,6 @@ func deadLetterRules() []Rule {
 	}
 }
 
-// exhaust gives the queue's only message back until it comes no more, and
-// returns how often it came.
-func (b *bench) exhaust(giveBack func(drivers.Delivery)) int {
-	for n := 0; n <= b.o.MaxAttempts; n++ {
-		var ds []drivers.Delivery
-		// A provider may need a moment to bring it back, and another receive to
-		// notice that it has come too often.
-		for begin := b.now(); len(ds) == 0 && b.since(begin) < 3*time.Second; {
-			ds = b.poll(b.src, 1, time.Second)
-		}
-		if len(ds) == 0 {
-			return n
-		}
-		giveBack(ds[0])
-	}
-	b.fatalf("the message was delivered more than %d times and is still not in the dead-letter queue", b.o.MaxAttempts)
-	return 0
-}
-
-func (b *bench) releaseIt(d drivers.Delivery) { b.settle(release(d)) }
-
 func exhaustedGoesToDeadLetters(c *check) {
 	b := c.deadLetterQueue(QueueOptions{MaxAttempts: c.attempts()})
 	b.send(text("poison"))

@@ -39,13 +39,6 @@ func retryAfterDelay(c *check, lease, delay time.Duration) {
 	require.GreaterOrEqual(c, b.since(begin), delay, "the message came back too early")
 }
 
-// delaying makes a queue that delays single messages, or ends the check.
-func (c *check) delaying() *bench {
-	b := c.queue(QueueOptions{})
-	c.needs(b.sink.Capabilities().MaxSendDelay > 0, "messages cannot be sent with a delay")
-	return b
-}
-
 func sendDelayIsKept(c *check) {
 	b := c.delaying()
 	m := text("later")

@@ -18,15 +18,6 @@ func duplicateRules() []Rule {
 	}
 }
 
-// twice receives one message twice: the first delivery's lease has ended.
-func (b *bench) twice() (lost, held drivers.Delivery) {
-	b.needsLease()
-	b.send(b.single("twice"))
-	lost = b.receiveOne()
-	b.expire(lost)
-	return lost, b.receiveOne()
-}
-
 func inFlightTwice(c *check) {
 	lost, held := c.queue(QueueOptions{}).twice()
 	require.Equal(c, lost.Message.ID, held.Message.ID, "the ID is the message's")

@@ -16,26 +16,6 @@ func errorRules() []Rule {
 	}
 }
 
-func (c *check) missing() *Queue {
-	c.needs(c.h.Missing != nil, "queues are made when they are opened")
-	q, err := c.h.Missing(c.ctx)
-	if err != nil {
-		c.fatalf("the harness could not name a missing queue: %v", err)
-	}
-	return q
-}
-
-// clear fails unless err says that a queue was not found, and which, and when.
-func (c *check) clear(err error) {
-	c.refused(err, "using a queue that does not exist", drivers.NotFound)
-	var e *drivers.Error
-	if !errors.As(err, &e) {
-		c.fatalf("the error is no *drivers.Error: %v", err)
-	}
-	require.NotEmpty(c, e.Queue, "the error names no queue: %v", err)
-	require.NotEmpty(c, e.Op, "the error names no operation: %v", err)
-}
-
 func missingSource(c *check) {
 	q := c.missing()
 	src, err := q.OpenSource(c.ctx)

@@ -23,23 +23,6 @@ func groupRules() []Rule {
 	}
 }
 
-func (c *check) ordered() *bench { return c.queue(QueueOptions{Ordered: true}) }
-
-// inOrder receives and acks n messages and returns their bodies as they came.
-func (b *bench) inOrder(n int) []string {
-	var came []string
-	for begin := b.now(); len(came) < n; {
-		if b.since(begin) > b.patience() {
-			b.fatalf("%d of %d messages came: %q", len(came), n, came)
-		}
-		for _, d := range b.poll(b.src, 3, time.Second) {
-			came = append(came, string(d.Message.Body))
-			b.settle(ack(d))
-		}
-	}
-	return came
-}
-
 func groupKeepsOrder(c *check) {
 	b := c.ordered()
 	want := []string{"a", "b", "c", "d", "e", "f", "g"}

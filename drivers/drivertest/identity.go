@@ -29,25 +29,6 @@ func identityRules() []Rule {
 // key.
 func identityOf(m *handler.Message) string { return cmp.Or(m.DedupeID, m.ID) }
 
-// strangers are messages with and without a dedupe ID of the sender's.
-func (b *bench) strangers() []*handler.Message {
-	with, without := b.single("with"), b.single("without")
-	with.DedupeID, without.DedupeID = "order-42", ""
-	return messages(with, without)
-}
-
-// identities returns the identities of deliveries by their bodies, and checks the
-// sender's.
-func (b *bench) identities(ds []drivers.Delivery) map[string]string {
-	out := make(map[string]string, len(ds))
-	for _, d := range ds {
-		out[string(d.Message.Body)] = identityOf(d.Message)
-	}
-	require.Equal(b, "order-42", out["with"], "the sender's dedupe ID")
-	require.NotEmpty(b, out["without"])
-	return out
-}
-
 func identityStays(c *check) {
 	b := c.queue(QueueOptions{})
 	b.send(b.strangers()...)

@@ -6,7 +6,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/drivers"
-	"github.com/sluice-go/sluice/handler"
 )
 
 func inspectRules() []Rule {
@@ -21,31 +20,6 @@ func inspectRules() []Rule {
 		{"PURGE-1", "Purge removes the queue's messages and leaves its dead letters.", purgeQueue},
 		{"PURGE-2", "Purge of the dead letters leaves the queue's messages.", purgeLetters},
 	}
-}
-
-func (b *bench) inspector() drivers.Inspector {
-	i, ok := b.src.(drivers.Inspector)
-	b.needs(ok, "the source is not an Inspector")
-	return i
-}
-
-// depthIs waits until the depth is as want says; counts are approximate on
-// some providers, and late. Unknown is right for any count.
-func (b *bench) depthIs(want drivers.Depth) {
-	i := b.inspector()
-	fits := func(got, want int64) bool { return got == want || got == drivers.Unknown }
-	var d drivers.Depth
-	for begin := b.now(); b.since(begin) < b.patience(); b.pass(200 * time.Millisecond) {
-		var err error
-		d, err = i.Depth(b.ctx)
-		if err != nil {
-			b.fatalf("depth: %v", err)
-		}
-		if fits(d.Visible, want.Visible) && fits(d.InFlight, want.InFlight) && fits(d.Delayed, want.Delayed) && fits(d.DeadLetters, want.DeadLetters) {
-			return
-		}
-	}
-	b.fatalf("the depth is %+v; it must be %+v", d, want)
 }
 
 func depthCounts(c *check) {
@@ -106,21 +80,6 @@ func depthTellsAge(c *check) {
 	c.fatalf("the oldest age does not grow")
 }
 
-func (b *bench) peek(n int, dead bool) []*handler.Message {
-	i := b.inspector()
-	var ms []*handler.Message
-	for begin := b.now(); len(ms) == 0 && b.since(begin) < b.patience(); {
-		var err error
-		if ms, err = i.Peek(b.ctx, n, dead); err != nil {
-			b.fatalf("peek: %v", err)
-		}
-		if len(ms) == 0 {
-			b.pass(100 * time.Millisecond)
-		}
-	}
-	return ms
-}
-
 func peekShows(c *check) {
 	b := c.queue(QueueOptions{})
 	b.inspector()
@@ -158,12 +117,6 @@ func peekKeepsToMax(c *check) {
 	b.sendN(5)
 	require.LessOrEqual(c, len(b.peek(2, false)), 2)
 	require.Len(c, byBody(b.receive(5)), 5)
-}
-
-func (b *bench) purger() drivers.Purger {
-	p, ok := b.src.(drivers.Purger)
-	b.needs(ok, "the source is not a Purger")
-	return p
 }
 
 func purgeQueue(c *check) {

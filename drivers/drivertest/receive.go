@@ -106,26 +106,6 @@ func receiveAfterCancel(c *check) {
 	require.Equal(c, "stays", string(b.receiveOne().Message.Body))
 }
 
-// mustStillWait gives a receive the time to get going, and fails if it ends.
-func (b *bench) mustStillWait(out <-chan received) {
-	select {
-	case r := <-out:
-		b.fatalf("a receive that was to wait ended at once: %s, %v", names(r.ds), r.err)
-	case <-time.After(300 * time.Millisecond):
-	}
-}
-
-func (b *bench) mustEndWith(out <-chan received, want error) {
-	select {
-	case r := <-out:
-		require.ErrorIs(b.check, r.err, want)
-		require.Equal(b.check, drivers.Unclassified, drivers.CodeOf(r.err), "a context's error has no code: %v", r.err)
-		require.Empty(b.check, r.ds)
-	case <-time.After(drivers.MaxWait / 2):
-		b.fatalf("the receive did not return when its context had ended")
-	}
-}
-
 func receiptsDiffer(c *check) {
 	b := c.queue(QueueOptions{})
 	b.sendN(5)

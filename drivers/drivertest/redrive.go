@@ -18,20 +18,6 @@ func redriveRules() []Rule {
 	}
 }
 
-func (b *bench) redriver() drivers.Redriver {
-	r, ok := b.src.(drivers.Redriver)
-	b.needs(ok && b.caps.NativeRedrive, "the provider does not redrive by itself")
-	return r
-}
-
-// rejected sends and rejects n messages.
-func (b *bench) rejected(n int) {
-	b.sendN(n)
-	for _, d := range b.receive(n) {
-		b.settle(reject(d, "poison"))
-	}
-}
-
 func redriveMovesAll(c *check) {
 	b := c.deadLetterQueue(QueueOptions{})
 	r := b.redriver()
@@ -63,14 +49,6 @@ func redriveResetsAttempts(c *check) {
 	_, err := r.StartRedrive(c.ctx, 0)
 	require.NoError(c, err)
 	require.Equal(c, 1, b.receiveOne().Message.Attempt)
-}
-
-// peekLetters waits for the dead letters and gives them back.
-func (b *bench) peekLetters() []drivers.Delivery {
-	letters := b.letters()
-	ds := letters.receive(1)
-	letters.settle(each(ds, release)...)
-	return ds
 }
 
 func redriveOneByOne(c *check) {

@@ -77,15 +77,6 @@ func rejectBatch(c *check) {
 	b.nothing(time.Second, "every message was rejected")
 }
 
-// failure reads why a letter was rejected.
-func (b *bench) failure(m *handler.Message) drivers.DeadLetter {
-	d, ok := drivers.ParseFailure(m.Attributes)
-	if !ok {
-		b.fatalf("the letter does not tell why it was rejected; its attributes are %q", m.Attributes)
-	}
-	return d
-}
-
 func rejectTellsWhy(c *check) {
 	b := c.deadLetterQueue(QueueOptions{})
 	b.send(text("poison"))

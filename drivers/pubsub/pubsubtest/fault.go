@@ -20,29 +20,6 @@ type faults struct {
 	calls map[string]int
 }
 
-// SetFault puts f in front of every unary call; nil takes it away. Streams are
-// not touched.
-func (s *Server) SetFault(f Fault) {
-	s.faults.mu.Lock()
-	defer s.faults.mu.Unlock()
-	s.faults.fault = f
-}
-
-// Calls is how often a method, such as "Pull", was called. An empty method is all
-// of them.
-func (s *Server) Calls(method string) int {
-	s.faults.mu.Lock()
-	defer s.faults.mu.Unlock()
-	if method != "" {
-		return s.faults.calls[method]
-	}
-	n := 0
-	for _, c := range s.faults.calls {
-		n += c
-	}
-	return n
-}
-
 func (f *faults) count(method string) Fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
