@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Config is a queue's configuration. The zero Config is a plain queue with the
+// Config configures a queue. The zero Config is a plain queue with the
 // defaults.
 type Config struct {
 	// Visibility is the lease that a receive gives. Zero means DefaultVisibility.
@@ -30,7 +30,7 @@ type Config struct {
 	// rather than per queue.
 	DedupePerGroup bool
 	// DeadLetter is the queue that a message goes to at the receive after its
-	// MaxReceives-th, and when it is rejected. Empty is none.
+	// MaxReceives-th, and when it is rejected. Empty means none.
 	DeadLetter string
 	// MaxReceives is how often a message is received before it is
 	// dead-lettered. Zero means that only a rejection dead-letters.
@@ -61,8 +61,8 @@ const (
 	DefaultRetention  = 4 * 24 * time.Hour
 )
 
-// WithDefaults returns a copy of c that shares nothing with it and has no
-// implied values.
+// WithDefaults returns a deep copy of c in which zero fields have their
+// defaults.
 func (c Config) WithDefaults() Config {
 	if c.Visibility == 0 {
 		c.Visibility = DefaultVisibility
@@ -107,7 +107,8 @@ func (c *Config) Validate(name string) error {
 	return nil
 }
 
-// Equal compares configurations that have their defaults.
+// Equal reports whether two configurations that have their defaults are the
+// same.
 func (c *Config) Equal(d *Config) bool {
 	return c.Visibility == d.Visibility && c.Retention == d.Retention && c.Delay == d.Delay &&
 		c.Ordered == d.Ordered && c.Lax == d.Lax && c.DedupeWindow == d.DedupeWindow && c.DedupePerGroup == d.DedupePerGroup &&
@@ -117,7 +118,8 @@ func (c *Config) Equal(d *Config) bool {
 // AnyReceipt reports whether old and expired receipts change leases.
 func (c *Config) AnyReceipt() bool { return c.Lax && !c.Ordered }
 
-// DedupeScope is what a dedupe ID is unique in, beside the queue.
+// DedupeScope returns the scope, within the queue, in which a dedupe ID is
+// unique.
 func (c *Config) DedupeScope(group string) string {
 	if c.DedupePerGroup {
 		return group
@@ -125,7 +127,7 @@ func (c *Config) DedupeScope(group string) string {
 	return ""
 }
 
-// NoDeadLetter says why a message cannot be dead-lettered.
+// NoDeadLetter returns why a message cannot be dead-lettered.
 func (c *Config) NoDeadLetter(name string) error {
 	if c.DeadLetter == "" {
 		return fmt.Errorf("queue %q: %w", name, ErrNoDeadLetter)

@@ -7,20 +7,20 @@ type entry struct {
 	id         string
 	body       []byte // its memory stays with the entry when that is freed
 	attributes map[string]string
-	group      *group // nil where the message's order does not matter
+	group      *group // nil if the message's order does not matter
 	groupName  string
 	dedupeID   string
 	extra      []byte
 	source     string
 
-	// These are by the engine's time.
+	// These are in the engine's time.
 	enqueuedAt, visibleAt int64
-	// And these, which are told and not compared, by the wall clock.
+	// And these, which are reported and not compared, by the wall clock.
 	sentAt, firstReceived int64
 	sequence              int64
 	// delivery is the latest delivery's number, which no other delivery of the
-	// engine has; 0 if there was none. A release gives it a number that nobody
-	// has.
+	// engine has; 0 if there was none. A release replaces it by a number that
+	// no caller has.
 	delivery uint64
 	// begin is the first delivery's number. The entry's receipts are those of its
 	// slot from begin to delivery.
@@ -39,7 +39,7 @@ type entry struct {
 	ahead, behind *entry // in the group, in the order of sequence
 }
 
-// message returns what the entry tells, sharing its memory.
+// message returns the entry as a message that shares its memory.
 func (e *entry) message(now store.Moment) Message {
 	m := Message{
 		ID: e.id, Body: e.body, Attributes: e.attributes, Group: e.groupName, DedupeID: e.dedupeID,

@@ -7,8 +7,8 @@ type group struct {
 	// leased is how many of them are hidden because they were received. While
 	// there are any the group is not ready.
 	leased int
-	// ready is the first, where that stands for the group on the queue's ready
-	// timeline.
+	// ready is the first entry while it represents the group on the queue's
+	// ready timeline, and nil otherwise.
 	ready *entry
 	dirty bool
 	spare *group

@@ -14,7 +14,7 @@ import (
 
 // Memory is an [Engine] that keeps everything in memory. No operation looks at
 // more messages than it is about: the cost of one message does not depend on
-// how many there are, but for the logarithm of how many are hidden with odd
+// how many there are, except for the logarithm of how many are hidden with odd
 // delays.
 type Memory struct {
 	ticker ticker
@@ -39,7 +39,7 @@ func NewMemory(c Clock) *Memory {
 		done:    make(chan struct{}),
 		queues:  map[string]*memQueue{},
 		running: map[string]*memTask{},
-		// Receipts of an engine that was there before must not fit.
+		// Receipts of an earlier engine must not match.
 		delivery: rand.Uint64() >> 1, // unlikely is enough
 	}
 }
@@ -55,8 +55,8 @@ func (m *Memory) nextDelivery() uint64 {
 	return m.delivery
 }
 
-// enter locks the engine and finds the queue; leave with m.mu.Unlock where
-// there is no error.
+// enter locks the engine and finds the queue; leave with m.mu.Unlock if there
+// is no error.
 func (m *Memory) enter(ctx context.Context, name string) (*memQueue, int64, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, 0, err
@@ -242,8 +242,8 @@ func (m *Memory) Receive(ctx context.Context, name string, r ReceiveRequest) ([]
 	return out, nil
 }
 
-// each runs what is to be done on each of n receipts, and returns an error for
-// each where one has failed.
+// each runs do for each of n receipts. It returns nil if all succeed, and
+// otherwise an error, or nil, for each.
 func (m *Memory) each(ctx context.Context, name string, n int, do func(q *memQueue, i int, now int64) error) []error {
 	q, now, err := m.enter(ctx, name)
 	if err != nil {
@@ -425,7 +425,7 @@ func (m *Memory) run(t *memTask) {
 	}
 }
 
-// step moves up to n messages, and ends the task when there are no more.
+// step moves up to n messages and ends the task after the last.
 func (m *Memory) step(t *memTask, n int) {
 	q, now := t.source, m.now()
 	if q.removed {

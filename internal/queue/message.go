@@ -8,13 +8,13 @@ import (
 
 // Message is a message as it is sent and stored.
 type Message struct {
-	ID         string // made by Send where empty
+	ID         string // made by Send if empty
 	Body       []byte
 	Attributes map[string]string
 	Group      string
 	DedupeID   string
-	// Again is true for a letter that is sent back. It is no duplicate of the
-	// message that it was, though its DedupeID was seen.
+	// Again is true for a letter that is sent back. It is not a duplicate of
+	// the message that it was, although its DedupeID was seen.
 	Again bool
 	// Delay is how long it stays invisible; negative means the queue's Config.Delay.
 	Delay time.Duration
@@ -22,14 +22,14 @@ type Message struct {
 	// and the trace header in it).
 	Extra []byte
 
-	// What follows is set by the engine on what it returns.
+	// The engine sets the fields below on messages that it returns.
 
 	EnqueuedAt    time.Time // kept when a message is dead-lettered from an unordered queue
 	Sequence      int64     // grows in the order of sending within a queue
 	Receives      int       // how often it was received, this time included; see Config.Lax
 	FirstReceived time.Time
-	// Source is the queue that a dead letter came from by the engine's own
-	// doing; empty where it was sent to this queue directly.
+	// Source is the queue from which the engine dead-lettered the message;
+	// empty if the message was sent to this queue directly.
 	Source string
 	// Exhausted is true for a letter that came here because it was received
 	// MaxReceives times, and not by a rejection.
@@ -38,7 +38,7 @@ type Message struct {
 	VisibleAt time.Time
 }
 
-// FillIDs gives an ID to each message that has none.
+// FillIDs sets the ID of each message that has none.
 func FillIDs(ms []Message) {
 	n := 0
 	for i := range ms {

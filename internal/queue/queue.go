@@ -28,9 +28,9 @@ var (
 	ErrTaskNotFound = errors.New("no such move task, or it has ended")
 )
 
-// Clock is what the engine reads the time from, so that a test can move it: both
-// its own time and the wall clock's. After is called when a receive waits or a
-// task paces itself.
+// Clock is the engine's source of time, both its own and the wall clock's,
+// which a test can replace. After is called when a receive waits or a task
+// paces itself.
 type Clock interface {
 	Now() time.Time
 	After(d time.Duration) <-chan time.Time
@@ -49,27 +49,29 @@ type ReceiveRequest struct {
 	Max  int
 	Wait time.Duration
 	// Visibility is the lease; negative means the queue's own. Zero makes the
-	// messages visible again at once.
+	// messages visible again immediately.
 	Visibility time.Duration
 	// AttemptID is SQS's ReceiveRequestAttemptId: a repeated receive with the
-	// same one within five minutes, while no lease has been changed, gives the
-	// same messages with the same receipts. Empty is none.
+	// same one within five minutes, while no lease has been changed, returns
+	// the same messages with the same receipts. Empty means none.
 	AttemptID string
 	// Spread takes one message of each group of an ordered queue before a
-	// second one of any, so that more groups are worked on at once. Without it
-	// as many as there are of one group come first, as SQS does it.
+	// second one of any, so that more groups are handled at the same time.
+	// Without it, all the available messages of one group come first, as on
+	// SQS.
 	Spread bool
-	// Into is memory that the answer may use. Nil is none.
+	// Into is memory that the answer may use. It may be nil.
 	Into []Received
 }
 
-// Change sets a delivery's lease, counted from now. By zero gives it back.
+// Change sets a delivery's lease, counted from now. By zero makes it visible
+// immediately.
 type Change struct {
 	Receipt string
 	By      time.Duration
-	// Release takes the delivery back: it does not count as one of the
-	// message's receives, and its receipt is good for nothing more. A lease that
-	// has ended is left as it is, and so is one where By is below zero.
+	// Release undoes the delivery: it does not count as one of the message's
+	// receives, and its receipt becomes invalid. A lease that has ended stays
+	// ended, and a negative By leaves the lease unchanged.
 	Release bool
 }
 
@@ -116,16 +118,16 @@ type Task struct {
 
 // Engine is a set of queues. All methods may be called concurrently, and those
 // of a SQLite engine by several processes on one file. After Close they return
-// ErrClosed, and receives that wait return it too. What is passed in is not
-// kept, and what is returned belongs to the caller.
+// ErrClosed, and receives that wait return it too. The engine does not keep its
+// arguments, and results belong to the caller.
 //
-// Methods on several receipts answer an error an item, and nil where every item
-// is done.
+// Methods on several receipts return an error, or nil, for each item, and nil
+// if all items succeed.
 type Engine interface {
-	// Create makes a queue. One that exists with the same Config is left as it
-	// is; with another it is ErrExists.
+	// Create creates a queue. If it exists with the same Config Create does
+	// nothing; with another, it returns ErrExists.
 	Create(ctx context.Context, name string, c Config) error
-	Config(ctx context.Context, name string) (Config, time.Time, error) // and when it was created
+	Config(ctx context.Context, name string) (Config, time.Time, error) // the time is that of its creation
 	Configure(ctx context.Context, name string, c Config) error
 	Remove(ctx context.Context, name string) error
 	List(ctx context.Context) ([]string, error) // sorted
@@ -134,9 +136,9 @@ type Engine interface {
 	// One that is a duplicate comes back as the first one was.
 	Send(ctx context.Context, name string, ms []Message) ([]Message, error)
 
-	// Receive waits up to r.Wait for messages. It returns none and no error
-	// where none came. Messages that have been received MaxReceives times go to
-	// the dead-letter queue here, not before, as SQS does it.
+	// Receive waits up to r.Wait for messages. If none come it returns none and
+	// no error. Messages that have been received MaxReceives times go to the
+	// dead-letter queue here and not before, as on SQS.
 	Receive(ctx context.Context, name string, r ReceiveRequest) ([]Received, error)
 
 	// Delete removes deliveries. A receipt whose lease ended is still good as
@@ -161,9 +163,9 @@ type Engine interface {
 	// in the order of their sequence, with their receive counts reset and a new
 	// enqueue time. It moves those that are there when it starts and can be
 	// received when it gets to them; the destination's dedupe window does not
-	// stop them. Destination empty moves each to where it came from; the task
-	// fails at one that has no Source, as SQS's does. The task runs until it is
-	// done, cancelled, or the engine is closed.
+	// stop them. If destination is empty, each returns to the queue it came
+	// from; the task fails at a message that has no Source, as SQS's does. The
+	// task runs until it is done, cancelled, or the engine is closed.
 	StartMove(ctx context.Context, source, destination string, rate int) (Task, error)
 	CancelMove(ctx context.Context, handle string) (Task, error)
 	Moves(ctx context.Context, source string) ([]Task, error) // newest first, at most ten

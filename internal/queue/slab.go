@@ -1,6 +1,6 @@
 package queue
 
-// chunkSize is how many entries are allocated at once.
+// chunkSize is the number of entries that are allocated together.
 const chunkSize = 256
 
 // slab allocates entries, and finds one by its slot. Entries that are freed

@@ -6,7 +6,7 @@ import (
 	"github.com/sluice-go/sluice/internal/queue/internal/store"
 )
 
-// A ticker tells the time of an engine in one process: it starts at the wall
+// A ticker is the clock of an engine in one process: it starts at the wall
 // clock's time and follows the monotonic clock.
 type ticker struct {
 	clock Clock // nil means the machine's

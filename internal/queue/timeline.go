@@ -1,7 +1,7 @@
 package queue
 
-// A timeline keeps entries in the order of a time and, where that is the same,
-// of their sequence. Times mostly come in their order (sends, leases of one
+// A timeline keeps entries in the order of a time and, for equal times, of
+// their sequence. Times mostly come in their order (sends, leases of one
 // length), so an entry that is later than all the listed goes to the end of a
 // list, at no cost whatever the length; the others go to a heap. The first is
 // the earlier of the two fronts.

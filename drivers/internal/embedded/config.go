@@ -15,60 +15,33 @@ import (
 	"github.com/sluice-go/sluice/internal/queue"
 )
 
-// The defaults of a queue that is made.
+// The defaults of a new queue.
 const (
 	DefaultVisibilityTimeout = 30 * time.Second
 	DefaultRetention         = 14 * 24 * time.Hour
 	DefaultMaxAttempts       = 5
-	// DeadLetterSuffix is what the name of a dead-letter queue has behind that
-	// of its queue, where no other is given.
+	// DeadLetterSuffix follows a queue's name in the default name of its
+	// dead-letter queue.
 	DeadLetterSuffix = "-dlq"
 )
 
-// NoDeadLetter is the [Config.DeadLetter] of a queue that has none.
+// NoDeadLetter as [Config.DeadLetter] means that the queue has no dead-letter
+// queue.
 const NoDeadLetter = "none"
 
-// Config says how a queue is to be. What is not said is left as it is on a
-// queue that exists; one that is made has the default. A nil Config says
-// nothing.
+// Config configures a queue; the drivers' Configs have the same fields and document
+// them. A zero field leaves an existing queue unchanged and selects the default for
+// a new one. A nil Config is the zero Config.
 type Config struct {
-	// VisibilityTimeout is the lease that a receive gives. Zero says nothing;
-	// the default is 30 seconds.
 	VisibilityTimeout time.Duration
-
-	// Retention is how long a message is kept, settled or not. Zero says
-	// nothing; the default is 14 days. A dead-letter queue that is made for the
-	// queue keeps its letters twice as long.
-	Retention time.Duration
-
-	// MaxAttempts is how often a message is delivered before it is
-	// dead-lettered. Zero says nothing; the default is 5. Below zero, only
-	// rejected messages are dead-lettered.
-	MaxAttempts int
-
-	// DeadLetter names the dead-letter queue, which is made where it does not
-	// exist. Empty says nothing; the default is the queue's name with "-dlq"
-	// behind it, and none for a queue whose name ends so. [NoDeadLetter] is none.
-	DeadLetter string
-
-	// DeadLetterRetention is how long letters are kept. Zero leaves it; the default
-	// is twice the queue's own retention.
+	Retention         time.Duration
+	MaxAttempts       int // negative means no limit
+	DeadLetter        string
+	// DeadLetterRetention is twice Retention by default.
 	DeadLetterRetention time.Duration
-
-	// Ordered says whether the messages of a group are delivered in the order in
-	// which they were sent, one at a time: while one is in flight or waits for
-	// its retry, the later ones of its group wait as well. Nil says nothing; the
-	// default is true.
-	Ordered *bool
-
-	// DedupeWindow is how long a message with a dedupe ID that was seen before is
-	// taken for the first one, and dropped. Zero says nothing; the default is
-	// that dedupe IDs are kept and ignored, and so it is below zero.
-	DedupeWindow time.Duration
-
-	// Delay is the delay of messages that are sent with none of their own. Zero
-	// says nothing; the default is none, and so it is below zero.
-	Delay time.Duration
+	Ordered             *bool
+	DedupeWindow        time.Duration // negative means none
+	Delay               time.Duration // negative means none
 }
 
 // Params are the parameters of a URL that [FromURL] reads.
@@ -76,8 +49,8 @@ func Params() []string {
 	return []string{"visibility_timeout", "retention", "max_attempts", "dead_letter", "dead_letter_retention", "ordered", "dedupe_window", "delay"}
 }
 
-// FromURL reads the parameters of a URL, and those of others that it may have
-// besides.
+// FromURL reads the parameters of a URL. It accepts the others without reading
+// them and refuses any further ones.
 func FromURL(u *url.URL, o *drivers.Options, others ...string) (*Config, error) {
 	if err := drivers.CheckParams(u, append(Params(), others...)...); err != nil {
 		return nil, err
@@ -117,7 +90,7 @@ func FromURL(u *url.URL, o *drivers.Options, others ...string) (*Config, error) 
 	return c, errors.Join(p.faults...)
 }
 
-// params reads parameters and gathers what is wrong with them.
+// params reads parameters and collects their faults.
 type params struct {
 	scheme string
 	values url.Values
@@ -150,8 +123,8 @@ func (p *params) duration(name string, zero bool) time.Duration {
 	return 0
 }
 
-// parseDuration reads what time.ParseDuration does, with days before it: retention
-// in hours is hard to read.
+// parseDuration is time.ParseDuration with a number of days in front, as in
+// 4d12h: retention in hours is hard to read.
 func parseDuration(s string) (time.Duration, error) {
 	days, rest, ok := strings.Cut(s, "d")
 	if !ok {
@@ -175,7 +148,7 @@ func parseDuration(s string) (time.Duration, error) {
 // sum is a + b, or the longest duration if that is longer. Neither is below zero.
 func sum(a, b time.Duration) time.Duration { return a + min(b, math.MaxInt64-a) }
 
-// apply returns the engine's configuration of a queue as c wants it.
+// apply returns the engine's configuration after c is applied to it.
 func (c *Config) apply(to queue.Config) queue.Config {
 	if c.VisibilityTimeout != 0 {
 		to.Visibility = c.VisibilityTimeout
@@ -205,7 +178,7 @@ func (c *Config) apply(to queue.Config) queue.Config {
 	return to
 }
 
-// initial is the configuration of a queue that nothing is said of.
+// initial returns the default configuration of a new queue.
 func initial(name string) queue.Config {
 	c := queue.Config{Visibility: DefaultVisibilityTimeout, Retention: DefaultRetention, MaxReceives: DefaultMaxAttempts, Ordered: true}
 	if !strings.HasSuffix(name, DeadLetterSuffix) {
@@ -214,8 +187,8 @@ func initial(name string) queue.Config {
 	return c
 }
 
-// prepare makes the queue and its dead-letter queue where they do not exist,
-// gives the queue the configuration that c says, and returns it.
+// prepare creates the queue and its dead-letter queue if they do not exist,
+// applies c to the queue, and returns its configuration.
 func prepare(ctx context.Context, e queue.Engine, name string, c *Config) (queue.Config, error) {
 	if c == nil {
 		c = &Config{}
@@ -237,8 +210,8 @@ func prepare(ctx context.Context, e queue.Engine, name string, c *Config) (queue
 		if !missing {
 			return want, configure(ctx, e, name, has, want)
 		}
-		// Another process may make it at the same time, and otherwise: then it
-		// is one that exists.
+		// If another process creates it at the same time with another
+		// configuration, it is a queue that exists: start again.
 		if err := e.Create(ctx, name, want); !errors.Is(err, queue.ErrExists) {
 			return want, err
 		}

@@ -1,4 +1,3 @@
-// Package embedded is what the drivers of the embedded queue have in common:
-// the port over an [queue.Engine], whichever store it has, and the parameters of
-// their URLs.
+// Package embedded holds what the drivers of the embedded queue share: the port
+// over a [queue.Engine] with any store, and the parameters of their URLs.
 package embedded

@@ -9,11 +9,11 @@ import (
 	"github.com/sluice-go/sluice/internal/queue"
 )
 
-// batch is how many messages an operation takes: enough to be cheap, and few
-// enough that others do not wait for it long.
+// batch is the most messages of an operation: enough to make it cheap, and few
+// enough that others do not wait long.
 const batch = 256
 
-// opened is what a source and a sink have in common.
+// opened is the common part of a source and a sink.
 type opened struct {
 	Target
 	config queue.Config

@@ -10,7 +10,7 @@ var (
 	errUnknownAction = errors.New("the action is none that this driver knows")
 )
 
-// settling gathers the errors of a batch that is carried out in parts.
+// settling collects the errors of a batch that is carried out in parts.
 type settling struct {
 	errs []error
 	n    int

@@ -13,14 +13,15 @@ import (
 // Sink sends to a queue. It implements [drivers.Sink].
 type Sink struct {
 	*opened
-	redrive bool // what it sends are letters that go back
+	redrive bool // it sends letters back
 }
 
 var _ drivers.Sink = (*Sink)(nil)
 
 var errDelay = errors.New("the delay is below zero")
 
-// Send sends the messages, all or none, but for those that are no good.
+// Send sends the valid messages, all or none, and returns an error for each
+// that it did not send.
 func (s *Sink) Send(ctx context.Context, ms []*handler.Message) []error {
 	if len(ms) == 0 {
 		return nil
@@ -29,7 +30,7 @@ func (s *Sink) Send(ctx context.Context, ms []*handler.Message) []error {
 		return slices.Repeat([]error{err}, len(ms))
 	}
 	var errs []error
-	var blocked map[string]bool // groups with a message that is no good
+	var blocked map[string]bool // groups with an invalid message
 	out := make([]queue.Message, 0, len(ms))
 	refuse := func(i int, err error) {
 		if errs == nil {
@@ -82,7 +83,7 @@ func (s *Sink) Send(ctx context.Context, ms []*handler.Message) []error {
 	return errs
 }
 
-// Capabilities says what the queue can do.
+// Capabilities returns what the queue supported when it was opened.
 func (s *Sink) Capabilities() drivers.Capabilities { return s.capabilities() }
 
 // Close closes the sink.

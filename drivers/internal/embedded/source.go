@@ -30,8 +30,8 @@ var (
 	_ drivers.DeadLetters = (*Source)(nil)
 )
 
-// Receive returns messages as [drivers.Source] says. From an ordered queue it
-// takes one message of each group before a second one of any.
+// Receive returns messages as [drivers.Source] requires. From an ordered queue
+// it takes one message of each group before a second one of any.
 func (s *Source) Receive(ctx context.Context, n int, wait time.Duration) ([]drivers.Delivery, error) {
 	if err := s.usable(ctx, "receive"); err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ func (s *Source) Receive(ctx context.Context, n int, wait time.Duration) ([]driv
 		fill(&ms[i], &got[i].Message)
 		out[i] = drivers.Delivery{Message: &ms[i], Receipt: got[i].Receipt, Deadline: got[i].Deadline}
 	}
-	clear(got) // it is not to keep bodies alive
+	clear(got) // so that it does not keep bodies alive
 	*buffer = got
 	return out, nil
 }
@@ -72,8 +72,9 @@ func (s *Source) await(ctx context.Context, r queue.ReceiveRequest) ([]queue.Rec
 	return s.Engine.Receive(ctx, s.Queue, r)
 }
 
-// fill makes the portable message of the engine's. A letter that the engine
-// dead-lettered by its count has its queue and no reason: no handler failed it.
+// fill makes a portable message of the engine's. A letter that the engine
+// dead-lettered by its receive count has the name of its queue and no reason,
+// because no handler failed it.
 func fill(m *handler.Message, from *queue.Message) {
 	m.ID, m.Body, m.Attributes = from.ID, from.Body, from.Attributes
 	m.Group, m.DedupeID = from.Group, from.DedupeID
@@ -167,7 +168,7 @@ func (s *Source) Extend(ctx context.Context, es []drivers.Extension) []error {
 	return errs
 }
 
-// Capabilities says what the queue can do.
+// Capabilities returns what the queue supported when it was opened.
 func (s *Source) Capabilities() drivers.Capabilities {
 	c := s.capabilities()
 	c.Lease, c.FreeRelease, c.LocalClock = s.config.Visibility, true, true
@@ -247,9 +248,8 @@ func (s *Source) Purge(ctx context.Context, dead bool) error {
 	return s.fail(ctx, "purge", s.Engine.Purge(ctx, name))
 }
 
-// StartRedrive starts moving every letter back to this queue. Where other
-// queues share the dead-letter queue it is refused: their letters would come
-// along.
+// StartRedrive starts moving every letter back to this queue. It fails if other
+// queues share the dead-letter queue, because it would move their letters too.
 func (s *Source) StartRedrive(ctx context.Context, rate int) (drivers.RedriveTask, error) {
 	if err := s.usable(ctx, "redrive"); err != nil {
 		return drivers.RedriveTask{}, err
@@ -333,8 +333,8 @@ func (s *Source) OpenDeadLetters(ctx context.Context) (drivers.Source, error) {
 	return t.OpenSource(ctx, nil)
 }
 
-// OpenRedrive opens the queue itself for sending letters back to it. A letter is no
-// duplicate of the message that it was.
+// OpenRedrive opens the queue itself for sending letters back to it. A letter
+// is not a duplicate of the message that it was.
 func (s *Source) OpenRedrive(ctx context.Context) (drivers.Sink, error) {
 	if err := s.usable(ctx, "open redrive"); err != nil {
 		return nil, err

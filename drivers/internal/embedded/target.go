@@ -13,16 +13,15 @@ type Target struct {
 	Queue  string
 	// System is OpenTelemetry's messaging.system.
 	System string
-	// Classify says of what kind an error of the store is, and the way out. Nil
-	// says that it is transient.
+	// Classify returns the code of an error of the store, and its remedy. Nil
+	// means that all are transient.
 	Classify func(err error) (drivers.Code, string)
 	// Release is called once for each source and sink that was opened and is
 	// closed. Nil does nothing.
 	Release func() error
 }
 
-// OpenSource opens the queue for receiving, and makes it where it does not
-// exist.
+// OpenSource opens the queue for receiving and creates it if it does not exist.
 func (t Target) OpenSource(ctx context.Context, c *Config) (*Source, error) {
 	o, err := t.open(ctx, c)
 	if err != nil {
@@ -33,7 +32,7 @@ func (t Target) OpenSource(ctx context.Context, c *Config) (*Source, error) {
 	return s, nil
 }
 
-// OpenSink opens the queue for sending, and makes it where it does not exist.
+// OpenSink opens the queue for sending and creates it if it does not exist.
 func (t Target) OpenSink(ctx context.Context, c *Config) (*Sink, error) {
 	o, err := t.open(ctx, c)
 	if err != nil {
@@ -42,7 +41,7 @@ func (t Target) OpenSink(ctx context.Context, c *Config) (*Sink, error) {
 	return &Sink{opened: o}, nil
 }
 
-// open makes the queue where it does not exist.
+// open creates the queue if it does not exist.
 func (t Target) open(ctx context.Context, c *Config) (*opened, error) {
 	o := &opened{Target: t}
 	var err error

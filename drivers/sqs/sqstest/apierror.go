@@ -137,7 +137,7 @@ func shapeOf(code string) errorShape {
 	return errorShape{unmodelled, code, badStatus, "The request failed: " + code + "."}
 }
 
-// An apiError is what a client is told.
+// An apiError is an error answer to a client.
 type apiError struct {
 	code    string // one of the Code constants, or any other that a Fault names
 	message string

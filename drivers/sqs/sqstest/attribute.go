@@ -58,7 +58,7 @@ type attributeRule struct {
 	min, max int
 	choices  [2]string
 	fifo     bool   // only FIFO queues have it
-	initial  string // its value on a queue that was made without it; empty is none
+	initial  string // its value on a queue that was created without it; empty means none
 }
 
 // ruleOf returns the rule of a queue attribute, if there is one of that name.

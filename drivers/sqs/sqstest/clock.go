@@ -40,7 +40,7 @@ func (c *ManualClock) Now() time.Time {
 }
 
 // After returns a channel that gets the time once the clock has been advanced
-// by d; at once where d is not positive.
+// by d; immediately if d is not positive.
 func (c *ManualClock) After(d time.Duration) <-chan time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -46,8 +46,8 @@ func sizeOf(body []byte, attributes []attribute) int {
 	return n
 }
 
-// badRune returns the first character that SQS allows in no body and no
-// attribute, where there is one.
+// badRune returns the first character that SQS does not allow in bodies and
+// attributes, if there is one.
 func badRune[S string | []byte](s S) (rune, bool) {
 	for i := 0; i < len(s); {
 		c := s[i]

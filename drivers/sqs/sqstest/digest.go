@@ -14,7 +14,7 @@ func md5Of(b []byte) string {
 
 // md5OfAttributes is SQS's checksum of attributes, which are sorted by name:
 // length and bytes of the name, of the type, then 1 for text or 2 for binary,
-// and length and bytes of the value. It is empty where there are none.
+// and length and bytes of the value. It is empty if there are no attributes.
 func md5OfAttributes(attributes []attribute) string {
 	if len(attributes) == 0 {
 		return ""

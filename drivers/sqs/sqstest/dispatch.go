@@ -203,7 +203,7 @@ func (d *dispatcher) requestID() string {
 	return fmt.Sprintf("%08x-0000-4000-8000-%012x", n>>48, n&(1<<48-1))
 }
 
-// deniedMessage is what IAM says when no policy allows an action.
+// deniedMessage returns IAM's text for an action that no policy allows.
 func (d *dispatcher) deniedMessage(q *Request) string {
 	action := "sqs:" + strings.ToLower(q.Action)
 	who := "anonymous"
@@ -214,7 +214,7 @@ func (d *dispatcher) deniedMessage(q *Request) string {
 		" because no identity-based policy allows the " + action + " action"
 }
 
-// engineError is what a client is told of the engine's errors.
+// engineError returns the answer to a client for an error of the engine.
 func engineError(err error) *apiError {
 	switch {
 	case errors.Is(err, queue.ErrNotFound):

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A Fault makes requests fail or wait. The first fields say which requests, the
-// others what happens to them. A Fault that does nothing only counts.
+// A Fault makes requests fail or wait. The first fields select requests, the
+// others define what happens to them. A Fault that does nothing only counts.
 type Fault struct {
 	// Action is the SQS action that it strikes, such as "ReceiveMessage". Empty
 	// means all of them.
@@ -39,9 +39,9 @@ type Fault struct {
 	Message string
 	// Status is the error's HTTP status. Zero means the usual one of the Code.
 	Status int
-	// Entries makes Code (CodeInternalFailure where that is empty) the result of
-	// those entries of a batch whose Id it answers true for. The others go
-	// through. Requests that are no batches are not struck. Nil means that Code
+	// Entries makes Code (CodeInternalFailure if that is empty) the result of
+	// those entries of a batch for whose Id it returns true. The others go
+	// through. Requests other than batches are not struck. Nil means that Code
 	// is the result of the whole request.
 	Entries func(id string) bool
 	// DropResponse does the work and then closes the connection without an
@@ -49,7 +49,8 @@ type Fault struct {
 	DropResponse bool
 }
 
-// An Injection is a Fault at work. Its methods may be called concurrently.
+// An Injection is a Fault that was injected. Its methods may be called
+// concurrently.
 type Injection struct {
 	fault   Fault
 	set     *faultSet
@@ -173,7 +174,7 @@ func (f *Fault) error() *apiError {
 	return e
 }
 
-// entryError is the result that faults give an entry of a batch; nil is none.
+// entryError returns the result that faults give an entry of a batch, or nil.
 func (e *effect) entryError(id string) *apiError {
 	for _, f := range e.entries {
 		if f.Entries(id) {

@@ -40,7 +40,7 @@ type reply struct {
 	err       *apiError // nil: a success
 	body      []byte
 	noAnswer  bool // close the connection instead
-	refused   bool // and say so if that can be said
+	refused   bool // and report a refused connection if possible
 }
 
 func incomingOf(r *http.Request, body []byte) incoming {

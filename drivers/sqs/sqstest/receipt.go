@@ -52,7 +52,7 @@ func decodeReceipt(handle string) (receipt, bool) {
 	return receipt{received: time.Unix(0, nanos), queue: string(b[:n]), engine: string(b[n:])}, true
 }
 
-// receiptFor decodes a handle that is to be one of the named queue.
+// receiptFor decodes a handle, which must belong to the named queue.
 func receiptFor(queue, handle string) (receipt, *apiError) {
 	if handle == "" {
 		return receipt{}, missing("ReceiptHandle")

@@ -12,23 +12,23 @@ type Request struct {
 	At time.Time
 	// Action is the SQS action, such as "ReceiveMessage".
 	Action string
-	// Queue is the name of the queue it concerns, where it concerns one: for
-	// the move tasks, the source.
+	// Queue is the name of the queue that it concerns, if any; for move tasks,
+	// the source.
 	Queue string
-	// Entries is the number of entries of a batch; 0 for what is no batch.
+	// Entries is the number of entries of a batch; 0 for other requests.
 	Entries int
-	// AccessKeyID is the key that it was signed with; empty where it was not
+	// AccessKeyID is the key that it was signed with; empty if it was not
 	// signed.
 	AccessKeyID string
-	// Body is the request's JSON. It is there for Fault.Match only, and nil in
-	// what Requests returns.
+	// Body is the request's JSON. It is set for Fault.Match only, and nil in
+	// the results of Requests.
 	Body []byte
 
-	// Status is the answer's HTTP status; 0 where there was no answer: the
-	// connection was closed, or the client had gone.
+	// Status is the answer's HTTP status; 0 if there was no answer because the
+	// connection was closed or the client had gone.
 	Status int
 	// Code is the answer's error code, as the x-amzn-query-error header has it;
-	// empty where there was no error.
+	// empty if there was no error.
 	Code string
 }
 

@@ -128,7 +128,7 @@ func (r *registry) sourcesOf(ctx context.Context, name string) ([]string, *apiEr
 	arn := r.queueARN(name)
 	var sources []string
 	for _, n := range names {
-		// One that goes away while the list is read is no source.
+		// Queues that are deleted while the list is read are left out.
 		if q, err := r.settings(ctx, n); err == nil && q.redrive.target == arn {
 			sources = append(sources, n)
 		}

@@ -53,7 +53,8 @@ func (s *sendActions) sendMessageBatch(c *call, q *sendBatchRequest) *apiError {
 		if !found.fifo {
 			continue
 		}
-		// What a FIFO queue lacks in one entry fails the whole batch.
+		// A parameter that a FIFO queue needs and one entry lacks fails the
+		// whole batch.
 		if !found.contentDedupe && (m.MessageDeduplicationID == nil || *m.MessageDeduplicationID == "") {
 			return noDedupeID()
 		}

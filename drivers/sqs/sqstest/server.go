@@ -41,8 +41,8 @@ func New(cfg *Config) (*Server, error) {
 	return s, nil
 }
 
-// NewServer returns a server that listens on Config.Addr. Close it when it is
-// not needed any more.
+// NewServer returns a server that listens on Config.Addr. The caller must close
+// it.
 func NewServer(cfg *Config) (*Server, error) {
 	s, err := New(cfg)
 	if err != nil {
@@ -176,14 +176,14 @@ func (s *Server) Requests() []Request {
 	return s.dispatcher.ledger.answeredLast()
 }
 
-// Inject puts a fault to work, for requests that arrive from now on. Of several
-// that match a request all strike, in the order of their injection, up to the
-// first that ends it.
+// Inject adds a fault for requests that arrive from now on. If several match a
+// request, all strike, in the order of their injection, up to the first that
+// ends it.
 func (s *Server) Inject(f Fault) *Injection {
 	i := &Injection{fault: f, set: &s.dispatcher.faults}
 	s.dispatcher.faults.add(i)
 	return i
 }
 
-// RemoveFaults takes all faults away.
+// RemoveFaults removes all faults.
 func (s *Server) RemoveFaults() { s.dispatcher.faults.clear() }

@@ -7,8 +7,8 @@ import (
 	"github.com/sluice-go/sluice/internal/queue"
 )
 
-// probe is the lease that tells whether a FIFO delivery's own has ended; the
-// message is deleted next.
+// probe is the lease that deleting sets on a FIFO delivery first, to find out
+// whether its own has ended.
 const probe = 30 * time.Second
 
 // settleActions delete messages and change their visibility.
@@ -35,9 +35,9 @@ func (s *settleActions) deleteMessageBatch(c *call, q *deliveryBatchRequest) *ap
 	return nil
 }
 
-// delete deletes deliveries. On a standard queue a receipt that is not good any
-// more is no error and deletes nothing; on a FIFO queue it is one from the end
-// of the lease on, unless the message is gone.
+// delete deletes deliveries. On a standard queue an invalid receipt deletes
+// nothing and is not an error; on a FIFO queue a receipt is an error after the
+// end of its lease, unless the message is gone.
 func (s *settleActions) delete(c *call, q *settings, ds []delivery) []*apiError {
 	errs, handles, place := handles(c, q, ds)
 	if len(handles) == 0 {

@@ -57,9 +57,9 @@ func listen(s *Server, addr string) (*web, error) {
 // abort closes a connection with a reset.
 func abort(c net.Conn) {
 	if t, ok := c.(*net.TCPConn); ok {
-		_ = t.SetLinger(0) // a plain close will do where it fails
+		_ = t.SetLinger(0) // if it fails, a plain close will do
 	}
-	_ = c.Close() // it is to be gone; nothing was promised to its other end
+	_ = c.Close() // the connection must go; nothing was promised to its other end
 }
 
 // drop resets all connections.

@@ -8,13 +8,13 @@ import (
 	"github.com/sluice-go/sluice/internal/queue/internal/store"
 )
 
-// bells are the bells of a file's queues. Those who wait are woken by sends of
-// their own process at once, and by other processes' within watchSlowest.
+// bells are the bells of a file's queues. A send wakes receives of its own
+// process immediately, and those of other processes within watchSlowest.
 type bells struct {
-	// watch is called regularly while somebody waits, and tells whether another
-	// process may have changed something.
+	// watch is called regularly while a receive waits. It reports whether
+	// another process may have changed something.
 	watch func() bool
-	done  <-chan struct{} // closed when there is nothing to watch any more
+	done  <-chan struct{} // closed with the engine
 	eyes  sync.WaitGroup
 
 	mu       sync.Mutex

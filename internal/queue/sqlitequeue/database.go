@@ -83,7 +83,8 @@ func openDatabase(ctx context.Context, path string, o *Options) (*database, erro
 	return s, nil
 }
 
-// migrate makes the schema in a new file, and refuses a file that is not ours.
+// migrate creates the schema in a new file, upgrades an older one, and refuses
+// a file that is not ours.
 func (db *database) migrate(ctx context.Context) error {
 	return db.exclusive(ctx, func(tx *txn) error {
 		var h header
@@ -134,8 +135,8 @@ func (db *database) release() error {
 	return errors.Join(errs...)
 }
 
-// watch tells whether other processes have committed something since it was
-// asked last. It looks into memory that the processes share.
+// watch reports whether other processes have committed something since it was
+// called last. It looks into memory that the processes share.
 func (db *database) watch() bool {
 	select {
 	case db.turn <- struct{}{}:
@@ -193,7 +194,7 @@ func (db *database) Moved() error {
 // lockPatience is how long a transaction waits for those of other processes.
 const lockPatience = 30 * time.Second
 
-// retry does it again while other processes hold the file's lock.
+// retry repeats do while other processes hold the file's lock.
 func (db *database) retry(ctx context.Context, do func() error) error {
 	err := do()
 	if !isBusy(err) {
@@ -224,7 +225,8 @@ func isBusy(err error) bool {
 	return false
 }
 
-// sqliteCode returns the primary code of an error of SQLite's, and else 0.
+// sqliteCode returns the primary code of a SQLite error, and 0 for other
+// errors.
 func sqliteCode(err error) int {
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
@@ -260,7 +262,7 @@ func (db *database) exclusive(ctx context.Context, do func(tx *txn) error) error
 		_ = tx.exec("ROLLBACK") // the first error is the one to report; a failed commit may have rolled back
 		return err
 	}
-	// What was written to a file that nobody finds is not done.
+	// Work that was written to a file which is no longer at its path is lost.
 	if err := db.Moved(); err != nil {
 		return err
 	}

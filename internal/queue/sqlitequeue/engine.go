@@ -157,9 +157,9 @@ func (s *Engine) List(ctx context.Context) ([]string, error) {
 	return names, err
 }
 
-// Stats implements [queue.Engine]. It counts the messages, on a connection of its
-// own: where there are a million of them that takes a moment and holds up no
-// one.
+// Stats implements [queue.Engine]. It counts the messages on a connection of
+// its own: with a million of them that takes a moment, and no other operation
+// waits.
 func (s *Engine) Stats(ctx context.Context, name string) (queue.Stats, error) {
 	q, now, err := s.collect(ctx, name)
 	if err != nil {
@@ -256,8 +256,8 @@ func (s *Engine) Peek(ctx context.Context, name string, n int) ([]queue.Message,
 // else has to wait long.
 const purgeStep = 2000
 
-// Purge implements [queue.Engine]. It removes the messages that are there when it
-// begins.
+// Purge implements [queue.Engine]. It removes the messages that the queue has
+// when it begins.
 func (s *Engine) Purge(ctx context.Context, name string) error {
 	last := int64(-1)
 	for {
@@ -368,8 +368,8 @@ func (s *Engine) try(ctx context.Context, name string, r *queue.ReceiveRequest) 
 	return out, seen, nil
 }
 
-// each runs what is to be done on each of n receipts in one transaction, and
-// returns an error for each where one has failed. The receipt's own errors
+// each runs do for each of n receipts in one transaction. It returns nil if all
+// succeed, and otherwise an error, or nil, for each. The receipt's own errors
 // (ErrReceipt, ErrNoDeadLetter) leave the others alone.
 func (s *Engine) each(ctx context.Context, name string, n int, do func(tx *txn, q *queueRow, i int) (refused, err error)) []error {
 	var errs []error

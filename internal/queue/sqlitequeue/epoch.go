@@ -9,17 +9,17 @@ import (
 // An epoch ties the time of a file's queues to the clocks of the machine: when
 // the uptime of a boot was uptime, and the wall clock showed wall, it was time.
 //
-// While the machine is up the time goes by the uptime, which all processes share
-// and nothing sets. Over a reboot, and on another machine, it goes by the wall
-// clock: there is nothing else to tell how long the machine was down.
+// While the machine is up the time goes by the uptime, which all processes
+// share and nothing sets. Over a reboot, and on another machine, it goes by the
+// wall clock: nothing else shows how long the machine was down.
 type epoch struct {
 	boot               string
 	uptime, wall, time int64
 }
 
-// epochAge is how old the epoch in the file becomes. What the wall clock is set by
-// in the time between the last note and a reboot is taken for time that has
-// passed.
+// epochAge is how old the epoch in the file may become. If the wall clock is
+// set between the last note and a reboot, the difference counts as time that
+// has passed.
 const epochAge = 10 * time.Second
 
 func newEpoch(r reading) epoch {

@@ -29,7 +29,7 @@ func dsn(path string, busy time.Duration, sync string) string {
 	}})
 }
 
-// header is what tells whose file it is.
+// A header identifies the program that a file belongs to.
 type header struct{ id, version, tables int64 }
 
 // read must be called in a transaction: another process may be making the file.
@@ -43,8 +43,8 @@ func (h *header) read(row func(query string) interface{ Scan(dest ...any) error 
 	return row("SELECT count(*) FROM sqlite_schema").Scan(&h.tables)
 }
 
-// check returns whether the schema is to be made, and an error if the file is
-// not ours, or not of a version that this program knows.
+// check reports whether the schema must be created. It returns an error if the
+// file is not ours, or not of a version that this program knows.
 func (h *header) check() (empty bool, err error) {
 	switch {
 	case *h == header{}:

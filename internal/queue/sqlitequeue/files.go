@@ -19,11 +19,11 @@ import (
 )
 
 // files are those that a SQLite engine has open: the database, and the log and
-// its index beside it. What is written to a file that was deleted or moved is
-// seen by nobody who opens its path, and without its own log and index two
-// processes don't see each other's locks. A file that was truncated or
-// overwritten in place is the same file still, and SQLite goes on with the pages
-// that it has in memory.
+// its index beside it. Writes to a file that was deleted or moved are not seen
+// by those who open its path, and without its own log and index two processes
+// don't see each other's locks. A file that was truncated or overwritten in
+// place is the same file still, and SQLite goes on with the pages that it has
+// in memory.
 type files struct {
 	mu     sync.Mutex
 	db     watched
@@ -32,7 +32,7 @@ type files struct {
 	reader *os.File // of the log, which SQLite has no locks on
 	state  fileState
 	salts  [8]byte // of the log's header, new whenever the log is begun anew
-	broken error   // once a file was damaged in place, what is in memory is no good
+	broken error   // set once a file was damaged in place: the pages in memory are then invalid
 }
 
 // watched is a file and how it was when it was looked at last. The zero watched
@@ -97,9 +97,10 @@ func (f *files) close() error {
 	return err
 }
 
-// moved returns an error if one of the files is not where it was, or was
-// truncated or overwritten. It costs a stat for each, a read of the log's header
-// when the log has changed, and a look into the database after a checkpoint.
+// moved returns an error if one of the files is not at its path any more, or
+// was truncated or overwritten. It costs a stat for each, a read of the log's
+// header when the log has changed, and a look into the database after a
+// checkpoint.
 func (f *files) moved() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -147,7 +148,7 @@ func (f *files) failed(code int) error {
 	if err := f.moved(); err != nil || code != sqlite3.SQLITE_IOERR_SHORT_READ {
 		return err
 	}
-	// SQLite read a page of which its index says that it is in the log.
+	// SQLite read a page that is in the log according to its index.
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.broken = fmt.Errorf("%w: %s %w", queue.ErrMoved, f.log.path, errTruncated)

@@ -47,9 +47,9 @@ func start() (s startup) {
 	return s
 }
 
-// boot identifies the boot. If the system does not tell it is a name of this
-// process alone: it then shares its clock with no one, and engines of several
-// processes go by the wall clock when they take turns.
+// boot identifies the boot. If the system has no name for it, boot is a name of
+// this process alone: it then shares its clock with no one, and engines of
+// several processes go by the wall clock when they take turns.
 var boot = sync.OnceValue(func() string {
 	if started.ok {
 		if id := bootID(); id != "" {

@@ -15,7 +15,7 @@ const beatPatience = 15 * time.Second
 
 const moveColumns = "handle, source, destination, rate, status, moved, to_move, started, failure, cursor, last, beat"
 
-// sqlMove is a row of moves.
+// A moveRow is a row of moves.
 type moveRow struct {
 	queue.Task
 	cursor, last, beat int64

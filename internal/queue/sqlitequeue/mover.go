@@ -97,7 +97,7 @@ func (m *mover) ended(handle string, err error) {
 	}
 }
 
-// step moves up to n messages, and ends the task when there are no more.
+// step moves up to n messages and ends the task after the last.
 func (m *mover) step(source, handle string, n int) (moveRow, error) {
 	var row moveRow
 	err := m.db.write(context.Background(), source, func(tx *txn, q *queueRow) error {

@@ -128,7 +128,7 @@ func (p *picker) spreadRest() error {
 	return nil
 }
 
-// take takes a record, or dead-letters it where it was received often enough.
+// take takes a record, or dead-letters it if it was received MaxReceives times.
 func (p *picker) take(r *record) error {
 	if limit := p.q.config.MaxReceives; limit > 0 && r.receives >= int64(limit) {
 		if !p.found {

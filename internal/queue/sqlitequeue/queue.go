@@ -5,8 +5,8 @@ import (
 	"github.com/sluice-go/sluice/internal/queue/internal/store"
 )
 
-// sqlQueue is what is known of a queue, as long as the file has that version of
-// it. It is never changed.
+// A queueRow is a queue as the file has it, for as long as the file has that
+// version. It is immutable.
 type queueRow struct {
 	id, version int64
 	name        string

@@ -62,7 +62,7 @@ func receive(tx *txn, q *queueRow, r *queue.ReceiveRequest) ([]queue.Received, e
 	return out, err
 }
 
-// deliver leases the records that were picked. It answers in into where there is
+// deliver leases the records that were picked. It answers in into if there is
 // room.
 func deliver(tx *txn, q *queueRow, taken []*record, visibility time.Duration, into []queue.Received) ([]queue.Received, error) {
 	if len(taken) == 0 {

@@ -15,9 +15,10 @@ const seqBits = 44
 // row. Receiving and extending write the row anew, so larger ones are elsewhere.
 const smallBody = 1000
 
-// The schema. Times are in nanoseconds, most by the clock of the file (see epoch):
-// visible_at, ready_at, enqueued_at, at, beat. Those that are told and not
-// compared are by the wall clock: created, sent_at, first_received, started.
+// The schema. Times are in nanoseconds, most by the clock of the file (see
+// epoch): visible_at, ready_at, enqueued_at, at, beat. Times that are reported
+// and not compared are by the wall clock: created, sent_at, first_received,
+// started.
 //
 // messages.ordered is 1 for a message of a group in a queue that keeps order.
 // Such messages are received by way of the table of groups, which knows for each
