@@ -59,7 +59,8 @@ func fullBatch(c *check) {
 	ds := b.receive(n)
 	b.settle(each(ds, release)...)
 	ds = b.receive(n)
-	// What the batch left out shall show before the lease of ten minutes ends.
+	// A message that the batch left out must show before the lease of ten
+	// minutes ends.
 	const soon = 6 * time.Second
 	for batch := range slices.Chunk(ds, b.caps.MaxExtend) {
 		es := make([]drivers.Extension, len(batch))

@@ -104,7 +104,7 @@ func (b *bench) receiving(ctx context.Context, src drivers.Source, n int, wait t
 	return out
 }
 
-// await waits for a receive, moving the queue's clock on where there is one.
+// await waits for a receive and advances the queue's clock if it has one.
 func (b *bench) await(out <-chan received, wait time.Duration) received {
 	if b.q.Advance == nil || wait <= 0 {
 		select {
@@ -225,8 +225,7 @@ func (b *bench) sendN(n int) []*handler.Message {
 	return ms
 }
 
-// single is a message with the body, in a group of its own where there are
-// groups.
+// single is a message with the body, in a group of its own if there are groups.
 func (b *bench) single(body string) *handler.Message {
 	m := text(body)
 	if b.o.Ordered {
@@ -351,7 +350,7 @@ func (b *bench) pause() {
 	}
 }
 
-// tryExtend extends a delivery by a minute, where that can be done.
+// tryExtend extends a delivery by a minute if the queue can.
 func (b *bench) tryExtend(d drivers.Delivery) []error {
 	if b.caps.MaxExtension <= 0 {
 		return nil
@@ -429,8 +428,8 @@ func (b *bench) inspector() drivers.Inspector {
 	return i
 }
 
-// depthIs waits until the depth is as want says; counts are approximate on
-// some providers, and late. Unknown is right for any count.
+// depthIs waits until the depth is want; counts are approximate on some
+// providers, and late. Unknown is right for any count.
 func (b *bench) depthIs(want drivers.Depth) {
 	i := b.inspector()
 	fits := func(got, want int64) bool { return got == want || got == drivers.Unknown }

@@ -198,7 +198,8 @@ func (c *check) missing() *Queue {
 	return q
 }
 
-// clear fails unless err says that a queue was not found, and which, and when.
+// clear fails unless err is a not-found error that names the queue and the
+// operation.
 func (c *check) clear(err error) {
 	c.refused(err, "using a queue that does not exist", drivers.NotFound)
 	var e *drivers.Error

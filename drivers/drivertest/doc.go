@@ -1,4 +1,4 @@
-// Package drivertest is the law that every driver obeys: a suite of rules over
+// Package drivertest has the rules that every driver must keep: a suite over
 // receiving, settling, leases, delays, attempts, dead letters, groups,
 // contents, sending, inspection and closing. Each rule has an ID that never
 // changes its meaning and a sentence, its law, that is printed when it fails.
@@ -18,20 +18,23 @@
 //		})
 //	}
 //
-// What the queue can do (its [drivers.Capabilities], its optional interfaces,
-// and what NewQueue refuses with [drivers.ErrUnsupported]) chooses the rules; a
-// rule that does not apply is reported as such with the reason, not skipped in
-// silence. Where a server differs from the provider that it stands for, the
-// harness names the rule and the reason in Exceptions. An excepted rule is run
-// all the same: one that passes is a failure, because the exception is stale.
+// The queue's [drivers.Capabilities], its optional interfaces, and the options that
+// NewQueue refuses with [drivers.ErrUnsupported] select the rules. Run reports a rule
+// that does not apply, with the reason, and does not skip it in silence. If a server
+// differs from the provider that it stands for, the harness names the rule and the
+// reason in Exceptions. Excepted rules run too: one that passes is a failure,
+// because the exception is stale.
 //
-// Rules run concurrently, each on queues of its own, whatever -parallel says:
-// they spend their time waiting for leases to end.
+// Rules run concurrently, each on queues of its own, regardless of -parallel: they
+// spend their time waiting for leases to end.
 //
-// With the environment variable SLUICE_CONFORMANCE_DIR set, each Run writes its
-// results there as JSON; go run ./drivers/drivertest/internal/conformance/cmd/conformance makes the
-// table of docs/conformance.md out of them.
+// If the environment variable SLUICE_CONFORMANCE_DIR is set, each Run writes its
+// results there as JSON, from which
+//
+//	go run ./drivers/drivertest/internal/conformance/cmd/conformance
+//
+// makes the table of docs/conformance.md.
 //
 // The package also has [Flaky], a decorator that makes a source or a sink fail
-// on demand, for tests of what is built on a driver.
+// on demand, for tests of code that uses a driver.
 package drivertest

@@ -51,7 +51,7 @@ type Entry struct {
 // Flaky makes the sources and sinks that it wraps fail on demand, and counts
 // what reaches them, so that a test of a failure can prove that the failure
 // happened. The zero Flaky is healthy. Its methods may be called concurrently
-// and at any time; what they ask for holds for all that it wraps. It waits on
+// and at any time; they affect all sources and sinks that it wraps. It waits on
 // channels only, so that it works inside a testing/synctest bubble.
 type Flaky struct {
 	mu      sync.Mutex
@@ -94,8 +94,8 @@ func (f *Flaky) FailNext(op Op, n int, err error) {
 }
 
 // LoseNext makes the next n calls of op that reach the queue do their work and
-// fail with err all the same, as when a response is lost on its way. What a
-// lost receive was granted comes back when its lease ends.
+// still fail with err, as when a response is lost on its way. What a lost
+// receive was granted comes back when its lease ends.
 func (f *Flaky) LoseNext(op Op, n int, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -9,24 +9,24 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 )
 
-// A Harness is what a driver's conformance test gives to [Run].
+// A Harness describes a driver's queues to [Run].
 type Harness struct {
 	// Server names the driver and what it is run against, such as "mem" or
 	// "sqs on LocalStack". It is the column of the conformance table. Required.
 	Server string
 
-	// NewQueue makes an empty queue as o says, under a name that no other has,
-	// with its dead-letter queue where one is wanted. It returns an error whose
-	// code is [drivers.Unsupported] where the provider has no such queue, as
-	// opposed to this driver not having got round to it: the rule is then
-	// reported as not applicable, with that error as the reason. It is called
-	// concurrently and not on the test's goroutine, so that it must not call
-	// t.FailNow. Required.
+	// NewQueue creates an empty queue with the options o and a name that no
+	// other queue has, and its dead-letter queue if o asks for one. If the
+	// provider has no such queues (rather than the driver not supporting them
+	// yet) it must return an error whose code is [drivers.Unsupported]; Run
+	// then reports the rule as not applicable, with that error as the reason.
+	// Run calls NewQueue concurrently and not on the test's goroutine, so it
+	// must not call t.FailNow. Required.
 	NewQueue func(ctx context.Context, o QueueOptions) (*Queue, error)
 
 	// Missing returns a queue that does not exist, for the rules on errors. Its
-	// functions may fail, or what they open at its first use. Nil says that
-	// queues are made when they are opened.
+	// functions may fail, or what they open at its first use. Nil means that
+	// opening a queue creates it.
 	Missing func(ctx context.Context) (*Queue, error)
 
 	// MinLease is the shortest lease that the server gives to a queue. Zero
@@ -37,23 +37,23 @@ type Harness struct {
 	// dead-letters. Zero means 1. Pub/Sub: 5.
 	MinAttempts int
 
-	// Exceptions are the rules, by ID, that this server is known not to keep.
+	// Exceptions are the rules, by ID, that this server does not keep.
 	Exceptions map[string]Exception
 
-	// Parallel is how many rules run at once. Zero means 16.
+	// Parallel is how many rules run at the same time. Zero means 16.
 	Parallel int
 }
 
-// An Exception says why a server does not keep a rule.
+// An Exception explains why a server does not keep a rule.
 type Exception struct {
 	// Reason is printed in the conformance table. Required.
 	Reason string
-	// Flaky is true where the rule sometimes passes. Otherwise a rule that
-	// passes in spite of its exception fails the test.
+	// Flaky is true if the rule sometimes passes. Otherwise a rule that passes
+	// in spite of its exception fails the test.
 	Flaky bool
 }
 
-// QueueOptions say which queue a rule needs.
+// QueueOptions describe the queue that a rule needs.
 type QueueOptions struct {
 	// Lease is the length of the lease that a receive gives. It is never zero,
 	// a whole number of seconds, and at least Harness.MinLease.
@@ -75,19 +75,19 @@ type QueueOptions struct {
 type Queue struct {
 	OpenSource func(ctx context.Context) (drivers.Source, error)
 	OpenSink   func(ctx context.Context) (drivers.Sink, error)
-	// OpenDeadLetters opens the dead-letter queue for receiving. Nil where the
-	// queue has none.
+	// OpenDeadLetters opens the dead-letter queue for receiving. Nil means that
+	// the queue has none.
 	OpenDeadLetters func(ctx context.Context) (drivers.Source, error)
 
-	// Remove deletes the queue behind the driver's back. Nil where there is no
-	// such thing.
+	// Remove deletes the queue behind the driver's back. Nil means that it
+	// cannot be deleted.
 	Remove func(ctx context.Context) error
 	// Close is called when the rule is done. Nil does nothing.
 	Close func() error
 
 	// Advance moves the clock by which this queue, and no other, counts leases
-	// and delays; what has become due is due when it returns. Nil says that
-	// the queue's clock is the real one.
+	// and delays; messages that have become due can be received when it
+	// returns. Nil means that the queue's clock is the real one.
 	Advance func(d time.Duration)
 }
 

@@ -34,7 +34,7 @@ func byBody(ds []drivers.Delivery) map[string]drivers.Delivery {
 	return m
 }
 
-// name tells a message apart in a failure's text.
+// name identifies a message in a failure's text.
 func name(m *handler.Message) string {
 	body := string(m.Body)
 	if len(body) > 40 {

@@ -15,7 +15,7 @@ import (
 )
 
 // ruleTimeout is how long a rule may take: far more than any does, so that it
-// tells a driver that hangs, not a machine that is busy.
+// detects a driver that hangs, not a machine that is busy.
 const ruleTimeout = 3 * time.Minute
 
 // Run holds a driver to the rules, each in a subtest that is named after its

@@ -20,7 +20,7 @@ func retry(d drivers.Delivery, delay time.Duration) drivers.Settlement {
 	return drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.ActionRetry, Delay: delay, Delayed: true}
 }
 
-// release gives messages back at once.
+// release makes a message visible again immediately.
 func release(d drivers.Delivery) drivers.Settlement { return retry(d, 0) }
 
 // unseen gives a message back that no handler has seen.

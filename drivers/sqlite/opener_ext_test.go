@@ -76,7 +76,7 @@ func TestFilesThatCannotBeOpened(t *testing.T) {
 		code      error
 	}{
 		{"sqlite://" + filepath.Join(dir, "missing", "q.db") + "?queue=orders", "its directory must exist", drivers.ErrDenied},
-		{"sqlite://" + text + "?queue=orders", "no SQLite file", drivers.ErrInvalid},
+		{"sqlite://" + text + "?queue=orders", "not a SQLite file", drivers.ErrInvalid},
 		{"sqlite://" + dir + "?queue=orders", "", drivers.ErrDenied},
 	} {
 		_, err := mux.OpenSource(t.Context(), c.url, nil)

@@ -38,7 +38,7 @@ func (c *Clock) Advance(d time.Duration) {
 	c.advanceTo(to)
 }
 
-// advanceTo does nothing where the clock is there already.
+// advanceTo does nothing if the clock is there already.
 func (c *Clock) advanceTo(to time.Time) {
 	for {
 		c.mu.Lock()
@@ -91,7 +91,7 @@ func (c *Clock) afterFunc(d time.Duration, f func()) (stop func()) {
 	}
 }
 
-// timeSource is a [Clock] or, where that is nil, the time package.
+// A timeSource is a [Clock] or, if that is nil, the time package.
 type timeSource struct{ clock *Clock }
 
 func (s timeSource) now() time.Time {

@@ -37,8 +37,8 @@ type Config struct {
 	// HideAttempt delivers messages with attempt 0, as a Pub/Sub subscription
 	// without a dead-letter policy does.
 	HideAttempt bool
-	// Concurrency is how many handlers [Queue.Drain] runs at once. Zero means
-	// one, which runs on the caller's goroutine.
+	// Concurrency is how many handlers [Queue.Drain] runs at the same time.
+	// Zero means one, which runs on the caller's goroutine.
 	Concurrency int
 	// Gates are asked before each delivery, as the runtime asks them.
 	Gates []handler.Gate

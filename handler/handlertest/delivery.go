@@ -43,14 +43,14 @@ type Delivery struct {
 	// Message is a copy of the message as it was delivered. It has no lease.
 	Message *handler.Message
 	// Attempt counts the message's deliveries from 1, postponed ones left out,
-	// even where the message itself hides it.
+	// even if the message itself hides it.
 	Attempt int
 	// At is when the handler was called, Duration how long it ran.
 	At       time.Time
 	Duration time.Duration
 	// Verdict is what the handler decided. A panic is a retry.
 	Verdict handler.Verdict
-	// Panic is what the handler panicked with, nil where it did not.
+	// Panic is the value that the handler panicked with, or nil.
 	Panic any
 	// Extensions is how many times the lease was extended.
 	Extensions int
@@ -79,8 +79,8 @@ type DeadLetter struct {
 	// Err is the error of its last delivery: [handler.Exhausted] of it if the
 	// attempts are used up.
 	Err error
-	// Rejected is true where the handler rejected the message, and false where
-	// the queue gave up because the attempts are used up.
+	// Rejected is true if the handler rejected the message, and false if the
+	// queue gave up because the attempts are used up.
 	Rejected bool
 	// At is when it was dead-lettered.
 	At time.Time

@@ -127,7 +127,7 @@ func (l *Lease) FailExtensions(err error) {
 	l.failure = err
 }
 
-// Lost says whether the lease was lost.
+// Lost reports whether the lease was lost.
 func (l *Lease) Lost() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -135,7 +135,7 @@ func (l *Lease) Lost() bool {
 }
 
 // Kept returns the options with which the lease is being kept, defaults filled
-// in, and false where no one has asked for it or it was stopped.
+// in, and false if no one has asked for it or it was stopped.
 func (l *Lease) Kept() (handler.KeepOptions, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -31,7 +31,7 @@ func (o *opened) fail(ctx context.Context, op string, err error) error {
 	code, remedy := drivers.Transient, ""
 	switch {
 	case errors.Is(err, queue.ErrNotFound):
-		code, remedy = drivers.NotFound, "it was removed; open it again to make it anew"
+		code, remedy = drivers.NotFound, "it was removed; open it again to create it"
 	case errors.Is(err, queue.ErrReceipt):
 		code = drivers.LeaseLost
 	case errors.Is(err, queue.ErrClosed):
@@ -48,7 +48,7 @@ func (o *opened) fail(ctx context.Context, op string, err error) error {
 	return drivers.Wrap(ctx, code, o.Queue, op, err, remedy)
 }
 
-var errClosed = errors.New("it was closed by this program")
+var errClosed = errors.New("this program closed it")
 
 func (o *opened) isClosed(op string) error {
 	return &drivers.Error{Code: drivers.Closed, Queue: o.Queue, Op: op, Err: errClosed}

@@ -7,7 +7,7 @@ import (
 
 var (
 	errNoMessage     = errors.New("a rejection needs the message that was delivered")
-	errUnknownAction = errors.New("the action is none that this driver knows")
+	errUnknownAction = errors.New("the driver does not know the action")
 )
 
 // settling collects the errors of a batch that is carried out in parts.

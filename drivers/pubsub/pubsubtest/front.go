@@ -20,7 +20,7 @@ import (
 
 const (
 	// pollEvery is how often a waiting Pull looks for a lease that has ended.
-	// News of other kinds wakes it at once.
+	// Other news wakes it immediately.
 	pollEvery = 20 * time.Millisecond
 	// longestPull bounds a Pull whose caller sets no deadline, as the service
 	// does at about this.
@@ -33,7 +33,7 @@ const (
 	deadLetterTime = "2006-01-02T15:04:05.000-07:00"
 )
 
-// front is what pstest's two services have in front of them.
+// A front stands before pstest's two services.
 type front struct {
 	fake  *pstest.Server
 	peek  *peephole
@@ -130,7 +130,7 @@ func (s subscriber) CreateSubscription(ctx context.Context, r *pubsubpb.Subscrip
 		return nil, err
 	}
 	s.kept.remember(r.Name, long)
-	return s.kept.tell(sub), nil
+	return s.kept.restore(sub), nil
 }
 
 func (s subscriber) GetSubscription(ctx context.Context, r *pubsubpb.GetSubscriptionRequest) (*pubsubpb.Subscription, error) {
@@ -138,7 +138,7 @@ func (s subscriber) GetSubscription(ctx context.Context, r *pubsubpb.GetSubscrip
 	if err != nil {
 		return nil, err
 	}
-	return s.kept.tell(sub), nil
+	return s.kept.restore(sub), nil
 }
 
 func (s subscriber) UpdateSubscription(ctx context.Context, r *pubsubpb.UpdateSubscriptionRequest) (*pubsubpb.Subscription, error) {
@@ -150,13 +150,13 @@ func (s subscriber) UpdateSubscription(ctx context.Context, r *pubsubpb.UpdateSu
 	if s.kept.sets(r) {
 		s.kept.remember(r.Subscription.Name, long)
 	}
-	return s.kept.tell(sub), nil
+	return s.kept.restore(sub), nil
 }
 
 func (s subscriber) ListSubscriptions(ctx context.Context, r *pubsubpb.ListSubscriptionsRequest) (*pubsubpb.ListSubscriptionsResponse, error) {
 	resp, err := s.gserver().ListSubscriptions(ctx, r)
 	for i, sub := range resp.GetSubscriptions() {
-		resp.Subscriptions[i] = s.kept.tell(sub)
+		resp.Subscriptions[i] = s.kept.restore(sub)
 	}
 	return resp, err
 }
@@ -302,7 +302,7 @@ func (f *front) giveBack(subscription string, rms []*pubsubpb.ReceivedMessage) {
 	for i, rm := range rms {
 		ids[i] = rm.AckId
 	}
-	// It fails only where the subscription is gone, and its messages with it.
+	// It fails only if the subscription is gone, and its messages with it.
 	_, _ = f.modify(context.Background(), subscription, ids, 0)
 	f.announce()
 }

@@ -12,8 +12,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// policies keeps the access policies of topics and subscriptions. It keeps them
-// only: everything is allowed to everyone.
+// policies keeps the access policies of topics and subscriptions and does not
+// enforce them.
 type policies struct {
 	*front
 	iampb.UnimplementedIAMPolicyServer
@@ -22,7 +22,7 @@ type policies struct {
 	set map[string]*iampb.Policy
 }
 
-// exists returns an error where the resource does not.
+// exists returns an error if the resource does not exist.
 func (p *policies) exists(ctx context.Context, resource string) (err error) {
 	if strings.Contains(resource, "/topics/") {
 		_, err = p.gserver().GetTopic(ctx, &pubsubpb.GetTopicRequest{Topic: resource})
@@ -66,8 +66,8 @@ func (p *policies) SetIamPolicy(ctx context.Context, r *iampb.SetIamPolicyReques
 	return proto.CloneOf(policy), nil
 }
 
-// TestIamPermissions grants what is asked, and on what does not exist nothing,
-// without an error, as the service does.
+// TestIamPermissions grants all permissions that it is asked for, and none,
+// without an error, on a resource that does not exist, as the service does.
 func (p *policies) TestIamPermissions(ctx context.Context, r *iampb.TestIamPermissionsRequest) (*iampb.TestIamPermissionsResponse, error) {
 	granted := &iampb.TestIamPermissionsResponse{}
 	if p.exists(ctx, r.Resource) == nil {

@@ -13,12 +13,13 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// MetricInFlight is a metric that Cloud Monitoring lacks: how many messages of a
-// subscription are leased.
+// MetricInFlight is the number of leased messages of a subscription, a metric
+// that Cloud Monitoring lacks.
 const MetricInFlight = "sluice.dev/pubsubfake/num_in_flight_messages"
 
-// metrics is as much of Cloud Monitoring as tells a subscription's backlog. On
-// the real service the numbers are minutes old; here they are of this moment.
+// metrics is the part of Cloud Monitoring that reports a subscription's
+// backlog. On the real service the numbers are minutes old; here they are
+// current.
 type metrics struct {
 	peek *peephole
 	monitoringpb.UnimplementedMetricServiceServer

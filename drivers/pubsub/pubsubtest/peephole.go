@@ -11,7 +11,7 @@ import (
 	"cloud.google.com/go/pubsub/v2/pstest"
 )
 
-// Depth is how many messages a subscription of the fake has.
+// Depth counts the messages of a subscription of the fake.
 type Depth struct {
 	// Visible messages can be pulled now, InFlight ones are leased.
 	Visible, InFlight int64
@@ -23,14 +23,14 @@ type Depth struct {
 // lock. It is one that changes nothing and that clients of queues never make.
 const peepholeCall = "ListSchemas"
 
-// A peephole reads the state that pstest keeps to itself: how many messages a
-// subscription holds and which ack IDs are good. Pulling messages to count them
-// would use up delivery attempts and send them to the dead-letter topic.
+// A peephole reads unexported state of pstest: how many messages a subscription
+// holds and which ack IDs are good. Pulling messages to count them would use up
+// delivery attempts and send them to the dead-letter topic.
 //
 // pstest runs a reactor while it holds its lock, so a reactor may read what the
-// lock guards. The fields have no names outside their package, hence reflection;
-// it reads, but for rename, and where a newer pstest has other fields the answer is "don't
-// know", never a wrong number.
+// lock guards. The fields have no names outside their package, hence
+// reflection; it only reads, except in rename, and if a newer pstest has other
+// fields the answer is "don't know", never a wrong number.
 type peephole struct {
 	of *pstest.GServer
 
@@ -38,8 +38,8 @@ type peephole struct {
 	now  atomic.Pointer[look]
 }
 
-// A look is one use of the peephole. Its request tells the peephole's own calls
-// from those of clients.
+// A look is one use of the peephole. Its request distinguishes the peephole's
+// own calls from those of clients.
 type look struct {
 	req *pubsubpb.ListSchemasRequest
 	see func(subs reflect.Value)
@@ -55,7 +55,7 @@ func (p *peephole) React(req any) (handled bool, ret any, err error) {
 	return true, &pubsubpb.ListSchemasResponse{}, nil
 }
 
-// with runs see under pstest's lock.
+// with calls see under pstest's lock.
 func (p *peephole) with(see func(subs reflect.Value)) {
 	p.turn.Lock()
 	defer p.turn.Unlock()
@@ -65,7 +65,8 @@ func (p *peephole) with(see func(subs reflect.Value)) {
 	_, _ = p.of.ListSchemas(context.Background(), l.req) // React answers, without an error
 }
 
-// depth counts a subscription's messages; false where it does not exist.
+// depth counts a subscription's messages; it returns false if that does not
+// exist.
 func (p *peephole) depth(subscription string) (d Depth, ok bool) {
 	p.with(func(subs reflect.Value) {
 		msgs := messagesOf(subs, subscription)
@@ -116,8 +117,8 @@ func (p *peephole) stale(subscription string, ackIDs []string) (stale []string) 
 	return stale
 }
 
-// rename gives each of the messages, which are leased, its own ID for an ack ID.
-// It is the one thing that the peephole writes.
+// rename gives each of the messages, which are leased, its own ID for an ack
+// ID. Nothing else in the peephole writes.
 func (p *peephole) rename(subscription string, ids []string) {
 	p.with(func(subs reflect.Value) {
 		msgs := messagesOf(subs, subscription)
@@ -144,15 +145,15 @@ func messagesOf(subs reflect.Value, subscription string) reflect.Value {
 	return field(subs.MapIndex(reflect.ValueOf(subscription)), "msgs")
 }
 
-// leased is true where the message's ack deadline is not the zero time, which is
-// how pstest marks a message that it has handed out.
+// leased reports whether the message's ack deadline is set, which is how pstest
+// marks a message that it has delivered.
 func leased(m reflect.Value) bool {
 	deadline := field(m, "ackDeadline")
 	return deadline.IsValid() && !deadline.IsZero()
 }
 
-// field returns a field of a struct, or of what a pointer points to, and the
-// zero Value where there is none.
+// field returns a field of a struct, or of the struct that a pointer points to,
+// and the zero Value if it does not exist.
 func field(v reflect.Value, name string) reflect.Value {
 	if v.Kind() == reflect.Pointer {
 		v = v.Elem()

@@ -10,22 +10,22 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// pstest keeps to the seven days that the service once allowed, and keeps
-// messages for ten minutes whatever it is told.
+// pstest accepts at most the seven days that the service once allowed, and
+// keeps messages for ten minutes in any case.
 const (
 	pstestRetention  = 7 * 24 * time.Hour
 	serviceRetention = 31 * 24 * time.Hour
 )
 
-// retentions remembers the subscriptions that are told to keep messages for
-// longer than pstest accepts.
+// retentions remembers the subscriptions whose retention is longer than pstest
+// accepts.
 type retentions struct {
 	mu  sync.Mutex
 	set map[string]*durationpb.Duration // by subscription
 }
 
-// accept returns what to tell pstest instead of sub, and what to remember: nil
-// where pstest accepts it, or where the service would not.
+// accept returns the subscription to give to pstest instead of sub, and the
+// retention to remember: nil if pstest accepts it, or if the service would not.
 func (*retentions) accept(sub *pubsubpb.Subscription) (*pubsubpb.Subscription, *durationpb.Duration) {
 	long := sub.GetMessageRetentionDuration()
 	if long == nil || long.AsDuration() <= pstestRetention || long.AsDuration() > serviceRetention {
@@ -49,8 +49,8 @@ func (r *retentions) remember(subscription string, long *durationpb.Duration) {
 	r.set[subscription] = long
 }
 
-// tell returns a subscription with what it was told.
-func (r *retentions) tell(sub *pubsubpb.Subscription) *pubsubpb.Subscription {
+// restore returns a subscription with the retention that was remembered.
+func (r *retentions) restore(sub *pubsubpb.Subscription) *pubsubpb.Subscription {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	long := r.set[sub.GetName()]
@@ -62,7 +62,7 @@ func (r *retentions) tell(sub *pubsubpb.Subscription) *pubsubpb.Subscription {
 	return sub
 }
 
-// sets tells whether an update is about the retention.
+// sets reports whether an update is about the retention.
 func (*retentions) sets(r *pubsubpb.UpdateSubscriptionRequest) bool {
 	return slices.Contains(r.GetUpdateMask().GetPaths(), "message_retention_duration")
 }

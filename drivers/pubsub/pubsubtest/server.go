@@ -1,7 +1,7 @@
-// Package pubsubtest is a Pub/Sub server on loopback for tests, for acceptance
-// tests and for `sluice dev`. Behind it is Google's own in-process fake,
-// cloud.google.com/go/pubsub/v2/pstest; in front of it stands a gRPC server of
-// ours that adds what a program meets on the real service and pstest lacks:
+// Package pubsubtest is a Pub/Sub server on the loopback interface, for tests and
+// for `sluice dev`. It puts a gRPC server before Google's own in-process fake,
+// cloud.google.com/go/pubsub/v2/pstest, and adds behaviour of the real service that
+// pstest lacks:
 //
 //   - the limits of a publish request (one ordering key a request, attribute
 //     sizes, no empty message, 1,000 messages, 10 MB);
@@ -9,18 +9,17 @@
 //     more than its answer has room for;
 //   - the dead-letter attributes and the new message ID of a natively forwarded
 //     message;
-//   - failing acks and extensions by a stale ack ID where exactly-once delivery
-//     is on;
+//   - with exactly-once delivery, errors for acks and extensions by a stale ack ID;
 //   - the backlog metrics of Cloud Monitoring, from the fake's true state;
-//   - access policies, which are kept and grant nothing that is not granted anyway;
+//   - access policies, which are kept and not enforced;
 //   - faults on demand, and a count of the calls.
 //
-// What stays different from the real service, because pstest has it so: retry
-// policies are ignored, messages live ten minutes at most, the delivery counter
+// It shares these differences between pstest and the real service: retry policies
+// are ignored, messages live ten minutes at most, the delivery counter
 // is shared by all subscriptions of a topic and goes on in a dead-letter topic, a
 // changed ack deadline holds for new subscriptions only, snapshots and
 // seeking back in time are missing, and ack deadlines below ten seconds are
-// accepted (which tests make use of).
+// accepted (which tests use).
 package pubsubtest
 
 import (
@@ -56,7 +55,7 @@ type Server struct {
 }
 
 // Start starts a fake that listens on addr, such as "127.0.0.1:8085". An empty
-// addr is a free port of 127.0.0.1. It returns an error where the address is
+// addr means a free port of 127.0.0.1. Start returns an error if the address is
 // taken.
 func Start(addr string) (*Server, error) {
 	if addr == "" {
@@ -76,7 +75,7 @@ func Start(addr string) (*Server, error) {
 // follows may be inside of one.
 func New() *Server {
 	peek := &peephole{}
-	// pstest insists on a listener of its own; nobody is told its address.
+	// pstest insists on a listener of its own, whose address nobody gets.
 	fake := pstest.NewServerWithAddress("127.0.0.1:0", pstest.ServerReactorOption{FuncName: peepholeCall, Reactor: peek})
 	peek.of = &fake.GServer
 	return &Server{fake: fake, peek: peek}
@@ -102,8 +101,8 @@ func (s *Server) Serve(l net.Listener) {
 	monitoringpb.RegisterAlertPolicyServiceServer(s.grpc, monitoringpb.UnimplementedAlertPolicyServiceServer{})
 	go func() {
 		defer close(s.ended)
-		// Serve ends without an error when Close stops the server. There is
-		// nobody to tell of another: clients see it as a lost connection.
+		// Serve ends without an error when Close stops the server. There is no
+		// one to report others to: clients see a lost connection.
 		_ = s.grpc.Serve(l)
 	}()
 }
@@ -136,8 +135,8 @@ type Queue struct {
 	Project, ID string
 	// AckDeadlineSeconds is the lease. Zero means 10.
 	AckDeadlineSeconds int32
-	// MaxAttempts, where it is not zero, adds a dead-letter policy, with the
-	// topic ID-dlq and the subscription ID-dlq on it.
+	// MaxAttempts, if it is not zero, adds a dead-letter policy with the topic
+	// ID-dlq and the subscription ID-dlq on it.
 	MaxAttempts int32
 	Ordered     bool
 	ExactlyOnce bool
@@ -145,19 +144,19 @@ type Queue struct {
 	Filter string
 }
 
-// Topic is the topic's full name.
+// Topic returns the topic's full name.
 func (q Queue) Topic() string { return "projects/" + q.Project + "/topics/" + q.ID }
 
-// Subscription is the subscription's full name.
+// Subscription returns the subscription's full name.
 func (q Queue) Subscription() string { return "projects/" + q.Project + "/subscriptions/" + q.ID }
 
-// DeadLetter is the queue that the dead-letter policy forwards to.
+// DeadLetter returns the queue that the dead-letter policy forwards to.
 func (q Queue) DeadLetter() Queue { return Queue{Project: q.Project, ID: q.ID + "-dlq"} }
 
-// Create makes a queue, and its dead-letter queue where it has one.
+// Create creates a queue, and its dead-letter queue if MaxAttempts is set.
 func (s *Server) Create(ctx context.Context, q Queue) error { return Create(ctx, &s.fake.GServer, q) }
 
-// Create makes a queue on a fake of Google's that has no Server around it.
+// Create creates a queue on a fake of Google's without a Server around it.
 func Create(ctx context.Context, on *pstest.GServer, q Queue) error {
 	var policy *pubsubpb.DeadLetterPolicy
 	if q.MaxAttempts > 0 {
@@ -188,9 +187,10 @@ func create(ctx context.Context, on *pstest.GServer, q Queue, policy *pubsubpb.D
 	return nil
 }
 
-// Delete deletes a queue, and its dead-letter queue where it has one. Each
-// subscription of the fake costs a little time a hundred times a second, so tests
-// that make many delete them. What is gone already is no error.
+// Delete deletes a queue, and its dead-letter queue if MaxAttempts is set. Each
+// subscription of the fake costs a little time a hundred times a second, so
+// tests that create many should delete them. A queue that does not exist is not
+// an error.
 func (s *Server) Delete(ctx context.Context, q Queue) error {
 	on := &s.fake.GServer
 	_, err := on.DeleteSubscription(ctx, &pubsubpb.DeleteSubscriptionRequest{Subscription: q.Subscription()})
@@ -215,16 +215,16 @@ func (s *Server) Depth(subscription string) (Depth, error) {
 	return d, nil
 }
 
-// SetFault puts f in front of every unary call; nil takes it away. Streams are
-// not touched.
+// SetFault puts f in front of every unary call; nil removes it. Streams are
+// unaffected.
 func (s *Server) SetFault(f Fault) {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
 	s.faults.fault = f
 }
 
-// Calls is how often a method, such as "Pull", was called. An empty method is all
-// of them.
+// Calls returns how often a method, such as "Pull", was called. An empty method
+// means all of them.
 func (s *Server) Calls(method string) int {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()

@@ -18,8 +18,8 @@
 //
 // # What is simulated
 //
-//   - Queues: CreateQueue (idempotent; QueueAlreadyExists where an attribute that
-//     is given differs; names; tags; optionally the 60 seconds after a deletion),
+//   - Queues: CreateQueue (idempotent; QueueAlreadyExists if an attribute that is
+//     given differs; names; tags; optionally the 60 seconds after a deletion),
 //     DeleteQueue, GetQueueUrl, ListQueues with prefix and pages,
 //     Get/SetQueueAttributes with all attributes, their ranges and initial values,
 //     PurgeQueue once in 60 seconds, TagQueue, UntagQueue, ListQueueTags,
@@ -37,7 +37,7 @@
 //   - FIFO queues: order and blocking within a group, the deduplication window of
 //     five minutes by ID, content, queue or group, sequence numbers,
 //     ReceiveRequestAttemptId, no delay by message. Group IDs on standard queues
-//     (fair queues) are kept and given back, and mean no order.
+//     (fair queues) are kept and returned, and do not order messages.
 //   - Dead letters: RedrivePolicy (the target must exist, be of the same kind and
 //     allow it), RedriveAllowPolicy, ListDeadLetterSourceQueues,
 //     DeadLetterQueueSourceArn; a message moves at the receive after its last one,
@@ -48,12 +48,12 @@
 //     with the reason that SQS gives.
 //   - Errors: the code, __type, x-amzn-query-error header and HTTP status of SQS, so
 //     that the typed errors of SDKs work; partial failures of batches. Texts are
-//     SQS's where they are known.
+//     SQS's if they are known.
 //
 // # Where SQS is lax
 //
-// A program that is right only on a stricter server fails on AWS. So sqstest has
-// the laxities of SQS too. Each has its source: a test of LocalStack that its
+// A program that is correct only on a stricter server fails on AWS. So sqstest is as
+// lax as SQS. Each point has its source: a test of LocalStack that its
 // authors run against AWS (L, with the test's name), the developer guide or the
 // API reference (G), or a test of another project that runs against AWS (B:
 // ballerinax/aws.sqs).
@@ -76,8 +76,8 @@
 //     one group can be in hand at the same time.
 //   - ApproximateReceiveCount goes on in the dead-letter queue (L:
 //     dead_letter_queue_message_attributes), and so does the time of the first
-//     receive (elasticmq issue 386). What counts toward a queue's own
-//     maxReceiveCount are the receives there (localstack issue 5225).
+//     receive (elasticmq issue 386). Only receives from a
+//     queue count toward its own maxReceiveCount (localstack issue 5225).
 //   - A FIFO dead-letter queue replaces the deduplication ID by the message ID (G).
 //   - A move task makes new messages: with a new message ID and enqueue time, and
 //     the count begun anew (G: dead-letter queue redrive). The task's ID in a
@@ -103,11 +103,11 @@
 //
 // # What is not simulated
 //
-//   - Signatures, IAM, and the evaluation of a queue's Policy: nothing is checked
-//     but, with Config.AccessKeyIDs, that a known key is named. A [Fault] with
+//   - Signatures, IAM, and the evaluation of a queue's Policy: the server checks
+//     only, with Config.AccessKeyIDs, that a known key is named. A [Fault] with
 //     [CodeAccessDenied] and a Match on the key stands for a policy that denies.
-//   - The older query protocol (form-encoded requests, XML answers), which SDKs from
-//     before November 2023 speak: it is refused with an error that says so.
+//   - The older query protocol (form-encoded requests, XML answers) of SDKs from
+//     before November 2023: the server refuses it with an error that names it.
 //   - Encryption: the attributes are kept and have no effect; no KMS key is looked
 //     for. The KMS errors can be injected.
 //   - Several accounts and regions: one server has one of each. A request signed for
@@ -123,6 +123,6 @@
 //
 // # Concurrency and cost
 //
-// Everything may be called concurrently. A request costs a few microseconds
-// beyond the HTTP around it; nothing is kept per delivery outside of the engine.
+// All methods may be called concurrently. A request costs a few microseconds
+// beyond the HTTP around it; a delivery takes no memory outside of the store.
 package sqstest

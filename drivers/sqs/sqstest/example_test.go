@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -100,4 +101,44 @@ func ExampleManualClock() {
 	// 00:00 received: 1
 	// 00:30 received: 0
 	// 01:00 received: 1
+}
+
+// A store outlives its server: the next one finds queues and messages again.
+func ExampleNewStore() {
+	ctx := context.Background()
+	store := sqstest.NewStore(nil)
+	defer store.Close()
+	start := func() (*sqstest.Server, *sqs.Client) {
+		srv, err := sqstest.New(&sqstest.Config{Store: store})
+		if err != nil {
+			log.Fatal(err)
+		}
+		return srv, sqs.New(sqs.Options{
+			BaseEndpoint: aws.String(srv.URL()),
+			HTTPClient:   srv.HTTPClient(),
+			Region:       sqstest.DefaultRegion,
+			Credentials:  credentials.NewStaticCredentialsProvider("any", "thing", ""),
+		})
+	}
+
+	first, client := start()
+	queue, err := client.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String("orders")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := client.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: queue.QueueUrl, MessageBody: aws.String("hello")}); err != nil {
+		log.Fatal(err)
+	}
+	if err := first.Close(); err != nil {
+		log.Fatal(err)
+	}
+
+	second, client := start()
+	defer second.Close()
+	out, err := client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: queue.QueueUrl})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("received:", *out.Messages[0].Body)
+	// Output: received: hello
 }

@@ -90,7 +90,7 @@ func probe(ctx context.Context, path string, db *database) error {
 		return h.read(func(query string) interface{ Scan(dest ...any) error } { return tx.QueryRowContext(ctx, query) })
 	})
 	if sqliteCode(err) == sqlite3.SQLITE_NOTADB {
-		return fmt.Errorf("%w: it is no SQLite file", queue.ErrForeign)
+		return fmt.Errorf("%w: it is not a SQLite file", queue.ErrForeign)
 	}
 	if err == nil {
 		_, err = h.check()

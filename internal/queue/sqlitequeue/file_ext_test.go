@@ -73,10 +73,10 @@ func TestForeignFilesAreLeftAlone(t *testing.T) {
 			require.NoError(t, openFile(t, path).Close())
 			sqlDo(t, path, "PRAGMA user_version = 0")
 		}},
-		{"text", "no SQLite file", func(t *testing.T, path string) {
+		{"text", "not a SQLite file", func(t *testing.T, path string) {
 			require.NoError(t, os.WriteFile(path, []byte("this is no database, and long enough not to be taken for an empty one, so that its header is looked at"), 0o600))
 		}},
-		{"little text", "no SQLite file", func(t *testing.T, path string) {
+		{"little text", "not a SQLite file", func(t *testing.T, path string) {
 			require.NoError(t, os.WriteFile(path, []byte("hello"), 0o600))
 		}},
 	} {
