@@ -13,9 +13,9 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// MetricInFlight is the number of leased messages of a subscription, a metric
+// metricInFlight is the number of leased messages of a subscription, a metric
 // that Cloud Monitoring lacks.
-const MetricInFlight = "sluice.dev/pubsubfake/num_in_flight_messages"
+const metricInFlight = "sluice.dev/pubsubfake/num_in_flight_messages"
 
 // metrics is the part of Cloud Monitoring that reports a subscription's
 // backlog. On the real service the numbers are minutes old; here they are
@@ -45,7 +45,7 @@ func (m metrics) ListTimeSeries(_ context.Context, r *monitoringpb.ListTimeSerie
 	switch kind[1] {
 	case "pubsub.googleapis.com/subscription/num_undelivered_messages":
 		value = d.Visible + d.InFlight // the service counts what is not acknowledged
-	case MetricInFlight:
+	case metricInFlight:
 		value = d.InFlight
 	case "pubsub.googleapis.com/subscription/oldest_unacked_message_age":
 		if !d.Oldest.IsZero() {
