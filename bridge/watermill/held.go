@@ -48,11 +48,11 @@ func newHeld(messages context.Context, s *subscription, d drivers.Delivery) *hel
 }
 
 // run takes the message through its states.
-func (h *held) run(receiving context.Context) {
+func (h *held) run() {
 	defer close(h.done)
 	defer h.sub.leave(h)
 	defer h.end(nil)
-	taken := h.offer(receiving)
+	taken := h.offer()
 	h.sub.unsent.Done()
 	if taken {
 		h.attend()
@@ -61,7 +61,7 @@ func (h *held) run(receiving context.Context) {
 
 // offer waits for the one before and then for a reader. It reports whether the
 // message was taken from the channel; otherwise it is given back or lost.
-func (h *held) offer(receiving context.Context) bool {
+func (h *held) offer() bool {
 	var out chan<- *message.Message
 	turn := closed
 	if h.before != nil {
@@ -71,7 +71,7 @@ func (h *held) offer(receiving context.Context) bool {
 	defer timer.Stop()
 	for {
 		select {
-		case <-receiving.Done():
+		case <-h.sub.quiet:
 			h.release()
 			return false
 		case <-turn:

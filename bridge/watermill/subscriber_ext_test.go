@@ -15,43 +15,95 @@ import (
 	wm "github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/pubsub/tests"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/bridge/watermill"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/mem"
+	"github.com/sluice-go/sluice/drivers/sqs"
+	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
 )
 
-// TestWatermillsOwnSuite runs Watermill's tests of publishers and subscribers on
-// queues in memory: without order, and with all messages of a topic in one group.
+// TestWatermillsOwnSuite runs Watermill's tests of publishers and subscribers: on
+// queues in memory without order, on queues in memory with all messages of a topic in
+// one group, and on SQS.
 func TestWatermillsOwnSuite(t *testing.T) {
-	for name, c := range map[string]struct {
-		group       string
-		concurrency int
-	}{"unordered": {"", 16}, "ordered": {"all", 4}} {
-		t.Run(name, func(t *testing.T) {
-			mux := drivers.NewMux(&mem.Opener{})
-			pubSub := func(t *testing.T) (message.Publisher, message.Subscriber) {
-				p, err := watermill.NewPublisher(func(ctx context.Context, topic string) (drivers.Sink, error) {
-					return mux.OpenSink(ctx, "mem://"+topic+"?max_attempts=1000", nil)
-				}, &watermill.PublisherConfig{Prepare: func(_ string, _ *message.Message, to *handler.Message) error {
-					to.Group = c.group
-					return nil
-				}})
-				require.NoError(t, err)
-				s, err := watermill.NewSubscriber(func(ctx context.Context, topic string) (drivers.Source, error) {
-					return mux.OpenSource(ctx, "mem://"+topic+"?max_attempts=1000", nil)
-				}, &watermill.SubscriberConfig{
-					Concurrency: c.concurrency, NackDelay: func(int) time.Duration { return 0 }, CloseTimeout: time.Second,
-					Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
-				})
-				require.NoError(t, err)
-				return p, s
-			}
-			tests.TestPubSub(t, tests.Features{Persistent: true, GuaranteedOrder: c.group != "", ForceShort: testing.Short()}, pubSub, nil)
-		})
+	t.Parallel()
+	t.Run("unordered", func(t *testing.T) { suite(t, inMemory(), "", 16, false) })
+	t.Run("ordered", func(t *testing.T) { suite(t, inMemory(), "all", 4, false) })
+	t.Run("sqs", func(t *testing.T) { suite(t, onSQS(t), "", 16, true) })
+}
+
+// A queues opens the queues of topics, and creates them.
+type queues struct {
+	source func(ctx context.Context, topic string) (drivers.Source, error)
+	sink   func(ctx context.Context, topic string) (drivers.Sink, error)
+}
+
+func inMemory() queues {
+	mux := drivers.NewMux(&mem.Opener{})
+	address := func(topic string) string { return "mem://" + topic + "?max_attempts=1000" }
+	return queues{
+		func(ctx context.Context, topic string) (drivers.Source, error) {
+			return mux.OpenSource(ctx, address(topic), nil)
+		},
+		func(ctx context.Context, topic string) (drivers.Sink, error) {
+			return mux.OpenSink(ctx, address(topic), nil)
+		},
 	}
+}
+
+func onSQS(t *testing.T) queues {
+	t.Helper()
+	server, err := sqstest.NewServer(nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Close()) })
+	cfg := aws.Config{
+		Region: "us-east-1", BaseEndpoint: aws.String(server.URL()), Credentials: credentials.NewStaticCredentialsProvider("id", "secret", ""),
+	}
+	client, mux := awssqs.NewFromConfig(cfg), drivers.NewMux(&sqs.Opener{AWS: &cfg})
+	address := func(ctx context.Context, topic string) (string, error) {
+		_, err := client.CreateQueue(ctx, &awssqs.CreateQueueInput{QueueName: &topic}) // a second time it does nothing
+		return "awssqs:///" + topic + "?region=us-east-1", err
+	}
+	return queues{
+		func(ctx context.Context, topic string) (drivers.Source, error) {
+			u, err := address(ctx, topic)
+			if err != nil {
+				return nil, err
+			}
+			return mux.OpenSource(ctx, u, nil)
+		},
+		func(ctx context.Context, topic string) (drivers.Sink, error) {
+			u, err := address(ctx, topic)
+			if err != nil {
+				return nil, err
+			}
+			return mux.OpenSink(ctx, u, nil)
+		},
+	}
+}
+
+func suite(t *testing.T, q queues, group string, concurrency int, short bool) {
+	t.Parallel()
+	pubSub := func(t *testing.T) (message.Publisher, message.Subscriber) {
+		p, err := watermill.NewPublisher(q.sink, &watermill.PublisherConfig{Prepare: func(_ string, _ *message.Message, to *handler.Message) error {
+			to.Group = group
+			return nil
+		}})
+		require.NoError(t, err)
+		s, err := watermill.NewSubscriber(q.source, &watermill.SubscriberConfig{
+			Concurrency: concurrency, NackDelay: func(int) time.Duration { return 0 }, CloseTimeout: 100 * time.Millisecond,
+			Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		})
+		require.NoError(t, err)
+		return p, s
+	}
+	tests.TestPubSub(t, tests.Features{Persistent: true, GuaranteedOrder: group != "", ForceShort: short || testing.Short()}, pubSub, nil)
 }
 
 // A rig is a queue in memory with a subscriber, for use in a synctest bubble.

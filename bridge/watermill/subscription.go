@@ -18,6 +18,10 @@ const (
 	lastPause  = 15 * time.Second
 	// requestTimeout bounds each settlement and extension.
 	requestTimeout = 10 * time.Second
+	// pollGrace is how long a receive may go on once the subscription ends. Ending it
+	// immediately would hide messages that the provider has just granted until their
+	// leases end.
+	pollGrace = 200 * time.Millisecond
 	// lastWord is how long a subscription waits for acks and nacks after it has
 	// ended the messages' contexts.
 	lastWord = time.Second
@@ -26,7 +30,8 @@ const (
 // A subscription is one call of Subscribe. One goroutine receives, and each
 // message in hand has one of its own, at most Concurrency of them.
 //
-// It ends in this order: the receiver returns; every message that was not taken
+// It ends in this order: the receiver returns, so that no message is received again
+// that is given back; every message that was not taken
 // from out is given back; out is closed; the rest are acked or nacked, or
 // abandoned after CloseTimeout; the source is closed.
 type subscription struct {
@@ -40,6 +45,7 @@ type subscription struct {
 	slots     chan struct{}  // one element for each message in hand or asked for
 	unsent    sync.WaitGroup // messages in hand that may still go to out
 	unsettled sync.WaitGroup // messages in hand
+	quiet     chan struct{}  // closed when the receiver has returned
 	abandoned chan struct{}  // closed when unsettled messages are left to their leases
 	ended     chan struct{}  // closed when err is set and nothing runs any more
 	err       error          // of the source's Close
@@ -60,7 +66,7 @@ func newSubscription(source drivers.Source, topic string, cfg *SubscriberConfig)
 	return &subscription{
 		source: source, caps: source.Capabilities(), topic: topic, cfg: cfg,
 		out: make(chan *message.Message), slots: make(chan struct{}, cfg.Concurrency),
-		abandoned: make(chan struct{}), ended: make(chan struct{}), groups: map[string]*group{},
+		quiet: make(chan struct{}), abandoned: make(chan struct{}), ended: make(chan struct{}), groups: map[string]*group{},
 	}
 }
 
@@ -71,7 +77,7 @@ func (s *subscription) run(receiving, parent context.Context) {
 	messages, end := context.WithCancel(parent)
 	defer end()
 	s.receive(receiving, messages)
-	s.stop()
+	close(s.quiet)
 	s.unsent.Wait()
 	close(s.out)
 
@@ -94,18 +100,25 @@ func (s *subscription) run(receiving, parent context.Context) {
 // receive asks for as many messages as there are free slots, again and again. It
 // returns when ctx is done or the source is closed.
 func (s *subscription) receive(ctx, messages context.Context) {
+	polls, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	defer context.AfterFunc(ctx, func() {
+		if !within(polls.Done(), pollGrace) {
+			end()
+		}
+	})()
 	pause := time.Duration(0)
 	for {
 		n := s.reserve(ctx)
 		if n == 0 {
 			return
 		}
-		ds, err := s.source.Receive(ctx, n, drivers.MaxWait)
+		ds, err := s.source.Receive(polls, n, drivers.MaxWait)
 		for range n - len(ds) {
 			<-s.slots
 		}
 		for _, d := range ds {
-			s.hold(ctx, messages, d)
+			s.hold(messages, d)
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -149,7 +162,7 @@ func (s *subscription) reserve(ctx context.Context) int {
 }
 
 // hold starts the goroutine of a received message, whose slot is taken already.
-func (s *subscription) hold(receiving, messages context.Context, d drivers.Delivery) {
+func (s *subscription) hold(messages context.Context, d drivers.Delivery) {
 	h := newHeld(messages, s, d)
 	if g := d.Message.Group; g != "" && s.caps.Ordered {
 		s.join(h, g)
@@ -159,7 +172,7 @@ func (s *subscription) hold(receiving, messages context.Context, d drivers.Deliv
 	go func() {
 		defer s.unsettled.Done()
 		defer func() { <-s.slots }()
-		h.run(receiving)
+		h.run()
 	}()
 }
 
