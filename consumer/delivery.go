@@ -52,11 +52,13 @@ type delivery struct {
 
 	prev, next *delivery // in hand; guarded by Consumer.mu
 
+	waited time.Duration // in hand for a worker; the worker's from its start on
+
 	// mu guards the fields below and is taken before Consumer.mu.
 	mu      sync.Mutex
 	state   state
-	stopped bool // the handler was cancelled because the consumer stops
-	started time.Time
+	stopped bool      // the handler was cancelled because the consumer stops
+	started time.Time // its handler; before that, since when its turn has come
 	lease   lease
 	verdict settlement
 }
@@ -110,6 +112,9 @@ func (d *delivery) successor() *delivery {
 // holds; if not, the delivery is done.
 func (d *delivery) start(now time.Time) bool {
 	d.mu.Lock()
+	if !d.started.IsZero() {
+		d.waited = now.Sub(d.started)
+	}
 	d.started = now
 	l := &d.lease
 	if l.lost || l.over(now) {

@@ -9,9 +9,20 @@
 //
 // # Receiving
 //
-// A receive asks for no more messages than there are free handler slots. One poller
-// long-polls an idle queue, which costs three requests a minute. More pollers, up to
-// [Config.MaxPollers], start only while receives come back full and slots are free, and
+// A receive asks for the handler slots that will be free when its answer arrives: those
+// that are free, and those of the handlers that are expected to return within the
+// receive's round trip. Both times are measured, and what varies is predicted with
+// caution. With handlers of minutes that is the free slots; with handlers of milliseconds
+// no handler waits for a round trip between two messages. At most
+// [Config.Concurrency] messages more than there are slots are in hand or asked for. A
+// message is not expected to wait in hand for more than a tenth of its lease, which is
+// kept meanwhile, nor for longer than a drain handles what is in hand: a stop gives back
+// none of them. [Stats].Waiting counts them, and [handler.Event].Waited is how long each
+// waited. A process that is killed has spent an attempt of each message in hand, so with
+// handlers of milliseconds it spends up to twice as many as with slow ones.
+//
+// One poller long-polls an idle queue, which costs three requests a minute. More pollers, up to
+// [Config.MaxPollers], start only while receives come back full and slots are available, and
 // retire after the first receive that comes back empty. While the queue is busy a poller
 // waits a little for enough free slots to ask for a whole batch.
 //

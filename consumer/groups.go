@@ -205,7 +205,7 @@ func (g *groups) advance(one *group) {
 	c := g.source.c
 	next := one.wait.pop()
 	c.hand.endWait(next)
-	c.workers.enqueue(next)
+	c.workers.enqueue(next, time.Now())
 	c.workers.wake()
 }
 

@@ -167,7 +167,7 @@ func (i *isolation) mix() {
 	for range min(i.suspects.len(), i.c.cfg.Concurrency) {
 		d := i.suspects.pop()
 		i.c.hand.endWait(d)
-		i.c.workers.enqueue(d) // it is cleared
+		i.c.workers.enqueue(d, time.Now()) // it is cleared
 	}
 	i.c.workers.wake()
 }

@@ -165,7 +165,7 @@ func (p *parking) rerun(d *delivery, now time.Time) {
 	c.hand.unlink(d)
 	c.hand.link(next)
 	p.freeRoom(d)
-	c.workers.enqueue(next)
+	c.workers.enqueue(next, now)
 	c.workers.wake()
 	c.slots.grant()
 	c.mu.Unlock()

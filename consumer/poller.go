@@ -186,7 +186,9 @@ func (p *poller) accept(received []drivers.Delivery, n, slots int, followed *pro
 	}
 	c.mu.Lock()
 	c.slots.release(s, slots)
-	s.busy = slots > 0 && len(ds) >= n
+	if s.busy = slots > 0 && len(ds) >= n; s.busy {
+		s.forecast.received(took)
+	}
 	if s.ask = len(ds); len(ds) >= n {
 		s.ask = 2 * n
 	}
@@ -234,7 +236,7 @@ func (p *poller) dispatch(ds []*delivery, now time.Time) (back []*delivery, dela
 			continue
 		}
 		if s.groups.admit(d, now) {
-			c.workers.enqueue(d)
+			c.workers.enqueue(d, now)
 			turns++
 		} else {
 			d.detachProbe() // a gate learns of it when its turn comes

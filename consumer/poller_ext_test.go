@@ -2,6 +2,7 @@ package consumer_test
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -14,41 +15,68 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-func TestConcurrencyIsBoundedAndNothingIsFetchedBeyondIt(t *testing.T) {
-	for _, concurrency := range []int{1, 3, 16, 100} {
-		synctest.Test(t, func(t *testing.T) {
-			q := newQueue(500)
-			q.latency = 3 * time.Millisecond
-			var running, most atomic.Int64
-			w := start(t, q, func(ctx context.Context, m *handler.Message) error {
-				n := running.Add(1)
-				defer running.Add(-1)
-				for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+// A receive asks for the slots that are free and for those that will be when its
+// answer arrives: at most Concurrency more, and none if handlers take long.
+func TestReceivesAreBounded(t *testing.T) {
+	for _, c := range []struct {
+		concurrency   int
+		latency, took time.Duration
+		ahead         func(concurrency int) int
+	}{
+		{1, 3 * time.Millisecond, 7 * time.Millisecond, none},
+		{3, 3 * time.Millisecond, 7 * time.Millisecond, whole},
+		{16, 3 * time.Millisecond, 7 * time.Millisecond, half},
+		{100, 3 * time.Millisecond, 7 * time.Millisecond, half},
+		{16, 20 * time.Millisecond, time.Millisecond, whole},
+		{100, 20 * time.Millisecond, time.Millisecond, whole},
+		{16, 3 * time.Millisecond, 100 * time.Millisecond, none},
+		{16, 3 * time.Millisecond, 20 * time.Second, none},
+	} {
+		t.Run(fmt.Sprintf("%d slots, a receive takes %v, a handler %v", c.concurrency, c.latency, c.took), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n := 500
+				if c.took > time.Second {
+					n = 50
 				}
-				return lasting(7*time.Millisecond)(ctx, m)
-			}, consumer.Config{Concurrency: concurrency, MaxPollers: 10})
-			asked := 0
-			for w.c.Stats().Acked < 500 {
-				pass(time.Millisecond)
-				q.locked(func() {
-					// Messages asked for and not answered, and messages being
-					// handled, never exceed the slots.
-					open := 0
-					for _, r := range q.receives {
-						if r.at.Add(q.latency).After(time.Now()) {
-							open += r.max
-						}
+				q := newQueue(n)
+				q.latency = c.latency
+				var running, most atomic.Int64
+				w := start(t, q, func(ctx context.Context, m *handler.Message) error {
+					n := running.Add(1)
+					defer running.Add(-1)
+					for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
 					}
-					require.LessOrEqual(t, open+int(running.Load()), concurrency)
-					asked = max(asked, open)
-				})
-			}
-			require.GreaterOrEqual(t, int(most.Load()), concurrency*7/10, "and they are used")
-			require.NotZero(t, asked)
-			require.NoError(t, w.stop())
+					return lasting(c.took)(ctx, m)
+				}, consumer.Config{Concurrency: c.concurrency, MaxPollers: 10})
+				asked := 0
+				for w.c.Stats().Acked < uint64(n) {
+					pass(min(c.took, time.Second) / 5)
+					q.locked(func() {
+						// What was asked for and not answered, what waits, and what
+						// is being handled.
+						open := w.c.Stats().Waiting
+						for _, r := range q.receives {
+							if r.at.Add(q.latency).After(time.Now()) {
+								open += r.max
+							}
+						}
+						require.LessOrEqual(t, open+int(running.Load()), c.concurrency+c.ahead(c.concurrency))
+						asked = max(asked, open)
+					})
+				}
+				require.GreaterOrEqual(t, int(most.Load()), c.concurrency*7/10, "they are used")
+				require.LessOrEqual(t, int(most.Load()), c.concurrency, "handlers at once")
+				require.True(t, asked > 0 || c.took > time.Second, "a slow handler is looked at too seldom to see a receive")
+				require.NoError(t, w.stop())
+			})
 		})
 	}
 }
+
+func none(int) int    { return 0 }
+func half(n int) int  { return n / 2 }
+func whole(n int) int { return n }
 
 func TestAnIdleQueueHasOnePollerAndThreeRequestsAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

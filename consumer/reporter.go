@@ -38,7 +38,7 @@ func (r *reporter) pass(e handler.Event) { r.observers.Observe(e) }
 
 //go:noinline
 func (r *reporter) started(d *delivery) {
-	r.observe(handler.Event{Kind: handler.EventStarted, Origin: d.source.origin, Message: d.msg})
+	r.observe(handler.Event{Kind: handler.EventStarted, Origin: d.source.origin, Message: d.msg, Waited: d.waited})
 }
 
 //go:noinline

@@ -11,10 +11,13 @@ import (
 // bring. They are guarded by Consumer.mu.
 //
 // Invariant: free + the sum of source.used = Config.Concurrency. free is negative
-// while messages that had waited in hand have more than that, and no receive gets
-// slots then. Handlers never exceed Concurrency, since each has a worker.
+// while receives ask ahead, and while messages that had waited in hand have more
+// slots than there are. A source asks ahead for at most forecast.ahead slots beyond
+// its share, which are taken from nobody: they don't count in what others may have.
+// Handlers never exceed Concurrency, since each has a worker.
 //
-// grant costs one pass over the waiting pollers, and for each one over the sources.
+// grant costs one pass over the waiting pollers, and for each one over the sources,
+// twice.
 type slots struct {
 	c       *Consumer
 	free    int
@@ -118,18 +121,14 @@ func (p *slots) acquire(w *waiter) (n, taken int) {
 // for its weight. Consumer.mu is held.
 func (p *slots) grant() {
 	for len(p.waiters) > 0 && !p.c.drain.stopping {
-		n := p.available()
-		if n < 1 {
-			return
-		}
 		var w *waiter
 		room := 0
 		for _, other := range p.waiters {
-			r := p.share(other.source) - other.source.used
+			r := p.available(other.source)
 			if r < 1 || w != nil && other.source.used*w.source.weight >= w.source.used*other.source.weight {
 				continue
 			}
-			w, room = other, min(n, other.want, r)
+			w, room = other, min(r, other.want)
 		}
 		if w == nil {
 			return
@@ -186,10 +185,35 @@ func (p *slots) removeWaiter(w *waiter) {
 	}
 }
 
-// available returns how many messages may be received now: not more than there are
-// free slots, and none while too much is in hand. Consumer.mu is held.
-func (p *slots) available() int {
-	return min(p.free, p.c.hand.room())
+// available returns how many messages may be received for s now: not more than there
+// are free slots for it and may be asked ahead, and none while too much is in hand.
+// Consumer.mu is held.
+func (p *slots) available(s *source) int {
+	free := p.free
+	for _, other := range p.c.sources {
+		free += p.askedAhead(other)
+	}
+	plain := max(min(free, p.share(s)-s.used), 0)
+	return min(plain+p.ahead(s)-p.askedAhead(s), p.c.hand.room())
+}
+
+// ahead returns how many slots s may have beyond its share, until handlers that are
+// about to end release theirs. Consumer.mu is held.
+func (p *slots) ahead(s *source) int {
+	n := s.forecast.ahead()
+	if len(p.c.sources) > 1 && n > 0 {
+		n = int(int64(n) * int64(p.share(s)) / int64(p.c.cfg.Concurrency))
+	}
+	return n
+}
+
+// askedAhead returns how many of these slots s has. Consumer.mu is held.
+func (p *slots) askedAhead(s *source) int {
+	beyond := s.used - p.share(s)
+	if beyond <= 0 {
+		return 0
+	}
+	return min(beyond, p.ahead(s))
 }
 
 // share returns how many slots a source may have: all, except for those of the
@@ -209,7 +233,7 @@ func (p *slots) share(s *source) int {
 // target returns how many slots a poller of s wants, how many it accepts, and for
 // how many messages it asks if that is more. Consumer.mu is held.
 func (p *slots) target(s *source) (want, enough, ask int) {
-	share := p.share(s)
+	share := p.share(s) + p.ahead(s)
 	want = s.caution.cap(max(min(s.caps.MaxReceive, share, s.drainable()), 1))
 	if len(p.c.sources) > 1 {
 		// Slots that it asks for in vain are missing elsewhere: it begins slowly.
@@ -237,7 +261,7 @@ func (p *slots) target(s *source) (want, enough, ask int) {
 // a full batch's slots, or they would split batches between them. Consumer.mu is
 // held.
 func (p *slots) mostPollers(s *source) int {
-	share := p.share(s)
+	share := p.share(s) + p.ahead(s)
 	full := max(min(s.caps.MaxReceive, share/2), 1)
 	return min(p.c.cfg.MaxPollers, max(share/full, 1))
 }
@@ -246,7 +270,7 @@ func (p *slots) mostPollers(s *source) int {
 // Consumer.mu is held.
 func (p *slots) spareBatch(s *source) bool {
 	_, enough, _ := p.target(s)
-	return p.available() >= enough && s.used+enough <= p.share(s) && len(p.waiters) == 0
+	return p.available(s) >= enough && len(p.waiters) == 0
 }
 
 // maxWeight bounds the sum of the sources' weights, which grant multiplies.

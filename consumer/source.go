@@ -46,6 +46,7 @@ type source struct {
 	turns       int  // how many messages of the latest receives had their turn
 	times       times
 	caution     caution
+	forecast    forecast
 	groups      groups
 	retriedHere map[string]struct{} // suspicious messages that were retried here
 }
@@ -62,7 +63,7 @@ func newSource(c *Consumer, w Weighted) *source {
 		s.origin.MaxDelay = s.caps.MaxDelay
 	}
 	s.settler, s.extender = newSettler(s), newExtender(s)
-	s.outage.source, s.emptiness.source, s.backlog.source, s.caution.source = s, s, s, s
+	s.outage.source, s.emptiness.source, s.backlog.source, s.caution.source, s.forecast.source = s, s, s, s, s
 	s.groups = newGroups(s, s.caps.Ordered)
 	return s
 }

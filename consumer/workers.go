@@ -44,11 +44,12 @@ type outcome struct {
 // enqueue makes a delivery whose turn has come run as soon as a worker is free. It
 // takes a slot, over the limit if need be: the message is not new, and receiving
 // pauses until the slot is released. Consumer.mu is held.
-func (w *workers) enqueue(d *delivery) {
+func (w *workers) enqueue(d *delivery, now time.Time) {
 	if w.c.isolation.isSuspect(d) {
 		w.c.isolation.setAside(d)
 		return
 	}
+	d.started = now
 	w.c.slots.take(d.source, 1)
 	w.c.hand.ready.push(d)
 }
@@ -220,6 +221,8 @@ func (w *workers) release(d *delivery, o outcome) []*delivery {
 	s.times.add(o.took)
 	if !o.postponed && !o.ended.IsZero() {
 		s.times.learn(o.took, c.drain.stopping)
+		s.forecast.handled(o.took)
+		s.forecast.waited(d.waited, d.lease.length, o.ended)
 	}
 	if o.done {
 		c.hand.unlink(d)

@@ -85,6 +85,10 @@ type Event struct {
 	N int
 	// Duration is how long the receive, the handler or the store's outage took.
 	Duration time.Duration
+	// Waited is how long the message of an EventStarted was in hand before its
+	// handler started, since its turn came. It is zero if the message was delivered
+	// to a waiting handler, as AWS Lambda and HTTP pushes deliver it.
+	Waited time.Duration
 	// Delay is how long the message stays invisible, or postponed, from now.
 	Delay time.Duration
 	// Extension is the new length of the lease, counted from now.

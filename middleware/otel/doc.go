@@ -42,6 +42,7 @@
 //	sluice.messages.released     given back unhandled
 //	sluice.messages.duplicates
 //	sluice.messages.in_flight
+//	sluice.message.wait.duration             in hand, before the handler starts
 //	sluice.lease.extensions      error.type where refused
 //	sluice.lease.losses
 //	sluice.verdicts.late         came after the lease was lost

@@ -8,7 +8,7 @@ import (
 
 // instruments are all that Telemetry counts with.
 type instruments struct {
-	processDuration, operationDuration                    metric.Float64Histogram
+	processDuration, operationDuration, waitDuration      metric.Float64Histogram
 	consumed, sent                                        metric.Int64Counter
 	settled, retried, released, duplicates                metric.Int64Counter
 	extensions, losses, late, unroutable, receiveFailures metric.Int64Counter
@@ -18,6 +18,10 @@ type instruments struct {
 // durationBuckets are those that the conventions advise, in seconds.
 var durationBuckets = metric.WithExplicitBucketBoundaries(
 	0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+
+// waitBuckets begin lower, since a message rarely waits longer than a receive takes.
+var waitBuckets = metric.WithExplicitBucketBoundaries(
+	0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 func newInstruments(m metric.Meter) (instruments, error) {
 	var (
@@ -29,6 +33,10 @@ func newInstruments(m metric.Meter) (instruments, error) {
 		faults = append(faults, err)
 		return h
 	}
+	var err error
+	i.waitDuration, err = m.Float64Histogram("sluice.message.wait.duration", metric.WithUnit("s"),
+		metric.WithDescription("Time that received messages waited in hand for their handler to start."), waitBuckets)
+	faults = append(faults, err)
 	counter := func(name, unit, about string) metric.Int64Counter {
 		c, err := m.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(about))
 		faults = append(faults, err)
@@ -47,8 +55,7 @@ func newInstruments(m metric.Meter) (instruments, error) {
 	i.late = counter("sluice.verdicts.late", "{message}", "Verdicts that came after the lease was lost and were not carried out.")
 	i.unroutable = counter("sluice.rejections.unroutable", "{message}", "Rejected messages that are retried because there is no dead-letter queue.")
 	i.receiveFailures = counter("sluice.receive.failures", "{failure}", "Receives that failed.")
-	inFlight, err := m.Int64UpDownCounter("sluice.messages.in_flight", metric.WithUnit("{message}"), metric.WithDescription("Messages whose handler runs."))
-	i.inFlight = inFlight
+	i.inFlight, err = m.Int64UpDownCounter("sluice.messages.in_flight", metric.WithUnit("{message}"), metric.WithDescription("Messages whose handler runs."))
 	faults = append(faults, err)
 	i.storesDown, err = m.Int64UpDownCounter("sluice.stores.down", metric.WithUnit("{store}"), metric.WithDescription("Stores of middleware that do not answer, by sluice.store."))
 	return i, errors.Join(append(faults, err)...)

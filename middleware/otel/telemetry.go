@@ -120,6 +120,9 @@ func (t *Telemetry) Observe(e handler.Event) {
 		t.operationDuration.Record(ctx, e.Duration.Seconds(), failed(l.receive, e.Err))
 	case handler.EventStarted:
 		t.inFlight.Add(ctx, n, l.plain)
+		if e.Waited > 0 {
+			t.waitDuration.Record(ctx, e.Waited.Seconds(), l.plain)
+		}
 	case handler.EventHandled:
 		t.inFlight.Add(ctx, -n, l.plain)
 	case handler.EventSettled:
