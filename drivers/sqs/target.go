@@ -115,21 +115,21 @@ func (t *target) locate(u *url.URL) error {
 			u = &c
 		}
 	}
-	scheme := "https"
+	protocol := "https"
 	if localHost(host) {
-		scheme = "http"
+		protocol = "http"
 	}
-	t.queueURL = scheme + "://" + u.Host + u.EscapedPath()
+	t.queueURL = protocol + "://" + u.Host + u.EscapedPath()
 	region, ok := hostRegion(host)
 	switch {
 	case ok:
 	case awsSuffix.MatchString(host):
 		return fmt.Errorf("the host %s is not one of SQS's: they are sqs.REGION.amazonaws.com and its FIPS, dual-stack and VPC forms", host)
-	case scheme == "https" && t.endpoint == "" && !strings.Contains(host, ".") && net.ParseIP(host) == nil:
+	case protocol == "https" && t.endpoint == "" && !strings.Contains(host, ".") && net.ParseIP(host) == nil:
 		// A container's name: it may use TLS or not.
 		return fmt.Errorf("the host %s is not one of AWS's: add its endpoint, as in %s:///%s?endpoint=http://%s", host, scheme, t.name, u.Host)
 	default:
-		t.hostEndpoint = scheme + "://" + u.Host
+		t.hostEndpoint = protocol + "://" + u.Host
 		return nil
 	}
 	if t.region != "" && t.region != region {
@@ -137,7 +137,7 @@ func (t *target) locate(u *url.URL) error {
 	}
 	t.region = region
 	if !plainHost.MatchString(host) || u.Port() != "" {
-		t.hostEndpoint = scheme + "://" + u.Host
+		t.hostEndpoint = protocol + "://" + u.Host
 	}
 	return nil
 }
