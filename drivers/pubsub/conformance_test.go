@@ -71,7 +71,6 @@ func TestConformance(t *testing.T) {
 	t.Parallel()
 	drivertest.Run(t, &drivertest.Harness{
 		Server:   "pubsub on pstest",
-		Parallel: 32, // the server is in this process
 		MinLease: minLease,
 		NewQueue: func(ctx context.Context, o drivertest.QueueOptions) (*drivertest.Queue, error) {
 			return onFake(ctx, o, false)
@@ -85,7 +84,6 @@ func TestConformanceExactlyOnce(t *testing.T) {
 	suite.Slow(t)
 	drivertest.Run(t, &drivertest.Harness{
 		Server:   "pubsub on pstest, exactly once",
-		Parallel: 32, // the server is in this process
 		MinLease: minLease,
 		NewQueue: func(ctx context.Context, o drivertest.QueueOptions) (*drivertest.Queue, error) {
 			return onFake(ctx, o, true)

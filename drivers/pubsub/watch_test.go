@@ -37,7 +37,6 @@ const changeTime = time.Minute
 // A topic that is deleted and made again is another: nothing of it comes to the
 // old one's subscription, and the consumer must not look well.
 func TestADeletedTopicIsAnOutage(t *testing.T) {
-	t.Parallel()
 	q := newQueue(t, pubsubtest.Queue{})
 	s := openSource(t, q, "")
 	c := follow(t, s)
@@ -65,7 +64,6 @@ func TestADeletedTopicIsAnOutage(t *testing.T) {
 // The dead-letter policy and the ack deadline are changed under a consumer, which
 // follows.
 func TestAChangedSubscriptionIsFollowed(t *testing.T) {
-	t.Parallel()
 	q, first, second := newQueue(t, pubsubtest.Queue{AckDeadlineSeconds: 40}), newQueue(t, pubsubtest.Queue{}), newQueue(t, pubsubtest.Queue{})
 	s := openSource(t, q, "")
 	require.False(t, s.Capabilities().DeadLetter)
