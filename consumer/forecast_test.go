@@ -52,7 +52,7 @@ func TestForecast(t *testing.T) {
 	}
 }
 
-// What varies is predicted with caution: fewer handlers end in a round trip than
+// Varying times are predicted with caution: fewer handlers end in a round trip than
 // the means say.
 func TestAForecastOfWhatVariesIsCautious(t *testing.T) {
 	t.Parallel()

@@ -53,8 +53,8 @@ func TestReceivesAreBounded(t *testing.T) {
 				for w.c.Stats().Acked < uint64(n) {
 					pass(min(c.took, time.Second) / 5)
 					q.locked(func() {
-						// What was asked for and not answered, what waits, and what
-						// is being handled.
+						// The messages that were requested and not answered, that
+						// wait, and that are being handled.
 						open := w.c.Stats().Waiting
 						for _, r := range q.receives {
 							if r.at.Add(q.latency).After(time.Now()) {

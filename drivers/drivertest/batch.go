@@ -44,7 +44,7 @@ func badReceiptSparesTheRest(c *check) {
 }
 
 func badReceiptIsReported(c *check) {
-	b := c.telling()
+	b := c.detecting()
 	b.send(b.single("one"))
 	d := b.receiveOne()
 	errs := b.answers("settle", 2, b.src.Settle(c.ctx, []drivers.Settlement{{Receipt: noReceipt, Message: text("?"), Action: 1}, ack(d)}))

@@ -91,9 +91,9 @@ func (c *check) long() time.Duration { return 10 * time.Minute }
 // attempts is a native number of deliveries for rules on dead-lettering.
 func (c *check) attempts() int { return max(2, c.h.minAttempts()) }
 
-// telling makes a queue that reports a bad receipt, or ends the check:
+// detecting makes a queue that reports a bad receipt, or ends the check:
 // on SQS that is a FIFO queue only.
-func (c *check) telling() *bench {
+func (c *check) detecting() *bench {
 	b := c.queue(QueueOptions{})
 	if !b.caps.StaleReceiptFails {
 		b = c.queue(QueueOptions{Ordered: true})
@@ -164,8 +164,7 @@ func (c *check) deadLetterQueue(o QueueOptions) *bench {
 	return b
 }
 
-// refused fails unless err is an error of one of the codes that says where it
-// happened.
+// refused fails unless err is an error of one of the codes that names the place.
 func (c *check) refused(err error, what string, codes ...drivers.Code) {
 	if err == nil {
 		c.fatalf("%s succeeded; it must fail as %v", what, codes)

@@ -21,7 +21,7 @@ func concurrencyRules() []Rule {
 	}
 }
 
-// concurrently runs f n times at once and joins the errors. Functions that
+// concurrently runs n calls of f together and joins the errors. Functions that
 // run concurrently must not end the check.
 func concurrently(n int, f func(i int) error) error {
 	errs := make([]error, n)

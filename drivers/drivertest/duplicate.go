@@ -36,7 +36,7 @@ func lateRetry(c *check) {
 }
 
 func lateAck(c *check) {
-	b := c.telling()
+	b := c.detecting()
 	lost, held := b.twice()
 	errs := b.answers("settle", 1, b.src.Settle(c.ctx, []drivers.Settlement{ack(lost)}))
 	c.refused(errs[0], "a late ack", drivers.LeaseLost)
@@ -45,7 +45,7 @@ func lateAck(c *check) {
 }
 
 func lateExtension(c *check) {
-	b := c.telling()
+	b := c.detecting()
 	lost, held := b.twice()
 	errs := b.answers("extend", 1, b.src.Extend(c.ctx, []drivers.Extension{{Receipt: lost.Receipt, By: c.short()}}))
 	c.refused(errs[0], "a late extension", drivers.LeaseLost)

@@ -94,8 +94,8 @@ func (f *Flaky) FailNext(op Op, n int, err error) {
 }
 
 // LoseNext makes the next n calls of op that reach the queue do their work and
-// still fail with err, as when a response is lost on its way. What a lost
-// receive was granted comes back when its lease ends.
+// still fail with err, as when a response is lost on its way. Deliveries of a lost
+// receive come back when its lease ends.
 func (f *Flaky) LoseNext(op Op, n int, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -87,7 +87,7 @@ func badExtensionSparesTheRest(c *check) {
 }
 
 func badExtensionIsReported(c *check) {
-	b := c.telling()
+	b := c.detecting()
 	b.send(b.single("0"))
 	d := b.receiveOne()
 	errs := b.answers("extend", 2, b.src.Extend(c.ctx, []drivers.Extension{
@@ -98,7 +98,7 @@ func badExtensionIsReported(c *check) {
 }
 
 func extendAfterAck(c *check) {
-	b := c.telling()
+	b := c.detecting()
 	b.send(b.single("0"))
 	d := b.receiveOne()
 	b.settle(ack(d))

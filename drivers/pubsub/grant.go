@@ -68,7 +68,7 @@ func askNumber(ctx context.Context, project string, opts ...option.ClientOption)
 type granter struct{ *planner }
 
 // agentOf finds the service agent of the subscription's project. errNoPolicies
-// tells that none is needed.
+// means that none is needed.
 func (p granter) agentOf(ctx context.Context) (string, error) {
 	if p.wish.number != "" {
 		return agent(p.wish.number), nil

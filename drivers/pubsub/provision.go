@@ -113,7 +113,7 @@ func (p *planner) topicOf(sub *pubsubpb.Subscription) bool {
 	return false
 }
 
-// findTopic returns a topic, or nil where there is none.
+// findTopic returns a topic, or nil if there is none.
 func (p *planner) findTopic(ctx context.Context, n name) (*pubsubpb.Topic, error) {
 	t, err := p.topics.GetTopic(ctx, &pubsubpb.GetTopicRequest{Topic: n.String()}, once)
 	if status.Code(err) == codes.NotFound {
@@ -221,7 +221,7 @@ func made(ctx context.Context, n name, err error) error {
 	return wrap(ctx, n, "apply", err)
 }
 
-// findSubscription returns a subscription, or nil where there is none.
+// findSubscription returns a subscription, or nil if there is none.
 func (p *planner) findSubscription(ctx context.Context, n name) (*pubsubpb.Subscription, error) {
 	sub, err := p.subscriptions.GetSubscription(ctx, &pubsubpb.GetSubscriptionRequest{Subscription: n.String()}, once)
 	if status.Code(err) == codes.NotFound {

@@ -135,8 +135,8 @@ func (p reconciler) updateTopic(ctx context.Context, n name, mask string, t *pub
 }
 
 // reconcileLabels plans each label that is missing or another. A request sets all
-// labels at once, so that the first of the changes carries the others along, and
-// they are told one by one.
+// labels together, so that the first of the changes carries the others along, and
+// they are reported one by one.
 func (p reconciler) reconcileLabels(n name, now map[string]string) {
 	all := maps.Clone(now)
 	if all == nil {

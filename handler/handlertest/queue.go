@@ -72,7 +72,7 @@ func (q *Queue) Send(ms ...*handler.Message) {
 }
 
 // Deliver hands the handler the message that has been due for the longest, on
-// the caller's goroutine, and carries out the verdict. It returns false where no
+// the caller's goroutine, and carries out the verdict. It returns false if no
 // message is due, or a gate is closed.
 func (q *Queue) Deliver(ctx context.Context) (*Delivery, bool) {
 	d, _ := q.deliver(ctx)
@@ -364,7 +364,7 @@ func (q *Queue) idle() (wait time.Duration, empty bool) {
 }
 
 // pause waits for a change or, if a gate is closed, for that gate; the time
-// counts only where no gate is in the way.
+// counts only if no gate is in the way.
 func pause(ctx context.Context, changed, reopened <-chan struct{}, wait time.Duration) error {
 	var due <-chan time.Time
 	if reopened == nil && wait != forever {

@@ -151,7 +151,7 @@ func (q *memQueue) flush() {
 	q.dirty = q.dirty[:0]
 }
 
-// join puts the entry into its group, where the queue keeps order.
+// join puts the entry into its group, if the queue keeps order.
 func (q *memQueue) join(e *entry) {
 	if !q.config.Ordered || e.groupName == "" {
 		return
@@ -217,8 +217,8 @@ func (q *memQueue) remove(e *entry) {
 }
 
 // transfer moves the entry to a queue, as a new message of it that can be
-// received immediately. A source is where a dead letter came from; there is none if
-// a task moves the message.
+// received immediately. source is the queue that a dead letter came from; it is
+// empty if a task moves the message.
 func (q *memQueue) transfer(e *entry, to *memQueue, now int64, attributes map[string]string, source string) *entry {
 	c := to.slab.get()
 	c.body, e.body = e.body, c.body
@@ -328,7 +328,7 @@ func (q *memQueue) exhausted(e *entry, now int64) bool {
 	return true
 }
 
-// deliver leases the entries that were taken. It answers in into where there is
+// deliver leases the entries that were taken. It answers in into if there is
 // room.
 func (q *memQueue) deliver(taken []*entry, now int64, visibility time.Duration, into []Received) []Received {
 	size := 0

@@ -133,7 +133,7 @@ func (tx *txn) queue(name string) (*queueRow, sql.NullInt64, error) {
 // one else has to wait long.
 const expireStep = 2000
 
-// expire removes what is too old, and tells whether there is more.
+// expire removes messages that are too old, and reports whether there are more.
 func (tx *txn) expire(q *queueRow, oldest sql.NullInt64) (more bool, err error) {
 	limit := store.Earlier(tx.now, q.config.Retention)
 	if !oldest.Valid || oldest.Int64 > limit {
@@ -312,15 +312,15 @@ func (tx *txn) sequences(q *queueRow, n int) (int64, error) {
 	return q.low() + last - int64(n), err
 }
 
-// began tells a group of a new message: it is the group's first if there is no
+// began adds a new message to its group: it is the group's first if there is no
 // other.
 func (tx *txn) began(q *queueRow, group string, id, visibleAt int64) error {
 	return tx.exec("INSERT INTO groups (queue, name, ready_at, head) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", q.id, group, visibleAt, id)
 }
 
 // transfer moves a message to a queue, as a new message of it that can be
-// received immediately. A source is where a dead letter came from; there is none if
-// a task moves the message.
+// received immediately. source is the queue that a dead letter came from; it is
+// empty if a task moves the message.
 func (tx *txn) transfer(q, to *queueRow, r *record, attributes []byte, source string, exhausted bool) error {
 	before, err := tx.sequences(to, 1)
 	if err != nil {
