@@ -17,7 +17,7 @@ full: ## the slow suites too, as in CI
 race: ## the tests under the race detector, with one set of servers for all
 	.ci/run race
 
-lint: ## format and golangci-lint, with go vet
+lint: ## format, golangci-lint with go vet, and prose
 	.ci/run tools format lint
 
 prose: ## the style of comments and Markdown
