@@ -9,14 +9,15 @@ import (
 	"unicode/utf8"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/attribute"
 )
 
 // The attributes that mark a message as a pointer; their value is the size of
 // the body in bytes. From SQSExtendedClientConstants and
 // AmazonSQSExtendedClientUtil of awslabs/amazon-sqs-java-extended-client-lib.
 const (
-	sizeAttribute       = "ExtendedPayloadSize"
-	legacySizeAttribute = "SQSLargePayloadSize"
+	sizeAttribute       = attribute.ClaimSize
+	legacySizeAttribute = attribute.LegacyClaimSize
 )
 
 // A Format is the format of a pointer, which implies the kind of its bucket.

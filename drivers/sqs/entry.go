@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	claimnames "github.com/sluice-go/sluice/internal/attribute"
+
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
@@ -40,7 +42,7 @@ var stringType, numberType = "String", "Number"
 // (AmazonSQSExtendedClientUtil.updateMessageAttributePayloadSize), and finds it
 // only as a message attribute of its own.
 func sizeOfClaim(name string) bool {
-	return name == "ExtendedPayloadSize" || name == "SQSLargePayloadSize"
+	return claimnames.IsClaimSize(name)
 }
 
 // typeOf returns the data type of an attribute.
