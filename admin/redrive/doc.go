@@ -18,8 +18,8 @@
 // queue, and the others go on.
 //
 // A letter that is sent back keeps body, attributes, group and dedupe ID. Its
-// failure attributes go into drivers.AttributeRedriveHistory, and
-// drivers.AttributeRedriveCount counts how often it was sent back: one that was
+// failure attributes go into deadletter.AttributeRedriveHistory, and
+// deadletter.AttributeRedriveCount counts how often it was sent back: one that was
 // brought back [Options].MaxRedrives times stays, so that a poison
 // message does not play ping-pong between the queues.
 package redrive

@@ -9,10 +9,11 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/handler"
 )
 
-// past is an entry of drivers.AttributeRedriveHistory.
+// past is an entry of deadletter.AttributeRedriveHistory.
 type past struct {
 	Reason   string    `json:"reason,omitempty"`
 	Attempt  int       `json:"attempt,omitempty"`
@@ -32,7 +33,7 @@ const (
 
 // redrives is how often a letter was brought back. Anything but a number counts as 0.
 func redrives(m *handler.Message) int {
-	n, err := strconv.Atoi(m.Attributes[drivers.AttributeRedriveCount])
+	n, err := strconv.Atoi(m.Attributes[deadletter.AttributeRedriveCount])
 	if err != nil || n < 0 {
 		return 0
 	}
@@ -50,10 +51,10 @@ func restore(letter *handler.Message) (*handler.Message, error) {
 		Attributes: drivers.WithoutFailure(letter.Attributes),
 	}
 	m.SetNative(letter.Native())
-	m.Attributes[drivers.AttributeRedriveCount] = strconv.Itoa(redrives(letter) + 1)
+	m.Attributes[deadletter.AttributeRedriveCount] = strconv.Itoa(redrives(letter) + 1)
 
 	var history []past
-	if old := m.Attributes[drivers.AttributeRedriveHistory]; old != "" {
+	if old := m.Attributes[deadletter.AttributeRedriveHistory]; old != "" {
 		if err := json.Unmarshal([]byte(old), &history); err != nil {
 			history = nil // somebody else's; it cannot be carried on
 		}
@@ -77,7 +78,7 @@ func restore(letter *handler.Message) (*handler.Message, error) {
 			return nil, fmt.Errorf("letter %s: history: %w", letter.ID, err)
 		}
 		if len(text) <= maxHistory {
-			m.Attributes[drivers.AttributeRedriveHistory] = string(text)
+			m.Attributes[deadletter.AttributeRedriveHistory] = string(text)
 			break
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/handler"
 )
 
@@ -137,5 +138,5 @@ type Result struct {
 	// their group in an ordered queue, so that those could not be looked at.
 	Hidden bool
 	// Task is the native task.
-	Task drivers.RedriveTask
+	Task deadletter.Task
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/internal/invoke"
 )
 
@@ -21,7 +22,7 @@ func Run(ctx context.Context, source drivers.Source, o *Options) (Result, error)
 		return Result{}, err
 	}
 	queue := source.Capabilities().Queue
-	redriver, native := source.(drivers.Redriver)
+	redriver, native := source.(deadletter.Redriver)
 	if native && source.Capabilities().NativeRedrive && !opts.selective() {
 		// A server that stands in for the provider may have no redrive of its own.
 		result, err := runNative(ctx, redriver, queue, opts)
@@ -33,7 +34,7 @@ func Run(ctx context.Context, source drivers.Source, o *Options) (Result, error)
 		return Result{}, &drivers.Error{Code: drivers.Unsupported, Queue: queue, Op: "redrive",
 			Err: errors.New("there is nothing that would carry it on: this redrive is not the provider's own"), Remedy: "wait for it"}
 	}
-	letters, ok := source.(drivers.DeadLetters)
+	letters, ok := source.(deadletter.Opener)
 	if !ok {
 		return Result{}, &drivers.Error{Code: drivers.Unsupported, Queue: queue, Op: "redrive",
 			Err: errors.New("the driver cannot read this queue's dead letters")}
@@ -51,7 +52,7 @@ const (
 	mostLook  = 2 * time.Second
 )
 
-func runNative(ctx context.Context, r drivers.Redriver, queue string, o Options) (Result, error) {
+func runNative(ctx context.Context, r deadletter.Redriver, queue string, o Options) (Result, error) {
 	result := Result{Mode: Native, Total: drivers.Unknown}
 	task, err := r.StartRedrive(ctx, o.Rate)
 	if drivers.CodeOf(err) == drivers.Invalid {
@@ -71,7 +72,7 @@ func runNative(ctx context.Context, r drivers.Redriver, queue string, o Options)
 		return result, nil
 	}
 	wait := firstLook
-	for task.Status == drivers.RedriveRunning {
+	for task.Status == deadletter.Running {
 		o.Progress(result)
 		if !pause(ctx, wait) {
 			return cancelNative(ctx, r, result)
@@ -92,16 +93,16 @@ func runNative(ctx context.Context, r drivers.Redriver, queue string, o Options)
 	}
 	o.Progress(result)
 	switch task.Status {
-	case drivers.RedriveCompleted:
+	case deadletter.Completed:
 		return result, nil
-	case drivers.RedriveCancelled:
+	case deadletter.Cancelled:
 		return result, fmt.Errorf("redrive of queue %q: the task was cancelled; %d letters were moved", queue, task.Moved)
 	default:
 		return result, fmt.Errorf("redrive of queue %q: the task failed: %s", queue, task.Failure)
 	}
 }
 
-func cancelNative(ctx context.Context, r drivers.Redriver, result Result) (Result, error) {
+func cancelNative(ctx context.Context, r deadletter.Redriver, result Result) (Result, error) {
 	cause := context.Cause(ctx)
 	fresh, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
@@ -114,13 +115,13 @@ func cancelNative(ctx context.Context, r drivers.Redriver, result Result) (Resul
 	return result, cause
 }
 
-func runningTask(ctx context.Context, r drivers.Redriver) (*drivers.RedriveTask, error) {
+func runningTask(ctx context.Context, r deadletter.Redriver) (*deadletter.Task, error) {
 	tasks, err := r.Redrives(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, t := range tasks {
-		if t.Status == drivers.RedriveRunning {
+		if t.Status == deadletter.Running {
 			return &t, nil
 		}
 	}
@@ -129,7 +130,7 @@ func runningTask(ctx context.Context, r drivers.Redriver) (*drivers.RedriveTask,
 
 // latest finds a task among the latest. SQS lists a task that has ended without
 // its ID, so it is known by when it was started.
-func latest(ctx context.Context, r drivers.Redriver, task drivers.RedriveTask) (drivers.RedriveTask, error) {
+func latest(ctx context.Context, r deadletter.Redriver, task deadletter.Task) (deadletter.Task, error) {
 	tasks, err := r.Redrives(ctx)
 	if err != nil {
 		return task, err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-go/sluice/admin/redrive"
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/drivers/drivertest"
 	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
@@ -32,7 +33,7 @@ func TestEverythingGoesBackNatively(t *testing.T) {
 	got := run(t, r, &redrive.Options{Progress: func(r redrive.Result) { seen = append(seen, r) }})
 	require.Equal(t, redrive.Native, got.Mode)
 	require.EqualValues(t, 25, got.Moved)
-	require.Equal(t, drivers.RedriveCompleted, got.Task.Status)
+	require.Equal(t, deadletter.Completed, got.Task.Status)
 	require.NotEmpty(t, seen)
 	require.Equal(t, got, seen[len(seen)-1])
 	require.Equal(t, 1, r.server.Counts()["StartMessageMoveTask"])
@@ -81,7 +82,7 @@ func TestARunningTaskIsWatched(t *testing.T) {
 	r.letters(t, 6)
 	begun, err := redrive.Run(t.Context(), r.source, &redrive.Options{Rate: 3, Detach: true})
 	require.NoError(t, err)
-	require.Equal(t, drivers.RedriveRunning, begun.Task.Status)
+	require.Equal(t, deadletter.Running, begun.Task.Status)
 	got := run(t, r, nil)
 	require.Equal(t, redrive.Native, got.Mode)
 	require.EqualValues(t, 6, got.Moved)
@@ -97,12 +98,12 @@ func TestTheEndOfTheContextCancelsTheTask(t *testing.T) {
 	require.ErrorIs(t, err, asked)
 	require.Less(t, got.Moved, int64(20))
 	require.Equal(t, 1, r.server.Counts()["CancelMessageMoveTask"])
-	tasks, err := r.source.(drivers.Redriver).Redrives(t.Context())
+	tasks, err := r.source.(deadletter.Redriver).Redrives(t.Context())
 	require.NoError(t, err)
 	require.Len(t, tasks, 1)
 	require.Eventually(t, func() bool {
-		tasks, err = r.source.(drivers.Redriver).Redrives(t.Context())
-		return err == nil && tasks[0].Status == drivers.RedriveCancelled
+		tasks, err = r.source.(deadletter.Redriver).Redrives(t.Context())
+		return err == nil && tasks[0].Status == deadletter.Cancelled
 	}, 10*time.Second, 20*time.Millisecond)
 	back := drain(t, r.source)
 	require.Equal(t, 20, len(back)+len(r.left(t)), "none is lost")
@@ -167,7 +168,7 @@ func TestWhatComesBack(t *testing.T) {
 			require.Equal(t, "order-1", m.DedupeID)
 			require.Equal(t, "v", m.Attributes["k"])
 			require.NotContains(t, m.Attributes, drivers.AttributeDeadLetterReason)
-			require.Equal(t, fmt.Sprint(round), m.Attributes[drivers.AttributeRedriveCount])
+			require.Equal(t, fmt.Sprint(round), m.Attributes[deadletter.AttributeRedriveCount])
 			require.LessOrEqual(t, m.Attempt, 1, "attempts begin anew")
 			h := history(t, m)
 			require.Len(t, h, round)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluice-go/sluice/admin"
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/drivers/drivertest"
 	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/drivers/pubsub"
@@ -186,7 +187,7 @@ func bodies(ms []*handler.Message) []string {
 // left are the letters, which must all be visible.
 func (r *rig) left(t testing.TB) []string {
 	t.Helper()
-	dead, err := r.source.(drivers.DeadLetters).OpenDeadLetters(t.Context())
+	dead, err := r.source.(deadletter.Opener).OpenDeadLetters(t.Context())
 	require.NoError(t, err)
 	defer func() { require.NoError(t, dead.Close()) }()
 	return bodies(drain(t, dead))
@@ -211,19 +212,19 @@ type flaky struct {
 }
 
 func (f *flaky) OpenDeadLetters(ctx context.Context) (drivers.Source, error) {
-	s, err := f.Source.(drivers.DeadLetters).OpenDeadLetters(ctx)
+	s, err := f.Source.(deadletter.Opener).OpenDeadLetters(ctx)
 	return f.letters.Source(s), err
 }
 
 func (f *flaky) OpenRedrive(ctx context.Context) (drivers.Sink, error) {
-	s, err := f.Source.(drivers.DeadLetters).OpenRedrive(ctx)
+	s, err := f.Source.(deadletter.Opener).OpenRedrive(ctx)
 	return f.back.Sink(s), err
 }
 
 func history(t testing.TB, m *handler.Message) []map[string]any {
 	t.Helper()
 	var h []map[string]any
-	require.NoError(t, json.Unmarshal([]byte(m.Attributes[drivers.AttributeRedriveHistory]), &h))
+	require.NoError(t, json.Unmarshal([]byte(m.Attributes[deadletter.AttributeRedriveHistory]), &h))
 	return h
 }
 

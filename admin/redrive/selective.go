@@ -9,6 +9,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/handler"
 )
 
@@ -40,7 +41,7 @@ type scan struct {
 	faults  []error             // of letters that cannot be sent back
 }
 
-func runSelective(ctx context.Context, d drivers.DeadLetters, o Options) (_ Result, err error) {
+func runSelective(ctx context.Context, d deadletter.Opener, o Options) (_ Result, err error) {
 	s := &scan{
 		Options: o, seen: make(map[string]struct{}), held: make(map[string]string),
 		result: Result{Mode: Selective, Total: drivers.Unknown},

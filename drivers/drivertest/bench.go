@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/handler"
 )
 
@@ -488,8 +489,8 @@ func (b *bench) mustEndWith(out <-chan received, want error) {
 	}
 }
 
-func (b *bench) redriver() drivers.Redriver {
-	r, ok := b.src.(drivers.Redriver)
+func (b *bench) redriver() deadletter.Redriver {
+	r, ok := b.src.(deadletter.Redriver)
 	b.needs(ok && b.caps.NativeRedrive, "the provider does not redrive by itself")
 	return r
 }

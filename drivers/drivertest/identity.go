@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/handler"
 )
 
@@ -109,7 +110,7 @@ func identityAfterRedrive(c *check) {
 func identityAfterSendingBack(c *check) {
 	for _, o := range []QueueOptions{{}, {Ordered: true}, {Dedupe: true}} {
 		b := c.deadLetterQueue(o)
-		opener, ok := b.src.(drivers.DeadLetters)
+		opener, ok := b.src.(deadletter.Opener)
 		c.needs(ok, "the source does not open its dead letters")
 		ms := b.strangers()
 		if o.Dedupe {

@@ -2,6 +2,7 @@ package drivertest
 
 import (
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/handler"
 )
 
@@ -49,7 +50,7 @@ type mutant struct {
 	onMissing      func(err *drivers.Error) error
 	onEmpty        error // what a receive of nothing fails with
 	onDepth        func(d *drivers.Depth)
-	onRedriven     func(r *reference, t *drivers.RedriveTask)
+	onRedriven     func(r *reference, t *deadletter.Task)
 	onClosed       func(r *reference)
 	onSent         func(r *reference)
 	onSettled      func(r *reference, x *stored, s drivers.Settlement)
@@ -112,7 +113,7 @@ func (m *mutant) depth(d *drivers.Depth) {
 	}
 }
 
-func (m *mutant) redriven(r *reference, t *drivers.RedriveTask) {
+func (m *mutant) redriven(r *reference, t *deadletter.Task) {
 	if m.onRedriven != nil {
 		m.onRedriven(r, t)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/drivers/drivertest/internal/conformance"
 	"github.com/sluice-go/sluice/handler"
 )
@@ -176,13 +177,13 @@ func mutations() []mutation {
 		{"depth counts what is gone", mutant{onDepth: func(d *drivers.Depth) { d.Visible++ }}, []string{"INSP-2"}},
 		{"the oldest age stands still", mutant{onDepth: func(d *drivers.Depth) { d.OldestAge = 0 }}, []string{"INSP-4"}},
 		{"letters that are not known are none", mutant{onDepth: func(d *drivers.Depth) { d.DeadLetters = max(d.DeadLetters, 0) }}, []string{"INSP-3"}},
-		{"a redrive leaves one", mutant{onRedriven: func(r *reference, t *drivers.RedriveTask) {
+		{"a redrive leaves one", mutant{onRedriven: func(r *reference, t *deadletter.Task) {
 			if last := len(r.messages) - 1; last >= 0 {
 				r.letters = append(r.letters, r.messages[last])
 				r.messages = r.messages[:last]
 			}
 		}}, []string{"REDR-1"}},
-		{"a redrive's task is never done", mutant{onRedriven: func(_ *reference, t *drivers.RedriveTask) { t.Status = drivers.RedriveRunning }}, []string{"REDR-1"}},
+		{"a redrive's task is never done", mutant{onRedriven: func(_ *reference, t *deadletter.Task) { t.Status = deadletter.Running }}, []string{"REDR-1"}},
 		{"a redriven letter keeps its attempts", mutant{redrivenAttempt: 1}, []string{"REDR-2"}},
 		{"a letter that is sent back goes elsewhere", mutant{redrivesToNowhere: true}, []string{"REDR-3"}},
 		{"dead letters open where there are none", mutant{opensMissingLetters: true}, []string{"REDR-4"}},
@@ -310,7 +311,7 @@ func mutations() []mutation {
 		{"each delivery has an ID of its own", mutant{onDelivered: func(x *stored, d *drivers.Delivery) { d.Message.ID += x.receipt }}, []string{"ID-1"}},
 		{"duplicates are told by the body", mutant{dedupesAlways: true, identify: func(m *handler.Message) string { return string(m.Body) }}, []string{"ID-2"}},
 		{"a letter has its ID in the place of its dedupe ID", mutant{onBuried: func(x *stored) { x.m.ID += "'"; x.m.DedupeID = x.m.ID }}, []string{"ID-3", "ID-4", "ID-5", "ID-6", "ID-7"}},
-		{"a redriven message has another ID", mutant{onRedriven: func(r *reference, _ *drivers.RedriveTask) {
+		{"a redriven message has another ID", mutant{onRedriven: func(r *reference, _ *deadletter.Task) {
 			for _, x := range r.messages {
 				x.m.ID += "'"
 			}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/handler"
 )
 
@@ -77,14 +78,14 @@ func (s *referenceSource) Purge(ctx context.Context, dead bool) error {
 }
 
 // StartRedrive makes the reference a Redriver, whose tasks are done immediately.
-func (s *referenceSource) StartRedrive(ctx context.Context, _ int) (drivers.RedriveTask, error) {
+func (s *referenceSource) StartRedrive(ctx context.Context, _ int) (deadletter.Task, error) {
 	if err := s.usable(ctx, "redrive"); err != nil {
-		return drivers.RedriveTask{}, err
+		return deadletter.Task{}, err
 	}
 	r := s.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	task := drivers.RedriveTask{ID: fmt.Sprint("t", len(r.moved)), Status: drivers.RedriveCompleted, Moved: int64(len(r.letters))}
+	task := deadletter.Task{ID: fmt.Sprint("t", len(r.moved)), Status: deadletter.Completed, Moved: int64(len(r.letters))}
 	for _, x := range r.letters {
 		x.visibleAt, x.inFlight, x.m.Attempt = r.now, false, r.mutant.redrivenAttempt
 		r.messages = append(r.messages, x)
@@ -97,7 +98,7 @@ func (s *referenceSource) StartRedrive(ctx context.Context, _ int) (drivers.Redr
 }
 
 // Redrives makes the reference a Redriver.
-func (s *referenceSource) Redrives(context.Context) ([]drivers.RedriveTask, error) {
+func (s *referenceSource) Redrives(context.Context) ([]deadletter.Task, error) {
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
 	tasks := slices.Clone(s.r.moved)

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/deadletter"
 )
 
 func redriveRules() []Rule {
@@ -25,16 +26,16 @@ func redriveMovesAll(c *check) {
 	_, err := r.StartRedrive(c.ctx, 0)
 	require.NoError(c, err)
 	require.Len(c, byBody(b.receive(5)), 5)
-	var last drivers.RedriveTask
+	var last deadletter.Task
 	for begin := b.now(); b.since(begin) < b.patience(); b.pass(200 * time.Millisecond) {
 		tasks, err := r.Redrives(c.ctx)
 		require.NoError(c, err)
 		require.NotEmpty(c, tasks, "the task that was started is not listed")
-		if last = tasks[0]; last.Status == drivers.RedriveCompleted {
+		if last = tasks[0]; last.Status == deadletter.Completed {
 			break
 		}
 	}
-	require.Equal(c, drivers.RedriveCompleted, last.Status)
+	require.Equal(c, deadletter.Completed, last.Status)
 	require.EqualValues(c, 5, last.Moved)
 	b.letters().nothing(time.Second, "every letter was redriven")
 }
@@ -53,7 +54,7 @@ func redriveResetsAttempts(c *check) {
 
 func redriveOneByOne(c *check) {
 	b := c.deadLetterQueue(QueueOptions{})
-	opener, ok := b.src.(drivers.DeadLetters)
+	opener, ok := b.src.(deadletter.Opener)
 	c.needs(ok, "the source does not open its dead letters")
 	b.rejected(3)
 
@@ -79,7 +80,7 @@ func redriveOneByOne(c *check) {
 
 func noLettersToOpen(c *check) {
 	b := c.queue(QueueOptions{})
-	opener, ok := b.src.(drivers.DeadLetters)
+	opener, ok := b.src.(deadletter.Opener)
 	c.needs(ok, "the source does not open its dead letters")
 	c.needs(!b.caps.DeadLetter, "the queue always has a dead-letter queue")
 	_, err := opener.OpenDeadLetters(c.ctx)

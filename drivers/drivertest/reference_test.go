@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/handler"
 )
 
@@ -30,7 +31,7 @@ type reference struct {
 	ids      int
 	seen     map[string]string // dedupe ID to message ID
 	removed  bool
-	moved    []drivers.RedriveTask
+	moved    []deadletter.Task
 
 	mutant mutant
 }

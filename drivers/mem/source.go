@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/drivers/internal/embedded"
 	"github.com/sluice-go/sluice/handler"
 )
@@ -17,8 +18,8 @@ var (
 	_ drivers.Source      = (*Source)(nil)
 	_ drivers.Inspector   = (*Source)(nil)
 	_ drivers.Purger      = (*Source)(nil)
-	_ drivers.Redriver    = (*Source)(nil)
-	_ drivers.DeadLetters = (*Source)(nil)
+	_ deadletter.Redriver = (*Source)(nil)
+	_ deadletter.Opener   = (*Source)(nil)
 )
 
 // Receive waits up to wait for messages and returns at most n, as
@@ -63,12 +64,12 @@ func (s *Source) Purge(ctx context.Context, dead bool) error { return s.s.Purge(
 // StartRedrive starts a task that moves every letter back to this queue, at most
 // rate a second; zero means no limit. It fails if other queues share the
 // dead-letter queue, because it would move their letters too.
-func (s *Source) StartRedrive(ctx context.Context, rate int) (drivers.RedriveTask, error) {
+func (s *Source) StartRedrive(ctx context.Context, rate int) (deadletter.Task, error) {
 	return s.s.StartRedrive(ctx, rate)
 }
 
 // Redrives returns the latest tasks on the dead-letter queue, newest first.
-func (s *Source) Redrives(ctx context.Context) ([]drivers.RedriveTask, error) {
+func (s *Source) Redrives(ctx context.Context) ([]deadletter.Task, error) {
 	return s.s.Redrives(ctx)
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/handler"
 )
 
@@ -32,8 +33,8 @@ type SourceOptions struct {
 }
 
 // A Source receives from a subscription. It is a [drivers.Source], a
-// [drivers.Inspector], a [drivers.Purger], a [drivers.DeadLetters], a
-// [drivers.Replayer] and a [drivers.Watcher]. Its methods may be called
+// [drivers.Inspector], a [drivers.Purger], a [deadletter.Opener], a
+// [deadletter.Replayer] and a [drivers.Watcher]. Its methods may be called
 // concurrently.
 type Source struct {
 	*subscription
@@ -46,8 +47,8 @@ var (
 	_ drivers.Source      = (*Source)(nil)
 	_ drivers.Inspector   = (*Source)(nil)
 	_ drivers.Purger      = (*Source)(nil)
-	_ drivers.DeadLetters = (*Source)(nil)
-	_ drivers.Replayer    = (*Source)(nil)
+	_ deadletter.Opener   = (*Source)(nil)
+	_ deadletter.Replayer = (*Source)(nil)
 	_ drivers.Watcher     = (*Source)(nil)
 )
 
@@ -160,7 +161,7 @@ func (s *Source) Purge(ctx context.Context, dead bool) error {
 	return s.inspector.purge(ctx, dead)
 }
 
-// Replay implements [drivers.Replayer], by seeking back in time. It returns an
+// Replay implements [deadletter.Replayer], by seeking back in time. It returns an
 // error if neither the subscription nor its topic retains acknowledged messages
 // from t on: the seek would silently bring back fewer.
 func (s *Source) Replay(ctx context.Context, t time.Time) error {
@@ -170,7 +171,7 @@ func (s *Source) Replay(ctx context.Context, t time.Time) error {
 	return s.inspector.replay(ctx, t)
 }
 
-// OpenDeadLetters implements [drivers.DeadLetters]. The source that it returns is
+// OpenDeadLetters implements [deadletter.Opener]. The source that it returns is
 // on the dead-letter topic's subscription.
 func (s *Source) OpenDeadLetters(ctx context.Context) (drivers.Source, error) {
 	const op = "open dead letters"
@@ -188,7 +189,7 @@ func (s *Source) OpenDeadLetters(ctx context.Context) (drivers.Source, error) {
 	return dead, nil
 }
 
-// OpenRedrive implements [drivers.DeadLetters]. The sink publishes to the topic,
+// OpenRedrive implements [deadletter.Opener]. The sink publishes to the topic,
 // which delivers to each of its subscriptions; the messages name the one for which
 // they are meant (see sluice-redrive-target).
 func (s *Source) OpenRedrive(_ context.Context) (drivers.Sink, error) {

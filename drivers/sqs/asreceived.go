@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/handler"
 )
 
@@ -62,7 +63,7 @@ func (r asReceived) full(as map[string]string) (map[string]string, bool) {
 // that it sends again: the reason of a failure or the number of redrives.
 func dispensable(name string) bool {
 	return name == drivers.AttributeDeadLetter || strings.HasPrefix(name, drivers.AttributeDeadLetter+"-") ||
-		name == drivers.AttributeRedriveCount || name == drivers.AttributeRedriveHistory
+		name == deadletter.AttributeRedriveCount || name == deadletter.AttributeRedriveHistory
 }
 
 // restored returns r with the packed attributes whose types are in kinds and whose

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-go/sluice/admin"
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/drivers/sqs"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
@@ -216,7 +217,7 @@ func TestASharedDeadLetterQueueServesBoth(t *testing.T) {
 		src, err := o.OpenSource(t.Context(), mustURL(t, endpoint, base+"-a"), nil)
 		require.NoError(t, err)
 		defer func() { require.NoError(t, src.Close()) }()
-		_, err = src.(drivers.Redriver).StartRedrive(t.Context(), 0)
+		_, err = src.(deadletter.Redriver).StartRedrive(t.Context(), 0)
 		require.ErrorIs(t, err, drivers.ErrInvalid)
 		require.ErrorContains(t, err, "whose source is")
 	})

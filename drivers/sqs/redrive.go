@@ -11,6 +11,7 @@ import (
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/handler"
 )
 
@@ -33,16 +34,16 @@ const maxRate = 500
 type redriver struct{ *inspector }
 
 // start implements [Source.StartRedrive].
-func (r redriver) start(ctx context.Context, op string, rate int) (drivers.RedriveTask, error) {
+func (r redriver) start(ctx context.Context, op string, rate int) (deadletter.Task, error) {
 	api, dlq, err := r.mover(op)
 	if err != nil {
-		return drivers.RedriveTask{}, err
+		return deadletter.Task{}, err
 	}
 	if rate < 0 || rate > maxRate {
-		return drivers.RedriveTask{}, r.invalid(op, fmt.Errorf("rate of %d a second: SQS moves 1 to %d", rate, maxRate), "")
+		return deadletter.Task{}, r.invalid(op, fmt.Errorf("rate of %d a second: SQS moves 1 to %d", rate, maxRate), "")
 	}
 	if err := r.soleSource(ctx, op, api, dlq); err != nil {
-		return drivers.RedriveTask{}, err
+		return deadletter.Task{}, err
 	}
 	in := &awssqs.StartMessageMoveTaskInput{SourceArn: &dlq.arn, DestinationArn: &r.arn}
 	if rate > 0 {
@@ -57,10 +58,10 @@ func (r redriver) start(ctx context.Context, op string, rate int) (drivers.Redri
 	began := time.Now()
 	out, err := api.StartMessageMoveTask(rctx, in)
 	if err != nil {
-		return drivers.RedriveTask{}, r.moveFailure(ctx, op, dlq, err)
+		return deadletter.Task{}, r.moveFailure(ctx, op, dlq, err)
 	}
-	return drivers.RedriveTask{
-		ID: aws.ToString(out.TaskHandle), Status: drivers.RedriveRunning, Total: total.DeadLetters,
+	return deadletter.Task{
+		ID: aws.ToString(out.TaskHandle), Status: deadletter.Running, Total: total.DeadLetters,
 		// The clocks of SQS and this machine differ, and the task is identified by
 		// its start.
 		Started: began.Add(-clockSkew),
@@ -117,7 +118,7 @@ func (r redriver) moveFailure(ctx context.Context, op string, dlq *queue, err er
 }
 
 // list implements [Source.Redrives].
-func (r redriver) list(ctx context.Context, op string) ([]drivers.RedriveTask, error) {
+func (r redriver) list(ctx context.Context, op string) ([]deadletter.Task, error) {
 	api, dlq, err := r.mover(op)
 	if err != nil {
 		return nil, err
@@ -128,12 +129,12 @@ func (r redriver) list(ctx context.Context, op string) ([]drivers.RedriveTask, e
 	if err != nil {
 		return nil, dlq.fail(ctx, op, err)
 	}
-	tasks := make([]drivers.RedriveTask, 0, len(out.Results))
+	tasks := make([]deadletter.Task, 0, len(out.Results))
 	for _, result := range out.Results {
 		if to := aws.ToString(result.DestinationArn); to != "" && to != r.arn {
 			continue
 		}
-		t := drivers.RedriveTask{
+		t := deadletter.Task{
 			ID: aws.ToString(result.TaskHandle), Status: taskStatus(aws.ToString(result.Status)), Moved: result.ApproximateNumberOfMessagesMoved,
 			Total: drivers.Unknown, Started: time.UnixMilli(result.StartedTimestamp), Failure: aws.ToString(result.FailureReason),
 		}
@@ -145,16 +146,16 @@ func (r redriver) list(ctx context.Context, op string) ([]drivers.RedriveTask, e
 	return tasks, nil
 }
 
-func taskStatus(s string) drivers.RedriveStatus {
+func taskStatus(s string) deadletter.Status {
 	switch s {
 	case "COMPLETED":
-		return drivers.RedriveCompleted
+		return deadletter.Completed
 	case "CANCELLED":
-		return drivers.RedriveCancelled
+		return deadletter.Cancelled
 	case "FAILED":
-		return drivers.RedriveFailed
+		return deadletter.Failed
 	default: // RUNNING, CREATED, CANCELLING
-		return drivers.RedriveRunning
+		return deadletter.Running
 	}
 }
 

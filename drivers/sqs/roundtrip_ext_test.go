@@ -19,6 +19,7 @@ import (
 
 	"github.com/sluice-go/sluice/admin/redrive"
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/drivers/sqs"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/letter"
@@ -225,7 +226,7 @@ func TestAttributesKeepTheirTypes(t *testing.T) {
 						way.via(f, t)
 						got := f.look(t, f.url, 30)
 						require.Equal(t, want.words(), theirs(got).words())
-						require.NotEqual(t, "[{}]", aws.ToString(got[drivers.AttributeRedriveHistory].StringValue), "a history of nothing")
+						require.NotEqual(t, "[{}]", aws.ToString(got[deadletter.AttributeRedriveHistory].StringValue), "a history of nothing")
 					})
 				})
 			}

@@ -7,12 +7,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/handler"
 )
 
 // A Source receives from an SQS queue. It is a [drivers.Source], a
 // [drivers.Inspector], a [drivers.Purger], a [drivers.Watcher], a
-// [drivers.Redriver] and a [drivers.DeadLetters]. Its methods may be called
+// [deadletter.Redriver] and a [deadletter.Opener]. Its methods may be called
 // concurrently.
 type Source struct {
 	*queue
@@ -31,8 +32,8 @@ var (
 	_ drivers.Inspector   = (*Source)(nil)
 	_ drivers.Purger      = (*Source)(nil)
 	_ drivers.Watcher     = (*Source)(nil)
-	_ drivers.Redriver    = (*Source)(nil)
-	_ drivers.DeadLetters = (*Source)(nil)
+	_ deadletter.Redriver = (*Source)(nil)
+	_ deadletter.Opener   = (*Source)(nil)
 )
 
 // NewSource opens the queue with the given URL for receiving, with the caller's
@@ -176,17 +177,17 @@ func (s *Source) Purge(ctx context.Context, dead bool) error {
 // since a move task has no filter.
 //
 // See https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_StartMessageMoveTask.html
-func (s *Source) StartRedrive(ctx context.Context, rate int) (drivers.RedriveTask, error) {
+func (s *Source) StartRedrive(ctx context.Context, rate int) (deadletter.Task, error) {
 	const op = "start redrive"
 	if err := s.ready(ctx, op); err != nil {
-		return drivers.RedriveTask{}, err
+		return deadletter.Task{}, err
 	}
 	return redriver{&s.inspector}.start(ctx, op, rate)
 }
 
 // Redrives lists the latest message move tasks from the dead-letter queue to
 // this queue: SQS remembers ten.
-func (s *Source) Redrives(ctx context.Context) ([]drivers.RedriveTask, error) {
+func (s *Source) Redrives(ctx context.Context) ([]deadletter.Task, error) {
 	const op = "list redrives"
 	if err := s.ready(ctx, op); err != nil {
 		return nil, err

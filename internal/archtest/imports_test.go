@@ -113,7 +113,9 @@ var rooms = []room{
 
 // port reports whether a package is of the port: drivers, which the runtime needs,
 // and the parts that only operations need.
-func port(role string) bool { return role == "drivers" || role == "drivers/provision" }
+func port(role string) bool {
+	return role == "drivers" || role == "drivers/provision" || role == "drivers/deadletter"
+}
 
 // sameDriver reports whether two packages are of one driver's folder.
 func sameDriver(from, to string) bool {

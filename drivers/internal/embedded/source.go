@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/queue"
 )
 
 // Source receives from a queue. It implements [drivers.Source],
-// [drivers.Inspector], [drivers.Purger], [drivers.Redriver] and
-// [drivers.DeadLetters].
+// [drivers.Inspector], [drivers.Purger], [deadletter.Redriver] and
+// [deadletter.Opener].
 type Source struct {
 	*opened
 	closing context.Context //nolint:containedctx // ends when the source is closed
@@ -26,8 +27,8 @@ var (
 	_ drivers.Source      = (*Source)(nil)
 	_ drivers.Inspector   = (*Source)(nil)
 	_ drivers.Purger      = (*Source)(nil)
-	_ drivers.Redriver    = (*Source)(nil)
-	_ drivers.DeadLetters = (*Source)(nil)
+	_ deadletter.Redriver = (*Source)(nil)
+	_ deadletter.Opener   = (*Source)(nil)
 )
 
 // Receive returns messages as [drivers.Source] requires. From an ordered queue
@@ -250,20 +251,20 @@ func (s *Source) Purge(ctx context.Context, dead bool) error {
 
 // StartRedrive starts moving every letter back to this queue. It fails if other
 // queues share the dead-letter queue, because it would move their letters too.
-func (s *Source) StartRedrive(ctx context.Context, rate int) (drivers.RedriveTask, error) {
+func (s *Source) StartRedrive(ctx context.Context, rate int) (deadletter.Task, error) {
 	if err := s.usable(ctx, "redrive"); err != nil {
-		return drivers.RedriveTask{}, err
+		return deadletter.Task{}, err
 	}
 	letters, err := s.which("redrive", true)
 	if err != nil {
-		return drivers.RedriveTask{}, err
+		return deadletter.Task{}, err
 	}
 	if err := s.unshared(ctx, letters); err != nil {
-		return drivers.RedriveTask{}, err
+		return deadletter.Task{}, err
 	}
 	t, err := s.Engine.StartMove(ctx, letters, s.Queue, rate)
 	if err != nil {
-		return drivers.RedriveTask{}, s.fail(ctx, "redrive", err)
+		return deadletter.Task{}, s.fail(ctx, "redrive", err)
 	}
 	return taskOf(t), nil
 }
@@ -291,7 +292,7 @@ func (s *Source) unshared(ctx context.Context, letters string) error {
 }
 
 // Redrives lists the latest tasks on the dead-letter queue.
-func (s *Source) Redrives(ctx context.Context) ([]drivers.RedriveTask, error) {
+func (s *Source) Redrives(ctx context.Context) ([]deadletter.Task, error) {
 	if err := s.usable(ctx, "redrive"); err != nil {
 		return nil, err
 	}
@@ -303,7 +304,7 @@ func (s *Source) Redrives(ctx context.Context) ([]drivers.RedriveTask, error) {
 	if err != nil {
 		return nil, s.fail(ctx, "redrive", err)
 	}
-	out := make([]drivers.RedriveTask, len(ts))
+	out := make([]deadletter.Task, len(ts))
 	for i, t := range ts {
 		out[i] = taskOf(t)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/queue"
 )
@@ -265,7 +266,7 @@ func TestRedriveIsWatchedAndCancelled(t *testing.T) {
 	}
 	task, err := s.StartRedrive(t.Context(), 1)
 	require.NoError(t, err)
-	require.Equal(t, drivers.RedriveRunning, task.Status)
+	require.Equal(t, deadletter.Running, task.Status)
 	require.EqualValues(t, 3, task.Total)
 	_, err = s.StartRedrive(t.Context(), 1)
 	require.ErrorIs(t, err, drivers.ErrInvalid, "one is running")
@@ -273,5 +274,5 @@ func TestRedriveIsWatchedAndCancelled(t *testing.T) {
 	require.ErrorIs(t, s.CancelRedrive(t.Context(), task.ID), drivers.ErrNotFound)
 	tasks, err := s.Redrives(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, drivers.RedriveCancelled, tasks[0].Status)
+	require.Equal(t, deadletter.Cancelled, tasks[0].Status)
 }

@@ -1,21 +1,21 @@
 package embedded
 
 import (
-	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/internal/queue"
 )
 
-func taskOf(t queue.Task) drivers.RedriveTask {
-	out := drivers.RedriveTask{ID: t.Handle, Moved: t.Moved, Total: t.ToMove, Started: t.Started, Failure: t.Failure}
+func taskOf(t queue.Task) deadletter.Task {
+	out := deadletter.Task{ID: t.Handle, Moved: t.Moved, Total: t.ToMove, Started: t.Started, Failure: t.Failure}
 	switch t.Status {
 	case queue.TaskCompleted:
-		out.Status = drivers.RedriveCompleted
+		out.Status = deadletter.Completed
 	case queue.TaskCancelled, queue.TaskCancelling:
-		out.Status = drivers.RedriveCancelled
+		out.Status = deadletter.Cancelled
 	case queue.TaskFailed:
-		out.Status = drivers.RedriveFailed
+		out.Status = deadletter.Failed
 	default:
-		out.Status = drivers.RedriveRunning
+		out.Status = deadletter.Running
 	}
 	return out
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/sluice-go/sluice/admin/redrive"
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/middleware/idempotency"
 	"github.com/sluice-go/sluice/producer"
@@ -377,7 +378,7 @@ func (s *show) drain(ctx context.Context) {
 
 // collect reads the dead-letter queue.
 func (s *show) collect(ctx context.Context) error {
-	letters, err := s.raw.(drivers.DeadLetters).OpenDeadLetters(ctx)
+	letters, err := s.raw.(deadletter.Opener).OpenDeadLetters(ctx)
 	if err != nil {
 		return err
 	}

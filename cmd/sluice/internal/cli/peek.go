@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/handler"
 )
 
@@ -120,7 +121,7 @@ const fewAttempts = 3
 func attemptsOf(ctx context.Context, source drivers.Source, dead bool) int {
 	c := source.Capabilities()
 	if dead {
-		d, ok := source.(drivers.DeadLetters)
+		d, ok := source.(deadletter.Opener)
 		if !ok {
 			return 0
 		}

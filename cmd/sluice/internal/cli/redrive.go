@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-go/sluice/admin/redrive"
 	"github.com/sluice-go/sluice/config"
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/handler"
 )
 
@@ -202,7 +203,7 @@ func (a *app) redriven(name string, f redriveFlags, r redrive.Result) error {
 	switch {
 	case f.dryRun:
 		return a.printf("%d of %d dead letters of %s would be brought back\n", r.Moved, r.Seen, name)
-	case f.noWait && r.Task.Status == drivers.RedriveRunning:
+	case f.noWait && r.Task.Status == deadletter.Running:
 		return a.printf("bringing the dead letters of %s back; it goes on at the provider\n", name)
 	case r.Refused > 0:
 		return a.printf("brought %d dead letters of %s back (%s); %d were brought back too often before and stay\n", r.Moved, name, r.Mode, r.Refused)
@@ -232,7 +233,7 @@ func (a *app) replay(ctx context.Context, name string, source drivers.Source, f 
 	if err != nil {
 		return err
 	}
-	replayer, err := ability[drivers.Replayer](source, "replay")
+	replayer, err := ability[deadletter.Replayer](source, "replay")
 	if err != nil {
 		return err
 	}
