@@ -11,8 +11,9 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 )
 
-func newForecast(concurrency int, lease time.Duration) *forecast {
-	c := &Consumer{cfg: Config{Concurrency: concurrency, DrainTimeout: 25 * time.Second}}
+// newForecast returns the forecast of a source with 100 slots.
+func newForecast(lease time.Duration) *forecast {
+	c := &Consumer{cfg: Config{Concurrency: 100, DrainTimeout: 25 * time.Second}}
 	return &forecast{source: &source{c: c, caps: drivers.Capabilities{Lease: lease}}}
 }
 
@@ -38,7 +39,7 @@ func TestForecast(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newForecast(100, c.lease)
+			f := newForecast(c.lease)
 			for range 200 { // the deviations vanish
 				if c.trip > 0 {
 					f.received(c.trip)
@@ -56,7 +57,7 @@ func TestForecast(t *testing.T) {
 // the means say.
 func TestAForecastOfWhatVariesIsCautious(t *testing.T) {
 	t.Parallel()
-	f := newForecast(100, time.Minute)
+	f := newForecast(time.Minute)
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 1000 {
 		f.received(time.Duration(random.Int64N(int64(10 * time.Millisecond))))
@@ -71,7 +72,7 @@ func TestAForecastOfWhatVariesIsCautious(t *testing.T) {
 func TestNothingWaitsInHandForLong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newForecast(100, 30*time.Second)
+		f := newForecast(30 * time.Second)
 		for range 200 {
 			f.received(10 * time.Millisecond)
 			f.handled(10 * time.Millisecond)
@@ -84,7 +85,7 @@ func TestNothingWaitsInHandForLong(t *testing.T) {
 		require.Zero(t, f.ahead())
 		time.Sleep(30*time.Second - 1) //nolint:forbidigo // virtual time
 		require.Zero(t, f.ahead())
-		time.Sleep(1) //nolint:forbidigo // virtual time
+		time.Sleep(time.Nanosecond) //nolint:forbidigo // virtual time
 		require.Equal(t, want, f.ahead())
 		f.waited(time.Hour, 0, time.Now())
 		require.Equal(t, want, f.ahead(), "there is no lease to use up")
@@ -92,7 +93,7 @@ func TestNothingWaitsInHandForLong(t *testing.T) {
 }
 
 func BenchmarkForecast(b *testing.B) {
-	f := newForecast(100, 30*time.Second)
+	f := newForecast(30 * time.Second)
 	f.received(time.Millisecond)
 	f.handled(time.Millisecond)
 	b.ReportAllocs()

@@ -6,9 +6,9 @@ import (
 	"slices"
 	"strings"
 
-	claimnames "github.com/sluice-go/sluice/internal/attribute"
-
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	claimnames "github.com/sluice-go/sluice/internal/attribute"
 )
 
 // The driver's own message attributes; see the package comment.
