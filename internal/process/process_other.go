@@ -15,12 +15,6 @@ func Start(context.Context, Spec) (*Process, error) {
 	return nil, errors.New("test servers run on Unix only")
 }
 
-// PID returns 0.
-func (*Process) PID() int { return 0 }
-
-// Exited returns nil.
-func (*Process) Exited() <-chan struct{} { return nil }
-
 // Stop does nothing.
 func (*Process) Stop() error { return nil }
 

@@ -107,12 +107,6 @@ func (p *Process) startGuard() error {
 	return nil
 }
 
-// PID returns the server's process id.
-func (p *Process) PID() int { return p.server.Process.Pid }
-
-// Exited is closed when the server has ended.
-func (p *Process) Exited() <-chan struct{} { return p.exited }
-
 // Stop asks the server to end, and ends its whole process group when it has or
 // after a few seconds. A second call does nothing.
 func (p *Process) Stop() error {

@@ -44,25 +44,11 @@ func LocalStack(t testing.TB, services ...string) *Server {
 	return s
 }
 
-// OwnLocalStack returns a LocalStack of the test's own; see [LocalStack].
-func OwnLocalStack(t testing.TB, services ...string) *Server {
-	t.Helper()
-	Credentials(t)
-	return (&kind{name: "LocalStack", slow: true, prepare: prepareLocalStack(services)}).own(t)
-}
-
 // ElasticMQ returns an ElasticMQ, and sets what [LocalStack] sets.
 func ElasticMQ(t testing.TB) *Server {
 	t.Helper()
 	Credentials(t)
 	return elasticMQKind.get(t)
-}
-
-// OwnElasticMQ returns an ElasticMQ of the test's own.
-func OwnElasticMQ(t testing.TB) *Server {
-	t.Helper()
-	Credentials(t)
-	return elasticMQKind.own(t)
 }
 
 // DynamoDB returns a server that has DynamoDB's API (moto), and sets what

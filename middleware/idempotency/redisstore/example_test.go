@@ -1,6 +1,7 @@
 package redisstore_test
 
 import (
+	"fmt"
 	"log"
 
 	"github.com/redis/go-redis/v9"
@@ -20,5 +21,6 @@ func ExampleNew() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	_ = once // for handler.Chain
+	fmt.Println(once != nil) // for handler.Chain
+	// Output: true
 }

@@ -3,6 +3,7 @@ package sqlstore_test
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"log"
 
 	"github.com/sluice-go/sluice/handler"
@@ -27,5 +28,6 @@ func ExampleTransactional() {
 		_, err := sqlstore.Tx(ctx).ExecContext(ctx, "INSERT INTO orders (body) VALUES ($1)", m.Body)
 		return err
 	}), once)
-	_ = h // for consumer.New
+	fmt.Println(handler.Check(h)) // h is for consumer.New
+	// Output: <nil>
 }
