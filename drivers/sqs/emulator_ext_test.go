@@ -33,10 +33,10 @@ func lacking(s *sqstest.Server, text string, f sqstest.Fault) *sqstest.Injection
 // unknown are the ways in which servers say that they do not know an attribute.
 func unknown() map[string]sqstest.Fault {
 	return map[string]sqstest.Fault{
-		"by the attribute's name": {Code: sqstest.CodeInvalidAttributeName, Message: "The attribute is invalid."},
-		"as an operation":         {Code: sqstest.CodeUnsupportedOperation},
-		"as a parameter":          {Code: sqstest.CodeInvalidParameterValue, Message: "Unknown attribute."},
-		"by its status":           {Code: sqstest.CodeInternalFailure, Status: http.StatusNotImplemented},
+		"by the attribute's name": {Code: "InvalidAttributeName", Message: "The attribute is invalid."},
+		"as an operation":         {Code: "UnsupportedOperation"},
+		"as a parameter":          {Code: "InvalidParameterValueException", Message: "Unknown attribute."},
+		"by its status":           {Code: "InternalFailure", Status: http.StatusNotImplemented},
 	}
 }
 
@@ -75,7 +75,7 @@ func TestApplyGoesOnWithoutWhatTheServerLacks(t *testing.T) {
 				o, u := &sqs.Opener{}, mustURL(t, s.URL(), "orders")
 				text := `"` + tt.name + `":`
 				if tt.name == "tags" {
-					fault.Code, text = sqstest.CodeUnknownOperation, `ags":{`
+					fault.Code, text = "UnknownOperationException", `ags":{`
 				}
 				injected := lacking(s, text, fault)
 
@@ -125,9 +125,9 @@ func TestApplyGoesOnWithoutWhatTheServerLacks(t *testing.T) {
 func TestApplyChangesTheOthers(t *testing.T) {
 	s := server(t, nil, "")
 	o, u, wish := &sqs.Opener{}, mustURL(t, s.URL(), "orders"), spec()
-	lacking(s, `"VisibilityTimeout":`, sqstest.Fault{Code: sqstest.CodeInvalidAttributeName})
-	lacking(s, `"RedriveAllowPolicy":`, sqstest.Fault{Code: sqstest.CodeInvalidAttributeName})
-	lacking(s, `"Tags":`, sqstest.Fault{Code: sqstest.CodeUnknownOperation})
+	lacking(s, `"VisibilityTimeout":`, sqstest.Fault{Code: "InvalidAttributeName"})
+	lacking(s, `"RedriveAllowPolicy":`, sqstest.Fault{Code: "InvalidAttributeName"})
+	lacking(s, `"Tags":`, sqstest.Fault{Code: "UnknownOperationException"})
 	done, err := applyTo(t, o, u, wish, false)
 	require.NoError(t, err)
 	left := map[string]bool{}
@@ -144,8 +144,8 @@ func TestApplyChangesTheOthers(t *testing.T) {
 // A value that the server refuses is a fault, and no lack.
 func TestRefusedValuesFailApply(t *testing.T) {
 	for code, want := range map[string]error{
-		sqstest.CodeInvalidAttributeValue: drivers.ErrInvalid, sqstest.CodeInvalidParameterValue: drivers.ErrInvalid,
-		sqstest.CodeAccessDenied: drivers.ErrDenied, sqstest.CodeInternalFailure: drivers.ErrTransient,
+		"InvalidAttributeValue": drivers.ErrInvalid, "InvalidParameterValueException": drivers.ErrInvalid,
+		"AccessDeniedException": drivers.ErrDenied, "InternalFailure": drivers.ErrTransient,
 	} {
 		s := server(t, nil, "")
 		lacking(s, `"VisibilityTimeout":`, sqstest.Fault{Code: code})
@@ -162,7 +162,7 @@ func TestRedriveOnServersThatLackIt(t *testing.T) {
 	} {
 		t.Run(action, func(t *testing.T) {
 			s := server(t, nil, "")
-			fault := s.Inject(sqstest.Fault{Action: action, Code: sqstest.CodeUnknownOperation})
+			fault := s.Inject(sqstest.Fault{Action: action, Code: "UnknownOperationException"})
 			api := client(t, s.URL())
 			_, err := api.SendMessage(t.Context(), &awssqs.SendMessageInput{QueueUrl: aws.String(s.QueueURL("orders-dlq")), MessageBody: aws.String("letter")})
 			require.NoError(t, err)

@@ -288,7 +288,7 @@ func TestSendingUnderFaultsKeepsOrder(t *testing.T) {
 		send := "SendMessageBatch"
 		server.Inject(sqstest.Fault{Action: send, Probability: 0.2, DropResponse: true})
 		server.Inject(sqstest.Fault{Action: send, Probability: 0.2, Refuse: true})
-		server.Inject(sqstest.Fault{Action: send, Probability: 0.5, Code: sqstest.CodeRequestThrottled, Entries: func(id string) bool { return id == "0" || id == "2" }})
+		server.Inject(sqstest.Fault{Action: send, Probability: 0.5, Code: "RequestThrottled", Entries: func(id string) bool { return id == "0" || id == "2" }})
 		var senders sync.WaitGroup
 		for g := range 8 {
 			senders.Go(func() {

@@ -121,7 +121,7 @@ func TestOpeningTellsWhatIsMissing(t *testing.T) {
 
 func TestPermissionIsMissing(t *testing.T) {
 	s := server(t, nil, "")
-	defer s.Inject(sqstest.Fault{Action: "GetQueueAttributes", Queue: "orders", Code: sqstest.CodeAccessDenied}).Remove()
+	defer s.Inject(sqstest.Fault{Action: "GetQueueAttributes", Queue: "orders", Code: "AccessDeniedException"}).Remove()
 	_, err := open(t, "awssqs:///orders?endpoint="+s.URL(), nil)
 	require.ErrorIs(t, err, drivers.ErrDenied)
 	require.ErrorContains(t, err, "grant this identity")
@@ -130,7 +130,7 @@ func TestPermissionIsMissing(t *testing.T) {
 // Who may send to the dead-letter queue and not look at it can still reject.
 func TestDeadLetterQueueThatMayNotBeSeen(t *testing.T) {
 	s := server(t, nil, "")
-	defer s.Inject(sqstest.Fault{Action: "GetQueueAttributes", Queue: "orders-dlq", Code: sqstest.CodeAccessDenied}).Remove()
+	defer s.Inject(sqstest.Fault{Action: "GetQueueAttributes", Queue: "orders-dlq", Code: "AccessDeniedException"}).Remove()
 	var log bytes.Buffer
 	src, err := open(t, "awssqs:///orders?endpoint="+s.URL(), &drivers.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	require.NoError(t, err)

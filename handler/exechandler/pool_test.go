@@ -97,7 +97,7 @@ func TestLinesCanBeMegabytes(t *testing.T) {
 	p, _ := pool(t, nil)
 	require.NoError(t, handle(t, p, strings.Repeat("x\n", 3<<20)))
 	require.NoError(t, handle(t, p, "say {\"verdict\":\"ack\""+strings.Repeat(" ", 3<<20)+"}"))
-	err := handle(t, p, "say {\"verdict\":\"ack\""+strings.Repeat(" ", MaxAnswer)+"}")
+	err := handle(t, p, "say {\"verdict\":\"ack\""+strings.Repeat(" ", maxAnswer)+"}")
 	require.ErrorContains(t, err, "no verdict: a line of more than 16777216 bytes")
 	require.NoError(t, handle(t, p, "x"))
 }

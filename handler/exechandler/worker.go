@@ -17,9 +17,9 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// MaxAnswer is how long a line of a worker's standard output may be, in bytes. A
+// maxAnswer is how long a line of a worker's standard output may be, in bytes. A
 // longer one is an error of the worker.
-const MaxAnswer = 16 << 20
+const maxAnswer = 16 << 20
 
 // outputGrace is how long after a worker's end its output is still read, if a
 // process that it left behind keeps it open.
@@ -28,7 +28,7 @@ const outputGrace = time.Second
 // A line is what a worker wrote to standard output, without its line feed.
 type line struct {
 	text []byte
-	long bool // it is longer than MaxAnswer, and was not read to its end
+	long bool // it is longer than maxAnswer, and was not read to its end
 }
 
 // A worker is one process. Apart from terminate and kill it is used by one
@@ -158,7 +158,7 @@ func readLine(r *bufio.Reader) (line, error) {
 	var text []byte
 	for {
 		part, err := r.ReadSlice('\n')
-		if len(text)+len(part) > MaxAnswer {
+		if len(text)+len(part) > maxAnswer {
 			return line{text: text, long: true}, nil
 		}
 		text = append(text, part...)
@@ -271,7 +271,7 @@ func (w *worker) handle(ctx context.Context, m *handler.Message, text []byte) (a
 // understand reads a worker's answer about m.
 func (w *worker) understand(l line, m *handler.Message) (answer, error) {
 	if l.long {
-		return answer{}, fmt.Errorf("a line of more than %d bytes", MaxAnswer)
+		return answer{}, fmt.Errorf("a line of more than %d bytes", maxAnswer)
 	}
 	a, err := parseAnswer(l.text)
 	if err != nil {

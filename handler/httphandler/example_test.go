@@ -14,7 +14,7 @@ import (
 func Example() {
 	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		fmt.Printf("%s of %s: %s\n", r.Header.Get(httphandler.HeaderMessageID), r.Header.Get("Sluice-Attr-Tenant"), body)
+		fmt.Printf("%s of %s: %s\n", r.Header.Get("Sluice-Message-Id"), r.Header.Get("Sluice-Attr-Tenant"), body)
 		if string(body) == "later" {
 			w.Header().Set("Retry-After", "30")
 			w.WriteHeader(http.StatusServiceUnavailable)

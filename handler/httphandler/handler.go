@@ -122,7 +122,7 @@ func (h *Handler) Handle(ctx context.Context, m *handler.Message) error {
 	}
 	a, err := h.post(ctx, r)
 	if tooLarge(a, err) && cut(r.Header, m) {
-		h.truncated(m, a.status, r.Header.Get(HeaderLeftOut))
+		h.truncated(m, a.status, r.Header.Get(headerLeftOut))
 		r.Body, _ = r.GetBody() // of bytes, which don't fail
 		a, err = h.post(ctx, r)
 	}

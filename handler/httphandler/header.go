@@ -19,17 +19,17 @@ import (
 )
 
 // The headers of a request that describe its message. The header of an attribute
-// begins with HeaderAttribute; the package comment says how it goes on.
+// begins with headerAttribute; the package comment says how it goes on.
 const (
-	HeaderMessageID = "Sluice-Message-Id"
-	HeaderAttempt   = "Sluice-Attempt"
-	HeaderQueue     = "Sluice-Queue"
-	HeaderGroup     = "Sluice-Group"
-	HeaderDedupeID  = "Sluice-Dedupe-Id"
-	HeaderAttribute = "Sluice-Attr-"
-	// HeaderLeftOut names the attributes that a request does not have because the
+	headerMessageID = "Sluice-Message-Id"
+	headerAttempt   = "Sluice-Attempt"
+	headerQueue     = "Sluice-Queue"
+	headerGroup     = "Sluice-Group"
+	headerDedupeID  = "Sluice-Dedupe-Id"
+	headerAttribute = "Sluice-Attr-"
+	// headerLeftOut names the attributes that a request does not have because the
 	// endpoint refused headers of that size.
-	HeaderLeftOut = "Sluice-Left-Out"
+	headerLeftOut = "Sluice-Left-Out"
 )
 
 const contentType = "Content-Type"
@@ -48,13 +48,13 @@ func setHeaders(h http.Header, m *handler.Message) (dropped []string) {
 	if h.Get(contentType) == "" {
 		h.Set(contentType, "application/octet-stream")
 	}
-	set(HeaderMessageID, m.ID)
-	set(HeaderAttempt, strconv.Itoa(m.Attempt))
-	set(HeaderQueue, m.Origin().Queue)
-	set(HeaderGroup, m.Group)
-	set(HeaderDedupeID, m.DedupeID)
+	set(headerMessageID, m.ID)
+	set(headerAttempt, strconv.Itoa(m.Attempt))
+	set(headerQueue, m.Origin().Queue)
+	set(headerGroup, m.Group)
+	set(headerDedupeID, m.DedupeID)
 	headers, dropped := attribute.Folded(m.Attributes, func(name string) string {
-		return http.CanonicalHeaderKey(HeaderAttribute + headerName(name))
+		return http.CanonicalHeaderKey(headerAttribute + headerName(name))
 	})
 	for header, name := range headers {
 		value := m.Attributes[name]
@@ -79,7 +79,7 @@ func cut(h http.Header, m *handler.Message) bool {
 	type field struct{ header, name string }
 	var fields []field
 	for name := range m.Attributes {
-		header := http.CanonicalHeaderKey(HeaderAttribute + headerName(name))
+		header := http.CanonicalHeaderKey(headerAttribute + headerName(name))
 		if v := h[header]; len(v) == 1 && v[0] == headerValue(m.Attributes[name]) {
 			fields = append(fields, field{header, name})
 		}
@@ -106,7 +106,7 @@ func cut(h http.Header, m *handler.Message) bool {
 	if len(names) > longestList {
 		names = names[:longestList] + ",..."
 	}
-	h.Set(HeaderLeftOut, names)
+	h.Set(headerLeftOut, names)
 	return true
 }
 

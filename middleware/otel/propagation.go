@@ -11,9 +11,9 @@ import (
 // The attributes that carry trace context, besides W3C's traceparent and
 // tracestate.
 const (
-	// AttributeXRay is the attribute as which the SQS driver gives and takes
+	// attributeXRay is the attribute as which the SQS driver gives and takes
 	// the message system attribute AWSTraceHeader.
-	AttributeXRay = "AWSTraceHeader"
+	attributeXRay = "AWSTraceHeader"
 	// pubsubPrefix is what Google's own Pub/Sub clients put before W3C's names.
 	pubsubPrefix = "googclient_"
 )
@@ -36,7 +36,7 @@ func (r Room) fits(m *handler.Message, name, value string) bool {
 	}
 	if r.Attributes > 0 {
 		n := len(m.Attributes)
-		if _, ok := m.Attributes[AttributeXRay]; ok {
+		if _, ok := m.Attributes[attributeXRay]; ok {
 			n--
 		}
 		if n >= r.Attributes {

@@ -237,7 +237,7 @@ func (t *Telemetry) Batch(h handler.BatchHandler) handler.BatchHandler {
 // extract returns the span context that m carries, or an invalid one.
 func (t *Telemetry) extract(ctx context.Context, m *handler.Message) trace.SpanContext {
 	as := m.Attributes
-	w3c, pubsub, xray := as["traceparent"] != "", as[pubsubPrefix+"traceparent"] != "", as[AttributeXRay] != ""
+	w3c, pubsub, xray := as["traceparent"] != "", as[pubsubPrefix+"traceparent"] != "", as[attributeXRay] != ""
 	if !w3c && !pubsub && !xray {
 		return trace.SpanContext{}
 	}
@@ -251,7 +251,7 @@ func (t *Telemetry) extract(ctx context.Context, m *handler.Message) trace.SpanC
 		found = trace.SpanContextFromContext(t.propagator.Extract(ctx, pubsubCarrier(as)))
 	}
 	if xray && !found.IsValid() {
-		found = parseXRay(as[AttributeXRay])
+		found = parseXRay(as[attributeXRay])
 	}
 	return found
 }
@@ -299,7 +299,7 @@ func (t *Telemetry) inject(ctx context.Context, m *handler.Message, room Room) {
 		}
 	}
 	if t.writeXRay {
-		m.SetAttribute(AttributeXRay, formatXRay(trace.SpanContextFromContext(ctx)))
+		m.SetAttribute(attributeXRay, formatXRay(trace.SpanContextFromContext(ctx)))
 	}
 }
 

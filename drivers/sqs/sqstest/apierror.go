@@ -8,40 +8,40 @@ import (
 // The codes of SQS's errors, for [Fault].Code: the names of the shapes, which an
 // SDK makes its error types from.
 const (
-	CodeAccessDenied                 = "AccessDeniedException"
-	CodeBatchEntryIdsNotDistinct     = "BatchEntryIdsNotDistinct"
-	CodeBatchRequestTooLong          = "BatchRequestTooLong"
-	CodeEmptyBatchRequest            = "EmptyBatchRequest"
-	CodeInternalFailure              = "InternalFailure"
-	CodeInvalidAddress               = "InvalidAddress"
-	CodeInvalidAttributeName         = "InvalidAttributeName"
-	CodeInvalidAttributeValue        = "InvalidAttributeValue"
-	CodeInvalidBatchEntryID          = "InvalidBatchEntryId"
-	CodeInvalidClientTokenID         = "UnrecognizedClientException"
-	CodeInvalidMessageContents       = "InvalidMessageContents"
-	CodeInvalidParameterValue        = "InvalidParameterValueException"
-	CodeInvalidSecurity              = "InvalidSecurity"
-	CodeKmsAccessDenied              = "KmsAccessDenied"
-	CodeKmsDisabled                  = "KmsDisabled"
-	CodeKmsNotFound                  = "KmsNotFound"
-	CodeKmsThrottled                 = "KmsThrottled"
-	CodeMessageNotInflight           = "MessageNotInflight"
-	CodeMissingAuthenticationToken   = "MissingAuthenticationTokenException"
-	CodeMissingParameter             = "MissingRequiredParameterException"
-	CodeOverLimit                    = "OverLimit"
-	CodePurgeQueueInProgress         = "PurgeQueueInProgress"
-	CodeQueueDeletedRecently         = "QueueDeletedRecently"
-	CodeQueueDoesNotExist            = "QueueDoesNotExist"
-	CodeQueueNameExists              = "QueueNameExists"
-	CodeReceiptHandleIsInvalid       = "ReceiptHandleIsInvalid"
-	CodeRequestEntityTooLarge        = "RequestEntityTooLargeException"
-	CodeRequestThrottled             = "RequestThrottled"
-	CodeResourceNotFound             = "ResourceNotFoundException"
-	CodeSerialization                = "SerializationException"
-	CodeServiceUnavailable           = "ServiceUnavailable"
-	CodeTooManyEntriesInBatchRequest = "TooManyEntriesInBatchRequest"
-	CodeUnknownOperation             = "UnknownOperationException"
-	CodeUnsupportedOperation         = "UnsupportedOperation"
+	codeAccessDenied                 = "AccessDeniedException"
+	codeBatchEntryIdsNotDistinct     = "BatchEntryIdsNotDistinct"
+	codeBatchRequestTooLong          = "BatchRequestTooLong"
+	codeEmptyBatchRequest            = "EmptyBatchRequest"
+	codeInternalFailure              = "InternalFailure"
+	codeInvalidAddress               = "InvalidAddress"
+	codeInvalidAttributeName         = "InvalidAttributeName"
+	codeInvalidAttributeValue        = "InvalidAttributeValue"
+	codeInvalidBatchEntryID          = "InvalidBatchEntryId"
+	codeInvalidClientTokenID         = "UnrecognizedClientException"
+	codeInvalidMessageContents       = "InvalidMessageContents"
+	codeInvalidParameterValue        = "InvalidParameterValueException"
+	codeInvalidSecurity              = "InvalidSecurity"
+	codeKmsAccessDenied              = "KmsAccessDenied"
+	codeKmsDisabled                  = "KmsDisabled"
+	codeKmsNotFound                  = "KmsNotFound"
+	codeKmsThrottled                 = "KmsThrottled"
+	codeMessageNotInflight           = "MessageNotInflight"
+	codeMissingAuthenticationToken   = "MissingAuthenticationTokenException"
+	codeMissingParameter             = "MissingRequiredParameterException"
+	codeOverLimit                    = "OverLimit"
+	codePurgeQueueInProgress         = "PurgeQueueInProgress"
+	codeQueueDeletedRecently         = "QueueDeletedRecently"
+	codeQueueDoesNotExist            = "QueueDoesNotExist"
+	codeQueueNameExists              = "QueueNameExists"
+	codeReceiptHandleIsInvalid       = "ReceiptHandleIsInvalid"
+	codeRequestEntityTooLarge        = "RequestEntityTooLargeException"
+	codeRequestThrottled             = "RequestThrottled"
+	codeResourceNotFound             = "ResourceNotFoundException"
+	codeSerialization                = "SerializationException"
+	codeServiceUnavailable           = "ServiceUnavailable"
+	codeTooManyEntriesInBatchRequest = "TooManyEntriesInBatchRequest"
+	codeUnknownOperation             = "UnknownOperationException"
+	codeUnsupportedOperation         = "UnsupportedOperation"
 )
 
 const (
@@ -69,69 +69,69 @@ type errorShape struct {
 // changed.
 func shapeOf(code string) errorShape {
 	switch code {
-	case CodeAccessDenied:
+	case codeAccessDenied:
 		return errorShape{unmodelled, "AccessDenied", denied, "Access to the resource is denied."}
-	case CodeBatchEntryIdsNotDistinct:
+	case codeBatchEntryIdsNotDistinct:
 		return errorShape{modelled, oldService + code, badStatus, "Two or more batch entries in the request have the same Id."}
-	case CodeBatchRequestTooLong:
+	case codeBatchRequestTooLong:
 		return errorShape{modelled, oldService + code, badStatus, "The length of all the messages put together is more than the limit."}
-	case CodeEmptyBatchRequest:
+	case codeEmptyBatchRequest:
 		return errorShape{modelled, oldService + code, badStatus, "There should be at least one entry in the request."}
-	case CodeInternalFailure:
+	case codeInternalFailure:
 		return errorShape{unmodelled, "InternalError", http.StatusInternalServerError, "We encountered an internal error. Please try again."}
-	case CodeInvalidAddress:
+	case codeInvalidAddress:
 		return errorShape{modelled, code, unknown, "The address is not valid for this endpoint."}
-	case CodeInvalidAttributeName, CodeInvalidAttributeValue, CodeInvalidMessageContents:
+	case codeInvalidAttributeName, codeInvalidAttributeValue, codeInvalidMessageContents:
 		return errorShape{modelled, code, badStatus, "The request is not valid."}
-	case CodeInvalidBatchEntryID:
+	case codeInvalidBatchEntryID:
 		return errorShape{modelled, oldService + code, badStatus, "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can be at most 80 letters long."}
-	case CodeInvalidClientTokenID:
+	case codeInvalidClientTokenID:
 		return errorShape{unmodelled, "InvalidClientTokenId", denied, "The security token included in the request is invalid."}
-	case CodeInvalidParameterValue:
+	case codeInvalidParameterValue:
 		return errorShape{unmodelled, "InvalidParameterValue", badStatus, "A parameter is not valid."}
-	case CodeInvalidSecurity:
+	case codeInvalidSecurity:
 		return errorShape{modelled, code, denied, "The request was not made over HTTPS or did not use SigV4 for signing."}
-	case CodeKmsAccessDenied:
+	case codeKmsAccessDenied:
 		return errorShape{modelled, "KMS.AccessDeniedException", badStatus, "The caller doesn't have the required KMS access."}
-	case CodeKmsDisabled:
+	case codeKmsDisabled:
 		return errorShape{modelled, "KMS.DisabledException", badStatus, "The KMS key is disabled."}
-	case CodeKmsNotFound:
+	case codeKmsNotFound:
 		return errorShape{modelled, "KMS.NotFoundException", badStatus, "The specified KMS key could not be found."}
-	case CodeKmsThrottled:
+	case codeKmsThrottled:
 		return errorShape{modelled, "KMS.ThrottlingException", badStatus, "KMS throttles requests for the key."}
-	case CodeMessageNotInflight:
+	case codeMessageNotInflight:
 		return errorShape{modelled, oldService + code, badStatus, "The specified message isn't in flight."}
-	case CodeMissingAuthenticationToken:
+	case codeMissingAuthenticationToken:
 		return errorShape{unmodelled, "MissingAuthenticationToken", denied, "Request is missing Authentication Token"}
-	case CodeMissingParameter:
+	case codeMissingParameter:
 		return errorShape{unmodelled, "MissingParameter", badStatus, "The request must contain another parameter."}
-	case CodeOverLimit:
+	case codeOverLimit:
 		return errorShape{modelled, code, denied, "Too many messages in flight."}
-	case CodePurgeQueueInProgress:
+	case codePurgeQueueInProgress:
 		return errorShape{modelled, oldService + code, denied, "Only one PurgeQueue operation is allowed every 60 seconds."}
-	case CodeQueueDeletedRecently:
+	case codeQueueDeletedRecently:
 		return errorShape{modelled, oldService + code, badStatus, "You must wait 60 seconds after deleting a queue before you can create another with the same name."}
-	case CodeQueueDoesNotExist:
+	case codeQueueDoesNotExist:
 		return errorShape{modelled, oldService + "NonExistentQueue", badStatus, "The specified queue does not exist."}
-	case CodeQueueNameExists:
+	case codeQueueNameExists:
 		return errorShape{modelled, "QueueAlreadyExists", badStatus, "A queue already exists with the same name and other attributes."}
-	case CodeReceiptHandleIsInvalid:
+	case codeReceiptHandleIsInvalid:
 		return errorShape{modelled, code, unknown, "The input receipt handle is not a valid receipt handle."}
-	case CodeRequestEntityTooLarge:
+	case codeRequestEntityTooLarge:
 		return errorShape{unmodelled, "RequestEntityTooLarge", http.StatusRequestEntityTooLarge, "The request is too large."}
-	case CodeRequestThrottled:
+	case codeRequestThrottled:
 		return errorShape{modelled, code, denied, "Rate exceeded. Please slow down."}
-	case CodeResourceNotFound:
+	case codeResourceNotFound:
 		return errorShape{modelled, code, unknown, "The resource doesn't exist."}
-	case CodeSerialization:
+	case codeSerialization:
 		return errorShape{unmodelled, "MalformedInput", badStatus, "The request could not be read."}
-	case CodeServiceUnavailable:
+	case codeServiceUnavailable:
 		return errorShape{unmodelled, code, broken, "Service is currently unavailable."}
-	case CodeTooManyEntriesInBatchRequest:
+	case codeTooManyEntriesInBatchRequest:
 		return errorShape{modelled, oldService + code, badStatus, "Maximum number of entries per request are 10."}
-	case CodeUnknownOperation:
+	case codeUnknownOperation:
 		return errorShape{unmodelled, "InvalidAction", badStatus, "The action is not known."}
-	case CodeUnsupportedOperation:
+	case codeUnsupportedOperation:
 		return errorShape{modelled, oldService + code, badStatus, "The operation is not supported."}
 	}
 	return errorShape{unmodelled, code, badStatus, "The request failed: " + code + "."}
@@ -156,11 +156,11 @@ func plain(code string) *apiError {
 }
 
 func invalidParameter(format string, args ...any) *apiError {
-	return fault(CodeInvalidParameterValue, format, args...)
+	return fault(codeInvalidParameterValue, format, args...)
 }
 
 func missing(parameter string) *apiError {
-	return fault(CodeMissingParameter, "The request must contain the parameter %s.", parameter)
+	return fault(codeMissingParameter, "The request must contain the parameter %s.", parameter)
 }
 
 // wrongForType is what a FIFO parameter on a standard queue gets, and the other

@@ -120,14 +120,14 @@ func normalize(attributes map[string]string, fifo bool) (map[string]string, *api
 			if name == attrFifo || name == attrContentDedupe {
 				return nil, unknownAttribute(name)
 			}
-			return nil, fault(CodeInvalidAttributeName, "You can specify the %s only when FifoQueue is set to true.", name)
+			return nil, fault(codeInvalidAttributeName, "You can specify the %s only when FifoQueue is set to true.", name)
 		}
 		v, ok := rule.normalize(value)
 		if !ok {
 			return nil, invalidAttribute(name)
 		}
 		if name == attrFifo && v != yes {
-			return nil, fault(CodeInvalidAttributeValue, "Invalid value for the parameter FifoQueue. Reason: Modifying queue type is not supported.")
+			return nil, fault(codeInvalidAttributeValue, "Invalid value for the parameter FifoQueue. Reason: Modifying queue type is not supported.")
 		}
 		out[name] = v
 	}
@@ -135,11 +135,11 @@ func normalize(attributes map[string]string, fifo bool) (map[string]string, *api
 }
 
 func unknownAttribute(name string) *apiError {
-	return fault(CodeInvalidAttributeName, "Unknown Attribute %s.", name)
+	return fault(codeInvalidAttributeName, "Unknown Attribute %s.", name)
 }
 
 func invalidAttribute(name string) *apiError {
-	return fault(CodeInvalidAttributeValue, "Invalid value for the parameter %s.", name)
+	return fault(codeInvalidAttributeValue, "Invalid value for the parameter %s.", name)
 }
 
 func (a attributeRule) normalize(value string) (string, bool) {

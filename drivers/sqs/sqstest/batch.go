@@ -9,20 +9,20 @@ const (
 // entries with well-formed IDs, each once.
 func checkEntries(action string, n int, id func(i int) string) *apiError {
 	if n == 0 {
-		return fault(CodeEmptyBatchRequest, "There should be at least one %sBatchRequestEntry in the request.", action)
+		return fault(codeEmptyBatchRequest, "There should be at least one %sBatchRequestEntry in the request.", action)
 	}
 	if n > maxEntries {
-		return fault(CodeTooManyEntriesInBatchRequest, "Maximum number of entries per request are %d. You have sent %d.", maxEntries, n)
+		return fault(codeTooManyEntriesInBatchRequest, "Maximum number of entries per request are %d. You have sent %d.", maxEntries, n)
 	}
 	for i := range n {
 		if !validEntryID(id(i)) {
-			return plain(CodeInvalidBatchEntryID)
+			return plain(codeInvalidBatchEntryID)
 		}
 	}
 	for i := range n {
 		for j := range i {
 			if id(i) == id(j) {
-				return fault(CodeBatchEntryIdsNotDistinct, "Id %s repeated.", id(i))
+				return fault(codeBatchEntryIdsNotDistinct, "Id %s repeated.", id(i))
 			}
 		}
 	}

@@ -75,7 +75,7 @@ func checkBody(body []byte) *apiError {
 		return missing("MessageBody")
 	}
 	if u, bad := badRune(body); bad {
-		return fault(CodeInvalidMessageContents,
+		return fault(codeInvalidMessageContents,
 			"Invalid binary character '#x%X' was found in the message body, the set of allowed characters is %s", u, allowedRunes)
 	}
 	return nil
@@ -108,7 +108,7 @@ func (a *attribute) check() *apiError {
 		return invalidParameter("The type of message (user) attribute '%s' is invalid. You must use only the following supported type prefixes: Binary, Number, String.", a.name)
 	}
 	if a.listed {
-		return fault(CodeUnsupportedOperation, "Message attribute list values in SendMessage operation are not supported.")
+		return fault(codeUnsupportedOperation, "Message attribute list values in SendMessage operation are not supported.")
 	}
 	if a.hasText && a.hasBytes || a.binary && a.hasText || !a.binary && a.hasBytes {
 		return invalidParameter("The message (user) attribute '%s' has type '%s', and a value of another type.", a.name, a.dataType)

@@ -20,14 +20,14 @@ func TestCheckBody(t *testing.T) {
 	tests := []struct{ name, body, code string }{
 		{"text", "hello\t\r\n", ""},
 		{"the ends of the ranges", "\u0020\ud7ff\ue000\ufffd\U00010000\U0010ffff", ""},
-		{"empty", "", CodeMissingParameter},
-		{"NUL", "a\x00b", CodeInvalidMessageContents},
-		{"escape", "\x1b[31m", CodeInvalidMessageContents},
-		{"U+FFFE", "a\ufffe", CodeInvalidMessageContents},
-		{"U+FFFF", "\uffff", CodeInvalidMessageContents},
-		{"not UTF-8", "a\xff", CodeInvalidMessageContents},
-		{"a lone surrogate", "\xed\xa0\x80", CodeInvalidMessageContents},
-		{"cut off", "\xe4\xb8", CodeInvalidMessageContents},
+		{"empty", "", codeMissingParameter},
+		{"NUL", "a\x00b", codeInvalidMessageContents},
+		{"escape", "\x1b[31m", codeInvalidMessageContents},
+		{"U+FFFE", "a\ufffe", codeInvalidMessageContents},
+		{"U+FFFF", "\uffff", codeInvalidMessageContents},
+		{"not UTF-8", "a\xff", codeInvalidMessageContents},
+		{"a lone surrogate", "\xed\xa0\x80", codeInvalidMessageContents},
+		{"cut off", "\xe4\xb8", codeInvalidMessageContents},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) { requireCode(t, tt.code, checkBody([]byte(tt.body))) })
@@ -59,33 +59,33 @@ func TestCheckAttributes(t *testing.T) {
 		{"longest name", text(long, "String", "v"), ""},
 		{"odd name", text("A_b-9.c", "String", "v"), ""},
 		{"binary", attribute{name: "b", dataType: "Binary", value: []byte{0}, binary: true, hasBytes: true}, ""},
-		{"name too long", text(long+"n", "String", "v"), CodeInvalidParameterValue},
-		{"no name", text("", "String", "v"), CodeInvalidParameterValue},
-		{"period first", text(".a", "String", "v"), CodeInvalidParameterValue},
-		{"period last", text("a.", "String", "v"), CodeInvalidParameterValue},
-		{"two periods", text("a..b", "String", "v"), CodeInvalidParameterValue},
-		{"reserved", text("AWS.trace", "String", "v"), CodeInvalidParameterValue},
-		{"reserved in any case", text("aMaZon.x", "String", "v"), CodeInvalidParameterValue},
-		{"space in name", text("a b", "String", "v"), CodeInvalidParameterValue},
-		{"no type", text("a", "", "v"), CodeInvalidParameterValue},
-		{"unknown type", text("a", "Bool", "v"), CodeInvalidParameterValue},
-		{"type that only begins well", text("a", "Stringent", "v"), CodeInvalidParameterValue},
-		{"long type", text("a", "String."+long, "v"), CodeInvalidParameterValue},
-		{"empty value", text("a", "String", ""), CodeInvalidParameterValue},
-		{"no number", text("a", "Number", "twelve"), CodeInvalidParameterValue},
-		{"hexadecimal", text("a", "Number", "0x10"), CodeInvalidParameterValue},
-		{"infinite", text("a", "Number", "Inf"), CodeInvalidParameterValue},
-		{"39 digits", text("a", "Number", strings.Repeat("9", 39)), CodeInvalidParameterValue},
-		{"control character", text("a", "String", "\x01"), CodeInvalidParameterValue},
-		{"text in a binary", text("a", "Binary", "v"), CodeInvalidParameterValue},
-		{"bytes in a string", attribute{name: "a", dataType: "String", value: []byte("v"), hasBytes: true}, CodeInvalidParameterValue},
-		{"a list", attribute{name: "a", dataType: "String", value: []byte("v"), hasText: true, listed: true}, CodeUnsupportedOperation},
+		{"name too long", text(long+"n", "String", "v"), codeInvalidParameterValue},
+		{"no name", text("", "String", "v"), codeInvalidParameterValue},
+		{"period first", text(".a", "String", "v"), codeInvalidParameterValue},
+		{"period last", text("a.", "String", "v"), codeInvalidParameterValue},
+		{"two periods", text("a..b", "String", "v"), codeInvalidParameterValue},
+		{"reserved", text("AWS.trace", "String", "v"), codeInvalidParameterValue},
+		{"reserved in any case", text("aMaZon.x", "String", "v"), codeInvalidParameterValue},
+		{"space in name", text("a b", "String", "v"), codeInvalidParameterValue},
+		{"no type", text("a", "", "v"), codeInvalidParameterValue},
+		{"unknown type", text("a", "Bool", "v"), codeInvalidParameterValue},
+		{"type that only begins well", text("a", "Stringent", "v"), codeInvalidParameterValue},
+		{"long type", text("a", "String."+long, "v"), codeInvalidParameterValue},
+		{"empty value", text("a", "String", ""), codeInvalidParameterValue},
+		{"no number", text("a", "Number", "twelve"), codeInvalidParameterValue},
+		{"hexadecimal", text("a", "Number", "0x10"), codeInvalidParameterValue},
+		{"infinite", text("a", "Number", "Inf"), codeInvalidParameterValue},
+		{"39 digits", text("a", "Number", strings.Repeat("9", 39)), codeInvalidParameterValue},
+		{"control character", text("a", "String", "\x01"), codeInvalidParameterValue},
+		{"text in a binary", text("a", "Binary", "v"), codeInvalidParameterValue},
+		{"bytes in a string", attribute{name: "a", dataType: "String", value: []byte("v"), hasBytes: true}, codeInvalidParameterValue},
+		{"a list", attribute{name: "a", dataType: "String", value: []byte("v"), hasText: true, listed: true}, codeUnsupportedOperation},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) { requireCode(t, tt.code, checkAttributes([]attribute{tt.a})) })
 	}
 	requireCode(t, "", checkAttributes(manyAttributes(10)))
-	requireCode(t, CodeInvalidParameterValue, checkAttributes(manyAttributes(11)))
+	requireCode(t, codeInvalidParameterValue, checkAttributes(manyAttributes(11)))
 }
 
 func manyAttributes(n int) []attribute {
@@ -102,7 +102,7 @@ func TestCheckSystemAttributes(t *testing.T) {
 	require.Equal(t, "Root=1-2-3", trace)
 	for _, a := range []attribute{text("SenderId", "String", "x"), text("AWSTraceHeader", "Number", "1"), text("AWSTraceHeader", "String", ""), text("AWSTraceHeader", "String", "\x01")} {
 		_, err := checkSystemAttributes([]attribute{a})
-		requireCode(t, CodeInvalidParameterValue, err)
+		requireCode(t, codeInvalidParameterValue, err)
 	}
 }
 
@@ -110,7 +110,7 @@ func TestCheckID(t *testing.T) {
 	requireCode(t, "", checkID("tenant-1!~", "MessageGroupId"))
 	requireCode(t, "", checkID(strings.Repeat("x", 128), "MessageGroupId"))
 	for _, id := range []string{"", strings.Repeat("x", 129), "a b", "é", "a\n"} {
-		requireCode(t, CodeInvalidParameterValue, checkID(id, "MessageGroupId"))
+		requireCode(t, codeInvalidParameterValue, checkID(id, "MessageGroupId"))
 	}
 }
 
@@ -143,12 +143,12 @@ func TestReceiptHandles(t *testing.T) {
 	require.Nil(t, err)
 	require.Equal(t, h, got)
 	_, err = receiptFor("other", handle)
-	requireCode(t, CodeReceiptHandleIsInvalid, err)
+	requireCode(t, codeReceiptHandleIsInvalid, err)
 	_, err = receiptFor("orders", "")
-	requireCode(t, CodeMissingParameter, err)
+	requireCode(t, codeMissingParameter, err)
 	for _, forged := range []string{"x", "AQEB", handle[:len(handle)-4], "AQEC" + handle[4:], handle + "AAAA"} {
 		_, err = receiptFor("orders", forged)
-		requireCode(t, CodeReceiptHandleIsInvalid, err)
+		requireCode(t, codeReceiptHandleIsInvalid, err)
 	}
 }
 

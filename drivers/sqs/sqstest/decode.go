@@ -26,7 +26,7 @@ func decode(body []byte, req request) *apiError {
 		err = json.Unmarshal(body, req, jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
 	}
 	if err != nil {
-		return fault(CodeSerialization, "The request is not the JSON that was expected: %v", err)
+		return fault(codeSerialization, "The request is not the JSON that was expected: %v", err)
 	}
 	return nil
 }

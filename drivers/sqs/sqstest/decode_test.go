@@ -117,7 +117,7 @@ func TestDecodeRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			err := decode([]byte(body), new(queueRequest))
 			require.NotNil(t, err)
-			require.Equal(t, CodeSerialization, err.code)
+			require.Equal(t, codeSerialization, err.code)
 		})
 	}
 }

@@ -46,7 +46,7 @@ func does[T any, P interface {
 		run: func(c *call, q request) *apiError {
 			p, ok := q.(P)
 			if !ok {
-				return fault(CodeInternalFailure, "the request is a %T", q)
+				return fault(codeInternalFailure, "the request is a %T", q)
 			}
 			return run(c, p)
 		},
@@ -119,7 +119,7 @@ func (d *dispatcher) do(ctx context.Context, in incoming) reply {
 	action := strings.TrimPrefix(in.target, targetPrefix)
 	op, ok := d.operations[action]
 	if !ok || action == in.target {
-		return d.failed(fault(CodeUnknownOperation,
+		return d.failed(fault(codeUnknownOperation,
 			"The action %q is not known. sqstest speaks SQS's AWS JSON 1.0 protocol (X-Amz-Target: AmazonSQS.Action), not the older query protocol.", in.target))
 	}
 	d.ledger.arrived(action)
@@ -185,9 +185,9 @@ func (d *dispatcher) authorize(key string) *apiError {
 	case d.accessKeys == nil:
 		return nil
 	case key == "":
-		return plain(CodeMissingAuthenticationToken)
+		return plain(codeMissingAuthenticationToken)
 	case !d.accessKeys[key]:
-		return plain(CodeInvalidClientTokenID)
+		return plain(codeInvalidClientTokenID)
 	}
 	return nil
 }
@@ -218,11 +218,11 @@ func (d *dispatcher) deniedMessage(q *Request) string {
 func engineError(err error) *apiError {
 	switch {
 	case errors.Is(err, queue.ErrNotFound):
-		return plain(CodeQueueDoesNotExist)
+		return plain(codeQueueDoesNotExist)
 	case errors.Is(err, queue.ErrClosed):
-		return fault(CodeServiceUnavailable, "The server is shutting down.")
+		return fault(codeServiceUnavailable, "The server is shutting down.")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return fault(CodeServiceUnavailable, "The request was given up: %v.", err)
+		return fault(codeServiceUnavailable, "The request was given up: %v.", err)
 	}
-	return fault(CodeInternalFailure, "The queue engine failed: %v.", err)
+	return fault(codeInternalFailure, "The queue engine failed: %v.", err)
 }

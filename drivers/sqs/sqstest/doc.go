@@ -105,7 +105,7 @@
 //
 //   - Signatures, IAM, and the evaluation of a queue's Policy: the server checks
 //     only, with Config.AccessKeyIDs, that a known key is named. A [Fault] with
-//     [CodeAccessDenied] and a Match on the key stands for a policy that denies.
+//     "AccessDeniedException" and a Match on the key stands for a policy that denies.
 //   - The older query protocol (form-encoded requests, XML answers) of SDKs from
 //     before November 2023: the server refuses it with an error that names it.
 //   - Encryption: the attributes are kept and have no effect; no KMS key is looked

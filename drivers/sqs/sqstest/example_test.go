@@ -38,7 +38,7 @@ func Example() {
 	}
 	send := &sqs.SendMessageInput{QueueUrl: queue.QueueUrl, MessageBody: aws.String("hello")}
 
-	throttle := srv.Inject(sqstest.Fault{Action: "SendMessage", Code: sqstest.CodeRequestThrottled, Times: 1})
+	throttle := srv.Inject(sqstest.Fault{Action: "SendMessage", Code: "RequestThrottled", Times: 1})
 	_, err = client.SendMessage(ctx, send)
 	var throttled *types.RequestThrottled
 	fmt.Println("throttled:", errors.As(err, &throttled), "hits:", throttle.Hits())

@@ -31,15 +31,15 @@ type Fault struct {
 	// Refuse closes the connection without an answer and without doing the
 	// work.
 	Refuse bool
-	// Code is the error that the client gets instead of the work: one of the
-	// Code constants (CodeRequestThrottled, CodeInternalFailure,
-	// CodeAccessDenied …), or any other.
+	// Code is the error that the client gets instead of the work, by the
+	// name of its shape: "RequestThrottled", "InternalFailure",
+	// "AccessDeniedException" or any other.
 	Code string
 	// Message is the error's text. Empty means the usual one of the Code.
 	Message string
 	// Status is the error's HTTP status. Zero means the usual one of the Code.
 	Status int
-	// Entries makes Code (CodeInternalFailure if that is empty) the result of
+	// Entries makes Code ("InternalFailure" if that is empty) the result of
 	// those entries of a batch for whose Id it returns true. The others go
 	// through. Requests other than batches are not struck. Nil means that Code
 	// is the result of the whole request.
@@ -127,7 +127,7 @@ func (f *faultSet) strike(q *Request) effect {
 			return e
 		case i.fault.Code != "":
 			e.err = i.fault.error()
-			if i.fault.Message == "" && i.fault.Code == CodeAccessDenied {
+			if i.fault.Message == "" && i.fault.Code == codeAccessDenied {
 				e.err.message = f.denied(q)
 			}
 			return e
@@ -164,7 +164,7 @@ func (f *faultSet) due(i *Injection) bool {
 func (f *Fault) error() *apiError {
 	code := f.Code
 	if code == "" {
-		code = CodeInternalFailure
+		code = codeInternalFailure
 	}
 	e := plain(code)
 	e.status = f.Status

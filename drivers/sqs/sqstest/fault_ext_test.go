@@ -31,13 +31,13 @@ func TestFaultsByCode(t *testing.T) {
 		code   string
 		status int
 	}{
-		{sqstest.Fault{Code: sqstest.CodeRequestThrottled}, "RequestThrottled", 403},
-		{sqstest.Fault{Code: sqstest.CodeInternalFailure}, "InternalError", 500},
-		{sqstest.Fault{Code: sqstest.CodeServiceUnavailable}, "ServiceUnavailable", 503},
-		{sqstest.Fault{Code: sqstest.CodeServiceUnavailable, Status: 502}, "ServiceUnavailable", 502},
-		{sqstest.Fault{Code: sqstest.CodeAccessDenied}, "AccessDenied", 403},
-		{sqstest.Fault{Code: sqstest.CodeMessageNotInflight}, "AWS.SimpleQueueService.MessageNotInflight", 400},
-		{sqstest.Fault{Code: sqstest.CodeKmsThrottled}, "KMS.ThrottlingException", 400},
+		{sqstest.Fault{Code: "RequestThrottled"}, "RequestThrottled", 403},
+		{sqstest.Fault{Code: "InternalFailure"}, "InternalError", 500},
+		{sqstest.Fault{Code: "ServiceUnavailable"}, "ServiceUnavailable", 503},
+		{sqstest.Fault{Code: "ServiceUnavailable", Status: 502}, "ServiceUnavailable", 502},
+		{sqstest.Fault{Code: "AccessDeniedException"}, "AccessDenied", 403},
+		{sqstest.Fault{Code: "MessageNotInflight"}, "AWS.SimpleQueueService.MessageNotInflight", 400},
+		{sqstest.Fault{Code: "KmsThrottled"}, "KMS.ThrottlingException", 400},
 		{sqstest.Fault{Code: "ExpiredToken", Status: 403, Message: "The security token included in the request is expired"}, "ExpiredToken", 403},
 	}
 	e := overHTTP(t, nil)
@@ -66,22 +66,22 @@ func TestEveryCodeIsATypedError(t *testing.T) {
 	e := inProcess(t, nil)
 	url := e.queue("orders")
 	typed := map[string]func(error) bool{
-		sqstest.CodeRequestThrottled:             isType[*types.RequestThrottled],
-		sqstest.CodeQueueDoesNotExist:            isType[*types.QueueDoesNotExist],
-		sqstest.CodeOverLimit:                    isType[*types.OverLimit],
-		sqstest.CodeInvalidAddress:               isType[*types.InvalidAddress],
-		sqstest.CodeInvalidSecurity:              isType[*types.InvalidSecurity],
-		sqstest.CodeKmsAccessDenied:              isType[*types.KmsAccessDenied],
-		sqstest.CodeKmsDisabled:                  isType[*types.KmsDisabled],
-		sqstest.CodeKmsNotFound:                  isType[*types.KmsNotFound],
-		sqstest.CodeKmsThrottled:                 isType[*types.KmsThrottled],
-		sqstest.CodeMessageNotInflight:           isType[*types.MessageNotInflight],
-		sqstest.CodeUnsupportedOperation:         isType[*types.UnsupportedOperation],
-		sqstest.CodeResourceNotFound:             isType[*types.ResourceNotFoundException],
-		sqstest.CodeTooManyEntriesInBatchRequest: isType[*types.TooManyEntriesInBatchRequest],
-		sqstest.CodeBatchRequestTooLong:          isType[*types.BatchRequestTooLong],
-		sqstest.CodeInvalidAttributeName:         isType[*types.InvalidAttributeName],
-		sqstest.CodeInvalidAttributeValue:        isType[*types.InvalidAttributeValue],
+		"RequestThrottled":             isType[*types.RequestThrottled],
+		"QueueDoesNotExist":            isType[*types.QueueDoesNotExist],
+		"OverLimit":                    isType[*types.OverLimit],
+		"InvalidAddress":               isType[*types.InvalidAddress],
+		"InvalidSecurity":              isType[*types.InvalidSecurity],
+		"KmsAccessDenied":              isType[*types.KmsAccessDenied],
+		"KmsDisabled":                  isType[*types.KmsDisabled],
+		"KmsNotFound":                  isType[*types.KmsNotFound],
+		"KmsThrottled":                 isType[*types.KmsThrottled],
+		"MessageNotInflight":           isType[*types.MessageNotInflight],
+		"UnsupportedOperation":         isType[*types.UnsupportedOperation],
+		"ResourceNotFoundException":    isType[*types.ResourceNotFoundException],
+		"TooManyEntriesInBatchRequest": isType[*types.TooManyEntriesInBatchRequest],
+		"BatchRequestTooLong":          isType[*types.BatchRequestTooLong],
+		"InvalidAttributeName":         isType[*types.InvalidAttributeName],
+		"InvalidAttributeValue":        isType[*types.InvalidAttributeValue],
 	}
 	for code, is := range typed {
 		t.Run(code, func(t *testing.T) {
@@ -95,7 +95,7 @@ func TestEveryCodeIsATypedError(t *testing.T) {
 func TestFaultsAreSelective(t *testing.T) {
 	e := inProcess(t, nil)
 	a, b := e.queue("a"), e.queue("b")
-	i := e.Inject(sqstest.Fault{Action: "SendMessage", Queue: "a", Skip: 1, Times: 2, Code: sqstest.CodeInternalFailure})
+	i := e.Inject(sqstest.Fault{Action: "SendMessage", Queue: "a", Skip: 1, Times: 2, Code: "InternalFailure"})
 	require.NoError(t, e.trySend(a), "skipped")
 	require.NoError(t, e.trySend(b), "another queue")
 	require.Empty(t, e.receiveWith(&sqs.ReceiveMessageInput{QueueUrl: e.queue("c")}), "another action")
@@ -104,7 +104,7 @@ func TestFaultsAreSelective(t *testing.T) {
 	require.NoError(t, e.trySend(a), "it struck twice")
 	require.Equal(t, 2, i.Hits())
 
-	m := e.Inject(sqstest.Fault{Code: sqstest.CodeAccessDenied, Match: func(q *sqstest.Request) bool {
+	m := e.Inject(sqstest.Fault{Code: "AccessDeniedException", Match: func(q *sqstest.Request) bool {
 		return q.AccessKeyID == "AKIDTEST" && q.Action == "DeleteMessage" && len(q.Body) > 0
 	}})
 	got := e.receive(b)
@@ -120,7 +120,7 @@ func TestProbabilityIsRepeatable(t *testing.T) {
 	run := func(seed uint64) (pattern string) {
 		e := inProcess(t, &sqstest.Config{Seed: seed})
 		url := e.queue("orders")
-		i := e.Inject(sqstest.Fault{Action: "SendMessage", Probability: 0.5, Code: sqstest.CodeInternalFailure})
+		i := e.Inject(sqstest.Fault{Action: "SendMessage", Probability: 0.5, Code: "InternalFailure"})
 		for range 64 {
 			if e.trySend(url) != nil {
 				pattern += "x"
@@ -140,7 +140,7 @@ func TestProbabilityIsRepeatable(t *testing.T) {
 func TestTimesHoldsUnderConcurrency(t *testing.T) {
 	e := inProcess(t, nil)
 	url := e.queue("orders")
-	i := e.Inject(sqstest.Fault{Action: "SendMessage", Times: 7, Code: sqstest.CodeInternalFailure})
+	i := e.Inject(sqstest.Fault{Action: "SendMessage", Times: 7, Code: "InternalFailure"})
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	failed := 0
@@ -187,7 +187,7 @@ func TestEntriesFail(t *testing.T) {
 	require.Equal(t, [3]int{0, 1, 0}, e.counts(url))
 
 	i.Remove()
-	e.Inject(sqstest.Fault{Action: "ChangeMessageVisibilityBatch", Entries: odd, Code: sqstest.CodeRequestThrottled, Message: "slow"})
+	e.Inject(sqstest.Fault{Action: "ChangeMessageVisibilityBatch", Entries: odd, Code: "RequestThrottled", Message: "slow"})
 	changed, err := e.ChangeMessageVisibilityBatch(bg, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: url, Entries: []types.ChangeMessageVisibilityBatchRequestEntry{
 		{Id: aws.String("1"), ReceiptHandle: got[1].ReceiptHandle},
 	}})
@@ -234,7 +234,7 @@ func TestRetriedSendDuplicates(t *testing.T) {
 			require.Equal(t, 1, i.Hits())
 			require.Equal(t, [3]int{2, 0, 0}, e.counts(url))
 
-			e.Inject(sqstest.Fault{Action: "SendMessage", Code: sqstest.CodeRequestThrottled, Times: 2})
+			e.Inject(sqstest.Fault{Action: "SendMessage", Code: "RequestThrottled", Times: 2})
 			e.ResetCounts()
 			_, err = e.SendMessage(bg, &sqs.SendMessageInput{QueueUrl: url, MessageBody: aws.String("x")}, patient)
 			require.NoError(t, err, "the SDK retries a throttled request")

@@ -141,7 +141,7 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 		if !errors.As(err, &tooLarge) {
 			return nil, err
 		}
-		out = s.dispatcher.failed(plain(CodeRequestEntityTooLarge))
+		out = s.dispatcher.failed(plain(codeRequestEntityTooLarge))
 	} else {
 		out = s.dispatcher.do(r.Context(), incomingOf(r, buffer.Bytes()))
 	}

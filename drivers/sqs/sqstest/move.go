@@ -51,13 +51,13 @@ func (s *moveActions) moveQueue(c *call, arn, parameter string) (*settings, *api
 	if !isARN(arn) {
 		return nil, invalidParameter("You must use this format to specify the %s: arn:<partition>:<service>:<region>:<account-id>:<resource-id>", parameter)
 	}
-	notThere := fault(CodeResourceNotFound, "The resource that you specified for the %s parameter doesn't exist.", parameter)
+	notThere := fault(codeResourceNotFound, "The resource that you specified for the %s parameter doesn't exist.", parameter)
 	name := queueName(arn)
 	if arn != s.queueARN(name) {
 		return nil, notThere
 	}
 	q, err := s.settings(c.ctx, name)
-	if err != nil && err.code == CodeQueueDoesNotExist {
+	if err != nil && err.code == codeQueueDoesNotExist {
 		return nil, notThere
 	}
 	return q, err
@@ -102,7 +102,7 @@ func (s *moveActions) startMessageMoveTask(c *call, q *startMoveRequest) *apiErr
 	case errors.Is(bad, queue.ErrTaskRunning):
 		return invalidParameter("There is already a task running. Only one active task is allowed for a source queue arn at a given time.")
 	case errors.Is(bad, queue.ErrNotFound):
-		return fault(CodeResourceNotFound, "The resource that you specified for the SourceArn parameter doesn't exist.")
+		return fault(codeResourceNotFound, "The resource that you specified for the SourceArn parameter doesn't exist.")
 	case bad != nil:
 		return engineError(bad)
 	}
@@ -126,7 +126,7 @@ func (s *moveActions) cancelMessageMoveTask(c *call, q *cancelMoveRequest) *apiE
 	task, err := s.engine.CancelMove(c.ctx, handle)
 	switch {
 	case errors.Is(err, queue.ErrTaskNotFound):
-		return fault(CodeResourceNotFound, "Task does not exist.")
+		return fault(codeResourceNotFound, "Task does not exist.")
 	case err != nil:
 		return engineError(err)
 	}
@@ -169,7 +169,7 @@ func (s *moveActions) listMessageMoveTasks(c *call, q *listRequest) *apiError {
 func failureReason(failure string) string {
 	switch {
 	case strings.HasSuffix(failure, "does not exist"), strings.HasSuffix(failure, "was removed"):
-		return shapeOf(CodeQueueDoesNotExist).queryCode
+		return shapeOf(codeQueueDoesNotExist).queryCode
 	case strings.HasSuffix(failure, "directly"):
 		return "CouldNotDetermineMessageSource"
 	}

@@ -61,7 +61,7 @@ func (s *permissionActions) addPermission(c *call, q *permissionRequest) *apiErr
 	case len(q.AccountIDs) == 0:
 		return invalidParameter("Value [] for parameter PrincipalId is invalid. Reason: Unable to verify.")
 	case len(q.Actions) > maxActions:
-		return fault(CodeOverLimit, "%d Actions were found, maximum allowed is %d.", len(q.Actions), maxActions)
+		return fault(codeOverLimit, "%d Actions were found, maximum allowed is %d.", len(q.Actions), maxActions)
 	}
 	for _, action := range q.Actions {
 		if _, ok := s.operations[action]; !ok && action != "*" {
@@ -88,7 +88,7 @@ func (s *permissionActions) addPermission(c *call, q *permissionRequest) *apiErr
 			"Action": one(actions), "Resource": s.queueARN(name),
 		})
 		if err != nil {
-			return nil, fault(CodeInternalFailure, "%v", err)
+			return nil, fault(codeInternalFailure, "%v", err)
 		}
 		return append(list, statement), nil
 	})
@@ -115,7 +115,7 @@ func (s *permissionActions) editPolicy(c *call, url string, edit func(name strin
 		document := policyDocument{}
 		if text := old.attributes[attrPolicy]; text != "" {
 			if err := json.Unmarshal([]byte(text), &document); err != nil {
-				return nil, fault(CodeInternalFailure, "the policy of %s cannot be read: %v", old.name, err)
+				return nil, fault(codeInternalFailure, "the policy of %s cannot be read: %v", old.name, err)
 			}
 		} else {
 			document["Version"] = json.RawMessage(`"2008-10-17"`)
@@ -129,11 +129,11 @@ func (s *permissionActions) editPolicy(c *call, url string, edit func(name strin
 		if len(list) > 0 {
 			raw, err := json.Marshal(list)
 			if err != nil {
-				return nil, fault(CodeInternalFailure, "%v", err)
+				return nil, fault(codeInternalFailure, "%v", err)
 			}
 			document["Statement"] = raw
 			if text, err = json.Marshal(document); err != nil {
-				return nil, fault(CodeInternalFailure, "%v", err)
+				return nil, fault(codeInternalFailure, "%v", err)
 			}
 		}
 		return old.with(map[string]string{attrPolicy: string(text)}, s.cfg.Clock.Now())

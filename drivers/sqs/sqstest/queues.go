@@ -42,16 +42,16 @@ func (s *queueActions) createQueue(c *call, q *createQueueRequest) *apiError {
 	switch old, err := s.settings(c.ctx, q.QueueName); {
 	case err == nil:
 		if name, differs := old.differs(attributes); differs {
-			return fault(CodeQueueNameExists, "A queue already exists with the same name and a different value for attribute %s", name)
+			return fault(codeQueueNameExists, "A queue already exists with the same name and a different value for attribute %s", name)
 		}
 		s.writeURL(c, q.QueueName)
 		return nil
-	case err.code != CodeQueueDoesNotExist:
+	case err.code != codeQueueDoesNotExist:
 		return err
 	}
 	now := s.cfg.Clock.Now()
 	if at, ok := s.deleted[q.QueueName]; ok && now.Sub(at) < s.cfg.RecreateDelay {
-		return plain(CodeQueueDeletedRecently)
+		return plain(codeQueueDeletedRecently)
 	}
 	made, err := newSettings(q.QueueName, attributes, q.tags(), now, now)
 	if err != nil {
@@ -62,7 +62,7 @@ func (s *queueActions) createQueue(c *call, q *createQueueRequest) *apiError {
 	}
 	if err := s.engine.Create(c.ctx, q.QueueName, made.config()); err != nil {
 		if errors.Is(err, queue.ErrExists) {
-			return plain(CodeQueueNameExists)
+			return plain(codeQueueNameExists)
 		}
 		return engineError(err)
 	}
@@ -106,7 +106,7 @@ func (s *queueActions) purgeQueue(c *call, q *queueRequest) *apiError {
 	}
 	now := s.cfg.Clock.Now()
 	if at, ok := s.purged[found.name]; ok && now.Sub(at) < s.cfg.PurgeInterval {
-		return fault(CodePurgeQueueInProgress, "Only one PurgeQueue operation on %s is allowed every %d seconds.", found.name, s.cfg.PurgeInterval/time.Second)
+		return fault(codePurgeQueueInProgress, "Only one PurgeQueue operation on %s is allowed every %d seconds.", found.name, s.cfg.PurgeInterval/time.Second)
 	}
 	if err := s.engine.Purge(c.ctx, found.name); err != nil {
 		return s.gone(found.name, err)
@@ -120,7 +120,7 @@ func (s *queueActions) getQueueURL(c *call, q *getQueueURLRequest) *apiError {
 		return missing("QueueName")
 	}
 	if q.QueueOwnerAWSAccountID != "" && s.cfg.AccountID != "" && q.QueueOwnerAWSAccountID != s.account {
-		return plain(CodeQueueDoesNotExist)
+		return plain(codeQueueDoesNotExist)
 	}
 	if _, err := s.settings(c.ctx, q.QueueName); err != nil {
 		return err

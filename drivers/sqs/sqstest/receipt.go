@@ -59,7 +59,7 @@ func receiptFor(queue, handle string) (receipt, *apiError) {
 	}
 	h, ok := decodeReceipt(handle)
 	if !ok || h.queue != queue {
-		return receipt{}, fault(CodeReceiptHandleIsInvalid, "The input receipt handle %q is not a valid receipt handle.", handle)
+		return receipt{}, fault(codeReceiptHandleIsInvalid, "The input receipt handle %q is not a valid receipt handle.", handle)
 	}
 	return h, nil
 }

@@ -194,7 +194,7 @@ func (s *receiveActions) receive(ctx context.Context, q *settings, r queue.Recei
 	}
 	flight, ok := v.(*inFlight)
 	if !ok {
-		return nil, fault(CodeInternalFailure, "the count of messages in flight is a %T", v)
+		return nil, fault(codeInternalFailure, "the count of messages in flight is a %T", v)
 	}
 	until := s.cfg.Clock.Now().Add(r.Wait)
 	for {
@@ -214,7 +214,7 @@ func (s *receiveActions) receive(ctx context.Context, q *settings, r queue.Recei
 			return got, nil
 		}
 		if r.Wait == 0 && !q.fifo {
-			return nil, fault(CodeOverLimit, "Too many messages in flight: the limit of %s is %d.", q.name, limit)
+			return nil, fault(codeOverLimit, "Too many messages in flight: the limit of %s is %d.", q.name, limit)
 		}
 		// A long poll at the limit finds nothing, unless there is room in time.
 		left := until.Sub(s.cfg.Clock.Now())

@@ -43,12 +43,12 @@ func (r *registry) queue(ctx context.Context, url string) (*settings, *apiError)
 	}
 	name := queueName(url)
 	if name == "" {
-		return nil, fault(CodeInvalidAddress, "The address %s is not valid for this endpoint.", url)
+		return nil, fault(codeInvalidAddress, "The address %s is not valid for this endpoint.", url)
 	}
 	if r.cfg.AccountID != "" {
 		rest := strings.TrimSuffix(strings.TrimSuffix(url, "/"), "/"+name)
 		if rest != url && queueName(rest) != r.account {
-			return nil, plain(CodeQueueDoesNotExist)
+			return nil, plain(codeQueueDoesNotExist)
 		}
 	}
 	return r.settings(ctx, name)
@@ -67,7 +67,7 @@ func (r *registry) settings(ctx context.Context, name string) (*settings, *apiEr
 	}
 	q, bad := settingsOf(name, c, created, r.queueARN)
 	if bad != nil {
-		return nil, fault(CodeInternalFailure, "The configuration of %s cannot be read: %s", name, bad.message)
+		return nil, fault(codeInternalFailure, "The configuration of %s cannot be read: %s", name, bad.message)
 	}
 	return q, nil
 }
@@ -104,7 +104,7 @@ func (r *registry) checkTarget(ctx context.Context, q *settings) *apiError {
 	}
 	target, err := r.settings(ctx, name)
 	switch {
-	case err != nil && err.code == CodeQueueDoesNotExist:
+	case err != nil && err.code == codeQueueDoesNotExist:
 		return refuse("Dead letter target does not exist")
 	case err != nil:
 		return err

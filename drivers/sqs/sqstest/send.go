@@ -63,7 +63,7 @@ func (s *sendActions) sendMessageBatch(c *call, q *sendBatchRequest) *apiError {
 		}
 	}
 	if total > maxMessageSize {
-		return fault(CodeBatchRequestTooLong, "Batch requests cannot be longer than %d bytes. You have sent %d bytes.", maxMessageSize, total)
+		return fault(codeBatchRequestTooLong, "Batch requests cannot be longer than %d bytes. You have sent %d bytes.", maxMessageSize, total)
 	}
 	errs := make([]*apiError, n)
 	ready := make([]queue.Message, 0, n)

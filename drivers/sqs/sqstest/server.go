@@ -134,7 +134,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if !errors.As(err, &tooLarge) {
 			hangUp()
 		}
-		out = s.dispatcher.failed(plain(CodeRequestEntityTooLarge))
+		out = s.dispatcher.failed(plain(codeRequestEntityTooLarge))
 	} else {
 		out = s.dispatcher.do(r.Context(), incomingOf(r, buffer.Bytes()))
 	}

@@ -58,10 +58,10 @@ func newSettings(name string, attributes, tags map[string]string, created, modif
 	// An empty document or key takes the attribute away.
 	maps.DeleteFunc(s.attributes, func(_, v string) bool { return v == "" })
 	if s.attributes[attrKmsKey] != "" && s.attributes[attrManagedSse] == yes {
-		return nil, fault(CodeInvalidAttributeName, "You can use one type of server-side encryption (SSE) at one time. You can either enable KMS SSE or SQS SSE.")
+		return nil, fault(codeInvalidAttributeName, "You can use one type of server-side encryption (SSE) at one time. You can either enable KMS SSE or SQS SSE.")
 	}
 	if s.attribute(attrThroughputLimit) == limitPerGroup && s.attribute(attrDedupeScope) != scopeGroup {
-		return nil, fault(CodeInvalidAttributeValue, "The perMessageGroupId value of FifoThroughputLimit is allowed only when the value of DeduplicationScope is messageGroup.")
+		return nil, fault(codeInvalidAttributeValue, "The perMessageGroupId value of FifoThroughputLimit is allowed only when the value of DeduplicationScope is messageGroup.")
 	}
 	if document := s.attributes[attrRedrive]; document != "" {
 		policy, err := parseRedrive(document)

@@ -68,7 +68,7 @@ func TestParseEvent(t *testing.T) {
 			action: handler.ActionDeadLetter, says: "not URL-encoded"},
 		{name: "no key", m: &handler.Message{Body: []byte(`{"Records":[{"eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"b"}}}]}`)},
 			action: handler.ActionDeadLetter, says: "names no bucket or no key"},
-		{name: "no object", m: noName, action: handler.ActionDeadLetter, says: "bucketId and objectId"},
+		{name: "no object", m: noName, action: handler.ActionDeadLetter, says: "bucketId or objectId"},
 		{name: "attributes and body that differ", m: storage("OBJECT_FINALIZE", "other.jpg", storageResource),
 			action: handler.ActionDeadLetter, says: "the attributes name photos/other.jpg and the body photos/a b+c%20.jpg"},
 		{name: "a broken resource", m: storage("OBJECT_FINALIZE", "x", "{"), action: handler.ActionDeadLetter, says: "unexpected end"},

@@ -125,7 +125,7 @@ func TestWithoutPermissionToExtendTheHandlerIsCancelled(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	queue := sqsQueue(t, s.URL())
-	denied := s.Inject(sqstest.Fault{Action: "ChangeMessageVisibilityBatch", Code: sqstest.CodeAccessDenied})
+	denied := s.Inject(sqstest.Fault{Action: "ChangeMessageVisibilityBatch", Code: "AccessDeniedException"})
 	longWork(t, queue, func(_ int32, cause error) bool {
 		if cause == nil {
 			return false
