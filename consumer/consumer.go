@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/consumer/internal/suspend"
-	"github.com/sluice-go/sluice/consumer/internal/timer"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/internal/timer"
 )
 
 var (

@@ -4,9 +4,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sluice-go/sluice/consumer/internal/timer"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/timer"
 )
 
 // A state is a delivery's place in its life; the package comment draws it.

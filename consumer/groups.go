@@ -3,8 +3,8 @@ package consumer
 import (
 	"time"
 
-	"github.com/sluice-go/sluice/consumer/internal/timer"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/timer"
 )
 
 const (

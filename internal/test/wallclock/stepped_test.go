@@ -17,11 +17,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/consumer"
-	"github.com/sluice-go/sluice/consumer/internal/timer"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/mem"
 	"github.com/sluice-go/sluice/drivers/sqlite"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/timer"
 )
 
 // pause lets time pass, by the clock that is not stepped.

@@ -12,7 +12,7 @@ import (
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
-	"github.com/sluice-go/sluice/consumer/internal/timer"
+	"github.com/sluice-go/sluice/internal/timer"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
