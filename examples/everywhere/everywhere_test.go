@@ -27,7 +27,6 @@ func TestTheSameEffectsEverywhere(t *testing.T) {
 	suite.Slow(t)
 	testserver.Credentials(t)
 	t.Setenv("PUBSUB_EMULATOR_HOST", "")
-	nats := natsserver.Start(t)
 	endpoints := map[string]string{"sqstest": ""}
 	if suite.Asked() {
 		endpoints["LocalStack"] = testserver.LocalStack(t).URL
@@ -35,7 +34,8 @@ func TestTheSameEffectsEverywhere(t *testing.T) {
 	for name, endpoint := range endpoints {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			rs := runtimes(servers{sqs: endpoint, nats: nats})
+			// A server of its own: its subject has one name everywhere.
+			rs := runtimes(servers{sqs: endpoint, nats: natsserver.Start(t)})
 			results, err := runAll(t.Context(), rs, "", slog.New(slog.NewTextHandler(t.Output(), nil)))
 			require.NoError(t, err)
 			require.Len(t, results, len(rs))
