@@ -189,12 +189,16 @@ func (p *slots) removeWaiter(w *waiter) {
 // are free slots for it and may be asked ahead, and none while too much is in hand.
 // Consumer.mu is held.
 func (p *slots) available(s *source) int {
-	free := p.free
+	free, asked := p.free, 0
 	for _, other := range p.c.sources {
-		free += p.askedAhead(other)
+		n := p.askedAhead(other)
+		free += n
+		if other == s {
+			asked = n
+		}
 	}
 	plain := max(min(free, p.share(s)-s.used), 0)
-	return min(plain+p.ahead(s)-p.askedAhead(s), p.c.hand.room())
+	return min(plain+p.ahead(s)-asked, p.c.hand.room())
 }
 
 // ahead returns how many slots s may have beyond its share, until handlers that are
