@@ -23,27 +23,24 @@ const (
 	drift         provision.FaultKind = "drift"
 )
 
-// An Entry is a kind of finding.
-type Entry struct {
+// An entry is a kind of finding.
+type entry struct {
 	// Kind is the fault that it stands for. Two kinds can share an ID.
 	Kind provision.FaultKind
-	// ID is that of its findings. It is stable.
+	// ID identifies its findings. It is stable.
 	ID       string
 	Severity Severity
 	// The fault in a few words, and the reason why it matters.
 	What, Why string
-	// Remedy is the kind of its findings' remedy, and Setting what goes with it.
-	// Empty is nothing, or depends on the facts.
+	// Remedy is the kind of remedy of its findings, and Setting its argument.
+	// Empty means none, or one that depends on the facts.
 	Remedy  RemedyKind
 	Setting string
 }
 
-// Catalogue returns every kind of finding, the gravest first.
-func Catalogue() []Entry { return slices.Clone(catalogue) }
-
-// catalogue has the entries in the order of the documentation. docs/doctor.md is
-// generated from it.
-var catalogue = []Entry{
+// catalogue has every kind of finding, the gravest first. docs/doctor.md is generated
+// from it.
+var catalogue = []entry{
 	{lettersExpire, "letters-expire", Critical, "a dead letter is in the last quarter of its time",
 		"its job is lost for good when it expires", Redrive, ""},
 	{dlqRetention, "dlq-retention", Critical, "letters expire no later than messages do",
@@ -59,48 +56,48 @@ var catalogue = []Entry{
 	{provision.DeadLetterUnordered, "dlq-kind", Major, "the queue keeps groups in order, and the subscription of its dead letters does not",
 		"letters are read, and brought back, out of their order", ReadPlan, ""},
 	{leaseShort, "visibility-short", Critical, "handlers outlast their lease without a heartbeat (`--p99`)",
-		"messages are delivered again while they are still handled: their effects are doubled", KeepLeases, "visibility_timeout"},
+		"messages are redelivered while they are still being handled, which doubles their effects", KeepLeases, "visibility_timeout"},
 	{provision.TopicMissing, "topic-missing", Critical, "the subscription's topic was deleted",
-		"messages that are sent reach nobody, and a subscription cannot be given another topic", ReadPlan, ""},
-	{orderingOff, "ordering-off", Critical, "the configuration says fifo, and the queue does not keep groups in order",
-		"messages of one group are handled in any order, and at the same time", ReadPlan, ""},
+		"new messages reach no subscriber, and a subscription cannot change its topic", ReadPlan, ""},
+	{orderingOff, "ordering-off", Critical, "the configuration says fifo, but the queue is not ordered",
+		"messages of one group are handled concurrently and in any order", ReadPlan, ""},
 	{noDeadLetter, "no-dead-letter", Major, "the queue has no dead-letter policy",
-		"a poison message is retried until it expires, and is then lost silently; Pub/Sub does not count attempts either", ChangeSpec, "dead_letter"},
-	{attemptsOne, "attempts-one", Major, "one failure makes a dead letter",
-		"a consumer that stops, or loses its lease once, makes dead letters of good messages", ChangeSpec, "dead_letter.max_attempts: 5"},
-	{attemptsMany, "attempts-many", Major, "a message is delivered more than a hundred times, or without a limit",
-		"a poison message is retried almost for ever", ChangeSpec, "dead_letter.max_attempts: 5"},
-	{attemptsRoom, "attempts-headroom", Major, "the native limit leaves no room above the handlers' own (`--max-attempts`)",
-		"the provider counts every delivery, also to a consumer that crashed or stopped, or to somebody who looked: a message is dead-lettered before its handlers have given up, and without a reason",
+		"a poison message is retried until it expires and is silently lost; Pub/Sub does not count attempts without one", ChangeSpec, "dead_letter"},
+	{attemptsOne, "attempts-one", Major, "a message becomes a dead letter after one failure",
+		"a consumer that stops or loses a lease dead-letters good messages", ChangeSpec, "dead_letter.max_attempts: 5"},
+	{attemptsMany, "attempts-many", Major, "the limit of attempts is above a hundred, or missing",
+		"a poison message is retried practically forever", ChangeSpec, "dead_letter.max_attempts: 5"},
+	{attemptsRoom, "attempts-headroom", Major, "the queue's limit of attempts is not above that of the handlers (`--max-attempts`)",
+		"the provider also counts deliveries to consumers that crashed or stopped, and to sluice peek; it may dead-letter a message before the handlers give up, and without a reason",
 		ChangeSpec, ""},
-	{provision.NoRetryPolicy, "no-retry-policy", Major, "a message that fails is delivered again immediately",
-		"a fault that lasts becomes a storm, and uses up all attempts within seconds", ChangeSpec, "retry: {min: 10s, max: 10m}"},
-	{oldestMessage, "oldest-message", Major, "the oldest message is beyond half of the retention",
-		"it expires, and is lost, if it is not handled in time", ConsumeMore, "retention"},
+	{provision.NoRetryPolicy, "no-retry-policy", Major, "a failed message is redelivered immediately",
+		"a persistent fault causes a retry storm that uses up all attempts within seconds", ChangeSpec, "retry: {min: 10s, max: 10m}"},
+	{oldestMessage, "oldest-message", Major, "the oldest message has passed half of the retention",
+		"the message is lost if it expires before it is handled", ConsumeMore, "retention"},
 	{letters, "letters-present", Major, "the queue has dead letters",
-		"each is a job that was not done", PeekAndRedrive, ""},
-	{provision.Expires, "subscription-expires", Major, "a subscription that nobody uses for a while is deleted",
-		"a queue that is quiet, or whose consumers are paused, disappears with all of its messages", ApplySpec, ""},
+		"each dead letter is a job that was not done", PeekAndRedrive, ""},
+	{provision.Expires, "subscription-expires", Major, "Pub/Sub deletes the subscription when it is unused for a while",
+		"a quiet queue, or one whose consumers are paused, is deleted with all its messages", ApplySpec, ""},
 	{provision.ShortPolling, "short-polling", Minor, "the queue's long poll is off",
-		"consumers that do not ask for a wait themselves poll short: they pay for empty answers, which do not mean that the queue is empty", ApplySpec, ""},
-	{provision.NoAllowPolicy, "no-allow-policy", Minor, "any queue may fill the dead-letter queue, or this one may not",
-		"any queue of the account can fill a dead-letter queue without a redrive allow policy, and SQS refuses the redrive policy of a queue that such a policy does not name", ApplySpec, ""},
-	{provision.NoRedriveFilter, "no-redrive-filter", Minor, "redrives for other subscriptions reach this one",
-		"consumers of Sluice skip the redrives of other subscriptions, and other consumers handle them twice", ReadPlan, ""},
+		"consumers that do not set a wait time poll short: they pay for empty responses, which do not prove that the queue is empty", ApplySpec, ""},
+	{provision.NoAllowPolicy, "no-allow-policy", Minor, "the dead-letter queue accepts letters from any queue, or does not accept those of this queue",
+		"without a redrive allow policy any queue of the account can fill the dead-letter queue; with one that omits this queue, SQS refuses this queue's redrive policy", ApplySpec, ""},
+	{provision.NoRedriveFilter, "no-redrive-filter", Minor, "the subscription receives the redrives of other subscriptions",
+		"consumers that do not use Sluice handle such messages twice", ReadPlan, ""},
 	{noAlarm, "no-alarm", Minor, "no alarm watches the dead letters",
-		"dead letters arrive and nobody notices", ChangeSpec, "alarms.dead_letters: 1"},
-	{drift, "drift", Minor, "the queue is not as its configuration says",
-		"the next apply undoes changes that were made by hand, and the configuration is not in force until then", ReadPlan, ""},
-	{provision.Unencrypted, "encryption-off", Minor, "messages are stored in the clear",
-		"anybody who reads the provider's storage reads the messages", ApplySpec, ""},
+		"dead letters arrive unnoticed", ChangeSpec, "alarms.dead_letters: 1"},
+	{drift, "drift", Minor, "the queue differs from its configuration",
+		"the configuration is not in force, and the next apply undoes changes made by hand", ReadPlan, ""},
+	{provision.Unencrypted, "encryption-off", Minor, "messages are stored unencrypted",
+		"anyone with access to the provider's storage can read the messages", ApplySpec, ""},
 }
 
-// entry returns the entry of a kind. A kind that a driver made up is a finding
+// entryOf returns the entry of a kind. A kind that a driver made up is a finding
 // too: nothing that is wrong is hidden.
-func entry(k provision.FaultKind) Entry {
-	i := slices.IndexFunc(catalogue, func(e Entry) bool { return e.Kind == k })
+func entryOf(k provision.FaultKind) entry {
+	i := slices.IndexFunc(catalogue, func(e entry) bool { return e.Kind == k })
 	if i < 0 {
-		return Entry{Kind: k, ID: string(k), Severity: Major, Remedy: ReadPlan}
+		return entry{Kind: k, ID: string(k), Severity: Major, Remedy: ReadPlan}
 	}
 	return catalogue[i]
 }

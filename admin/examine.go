@@ -3,18 +3,13 @@ package admin
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/provision"
 )
-
-// maxExamined bounds how many queues are examined concurrently.
-const maxExamined = 8
 
 // The rules' thresholds.
 const (
@@ -24,27 +19,10 @@ const (
 	oldestPartRetention = 2
 )
 
-// Examine returns what is wrong with the queues, critical findings first; nothing
-// if all are sound. A queue that cannot be examined is in the error, and the
-// findings on the others are returned all the same.
+// Examine returns what is wrong with the queues: what [Fleet.Examine] returns for a
+// fleet of them.
 func Examine(ctx context.Context, mux *drivers.Mux, targets []Target) ([]Finding, error) {
-	found := make([][]Finding, len(targets))
-	faults := make([]error, len(targets))
-	places := make(chan struct{}, maxExamined)
-	var wg sync.WaitGroup
-	for i, t := range targets {
-		wg.Go(func() {
-			places <- struct{}{}
-			defer func() { <-places }()
-			found[i], faults[i] = examine(ctx, mux, &t)
-		})
-	}
-	wg.Wait()
-	all := slices.Concat(found...)
-	slices.SortStableFunc(all, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(rank(a.Severity), rank(b.Severity)), cmp.Compare(a.Queue, b.Queue), cmp.Compare(a.ID, b.ID))
-	})
-	return all, errors.Join(faults...)
+	return (&Fleet{Mux: mux, Targets: targets}).Examine(ctx)
 }
 
 func rank(s Severity) int {
@@ -93,7 +71,7 @@ type judge struct {
 
 // add adds a finding. An empty setting is the catalogue's.
 func (j *judge) add(k provision.FaultKind, setting, fact string, args ...any) *Finding {
-	e := entry(k)
+	e := entryOf(k)
 	queue := j.target.name()
 	if j.target.Name == "" && j.target.Spec == nil && j.state.Queue != "" {
 		queue = j.state.Queue
@@ -115,7 +93,7 @@ func (j *judge) judge() {
 	j.handlers()
 	s := j.state
 	if j.target.Spec != nil && j.target.Spec.FIFO && !s.Ordered {
-		j.add(orderingOff, "", "the configuration says fifo, and the queue does not keep groups in order")
+		j.add(orderingOff, "", "the configuration says fifo, but the queue is not ordered")
 	}
 	if s.Retention > 0 && s.OldestAge > s.Retention/oldestPartRetention {
 		j.add(oldestMessage, "", "the oldest message is %v old, and messages are kept for %v", s.OldestAge.Round(time.Second), s.Retention)
@@ -140,18 +118,18 @@ func (j *judge) handlers() {
 			enough = min(enough, s.AttemptsLimit)
 		}
 		j.add(attemptsRoom, fmt.Sprintf("dead_letter.max_attempts: %d", enough),
-			"the queue allows %d deliveries, and the handlers reject after %d attempts", d.MaxAttempts, h.MaxAttempts)
+			"the queue allows %d deliveries, but the handlers reject only after %d attempts", d.MaxAttempts, h.MaxAttempts)
 	}
 }
 
 func (j *judge) attempts() {
 	switch n := j.state.DeadLetter.MaxAttempts; {
 	case n == 1:
-		j.add(attemptsOne, "", "a message is delivered once before it is a dead letter")
+		j.add(attemptsOne, "", "a message becomes a dead letter after one delivery")
 	case n == 0:
-		j.add(attemptsMany, "", "a message is delivered without a limit")
+		j.add(attemptsMany, "", "the number of deliveries is not limited")
 	case n > manyAttempts:
-		j.add(attemptsMany, "", "a message is delivered %d times before it is a dead letter", n)
+		j.add(attemptsMany, "", "a message becomes a dead letter after %d deliveries", n)
 	}
 }
 
@@ -162,11 +140,15 @@ func (j *judge) letters() {
 		j.add(dlqRetention, "dead_letter.retention: "+days(cmp.Or(s.MaxRetention, 2*s.Retention)), "dead letters are kept for %v, messages for %v", d.Retention, s.Retention)
 	}
 	if d.Letters > 0 {
-		j.add(letters, "", "%d dead letters in %s", d.Letters, d.Name)
+		noun := "dead letters"
+		if d.Letters == 1 {
+			noun = "dead letter"
+		}
+		j.add(letters, "", "%d %s in %s", d.Letters, noun, d.Name)
 	}
 	for _, age := range d.Ages {
 		if left := d.Retention - age; d.Retention > 0 && left <= d.Retention/lettersNearExpiry {
-			j.add(lettersExpire, "", "of %d letters looked at, one expires in %v", len(d.Ages), left.Round(time.Second))
+			j.add(lettersExpire, "", "one of %d examined letters expires in %v", len(d.Ages), left.Round(time.Second))
 			break
 		}
 	}

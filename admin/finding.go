@@ -32,15 +32,15 @@ type RemedyKind string
 
 // The kinds of remedies.
 const (
-	// ApplySpec: apply the queue's specification as it is.
+	// ApplySpec: apply the queue's specification unchanged.
 	ApplySpec RemedyKind = "apply"
 	// ChangeSpec: change the specification as Setting says, and apply it.
 	ChangeSpec RemedyKind = "change"
-	// ReadPlan: look at the plan, which says the way out.
+	// ReadPlan: read the plan, which contains the remedy.
 	ReadPlan RemedyKind = "plan"
 	// Redrive: bring the dead letters back.
 	Redrive RemedyKind = "redrive"
-	// PeekAndRedrive: look at the dead letters, then bring them back.
+	// PeekAndRedrive: look at the dead letters, then redrive them.
 	PeekAndRedrive RemedyKind = "peek"
 	// KeepLeases: give the handlers the heartbeat middleware, or change the
 	// specification as Setting says.

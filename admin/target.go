@@ -17,8 +17,8 @@ type Target struct {
 	Name string
 	// URL is the queue's.
 	URL string
-	// Spec describes the queue as it is wanted. Nil leaves out the findings that
-	// compare with it; [Plan] and [Apply] take nil for the zero Spec.
+	// Spec specifies the queue. Nil leaves out the findings that compare with it;
+	// [Plan] and [Apply] take nil for the zero Spec.
 	Spec *provision.Spec
 	// Handlers describes the queue's handlers, as far as they are known.
 	Handlers Handlers
@@ -32,7 +32,7 @@ type Handlers struct {
 	Heartbeat bool
 	// MaxAttempts is the number of attempts after which their own stack rejects a
 	// message (backoff.Config.MaxAttempts, sluice run --max-attempts). Zero means
-	// no limit of their own.
+	// no limit.
 	MaxAttempts int
 }
 

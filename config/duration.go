@@ -62,10 +62,10 @@ func ParseDuration(s string) (time.Duration, error) {
 }
 
 func badDuration(s string) error {
-	if _, err := strconv.ParseFloat(s, 64); err == nil {
+	if _, err := strconv.ParseFloat(s, 64); err == nil && strings.Trim(s, "+-0123456789.") == "" { // not NaN
 		return fmt.Errorf("%q has no unit: write %ss, %sm, %sh or %sd", s, s, s, s, s)
 	}
-	return fmt.Errorf("%q is no duration such as 500ms, 30s, 5m, 12h, 4d or 2w", s)
+	return fmt.Errorf("%q is not a duration such as 500ms, 30s, 5m, 12h, 4d or 2w", s)
 }
 
 // FormatDuration writes d so that [ParseDuration] reads it, in days if it is

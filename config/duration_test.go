@@ -24,9 +24,9 @@ func TestParseDuration(t *testing.T) {
 		require.Equal(t, c.want, got, c.text)
 	}
 	for _, c := range []struct{ text, says string }{
-		{"60", "has no unit: write 60s"}, {"", "no duration"}, {"d", "no duration"}, {"4x", "no duration"},
-		{"4d5", "no duration"}, {"1d-5h", "no duration"}, {"5h4d", "no duration"}, {"1d1w", "no duration"}, {"--5s", "no duration"},
-		{"-", "no duration"}, {"1e3d", "no duration"}, {"infd", "no duration"}, {"four days", "no duration"},
+		{"60", "has no unit: write 60s"}, {"", "is not a duration"}, {"d", "is not a duration"}, {"4x", "is not a duration"},
+		{"4d5", "is not a duration"}, {"1d-5h", "is not a duration"}, {"5h4d", "is not a duration"}, {"1d1w", "is not a duration"}, {"--5s", "is not a duration"},
+		{"-", "is not a duration"}, {"1e3d", "is not a duration"}, {"infd", "is not a duration"}, {"four days", "is not a duration"},
 		{"200000d", "too long"}, {"106751d48h", "too long"},
 	} {
 		_, err := config.ParseDuration(c.text)

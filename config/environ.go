@@ -2,20 +2,26 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 )
 
-// variablePrefix is what the variables of queues begin with.
-const variablePrefix = "SLUICE_QUEUES_"
+// servicePrefix is what the variables of the section service begin with.
+const servicePrefix = "SLUICE_SERVICE_"
 
-// readEnviron reads the variables of queues into a layer, in any case. known are the queues'
-// names in the files: a variable's name does not show the end of a queue's name,
-// nor its case, so that those are tried first. A variable that fits none of them
-// makes a queue of its own, named in lower case.
-func readEnviron(environ, known []string) *layer {
+// topVariables are the variables of the keys beside the sections.
+var topVariables = map[string]string{"SLUICE_DELAY_STORE": "delay_store", "SLUICE_JOBS": "jobs"}
+
+// variablePrefix is what the variables of a section of names begin with.
+func variablePrefix(section string) string { return "SLUICE_" + strings.ToUpper(section) + "_" }
+
+// readEnviron reads the variables of queues, schedules and the service into a layer, in any
+// case. known are the names of queues and schedules in the files: a variable's name does not
+// show the end of a queue's name, nor its case, so that those are tried first. A variable
+// that matches none of them defines a new queue or schedule, named in lower case.
+func readEnviron(environ []string, known map[string][]string) *layer {
 	l := newLayer()
-	leaves := environLeaves(schema().child("queues").of, nil, nil)
 	variables := environValues(environ)
 	names := make([]string, 0, len(variables))
 	for name := range variables {
@@ -25,21 +31,32 @@ func readEnviron(environ, known []string) *layer {
 	seen := make(map[string]string, len(names)) // by name in upper case
 	for _, name := range names {
 		upper := strings.ToUpper(name)
-		rest, ok := strings.CutPrefix(upper, variablePrefix)
-		if !ok {
-			if rest, ok := strings.CutPrefix(upper, "SLUICE_QUEUE_"); ok {
-				l.refuse(name, "no such variable", fmt.Sprintf("did you mean %q?", variablePrefix+rest))
+		if rest, ok := strings.CutPrefix(upper, servicePrefix); ok {
+			l.setService(name, rest, variables[name])
+			continue
+		}
+		if key, ok := topVariables[upper]; ok {
+			if variables[name] != "" {
+				l.setVariable(name, fit{leaf: leaf{path: []string{key}, node: schema().child(key)}}, variables[name])
 			}
 			continue
 		}
+		section, rest, remedy := sectionOf(upper)
+		if section == "" {
+			if remedy != "" {
+				l.refuse(name, "no such variable", remedy)
+			}
+			continue
+		}
+		leaves := environLeaves(schema().child(section).of, nil, nil)
 		if other := seen[upper]; other != "" {
-			l.refuse(name, "differs from $"+other+" in its case only", "set one of them")
+			l.refuse(name, "differs from $"+other+" only in case", "set one of them")
 			continue
 		}
 		seen[upper] = name
-		switch fits := environFits(rest, known, leaves); len(fits) {
+		switch fits := environFits(section, rest, known[section], leaves); len(fits) {
 		case 0:
-			l.refuse(name, "fits no key of a queue", nearestVariable(rest, known, leaves))
+			l.refuse(name, "matches no key of a "+strings.TrimSuffix(section, "s"), nearestVariable(section, rest, known[section], leaves))
 		case 1:
 			// An empty variable is as good as none: that is how one is usually
 			// taken back.
@@ -47,18 +64,43 @@ func readEnviron(environ, known []string) *layer {
 				l.setVariable(name, fits[0], variables[name])
 			}
 		default:
-			l.refuse(name, fmt.Sprintf("fits both %s and %s", fits[0], fits[1]), "set it in a file")
+			l.refuse(name, fmt.Sprintf("matches both %s and %s", fits[0], fits[1]), "set it in a file")
 		}
 	}
 	return l
+}
+
+// sectionOf returns the section of names that a variable belongs to and the variable's rest,
+// or a remedy if the variable seems to be meant for one.
+func sectionOf(upper string) (section, rest, remedy string) {
+	for _, section := range []string{"queues", "schedules"} {
+		prefix := variablePrefix(section)
+		if rest, ok := strings.CutPrefix(upper, prefix); ok {
+			return section, rest, ""
+		}
+		if rest, ok := strings.CutPrefix(upper, strings.TrimSuffix(prefix, "S_")+"_"); ok {
+			return "", "", fmt.Sprintf("did you mean %q?", prefix+rest)
+		}
+	}
+	return "", "", ""
 }
 
 // environValues returns the variables that begin as ours do.
 func environValues(environ []string) map[string]string {
 	values := make(map[string]string)
 	for _, e := range environ {
-		if name, value, ok := strings.Cut(e, "="); ok && strings.HasPrefix(strings.ToUpper(name), "SLUICE_QUEUE") {
+		name, value, ok := strings.Cut(e, "=")
+		if !ok {
+			continue
+		}
+		upper := strings.ToUpper(name)
+		if topVariables[upper] != "" {
 			values[name] = value
+		}
+		for _, prefix := range []string{"SLUICE_QUEUE", "SLUICE_SCHEDULE", servicePrefix} {
+			if strings.HasPrefix(upper, prefix) {
+				values[name] = value
+			}
 		}
 	}
 	return values
@@ -85,44 +127,48 @@ func environLeaves(s *node, path []string, out []leaf) []leaf {
 
 // A fit is what a variable can mean.
 type fit struct {
-	queue string
-	leaf  leaf
+	section []string // such as queues and the queue's name
+	leaf    leaf
 }
 
-func (f fit) String() string { return "queues." + f.queue + "." + strings.Join(f.leaf.path, ".") }
+// path returns the path of the key.
+func (f fit) path() []string { return append(slices.Clone(f.section), f.leaf.path...) }
 
-func environFits(rest string, known []string, leaves []leaf) []fit {
+func (f fit) String() string { return strings.Join(f.path(), ".") }
+
+func environFits(section, rest string, known []string, leaves []leaf) []fit {
 	var fits []fit
-	for _, queue := range known {
-		key, ok := strings.CutPrefix(rest, VariableName(queue)+"_")
+	for _, name := range known {
+		key, ok := strings.CutPrefix(rest, variableOf(name)+"_")
 		if !ok {
 			continue
 		}
 		for _, l := range leaves {
 			if l.variable == key {
-				fits = append(fits, fit{queue, l})
+				fits = append(fits, fit{[]string{section, name}, l})
 			}
 		}
 	}
 	if len(fits) > 0 {
 		return fits
 	}
-	var best fit
+	var best leaf
+	lower := ""
 	for _, l := range leaves {
 		name, ok := strings.CutSuffix(rest, "_"+l.variable)
-		if ok && name != "" && len(l.variable) > len(best.leaf.variable) {
-			best = fit{strings.ToLower(name), l}
+		if ok && name != "" && len(l.variable) > len(best.variable) {
+			lower, best = strings.ToLower(name), l
 		}
 	}
-	if best.queue == "" || !queueName.MatchString(best.queue) {
+	if !queueName.MatchString(lower) {
 		return nil
 	}
-	return []fit{best}
+	return []fit{{[]string{section, lower}, best}}
 }
 
-// VariableName is a queue's name as the environment has it: in upper case, with
+// variableOf returns a queue's name as the environment has it: in upper case, with
 // an underscore in place of every other character than a letter or a digit.
-func VariableName(queue string) string {
+func variableOf(queue string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'a' && r <= 'z':
@@ -135,69 +181,22 @@ func VariableName(queue string) string {
 	}, queue)
 }
 
-func nearestVariable(rest string, known []string, leaves []leaf) string {
+func nearestVariable(section, rest string, known []string, leaves []leaf) string {
 	var all []string
+	prefix := variablePrefix(section)
 	for _, queue := range known {
 		for _, l := range leaves {
-			all = append(all, VariableName(queue)+"_"+l.variable)
+			all = append(all, variableOf(queue)+"_"+l.variable)
 		}
 	}
 	if len(all) == 0 {
 		for _, l := range leaves {
 			all = append(all, "NAME_"+l.variable)
 		}
-		return "known: " + variablePrefix + strings.Join(all, ", "+variablePrefix)
+		return "known: " + prefix + strings.Join(all, ", "+prefix)
 	}
 	if remedy := didYouMean(rest, all); strings.HasPrefix(remedy, "did") {
-		return strings.Replace(remedy, `"`, `"`+variablePrefix, 1)
+		return strings.Replace(remedy, `"`, `"`+prefix, 1)
 	}
-	return "such as " + variablePrefix + all[0]
-}
-
-func (l *layer) refuse(variable, problem, remedy string) {
-	l.faults = append(l.faults, &Fault{Origin: Origin{Variable: variable}, Problem: problem, Remedy: remedy})
-}
-
-func (l *layer) setVariable(name string, f fit, raw string) {
-	var (
-		v   any
-		err error
-	)
-	if f.leaf.node.kind == textTable {
-		v, err = parseTable(raw)
-	} else {
-		v, err = f.leaf.node.parse(raw)
-	}
-	if err != nil {
-		l.faults = append(l.faults, &Fault{Origin: Origin{Variable: name}, Path: f.String(), Problem: err.Error()})
-		return
-	}
-	path := append([]string{"queues", f.queue}, f.leaf.path...)
-	at := l.values
-	for _, key := range path[:len(path)-1] {
-		inner, ok := at[key].(map[string]any)
-		if !ok {
-			inner = make(map[string]any)
-			at[key] = inner
-		}
-		at = inner
-	}
-	at[path[len(path)-1]] = v
-	l.origins[strings.Join(path, separator)] = Origin{Variable: name}
-}
-
-// parseTable reads "name=value,name=value".
-func parseTable(raw string) (map[string]any, error) {
-	table := make(map[string]any)
-	for _, pair := range strings.Split(raw, ",") {
-		if strings.TrimSpace(pair) == "" {
-			continue
-		}
-		k, v, ok := strings.Cut(pair, "=")
-		if !ok {
-			return nil, fmt.Errorf("%q is not name=value", pair)
-		}
-		table[strings.TrimSpace(k)] = strings.TrimSpace(v)
-	}
-	return table, nil
+	return "such as " + prefix + all[0]
 }

@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/sluice-go/sluice/config"
 )
 
 func TestEnvironmentWinsOverFiles(t *testing.T) {
@@ -32,8 +30,6 @@ func TestEnvironmentWinsOverFiles(t *testing.T) {
 }
 
 func TestVariablesFindTheirQueue(t *testing.T) {
-	require.Equal(t, "MY_ORDERS_FIFO", config.VariableName("my-Orders.fifo"))
-
 	c, err := load(t, []string{
 		"SLUICE_QUEUES_MY_ORDERS_FIFO_URL=mem://changed",
 		"SLUICE_QUEUES_A_RETRY_URL=mem://a-retry",
@@ -64,13 +60,13 @@ func TestVariablesFindTheirQueue(t *testing.T) {
 func TestFaultsOfTheEnvironment(t *testing.T) {
 	file := "queues: {orders: {url: 'mem://orders'}, a: {url: 'mem://a'}, A: {url: 'mem://b'}}"
 	for _, c := range []struct{ variable, want string }{
-		{"SLUICE_QUEUES_ORDERS_VISIBLITY_TIMEOUT=5s", `$SLUICE_QUEUES_ORDERS_VISIBLITY_TIMEOUT: fits no key of a queue (did you mean "SLUICE_QUEUES_ORDERS_VISIBILITY_TIMEOUT"?)`},
+		{"SLUICE_QUEUES_ORDERS_VISIBLITY_TIMEOUT=5s", `$SLUICE_QUEUES_ORDERS_VISIBLITY_TIMEOUT: matches no key of a queue (did you mean "SLUICE_QUEUES_ORDERS_VISIBILITY_TIMEOUT"?)`},
 		{"SLUICE_QUEUES_ORDERS_RETENTION=60", `$SLUICE_QUEUES_ORDERS_RETENTION: queues.orders.retention: "60" has no unit: write 60s, 60m, 60h or 60d`},
 		{"SLUICE_QUEUES_ORDERS_TAGS=x", `$SLUICE_QUEUES_ORDERS_TAGS: queues.orders.tags: "x" is not name=value`},
 		{"SLUICE_QUEUE_ORDERS_URL=mem://x", `$SLUICE_QUEUE_ORDERS_URL: no such variable (did you mean "SLUICE_QUEUES_ORDERS_URL"?)`},
-		{"SLUICE_QUEUES_A_URL=mem://x", `$SLUICE_QUEUES_A_URL: fits both queues.A.url and queues.a.url (set it in a file)`},
+		{"SLUICE_QUEUES_A_URL=mem://x", `$SLUICE_QUEUES_A_URL: matches both queues.A.url and queues.a.url (set it in a file)`},
 		{"SLUICE_QUEUES_NEW_FIFO=true", `queues.new: the queue has no URL (set url, or source and sink)`},
-		{"SLUICE_QUEUES_ORDERS_URL=orders", `$SLUICE_QUEUES_ORDERS_URL: queues.orders.url: "orders" is no queue URL: it has no scheme (such as awssqs:///orders?region=us-east-1 or sqlite://jobs.db?queue=orders)`},
+		{"SLUICE_QUEUES_ORDERS_URL=orders", `$SLUICE_QUEUES_ORDERS_URL: queues.orders.url: "orders" is not a queue URL: it has no scheme (such as awssqs:///orders?region=us-east-1 or sqlite://jobs.db?queue=orders)`},
 	} {
 		require.Equal(t, []string{c.want}, faults(t, []string{c.variable}, file))
 	}

@@ -28,7 +28,7 @@ func expand(s string, lookup lookupFunc) (string, error) {
 		case strings.HasPrefix(after, "{"):
 			inner, rest, closed := strings.Cut(after[1:], "}")
 			if !closed {
-				return "", fmt.Errorf("${%s is not closed by }", after[1:])
+				return "", fmt.Errorf("${%s has no closing }", after[1:])
 			}
 			name, fallback, has := strings.Cut(inner, ":-")
 			if !variableName(name) {

@@ -14,7 +14,7 @@ type Fault struct {
 	// Path is the key it is about, such as "queues.orders.url"; empty if it
 	// is about a file as a whole.
 	Path string
-	// Problem says what is wrong, and Remedy the way out; the latter can be empty.
+	// Problem describes the fault, and Remedy, which may be empty, what to do.
 	Problem, Remedy string
 }
 
@@ -63,7 +63,7 @@ func (e *Error) Unwrap() []error {
 
 // UnknownQueueError is a name that is not a queue of the configuration.
 type UnknownQueueError struct {
-	// Name is what was asked for, and Nearest the name that was probably meant,
+	// Name is the requested name, and Nearest the name that was probably meant,
 	// empty if none is near.
 	Name, Nearest string
 	// Known are the names there are, sorted.

@@ -2,12 +2,13 @@ package config
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 )
 
 // JSONSchema returns the JSON Schema (draft 2020-12) of a configuration file,
-// for editors. It says what Load does, except that it cannot look into
-// ${VARIABLES}: a value with one is taken for valid.
+// for editors. It accepts what Load accepts, except that it cannot expand
+// ${VARIABLES}: it accepts every value that contains one.
 func JSONSchema() []byte {
 	s := jsonSchema(schema())
 	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
@@ -52,7 +53,11 @@ func jsonSchema(n *node) map[string]any {
 		s["type"] = []string{"string", "number", "boolean", "null"}
 	case queueURL:
 		s["type"] = []string{"string", "null"}
-		s["pattern"] = `^[A-Za-z][A-Za-z0-9+.-]*:|` + variablePattern
+		pattern := `^[A-Za-z][A-Za-z0-9+.-]*:|` + variablePattern
+		for _, w := range n.words {
+			pattern = "^" + w + "$|" + pattern
+		}
+		s["pattern"] = pattern
 	case truth:
 		s["type"] = []string{"boolean", "string", "null"}
 		s["pattern"] = `^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])$|` + variablePattern
@@ -60,9 +65,31 @@ func jsonSchema(n *node) map[string]any {
 		s["type"] = []string{"integer", "string", "null"}
 		s["minimum"] = n.min
 		s["pattern"] = `^[0-9]+$|` + variablePattern
+	case fraction:
+		s["type"] = []string{"number", "string", "null"}
+		s["exclusiveMinimum"], s["maximum"] = 0, 1
+		s["pattern"] = `^[0-9.]+$|` + variablePattern
+	case rate:
+		s["type"] = []string{"string", "null"}
+		s["pattern"] = `^[0-9]+/([0-9.]*[wd]|[0-9.]*(h|m|s|ms|us|µs|μs|ns))+$|` + variablePattern
+	case key:
+		s["type"] = []string{"string", "null"}
+		names := []string{attributePrefix + ".+"}
+		for _, k := range n.named {
+			names = append(names, string(k))
+		}
+		s["pattern"] = `^(` + strings.Join(names, "|") + `)$|` + variablePattern
+	case choice:
+		s["type"] = []string{"string", "null"}
+		s["pattern"] = `^(` + strings.Join(n.words, "|") + `)$|` + variablePattern
 	case span:
 		s["type"] = []string{"string", "integer", "null"}
 		s["maximum"], s["minimum"] = 0, 0 // the only duration without a unit
+		if n.positive {
+			s["type"] = []string{"string", "null"}
+			delete(s, "maximum")
+			delete(s, "minimum")
+		}
 		s["pattern"] = `^\+?(0|[0-9.]+w([0-9.]+d)?` + shortUnits + `*|[0-9.]+d` + shortUnits + `*|` + shortUnits + `+)$|` + variablePattern
 	}
 	if n.standard != nil {

@@ -1,32 +1,38 @@
 package config
 
 import (
-	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
-	"sort"
+	"path/filepath"
 	"strings"
 
-	"github.com/knadh/koanf/providers/confmap"
-	"github.com/knadh/koanf/v2"
-
-	"github.com/sluice-go/sluice/drivers/provision"
+	"github.com/sluice-go/sluice/outbox"
 )
 
 // DefaultFile is the file that is read if none is named and it is there.
 const DefaultFile = "sluice.yaml"
 
+// filesVariable names the files if a program names none.
+const filesVariable = "SLUICE_CONFIG"
+
 // Options name the sources of the configuration. The zero Options, and nil, are the
 // defaults.
 type Options struct {
-	// Files are read in this order, later ones over earlier ones. Each must be
-	// there. None means DefaultFile, if that is there.
+	// Files are read in this order, later ones over earlier ones. Each must exist.
+	// None means those of the variable SLUICE_CONFIG, separated as in PATH, or if
+	// that is empty DefaultFile, if it exists.
 	Files []string
-	// Environ is the environment, in the form of os.Environ. Nil means that of
-	// the process.
+	// Environ is the environment, in the form of os.Environ. Nil means the
+	// environment of the process.
 	Environ []string
+	// OpenTable opens the table that delay_store names, and returns its database for
+	// the caller to close. It may be called concurrently, and should do no IO. Usually it
+	// is URL of package outbox/opentable. Nil makes the use of a delay_store an error.
+	OpenTable func(ctx context.Context, url string) (*outbox.Table, io.Closer, error)
 }
 
 // Load reads the configuration. The error is an [*Error] with every fault found.
@@ -39,11 +45,14 @@ func Load(o *Options) (*Config, error) {
 	if opts.Environ == nil {
 		opts.Environ = os.Environ()
 	}
+	lookup := lookupIn(opts.Environ)
 	files, optional := opts.Files, false
+	if list, _ := lookup(filesVariable); len(files) == 0 && list != "" {
+		files = filepath.SplitList(list)
+	}
 	if len(files) == 0 {
 		files, optional = []string{DefaultFile}, true
 	}
-	lookup := lookupIn(opts.Environ)
 
 	m := newMerger()
 	for _, file := range files {
@@ -57,8 +66,8 @@ func Load(o *Options) (*Config, error) {
 			m.faults = append(m.faults, &Fault{Origin: Origin{File: file}, Problem: readProblem(err)})
 		}
 	}
-	m.add(readEnviron(opts.Environ, m.queues()))
-	return m.config()
+	m.add(readEnviron(opts.Environ, map[string][]string{"queues": m.names("queues"), "schedules": m.names("schedules")}))
+	return m.config(opts.OpenTable)
 }
 
 // readProblem says why a file cannot be read, without its name, which the
@@ -82,135 +91,3 @@ func lookupIn(environ []string) lookupFunc {
 		return v, ok
 	}
 }
-
-// A merger lays layers over each other.
-type merger struct {
-	files   []string
-	values  *koanf.Koanf
-	origins map[string]Origin
-	faults  []*Fault
-}
-
-func newMerger() *merger {
-	return &merger{values: koanf.New(separator), origins: make(map[string]Origin)}
-}
-
-func (m *merger) add(l *layer) {
-	m.faults = append(m.faults, l.faults...)
-	for _, path := range l.removed {
-		m.values.Delete(path)
-		for p := range m.origins {
-			if p == path || strings.HasPrefix(p, path+separator) {
-				delete(m.origins, p)
-			}
-		}
-	}
-	// A table is replaced as a whole, as any other value is.
-	for path := range l.origins {
-		if _, ok := m.values.Get(path).(map[string]any); ok && isTable(path) {
-			m.values.Delete(path)
-		}
-	}
-	if err := m.values.Load(confmap.Provider(l.values, ""), nil); err != nil {
-		m.faults = append(m.faults, &Fault{Problem: err.Error()})
-	}
-	for path, o := range l.origins {
-		m.origins[path] = o
-	}
-}
-
-func isTable(path string) bool {
-	n := find(strings.Split(path, separator))
-	return n != nil && n.kind == textTable
-}
-
-// find returns the schema's node of a path, nil if there is none.
-func find(path []string) *node {
-	n := schema()
-	for _, key := range path {
-		if n.kind == byName {
-			n = n.of
-			continue
-		}
-		if n = n.child(key); n == nil {
-			return nil
-		}
-	}
-	return n
-}
-
-func (m *merger) queues() []string {
-	var names []string
-	if all, ok := m.values.Get("queues").(map[string]any); ok {
-		for name := range all {
-			names = append(names, name)
-		}
-	}
-	sort.Strings(names)
-	return names
-}
-
-// config makes the Config, or the error with all faults.
-func (m *merger) config() (*Config, error) {
-	c := &Config{files: m.files}
-	readable := len(m.faults) == 0
-	for _, name := range m.queues() {
-		path := "queues" + separator + name
-		m.fillIn(schema().child("queues").of, path)
-		q := &binding{Queue: Queue{Name: name, Configured: true, Spec: provision.Spec{Name: name}}}
-		m.bind(q, schema().child("queues").of, path)
-		if readable { // else a fault could follow from one that was reported already
-			m.check(name, q)
-		}
-		q.Source, q.Sink = cmp.Or(q.Source, q.url), cmp.Or(q.Sink, q.url)
-		c.queues = append(c.queues, q.Queue)
-	}
-	if len(m.faults) > 0 {
-		return nil, &Error{Faults: m.faults}
-	}
-	c.values = m.effective()
-	return c, nil
-}
-
-// fillIn sets the standard values of the sections that are given.
-func (m *merger) fillIn(s *node, path string) {
-	for _, c := range s.children {
-		at := path + separator + c.key
-		switch {
-		case c.kind == section && m.values.Exists(at):
-			m.fillIn(c, at)
-		case c.standard != nil && !m.values.Exists(at):
-			if err := m.values.Set(at, c.standard); err != nil {
-				m.faults = append(m.faults, &Fault{Path: display(at), Problem: err.Error()})
-			}
-			m.origins[at] = Origin{Default: true}
-		}
-	}
-}
-
-// effective returns every value with its origin, sorted by queue and in the
-// schema's order of keys.
-func (m *merger) effective() []Value {
-	var vs []Value
-	for _, name := range m.queues() {
-		vs = m.gather(schema().child("queues").of, "queues"+separator+name, vs)
-	}
-	return vs
-}
-
-func (m *merger) gather(s *node, path string, vs []Value) []Value {
-	for _, c := range s.children {
-		at := path + separator + c.key
-		if !m.values.Exists(at) {
-			continue
-		}
-		if c.kind == section {
-			vs = m.gather(c, at, vs)
-			continue
-		}
-		vs = append(vs, Value{Path: display(at), Text: c.format(m.values.Get(at)), Origin: m.origins[at]})
-	}
-	return vs
-}
-
-func display(path string) string { return strings.ReplaceAll(path, separator, ".") }

@@ -199,9 +199,9 @@ queues:
 
 	require.Equal(t, []string{
 		`a.yaml:3:13: queues.a.url: the environment variable NOT_SET is not set; ${NOT_SET:-default} gives a default`,
-		`a.yaml:4:13: queues.b.url: ${NOT is not closed by }`,
+		`a.yaml:4:13: queues.b.url: ${NOT has no closing }`,
 		`a.yaml:5:13: queues.c.url: ${1X} names no variable; write $$ for a dollar sign`,
-		`a.yaml:6:44: queues.d.visibility_timeout: "soon" is no duration such as 500ms, 30s, 5m, 12h, 4d or 2w`,
+		`a.yaml:6:44: queues.d.visibility_timeout: "soon" is not a duration such as 500ms, 30s, 5m, 12h, 4d or 2w`,
 	}, faults(t, []string{"WAIT=soon"}, `
 queues:
   a: { url: "${NOT_SET}" }
@@ -265,34 +265,34 @@ func TestFaults(t *testing.T) {
 			[]string{`a.yaml:1:44: queues.a.dead_letter: unknown key "max_atempts" (did you mean "max_attempts"?)`}},
 		{"several at once", "queues:\n  a:\n    url: mem://a\n    x_long_unlike: 1\n    retention: 60\n    fifo: perhaps\n    dead_letter: {max_attempts: 0}\n",
 			[]string{
-				`a.yaml:4:5: queues.a: unknown key "x_long_unlike" (known: url, source, sink, visibility_timeout, retention, fifo, exactly_once, retain_acked, kms_key, tags, dead_letter, retry, alarms)`,
+				`a.yaml:4:5: queues.a: unknown key "x_long_unlike" (known: url, source, sink, visibility_timeout, retention, fifo, exactly_once, retain_acked, kms_key, tags, dead_letter, retry, consumer, alarms)`,
 				`a.yaml:5:16: queues.a.retention: "60" has no unit: write 60s, 60m, 60h or 60d`,
 				`a.yaml:6:11: queues.a.fifo: "perhaps" is neither true nor false`,
 				`a.yaml:7:33: queues.a.dead_letter.max_attempts: 0 is below 1`,
 			}},
 		{"wrong kinds", "queues:\n  a: [1]\n  b: {url: {x: 1}, tags: [y], dead_letter: 5, retention: [1s]}\n",
 			[]string{
-				`a.yaml:2:6: queues.a: this is a list, and a mapping is needed`,
-				`a.yaml:3:12: queues.b.url: this is a mapping, and a string is needed`,
-				`a.yaml:3:26: queues.b.tags: this is a list, and a mapping of strings is needed`,
-				`a.yaml:3:44: queues.b.dead_letter: this is a value, and a mapping is needed`,
-				`a.yaml:3:58: queues.b.retention: this is a list, and a duration such as 30s or 4d is needed`,
+				`a.yaml:2:6: queues.a: this is a list, but a mapping is required`,
+				`a.yaml:3:12: queues.b.url: this is a mapping, but a string is required`,
+				`a.yaml:3:26: queues.b.tags: this is a list, but a mapping of strings is required`,
+				`a.yaml:3:44: queues.b.dead_letter: this is a value, but a mapping is required`,
+				`a.yaml:3:58: queues.b.retention: this is a list, but a duration such as 30s or 4d is required`,
 			}},
-		{"no mapping at all", "just text\n", []string{`a.yaml:1:1: this is a value, and a mapping is needed`}},
-		{"no value", "queues:\n  a:\n    url:\n", []string{`a.yaml:3:5: queues.a.url: the key has no value (write null to take away what an earlier file says)`}},
-		{"bad name", "queues: {'a:b': {url: 'mem://a'}}\n", []string{`a.yaml:1:10: queues: "a:b" cannot be a name: letters, digits, and . _ - after the first`}},
+		{"no mapping at all", "just text\n", []string{`a.yaml:1:1: this is a value, but a mapping is required`}},
+		{"no value", "queues:\n  a:\n    url:\n", []string{`a.yaml:3:5: queues.a.url: the key has no value (write null to remove the value of an earlier file)`}},
+		{"bad name", "queues: {'a:b': {url: 'mem://a'}}\n", []string{`a.yaml:1:10: queues: "a:b" is not a valid name: it may have letters and digits, and . _ - after the first character`}},
 		{"duplicate key", "queues:\n  a: {url: 'mem://a'}\n  a: {url: 'mem://b'}\n", []string{`a.yaml:3:3: mapping key "a" already defined at [2:3]`}},
 		{"no YAML", "queues: {a: \n", nil},
-		{"two documents", "queues: {}\n---\nqueues: {}\n", []string{`a.yaml:3:1: a second YAML document begins here (use a file for each, and --config several times)`}},
+		{"two documents", "queues: {}\n---\nqueues: {}\n", []string{`a.yaml:3:1: a second YAML document begins here (put each in its own file and repeat --config)`}},
 		{"no anchor", "queues: {a: {url: *nowhere}}\n", []string{`a.yaml:1:19: queues.a.url: there is no anchor &nowhere`}},
 		{"no URL", "queues:\n  a: {fifo: true}\n", []string{`a.yaml:2:3: queues.a: the queue has no URL (set url, or source and sink)`}},
-		{"not a URL", "queues:\n  a: {url: orders}\n", []string{`a.yaml:2:12: queues.a.url: "orders" is no queue URL: it has no scheme (such as awssqs:///a?region=us-east-1 or sqlite://jobs.db?queue=a)`}},
-		{"Pub/Sub's name", "queues:\n  a: {url: projects/p/subscriptions/s}\n", []string{`a.yaml:2:12: queues.a.url: "projects/p/subscriptions/s" is no queue URL: it has no scheme (write gcppubsub://projects/p/subscriptions/s)`}},
+		{"not a URL", "queues:\n  a: {url: orders}\n", []string{`a.yaml:2:12: queues.a.url: "orders" is not a queue URL: it has no scheme (such as awssqs:///a?region=us-east-1 or sqlite://jobs.db?queue=a)`}},
+		{"Pub/Sub's name", "queues:\n  a: {url: projects/p/subscriptions/s}\n", []string{`a.yaml:2:12: queues.a.url: "projects/p/subscriptions/s" is not a queue URL: it has no scheme (write gcppubsub://projects/p/subscriptions/s)`}},
 		{"malformed URL", "queues:\n  a: {url: 'mem://u:secret@[x'}\n", []string{`a.yaml:2:12: queues.a.url: the queue URL is malformed`}},
 		{"retry turned round", "queues:\n  a:\n    url: mem://a\n    retry: {min: 11m}\n", []string{`a.yaml:4:18: queues.a.retry.min: 11m is more than retry.max, which is 10m`}},
 		{"no pause", "queues:\n  a:\n    url: mem://a\n    retry: {min: 0}\n", []string{`a.yaml:4:18: queues.a.retry.min: 0 would retry without a pause (give at least 1ms)`}},
 		{"letters expire early", "queues:\n  a:\n    url: mem://a\n    retention: 4d\n    dead_letter: {retention: 3d}\n",
-			[]string{`a.yaml:5:30: queues.a.dead_letter.retention: 3d is less than the queue's own retention, 4d: letters would expire early (make it longer)`}},
+			[]string{`a.yaml:5:30: queues.a.dead_letter.retention: 3d is less than the queue's retention, 4d: letters would expire early (make it longer)`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := faults(t, nil, c.file)
@@ -345,4 +345,26 @@ func FuzzLoad(f *testing.F) {
 			require.NotEmpty(t, v.Origin.String(), v.Path)
 		}
 	})
+}
+
+// SLUICE_CONFIG names files if the program names none.
+func TestFilesOfTheEnvironment(t *testing.T) {
+	paths := write(t, "queues: {a: {url: 'mem://a'}}", "queues: {b: {url: 'mem://b'}}", "queues: {c: {url: 'mem://c'}}")
+	list := "SLUICE_CONFIG=" + paths[0] + string(filepath.ListSeparator) + paths[1]
+
+	c, err := config.Load(&config.Options{Environ: []string{list}})
+	require.NoError(t, err)
+	require.Equal(t, paths[:2], c.Files())
+	require.Equal(t, []string{"a", "b"}, c.Names())
+
+	c, err = config.Load(&config.Options{Environ: []string{list}, Files: paths[2:]})
+	require.NoError(t, err)
+	require.Equal(t, []string{"c"}, c.Names(), "the program's own files come first")
+
+	c, err = config.Load(&config.Options{Environ: []string{"SLUICE_CONFIG="}})
+	require.NoError(t, err)
+	require.Empty(t, c.Files(), "an empty variable is none")
+
+	_, err = config.Load(&config.Options{Environ: []string{list + "x"}})
+	require.ErrorContains(t, err, "cannot be read", "a file that is named must exist")
 }

@@ -49,10 +49,10 @@ const secret = "xxxxx"
 // secretName matches names of query parameters whose values are secrets.
 var secretName = regexp.MustCompile(`(?i)pass(word|wd|phrase)?$|secret|token|credential|signature|^sig$|(api|access|account|private|shared)[_-]?key$|^key$`)
 
-// Redact returns text with the secrets of a URL in it replaced: its password,
-// and the values of parameters that are called like secrets. Text that is not a URL
-// is returned as it is; one that looks like a URL with a password and cannot be
-// parsed is replaced as a whole.
+// Redact returns text with the secrets of a URL in it replaced: its password, and
+// the values of parameters that are called like secrets. Text that is not a URL is
+// returned unchanged. Text that looks like a URL with a password but cannot be
+// parsed is replaced entirely.
 func Redact(text string) string {
 	u, err := url.Parse(text)
 	if err != nil {

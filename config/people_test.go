@@ -42,7 +42,7 @@ func TestVariablesInAnyCase(t *testing.T) {
 		{[]string{"SLUICE_QUEUES_my_queue_URL=mem:///b"}, ""},
 		{[]string{"sluice_queues_my_queue_url=mem:///b"}, ""},
 		{[]string{"Sluice_Queues_My-Queue_Url=mem:///b"}, ""},
-		{[]string{"SLUICE_QUEUES_MY_QUEUE_URL=mem:///b", "SLUICE_QUEUES_my_queue_URL=mem:///c"}, "case only"},
+		{[]string{"SLUICE_QUEUES_MY_QUEUE_URL=mem:///b", "SLUICE_QUEUES_my_queue_URL=mem:///c"}, "only in case"},
 	} {
 		file := filepath.Join(t.TempDir(), "sluice.yaml")
 		require.NoError(t, os.WriteFile(file, []byte("queues:\n  my-queue:\n    url: mem:///a\n"), 0o600))

@@ -1,12 +1,13 @@
 package config
 
 import (
+	"cmp"
+	"context"
 	"fmt"
-	"net/url"
+	"log/slog"
 	"regexp"
-	"strings"
-	"time"
 
+	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/provision"
 )
 
@@ -19,15 +20,33 @@ type Queue struct {
 	// Source and Sink are the URLs for receiving and for sending. One of them
 	// can be empty.
 	Source, Sink string
-	// Configured is false if the queue is known by its URL only. Spec then
-	// says nothing.
+	// Configured is false if the queue is known by its URL only. Spec is then
+	// empty.
 	Configured bool
 	// Spec describes the queue as it is wanted.
 	Spec provision.Spec
+	// Consumer says how the queue is consumed. Nil if the configuration does not.
+	Consumer *Consumer
+
+	store *delayStore // nil if no delay can go by a table
 }
 
-// URL is the queue's URL if one is asked for and it does not matter which:
-// the one for receiving, if there is one.
+// Retries returns how consumers space retries: the values of the section
+// consumer.retry, and those of the section retry, which Pub/Sub goes by too. A value
+// that neither gives is zero.
+func (q *Queue) Retries() Retry {
+	var r Retry
+	if q.Consumer != nil && q.Consumer.Retry != nil {
+		r = *q.Consumer.Retry
+	}
+	if own := q.Spec.Retry; own != nil {
+		r.Min, r.Max = cmp.Or(r.Min, own.Min), cmp.Or(r.Max, own.Max)
+	}
+	return r
+}
+
+// URL returns a URL of the queue when it does not matter which: the one for
+// receiving, if there is one.
 func (q *Queue) URL() string {
 	if q.Source != "" {
 		return q.Source
@@ -35,92 +54,68 @@ func (q *Queue) URL() string {
 	return q.Sink
 }
 
-// bind fills in a queue from the values below path.
-func (m *merger) bind(q *binding, s *node, path string) {
-	for _, c := range s.children {
-		at := path + separator + c.key
-		if !m.values.Exists(at) {
-			continue
-		}
-		place := c.bind(q)
-		if c.kind == section {
-			m.bind(q, c, at)
-			continue
-		}
-		if !assign(place, m.values.Get(at)) {
-			m.faults = append(m.faults, &Fault{Origin: m.origins[at], Path: display(at), Problem: "the value is not " + c.what()})
-		}
+// OpenSource opens a queue for receiving, with the driver of mux that its URL
+// names. A nil logger discards the driver's warnings.
+func (q *Queue) OpenSource(ctx context.Context, mux *drivers.Mux, log *slog.Logger) (drivers.Source, error) {
+	if q.Source == "" {
+		return nil, q.lacks("receiving", "source")
 	}
+	u, err := q.withSpec(mux, q.Source)
+	if err != nil {
+		return nil, err
+	}
+	return mux.OpenSource(ctx, u, q.options(log))
 }
 
-// assign sets *place to v, if v is of its kind.
-func assign(place, v any) bool {
-	switch place := place.(type) {
-	case *string:
-		return set(place, v)
-	case *bool:
-		return set(place, v)
-	case *int:
-		return set(place, v)
-	case *time.Duration:
-		return set(place, v)
-	case *map[string]string:
-		table, ok := v.(map[string]any)
-		*place = make(map[string]string, len(table))
-		for k, text := range table {
-			(*place)[k] = fmt.Sprint(text)
-		}
-		return ok
-	default:
-		return false
+// OpenSink opens a queue for sending, with the driver of mux that its URL names.
+// A nil logger discards the driver's warnings.
+//
+// If the configuration has a delay_store, messages with a delay that the provider cannot
+// give are written to its table, and a relay sends them when they are due (package outbox).
+// The queue gets them as first attempts. Closing the sink closes the table's database.
+func (q *Queue) OpenSink(ctx context.Context, mux *drivers.Mux, log *slog.Logger) (drivers.Sink, error) {
+	if q.Sink == "" {
+		return nil, q.lacks("sending", "sink")
 	}
+	u, err := q.withSpec(mux, q.Sink)
+	if err != nil {
+		return nil, err
+	}
+	sink, err := mux.OpenSink(ctx, u, q.options(log))
+	if err != nil || q.store == nil {
+		return sink, err
+	}
+	return q.store.delayed(ctx, sink, q.Name)
 }
 
-func set[T any](place *T, v any) bool {
-	value, ok := v.(T)
-	*place = value
-	return ok
+// withSpec returns the URL that makes the queue as configured when it is opened,
+// if its driver makes queues so. Any other URL is returned unchanged.
+func (q *Queue) withSpec(mux *drivers.Mux, rawURL string) (string, error) {
+	opener, u, err := mux.Opener(rawURL)
+	if err != nil {
+		return rawURL, nil //nolint:nilerr // opening the URL reports it
+	}
+	maker, ok := opener.(provision.SpecOpener)
+	if !ok || !q.Configured {
+		return rawURL, nil
+	}
+	if u, err = maker.WithSpec(u, &q.Spec); err != nil {
+		return "", err
+	}
+	return u.String(), nil
 }
 
-// check reports what is wrong with a queue beyond single values.
-func (m *merger) check(name string, q *binding) {
-	spec := &q.Spec
-	path := "queues" + separator + name
-	fault := func(key, problem, remedy string) {
-		at := path
-		if key != "" {
-			at += separator + strings.ReplaceAll(key, ".", separator)
-		}
-		o, ok := m.origins[at]
-		if !ok {
-			o = m.origins[path]
-		}
-		m.faults = append(m.faults, &Fault{Origin: o, Path: display(at), Problem: problem, Remedy: remedy})
+func (q *Queue) lacks(what, key string) error {
+	return &drivers.Error{Code: drivers.Invalid, Queue: q.Name, Op: "open", Err: fmt.Errorf("the configuration has no URL for %s", what),
+		Remedy: fmt.Sprintf("set queues.%s.%s or queues.%s.url", q.Name, key, q.Name)}
+}
+
+func (q *Queue) options(log *slog.Logger) *drivers.Options {
+	o := &drivers.Options{Logger: log}
+	if d := q.Spec.DeadLetter; d != nil {
+		o.DeadLetter = d.Name
 	}
-	if q.url == "" && q.Source == "" && q.Sink == "" {
-		fault("", "the queue has no URL", "set url, or source and sink")
-	}
-	for _, u := range []struct{ key, value string }{{"url", q.url}, {"source", q.Source}, {"sink", q.Sink}} {
-		if u.value != "" && !IsURL(u.value) {
-			if strings.HasPrefix(u.value, "projects/") { // Pub/Sub's own name
-				fault(u.key, fmt.Sprintf("%q is no queue URL: it has no scheme", u.value), "write gcppubsub://"+u.value)
-				continue
-			}
-			fault(u.key, fmt.Sprintf("%q is no queue URL: it has no scheme", u.value), "such as awssqs:///"+name+"?region=us-east-1 or sqlite://jobs.db?queue="+name)
-		} else if _, err := url.Parse(u.value); err != nil {
-			fault(u.key, "the queue URL is malformed", "")
-		}
-	}
-	if r := spec.Retry; r != nil && r.Min > r.Max {
-		fault("retry.min", fmt.Sprintf("%s is more than retry.max, which is %s", FormatDuration(r.Min), FormatDuration(r.Max)), "")
-	}
-	if r := spec.Retry; r != nil && r.Min == 0 {
-		fault("retry.min", "0 would retry without a pause", "give at least 1ms")
-	}
-	if d := spec.DeadLetter; d != nil && d.Retention > 0 && spec.Retention > d.Retention {
-		fault("dead_letter.retention", fmt.Sprintf("%s is less than the queue's own retention, %s: letters would expire early",
-			FormatDuration(d.Retention), FormatDuration(spec.Retention)), "make it longer")
-	}
+	return o
 }
 
 // schemePattern is what a URL begins with, by RFC 3986. A queue's name cannot

@@ -112,7 +112,7 @@ func TestAShutdownHasOneBudget(t *testing.T) {
 					require.LessOrEqual(t, took, b.most)
 					if err == nil {
 						require.Equal(t, "an extension", c.name, "the handlers of an hour were not done")
-						require.Positive(t, w.c.Stats().LeasesLost, "they were cancelled when their leases were lost")
+						require.Positive(t, w.c.Stats().LeasesLost, "they were canceled when their leases were lost")
 					} else {
 						require.ErrorIs(t, err, consumer.ErrDrainTimeout)
 					}
@@ -155,6 +155,6 @@ func TestALongRetryWhileStopping(t *testing.T) {
 		require.Len(t, q.settles, 1)
 		require.Equal(t, 10*time.Minute, q.settles[0][0].Delay)
 		require.True(t, q.settles[0][0].Delayed)
-		require.Equal(t, 1, w.logs.count("shorter delay"))
+		require.Equal(t, 1, w.logs.count("limits the delay"))
 	})
 }

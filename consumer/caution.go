@@ -4,11 +4,11 @@ import "time"
 
 // caution bounds the receives of a source after a start and after a suspect. A
 // consumer that has just started may follow one that was killed. The messages that
-// the other one had in hand arrive within one lease, the suspect among its
-// neighbours, and if the suspect kills again, each message received beside it loses
-// an attempt. So for that time a receive asks for one message, and for twice as many
-// after each that brought no suspect. Each suspect begins the time anew. It is
-// guarded by Consumer.mu.
+// the other process held arrive within one lease, the suspect among them. If the
+// suspect crashes this process too, each message received with it loses an attempt.
+// So for that time a receive asks for one message, and for twice as many after each
+// that brought no suspect. Each suspect restarts the period. It is guarded by
+// Consumer.mu.
 type caution struct {
 	source *source
 	most   int // for how many messages a receive may ask; 0 means any number

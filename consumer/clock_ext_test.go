@@ -125,7 +125,7 @@ func (q deliveries) Receive(ctx context.Context, n int, wait time.Duration) ([]d
 }
 
 // A bubble's clock has no monotonic part, so this is in real time.
-func TestADeadlineOfTheWallClockIsConvertedOnce(t *testing.T) {
+func TestALeasesDeadlineHasAMonotonicPart(t *testing.T) {
 	q := deliveries{newQueue(1), func(d *drivers.Delivery) { d.Deadline = d.Deadline.Round(0).UTC() }}
 	deadlines := make(chan time.Time, 1)
 	c, err := consumer.New(q, handler.HandlerFunc(func(_ context.Context, m *handler.Message) error {

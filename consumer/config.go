@@ -13,11 +13,8 @@ import (
 	"github.com/sluice-go/sluice/internal/setting"
 )
 
-// The defaults of [Config] that commands show.
-const (
-	DefaultConcurrency = 16
-	DefaultMaxPollers  = 4
-)
+// DefaultConcurrency is the default of [Config].Concurrency.
+const DefaultConcurrency = 16
 
 // Config configures a [Consumer]. The zero Config, and nil, are the defaults.
 type Config struct {
@@ -27,7 +24,7 @@ type Config struct {
 	Concurrency int
 
 	// MaxPollers is the number of receives that may be on their way concurrently,
-	// for each source. Zero means DefaultMaxPollers. An idle queue has one.
+	// for each source. Zero means 4. An idle queue has one.
 	MaxPollers int
 
 	// ReceiveWait is how long a receive waits for a message. Zero means
@@ -37,17 +34,16 @@ type Config struct {
 	ReceiveWait time.Duration
 
 	// SettleDelay is how long a verdict may wait for others to share a request
-	// with. Zero means 10 ms; negative means that each
-	// verdict is sent immediately, in a request of its own.
+	// with. Zero means 10 ms. Negative means that each verdict is sent immediately
+	// in a separate request.
 	SettleDelay time.Duration
 
-	// DrainTimeout is how long handlers may go on once Run's context is done.
-	// Zero means 25 seconds, which with StopTimeout's default fits into
-	// the 30 seconds that Kubernetes and ECS give; negative cancels them
-	// immediately.
+	// DrainTimeout is how long handlers may continue after Run's context is done.
+	// Zero means 25 seconds, which with StopTimeout's default fits into the 30
+	// seconds that Kubernetes and ECS give; negative cancels them immediately.
 	DrainTimeout time.Duration
 
-	// StopTimeout is how long handlers that were cancelled at the end of
+	// StopTimeout is how long handlers that were canceled at the end of
 	// DrainTimeout, and verdicts that are still to be sent, may take before Run
 	// returns without them. Zero means 5 seconds.
 	StopTimeout time.Duration
@@ -66,11 +62,11 @@ type Config struct {
 	// must be longer than they take.
 	StallAfter time.Duration
 
-	// UntilEmpty makes Run return nil when the queue is drained: nothing is in
-	// hand, a receive brought nothing, and the queue counts no visible, delayed
-	// or in-flight message. If the source cannot count (Pub/Sub), the queue is
-	// drained when the retries that this consumer caused have come back and
-	// several receives in a row brought nothing.
+	// UntilEmpty makes Run return nil when the queue is drained: the consumer
+	// holds no message, a receive returned none, and the queue counts no visible,
+	// delayed or in-flight message. If the source cannot count (Pub/Sub), the
+	// queue is drained when this consumer's retries have been redelivered and
+	// several consecutive receives returned no message.
 	UntilEmpty bool
 
 	// Gates can hold back receiving. All are asked before each receive.
@@ -83,6 +79,10 @@ type Config struct {
 	// that could not be carried out. Nil means slog.Default(). If the logger
 	// panics, the record goes to standard error.
 	Logger *slog.Logger
+
+	// QuietStop leaves out the record that a stop was asked for, for a program that runs
+	// several consumers and logs that once.
+	QuietStop bool
 
 	// Name names this consumer in the failure attributes of dead letters. Empty
 	// means host name and process ID.
@@ -102,7 +102,7 @@ func (c *Config) complete(sources int) (Config, error) {
 	}
 	faults := []error{
 		setting.Default("Concurrency", &d.Concurrency, DefaultConcurrency),
-		setting.Default("MaxPollers", &d.MaxPollers, DefaultMaxPollers),
+		setting.Default("MaxPollers", &d.MaxPollers, 4),
 		setting.Range("ReceiveWait", &d.ReceiveWait, 0, drivers.MaxWait, drivers.MaxWait),
 		setting.Default("StopTimeout", &d.StopTimeout, 5*time.Second),
 		setting.NotNegative("StallAfter", d.StallAfter),

@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/internal/setting"
 	"github.com/sluice-go/sluice/internal/timer"
 )
 
@@ -24,7 +25,7 @@ var (
 
 	// ErrRunTwice is returned by a second call of [Consumer.Run], and by one that follows
 	// [Consumer.Close].
-	ErrRunTwice = errors.New("a consumer runs once")
+	ErrRunTwice = errors.New("a consumer runs only once: make another with New")
 )
 
 // A Consumer runs a handler on one queue or several. Make one with [New] or
@@ -81,29 +82,51 @@ func New(source drivers.Source, h handler.Handler, cfg *Config) (*Consumer, erro
 // Weighted is a source and its share of the handler slots.
 type Weighted struct {
 	Source drivers.Source
-	// Weight is the source's share, relative to the other sources that have messages
-	// waiting. Zero means 1.
+	// Weight is the source's share, relative to the other sources of its priority that have
+	// messages waiting. Zero means 1.
 	Weight int
+	// Priority puts the source before all of a lower one: while it has messages waiting,
+	// nothing is received for them, which can starve them. Zero is the lowest.
+	Priority int
+	// Handler handles the messages of this source. Nil means the consumer's.
+	Handler handler.Handler
+	// Gates can hold back receiving from this source, and from no other. They are asked
+	// before [Config].Gates.
+	Gates []handler.Gate
 }
 
 // NewWeighted returns a Consumer that runs h on the messages of several sources, which
 // share the handler slots by weight: of sources that all have messages waiting, one with
 // weight 3 gets three times the slots of one with weight 1. Slots that a source does not
-// use go to the others, and none starves.
+// use go to the others, and none starves, unless the sources have priorities. h may be nil
+// if every source has a handler of its own.
 func NewWeighted(sources []Weighted, h handler.Handler, cfg *Config) (*Consumer, error) {
 	full, err := cfg.complete(len(sources))
 	faults := []error{err}
 	if len(sources) == 0 {
-		faults = append(faults, errors.New("there is no source"))
+		faults = append(faults, errors.New("no source was given"))
 	}
-	faults = append(faults, handler.Check(h))
+	own := 0
 	for i, s := range sources {
+		if s.Handler != nil {
+			own++
+			faults = append(faults, handler.Check(s.Handler))
+		}
+		if s.Priority < 0 {
+			faults = append(faults, fmt.Errorf("source %d has priority %d: it must not be negative", i, s.Priority))
+		}
+		if err := setting.NotNil("Gates", s.Gates); err != nil {
+			faults = append(faults, fmt.Errorf("source %d: %w", i, err))
+		}
 		if s.Source == nil {
 			faults = append(faults, fmt.Errorf("source %d is nil", i))
 		}
 		if s.Weight < 0 {
 			faults = append(faults, fmt.Errorf("source %d has weight %d: it must not be negative", i, s.Weight))
 		}
+	}
+	if h != nil || own < len(sources) || own == 0 {
+		faults = append(faults, handler.Check(h))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("consumer: %w", err)
@@ -118,7 +141,7 @@ func NewWeighted(sources []Weighted, h handler.Handler, cfg *Config) (*Consumer,
 	}
 	c.report.log, c.report.observers = full.Logger, invoke.NewObservers(full.Observers, full.Logger)
 	c.progress.born = time.Now()
-	c.sleepClock.c, c.sleepClock.asleep = c, suspend.Total
+	c.sleepClock.c, c.sleepClock.asleep = c, suspend.NewClock().Total
 	c.gates.c, c.gates.list, c.gates.turn = c, full.Gates, make(chan struct{}, 1)
 	c.monitor, c.drain = monitor{c}, newDrain(c)
 	c.hand.c, c.slots.c, c.workers.c, c.parking.c, c.isolation.c = c, c, c, c, c
@@ -131,15 +154,16 @@ func NewWeighted(sources []Weighted, h handler.Handler, cfg *Config) (*Consumer,
 		c.sources = append(c.sources, s)
 		c.hand.maxUnsettled = max(c.hand.maxUnsettled, 2*most+4*max(s.caps.MaxSettle, 10))
 	}
+	c.hand.ready = newReady(c.sources)
 	scaleWeights(c.sources)
 	return c, nil
 }
 
 // Run receives and handles until ctx is done, drains, closes the sources and returns nil,
-// or [ErrDrainTimeout] if it could not drain in time. It returns within
-// [Config.DrainTimeout] and [Config.StopTimeout] together, whatever hangs. With
-// [Config.UntilEmpty] it returns nil when the queue is drained. It returns the provider's
-// error, drained as well, if a queue refuses requests at the start, or for
+// or [ErrDrainTimeout] if it could not drain in time. It returns within the sum of
+// [Config.DrainTimeout] and [Config.StopTimeout], even if a handler or a request hangs.
+// With [Config.UntilEmpty] it returns nil when the queue is drained. It returns the
+// provider's error, drained as well, if a queue refuses requests at the start, or for
 // [Config.GiveUpAfter]; the package comment has the rule. Any other outage is waited out.
 // Run blocks, and runs once.
 func (c *Consumer) Run(ctx context.Context) error {
@@ -154,6 +178,8 @@ func (c *Consumer) Run(ctx context.Context) error {
 	defer endOps()
 	c.polls, c.endPolls = context.WithCancel(c.base)
 	defer c.endPolls()
+	c.report.observers.Keep()
+	defer c.report.observers.Close()
 	c.sleepClock.start()
 	c.progress.note(time.Now())
 
@@ -205,7 +231,7 @@ func (c *Consumer) Close() error {
 }
 
 // Abort ends the grace period of a shutdown, and begins the shutdown if it has not begun:
-// handlers are cancelled, and Run returns after at most [Config.StopTimeout]. Abort does
+// handlers are canceled, and Run returns after at most [Config.StopTimeout]. Abort does
 // not block.
 func (c *Consumer) Abort() { c.abortOnce.Do(func() { close(c.aborted) }) }
 
@@ -215,6 +241,11 @@ func (c *Consumer) Stats() Stats {
 		Counts: c.report.counter.Counts(), Panics: c.report.panics.Load(),
 		HookFailures: c.report.gatePanics.Load() + c.report.observers.Failures(),
 	}
+	for _, one := range c.sources {
+		if one.closedBy() != nil {
+			s.Paused++
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s.Running, s.Waiting, s.Parked = c.hand.running, c.hand.waiting+c.hand.ready.len(), c.parking.parked
@@ -222,9 +253,9 @@ func (c *Consumer) Stats() Stats {
 	return s
 }
 
-// Health returns the state of the consumer. It does not wait for the provider: it asks in
-// the background whether messages wait there, at most once in ten seconds and only if
-// nothing is received.
+// Health returns the state of the consumer. It does not wait for the provider: it checks
+// in the background whether messages are waiting, at most once in ten seconds and only if
+// no message is received.
 func (c *Consumer) Health() Health { return c.monitor.health() }
 
 // abortRun ends Run with err, or without an error if err is nil. The first call counts.

@@ -1,6 +1,8 @@
 package consumer
 
 import (
+	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,9 +28,8 @@ const (
 // are made in slabs and never reused, so that a handler that keeps its context or
 // its lease for too long finds them ended, not another message's.
 type delivery struct {
-	source  *source
+	lease   // its source never changes; mu guards the rest
 	msg     *handler.Message
-	attempt int // as received; 0 if unknown
 	receipt string
 
 	// The message as it was received. Middleware may change it for the handler,
@@ -36,40 +37,46 @@ type delivery struct {
 	body  []byte
 	attrs map[string]string
 
-	ctx   handlerContext
+	ctx   contextState
 	timer timer.Item
-	probe *probe // the restricted receive that brought it; nil otherwise
+	rare  *rarity // nil if it has none
 
 	// group is set before the delivery is ready. It is nil unless the queue is
 	// ordered and the message has a group.
-	group *group
+	group      *group
+	prev, next *delivery // in hand; guarded by Consumer.mu
+
+	// mu guards the fields below, the lease and the context's state. It is taken before
+	// Consumer.mu.
+	mu      sync.Mutex
+	started instant // its handler; before that, since when its turn has come
+	verdict settlement
+	state   state
+	stopped bool // the handler was canceled because the consumer stops
+
 	// cleared is set once isolation has decided whether the delivery is a suspect;
 	// alone is set if it runs alone. Both are guarded by Consumer.mu, but once its
 	// handler has started, alone belongs to the worker.
 	cleared, alone bool
-	// firstFailure is when the handler failed first, if it failed here.
-	firstFailure *time.Time
 
-	prev, next *delivery // in hand; guarded by Consumer.mu
+	attempt int32 // as received; 0 if unknown
+}
 
-	waited time.Duration // in hand for a worker; the worker's from its start on
-
-	// mu guards the fields below and is taken before Consumer.mu.
-	mu      sync.Mutex
-	state   state
-	stopped bool      // the handler was cancelled because the consumer stops
-	started time.Time // its handler; before that, since when its turn has come
-	lease   lease
-	verdict settlement
+// A rarity has what few deliveries have. It belongs to whoever moves the delivery.
+type rarity struct {
+	probe        *probe           // the restricted receive that brought it; nil otherwise
+	firstFailure time.Time        // when the handler failed first, if it failed here
+	failure      *drivers.Failure // of a dead letter
 }
 
 // slabSize is the number of deliveries allocated together: few enough that one
-// that lives long keeps little memory of others.
-const slabSize = 8
+// that lives long keeps little memory of others. Nine, with the header that the allocator
+// adds, fill two KiB.
+const slabSize = 9
 
-// newDeliveries returns the deliveries of a receive. The caller owns the slice.
-func newDeliveries(s *source, received []drivers.Delivery, now time.Time, p *probe) []*delivery {
-	ds := make([]*delivery, 0, len(received))
+// newDeliveries appends the deliveries of a receive to ds.
+func newDeliveries(ds []*delivery, s *source, received []drivers.Delivery, now time.Time, p *probe) []*delivery {
+	ds = slices.Grow(ds, len(received))
 	var slab []delivery
 	for i := range received {
 		from := &received[i]
@@ -78,10 +85,13 @@ func newDeliveries(s *source, received []drivers.Delivery, now time.Time, p *pro
 		}
 		d := &slab[0]
 		slab = slab[1:]
-		d.source, d.msg, d.receipt, d.probe = s, from.Message, from.Receipt, p
-		d.body, d.attrs, d.attempt = from.Message.Body, from.Message.Attributes, from.Message.Attempt
-		d.lease = newLease(&s.caps, from, now)
-		d.ctx.base = s.c.base
+		d.msg, d.receipt = from.Message, from.Receipt
+		d.body, d.attrs = from.Message.Body, from.Message.Attributes
+		d.attempt = int32(min(from.Message.Attempt, math.MaxInt32))
+		d.lease = newLease(s, from, now)
+		if p != nil {
+			d.rare = &rarity{probe: p}
+		}
 		d.timer.Owner = d
 		from.Message.Bind(s.origin, (*handlerLease)(d))
 		ds = append(ds, d)
@@ -95,35 +105,38 @@ func newDeliveries(s *source, received []drivers.Delivery, now time.Time, p *pro
 func (d *delivery) successor() *delivery {
 	m := *d.msg
 	next := &delivery{
-		source: d.source, msg: &m, attempt: d.attempt, receipt: d.receipt, body: d.body, attrs: d.attrs,
-		group: d.group, cleared: true, firstFailure: d.firstFailure, lease: d.lease.successor(),
+		msg: &m, attempt: d.attempt, receipt: d.receipt, body: d.body, attrs: d.attrs,
+		group: d.group, cleared: true, lease: d.lease.successor(),
+	}
+	if first := d.firstFailure(); !first.IsZero() {
+		next.rarity().firstFailure = first
 	}
 	if !d.verdict.released && next.attempt > 0 {
 		next.attempt++ // the runtime counts; the provider sees one delivery
 	}
-	m.Attempt = next.attempt
-	next.ctx.base = d.source.c.base
+	m.Attempt = int(next.attempt)
 	next.timer.Owner = next
 	m.Bind(d.source.origin, (*handlerLease)(next))
 	return next
 }
 
-// start moves a held delivery to running. It reports whether the lease still
-// holds; if not, the delivery is done.
-func (d *delivery) start(now time.Time) bool {
+// start moves a held delivery to running. It returns how long the delivery waited in
+// hand for a worker, and whether the lease still holds; if not, the delivery is done.
+func (d *delivery) start(now time.Time) (waited time.Duration, ok bool) {
 	d.mu.Lock()
-	if !d.started.IsZero() {
-		d.waited = now.Sub(d.started)
+	began := at(now)
+	if d.started != 0 {
+		waited = began.sub(d.started)
 	}
-	d.started = now
+	d.started = began
 	l := &d.lease
 	if l.lost || l.over(now) {
 		l.lost = true
 		d.state = done
 		d.mu.Unlock()
-		d.ctx.cancelReturned()
+		(*handlerContext)(d).cancelReturned()
 		d.source.c.heap.Remove(&d.timer)
-		return false
+		return waited, false
 	}
 	d.state = running
 	if k := l.keep; k != nil {
@@ -134,23 +147,23 @@ func (d *delivery) start(now time.Time) bool {
 	}
 	// A message that waited for its group starts with a full lease, as its
 	// handler expects.
-	if l.timed() && now.Sub(l.received) > l.length/10 && l.deadline.Sub(now) < l.length*9/10 {
+	if l.timed() && began.sub(l.received) > l.length/10 && l.deadline.sub(began) < l.length*9/10 {
 		if k := l.keeper(); !k.sent {
 			k.want = l.length
 			d.source.extender.add(d, now.Add(d.source.c.cfg.linger()))
 		}
 	}
 	d.mu.Unlock()
-	return true
+	return waited, true
 }
 
-// Fire implements timer.Owner. It extends the lease or ends it, wakes a parked
-// delivery, or submits a settlement again.
+// Fire implements timer.Owner. It extends the lease or ends it, gives back a delivery
+// that waits behind too many others, wakes a parked one, or submits a settlement again.
 func (d *delivery) Fire(now time.Time) {
 	d.mu.Lock()
 	switch d.state {
 	case held, running:
-		if d.lease.timed() && !now.Before(d.lease.deadline) {
+		if d.lease.ended(at(now)) {
 			d.mu.Unlock()
 			d.loseLease(handler.ErrLeaseLost)
 			return
@@ -159,6 +172,17 @@ func (d *delivery) Fire(now time.Time) {
 			d.mu.Unlock()
 			d.source.groups.nackExpiring(d)
 			return
+		}
+		if d.state == held {
+			d.mu.Unlock()
+			if d.source.c.workers.withdraw(d, now) {
+				return
+			}
+			d.mu.Lock()
+			if d.state > running {
+				d.mu.Unlock()
+				return
+			}
 		}
 		d.requestBeat(now)
 		d.reschedule(now)
@@ -179,7 +203,7 @@ func (d *delivery) Fire(now time.Time) {
 }
 
 // loseLease ends the right to work on the message. A running handler is
-// cancelled; a parked delivery is done; a held one is found when its turn comes;
+// canceled; a parked delivery is done; a held one is found when its turn comes;
 // a settling one is judged when its verdict is sent.
 func (d *delivery) loseLease(cause error) {
 	c := d.source.c
@@ -199,7 +223,7 @@ func (d *delivery) loseLease(cause error) {
 	c.heap.Remove(&d.timer)
 	switch was {
 	case running:
-		d.ctx.cancel(handler.ErrLeaseLost)
+		(*handlerContext)(d).cancel(handler.ErrLeaseLost)
 		c.report.leaseLost(d, true, cause)
 	case parked:
 		c.mu.Lock()
@@ -225,13 +249,13 @@ func (d *delivery) nack(delay time.Duration, now time.Time) {
 	}
 	d.state = settling
 	lost := d.lease.lost || d.lease.revoked
-	d.verdict = settlement{action: handler.ActionRetry, delayed: true, delay: d.lease.capDelay(delay, now), released: true}
+	d.verdict = settlement{action: handler.ActionRetry, delayed: true, delay: d.lease.capDelay(delay, at(now)), released: true}
 	// An extension that is on its way must not hide the message again.
 	d.verdict.waits = !lost && d.lease.keep != nil && d.lease.keep.sent
 	waits := d.verdict.waits
 	d.mu.Unlock()
-	d.probe.started()
-	d.probe.finished()
+	d.probe().started()
+	d.probe().finished()
 	d.source.c.heap.Remove(&d.timer)
 	if lost {
 		d.source.c.hand.remove(d)
@@ -242,6 +266,16 @@ func (d *delivery) nack(delay time.Duration, now time.Time) {
 	}
 }
 
+// settledEvent is the event of d's settlement.
+func (d *delivery) settledEvent() handler.Event {
+	v := &d.verdict
+	e := handler.Event{Kind: handler.EventSettled, Origin: d.source.origin, Message: d.msg, Action: v.action, Delay: v.delay}
+	if v.released {
+		e.Kind = handler.EventReleased
+	}
+	return e
+}
+
 // cancelForStop cancels the handler, if it runs, with cause [handler.ErrStopped].
 func (d *delivery) cancelForStop() {
 	d.mu.Lock()
@@ -249,7 +283,7 @@ func (d *delivery) cancelForStop() {
 	d.stopped = running
 	d.mu.Unlock()
 	if running {
-		d.ctx.cancel(handler.ErrStopped)
+		(*handlerContext)(d).cancel(handler.ErrStopped)
 	}
 }
 
@@ -260,7 +294,7 @@ func (d *delivery) markStopped() {
 	d.stopped = true
 }
 
-// interrupted reports whether the handler was cancelled, because the lease was
+// interrupted reports whether the handler was canceled, because the lease was
 // lost or the consumer stops.
 func (d *delivery) interrupted() bool {
 	d.mu.Lock()
@@ -276,26 +310,61 @@ func (d *delivery) age(now time.Time) time.Duration {
 	if d.state != running || d.alone {
 		return 0
 	}
-	return now.Sub(d.started)
+	return at(now).sub(d.started)
 }
 
 // detachProbe makes the restricted receive that brought d stop waiting for it.
 func (d *delivery) detachProbe() {
-	d.probe.started()
-	d.probe.finished()
-	d.probe = nil
+	d.probe().started()
+	d.probe().finished()
+	if d.rare != nil {
+		d.rare.probe = nil
+	}
+}
+
+// probe returns the restricted receive that brought d, nil if none did.
+func (d *delivery) probe() *probe {
+	if d.rare == nil {
+		return nil
+	}
+	return d.rare.probe
+}
+
+// firstFailure returns when the handler failed first, the zero time if it has not failed
+// here.
+func (d *delivery) firstFailure() time.Time {
+	if d.rare == nil {
+		return time.Time{}
+	}
+	return d.rare.firstFailure
+}
+
+// failure returns why the message is dead-lettered, nil if no reason is known.
+func (d *delivery) failure() *drivers.Failure {
+	if d.rare == nil {
+		return nil
+	}
+	return d.rare.failure
+}
+
+// rarity returns d's rarity, making it if need be.
+func (d *delivery) rarity() *rarity {
+	if d.rare == nil {
+		d.rare = &rarity{}
+	}
+	return d.rare
 }
 
 // reschedule sets the timer to the next moment at which the lease needs care.
 // d.mu is held.
 func (d *delivery) reschedule(now time.Time) {
 	if d.lease.timed() {
-		d.source.c.heap.Set(&d.timer, d.nextCare(now))
+		d.source.c.heap.Set(&d.timer, d.nextCare(now).time())
 	}
 }
 
 // nextCare returns when the lease needs care next. d.mu is held.
-func (d *delivery) nextCare(now time.Time) time.Time {
+func (d *delivery) nextCare(now time.Time) instant {
 	return d.lease.nextCare(now, d.state, d.verdict.until)
 }
 
@@ -307,14 +376,14 @@ func (d *delivery) expiring(now time.Time) bool {
 
 // requestBeat requests an extension if one is due. d.mu is held.
 func (d *delivery) requestBeat(now time.Time) {
-	at, by, ok := d.lease.nextBeat(now, d.state, d.verdict.until)
-	if !ok || at.After(now) {
+	beat, by, ok := d.lease.nextBeat(now, d.state, d.verdict.until)
+	if !ok || beat > at(now) {
 		return
 	}
 	d.lease.keeper().want = by
 	// The request can wait for others to share it, but leaves most of the rest of
 	// the lease for a second try.
-	slack := min(d.lease.deadline.Sub(now)/4, beatSlack)
+	slack := min(d.lease.deadline.sub(at(now))/4, beatSlack)
 	d.source.extender.add(d, now.Add(slack))
 }
 
@@ -328,7 +397,7 @@ func (d *delivery) takeExtension(now time.Time) (by time.Duration, ok bool) {
 	if k.want <= 0 || k.sent || l.lost || d.state > parked {
 		return 0, false
 	}
-	by = l.capExtension(k.want, now)
+	by = l.capExtension(k.want, at(now))
 	k.want = 0
 	if by <= 0 || l.over(now) {
 		k.answerWaiting(handler.ErrLeaseLost)
@@ -348,11 +417,11 @@ func (d *delivery) leaseLeft(now time.Time) time.Duration {
 
 // endLeaseBy makes the lease end at the given time, if it would end later, and
 // returns the rest of it.
-func (d *delivery) endLeaseBy(at, now time.Time) time.Duration {
+func (d *delivery) endLeaseBy(end, now time.Time) time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.lease.timed() && at.Before(d.lease.deadline) {
-		d.lease.deadline = at
+	if d.lease.timed() {
+		d.lease.deadline = min(d.lease.deadline, at(end))
 	}
 	return d.lease.left(now)
 }
@@ -364,7 +433,7 @@ func (d *delivery) shiftLease(by time.Duration) {
 	if !d.lease.timed() || d.state == done {
 		return
 	}
-	d.lease.deadline, d.lease.received = d.lease.deadline.Add(-by), d.lease.received.Add(-by)
+	d.lease.deadline, d.lease.received = d.lease.deadline.add(-by), d.lease.received.add(-by)
 	if d.state <= parked {
 		d.source.c.heap.Set(&d.timer, time.Now())
 	}

@@ -14,20 +14,20 @@ const (
 	// immediately would hide the messages that the provider has just granted until their
 	// leases end.
 	pollGrace = time.Second
-	// leastClose is how long closing may take if nothing is left of the budget.
+	// leastClose is how long closing may take if the budget is used up.
 	leastClose = 10 * time.Millisecond
 )
 
-// A drain ends a consumer. It handles the messages in hand as far as time allows, since
-// giving a message back costs an attempt at most providers. It gives back messages that
-// would not be handled in time, judged by how long handlers take, and when its time is
-// over, all messages whose handler has not started.
+// A drain ends a consumer. It handles the held messages as far as time allows, because
+// releasing a message costs an attempt on most providers. It releases messages that
+// would not be handled in time, judging by how long handlers take, and at the end all
+// messages whose handler has not started.
 //
 // A shutdown has one budget, DrainTimeout and StopTimeout together, of which its parts
 // take their share:
 //
 //	began            by                     flushBy  end
-//	  | handlers go on | they are cancelled,   | what is left is
+//	  | handlers go on | they are canceled,   | what is left is
 //	  |                | verdicts are sent     | closed
 //
 // If the handlers are done early, or after an Abort, the next part begins then.
@@ -88,20 +88,20 @@ func (r *drain) inTime(s *source, at time.Time) bool {
 	return !at.Add(s.times.likely()).After(r.by)
 }
 
-// run stops receiving, waits while the messages in hand are handled as far as there is
-// time, and gives the rest back. It returns when Run must return. A drain that was asked
-// for is logged once it has begun.
+// run stops receiving, waits while held messages are handled as far as time allows, and
+// releases the rest. It returns when Run must return. A drain that was asked for is
+// logged once it has begun, unless QuietStop is set.
 func (r *drain) run(asked bool) (end time.Time, err error) {
 	c := r.c
 	began := time.Now()
 	by := began.Add(max(c.cfg.DrainTimeout, 0))
 	r.begin(began, by)
-	if asked {
-		c.log.Info("stopping: nothing more is received, and messages in hand are handled", "at_most", by.Sub(began))
+	if asked && !c.cfg.QuietStop {
+		c.log.Info("stopping: nothing more is received, and held messages are handled", "at_most", by.Sub(began))
 	}
 	grace := time.AfterFunc(min(pollGrace, by.Sub(began)), c.endPolls)
 	defer grace.Stop()
-	// Nothing is given back while a receive is on its way, which would bring it here
+	// No message is released while a receive is pending, which would receive it
 	// again, at the cost of an attempt.
 	r.wait(earlier(by, began.Add(2*pollGrace)), c.aborted, func() bool { return r.polling() == 0 })
 	r.nackLate(time.Now())
@@ -131,7 +131,7 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-// begin stops receiving. The messages in hand must be handled by the given time.
+// begin stops receiving. The held messages must be handled by the given time.
 func (r *drain) begin(now, by time.Time) {
 	c := r.c
 	for _, d := range c.hand.list() {
@@ -147,8 +147,8 @@ func (r *drain) begin(now, by time.Time) {
 	close(r.stop)
 }
 
-// nackLate gives back messages that can't be handled within the drain. From then on such
-// messages are given back when they are found. Consumer.mu is not held.
+// nackLate releases messages that cannot be handled within the drain. From then on such
+// messages are released when they are found. Consumer.mu is not held.
 func (r *drain) nackLate(now time.Time) {
 	c := r.c
 	c.mu.Lock()
@@ -168,7 +168,7 @@ func (r *drain) nackLate(now time.Time) {
 	}
 }
 
-// nackUnstarted gives back all messages whose handler has not started. It reports
+// nackUnstarted releases all messages whose handler has not started. It reports
 // whether no handler runs. Consumer.mu is not held.
 func (r *drain) nackUnstarted(now time.Time) bool {
 	c := r.c
@@ -235,7 +235,7 @@ func (r *drain) report(drained bool) error {
 	}
 	err := ErrDrainTimeout
 	if running > 0 || alive > 0 {
-		err = fmt.Errorf("%w: %d handlers still run, %d messages are not settled; they are delivered again when their leases end",
+		err = fmt.Errorf("%w: %d handlers are still running and %d messages are not settled; they are redelivered when their leases end",
 			ErrDrainTimeout, running, alive)
 	}
 	c.log.Error("stopped before everything was drained", "handlers_running", running, "unsettled", alive)
@@ -275,7 +275,7 @@ func (r *drain) closeSources(end time.Time) error {
 	var closed sync.WaitGroup
 	var mu sync.Mutex
 	for i, s := range r.c.sources {
-		faults[i] = fmt.Errorf("close the source of %q: it has not returned: %w", s.caps.Queue, ErrDrainTimeout)
+		faults[i] = fmt.Errorf("close the source of queue %q: Close has not returned: %w", s.caps.Queue, ErrDrainTimeout)
 		closed.Go(func() {
 			err := s.close()
 			mu.Lock()

@@ -181,7 +181,7 @@ func TestALongRetryWhileDraining(t *testing.T) {
 		require.Less(t, time.Since(began), 2*time.Second)
 		require.Len(t, q.settles, 1)
 		require.Equal(t, 10*time.Minute, q.settles[0][0].Delay)
-		require.Equal(t, 1, w.logs.count("shorter delay"))
+		require.Equal(t, 1, w.logs.count("limits the delay"))
 	})
 }
 
@@ -201,7 +201,7 @@ func TestAbortGivesBackWhatHasNotBeenStarted(t *testing.T) {
 	})
 }
 
-// A handler whose process was killed may return before its context is cancelled:
+// A handler whose process was killed may return before its context is canceled:
 // its message is given back all the same, and not left until its lease ends.
 func TestWhatWasKilledBeforeItsContextEndedIsGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -57,7 +57,7 @@ func (e *emptiness) reset() {
 	e.looked, e.zeros, e.misses, e.drained = false, 0, 0, false
 }
 
-// noteRetry remembers a message that will come back.
+// noteRetry records a message that will be redelivered.
 func (e *emptiness) noteRetry(d *delivery, now time.Time) {
 	if !e.source.c.cfg.UntilEmpty || d.verdict.action != handler.ActionRetry {
 		return
@@ -77,7 +77,7 @@ func (e *emptiness) noteRetry(d *delivery, now time.Time) {
 	e.retries[d.msg.ID] = due.Add(retryGrace)
 }
 
-// noteReceived erases the memory of messages that have come back.
+// noteReceived forgets messages that were redelivered.
 func (e *emptiness) noteReceived(ds []*delivery) {
 	if !e.source.c.cfg.UntilEmpty {
 		return
@@ -149,7 +149,7 @@ func (e *emptiness) depth() (n int64, known bool) {
 	e.blind = err != nil && (e.blind || first)
 	e.mu.Unlock()
 	if first {
-		s.c.log.Warn("the queue's depth cannot be read: it is taken to be empty when receives bring nothing",
+		s.c.log.Warn("the queue's depth cannot be read: the queue counts as empty when receives return nothing",
 			"queue", s.caps.Queue, "error", err)
 	}
 	if err != nil {

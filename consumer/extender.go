@@ -31,8 +31,8 @@ func newExtender(s *source) *extender {
 // add makes the extender send the extension that d wants by the given time.
 func (e *extender) add(d *delivery, by time.Time) { e.batches.Add(d, by) }
 
-// send sends a batch of extensions, each within its lease: a standard SQS queue lets
-// an old receipt extend the lease of whoever has the message now.
+// send sends a batch of extensions, each within its lease: on a standard SQS queue
+// an old receipt extends the lease of the current holder.
 func (e *extender) send(ds []*delivery) {
 	e.source.c.sleepClock.shortenLeases()
 	// takeExtension finds leases that are over, and answers those who wait.
@@ -95,16 +95,18 @@ func (e *extender) answer(d *delivery, sent time.Time, by time.Duration, err err
 	refused := false
 	switch {
 	case err == nil:
-		k.tries, k.retryAt = 0, time.Time{}
+		k.tries, k.retryAt = 0, 0
 		if !l.lost && d.state <= settling {
-			l.deadline = sent.Add(by)
+			l.deadline = at(sent).add(by)
 			(*handlerLease)(d).scheduleHooks()
 		}
 	case lost:
-	case drivers.CodeOf(err).Retryable():
-		// The rest of the lease is for trying again.
+	case drivers.CodeOf(err).Retryable() || refusal(drivers.CodeOf(err)):
+		// The rest of the lease is for trying again. A refusal may pass, as that of a
+		// settlement may: credentials are renewed, permissions change.
 		k.tries++
-		k.retryAt = now.Add(backoffDelay(k.tries, 50*time.Millisecond, max(l.deadline.Sub(now)/4, 50*time.Millisecond)))
+		refused = k.tries == 1 && !drivers.CodeOf(err).Retryable()
+		k.retryAt = at(now).add(backoffDelay(k.tries, 50*time.Millisecond, max(l.deadline.sub(at(now))/4, 50*time.Millisecond)))
 	default:
 		refused = !k.refused
 		k.refused = true

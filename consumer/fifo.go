@@ -2,8 +2,8 @@ package consumer
 
 import "slices"
 
-// A fifo is a queue of items. The zero fifo is empty. Adding and removing take
-// amortized constant time; has and moveToFront look at each item.
+// A fifo is a queue of items. The zero fifo is empty. len, push and pop take amortized
+// constant time; the other methods look at each item.
 type fifo[T comparable] struct {
 	items []T
 	head  int
@@ -33,6 +33,23 @@ func (q *fifo[T]) pop() T {
 }
 
 func (q *fifo[T]) has(item T) bool { return slices.Contains(q.items[q.head:], item) }
+
+// behind returns the place of the item if it comes after the first n, and -1 otherwise.
+func (q *fifo[T]) behind(n int, item T) int {
+	if q.len() <= n {
+		return -1
+	}
+	i := slices.Index(q.items[q.head+n:], item)
+	if i < 0 {
+		return -1
+	}
+	return n + i
+}
+
+// remove removes the item at a place.
+func (q *fifo[T]) remove(place int) {
+	q.items = slices.Delete(q.items, q.head+place, q.head+place+1)
+}
 
 // moveToFront moves the first item that matches to the front. It reports whether
 // there is one.

@@ -12,9 +12,9 @@ const (
 	// gateRetry is how long a gate that gave no channel to wait for stays closed
 	// before it is asked again.
 	gateRetry = time.Second
-	// gateGrace is how long a handler that was started under a restricting gate gets
-	// to reach the gate's middleware before the gate is asked again: only there does
-	// a gate learn of a message.
+	// gateGrace is how long a handler that was started under a restricting gate has
+	// to reach the gate's middleware before the gate is asked again: the gate learns
+	// of a message only there.
 	gateGrace = 5 * time.Millisecond
 	// maxHasty is how many times in a row a gate may close in the moment in which it
 	// reopened. After that it is asked at longer and longer intervals, up to hastyCap:
@@ -26,7 +26,9 @@ const (
 	reasonPatience = 250 * time.Millisecond
 )
 
-// gates asks Config.Gates before each receive.
+// gates asks a list of gates before each receive: Config.Gates before those of all
+// sources, and Weighted.Gates before those of one, which come first. The gates of one
+// source hold back no other.
 //
 // While the gates restrict, one poller holds the turn: it alone receives until its
 // messages have reached the gates' middleware, so that several pollers do not each
@@ -36,13 +38,14 @@ type gates struct {
 	list     []handler.Gate
 	turn     chan struct{} // has room for one poller
 	closed   atomic.Bool
-	reopened atomic.Int64 // when one reopened last, since Consumer.born
-	hasty    int          // guarded by turn; see maxHasty
+	closedBy atomic.Pointer[handler.Gate] // the gate that admitted nothing last
+	reopened atomic.Int64                 // when one reopened last, since Consumer.born
+	hasty    int                          // guarded by turn; see maxHasty
 }
 
 // admit asks the gates how many of n messages may be received, for which the caller
 // holds slots. It releases slots that are not to be used and returns how many are
-// left. If restricted is true the caller holds the turn and must call endTurn. ok is
+// left. If none may be received, or the caller had to wait for its turn, it returns 0. If restricted is true the caller holds the turn and must call endTurn. ok is
 // false if the consumer stops.
 func (g *gates) admit(s *source, n, slots int) (admitted, left int, restricted, ok bool) {
 	if len(g.list) == 0 {
@@ -50,9 +53,14 @@ func (g *gates) admit(s *source, n, slots int) (admitted, left int, restricted, 
 	}
 	select {
 	case g.turn <- struct{}{}:
-	case <-g.c.drain.stop:
-		g.c.slots.releaseUnused(s, slots)
-		return 0, 0, false, false
+	default:
+		if !g.awaitTurn(s, slots) {
+			return 0, 0, false, false
+		}
+		if len(g.c.sources) > 1 {
+			g.endTurn()
+			return 0, 0, false, true
+		}
 	}
 	admitted = n
 	for _, gate := range g.list {
@@ -61,8 +69,8 @@ func (g *gates) admit(s *source, n, slots int) (admitted, left int, restricted, 
 			admitted = min(admitted, m)
 			continue
 		}
-		g.c.slots.releaseUnused(s, slots)
-		s.closedBy.Store(&gate)
+		g.c.slots.releaseHeld(s, slots)
+		g.closedBy.Store(&gate)
 		g.closed.Store(true)
 		ok = g.awaitReopening(reopened)
 		g.reopened.Store(int64(time.Since(g.c.progress.born)))
@@ -70,7 +78,7 @@ func (g *gates) admit(s *source, n, slots int) (admitted, left int, restricted, 
 		g.endTurn()
 		return 0, 0, false, ok
 	}
-	s.closedBy.Store(nil)
+	g.closedBy.Store(nil)
 	g.hasty = 0
 	if admitted == n {
 		g.endTurn()
@@ -79,6 +87,25 @@ func (g *gates) admit(s *source, n, slots int) (admitted, left int, restricted, 
 	left = min(slots, admitted)
 	g.c.slots.releaseUnused(s, slots-left)
 	return admitted, left, true, true
+}
+
+// awaitTurn waits until the caller has the turn. If there are other sources, it releases
+// the slots, which they can use meanwhile: the gates may be closed for long. It reports
+// false, with the slots released, if the consumer stops.
+func (g *gates) awaitTurn(s *source, slots int) bool {
+	shared := len(g.c.sources) > 1
+	if shared {
+		g.c.slots.releaseHeld(s, slots)
+	}
+	select {
+	case g.turn <- struct{}{}:
+		return true
+	case <-g.c.drain.stop:
+		if !shared {
+			g.c.slots.releaseUnused(s, slots)
+		}
+		return false
+	}
 }
 
 func (g *gates) endTurn() { <-g.turn }
@@ -129,7 +156,8 @@ func (g *gates) await(p *probe) {
 }
 
 // ask asks a gate for room. A gate that panics or ends its goroutine counts as
-// closed, since what it guards may be down; it is asked again after gateRetry.
+// closed, because its dependency may be down. It is asked again after
+// gateRetry.
 func (g *gates) ask(gate handler.Gate, want int) (n int, reopened <-chan struct{}) {
 	err := invoke.DoApart(func() { n, reopened = gate.Admit(want) })
 	if err == nil {

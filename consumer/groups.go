@@ -8,11 +8,11 @@ import (
 )
 
 const (
-	// maxShut is the longest time for which messages wait in hand for a head that was
-	// given back.
+	// maxShut is the longest time that messages wait for the head of their group
+	// after it was released.
 	maxShut = 10 * time.Minute
-	// maxBlocked bounds the memory of groups whose head was given back. Beyond it
-	// only the provider keeps the order.
+	// maxBlocked limits the number of recorded groups whose head was released.
+	// Beyond it only the provider keeps the order.
 	maxBlocked = 10_000
 )
 
@@ -30,15 +30,14 @@ type groups struct {
 	blocked map[string]blockade // groups whose head was given back for a retry
 }
 
-// A group is the messages of one group that are in hand. While it is shut it has no
-// head.
+// A group is the held messages of one group. While it is shut it has no head.
 type group struct {
 	key  string
 	wait fifo[*delivery]
 	shut *shut
 }
 
-// A shut group's head was given back for a retry. The later messages that the
+// The head of a shut group was released for a retry. The later messages that the
 // provider delivers meanwhile wait until the head is here again, or its time has
 // come. From then on the provider keeps the order.
 type shut struct {
@@ -64,9 +63,9 @@ const (
 	groupWaits                        // decided later, when the message is settled or runs again
 )
 
-// A blockade remembers a group whose head was given back for a retry: a provider
-// that delivers the later ones meanwhile, as Pub/Sub may, would have them handled
-// out of order.
+// A blockade records a group whose head was released for a retry. If the provider
+// delivers later messages meanwhile, as Pub/Sub may, they must not be handled out
+// of order.
 type blockade struct {
 	id    string // of the head
 	until time.Time
@@ -122,8 +121,8 @@ func (g *groups) open(one *group) {
 	one.shut = nil
 }
 
-// headOverdue opens a group whose head did not come back in time. Consumer.mu is
-// not held.
+// headOverdue opens a group whose head was not redelivered in time. Consumer.mu
+// is not held.
 func (g *groups) headOverdue(s *shut) {
 	c := g.source.c
 	c.mu.Lock()
@@ -155,9 +154,10 @@ func (g *groups) blockedFor(d *delivery, now time.Time) time.Duration {
 	return wait
 }
 
-// nackDelay returns for how long a received delivery must be given back, because
-// the head of its group waits for its retry and there is no room to keep the
-// delivery until then; zero if it need not. Consumer.mu is held.
+// nackDelay returns the delay with which a received delivery must be released,
+// because the head of its group waits for its retry and there is no room to hold
+// the delivery until then. It returns zero if the delivery can be held.
+// Consumer.mu is held.
 func (g *groups) nackDelay(d *delivery, now time.Time) time.Duration {
 	if len(g.blocked) == 0 {
 		return 0
@@ -243,9 +243,9 @@ func (g *groups) takeLate() []*delivery {
 	return ds
 }
 
-// nackExpiring gives back a waiting delivery whose lease can't be kept any longer,
-// and the messages that wait in its group: none may overtake the delivery. Consumer.mu is
-// not held.
+// nackExpiring releases a waiting delivery whose lease cannot be extended further, and
+// the messages that wait in its group: none may overtake the delivery. Consumer.mu is not
+// held.
 func (g *groups) nackExpiring(d *delivery) {
 	c := g.source.c
 	var back []*delivery
@@ -258,7 +258,7 @@ func (g *groups) nackExpiring(d *delivery) {
 	if back == nil { // its turn has come, or comes now
 		d.mu.Lock()
 		if d.state == held && !d.lease.lost {
-			c.heap.Set(&d.timer, d.lease.deadline)
+			c.heap.Set(&d.timer, d.lease.deadline.time())
 		}
 		d.mu.Unlock()
 	}

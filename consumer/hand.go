@@ -1,7 +1,7 @@
 package consumer
 
-// A hand counts what the consumer holds: messages that were received and are not
-// settled. Every method runs in constant time but list and remove. It is guarded by
+// A hand counts the messages that the consumer holds: received and not settled.
+// Every method runs in constant time but list and remove. It is guarded by
 // Consumer.mu.
 //
 // Invariant: alive = ready + running + waiting + parked + unsettled, and one more
@@ -9,7 +9,7 @@ package consumer
 type hand struct {
 	c      *Consumer
 	newest *delivery // of the list of all deliveries in hand
-	ready  fifo[*delivery]
+	ready  ready
 	// alive is the length of the list. running is the number of handlers at work;
 	// waiting that of messages that wait for their group or to run alone.
 	alive, running, waiting int
@@ -21,7 +21,7 @@ type hand struct {
 	maxWaiting, maxUnsettled int
 }
 
-// Bounds of the messages in hand. Receiving pauses at them. A message that was
+// Limits of the held messages. Receiving pauses at them. A message that was
 // received before and is postponed then is parked all the same.
 const (
 	maxHand      = 10_000
@@ -70,7 +70,7 @@ func (h *hand) remove(ds ...*delivery) {
 	h.c.drain.signal()
 }
 
-// list returns the deliveries in hand. Consumer.mu is not held.
+// list returns the held deliveries. Consumer.mu is not held.
 func (h *hand) list() []*delivery {
 	h.c.mu.Lock()
 	defer h.c.mu.Unlock()
@@ -81,7 +81,7 @@ func (h *hand) list() []*delivery {
 	return ds
 }
 
-// empty reports whether nothing is in hand. Consumer.mu is not held.
+// empty reports whether no delivery is held. Consumer.mu is not held.
 func (h *hand) empty() bool {
 	h.c.mu.Lock()
 	defer h.c.mu.Unlock()
@@ -122,8 +122,8 @@ func (h *hand) unstarted() int {
 	return n
 }
 
-// room returns how many more messages may be in hand: none while too many wait for
-// their group, for their time, or for the provider to take their verdict.
+// room returns how many more messages may be held: none while too many wait for
+// their group, for their time, or for the provider to accept their verdict.
 // Consumer.mu is held.
 func (h *hand) room() int {
 	return min(h.waitingRoom(), h.maxUnsettled-h.unsettled())

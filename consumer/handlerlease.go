@@ -18,14 +18,14 @@ func (h *handlerLease) Deadline() time.Time {
 	d := (*delivery)(h)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.lease.deadline
+	return d.lease.when(time.Now())
 }
 
 // Extend implements handler.Lease.
 func (h *handlerLease) Extend(ctx context.Context, by time.Duration) error {
 	d := (*delivery)(h)
 	if by <= 0 {
-		return fmt.Errorf("extend by %v: it must be positive; to give a message back return handler.RetryAfter(0, err)", by)
+		return fmt.Errorf("extend by %v: the duration must be positive; to return a message to the queue, return handler.RetryAfter(0, err)", by)
 	}
 	d.mu.Lock()
 	if !d.lease.extensible() {
@@ -61,7 +61,7 @@ func (h *handlerLease) Keep(o handler.KeepOptions) (stop func(), err error) {
 		return func() {}, handler.ErrNoLease
 	}
 	if o.Fraction < 0 || o.Fraction >= 1 || o.Extension < 0 || o.Max < 0 {
-		return func() {}, fmt.Errorf("keep a lease with %+v: Fraction must be below 1 and nothing negative", o)
+		return func() {}, fmt.Errorf("keep a lease with %+v: Fraction must be below 1 and no value negative", o)
 	}
 	if d.state != running || d.lease.lost {
 		return func() {}, handler.ErrLeaseLost
@@ -132,7 +132,7 @@ func (h *handlerLease) callHooks(k *keeper) {
 	d.mu.Lock()
 	for k.hookOwed {
 		k.hookOwed = false
-		deadline := d.lease.deadline
+		deadline := d.lease.when(time.Now())
 		for _, hook := range k.hooks {
 			if k.hooks == nil {
 				break // the handler has returned meanwhile

@@ -160,7 +160,7 @@ func fault(c drivers.Code) error {
 
 func ack(context.Context, *handler.Message) error { return nil }
 
-// lasting is a handler that takes a while, or until it is cancelled.
+// lasting is a handler that takes a while, or until it is canceled.
 func lasting(d time.Duration) handler.HandlerFunc {
 	return func(ctx context.Context, _ *handler.Message) error {
 		t := time.NewTimer(d)

@@ -52,7 +52,10 @@ type QueueHealth struct {
 	// if it has one.
 	Paused   bool   `json:"paused,omitempty"`
 	PausedBy string `json:"paused_by,omitempty"`
-	Pollers  int    `json:"pollers"`
+	// Notes are what else there is to know, such as an operator's limit. A Consumer has
+	// none; package service adds them.
+	Notes   []string `json:"notes,omitempty"`
+	Pollers int      `json:"pollers"`
 }
 
 // RunningHandler is a handler that runs.
@@ -63,7 +66,7 @@ type RunningHandler struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// Live reports whether the process should go on. It is false for a consumer that is
+// Live reports whether the process should keep running. It is false for a consumer that is
 // stalled or has stopped, which a restart mends. An outage of the provider, a closed gate,
 // an idle queue and a drain are not reasons for a restart.
 func (h Health) Live() bool { return h.Status != HealthStalled && h.Status != HealthStopped }
@@ -84,8 +87,8 @@ func Liveness(health func() Health) http.Handler { return healthHandler{health, 
 
 // Readiness returns the HTTP handler of a readiness probe. health is called for each
 // request and is usually [Consumer.Health]. The status is 200 only while the consumer can
-// take messages ([Health.Ready]), so that a rollout does not go on with a version that
-// cannot receive.
+// take messages ([Health.Ready]), so that a rollout stops at a version that cannot
+// receive.
 func Readiness(health func() Health) http.Handler { return healthHandler{health, Health.Ready} }
 
 // HealthHandler returns an HTTP handler for people and dashboards; probes use [Liveness]

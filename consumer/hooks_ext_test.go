@@ -251,15 +251,22 @@ func TestABatchHandlersFaultIsLoggedOnce(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				q := newQueue(3)
-				b, err := handler.Batch(c.h, &handler.BatchConfig{MaxCount: 3})
+				together := func(ctx context.Context, ms []*handler.Message) []error {
+					if len(ms) == 1 {
+						return nil
+					}
+					return c.h(ctx, ms)
+				}
+				b, err := handler.Batch(handler.BatchHandlerFunc(together), &handler.BatchConfig{MaxCount: 3})
 				require.NoError(t, err)
 				w := start(t, q, b.Handle, consumer.Config{})
 				pass(time.Second)
 				require.Equal(t, 1, w.logs.count(c.log), "once, not once a message")
 				require.Equal(t, c.stack, w.logs.count("hooks_ext_test.go"), "with the stack")
-				require.EqualValues(t, 1, w.c.Stats().Panics)
-				require.Len(t, w.events.of(handler.EventHandled), 3)
-				require.Zero(t, w.c.Stats().Acked)
+				s := w.c.Stats()
+				require.EqualValues(t, 1, s.Panics)
+				require.Len(t, w.events.of(handler.EventHandled), 6)
+				require.Equal(t, []int{3, 3, 3}, []int{int(s.Received), int(s.Postponed), int(s.Acked)}, "each was handled alone then")
 				require.NoError(t, w.stop())
 			})
 		})

@@ -18,9 +18,10 @@ import (
 //
 // Invariant: at most one of chosen and alone is set, and chosen has a slot. Each
 // step has a bound, after which the suspect runs beside others. All of them together
-// have a tenth of the time, a reserve, and all of it when there is nothing else:
-// isolation protects the queue and must not stop it. Each step takes constant time,
-// except that mix runs over the suspects, of which there are at most maxSuspects.
+// get a tenth of the time, a reserve, and all of the time if there is no other
+// message: isolation protects the queue and must not stop it. Each step takes
+// constant time, except that mix runs over the suspects, of which there are at most
+// maxSuspects.
 type isolation struct {
 	c        *Consumer
 	suspects fifo[*delivery] // in hand
@@ -55,7 +56,7 @@ const (
 // isSuspect reports whether d must run alone. It asks once for each delivery, and
 // erases the memory of its retry. Consumer.mu is held.
 func (i *isolation) isSuspect(d *delivery) bool {
-	if d.cleared || !d.source.suspicious(d.attempt) {
+	if d.cleared || !d.source.suspicious(int(d.attempt)) {
 		return false
 	}
 	d.cleared = true
@@ -70,7 +71,7 @@ func (i *isolation) isSuspect(d *delivery) bool {
 // not a sign of a crash. Consumer.mu is not held.
 func (i *isolation) remember(d *delivery) {
 	s := d.source
-	if d.verdict.released || !s.suspicious(d.attempt+1) {
+	if d.verdict.released || !s.suspicious(int(d.attempt)+1) {
 		return
 	}
 	i.c.mu.Lock()
@@ -81,7 +82,7 @@ func (i *isolation) remember(d *delivery) {
 	s.retriedHere[d.msg.ID] = struct{}{}
 }
 
-// setAside keeps a suspect in hand until it can run alone. Consumer.mu is held.
+// setAside holds a suspect until it can run alone. Consumer.mu is held.
 func (i *isolation) setAside(d *delivery) {
 	i.suspects.push(d)
 	i.c.hand.beginWait(d)
@@ -144,7 +145,7 @@ func (i *isolation) start() *delivery {
 	return d
 }
 
-// end goes on after d, which ran alone. Consumer.mu is held.
+// end continues after d, which ran alone. Consumer.mu is held.
 func (i *isolation) end(d *delivery, now time.Time) {
 	if i.alone != d {
 		return
@@ -185,7 +186,7 @@ func (i *isolation) overspent(now time.Time) time.Duration {
 	return i.spent - min(max(2*time.Duration(min(i.c.cfg.Concurrency, 1000))*usual, leastReserve), mostReserve)
 }
 
-// charge reckons the time that a suspect has taken, and goes on with the others.
+// charge accounts for the time of a suspect and continues with the others.
 // Consumer.mu is held.
 func (i *isolation) charge(now time.Time) {
 	i.spent += now.Sub(i.began)

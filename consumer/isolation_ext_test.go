@@ -98,7 +98,7 @@ func TestASuspectRunsAlone(t *testing.T) {
 					require.NoError(t, w.stop())
 					require.Equal(t, 60, b.done)
 					require.Equal(t, tc.worst, b.worst)
-					require.Equal(t, tc.worst > 0, w.logs.count("it runs alone") > 0)
+					require.Equal(t, tc.worst > 0, w.logs.count("it is handled alone") > 0)
 				})
 			})
 		}

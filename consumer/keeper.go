@@ -16,12 +16,12 @@ type keeper struct {
 	calls    int
 	length   time.Duration
 	fraction float64
-	until    time.Time // no extensions from then on; zero means no end
+	until    instant // no extensions from then on; zero means no end
 
 	want    time.Duration // the extension to send; zero if none
 	sent    bool          // an extension is on its way
 	tries   int           // failed extensions in a row
-	retryAt time.Time     // of an extension that failed
+	retryAt instant       // of an extension that failed
 	refused bool          // the provider refuses extensions
 
 	waiters []chan error  // Extend calls that wait for want
@@ -37,9 +37,9 @@ type keeper struct {
 // this call. longest is the provider's longest extension.
 func (k *keeper) begin(o handler.KeepOptions, length, longest time.Duration, now time.Time) int {
 	k.on, k.calls = true, k.calls+1
-	k.length, k.fraction, k.until = o.Extension, o.Fraction, time.Time{}
+	k.length, k.fraction, k.until = o.Extension, o.Fraction, 0
 	if o.Max > 0 {
-		k.until = now.Add(o.Max)
+		k.until = at(now).add(o.Max)
 	}
 	if k.length <= 0 {
 		k.length = length

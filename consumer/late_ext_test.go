@@ -181,7 +181,7 @@ func TestALateReleaseIsDroppedInSilence(t *testing.T) {
 		s := w.c.Stats()
 		require.EqualValues(t, 4, s.Received)
 		require.Zero(t, s.Released)
-		require.EqualValues(t, 1, s.Late+s.Unsettled, "the verdict of the handler that was cancelled")
+		require.EqualValues(t, 1, s.Late+s.Unsettled, "the verdict of the handler that was canceled")
 		require.LessOrEqual(t, len(w.events.of(handler.EventLateVerdict)), 1)
 		require.Empty(t, q.settles)
 	})

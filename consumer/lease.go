@@ -24,27 +24,27 @@ const (
 // extend and by how much; sending is the extender's part. It is guarded by
 // delivery.mu.
 type lease struct {
-	caps     *drivers.Capabilities
-	received time.Time
+	source   *source // never changed
+	received instant
 	length   time.Duration // as received
-	deadline time.Time     // zero if the delivery has no lease
+	deadline instant       // zero if the delivery has no lease
+	keep     *keeper       // nil until someone wants an extension
 	lost     bool
-	revoked  bool    // the provider has reported the loss
-	keep     *keeper // nil until someone wants an extension
+	revoked  bool // the provider has reported the loss
 }
 
-func newLease(caps *drivers.Capabilities, from *drivers.Delivery, now time.Time) lease {
+func newLease(s *source, from *drivers.Delivery, now time.Time) lease {
 	deadline := onMonotonicClock(from.Deadline, now)
 	return lease{
-		caps: caps, received: now, deadline: deadline,
-		length: cmp.Or(max(from.Lease, 0), caps.Lease, deadline.Sub(now)),
+		source: s, received: at(now), deadline: at(deadline),
+		length: cmp.Or(max(from.Lease, 0), s.caps.Lease, deadline.Sub(now)),
 	}
 }
 
 // successor returns the lease for another run of the handler. Options, waiters and
 // hooks of the run before are not in it; failures of extensions are.
 func (l *lease) successor() lease {
-	next := lease{caps: l.caps, received: l.received, length: l.length, deadline: l.deadline}
+	next := lease{source: l.source, received: l.received, length: l.length, deadline: l.deadline}
 	if k := l.keep; k != nil {
 		next.keep = &keeper{tries: k.tries, retryAt: k.retryAt, refused: k.refused}
 	}
@@ -62,14 +62,25 @@ func onMonotonicClock(t, now time.Time) time.Time {
 }
 
 // timed reports whether there is a lease at all.
-func (l *lease) timed() bool { return !l.deadline.IsZero() }
+func (l *lease) timed() bool { return l.deadline != 0 }
 
 // extensible reports whether there is a lease that can be extended.
-func (l *lease) extensible() bool { return l.timed() && l.caps.MaxExtension > 0 }
+func (l *lease) extensible() bool { return l.timed() && l.source.caps.MaxExtension > 0 }
 
 // over reports whether the lease has ended.
 func (l *lease) over(now time.Time) bool {
-	return l.revoked || l.timed() && !now.Before(l.deadline)
+	return l.revoked || l.ended(at(now))
+}
+
+// ended reports whether the lease's time is over.
+func (l *lease) ended(now instant) bool { return l.timed() && now >= l.deadline }
+
+// when returns the deadline by the clocks of now, the zero time if there is none.
+func (l *lease) when(now time.Time) time.Time {
+	if !l.timed() {
+		return time.Time{}
+	}
+	return now.Add(l.deadline.sub(at(now)))
 }
 
 // left returns the rest of the lease, endless if there is none.
@@ -77,7 +88,7 @@ func (l *lease) left(now time.Time) time.Duration {
 	if !l.timed() {
 		return endless
 	}
-	return l.deadline.Sub(now)
+	return l.deadline.sub(at(now))
 }
 
 // keeper returns the lease's keeper, making it if need be.
@@ -90,12 +101,12 @@ func (l *lease) keeper() *keeper {
 
 // cap bounds a time from now by the rest of the provider's longest lease, in whole
 // seconds, which is how providers count.
-func (l *lease) cap(d time.Duration, now time.Time) time.Duration {
-	longest := l.caps.MaxLease
+func (l *lease) cap(d time.Duration, now instant) time.Duration {
+	longest := l.source.caps.MaxLease
 	if longest <= 0 || longest == drivers.Unlimited {
 		return d
 	}
-	left := longest - now.Sub(l.received) - leaseMargin(longest)
+	left := longest - now.sub(l.received) - leaseMargin(longest)
 	if d <= left {
 		return d
 	}
@@ -105,24 +116,24 @@ func (l *lease) cap(d time.Duration, now time.Time) time.Duration {
 	return left
 }
 
-// capExtension bounds an extension by what the provider allows.
-func (l *lease) capExtension(by time.Duration, now time.Time) time.Duration {
-	return l.cap(min(by, l.caps.MaxExtension), now)
+// capExtension limits an extension to what the provider allows.
+func (l *lease) capExtension(by time.Duration, now instant) time.Duration {
+	return l.cap(min(by, l.source.caps.MaxExtension), now)
 }
 
 // capDelay bounds a retry's delay by the rest of the provider's longest lease. It
 // returns 0 if the provider has no delays.
-func (l *lease) capDelay(d time.Duration, now time.Time) time.Duration {
-	if l.caps.MaxDelay <= 0 {
+func (l *lease) capDelay(d time.Duration, now instant) time.Duration {
+	if l.source.caps.MaxDelay <= 0 {
 		return 0
 	}
 	return max(l.cap(d, now), 0)
 }
 
 // capRetry bounds a delay that one settlement carries.
-func (l *lease) capRetry(d time.Duration, now time.Time) time.Duration {
+func (l *lease) capRetry(d time.Duration, now instant) time.Duration {
 	d = l.capDelay(d, now)
-	if m := l.caps.MaxDelay; m > 0 {
+	if m := l.source.caps.MaxDelay; m > 0 {
 		d = min(d, m)
 	}
 	return d
@@ -134,14 +145,14 @@ func leaseMargin(longest time.Duration) time.Duration { return min(leaseSkew, lo
 
 // limit returns when the lease ends at the latest. A lease without a limit ends in
 // a hundred years.
-func (l *lease) limit() time.Time {
-	if l.caps.MaxExtension <= 0 || l.keep != nil && l.keep.refused {
+func (l *lease) limit() instant {
+	if l.source.caps.MaxExtension <= 0 || l.keep != nil && l.keep.refused {
 		return l.deadline
 	}
-	if l.caps.MaxLease == drivers.Unlimited {
-		return l.received.Add(100 * 365 * 24 * time.Hour)
+	if l.source.caps.MaxLease == drivers.Unlimited {
+		return l.received.add(100 * 365 * 24 * time.Hour)
 	}
-	return l.received.Add(l.caps.MaxLease - leaseMargin(l.caps.MaxLease))
+	return l.received.add(l.source.caps.MaxLease - leaseMargin(l.source.caps.MaxLease))
 }
 
 // nextBeat returns when to extend the lease next and by how much, for a delivery
@@ -151,9 +162,9 @@ func (l *lease) limit() time.Time {
 //
 // A held delivery and a running one whose handler asked for it are extended by one
 // length when the fraction asked for (by default half a length) is left.
-func (l *lease) nextBeat(now time.Time, st state, until time.Time) (at time.Time, by time.Duration, ok bool) {
-	if l.caps.MaxExtension <= 0 {
-		return at, 0, false
+func (l *lease) nextBeat(now time.Time, st state, until instant) (beat instant, by time.Duration, ok bool) {
+	if l.source.caps.MaxExtension <= 0 {
+		return beat, 0, false
 	}
 	length, fraction := l.length, 0.5
 	k := l.keep
@@ -162,47 +173,44 @@ func (l *lease) nextBeat(now time.Time, st state, until time.Time) (at time.Time
 	case parked:
 		// Its lease ends one length after its time, so that a process that crashes
 		// hides the message for not much longer than it would have waited.
-		length = min(max(until.Sub(now)+l.length, l.length), max(l.length, maxParkExtension))
+		length = min(max(until.sub(at(now))+l.length, l.length), max(l.length, maxParkExtension))
 		fraction = float64(l.length) / float64(2*length)
 	case running:
 		if k == nil || !k.on {
-			return at, 0, false
+			return beat, 0, false
 		}
 		length, fraction = k.length, k.fraction
 	case settling, done:
-		return at, 0, false
+		return beat, 0, false
 	}
-	length = min(length, l.caps.MaxExtension)
+	length = min(length, l.source.caps.MaxExtension)
 	if k != nil && (k.refused || k.sent || k.want > 0) {
-		return at, 0, false
+		return beat, 0, false
 	}
-	at = l.deadline.Add(-time.Duration(fraction * float64(length)))
-	if at.Before(now) {
-		at = now
+	beat = max(l.deadline.add(-time.Duration(fraction*float64(length))), at(now))
+	if k != nil && k.retryAt != 0 {
+		beat = max(beat, k.retryAt)
 	}
-	if k != nil && at.Before(k.retryAt) {
-		at = k.retryAt
+	if k != nil && st == running && k.until != 0 && beat >= k.until {
+		return beat, 0, false
 	}
-	if k != nil && st == running && !k.until.IsZero() && !at.Before(k.until) {
-		return at, 0, false
-	}
-	by = l.capExtension(length, at)
-	if at.Add(by).Sub(l.deadline) < length/50 {
+	by = l.capExtension(length, beat)
+	if beat.add(by).sub(l.deadline) < length/50 {
 		// The provider's longest lease is reached: there is nothing to gain.
-		return at, 0, false
+		return beat, 0, false
 	}
-	return at, by, true
+	return beat, by, true
 }
 
 // nextCare returns when the lease needs care next: when it is extended or ends, or
 // shortly before its end if it can't be extended any more and no handler needs it.
-func (l *lease) nextCare(now time.Time, st state, until time.Time) time.Time {
+func (l *lease) nextCare(now time.Time, st state, until instant) instant {
 	beat, _, ok := l.nextBeat(now, st, until)
 	switch {
-	case ok && beat.Before(l.deadline):
+	case ok && beat < l.deadline:
 		return beat
 	case !ok && l.unkept(st):
-		return l.deadline.Add(-l.endMargin())
+		return l.deadline.add(-l.endMargin())
 	default:
 		return l.deadline
 	}
@@ -210,8 +218,8 @@ func (l *lease) nextCare(now time.Time, st state, until time.Time) time.Time {
 
 // expiring reports whether the lease is about to end for good while no handler
 // runs.
-func (l *lease) expiring(now time.Time, st state, until time.Time) bool {
-	if !l.timed() || now.Before(l.deadline.Add(-l.endMargin())) || !l.unkept(st) {
+func (l *lease) expiring(now time.Time, st state, until instant) bool {
+	if !l.timed() || at(now) < l.deadline.add(-l.endMargin()) || !l.unkept(st) {
 		return false
 	}
 	_, _, ok := l.nextBeat(now, st, until)
@@ -223,5 +231,5 @@ func (l *lease) unkept(st state) bool {
 	return st != running && (l.keep == nil || !l.keep.sent && l.keep.want == 0)
 }
 
-// endMargin is how long before its lease's end a message is given back.
+// endMargin is how long before the end of its lease a message is released.
 func (l *lease) endMargin() time.Duration { return min(2*time.Second, l.length/4) }

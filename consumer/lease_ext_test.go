@@ -239,9 +239,33 @@ func TestWithoutPermissionToExtendTheLeaseRunsDown(t *testing.T) {
 		pass(40 * time.Second)
 		require.Equal(t, 1, w.logs.count("refuses to extend"))
 		_, _, extends := q.requests()
-		require.Equal(t, 1, extends, "it is not asked again")
+		require.Greater(t, extends, 3, "permissions change")
+		require.Less(t, extends, 50, "with backoff")
 		require.NoError(t, w.stop())
 	})
+}
+
+// Credentials that expire are refused until they are renewed. Handlers that run for long
+// must not be canceled for it.
+func TestARefusedExtensionThatPassesCostsNoLease(t *testing.T) {
+	for _, code := range []drivers.Code{drivers.Denied, drivers.NotFound} {
+		synctest.Test(t, func(t *testing.T) {
+			q := newQueue(1)
+			began := time.Now()
+			q.onExtend = func(drivers.Extension) error {
+				if at := time.Since(began); at > 14*time.Second && at < 24*time.Second {
+					return fault(code)
+				}
+				return nil
+			}
+			w := start(t, q, keeping(handler.KeepOptions{}, lasting(10*time.Minute)), consumer.Config{})
+			pass(601 * time.Second)
+			s := w.c.Stats()
+			require.Equal(t, []any{1, 1, 0}, []any{int(s.Received), int(s.Acked), int(s.LeasesLost)})
+			require.Equal(t, 1, w.logs.count("refuses to extend"))
+			require.NoError(t, w.stop())
+		})
+	}
 }
 
 func TestATransientExtensionFailureIsTriedAgainInTime(t *testing.T) {

@@ -14,7 +14,7 @@ const maxSlowest = 10
 type monitor struct{ c *Consumer }
 
 // health returns the state of this moment. No lock may be held. It takes time linear in
-// the messages in hand, of which it sorts those whose handlers run.
+// the number of held messages, and sorts those whose handlers run.
 func (m monitor) health() Health {
 	c, now := m.c, time.Now()
 	h := Health{Status: HealthOK}
@@ -56,7 +56,7 @@ func (m monitor) health() Health {
 // queue returns the health of one source, without its pollers.
 func (m monitor) queue(s *source, now time.Time) QueueHealth {
 	q := QueueHealth{Queue: s.caps.Queue, Status: HealthOK}
-	if g := s.closedBy.Load(); g != nil {
+	if g := s.closedBy(); g != nil {
 		q.Paused, q.PausedBy = true, m.c.gates.reason(s, *g)
 	}
 	if since, err := s.outage.state(now); err != nil {
@@ -75,7 +75,7 @@ func (m monitor) slowest(now time.Time) []RunningHandler {
 		if d.state == running {
 			hs = append(hs, RunningHandler{
 				Queue: d.source.caps.Queue, Message: d.msg.ID, Attempt: d.msg.Attempt,
-				Seconds: now.Sub(d.started).Seconds(),
+				Seconds: at(now).sub(d.started).Seconds(),
 			})
 		}
 		d.mu.Unlock()
@@ -100,8 +100,8 @@ func (m monitor) stallAfter() time.Duration {
 }
 
 // deaf reports whether a queue has messages though no receive of it has ended for longer
-// than a receive takes that hangs: the poller is stuck. While too much is in hand, pollers
-// wait on purpose. Time during which a gate was closed does not count.
+// than a receive takes that hangs: the poller is stuck. While too many messages are held,
+// pollers wait on purpose. Time during which a gate was closed does not count.
 func (m monitor) deaf(now time.Time) bool {
 	c := m.c
 	c.mu.Lock()
@@ -112,7 +112,10 @@ func (m monitor) deaf(now time.Time) bool {
 	}
 	limit := max(m.stallAfter(), c.cfg.ReceiveWait+receiveGrace+afterOutage)
 	for _, s := range c.sources {
-		last := c.progress.born.Add(time.Duration(c.gates.reopened.Load()))
+		if s.gates.closed.Load() {
+			continue
+		}
+		last := c.progress.born.Add(time.Duration(max(c.gates.reopened.Load(), s.gates.reopened.Load())))
 		if r := s.outage.lastReceive(); r.After(last) {
 			last = r
 		}

@@ -113,7 +113,7 @@ func (o *outage) receiveFailed(err error, took time.Duration) (fatal bool) {
 		c.log.Error("receiving is refused: the consumer ends", "queue", s.caps.Queue, "error", err, "for", now.Sub(since))
 		c.abortRun(err)
 	case first:
-		c.log.Error("receiving fails: it is tried again until it succeeds", "queue", s.caps.Queue, "error", err)
+		c.log.Error("receiving failed: retrying until it succeeds", "queue", s.caps.Queue, "error", err)
 	}
 	return fatal
 }
@@ -139,8 +139,11 @@ func (o *outage) settled(action handler.Action, errs []error, n int, now time.Ti
 	var err error
 	for i := range n {
 		one := itemError(errs, i, n)
+		if one == nil {
+			continue
+		}
 		switch code := drivers.CodeOf(one); {
-		case one == nil || invoke.Is(one, drivers.ErrLeaseLost):
+		case invoke.Is(one, drivers.ErrLeaseLost):
 			continue
 		case refusal(code):
 			refused++
@@ -155,7 +158,7 @@ func (o *outage) settled(action handler.Action, errs []error, n int, now time.Ti
 		ended := o.settles.addSuccess(now)
 		o.mu.Unlock()
 		if ended.tries > 0 {
-			c.log.Info("verdicts are taken again", "queue", s.caps.Queue, "after", now.Sub(ended.since))
+			c.log.Info("settling works again", "queue", s.caps.Queue, "after", now.Sub(ended.since))
 		}
 		return false
 	}
@@ -169,10 +172,10 @@ func (o *outage) settled(action handler.Action, errs []error, n int, now time.Ti
 	o.mu.Unlock()
 	switch {
 	case fatal:
-		c.log.Error("verdicts are refused: the consumer ends", "queue", s.caps.Queue, "error", err, "for", now.Sub(since))
+		c.log.Error("settling is refused: the consumer ends", "queue", s.caps.Queue, "error", err, "for", now.Sub(since))
 		c.abortRun(err)
 	case first:
-		c.log.Warn("verdicts are not taken: they are tried again while leases last", "queue", s.caps.Queue, "error", err)
+		c.log.Warn("settling failed: retrying while the leases last", "queue", s.caps.Queue, "error", err)
 	}
 	return refused == n
 }
@@ -205,9 +208,9 @@ func (o *outage) state(now time.Time) (since time.Time, err error) {
 	return time.Time{}, nil
 }
 
-// hold returns how long the source must not be received from, because verdicts are
-// not taken: messages would be handled, come again when their lease ends, and spend
-// their attempts. Now and then it allows one receive, a trial, which should bring one
+// hold returns how long receiving from the source must pause because settling fails:
+// messages would be handled, redelivered when their lease ends, and spend their
+// attempts. Now and then it allows one receive, a trial, which should bring one
 // message: without a message there is no verdict to try.
 func (o *outage) hold(now time.Time) (wait time.Duration, trial bool) {
 	o.mu.Lock()

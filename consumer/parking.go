@@ -6,7 +6,7 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// parking keeps messages in hand for a time, with their leases, off their handler
+// parking holds messages for a time, with their leases extended, without handler
 // slots. There are three reasons:
 //
 //   - The message was postponed: its handler runs again here, as the same attempt.
@@ -15,8 +15,8 @@ import (
 //   - Its retry's delay is longer than the provider's longest (Pub/Sub: 600 s): it is
 //     given back when the rest of the delay fits into one settlement.
 //
-// The first two are reruns. A parked message whose lease can't be kept, or that is in
-// the way of a shutdown, is given back with the rest of its delay.
+// The first two are reruns. A parked message is released with the rest of its delay
+// if its lease cannot be extended or a shutdown needs to end.
 //
 // The counts are guarded by Consumer.mu.
 type parking struct {
@@ -26,7 +26,7 @@ type parking struct {
 }
 
 const (
-	// maxParked bounds the parked messages. Beyond it a message is given back.
+	// maxParked bounds the parked messages. Beyond it a message is released.
 	maxParked = 2 * maxHand
 	// minPark is the shortest time for which a message is parked, so that one that is
 	// postponed for no time at all does not keep a worker busy.
@@ -44,10 +44,10 @@ func (p *parking) parkRerun(d *delivery, v *handler.Verdict, now time.Time) bool
 	}
 	delay := v.Delay
 	if !v.Delayed {
-		delay = l.deadline.Sub(now)
+		delay = l.deadline.sub(at(now))
 	}
 	delay = max(delay, minPark)
-	if l.timed() && delay > l.limit().Sub(now)-l.length/2 {
+	if l.timed() && delay > l.limit().sub(at(now))-l.length/2 {
 		return false // too little of the lease would be left for the handler
 	}
 	until := now.Add(delay)
@@ -55,9 +55,9 @@ func (p *parking) parkRerun(d *delivery, v *handler.Verdict, now time.Time) bool
 		return false
 	}
 	d.state = parked
-	d.verdict = settlement{action: handler.ActionRetry, delay: delay, released: v.Postponed, until: until, rerun: true}
+	d.verdict = settlement{action: handler.ActionRetry, delay: delay, released: v.Postponed, until: at(until), rerun: true}
 	if d.attempt == 1 && !v.Postponed {
-		d.firstFailure = &now
+		d.rarity().firstFailure = now
 	}
 	p.reschedule(d, now)
 	return true
@@ -71,7 +71,7 @@ func (p *parking) parkDelay(d *delivery, now time.Time) bool {
 		return false
 	}
 	d.state = parked
-	d.verdict.until = until
+	d.verdict.until = at(until)
 	p.reschedule(d, now)
 	return true
 }
@@ -108,28 +108,26 @@ func (p *parking) freeRoom(d *delivery) {
 // reschedule sets the timer to the next extension, or to the end of the parking. The
 // delivery's lock is held.
 func (p *parking) reschedule(d *delivery, now time.Time) {
-	at := d.verdict.until
+	due := d.verdict.until
 	if !d.verdict.rerun {
-		at = at.Add(-d.source.caps.MaxDelay)
+		due = due.add(-d.source.caps.MaxDelay)
 	}
 	if d.lease.timed() {
-		if next := d.nextCare(now); next.Before(at) {
-			at = next
-		}
+		due = min(due, d.nextCare(now))
 	}
-	p.c.heap.Set(&d.timer, at)
+	p.c.heap.Set(&d.timer, due.time())
 }
 
-// wake goes on with a parked delivery whose timer fired. No lock is held.
+// wake continues with a parked delivery whose timer fired. No lock is held.
 func (p *parking) wake(d *delivery, now time.Time) {
 	d.mu.Lock()
 	if d.state != parked {
 		d.mu.Unlock()
 		return
 	}
-	rest := d.verdict.until.Sub(now)
+	rest := d.verdict.until.sub(at(now))
 	switch {
-	case d.lease.timed() && !now.Before(d.lease.deadline):
+	case d.lease.ended(at(now)):
 		d.mu.Unlock()
 		d.loseLease(handler.ErrLeaseLost)
 	case d.verdict.rerun && rest <= 0:
@@ -176,7 +174,7 @@ func (p *parking) rerun(d *delivery, now time.Time) {
 func (p *parking) nack(d *delivery, delay time.Duration, now time.Time) {
 	c := p.c
 	d.state = settling
-	d.verdict.delay, d.verdict.delayed = d.lease.capRetry(max(delay, 0), now), true
+	d.verdict.delay, d.verdict.delayed = d.lease.capRetry(max(delay, 0), at(now)), true
 	delay = d.verdict.delay
 	d.lease.keep.answerWaiting(handler.ErrLeaseLost)
 	d.verdict.waits = d.lease.keep != nil && d.lease.keep.sent
@@ -204,12 +202,12 @@ func (p *parking) nackLate(d *delivery, now time.Time) {
 	}
 	if d.verdict.rerun {
 		p.c.mu.Lock()
-		stays := p.c.drain.inTime(d.source, d.verdict.until)
+		stays := p.c.drain.inTime(d.source, d.verdict.until.time())
 		p.c.mu.Unlock()
 		if stays {
 			d.mu.Unlock()
 			return
 		}
 	}
-	p.nack(d, d.verdict.until.Sub(now), now)
+	p.nack(d, d.verdict.until.sub(at(now)), now)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/internal/timer"
 )
 
 const (
@@ -30,8 +31,9 @@ const (
 type poller struct {
 	source *source
 	waiter *waiter
-	early  int // receives in a row that came back empty long before their wait
-	spare  int // receives in a row that brought less than was asked for
+	early  int         // receives in a row that came back empty long before their wait
+	spare  int         // receives in a row that brought less than was asked for
+	ds     []*delivery // accept's own
 }
 
 func newPoller(s *source) *poller { return &poller{source: s, waiter: newWaiter(s)} }
@@ -48,9 +50,9 @@ func (p *poller) run() {
 	}
 }
 
-// step makes one receive. It reports whether the poller goes on; if not, the poller has
-// retired. A poller of which the source has others may retire after each receive that
-// does not bring all it asked for.
+// step makes one receive. It reports whether the poller continues; if not, the poller
+// has retired. A poller of which the source has others may retire after each receive
+// that does not bring all it asked for.
 func (p *poller) step() bool {
 	s := p.source
 	c := s.c
@@ -68,7 +70,7 @@ func (p *poller) step() bool {
 	if trial {
 		n = 1
 	}
-	n, slots, restricted, ok := c.gates.admit(s, n, slots)
+	n, slots, turns, ok := p.admit(n, slots)
 	if !ok {
 		return p.retire()
 	}
@@ -76,7 +78,7 @@ func (p *poller) step() bool {
 		return true
 	}
 	var followed *probe
-	if restricted {
+	if len(turns) > 0 {
 		followed = newProbe()
 	}
 	began := time.Now()
@@ -86,14 +88,14 @@ func (p *poller) step() bool {
 	if err == nil {
 		s.outage.receiveSucceeded()
 		p.accept(ds, n, slots, followed, took)
-		if restricted {
+		if len(turns) > 0 {
 			c.gates.await(followed)
 		}
 	} else {
 		c.slots.releaseFailed(s, slots)
 	}
-	if restricted {
-		c.gates.endTurn()
+	for _, g := range turns {
+		g.endTurn()
 	}
 	if c.drain.begun() {
 		return p.retire()
@@ -127,6 +129,26 @@ func (p *poller) step() bool {
 	return true
 }
 
+// admit asks the source's gates, and then those of all sources, how many of n messages may
+// be received; see gates.admit. It returns the gates whose turn the poller holds.
+func (p *poller) admit(n, slots int) (admitted, left int, turns []*gates, ok bool) {
+	s := p.source
+	for _, g := range [...]*gates{&s.gates, &s.c.gates} {
+		var restricted bool
+		n, slots, restricted, ok = g.admit(s, n, slots)
+		if !ok || n == 0 {
+			for _, g := range turns {
+				g.endTurn()
+			}
+			return 0, 0, nil, ok
+		}
+		if restricted {
+			turns = append(turns, g)
+		}
+	}
+	return n, slots, turns, true
+}
+
 // wait returns how long the next receive may wait for a message.
 func (p *poller) wait(slots int) time.Duration {
 	s := p.source
@@ -158,7 +180,7 @@ func (p *poller) receive(n int, wait time.Duration) ([]drivers.Delivery, error) 
 		}
 	}
 	if err != nil && len(ds) > 0 {
-		s.c.log.Error("messages came damaged: they come again when their leases end", "queue", s.caps.Queue, "error", invoke.Safe(err))
+		s.c.log.Error("damaged messages were received: they are redelivered when their leases end", "queue", s.caps.Queue, "error", invoke.Safe(err))
 		err = nil
 	}
 	return ds, err
@@ -171,7 +193,9 @@ func (p *poller) accept(received []drivers.Delivery, n, slots int, followed *pro
 	c := s.c
 	c.sleepClock.shortenLeases()
 	now := time.Now()
-	ds := newDeliveries(s, received, now, followed)
+	p.ds = newDeliveries(p.ds[:0], s, received, now, followed)
+	ds := p.ds
+	defer clear(ds)
 	event := handler.Event{Kind: handler.EventReceived, Origin: s.origin, N: len(ds), Duration: took}
 	if len(ds) > 0 {
 		c.report.count(event)
@@ -181,9 +205,13 @@ func (p *poller) accept(received []drivers.Delivery, n, slots int, followed *pro
 	} else if c.hand.empty() {
 		c.progress.note(now)
 	}
-	for _, d := range ds {
-		d.reschedule(now) // no one else knows d yet, so its lock is not needed
-	}
+	c.heap.SetAll(len(ds), func(i int) (*timer.Item, time.Time) {
+		d := ds[i] // no one else knows it yet, so its lock is not needed
+		if !d.lease.timed() {
+			return nil, time.Time{}
+		}
+		return &d.timer, d.nextCare(now).time()
+	})
 	c.mu.Lock()
 	c.slots.release(s, slots)
 	if s.busy = slots > 0 && len(ds) >= n; s.busy {
@@ -215,9 +243,9 @@ func (p *poller) accept(received []drivers.Delivery, n, slots int, followed *pro
 	}
 }
 
-// dispatch puts received deliveries in hand: each is ready, waits for its group, or must
-// be given back. It returns those to nack, with their delays, and how many had their
-// turn. Consumer.mu is held.
+// dispatch registers received deliveries: each is ready, waits for its group, or must be
+// released. It returns those to nack, with their delays, and how many had their turn.
+// Consumer.mu is held.
 func (p *poller) dispatch(ds []*delivery, now time.Time) (back []*delivery, delays []time.Duration, turns int) {
 	s := p.source
 	c := s.c

@@ -15,22 +15,26 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// A receive asks for the slots that are free and for those that will be when its
-// answer arrives: at most Concurrency more, and none if handlers take long.
+// A receive asks for the slots that are free, for those that will be when its answer
+// arrives, and for two batches, if handlers take milliseconds: at most Concurrency more, or two
+// batches; and none if handlers take long.
 func TestReceivesAreBounded(t *testing.T) {
 	for _, c := range []struct {
 		concurrency   int
 		latency, took time.Duration
-		ahead         func(concurrency int) int
+		ahead         int
 	}{
-		{1, 3 * time.Millisecond, 7 * time.Millisecond, none},
-		{3, 3 * time.Millisecond, 7 * time.Millisecond, whole},
-		{16, 3 * time.Millisecond, 7 * time.Millisecond, half},
-		{100, 3 * time.Millisecond, 7 * time.Millisecond, half},
-		{16, 20 * time.Millisecond, time.Millisecond, whole},
-		{100, 20 * time.Millisecond, time.Millisecond, whole},
-		{16, 3 * time.Millisecond, 100 * time.Millisecond, none},
-		{16, 3 * time.Millisecond, 20 * time.Second, none},
+		{1, 3 * time.Millisecond, 7 * time.Millisecond, 1},
+		{1, 3 * time.Millisecond, 100 * time.Microsecond, 20},
+		{1, 3 * time.Millisecond, 100 * time.Millisecond, 0},
+		{3, 3 * time.Millisecond, 7 * time.Millisecond, 4},
+		{16, 3 * time.Millisecond, 7 * time.Millisecond, 20},
+		{100, 3 * time.Millisecond, 7 * time.Millisecond, 63},
+		{16, 20 * time.Millisecond, time.Millisecond, 20},
+		{100, 20 * time.Millisecond, time.Millisecond, 100},
+		{16, 3 * time.Millisecond, 100 * time.Millisecond, 0},
+		{16, 3 * time.Millisecond, 20 * time.Second, 0},
+		{1, 3 * time.Millisecond, 20 * time.Second, 0},
 	} {
 		t.Run(fmt.Sprintf("%d slots, a receive takes %v, a handler %v", c.concurrency, c.latency, c.took), func(t *testing.T) {
 			t.Parallel()
@@ -61,7 +65,7 @@ func TestReceivesAreBounded(t *testing.T) {
 								open += r.max
 							}
 						}
-						require.LessOrEqual(t, open+int(running.Load()), c.concurrency+c.ahead(c.concurrency))
+						require.LessOrEqual(t, open+int(running.Load()), c.concurrency+c.ahead)
 						asked = max(asked, open)
 					})
 				}
@@ -74,9 +78,51 @@ func TestReceivesAreBounded(t *testing.T) {
 	}
 }
 
-func none(int) int    { return 0 }
-func half(n int) int  { return n / 2 }
-func whole(n int) int { return n }
+// Handlers that suddenly take long keep few messages from other processes: what waits is
+// given back, once, unless that costs attempts.
+func TestHandlersThatSlowDownGiveBackWhatWaits(t *testing.T) {
+	for _, attempts := range []int{0, 5} {
+		synctest.Test(t, func(t *testing.T) {
+			const fast = 2000
+			q := newQueue(fast + 100)
+			q.latency = 3 * time.Millisecond
+			q.caps.MaxAttempts = attempts
+			var n atomic.Int64
+			w := start(t, q, func(ctx context.Context, m *handler.Message) error {
+				if n.Add(1) == fast {
+					<-time.After(10 * time.Minute) // the lease is not kept: it is lost
+					return nil
+				}
+				return lasting(100*time.Microsecond)(ctx, m)
+			}, consumer.Config{Concurrency: 1, DrainTimeout: time.Second})
+			for n.Load() < fast {
+				pass(time.Millisecond)
+			}
+			pass(14 * time.Second)
+			waiting := w.c.Stats().Waiting
+			require.Greater(t, waiting, 1)
+			most := 20 // two batches
+			if attempts > 0 {
+				most = 10
+			}
+			require.LessOrEqual(t, waiting, most)
+			require.Zero(t, w.c.Stats().Released)
+			given := 0
+			if attempts == 0 {
+				given, waiting = waiting-1, 1
+			}
+			pass(2 * time.Second)
+			require.Equal(t, waiting, w.c.Stats().Waiting)
+			require.EqualValues(t, given, w.c.Stats().Released)
+			pass(8 * time.Minute)
+			require.Equal(t, waiting, w.c.Stats().Waiting)
+			require.EqualValues(t, given, w.c.Stats().Released, "they are not received again")
+			pass(3 * time.Minute)
+			require.EqualValues(t, fast+100, w.c.Stats().Acked)
+			require.NoError(t, w.stop())
+		})
+	}
+}
 
 func TestAnIdleQueueHasOnePollerAndThreeRequestsAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -198,7 +244,7 @@ func TestAnOutageIsWaitedOut(t *testing.T) {
 			receives, _, _ := q.requests()
 			require.Less(t, receives-before, 45, "it backs off, to half a minute")
 			require.Greater(t, receives-before, 15)
-			require.Equal(t, 1, w.logs.count("receiving fails"), "logged once")
+			require.Equal(t, 1, w.logs.count("receiving failed"), "logged once")
 			require.Len(t, w.events.of(handler.EventReceiveFailed), receives-2)
 			down.Store(false)
 			q.add(5, "")
@@ -261,7 +307,7 @@ func TestConfigIsValidated(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 	_, err = consumer.NewWeighted(nil, handler.HandlerFunc(ack), nil)
-	require.ErrorContains(t, err, "there is no source")
+	require.ErrorContains(t, err, "no source was given")
 	_, err = consumer.NewWeighted([]consumer.Weighted{{Source: newQueue(0)}, {Source: newQueue(0)}}, handler.HandlerFunc(ack), &consumer.Config{Concurrency: 1})
 	require.ErrorContains(t, err, "Concurrency is 1 for 2 sources")
 	_, err = consumer.New(newQueue(0), handler.HandlerFunc(ack), nil)

@@ -37,8 +37,8 @@ func (r *reporter) count(e handler.Event) { r.counter.Observe(e) }
 func (r *reporter) pass(e handler.Event) { r.observers.Observe(e) }
 
 //go:noinline
-func (r *reporter) started(d *delivery) {
-	r.observe(handler.Event{Kind: handler.EventStarted, Origin: d.source.origin, Message: d.msg, Waited: d.waited})
+func (r *reporter) started(d *delivery, waited time.Duration) {
+	r.observe(handler.Event{Kind: handler.EventStarted, Origin: d.source.origin, Message: d.msg, Waited: waited})
 }
 
 //go:noinline
@@ -53,7 +53,7 @@ func (r *reporter) handled(d *delivery, a handler.Action, took time.Duration, er
 //go:noinline
 func (r *reporter) runsAlone(d *delivery, now time.Time) {
 	if missed, ok := d.source.alone.Allow(now, logPeriod); ok {
-		r.log.Info("earlier attempts of the message may have ended its process: it runs alone",
+		r.log.Info("earlier attempts of the message may have crashed their process: it is handled alone",
 			"queue", d.source.caps.Queue, "message", d.msg.ID, "attempt", d.attempt, "not_logged", missed)
 	}
 }
@@ -69,21 +69,21 @@ func (r *reporter) withoutAttempt(s *source, ds []*delivery, now time.Time) {
 			continue
 		}
 		if missed, ok := s.noAttempts.Allow(now, logPeriod); ok {
-			r.log.Error("messages come without their number of attempts: limits of attempts do not hold", "queue", s.caps.Queue,
+			r.log.Error("messages have no attempt count: limits of attempts are not enforced", "queue", s.caps.Queue,
 				"message", d.msg.ID, "receives_before", missed)
 		}
 		return
 	}
 }
 
-// leaseLost counts a lost lease, and logs and reports it on a goroutine of its own: a
-// slow logger or observer must not delay the timer of all other leases.
-func (r *reporter) leaseLost(d *delivery, cancelled bool, cause error) {
+// leaseLost counts a lost lease, and logs and reports it on a new goroutine: a slow
+// logger or observer must not delay the timer of all other leases.
+func (r *reporter) leaseLost(d *delivery, canceled bool, cause error) {
 	e := handler.Event{Kind: handler.EventLeaseLost, Origin: d.source.origin, Message: d.msg, Err: cause}
 	r.count(e)
 	go func() {
-		if cancelled {
-			r.log.Warn("lease lost while the handler runs: it was cancelled", "queue", d.source.caps.Queue,
+		if canceled {
+			r.log.Warn("lease lost: the handler was canceled", "queue", d.source.caps.Queue,
 				"message", d.msg.ID, "attempt", d.attempt, "cause", invoke.Text(cause))
 		}
 		r.pass(e)
@@ -91,7 +91,7 @@ func (r *reporter) leaseLost(d *delivery, cancelled bool, cause error) {
 }
 
 // retriedHere counts the retry of a message that was parked and runs again, and reports
-// it on a goroutine of its own, for the same reason as leaseLost.
+// it on a new goroutine, for the same reason as leaseLost.
 func (r *reporter) retriedHere(d *delivery) {
 	e := handler.Event{
 		Kind: handler.EventSettled, Origin: d.source.origin, Message: d.msg,
@@ -103,7 +103,7 @@ func (r *reporter) retriedHere(d *delivery) {
 
 // lateVerdict reports a verdict that was not carried out because the lease was lost.
 func (r *reporter) lateVerdict(d *delivery, a handler.Action, err error) {
-	r.log.Warn("verdict not carried out: the lease was lost before", "queue", d.source.caps.Queue,
+	r.log.Warn("verdict not carried out: the lease was already lost", "queue", d.source.caps.Queue,
 		"message", d.msg.ID, "attempt", d.msg.Attempt, "verdict", a.String())
 	r.observe(handler.Event{Kind: handler.EventLateVerdict, Origin: d.source.origin, Message: d.msg, Action: a, Err: err})
 }
@@ -111,7 +111,7 @@ func (r *reporter) lateVerdict(d *delivery, a handler.Action, err error) {
 // unsettled reports a verdict that could not be carried out.
 func (r *reporter) unsettled(d *delivery, err error) {
 	v := &d.verdict
-	r.log.Error("verdict could not be carried out: the message is delivered again when its lease ends",
+	r.log.Error("verdict could not be carried out: the message is redelivered when its lease ends",
 		"queue", d.source.caps.Queue, "message", d.msg.ID, "attempt", d.msg.Attempt, "verdict", v.action.String(), "tries", v.tries, "error", err)
 	r.observe(handler.Event{Kind: handler.EventSettled, Origin: d.source.origin, Message: d.msg, Action: v.action, Err: err})
 }
@@ -119,7 +119,7 @@ func (r *reporter) unsettled(d *delivery, err error) {
 // extensionRefused logs that the provider refuses to extend leases.
 func (r *reporter) extensionRefused(d *delivery, err error, now time.Time) {
 	if missed, ok := d.source.noExtend.Allow(now, logPeriod); ok {
-		r.log.Error("the provider refuses to extend leases: handlers that take longer are cancelled",
+		r.log.Error("the provider refuses to extend leases: handlers that take longer are canceled",
 			"queue", d.source.caps.Queue, "error", err, "not_logged", missed)
 	}
 }
@@ -145,13 +145,13 @@ func (r *reporter) unsupported(d *delivery, v *handler.Verdict, u unsupported, n
 	}
 	if u.undelayed > 0 {
 		if missed, ok := s.noDelay.Allow(now, logPeriod); ok {
-			r.log.Warn("the queue cannot delay a retry: the message is given back immediately, without the delay",
+			r.log.Warn("the queue cannot delay a retry: the message returns immediately",
 				"queue", s.caps.Queue, "message", d.msg.ID, "delay", u.undelayed, "not_logged", missed)
 		}
 	}
 	if u.cut > 0 {
 		if missed, ok := s.noDelay.Allow(now, logPeriod); ok {
-			r.log.Warn("the message is given back with a shorter delay than its retry's: it comes back early",
+			r.log.Warn("the queue limits the delay of a retry: the message returns early",
 				"queue", s.caps.Queue, "message", d.msg.ID, "delay", u.cut, "longest", s.caps.MaxDelay, "not_logged", missed)
 		}
 	}
@@ -164,7 +164,7 @@ func (r *reporter) unsupported(d *delivery, v *handler.Verdict, u unsupported, n
 func (r *reporter) noDeadLetter(d *delivery, err error, now time.Time) {
 	s := d.source
 	if missed, ok := s.noDLQ.Allow(now, logPeriod); ok {
-		r.log.Error("message rejected, but the queue has no dead-letter queue: it is retried; give the queue one, as by applying its configuration",
+		r.log.Error("message rejected, but the queue has no dead-letter queue: it is retried; give the queue one, for example by applying its configuration",
 			"queue", s.caps.Queue, "message", d.msg.ID, "reason", invoke.Text(err), "not_logged", missed)
 	}
 	r.observe(handler.Event{Kind: handler.EventNoDeadLetter, Origin: s.origin, Message: d.msg, Action: handler.ActionDeadLetter, Err: err})
@@ -187,7 +187,7 @@ func (r *reporter) handlerPanicked(d *delivery, p *handler.PanicError, err error
 // hookPanicked logs and counts the panic of a function given to OnExtend.
 func (r *reporter) hookPanicked(d *delivery, err error) {
 	r.panics.Add(1)
-	r.log.Error("a function given to OnExtend panicked", "queue", d.source.caps.Queue,
+	r.log.Error("an OnExtend function panicked", "queue", d.source.caps.Queue,
 		"message", d.msg.ID, "panic", invoke.Text(err), "stack", stackOf(err))
 }
 
@@ -195,7 +195,7 @@ func (r *reporter) hookPanicked(d *delivery, err error) {
 func (r *reporter) gatePanicked(g handler.Gate, err error) {
 	r.gatePanics.Add(1)
 	if missed, ok := r.badGate.Allow(time.Now(), logPeriod); ok {
-		r.log.Error("a gate failed: it counts as closed and is asked again", "gate", invoke.TypeName(g),
+		r.log.Error("a gate failed: it counts as closed until it answers", "gate", invoke.TypeName(g),
 			"error", invoke.Text(err), "stack", stackOf(err), "not_logged", missed)
 	}
 }

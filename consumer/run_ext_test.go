@@ -20,11 +20,11 @@ func TestStopDrains(t *testing.T) {
 		q.latency = 10 * time.Millisecond
 		q.add(3, "g") // two of them wait
 		q.add(1, "")
-		var cancelled atomic.Bool
+		var canceled atomic.Bool
 		q.fifo = true
 		w := start(t, q, keeping(handler.KeepOptions{}, func(ctx context.Context, m *handler.Message) error {
 			err := lasting(20*time.Second)(ctx, m)
-			cancelled.Store(cancelled.Load() || ctx.Err() != nil)
+			canceled.Store(canceled.Load() || ctx.Err() != nil)
 			return err
 		}), consumer.Config{Concurrency: 5})
 		pass(10 * time.Second)
@@ -37,7 +37,7 @@ func TestStopDrains(t *testing.T) {
 		require.EqualValues(t, 2, w.c.Stats().Released, "20 s do not fit into the 15 s that are left")
 		q.locked(func() { require.Equal(t, 2, len(q.visible)+len(q.hidden)) })
 		require.InDelta(t, 10, time.Since(began).Seconds(), 0.2)
-		require.False(t, cancelled.Load())
+		require.False(t, canceled.Load())
 		require.EqualValues(t, 2, w.c.Stats().Acked)
 		_, _, extends := q.requests()
 		require.Positive(t, extends, "the leases were kept during the drain")
@@ -77,11 +77,11 @@ func TestAReceiveOnItsWayHasASecondAndWhatItBringsIsHandled(t *testing.T) {
 		w := start(t, q, ack, consumer.Config{})
 		began := time.Now()
 		require.NoError(t, w.stop())
-		require.Equal(t, time.Second, time.Since(began), "then it is cancelled")
+		require.Equal(t, time.Second, time.Since(began), "then it is canceled")
 	})
 }
 
-func TestHandlersAreCancelledWhenTheGracePeriodEnds(t *testing.T) {
+func TestHandlersAreCanceledWhenTheGracePeriodEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(2)
 		var causes order
@@ -119,7 +119,7 @@ func TestRunReturnsWithoutAHandlerThatIgnoresItsContext(t *testing.T) {
 		began := time.Now()
 		err := w.stop()
 		require.ErrorIs(t, err, consumer.ErrDrainTimeout)
-		require.ErrorContains(t, err, "1 handlers still run")
+		require.ErrorContains(t, err, "1 handlers are still running")
 		require.Less(t, time.Since(began), 30*time.Second)
 		require.Equal(t, 1, q.closed)
 		close(release)

@@ -3,26 +3,25 @@ package consumer
 import (
 	"time"
 
-	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
 )
 
 // A settlement is the verdict on a delivery, and how far it has been carried out. It
 // is guarded by delivery.mu until it is submitted; then it belongs to the settler.
 type settlement struct {
+	delay time.Duration
+	// until is when the handler of a parked delivery runs again (rerun), or when its
+	// message becomes visible again.
+	until instant
+
 	action   handler.Action
-	delay    time.Duration
+	tries    uint8 // or more
 	delayed  bool
 	released bool // given back unhandled
 	waits    bool // until the extension on its way has ended
 	again    bool // it failed and is submitted again when the timer fires
-	tries    int
-	failure  *drivers.Failure
-
-	// Of a parked delivery. until is when the handler runs again (rerun), or when the
-	// message becomes visible again. due is set if that time has come and only an
+	// rerun and due are a parked delivery's. due is set if its time has come and only an
 	// extension on its way is awaited.
-	until      time.Time
 	rerun, due bool
 }
 

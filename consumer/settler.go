@@ -3,13 +3,17 @@ package consumer
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/sluice-go/sluice/consumer/internal/batch"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/internal/timer"
 )
 
 // A settler carries out the verdicts on a source's deliveries. Verdicts of one kind
@@ -23,7 +27,21 @@ import (
 type settler struct {
 	source                 *source
 	acks, retries, letters *batch.Batcher[*delivery]
+
+	spare sync.Pool // of *request
 }
+
+// A request has the slices that a request needs, for the next ones to reuse. A driver does
+// not keep the settlements, nor does the caller of observers the events.
+type request struct {
+	settlements []drivers.Settlement
+	events      []handler.Event
+}
+
+// uncountedDelay is the delay of a retry without one if the attempt is unknown. No limit of
+// attempts ends such a message, and a queue that delivers it again immediately, as Pub/Sub
+// does without a retry policy, would have it handled thousands of times a second.
+const uncountedDelay = time.Second
 
 // parallelRequests bounds the requests of one kind that are on their way, for each
 // source.
@@ -77,7 +95,7 @@ func (st *settler) accept(d *delivery, v handler.Verdict, failure *drivers.Failu
 	// An extension on its way must not overwrite the verdict's delay; its answer
 	// submits the verdict.
 	d.verdict.waits = d.lease.keep != nil && d.lease.keep.sent
-	waits := d.verdict.waits
+	waits, left := d.verdict.waits, d.lease.left(now)
 	d.mu.Unlock()
 
 	if v.Action != handler.ActionAck {
@@ -85,8 +103,7 @@ func (st *settler) accept(d *delivery, v handler.Verdict, failure *drivers.Failu
 		c.report.postponed(d, &v)
 	}
 	if !waits {
-		c.heap.Remove(&d.timer)
-		st.submit(d, now)
+		st.add(d, left, now)
 	}
 }
 
@@ -102,11 +119,11 @@ func (st *settler) decide(d *delivery, v *handler.Verdict, failure *drivers.Fail
 	case handler.ActionDeadLetter:
 		if has, _ := s.policy(); has {
 			d.verdict.action = handler.ActionDeadLetter
-			d.verdict.failure = failure
+			d.rarity().failure = failure
 			o.group = groupWaits
 		} else if d.group != nil && s.c.parking.parkRerun(d, v, now) {
-			// It is a retry, and like any failed head it is retried in place: to give
-			// back its tail would spend an attempt of each message.
+			// It is a retry and, like any failed head, retried in place: releasing its
+			// tail would spend an attempt of each message.
 			o.park, o.group = true, groupWaits
 			return unsupported{noDLQ: true}
 		}
@@ -117,16 +134,19 @@ func (st *settler) decide(d *delivery, v *handler.Verdict, failure *drivers.Fail
 		}
 		d.verdict.delayed, d.verdict.delay, d.verdict.released = v.Delayed, v.Delay, v.Postponed
 		if d.stopped && !v.Delayed {
-			// It failed because it was cancelled, not for a reason of its own.
+			// It failed because it was canceled, not for a reason of its own.
 			d.verdict.delayed = true
 		}
 	default:
 		// An action that this runtime does not know: never lose the message.
 	}
+	if d.verdict.action == handler.ActionRetry && !d.verdict.delayed && d.attempt <= 0 && s.caps.MaxDelay > 0 {
+		d.verdict.delayed, d.verdict.delay = true, uncountedDelay
+	}
 	u := unsupported{noDLQ: v.Action == handler.ActionDeadLetter && d.verdict.action != handler.ActionDeadLetter}
 	if d.verdict.delayed {
 		asked := d.verdict.delay
-		d.verdict.delay = d.lease.capDelay(asked, now)
+		d.verdict.delay = d.lease.capDelay(asked, at(now))
 		if s.caps.MaxDelay <= 0 {
 			u.undelayed = asked
 		}
@@ -147,11 +167,14 @@ func (st *settler) decide(d *delivery, v *handler.Verdict, failure *drivers.Fail
 }
 
 // submit hands a settlement to its batch. The delivery is settling.
-func (st *settler) submit(d *delivery, now time.Time) {
+func (st *settler) submit(d *delivery, now time.Time) { st.add(d, d.leaseLeft(now), now) }
+
+// add is submit for a delivery whose lease has the given time left.
+func (st *settler) add(d *delivery, left time.Duration, now time.Time) {
 	cfg := &st.source.c.cfg
 	// Near the end of the lease there is no time to wait.
 	due := now.Add(cfg.linger())
-	if left := d.leaseLeft(now); left != endless && due.After(now.Add(left-time.Second)) {
+	if left != endless && due.After(now.Add(left-time.Second)) {
 		due = now
 	}
 	b := st.batcher(d.verdict.action)
@@ -186,7 +209,10 @@ func (st *settler) flush() {
 // send carries out a batch of verdicts, each of them within its lease: after that it
 // would be carried out on someone else's delivery.
 func (st *settler) send(ds []*delivery) {
-	st.source.c.sleepClock.shortenLeases()
+	c := st.source.c
+	c.sleepClock.shortenLeases()
+	// Until here the timer did nothing: Fire ignores a settling delivery.
+	c.heap.RemoveAll(len(ds), func(i int) *timer.Item { return &ds[i].timer })
 	byLeaseLeft(ds, st.request, st.expire)
 }
 
@@ -210,13 +236,17 @@ func (st *settler) requestTimeout() time.Duration {
 // request sends one request of settlements. The shortest of their leases has the
 // given time left.
 func (st *settler) request(ds []*delivery, left time.Duration) {
-	s := st.source
-	ss := make([]drivers.Settlement, len(ds))
+	s, n := st.source, len(ds)
+	r, _ := st.spare.Get().(*request)
+	if r == nil {
+		r = new(request)
+	}
+	ss := slices.Grow(r.settlements, n)[:n]
 	for i, d := range ds {
 		v := &d.verdict
 		ss[i] = drivers.Settlement{
 			Receipt: d.receipt, Message: d.msg, Action: v.action, Delay: v.delay, Delayed: v.delayed,
-			Released: v.released, Failure: v.failure,
+			Released: v.released, Failure: d.failure(),
 		}
 	}
 	sent := time.Now()
@@ -225,32 +255,57 @@ func (st *settler) request(ds []*delivery, left time.Duration) {
 	if ctx.Err() == nil {
 		errs = s.driver.Settle(ctx, ss)
 	} else {
-		errs = s.endedErrors(len(ss))
+		errs = s.endedErrors(n)
 	}
 	cancel()
+	if len(s.c.cfg.Observers) > 0 {
+		r.events = st.passSettled(ds, errs, r.events)
+	}
+	clear(ss)
+	r.settlements = ss[:0]
+	st.spare.Put(r)
 	now := time.Now()
-	refused := s.outage.settled(ds[0].verdict.action, errs, len(ss), now)
+	refused := s.outage.settled(ds[0].verdict.action, errs, n, now)
 	settled := ds[:0]
 	for i, d := range ds {
-		if st.answer(d, sent, now, itemError(errs, i, len(ss)), refused) {
+		if st.answer(d, sent, now, itemError(errs, i, n), refused) {
 			settled = append(settled, d)
 		}
 	}
 	s.c.hand.remove(settled...)
 }
 
-// answer takes the answer to one settlement that was sent at the given time. It
-// reports whether the settlement has ended; otherwise it is submitted again later.
+// passSettled passes to the observers that messages of a request are settled, before
+// their groups go on. es is its buffer, which it returns.
+func (st *settler) passSettled(ds []*delivery, errs []error, es []handler.Event) []handler.Event {
+	if es == nil {
+		es = make([]handler.Event, 0, min(len(ds), eventsTogether))
+	}
+	for i, d := range ds {
+		if itemError(errs, i, len(ds)) == nil {
+			es = append(es, d.settledEvent())
+		}
+		if len(es) == eventsTogether || i == len(ds)-1 {
+			st.source.c.report.observers.ObserveAll(es)
+			clear(es)
+			es = es[:0]
+		}
+	}
+	return es
+}
+
+// eventsTogether is how many events are passed together at most. More would take memory
+// and save little.
+const eventsTogether = 64
+
+// answer takes the answer to one settlement that was sent at the given time, of which
+// passSettled has passed the event. It reports whether the settlement has ended; otherwise it is submitted again later.
 // refused reports whether the whole request was refused.
 func (st *settler) answer(d *delivery, sent, now time.Time, err error, refused bool) (ended bool) {
 	s, v := st.source, &d.verdict
 	c := s.c
 	if err == nil {
-		kind := handler.EventSettled
-		if v.released {
-			kind = handler.EventReleased
-		}
-		c.report.observe(handler.Event{Kind: kind, Origin: s.origin, Message: d.msg, Action: v.action, Delay: v.delay})
+		c.report.count(d.settledEvent())
 		s.emptiness.noteRetry(d, now)
 		if v.action == handler.ActionRetry {
 			c.isolation.remember(d)
@@ -266,12 +321,12 @@ func (st *settler) answer(d *delivery, sent, now time.Time, err error, refused b
 		return true
 	}
 	code := drivers.CodeOf(err)
-	// A refusal of the whole request may pass: permissions change. So may that of a
-	// rejection: the dead-letter queue may come back.
+	// A refusal of the whole request may pass: permissions change. A rejection may
+	// be repeated too: the dead-letter queue may become available again.
 	refused = refused || v.tries > 0 && refusal(code)
 	again := code.Retryable() || refused || v.action == handler.ActionDeadLetter && code != drivers.Closed
-	v.tries++
-	wait := backoffDelay(v.tries, 100*time.Millisecond, 5*time.Second)
+	v.tries = min(v.tries, math.MaxUint8-1) + 1
+	wait := backoffDelay(int(v.tries), 100*time.Millisecond, 5*time.Second)
 	left := d.leaseLeft(now)
 	over := left <= 0
 	if !s.caps.StaleReceiptHarmless && v.action == handler.ActionRetry && code != drivers.Throttled && !refusal(code) {
@@ -308,7 +363,7 @@ func refusal(code drivers.Code) bool { return code == drivers.Denied || code == 
 var errEnded = errors.New("the consumer has ended")
 
 // errResults stands for a driver's faulty answer.
-var errResults = errors.New("the driver returned another number of results than it was given items")
+var errResults = errors.New("the driver returned a wrong number of results")
 
 // itemError returns the i-th of n errors in a driver's answer. A nil answer means
 // that all items succeeded.

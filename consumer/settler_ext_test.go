@@ -118,6 +118,50 @@ func TestRejectionWithoutDeadLetterQueueIsRetriedAndReported(t *testing.T) {
 	})
 }
 
+// uncounted is a queue that does not count attempts, and delivers a message again
+// immediately if its retry has no delay.
+type uncounted struct{ *queue }
+
+func (u uncounted) Receive(ctx context.Context, n int, wait time.Duration) ([]drivers.Delivery, error) {
+	ds, err := u.queue.Receive(ctx, n, wait)
+	for i := range ds {
+		ds[i].Message.Attempt = 0
+	}
+	return ds, err
+}
+
+func (u uncounted) Settle(ctx context.Context, ss []drivers.Settlement) []error {
+	for i := range ss {
+		ss[i].Delayed = true // a nack
+	}
+	return u.queue.Settle(ctx, ss)
+}
+
+// A message that always fails is not handled in a hot loop, which nothing would end.
+func TestAnUncountedMessageIsNotRetriedInAHotLoop(t *testing.T) {
+	for name, err := range map[string]error{
+		"a failure": errors.New("bad"), "a rejection": handler.Reject(errors.New("bad")), "a panic": &handler.PanicError{Value: "bad"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := uncounted{newQueue(1)}
+				q.caps.DeadLetter, q.caps.AttemptKnown = false, false
+				runs := 0
+				w := start(t, q, func(context.Context, *handler.Message) error {
+					if runs++; runs > 1000 {
+						return nil
+					}
+					return err
+				}, consumer.Config{})
+				pass(10 * time.Second)
+				require.LessOrEqual(t, runs, 11)
+				require.Greater(t, runs, 5)
+				require.NoError(t, w.stop())
+			})
+		})
+	}
+}
+
 func TestRejectionIsOfTheMessageAsItWasReceived(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(1)
@@ -347,7 +391,7 @@ func TestADriverThatAnswersWrongIsNotTakenAtItsWord(t *testing.T) {
 		require.Zero(t, w.c.Stats().Unsettled, "it is tried again")
 		w.cancel()
 		require.ErrorIs(t, <-w.done, consumer.ErrDrainTimeout)
-		require.Equal(t, 1, w.logs.count("another number of results"))
+		require.Equal(t, 1, w.logs.count("a wrong number of results"))
 	})
 }
 

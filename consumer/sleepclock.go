@@ -37,7 +37,7 @@ func (k *sleepClock) shortenLeases() {
 		}
 	}
 	if n > 0 {
-		k.c.log.Warn("the machine was suspended: leases have run down meanwhile", "suspended", d, "messages", n)
+		k.c.log.Warn("the machine was suspended: leases ran down meanwhile", "suspended", d, "messages", n)
 	}
 }
 

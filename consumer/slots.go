@@ -6,15 +6,16 @@ import (
 	"time"
 )
 
-// The slots are the permissions to have a message in hand whose turn it is: a
-// ready or running delivery has one, and so has each message that a receive may
-// bring. They are guarded by Consumer.mu.
+// A slot is the permission to hold a message that may run: each ready or
+// running delivery has one, and so has each message that a pending receive may
+// return. They are guarded by Consumer.mu.
 //
 // Invariant: free + the sum of source.used = Config.Concurrency. free is negative
-// while receives ask ahead, and while messages that had waited in hand have more
-// slots than there are. A source asks ahead for at most forecast.ahead slots beyond
-// its share, which are taken from nobody: they don't count in what others may have.
-// Handlers never exceed Concurrency, since each has a worker.
+// while receives request messages in advance, and while messages that had waited
+// without a slot use more slots than there are. A source asks ahead for at most
+// forecast.ahead slots beyond its share, which are taken from nobody: they don't
+// count in what others may have. Handlers never exceed Concurrency, since each has
+// a worker.
 //
 // grant costs one pass over the waiting pollers, and for each one over the sources,
 // twice.
@@ -29,13 +30,22 @@ type waiter struct {
 	source *source
 	// want is the most it can use, enough the least that it accepts.
 	want, enough int
-	ask          int  // how many messages to ask for, if that is more than its slots
-	got          int  // set by grant
-	partial      bool // it knows that there are some slots, but fewer than enough
+	ask          int // how many messages to ask for, if that is more than its slots
+	got          int // set by grant
 	ch           chan struct{}
+
+	// patience is how long it waits for enough once there are some slots; partial is set,
+	// and timer runs, from then on.
+	patience time.Duration
+	partial  bool
+	timer    *time.Timer
 }
 
-func newWaiter(s *source) *waiter { return &waiter{source: s, ch: make(chan struct{}, 1)} }
+func newWaiter(s *source) *waiter {
+	w := &waiter{source: s, ch: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
+	w.timer.Stop()
+	return w
+}
 
 func (w *waiter) signal() {
 	select {
@@ -52,8 +62,9 @@ const fewMessages = 2
 // the consumer stops, and how many slots it took for them.
 //
 // Of several sources, one with few messages takes no slots, since its long poll
-// would keep them from the others. Its messages wait in hand for a slot.
-// Consumer.mu is not held.
+// would keep them from the others. Its messages are held until a slot is free. A
+// source that another one precedes waits for slots all the same. Consumer.mu is not
+// held.
 func (p *slots) acquire(w *waiter) (n, taken int) {
 	c := p.c
 	c.mu.Lock()
@@ -61,7 +72,7 @@ func (p *slots) acquire(w *waiter) (n, taken int) {
 		c.mu.Unlock()
 		return 0, 0
 	}
-	if s := w.source; len(c.sources) > 1 && !s.busy && s.ask <= fewMessages && c.hand.room() > 0 {
+	if s := w.source; len(c.sources) > 1 && !s.busy && s.ask <= fewMessages && c.hand.room() > 0 && !p.preceded(s) {
 		n = s.caution.cap(max(s.ask, 1))
 		c.mu.Unlock()
 		return n, 0
@@ -72,24 +83,18 @@ func (p *slots) acquire(w *waiter) (n, taken int) {
 	case <-w.ch:
 	default:
 	}
-	patience := w.source.times.patience()
+	w.patience = w.source.times.patience()
 	p.waiters = append(p.waiters, w)
 	p.grant()
-	var timer *time.Timer
-	var ring <-chan time.Time
+	defer w.timer.Stop()
 	halved := false
 	for w.got == 0 {
-		if w.partial && timer == nil {
-			timer = time.NewTimer(patience)
-			defer timer.Stop()
-			ring = timer.C
-		}
 		rang := false
 		c.mu.Unlock()
 		select {
 		case <-w.ch:
 		case <-c.drain.stop:
-		case <-ring:
+		case <-w.timer.C:
 			rang = true
 		}
 		c.mu.Lock()
@@ -105,10 +110,9 @@ func (p *slots) acquire(w *waiter) (n, taken int) {
 			if w.enough > 2 && !halved {
 				halved = true
 				w.enough /= 2
-				timer.Reset(3 * patience)
+				w.timer.Reset(3 * w.patience)
 			} else {
 				w.enough = 1
-				ring = nil
 			}
 			p.grant()
 		}
@@ -136,7 +140,7 @@ func (p *slots) grant() {
 		if room < w.enough {
 			if !w.partial {
 				w.partial = true
-				w.signal()
+				w.timer.Reset(w.patience)
 			}
 			return
 		}
@@ -168,6 +172,17 @@ func (p *slots) releaseUnused(s *source, n int) {
 	p.grant()
 }
 
+// releaseHeld releases the slots of a receive that a gate holds back. If there are other
+// sources, the share of this one is theirs until it has messages again. Consumer.mu is not
+// held.
+func (p *slots) releaseHeld(s *source, n int) {
+	if len(p.c.sources) > 1 {
+		p.releaseFailed(s, n)
+		return
+	}
+	p.releaseUnused(s, n)
+}
+
 // releaseFailed releases the slots of a receive that failed. The source's share is
 // the others' until it has messages again. Consumer.mu is not held.
 func (p *slots) releaseFailed(s *source, n int) {
@@ -185,9 +200,9 @@ func (p *slots) removeWaiter(w *waiter) {
 	}
 }
 
-// available returns how many messages may be received for s now: not more than there
-// are free slots for it and may be asked ahead, and none while too much is in hand.
-// Consumer.mu is held.
+// available returns how many messages may be received for s now: at most its free
+// slots plus the messages that may be requested in advance, and none while too many
+// messages are held. Consumer.mu is held.
 func (p *slots) available(s *source) int {
 	free, asked := p.free, 0
 	for _, other := range p.c.sources {
@@ -220,12 +235,27 @@ func (p *slots) askedAhead(s *source) int {
 	return min(beyond, p.ahead(s))
 }
 
+// preceded reports whether a source of a higher priority has messages waiting.
+// Consumer.mu is held.
+func (p *slots) preceded(s *source) bool {
+	for _, other := range p.c.sources {
+		if other.busy && other.priority > s.priority {
+			return true
+		}
+	}
+	return false
+}
+
 // share returns how many slots a source may have: all, except for those of the
-// other sources that have messages waiting. Consumer.mu is held.
+// other sources of its priority that have messages waiting, and none while a source of a
+// higher priority has. Consumer.mu is held.
 func (p *slots) share(s *source) int {
+	if p.preceded(s) {
+		return 0
+	}
 	weights := uint64(s.weight)
 	for _, other := range p.c.sources {
-		if other != s && other.busy {
+		if other != s && other.busy && other.priority == s.priority {
 			weights += uint64(other.weight)
 		}
 	}
@@ -241,10 +271,10 @@ func (p *slots) target(s *source) (want, enough, ask int) {
 	want = s.caution.cap(max(min(s.caps.MaxReceive, share, s.drainable()), 1))
 	if len(p.c.sources) > 1 {
 		// Slots that it asks for in vain are missing elsewhere: it begins slowly.
-		want = min(want, s.ask)
+		want = max(min(want, s.ask), 1)
 	}
 	if s.groups.ordered() && s.turns < want {
-		// Most of what a receive brings waits for its group, not for a slot.
+		// Most messages of such a receive wait for their group, not for a slot.
 		want, ask = max(s.turns, 1), want
 	}
 	if !s.busy {

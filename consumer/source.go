@@ -20,7 +20,11 @@ type source struct {
 	watcher   drivers.Watcher   // nil if the driver lacks it
 	caps      drivers.Capabilities
 	origin    *handler.Origin
+	handler   handler.Handler
+	gates     gates // its own; Consumer.gates are all sources'
 	weight    int
+	priority  int
+	level     int // of priority, 0 for the highest
 
 	settler   *settler
 	extender  *extender
@@ -35,8 +39,8 @@ type source struct {
 	noDelay    seldom.Event // retries that can't be delayed
 	noAttempts seldom.Event // messages without their attempt
 
-	closedBy atomic.Pointer[handler.Gate] // the gate that admitted nothing last
-	asking   atomic.Bool                  // the gate is being asked for its reason
+	asking  atomic.Bool // a gate is being asked for its reason
+	derives atomic.Bool // handlers make children of their contexts
 
 	// The fields below are guarded by Consumer.mu.
 	pollers     int
@@ -52,7 +56,11 @@ type source struct {
 }
 
 func newSource(c *Consumer, w Weighted) *source {
-	s := &source{c: c, driver: w.Source, caps: w.Source.Capabilities(), weight: max(w.Weight, 1)}
+	s := &source{c: c, driver: w.Source, caps: w.Source.Capabilities(), handler: w.Handler, weight: max(w.Weight, 1), priority: w.Priority}
+	if s.handler == nil {
+		s.handler = c.handler
+	}
+	s.gates.c, s.gates.list, s.gates.turn = c, w.Gates, make(chan struct{}, 1)
 	if s.caps.MaxLease == 0 {
 		s.caps.MaxLease = max(s.caps.MaxExtension, s.caps.Lease)
 	}
@@ -65,7 +73,16 @@ func newSource(c *Consumer, w Weighted) *source {
 	s.settler, s.extender = newSettler(s), newExtender(s)
 	s.outage.source, s.emptiness.source, s.backlog.source, s.caution.source, s.forecast.source = s, s, s, s, s
 	s.groups = newGroups(s, s.caps.Ordered)
+	s.derives.Store(childKey == nil)
 	return s
+}
+
+// closedBy returns the gate that holds back receiving, nil if none does.
+func (s *source) closedBy() *handler.Gate {
+	if g := s.gates.closedBy.Load(); g != nil {
+		return g
+	}
+	return s.c.gates.closedBy.Load()
 }
 
 // policy returns whether the queue has a dead-letter queue, and after how many attempts
@@ -95,14 +112,20 @@ func (s *source) suspicious(attempt int) bool {
 	return deadLetter && most > 1 && attempt > most/2
 }
 
+// releasesFree reports whether a message that is given back unhandled loses none of its
+// attempts, or has any number of them.
+func (s *source) releasesFree() bool {
+	if s.caps.FreeRelease {
+		return true
+	}
+	_, most := s.policy()
+	return most <= 0
+}
+
 // releasesCost reports whether messages that wait for their group must be handled
 // within a drain: to give them back would cost each an attempt.
 func (s *source) releasesCost() bool {
-	if !s.caps.Ordered || s.caps.FreeRelease {
-		return false
-	}
-	_, most := s.policy()
-	return most > 0
+	return s.caps.Ordered && !s.releasesFree()
 }
 
 // drainable returns for how many messages a receive may ask, so that those of them that

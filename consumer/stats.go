@@ -14,10 +14,12 @@ type Stats struct {
 
 	// Running is the number of handlers that are running, and Waiting the number of
 	// messages that wait for a slot or for their group. Parked is the number of
-	// messages kept in hand for a time: postponed ones, failed heads of ordered
-	// groups, and retries whose delay is longer than the provider's longest.
-	// Settling is the number of verdicts that are being carried out.
+	// messages held for a time: postponed messages, failed heads of ordered groups,
+	// and retries whose delay is longer than the provider's longest. Settling is
+	// the number of verdicts that are being carried out.
 	Running, Waiting, Parked, Settling int
-	// Pollers is the number of receives that may run concurrently now.
+	// Paused is the number of queues from which a gate holds back receiving.
+	Paused int
+	// Pollers is the number of receives that may currently run concurrently.
 	Pollers int
 }

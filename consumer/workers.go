@@ -30,10 +30,11 @@ const maxIdle = 256
 
 // An outcome is the effect of a handled delivery on others.
 type outcome struct {
-	ended time.Time // when the handler returned; zero if none was called
-	took  time.Duration
-	done  bool // the delivery is done
-	park  bool // the delivery is parked
+	ended  time.Time // when the handler returned; zero if none was called
+	took   time.Duration
+	waited time.Duration // in hand for a worker
+	done   bool          // the delivery is done
+	park   bool          // the delivery is parked
 	// postponed is set if the handler postponed the message, so that took says
 	// nothing about handlers.
 	postponed bool
@@ -49,7 +50,7 @@ func (w *workers) enqueue(d *delivery, now time.Time) {
 		w.c.isolation.setAside(d)
 		return
 	}
-	d.started = now
+	d.started = at(now)
 	w.c.slots.take(d.source, 1)
 	w.c.hand.ready.push(d)
 }
@@ -102,10 +103,11 @@ func (w *workers) run() {
 		}
 		// The handler called runtime.Goexit, which ends this goroutine. The message
 		// is retried.
-		o := w.settle(d, invoke.ErrGoexit)
+		var o outcome
+		w.settle(d, invoke.ErrGoexit, &o)
 		w.c.mu.Lock()
 		w.number--
-		back := w.release(d, o)
+		back := w.release(d, &o)
 		w.wake()
 		w.c.mu.Unlock()
 		w.c.nack(back)
@@ -114,7 +116,9 @@ func (w *workers) run() {
 	woken := true
 	for {
 		var waited bool
-		if d, waited = w.next(d, o, woken); d == nil {
+		last := d
+		d = nil // a worker that waits keeps no message alive, and so none of its receive
+		if d, waited = w.next(last, &o, woken); d == nil {
 			return
 		}
 		woken = false
@@ -123,13 +127,14 @@ func (w *workers) run() {
 			began = time.Now() // otherwise one handler begins when the last one ended
 			w.c.progress.note(began)
 		}
-		o = w.handle(d, began)
+		o = outcome{}
+		w.handle(d, began, &o)
 	}
 }
 
 // next ends the worker's work on one delivery and returns another, and whether it had
 // to wait for it. It returns nil if the worker must end. Consumer.mu is not held.
-func (w *workers) next(last *delivery, o outcome, woken bool) (d *delivery, waited bool) {
+func (w *workers) next(last *delivery, o *outcome, woken bool) (d *delivery, waited bool) {
 	c := w.c
 	c.mu.Lock()
 	if woken {
@@ -181,7 +186,7 @@ func (w *workers) next(last *delivery, o outcome, woken bool) (d *delivery, wait
 	}
 }
 
-// nackLate gives back a delivery that can't be handled within the drain, and the
+// nackLate releases a delivery that cannot be handled within the drain, and the
 // messages that wait in its group. Consumer.mu is held, and unlocked in between.
 func (w *workers) nackLate(d *delivery) {
 	c := w.c
@@ -200,6 +205,32 @@ func (w *workers) nackLate(d *delivery) {
 	c.mu.Lock()
 }
 
+// withdraw gives back a delivery whose lease is due for an extension if it has waited for
+// a tenth of the lease, behind Concurrency others or more: handlers have slowed down since
+// it was requested, and a process with idle handlers could work on it. It reports whether
+// it did. None is requested in advance until a handler has returned. A message that would
+// lose one of its attempts is kept. No lock is held.
+func (w *workers) withdraw(d *delivery, now time.Time) bool {
+	c, s := w.c, d.source
+	if !s.releasesFree() {
+		return false
+	}
+	c.mu.Lock()
+	// While it is ready, started is when its turn came, and guarded by Consumer.mu.
+	long := func() bool { return at(now).sub(d.started) >= d.lease.length/waitShare }
+	if c.drain.stopping || !c.hand.ready.removeBehind(c.cfg.Concurrency, d, long) {
+		c.mu.Unlock()
+		return false
+	}
+	s.forecast.stall(d.lease.length, now)
+	c.slots.release(s, 1)
+	back := append([]*delivery{d}, s.groups.resolve(d, groupNacked, 0)...)
+	c.slots.grant()
+	c.mu.Unlock()
+	c.nack(back)
+	return true
+}
+
 // expecting reports whether more messages are likely to come immediately.
 // Consumer.mu is held.
 func (w *workers) expecting() bool {
@@ -214,7 +245,7 @@ func (w *workers) expecting() bool {
 // release releases the slot of a handled delivery and applies the outcome to its
 // group. It returns the deliveries to nack once Consumer.mu is unlocked. Consumer.mu
 // is held.
-func (w *workers) release(d *delivery, o outcome) []*delivery {
+func (w *workers) release(d *delivery, o *outcome) []*delivery {
 	c, s := w.c, d.source
 	c.hand.running--
 	c.slots.release(s, 1)
@@ -222,7 +253,7 @@ func (w *workers) release(d *delivery, o outcome) []*delivery {
 	if !o.postponed && !o.ended.IsZero() {
 		s.times.learn(o.took, c.drain.stopping)
 		s.forecast.handled(o.took)
-		s.forecast.waited(d.waited, d.lease.length, o.ended)
+		s.forecast.waited(o.waited, d.lease.length, o.ended)
 	}
 	if o.done {
 		c.hand.unlink(d)
@@ -242,58 +273,60 @@ func (w *workers) release(d *delivery, o outcome) []*delivery {
 // exceed the two KiB that a goroutine begins with.
 
 // handle runs the handler on a delivery and starts to carry out its verdict.
-func (w *workers) handle(d *delivery, now time.Time) outcome {
-	if !d.start(now) {
-		return w.skipLost(d)
+func (w *workers) handle(d *delivery, now time.Time, o *outcome) {
+	var ok bool
+	if o.waited, ok = d.start(now); !ok {
+		w.skipLost(d)
+		o.done, o.group = true, groupHeadLost
+		return
 	}
 	if len(w.c.cfg.Observers) > 0 {
-		w.c.report.started(d)
+		w.c.report.started(d, o.waited)
 	}
-	d.probe.started()
+	d.probe().started()
 	if d.alone {
 		w.c.report.runsAlone(d, now)
 	}
-	return w.settle(d, w.call(d))
+	w.settle(d, w.call(d), o)
 }
 
 // skipLost reports a delivery whose lease ended before its turn came: someone else
 // may have the message.
 //
 //go:noinline
-func (w *workers) skipLost(d *delivery) outcome {
+func (w *workers) skipLost(d *delivery) {
 	w.c.report.observe(handler.Event{Kind: handler.EventLeaseLost, Origin: d.source.origin, Message: d.msg, Err: handler.ErrLeaseLost})
-	d.probe.started()
-	d.probe.finished()
-	return outcome{done: true, group: groupHeadLost}
+	d.probe().started()
+	d.probe().finished()
 }
 
 // call calls the handler. A panic becomes an error.
 func (w *workers) call(d *delivery) error {
-	p, err := invoke.Call(&d.ctx, w.c.handler, d.msg)
+	p, err := invoke.Call((*handlerContext)(d), d.source.handler, d.msg)
 	if p != nil {
 		w.c.report.handlerPanicked(d, p, err)
 	}
 	return err
 }
 
-// settle reads the verdict in a handler's error and hands it to the settler.
-func (w *workers) settle(d *delivery, err error) outcome {
+// settle reads the verdict in a handler's error, hands it to the settler and completes
+// the outcome.
+func (w *workers) settle(d *delivery, err error, o *outcome) {
 	now := time.Now()
 	w.c.progress.note(now)
-	d.ctx.cancelReturned()
+	(*handlerContext)(d).cancelReturned()
 	v, failure := w.verdict(d, err, now)
-	o := outcome{ended: now, took: now.Sub(d.started)}
+	o.ended, o.took = now, at(now).sub(d.started)
 	if len(w.c.cfg.Observers) > 0 {
 		w.c.report.handled(d, v.Action, o.took, err)
 	}
-	d.probe.finished()
+	d.probe().finished()
 	o.postponed = v.Postponed
 	if err != nil && w.c.drain.begun() && invoke.Is(err, handler.ErrStopped) {
 		// Its process, or another resource, was ended before its context.
 		d.markStopped()
 	}
-	d.source.settler.accept(d, v, failure, now, &o)
-	return o
+	d.source.settler.accept(d, v, failure, now, o)
 }
 
 // verdict returns the verdict in a handler's error, and the failure that goes with a
@@ -310,15 +343,15 @@ func (w *workers) failure(d *delivery, err error, now time.Time) (handler.Verdic
 	w.c.report.handlerPanicked(d, nil, err)
 	deadLetter, limit := d.source.policy()
 	if d.interrupted() {
-		limit = 0 // it was cancelled, which is not a failure
+		limit = 0 // it was canceled, which is not a failure
 	}
-	v := verdict.Of(err, d.attempt, limit, deadLetter)
+	v := verdict.Of(err, int(d.attempt), limit, deadLetter)
 	if v.Action != handler.ActionDeadLetter {
 		return v, nil
 	}
 	failure := verdict.Failure(v.Err, d.msg, now, w.c.cfg.Name)
-	if failure.First.IsZero() && d.firstFailure != nil {
-		failure.First = *d.firstFailure
+	if failure.First.IsZero() {
+		failure.First = d.firstFailure()
 	}
 	return v, failure
 }

@@ -1,6 +1,6 @@
-// Package drivers is the port between Sluice's runtime and a queue provider: the
-// interfaces [Source] and [Sink] that a driver implements, the optional ones
-// that it may implement besides, its [Capabilities], the errors it returns, and
+// Package drivers is the port between Sluice's runtime and a queue provider. It
+// defines the interfaces [Source] and [Sink] that a driver implements, optional
+// interfaces, the [Capabilities] of a queue, the errors that drivers return, and
 // the [Mux] that opens a queue by URL.
 //
 // Users of Sluice meet this package only where they open a queue. A driver is a

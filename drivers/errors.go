@@ -25,7 +25,7 @@ const (
 	NotFound
 	// Denied means no permission or no credentials.
 	Denied
-	// Invalid means that the request can never succeed as it is.
+	// Invalid means that the request can never succeed unchanged.
 	Invalid
 	// LeaseLost means that the receipt is no longer valid.
 	LeaseLost
@@ -73,7 +73,7 @@ type Error struct {
 	Op string
 	// Err is the cause, usually the SDK's error.
 	Err error
-	// Remedy is the way out, as a phrase; empty if there is nothing to say.
+	// Remedy is a phrase that says what to do. It may be empty.
 	Remedy string
 }
 
@@ -98,8 +98,8 @@ func (e *Error) Error() string {
 
 // ErrorType returns the kind of e for telemetry, as OpenTelemetry's error.type: the
 // code's name with underscores for spaces. A transient error whose cause is that
-// the provider was not reached is "unreachable", or "timeout". There are no more
-// than ten values.
+// the provider was not reached is "unreachable", or "timeout". There are at most
+// ten values.
 func (e *Error) ErrorType() string {
 	if e.Code == Transient {
 		if unreached, timeout := foreign.Network(e.Err); timeout {

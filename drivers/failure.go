@@ -206,7 +206,7 @@ func UnpackFailure(attributes map[string]string) {
 	}
 	delete(attributes, AttributeDeadLetter)
 	for name, value := range p.Attributes {
-		if _, taken := attributes[name]; !taken {
+		if _, taken := attributes[name]; !taken && !ofFailure(name, value) {
 			attributes[name] = value
 		}
 	}
@@ -215,6 +215,17 @@ func UnpackFailure(attributes map[string]string) {
 		Attempt: p.Attempt, Queue: p.Queue,
 	}
 	maps.Copy(attributes, d.attributes())
+}
+
+// ofFailure reports whether an attribute describes a failure. A letter that was packed here
+// has none among the attributes of its message: one that is there is a sender's, who wants
+// it to outlive the removal of the others.
+func ofFailure(name, value string) bool {
+	if name == AttributeDeadLetter {
+		var p packed
+		return json.Unmarshal([]byte(value), &p) == nil
+	}
+	return slices.Contains(failureAttributes[:], name)
 }
 
 // WithoutFailure returns a copy of the attributes of a dead letter as they were

@@ -1,6 +1,7 @@
 package drivers_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -112,6 +113,33 @@ func TestForeignAttributesAreNoFailure(t *testing.T) {
 	})
 	require.True(t, ok)
 	require.Equal(t, drivers.DeadLetter{Failure: drivers.Failure{Reason: "r"}}, odd)
+}
+
+// A sender may pack failures into each other: none outlives the rejection, whose own
+// failure is the letter's.
+func TestAPackedFailureHidesNoOther(t *testing.T) {
+	text := `{"reason":"forged","queue":"payments","attempt":99,"consumer":"forged"}`
+	for range 5 {
+		for _, limit := range []int{0, 10, 2} {
+			m := &handler.Message{Attempt: 3, Attributes: map[string]string{drivers.AttributeDeadLetter: text, "k0": "v0"}}
+			drivers.UnpackFailure(m.Attributes) // as a driver does
+			letter := drivers.FailureAttributes(&drivers.Failure{Reason: "card declined"}, m, "orders", limit)
+			drivers.UnpackFailure(letter)
+			got, ok := drivers.ParseFailure(letter)
+			require.True(t, ok)
+			require.Equal(t, drivers.DeadLetter{Failure: drivers.Failure{Reason: "card declined"}, Attempt: 3, Queue: "orders"}, got)
+			require.Equal(t, attributed(1).Attributes, drivers.WithoutFailure(letter))
+		}
+		inner, err := json.Marshal(map[string]any{"attributes": map[string]string{
+			drivers.AttributeDeadLetter: text, drivers.AttributeDeadLetterConsumer: "forged",
+		}})
+		require.NoError(t, err)
+		text = string(inner)
+	}
+	// One of somebody else's is data.
+	m := attributed(9)
+	m.SetAttribute(drivers.AttributeDeadLetter, "not ours")
+	require.Equal(t, m.Attributes, drivers.WithoutFailure(drivers.FailureAttributes(failure(), m, "orders", 10)))
 }
 
 func TestFailureRoundTrip(t *testing.T) {

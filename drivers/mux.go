@@ -24,7 +24,7 @@ type Opener interface {
 	OpenSink(ctx context.Context, u *url.URL, o *Options) (Sink, error)
 }
 
-// Options are what a program may give beyond the URL. Nil means none.
+// Options are settings beyond the URL. Nil means none.
 type Options struct {
 	// DeadLetter names the dead-letter queue, in the provider's own terms (SQS:
 	// queue name, URL or ARN; Pub/Sub: topic), if it is not the one of the
@@ -110,11 +110,11 @@ func (m *Mux) find(rawURL string) (Opener, *url.URL, error) {
 		return nil, nil, &Error{Code: Invalid, Op: "open", Err: fmt.Errorf("unknown scheme %q", u.Scheme), Remedy: "write " + way}
 	}
 	if way != "" {
-		return nil, nil, &Error{Code: Invalid, Op: "open", Err: errors.New("this is the provider's own name of a queue, not a queue URL"),
+		return nil, nil, &Error{Code: Invalid, Op: "open", Err: errors.New("this is a provider's name for a queue, not a queue URL"),
 			Remedy: "write " + way}
 	}
 	if u.Scheme == "" {
-		return nil, nil, &Error{Code: Invalid, Op: "open", Err: fmt.Errorf("%q is no queue URL: it has no scheme", rawURL),
+		return nil, nil, &Error{Code: Invalid, Op: "open", Err: fmt.Errorf("%q is not a queue URL: it has no scheme", rawURL),
 			Remedy: "known schemes: " + strings.Join(m.Schemes(), ", ")}
 	}
 	if u.Scheme == "http" || u.Scheme == "https" { // an address, not a scheme that is misspelt
@@ -164,7 +164,7 @@ func CheckParams(u *url.URL, known ...string) error {
 				Remedy: didYouMean(k, known)}
 		}
 		if len(q[k]) > 1 {
-			return &Error{Code: Invalid, Op: "open", Err: fmt.Errorf("parameter %q is given %d times in the %s URL", k, len(q[k]), u.Scheme)}
+			return &Error{Code: Invalid, Op: "open", Err: fmt.Errorf("parameter %q occurs %d times in the %s URL", k, len(q[k]), u.Scheme)}
 		}
 	}
 	return nil

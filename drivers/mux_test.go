@@ -49,7 +49,7 @@ func TestMuxRefusesWithAWayOut(t *testing.T) {
 		{"no scheme", "orders", "known schemes: awssqs"},
 		{"malformed", "awssqs://user:secret@host:notaport/", "malformed queue URL"},
 		{"unread parameter", "awssqs:///orders?regoin=x", `unknown parameter "regoin" in the awssqs URL (did you mean "region"?`},
-		{"parameter twice", "awssqs:///orders?region=x&region=y", `parameter "region" is given 2 times`},
+		{"parameter twice", "awssqs:///orders?region=x&region=y", `parameter "region" occurs 2 times`},
 		{"malformed query", "awssqs:///orders?a=%zz", "malformed"},
 	} {
 		_, err := mux.OpenSource(t.Context(), c.url, nil)

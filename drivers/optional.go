@@ -20,6 +20,25 @@ type Inspector interface {
 	Peek(ctx context.Context, max int, dead bool) ([]*handler.Message, error)
 }
 
+// An Ager is an [Inspector] that learns ages from another service than the one that has
+// the queue: SQS's from CloudWatch. Its Depth leaves them unknown.
+type Ager interface {
+	Inspector
+	// Ages fills in the ages of d, a Depth that was just read, as far as they can be
+	// had. A failure leaves an age unknown.
+	Ages(ctx context.Context, d *Depth)
+}
+
+// ReadDepth returns i's depth, with the ages of an [Ager]. Who needs counts alone calls
+// Depth, which makes fewer requests.
+func ReadDepth(ctx context.Context, i Inspector) (Depth, error) {
+	d, err := i.Depth(ctx)
+	if a, ok := i.(Ager); ok && err == nil {
+		a.Ages(ctx, &d)
+	}
+	return d, err
+}
+
 // Unknown is the value of a [Depth] count that the provider does not report.
 const Unknown = -1
 
@@ -34,6 +53,15 @@ type Depth struct {
 	DeadLetters int64
 	// OldestAge is the age of the oldest message, negative where unknown.
 	OldestAge time.Duration
+	// LetterAge is the age of the oldest dead letter. Zero means that it is unknown, or
+	// that there is no letter.
+	LetterAge time.Duration
+	// LetterRetention is how long the provider keeps dead letters. Zero means that it
+	// is unknown, or that there is no dead-letter queue.
+	LetterRetention time.Duration
+
+	// Lag is how far the counts can be behind. Zero means that they are exact.
+	Lag time.Duration
 }
 
 // A Purger removes all messages.
@@ -43,9 +71,9 @@ type Purger interface {
 	Purge(ctx context.Context, dead bool) error
 }
 
-// A Watcher is a [Source] that reads its queue's configuration again now and then,
-// since that may be changed under a running consumer. [Source.Capabilities] stay
-// those of when it was opened; if the two differ, Current counts.
+// A Watcher is a [Source] that periodically rereads its queue's configuration,
+// which may change under a running consumer. [Source.Capabilities] returns the
+// capabilities at the time of opening; if Current differs, Current is right.
 type Watcher interface {
 	// Current returns the configuration as it was read last. It does no IO and may
 	// be called concurrently with everything else.
@@ -60,6 +88,24 @@ type Current struct {
 	MaxAttempts int
 	// Fault is why the consumer can't do its work though receives succeed, such as
 	// that the topic of a subscription was deleted. It makes the consumer report an
-	// outage. Nil means that nothing is wrong.
+	// outage. Nil means no fault.
 	Fault error
+}
+
+// A Locator is a [Source] that says whose queue it is on, so that an operator does not
+// work on another queue of the same name.
+type Locator interface {
+	// Location returns the place of the queue. It does no IO.
+	Location() Location
+}
+
+// Location is the place of a queue. Fields that a provider does not have are empty.
+type Location struct {
+	// Account is the account that the queue belongs to. SQS: the account ID; Pub/Sub:
+	// the project.
+	Account string
+	// Region is the region of the queue. Pub/Sub has none.
+	Region string
+	// Endpoint is the address that requests go to.
+	Endpoint string
 }

@@ -12,24 +12,24 @@ import (
 // concurrently. After Close every method returns an error whose code is
 // [Closed].
 type Source interface {
-	// Receive waits up to wait for messages and returns 1 to max of them, or
-	// none and no error if none came. Zero wait asks once and returns. wait
-	// is at most [MaxWait]. When ctx is done it returns ctx's error promptly;
-	// what the provider had already granted then comes back when its lease
-	// ends. It does not retry. max is at most Capabilities.MaxReceive. The
-	// caller owns the slice and the messages.
+	// Receive waits up to wait for messages and returns 1 to max of them, or none
+	// and no error if none came. Zero wait asks once and returns. wait is at most
+	// [MaxWait]. When ctx is done it returns ctx's error promptly. Messages that
+	// the provider has already delivered are redelivered when their leases end. It
+	// does not retry. max is at most Capabilities.MaxReceive. The caller owns the
+	// slice and the messages.
 	//
-	// Messages and an error together mean that the messages are good, and that
-	// others came with them that are not, such as one whose checksum is wrong:
-	// these stay with the provider and come again when their leases end. The
-	// caller handles the messages and reports the error.
+	// Messages and an error together mean that these messages are good and that
+	// others in the same response were not, for example because of a wrong
+	// checksum. The others stay with the provider and are redelivered when their
+	// leases end. The caller handles the messages and reports the error.
 	Receive(ctx context.Context, max int, wait time.Duration) ([]Delivery, error)
 
-	// Settle carries out up to Capabilities.MaxSettle settlements, which may be
-	// of different actions, and returns an error an item, at the item's index.
-	// A nil slice means that all of them were carried out. It keeps neither the
-	// slice nor what it points to. A caller may settle the same receipt twice: the
-	// second settlement reports [LeaseLost] or nil, whichever the provider answers.
+	// Settle carries out up to Capabilities.MaxSettle settlements, which may be of
+	// different actions, and returns an error an item, at the item's index. A nil
+	// slice means that all of them were carried out. It retains neither the slice
+	// nor its elements. A caller may settle the same receipt twice: the second
+	// settlement reports [LeaseLost] or nil, whichever the provider answers.
 	Settle(ctx context.Context, ss []Settlement) []error
 
 	// Extend sets the leases of up to Capabilities.MaxExtend receipts and
@@ -37,12 +37,12 @@ type Source interface {
 	// [LeaseLost], as far as the provider reports it.
 	Extend(ctx context.Context, es []Extension) []error
 
-	// Capabilities says what the queue behind this source can do. It does no IO
+	// Capabilities returns the capabilities of the source's queue. It does no IO
 	// and returns the same each time: see [Watcher] for what may change.
 	Capabilities() Capabilities
 
-	// Close frees what the source holds. It does not settle anything. A second
-	// call returns nil.
+	// Close frees the resources of the source. It does not settle anything. A
+	// second call returns nil.
 	Close() error
 }
 
@@ -81,9 +81,9 @@ type Settlement struct {
 	// own policy (SQS: the visibility timeout runs down; Pub/Sub: nack).
 	Delay   time.Duration
 	Delayed bool
-	// Released is true on a retry of a message that no handler has seen: it is
-	// given back. A queue that counts attempts itself does not count this
-	// delivery (Capabilities.FreeRelease); SQS and Pub/Sub count it.
+	// Released marks a retry of a message that no handler has seen. A queue that
+	// counts attempts itself does not count this delivery
+	// (Capabilities.FreeRelease); SQS and Pub/Sub count it.
 	Released bool
 	// Failure says why a message is dead-lettered. Nil means that no reason is known.
 	Failure *Failure
@@ -128,22 +128,22 @@ type Sink interface {
 	// A message's DedupeID is its identity. It arrives with the message, in a
 	// dead-letter queue and after a redrive too. A sink whose provider gives a
 	// redriven message another ID makes an identity for a message that has none.
-	// It makes another one in each call, since it keeps nothing of the message:
-	// who sends again what failed sets DedupeID before the first try.
+	// It makes a new one in each call. A caller that sends failed messages again
+	// must set DedupeID before the first try.
 	Send(ctx context.Context, ms []*handler.Message) []error
 
-	// Capabilities says what the queue behind this sink can do.
+	// Capabilities returns the capabilities of the sink's queue.
 	Capabilities() Capabilities
 
-	// Close frees what the sink holds. A second call returns nil.
+	// Close frees the resources of the sink. A second call returns nil.
 	Close() error
 }
 
 // Unlimited is the value of a time in [Capabilities] that has no bound.
 const Unlimited time.Duration = math.MaxInt64
 
-// Capabilities describe what a queue can do. The zero value of each field is the
-// cautious one, so that a capability that a driver does not state costs speed or
+// Capabilities describe a queue. The zero value of each field is the cautious
+// one, so that a capability that a driver does not state costs speed or
 // features, never messages.
 type Capabilities struct {
 	// Queue is the queue's name as an operator knows it.
@@ -162,7 +162,7 @@ type Capabilities struct {
 	MaxSendGroup int
 	// MaxMessageBytes bounds a message's body and attributes together;
 	// MaxBatchBytes the messages of one Send together. Zero means that the driver
-	// states no bound: the provider itself refuses what is too large.
+	// states no limit: the provider refuses messages that are too large.
 	MaxMessageBytes, MaxBatchBytes int
 	// MaxAttributes is the number of attributes that a message may have. Zero
 	// means that the driver states no bound.
@@ -192,7 +192,7 @@ type Capabilities struct {
 	// AttemptKnown is true if deliveries carry their attempt number.
 	AttemptKnown bool
 	// FreeRelease is true if a delivery that is settled as Released does not count
-	// as an attempt. The runtime keeps what it can in hand either way, and releases
+	// as an attempt. The runtime holds what it can in either case and releases
 	// little.
 	FreeRelease bool
 	// LocalClock is true if leases go by this machine's monotonic clock, as those
@@ -201,8 +201,8 @@ type Capabilities struct {
 	LocalClock bool
 	// NativeRedrive is true if the provider itself moves letters back.
 	NativeRedrive bool
-	// ExactlyOnce is true if an ack that succeeds is final, and one that fails
-	// says so.
+	// ExactlyOnce reports whether a successful ack is final and a failed one
+	// returns an error.
 	ExactlyOnce bool
 	// StaleReceiptFails is true if settling or extending an expired receipt is
 	// reported as LeaseLost. A standard SQS queue accepts a delete by a stale

@@ -16,6 +16,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice/internal/process"
+	"github.com/sluice-go/sluice/internal/test/command"
 	"github.com/sluice-go/sluice/internal/test/suite"
 )
 
@@ -47,21 +49,17 @@ func TestEveryMainEndsAsItShould(t *testing.T) {
 	}
 }
 
-// build builds the programs of examples, without what debuggers read, and returns
-// where they are.
-func build(t *testing.T, examples ...string) string {
+// build builds the program of an example and returns its path.
+func build(t *testing.T, example string) string {
 	t.Helper()
 	dir := t.TempDir()
-	args := append([]string{"build", "-ldflags=-s -w", "-o", dir + string(filepath.Separator)}, examples...)
-	out, err := exec.CommandContext(t.Context(), "go", args...).CombinedOutput()
-	require.NoError(t, err, string(out))
-	return dir
+	require.NoError(t, command.Build(t.Context(), dir, "./"+example))
+	return filepath.Join(dir, example)
 }
 
 func TestEveryProgramFailsWithAStatus(t *testing.T) {
 	t.Parallel()
 	suite.Slow(t)
-	dir := build(t, "./...")
 	blocked := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(blocked, nil, 0o600))
 	for name, args := range map[string][]string{
@@ -71,12 +69,13 @@ func TestEveryProgramFailsWithAStatus(t *testing.T) {
 		"payments":   {"-queue", "sqlite://" + blocked + "/queue.db?queue=payments"},
 		"push":       nil,
 		"quickstart": nil,
+		"service":    nil,
 		"thumbnails": {"-queue", "sqlite://" + blocked + "/queue.db?queue=thumbnails"},
 		"two-clouds": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.CommandContext(t.Context(), filepath.Join(dir, name), args...)
+			cmd := exec.CommandContext(t.Context(), build(t, name), args...)
 			cmd.Env = append(os.Environ(), "QUEUE_URL=nonsense://", "AWS_REGION=us-east-1",
 				"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test")
 			var out bytes.Buffer
@@ -97,9 +96,9 @@ func TestEveryProgramFailsWithAStatus(t *testing.T) {
 func TestTheSecondSignalEndsIt(t *testing.T) {
 	t.Parallel()
 	suite.Slow(t)
-	dir := build(t, "./payments")
-	addr := freeAddr(t)
-	cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "payments"), "-role", "api", "-listen", addr,
+	addr, err := process.FreeAddr()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), build(t, "payments"), "-role", "api", "-listen", addr,
 		"-queue", "sqlite://"+filepath.Join(t.TempDir(), "queue.db")+"?queue=payments")
 	require.NoError(t, cmd.Start())
 	ended := make(chan error, 1)
@@ -112,7 +111,7 @@ func TestTheSecondSignalEndsIt(t *testing.T) {
 		return err == nil
 	}, 30*time.Second, 50*time.Millisecond)
 	defer conn.Close()
-	_, err := conn.Write([]byte("POST /payments HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n"))
+	_, err = conn.Write([]byte("POST /payments HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n"))
 	require.NoError(t, err)
 	answer, err := bufio.NewReader(conn).ReadString('\n')
 	require.NoError(t, err)
@@ -136,12 +135,4 @@ func TestTheSecondSignalEndsIt(t *testing.T) {
 		case <-tick.C:
 		}
 	}
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	return l.Addr().String()
 }

@@ -20,17 +20,17 @@ type BatchConfig struct {
 	// MaxWait.
 	MaxCount int
 
-	// MaxBytes is the most bytes of bodies in a batch. A message that would
-	// exceed it begins the next batch, and a single larger one makes a batch of
-	// its own. Zero means no limit.
+	// MaxBytes is the most bytes of bodies in a batch. A message that would exceed
+	// it begins the next batch. A single larger message forms a batch alone. Zero
+	// means no limit.
 	MaxBytes int
 
-	// MaxWait is how long the first message of a batch waits for the others.
-	// Zero means 50 ms. It is part of the time that each message is
-	// held, so it must be short beside the lease, or the heartbeat middleware
-	// must keep that. A shutdown does not cut it short: a batch that gathers is
-	// handled when its wait is over, within the consumer's DrainTimeout, and
-	// given back where that is shorter.
+	// MaxWait is how long the first message of a batch waits for the others. Zero
+	// means 50 ms. It is part of the time that each message is held, so it must be
+	// short beside the lease, or the heartbeat middleware must keep that. A
+	// shutdown does not shorten it: an incomplete batch is handled when its wait
+	// is over, if that is within the consumer's DrainTimeout, and released
+	// otherwise.
 	MaxWait time.Duration
 }
 
@@ -67,22 +67,24 @@ func (c *BatchConfig) complete() (BatchConfig, error) {
 // the gathering. A nil config has the defaults.
 //
 // A call returns when its batch is done, never before, since h may hold its
-// message until then. If a call's context ends while the batch is still
-// gathering, the call leaves the batch and returns the context's cause. Once h
-// runs, h's context is cancelled when those of all messages in the batch have
-// ended, with the last one's cause: one lost lease does not undo the work on
-// the others. That context has no deadline. Of values it has those of the context
-// that the runtime was started with, and none that middleware adds for a message,
-// such as a span: [MessageContext] returns a message's own context. (Under a
-// runtime that does not call [WithShared] it has the values that are equal for all
-// of at least two messages.) Middleware that gives a message what others must not
-// use, such as a transaction, refuses a batch handler when it is built; see
-// [Singly].
+// message until then. If a call's context ends while the batch is still gathering,
+// the call leaves the batch and returns the context's cause. Once h runs, h's
+// context is canceled when those of all messages in the batch have ended, with
+// the last one's cause: one lost lease does not undo the work on the others. That
+// context has no deadline. It has the values of the context that the runtime was
+// started with, and none that middleware adds for a message, such as a span;
+// [MessageContext] returns a message's own context. (Under a runtime that does not
+// call [WithShared] it has the values that are equal for all of at least two
+// messages.) Middleware that gives a message what others must not use, such as a
+// transaction, refuses a batch handler when it is built; see [Singly].
 //
 // If h panics, ends its goroutine (runtime.Goexit) or returns a slice of the
-// wrong length, every message of the batch is retried: each call returns the
-// same error, a [*PanicError] for a panic. The runtime logs it once, a panic
-// with its stack, and counts it as one panic.
+// wrong length, every message of the batch is retried, and each is then handled in
+// a batch of its own, so that one bad message does not use up the attempts of the
+// others. Each call returns the same error, a [*PanicError] for a panic, which the
+// runtime logs once, a panic with its stack, and counts as one panic. A message
+// that has a lease and was not alone is postponed by that error ([Postpone]), which
+// spends none of its attempts.
 //
 // On an ordered queue a batch has at most one message of each group.
 func Batch(h BatchHandler, config *BatchConfig) (Handler, error) {
@@ -103,6 +105,7 @@ type batcher struct {
 
 	mu        sync.Mutex
 	gathering *batch
+	suspects  suspects // guarded by mu
 }
 
 type batch struct {
@@ -119,6 +122,7 @@ type batch struct {
 type batchCall struct {
 	ctx  context.Context
 	m    *Message
+	key  string // by which suspects know the message
 	done chan error
 }
 
@@ -129,7 +133,7 @@ func (b *batcher) Handle(ctx context.Context, m *Message) error {
 	if err := singly(ctx); err != nil {
 		return err
 	}
-	call := &batchCall{ctx: ctx, m: m, done: make(chan error, 1)}
+	call := &batchCall{ctx: ctx, m: m, key: suspectKey(m), done: make(chan error, 1)}
 	in := b.join(call)
 	select {
 	case err := <-call.done:
@@ -147,6 +151,11 @@ func (b *batcher) Handle(ctx context.Context, m *Message) error {
 func (b *batcher) join(call *batchCall) *batch {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.suspects.has(call.key) {
+		alone := &batch{calls: []*batchCall{call}}
+		b.launch(alone)
+		return alone
+	}
 	size := len(call.m.Body)
 	if g := b.gathering; g != nil && b.config.MaxBytes > 0 && g.bytes+size > b.config.MaxBytes {
 		b.start(g)
@@ -194,22 +203,27 @@ func (b *batcher) leave(g *batch, call *batchCall) bool {
 	return true
 }
 
-// start runs the batch on a goroutine of its own. The timer and a full batch
-// can both ask for it, and the timer can be late for a batch that all have left.
+// start runs the batch on a new goroutine. The timer and a full batch can both
+// ask for it, and the timer can be late for a batch that all have left.
 func (b *batcher) start(g *batch) {
 	if g.started || b.gathering != g {
 		return
 	}
 	g.timer.Stop()
 	b.gathering = nil
+	b.launch(g)
+}
+
+// launch runs the batch on a new goroutine. The batcher's mutex is held.
+func (b *batcher) launch(g *batch) {
 	g.started = true
 	g.live = len(g.calls)
 	ctx, cancel := context.WithCancelCause(newBatchContext(g.calls))
 	g.cancel = cancel
-	go g.run(ctx, b.h)
+	go b.run(ctx, g)
 }
 
-func (g *batch) run(ctx context.Context, h BatchHandler) {
+func (b *batcher) run(ctx context.Context, g *batch) {
 	defer g.cancel(nil)
 	ms := make([]*Message, len(g.calls))
 	for i, call := range g.calls {
@@ -223,8 +237,11 @@ func (g *batch) run(ctx context.Context, h BatchHandler) {
 		if v := recover(); v != nil {
 			fault = &PanicError{Value: v, Stack: debug.Stack()}
 		}
+		postponed := b.judge(g, fault != nil)
 		for i, call := range g.calls {
 			switch {
+			case fault != nil && postponed[i]:
+				call.done <- Postpone(0, fault)
 			case fault != nil:
 				call.done <- fault
 			case errs != nil:
@@ -234,11 +251,32 @@ func (g *batch) run(ctx context.Context, h BatchHandler) {
 			}
 		}
 	}()
-	errs = h.HandleBatch(ctx, ms)
+	errs = b.h.HandleBatch(ctx, ms)
 	fault = nil
 	if errs != nil && len(errs) != len(g.calls) {
 		fault = &batchFault{text: fmt.Sprintf("the batch handler returned %d verdicts for %d messages: every message is retried", len(errs), len(g.calls))}
 	}
+}
+
+// judge remembers the messages of a batch at which the handler has failed as a whole, and
+// forgets those of another. It reports which of them are postponed: after a failure those
+// that are not the only suspect, will be known again, and can be kept in hand. Without a
+// lease a message would go back to its queue, which counts an attempt in any case.
+func (b *batcher) judge(g *batch, failed bool) (postponed []bool) {
+	postponed = make([]bool, len(g.calls))
+	for i, call := range g.calls {
+		postponed[i] = failed && len(g.calls) > 1 && call.key != "" && !call.m.Lease().Deadline().IsZero()
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, call := range g.calls {
+		if failed {
+			b.suspects.add(call.key)
+		} else {
+			b.suspects.remove(call.key)
+		}
+	}
+	return postponed
 }
 
 // batchFault is a batch handler's fault other than a panic: one error for all

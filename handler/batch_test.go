@@ -280,3 +280,70 @@ func BenchmarkBatch(b *testing.B) {
 		}
 	})
 }
+
+// A message at which the handler panics does not take the others of its batch along:
+// those that were with it are postponed, and each is handled alone the next time.
+func TestABadMessageIsHandledAlone(t *testing.T) {
+	faults := map[string]func(n int) []error{
+		"panic":        func(int) []error { panic("poison") },
+		"Goexit":       func(int) []error { runtime.Goexit(); return nil },
+		"wrong length": func(n int) []error { return make([]error, n+1) },
+	}
+	for name, fault := range faults {
+		for _, c := range []struct {
+			name      string
+			leased    bool
+			ids       bool
+			postponed bool
+			sizes     []int // of all batches
+		}{
+			{"with a lease", true, true, true, []int{1, 1, 1, 1, 1, 3, 4}},
+			{"without a lease", false, true, false, []int{1, 1, 1, 1, 1, 3, 4}},
+			{"without IDs", true, false, false, []int{4, 4, 4}},
+		} {
+			t.Run(name+" "+c.name, func(t *testing.T) {
+				b := &bulk{handle: func(_ context.Context, ms []*handler.Message) []error {
+					for _, m := range ms {
+						if string(m.Body) == "poison" {
+							return fault(len(ms))
+						}
+					}
+					return nil
+				}}
+				h := newBatch(t, b, &handler.BatchConfig{MaxCount: 4})
+				ms := messages(4)
+				ms[2].Body = []byte("poison")
+				for _, m := range ms {
+					if !c.ids {
+						m.ID = ""
+					}
+					if c.leased {
+						m.Bind(&handler.Origin{Queue: "orders"}, endless{})
+					}
+				}
+				for _, err := range handleAll(t.Context(), h, ms...) {
+					require.Equal(t, c.postponed, handler.VerdictOf(err).Postponed, err)
+					require.Equal(t, handler.ActionRetry, handler.VerdictOf(err).Action)
+				}
+				for i, err := range handleAll(t.Context(), h, ms...) {
+					if c.ids && i != 2 {
+						require.NoError(t, err)
+						continue
+					}
+					require.Error(t, err)
+					require.False(t, handler.VerdictOf(err).Postponed, "the failure of a message that was alone is its own")
+				}
+				// It stays a suspect, and the others can be in one batch again.
+				for i, err := range handleAll(t.Context(), h, ms...) {
+					require.Equal(t, !c.ids || i == 2, err != nil)
+				}
+				require.Equal(t, c.sizes, b.sizes())
+			})
+		}
+	}
+}
+
+// endless is a lease that does not end.
+type endless struct{ handler.Lease }
+
+func (endless) Deadline() time.Time { return time.Now().Add(time.Hour) }

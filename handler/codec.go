@@ -25,7 +25,7 @@ type Codec interface {
 // is not an order of nothing.
 var JSON Codec = jsonCodec{}
 
-// Raw is the [Codec] that takes the body as it is, to and from a []byte or a
+// Raw is the [Codec] that copies the body unchanged, to and from a []byte or a
 // string.
 var Raw Codec = rawCodec{}
 
@@ -63,7 +63,7 @@ func (jsonCodec) Encode(m *Message, v any) error {
 func (jsonCodec) Decode(m *Message, v any) error {
 	if string(bytes.TrimSpace(m.Body)) == "null" {
 		if t := reflect.TypeOf(v); t != nil && t.Kind() == reflect.Pointer && !nilable(t.Elem().Kind()) {
-			return fmt.Errorf("the body is JSON null, and %v cannot be nil", t.Elem())
+			return fmt.Errorf("the body is JSON null, but %v cannot be nil", t.Elem())
 		}
 	}
 	return json.Unmarshal(m.Body, v)
@@ -82,7 +82,7 @@ func (rawCodec) Encode(m *Message, v any) error {
 	case string:
 		m.Body = []byte(v)
 	default:
-		return fmt.Errorf("the raw codec takes []byte or string, not %T", v)
+		return fmt.Errorf("the raw codec encodes []byte or string, not %T", v)
 	}
 	return nil
 }
@@ -94,7 +94,7 @@ func (rawCodec) Decode(m *Message, v any) error {
 	case *string:
 		*v = string(m.Body)
 	default:
-		return fmt.Errorf("the raw codec gives []byte or string, not %T", v)
+		return fmt.Errorf("the raw codec decodes into []byte or string, not %T", v)
 	}
 	return nil
 }

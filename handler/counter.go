@@ -6,7 +6,7 @@ import "sync/atomic"
 // Its methods may be called concurrently. A Counter must not be copied.
 type Counter struct {
 	received, acked, retried, deadLettered, dropped, released, postponed atomic.Uint64
-	leasesLost, late, unsettled, extended, duplicates                    atomic.Uint64
+	leasesLost, late, unsettled, extended, duplicates, expired           atomic.Uint64
 }
 
 // Counts are the numbers of a [Counter]: totals since its first event.
@@ -31,6 +31,9 @@ type Counts struct {
 	// Duplicates is the number of messages that a middleware found to be handled
 	// already. Each is also in the count of its verdict.
 	Duplicates uint64
+	// Expired is the number of messages that a middleware did not hand on because they
+	// had expired. Each is also in the count of its verdict.
+	Expired uint64
 }
 
 // Observe implements [Observer].
@@ -54,6 +57,8 @@ func (c *Counter) Observe(e Event) {
 		c.postponed.Add(1)
 	case EventDuplicate:
 		c.duplicates.Add(1)
+	case EventExpired:
+		c.expired.Add(1)
 	case EventReceiveFailed, EventStarted, EventHandled, EventNoDeadLetter, EventStoreDown, EventStoreUp:
 	}
 }
@@ -80,6 +85,6 @@ func (c *Counter) Counts() Counts {
 		Received: c.received.Load(), Acked: c.acked.Load(), Retried: c.retried.Load(), DeadLettered: c.deadLettered.Load(),
 		Dropped: c.dropped.Load(), Released: c.released.Load(), Postponed: c.postponed.Load(),
 		LeasesLost: c.leasesLost.Load(), Late: c.late.Load(), Unsettled: c.unsettled.Load(),
-		Extended: c.extended.Load(), Duplicates: c.duplicates.Load(),
+		Extended: c.extended.Load(), Duplicates: c.duplicates.Load(), Expired: c.expired.Load(),
 	}
 }

@@ -43,6 +43,7 @@ func TestCounterCountsByVerdict(t *testing.T) {
 		{handler.Event{Kind: handler.EventReleased}, handler.Counts{Released: 1}},
 		{handler.Event{Kind: handler.EventPostponed}, handler.Counts{Postponed: 1}},
 		{handler.Event{Kind: handler.EventDuplicate}, handler.Counts{Duplicates: 1}},
+		{handler.Event{Kind: handler.EventExpired}, handler.Counts{Expired: 1}},
 		{handler.Event{Kind: handler.EventHandled, Action: handler.ActionAck}, handler.Counts{}},
 		{handler.Event{}, handler.Counts{}},
 	} {
@@ -55,7 +56,7 @@ func TestCounterCountsByVerdict(t *testing.T) {
 func TestEventKindHasAName(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	for k := handler.EventReceived; k <= handler.EventPostponed; k++ {
+	for k := handler.EventReceived; k <= handler.EventExpired; k++ {
 		require.NotContains(t, k.String(), "(", "kind %d", k)
 		require.False(t, seen[k.String()], "%v names two kinds", k)
 		seen[k.String()] = true

@@ -1,6 +1,6 @@
-// Package handler holds what a queue handler is written against: the portable
-// [Message], the [Handler] interface, the verdicts that a handler returns, the
-// [Lease] under which it works, and the codecs that turn bodies into values.
+// Package handler is the contract of a queue handler: the portable [Message],
+// the [Handler] interface, the verdicts that a handler returns, the [Lease] of
+// a message, and the codecs that decode bodies into values.
 //
 // A handler is an ordinary function:
 //
@@ -23,6 +23,6 @@
 // message again, even at the same time in another process. Make it idempotent,
 // or put the idempotency middleware around it.
 //
-// The package depends on the standard library only. A program that handles
-// messages imports it and nothing else of Sluice, whatever the provider.
+// The package depends on the standard library only. The code of a handler
+// imports only this package of Sluice, whatever the provider.
 package handler

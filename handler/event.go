@@ -30,8 +30,8 @@ const (
 	// lost, or the provider had not accepted it when the lease ended. As far as is
 	// known, the verdict was not carried out.
 	EventLateVerdict
-	// EventReleased: Message was returned to the queue unhandled, to come back
-	// after Delay.
+	// EventReleased: Message was returned to the queue unhandled, and is
+	// redelivered after Delay.
 	EventReleased
 	// EventNoDeadLetter: Message was rejected because of Err, but the queue has no
 	// dead-letter queue; it is retried.
@@ -47,6 +47,9 @@ const (
 	// EventPostponed: a handler postponed Message by Delay because of Err. It is
 	// kept in hand and handled again here, or returned to the queue (EventReleased).
 	EventPostponed
+	// EventExpired: a middleware found that Message has expired ([Message.Expires]); Err
+	// says by how much. It is dropped or rejected unhandled.
+	EventExpired
 )
 
 var eventNames = [...]string{
@@ -54,6 +57,7 @@ var eventNames = [...]string{
 	EventSettled: "settled", EventExtended: "extended", EventLeaseLost: "lease_lost", EventLateVerdict: "late_verdict",
 	EventReleased: "released", EventNoDeadLetter: "no_dead_letter", EventDuplicate: "duplicate",
 	EventStoreDown: "store_down", EventStoreUp: "store_up", EventPostponed: "postponed",
+	EventExpired: "expired",
 }
 
 // String returns the name of the kind in lower case, such as "received" or
@@ -85,9 +89,9 @@ type Event struct {
 	N int
 	// Duration is how long the receive, the handler or the store's outage took.
 	Duration time.Duration
-	// Waited is how long the message of an EventStarted was in hand before its
-	// handler started, since its turn came. It is zero if the message was delivered
-	// to a waiting handler, as AWS Lambda and HTTP pushes deliver it.
+	// Waited is how long the message of an EventStarted waited for its handler to
+	// start, after its turn had come. It is zero if the message was delivered to a
+	// waiting handler, as AWS Lambda and HTTP pushes deliver it.
 	Waited time.Duration
 	// Delay is how long the message stays invisible, or postponed, from now.
 	Delay time.Duration

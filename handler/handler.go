@@ -6,8 +6,8 @@ import "context"
 // message; see [VerdictOf].
 //
 // Handle is called concurrently, each call with its own message. The context is
-// cancelled when the message's lease is lost (cause [ErrLeaseLost]) and when the
-// grace period of a shutdown has ended (cause [ErrStopped]); it is not cancelled
+// canceled when the message's lease is lost (cause [ErrLeaseLost]) and when the
+// grace period of a shutdown has ended (cause [ErrStopped]); it is not canceled
 // when a shutdown begins. The handler may change the message's Body and
 // Attributes only for the handlers that it wraps itself; the message must not be
 // used after Handle has returned.
@@ -42,9 +42,9 @@ func Chain(h Handler, middleware ...Middleware) Handler {
 //
 // HandleBatch returns one error a message, at the message's index, each read as
 // the error of [Handler.Handle] is. A nil slice acks every message. A slice of
-// any other length than that of the messages is a fault of the handler: every
-// message is then retried. The messages belong to the runtime and must not be
-// used after HandleBatch has returned.
+// another length is a bug of the handler: every message is then retried. The
+// messages belong to the runtime and must not be used after HandleBatch has
+// returned.
 type BatchHandler interface {
 	HandleBatch(ctx context.Context, ms []*Message) []error
 }

@@ -7,7 +7,7 @@ import (
 )
 
 var (
-	// ErrLeaseLost is the cause with which a handler's context is cancelled
+	// ErrLeaseLost is the cause with which a handler's context is canceled
 	// when its lease was lost: an extension was refused, or the deadline passed.
 	// Another worker may already have the message, so the handler must stop. A
 	// verdict returned after it is not carried out.
@@ -17,7 +17,7 @@ var (
 	// an AWS Lambda invocation or an HTTP push: its deadline is the caller's.
 	ErrNoLease = errors.New("this delivery has no lease to extend")
 
-	// ErrStopped is the cause with which a handler's context is cancelled when
+	// ErrStopped is the cause with which a handler's context is canceled when
 	// the grace period of a shutdown has ended.
 	ErrStopped = errors.New("the consumer was stopped and its grace period is over")
 )
@@ -36,12 +36,11 @@ type Lease interface {
 	// otherwise. A d beyond the provider's limit is cut to it.
 	Extend(ctx context.Context, d time.Duration) error
 
-	// Keep asks whoever delivered the message to extend the lease, until stop is
-	// called. It does not block. The function that it returns waits for an
-	// extension that is on its way; calling it twice is harmless, and it is
-	// called for a handler that forgets. Keep returns [ErrNoLease] if there
-	// is no lease; the stop function is never nil. Asked twice, the latest
-	// call's options hold.
+	// Keep asks the runtime to extend the lease, until stop is called. It does not
+	// block. The function that it returns waits for an extension that is on its
+	// way; calling it twice is harmless, and it is called for a handler that
+	// forgets. Keep returns [ErrNoLease] if there is no lease; the stop function
+	// is never nil. Asked twice, the latest call's options hold.
 	Keep(o KeepOptions) (stop func(), err error)
 
 	// OnExtend has f called after each extension that succeeded, with the new

@@ -2,6 +2,9 @@ package handler
 
 import "time"
 
+// AttributeExpires is the attribute that [Message.SetExpires] sets.
+const AttributeExpires = "sluice-expires"
+
 // A Message is one message of a queue, the same on every provider. The zero
 // Message is an empty message, ready to be filled in and sent. A Message is not
 // safe for concurrent use.
@@ -10,16 +13,16 @@ type Message struct {
 	// been sent. Two deliveries with the same ID can be in flight at the same time.
 	ID string
 
-	// Body is the payload. Any bytes are allowed; a driver encodes what its
-	// provider cannot carry as it is.
+	// Body is the payload. Any bytes are allowed; a driver encodes bytes that its
+	// provider cannot carry.
 	Body []byte
 
 	// Attributes are the message's metadata, any UTF-8 to any UTF-8. Nil means no
 	// attributes. SQS carries at most ten; Pub/Sub a hundred.
 	//
-	// Whoever handles a received message may replace Body and Attributes for
-	// what it calls, and leaves the bytes and the map that came as they are: the
-	// dead letter of a message that is rejected is made of them.
+	// A handler or middleware may replace Body and Attributes before it calls the
+	// next handler, but must not change the received bytes and map: the dead
+	// letter of a rejected message contains them.
 	Attributes map[string]string
 
 	// Group names the messages that must be handled in order, one at a time,
@@ -28,13 +31,13 @@ type Message struct {
 	// and means no order.
 	Group string
 
-	// DedupeID is the sender's own identity for the message: a second message
-	// with it is a duplicate. SQS: the message deduplication ID of a FIFO
-	// queue, and an attribute on every queue. If it is empty, package producer
-	// then makes one before the first try, which a received message has here. It
-	// stays the same in each delivery, in a dead-letter queue and after a
-	// redrive. A copy of a received message has it too: who makes several
-	// messages of one gives each its own, or clears it.
+	// DedupeID is the sender's own identity for the message: a second message with
+	// it is a duplicate. SQS: the message deduplication ID of a FIFO queue, and an
+	// attribute on every queue. If it is empty, package producer then makes one
+	// before the first try, which a received message has here. It stays the same
+	// in each delivery, in a dead-letter queue and after a redrive. A copy of a
+	// received message has it too. Code that makes several messages from one must
+	// give each its own ID, or clear it.
 	DedupeID string
 
 	// Delay is how long a sent message stays invisible. It is read when the
@@ -65,6 +68,30 @@ func (m *Message) SetAttribute(name, value string) {
 		m.Attributes = make(map[string]string, 4)
 	}
 	m.Attributes[name] = value
+}
+
+// SetExpires sets when the message is no longer worth handling, before it is sent. The
+// zero time means never. It goes with the message as the attribute [AttributeExpires],
+// through every queue, dead-letter queue and redrive. Package expiry, which is part of
+// the standard middleware, drops or rejects a message past it; without that middleware it
+// has no effect. Senders set it, and nobody vouches for it.
+func (m *Message) SetExpires(at time.Time) {
+	if at.IsZero() {
+		delete(m.Attributes, AttributeExpires)
+		return
+	}
+	m.SetAttribute(AttributeExpires, at.UTC().Format(time.RFC3339Nano))
+}
+
+// Expires returns when the message is no longer worth handling, and false if it never
+// expires or if its attribute [AttributeExpires] is not a time of RFC 3339.
+func (m *Message) Expires() (at time.Time, ok bool) {
+	text, ok := m.Attributes[AttributeExpires]
+	if !ok {
+		return time.Time{}, false
+	}
+	at, err := time.Parse(time.RFC3339Nano, text)
+	return at, err == nil
 }
 
 // Origin describes the queue that a message was received from. One Origin serves all
@@ -107,9 +134,9 @@ func (m *Message) Lease() Lease {
 // nil.
 func (m *Message) Bind(o *Origin, l Lease) { m.origin, m.lease = o, l }
 
-// SetNative attaches what a driver knows of a message beyond the message's
-// fields, such as the types of SQS's attributes. It is for drivers, not for
-// handlers. It must not be changed after that: copies of the message share it.
+// SetNative attaches a driver's data about a message, such as the types of
+// SQS's attributes. It is for drivers, not for handlers. It must not be changed
+// after that: copies of the message share it.
 func (m *Message) SetNative(native any) { m.native = native }
 
 // Native returns what [Message.SetNative] has attached, nil on a message that no

@@ -9,7 +9,7 @@ import (
 // middleware, or by [Batch] for each message of the batch. It is a failure like
 // any other, so the message is retried.
 type PanicError struct {
-	// Value is what the handler panicked with.
+	// Value is the value of the panic.
 	Value any
 	// Stack is the stack of the goroutine that panicked, as runtime/debug.Stack
 	// gives it.
@@ -18,10 +18,10 @@ type PanicError struct {
 	told atomic.Bool
 }
 
-// FirstReport returns true to its first caller. Whoever is about to log the panic
-// calls it, so that a panic that several messages or middleware carry, such as
-// that of a batch handler, is logged and counted once. The runtime does it for
-// each error of a handler.
+// FirstReport returns true to its first caller. Code that is about to log the
+// panic calls it, so that a panic shared by several messages or middleware, such
+// as a batch handler's, is logged and counted once. The runtime does it for each
+// error of a handler.
 func (e *PanicError) FirstReport() bool { return e.told.CompareAndSwap(false, true) }
 
 // Error returns the value that the handler panicked with; the stack is left to

@@ -7,24 +7,24 @@ import (
 )
 
 var (
-	// ErrPostponed is in the error of a retry that is not a failure: the message
-	// was put off before anyone worked on it, because a limit was reached, a
-	// dependency is down, or another worker has it. Find it with errors.Is.
-	// Middleware that counts or logs failures leaves such retries out.
+	// ErrPostponed marks a retry that is not a failure: the message was postponed
+	// before a handler saw it, because a limit was reached, a dependency is down,
+	// or another worker has the message. Find it with errors.Is. Middleware that
+	// counts or logs failures leaves such retries out.
 	ErrPostponed = errors.New("postponed")
 
 	// ErrExhausted is in the error of a rejection whose only ground is that the
-	// attempts are used up: the error under it was one that another attempt
-	// might have mended. Find it with errors.Is, and look at the verdict too: a
-	// breaker may have made a retry of it.
+	// attempts are used up: the error under it was one that another attempt might
+	// have mended. Test for it with errors.Is, and check the verdict too: a
+	// breaker may have turned the rejection into a retry.
 	ErrExhausted = errors.New("attempts used up")
 )
 
 // Exhausted returns the reason of a rejection whose only ground is that the
 // attempts are used up: attempt is the one that failed with err, limit how many
 // there are. Its text is "attempts used up: attempt 3 of 3: " and err's, without
-// the verdicts around it. It wraps [ErrExhausted] and err; an err that has
-// ErrExhausted in it already is returned as it is.
+// the verdicts around it. It wraps [ErrExhausted] and err. An err that already
+// wraps ErrExhausted is returned unchanged.
 func Exhausted(attempt, limit int, err error) error {
 	if isExhausted(err) {
 		return err
@@ -33,7 +33,7 @@ func Exhausted(attempt, limit int, err error) error {
 }
 
 // isExhausted is errors.Is, but false if a method of err panics, and without the
-// Is methods. It comes back from an error that unwraps to itself.
+// Is methods. It terminates on an error that unwraps to itself.
 func isExhausted(err error) (is bool) {
 	defer func() {
 		if recover() != nil {
@@ -77,14 +77,14 @@ func (e *exhausted) Unwrap() []error {
 // message. A middleware returns it if it did not let the message through. A nil
 // reason gives none. A d below zero counts as zero.
 //
-// The runtime keeps a postponed message in hand, off its handler slot and with
-// its lease kept, and runs it again after d. Nothing is spent: Message.Attempt
-// is the same the next time. Beyond the runtime's bounds (how many messages it
-// holds, how many bytes, the provider's longest lease), and when it stops, the
-// message is given back. The embedded queue does not count that as an attempt;
-// SQS counts every receive, and so does a Pub/Sub subscription with a
-// dead-letter policy. A delivery without a lease (AWS Lambda, an HTTP push) is
-// given back as [RetryAfter] gives it back.
+// The runtime holds a postponed message without a handler slot, keeps its lease
+// extended, and runs it again after d. Nothing is spent: Message.Attempt is the
+// same the next time. Beyond the runtime's limits (number and bytes of held
+// messages, the provider's longest lease), and when it stops, the message is
+// released. The embedded queue does not count that as an attempt; SQS counts
+// every receive, and so does a Pub/Sub subscription with a dead-letter policy.
+// A delivery without a lease (AWS Lambda, an HTTP push) is returned as by
+// [RetryAfter].
 func Postpone(d time.Duration, reason error) error {
 	err := ErrPostponed
 	if reason != nil {

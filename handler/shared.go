@@ -25,10 +25,10 @@ func (c *sharedContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// MessageContext returns the context that a batch's message m came with: its
-// values, such as its span, and its end, which is that of its lease. ctx is the
-// batch handler's. Outside of a batch, or if m is not in it, MessageContext returns
-// ctx. The context must not be used after HandleBatch has returned.
+// MessageContext returns the context of message m of a batch: it has the message's
+// values, such as its span, and ends with its lease. ctx is the batch handler's
+// context. Outside of a batch, or if m is not in it, MessageContext returns ctx.
+// The context must not be used after HandleBatch has returned.
 func MessageContext(ctx context.Context, m *Message) context.Context {
 	b, ok := ctx.Value(batchKey{}).(*batchContext)
 	if !ok {
@@ -103,7 +103,8 @@ func same(a, b any) bool {
 // such as a transaction, which the other messages of a batch must not use. Around
 // a batch handler the result is a handler that [Check] refuses with reason; so are
 // chains of it that [Chain] made. Where neither could see the batch handler, it
-// postpones every message with that reason. The reason should say the way out.
+// postpones every message with that reason. The reason should say what to do
+// instead.
 func Singly(m Middleware, reason error) Middleware {
 	return func(next Handler) Handler {
 		if refused := Check(next); refused != nil {
@@ -162,7 +163,7 @@ func gathers(h Handler) bool {
 	}
 }
 
-// layer wraps h in m, and keeps what is known of h.
+// layer wraps h in m, and keeps the properties of h.
 func layer(h Handler, m Middleware) Handler {
 	if err := Check(h); err != nil {
 		return &refusal{err}

@@ -60,8 +60,8 @@ type Verdict struct {
 // counts as a rejection. It is recognised by its type's name, so that this
 // package depends on nothing.
 //
-// VerdictOf does not panic, whatever the methods of err do: an error whose
-// Unwrap panics, such as a nil pointer in an error interface, is a retry by the
+// VerdictOf does not panic even if a method of err does: an error whose Unwrap
+// panics, such as a nil pointer in an error interface, is a retry by the
 // queue's own policy.
 func VerdictOf(err error) (v Verdict) {
 	if err == nil {
@@ -134,8 +134,8 @@ func (e *verdictError) Error() string {
 
 func (e *verdictError) Unwrap() error { return e.Err }
 
-// textOf returns the text of err, or that it cannot be had: a nil pointer in an
-// error interface panics in its Error method.
+// textOf returns the text of err, or a replacement if its Error method panics,
+// as for a nil pointer in an error interface.
 func textOf(err error) (text string) {
 	defer func() {
 		if recover() != nil {

@@ -33,8 +33,8 @@ const DefaultServices = "sqs,sns,s3,sts,cloudwatch"
 //go:embed requirements.txt
 var requirements []byte
 
-// Config says how LocalStack runs. The zero Config runs DefaultServices on a
-// free port of the loopback interface.
+// Config configures LocalStack. The zero Config runs DefaultServices on a free
+// port of the loopback interface.
 type Config struct {
 	// Port is the port to listen on. Zero means a free one.
 	Port int
@@ -119,12 +119,16 @@ func Command(python, dir string, port int, services []string) (args, env []strin
 	}
 }
 
-// Environment is what a program needs to talk to a LocalStack at url: its
-// address, a region, and credentials, which LocalStack does not check.
+// Environment returns the variables with which a program uses a LocalStack at
+// url: its address, a region, and credentials, which LocalStack does not check.
+// AWS_ENDPOINT_URL_SQS is among them, since one that another server has left in the
+// environment would win over AWS_ENDPOINT_URL; AWS_DEFAULT_REGION is for boto3.
 func Environment(url string) []string {
 	return []string{
 		"AWS_ENDPOINT_URL=" + url,
+		"AWS_ENDPOINT_URL_SQS=" + url,
 		"AWS_REGION=us-east-1",
+		"AWS_DEFAULT_REGION=us-east-1",
 		"AWS_ACCESS_KEY_ID=test",
 		"AWS_SECRET_ACCESS_KEY=test",
 	}

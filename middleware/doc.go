@@ -1,5 +1,5 @@
-// Package middleware puts the middleware of its subfolders together, in the order
-// in which they work.
+// Package middleware combines the middleware of its subpackages into one stack, in the
+// order in which they work together.
 //
 //	stack, err := middleware.Standard(&middleware.Config{
 //		Logger:   logger,
@@ -9,29 +9,30 @@
 //	})
 //	c, err := consumer.New(source, stack.Handler(charge), &consumer.Config{Gates: stack.Gates()})
 //
-// Each is also of use alone, with handler.Chain; none needs another.
+// Each package also works alone, with handler.Chain; none needs another.
 //
 // # The order
 //
-// From the outside in; parts that are not configured are left out.
+// From the outside in, without the parts that are not configured:
 //
-//	recoverer    no panic of what is inside gets to the runtime
-//	otel         the span holds everything below, and its context is in the logs
+//	recoverer    keeps panics of the middleware inside from the runtime
+//	otel         covers everything below with a span, whose context is in the logs
 //	log          writes the verdict that is carried out
+//	expiry       drops what its sender no longer wants handled
 //	breaker      refuses before anything is spent; sees exhausted attempts
 //	bulkhead     refuses before a token is taken
 //	ratelimit    takes a token before anything is claimed
 //	idempotency  acks what is done; claims what is not
 //	backoff      turns the handler's error into a delay or a rejection
 //	recoverer    turns the handler's panic into an error for all of the above
-//	timeout      its error is one that backoff delays
-//	heartbeat    keeps the lease of what really runs
+//	timeout      returns an error that backoff delays
+//	heartbeat    keeps the lease while the handler runs
 //	handler
 //
-// The recoverer is there twice: a panic of the handler must be seen by all of
-// the above as a failure, and a panic of a middleware is not to get out either.
+// The recoverer is there twice: all middleware above must see a panic of the handler as a
+// failure, and a panic of a middleware must not reach the runtime.
 //
-// The documentation of each says what breaks when it is moved. The worst of it:
+// Each package documents the effects of another position. The worst are:
 //
 //   - backoff outside idempotency rejects messages because the store of the
 //     claims was down;

@@ -125,7 +125,7 @@ func everyMiddleware(t *testing.T) map[string]handler.Middleware {
 		"open breaker": tripped.Middleware,
 		"bulkhead":     must(bulkhead.New(100, func(m *handler.Message) string { return m.ID }, nil)),
 		"heartbeat":    must(heartbeat.New(nil)),
-		"idempotency":  must(idempotency.New(&idempotency.Memory{}, &idempotency.Config{Logger: quiet, RunKeyless: true})),
+		"idempotency":  must(idempotency.New(idempotency.NewMemory(), &idempotency.Config{Logger: quiet, RunKeyless: true})),
 		"log":          log.New(&log.Config{Logger: slog.New(slog.NewJSONHandler(&bytes.Buffer{}, nil))}),
 		"otel":         tel.Middleware(),
 		"ratelimit":    limiter.Middleware,
@@ -224,7 +224,7 @@ func TestErrorsOfStoresNeitherHangNorPanic(t *testing.T) {
 				quiet := slog.New(slog.DiscardHandler)
 				done := handler.HandlerFunc(func(context.Context, *handler.Message) error { return nil })
 				for _, claim := range []bool{false, true} {
-					mw, err := idempotency.New(badStore{err: bad, claim: claim}, &idempotency.Config{Logger: quiet})
+					mw, err := idempotency.New(badStore{Store: idempotency.NewMemory(), err: bad, claim: claim}, &idempotency.Config{Logger: quiet})
 					require.NoError(t, err)
 					got := mw(done).Handle(t.Context(), &handler.Message{ID: "1", DedupeID: "1", Attempt: 1})
 					require.True(t, handler.VerdictOf(got).Postponed, "%v", claim)

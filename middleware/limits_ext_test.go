@@ -129,7 +129,7 @@ func TestWhatALimitTurnsAwaySpendsNoAttempt(t *testing.T) {
 		onBoth(t, func(t *testing.T, p place) {
 			const n = 300
 			p.send(t, n, func(i int) string { return fmt.Sprint(i % 2) })
-			l, err := ratelimit.New(2, time.Second, &ratelimit.Config{Key: tenant, Store: early{ratelimit.NewMemory(nil)}})
+			l, err := ratelimit.New(2, time.Second, &ratelimit.Config{Key: tenant, Store: early{ratelimit.NewMemory()}})
 			require.NoError(t, err)
 			e := &effects{}
 			e.run(t, p, n, time.Hour, handler.Chain(slow(e), l.Middleware), consumer.Config{Concurrency: 32, Gates: []handler.Gate{l}})
@@ -140,7 +140,7 @@ func TestWhatALimitTurnsAwaySpendsNoAttempt(t *testing.T) {
 		onBoth(t, func(t *testing.T, p place) {
 			const n = 50
 			p.send(t, n, func(int) string { return "" })
-			store := held{new(idempotency.Memory), time.Now().Add(5 * time.Minute)}
+			store := held{idempotency.NewMemory(), time.Now().Add(5 * time.Minute)}
 			once, err := idempotency.New(store, &idempotency.Config{Namespace: "h"})
 			require.NoError(t, err)
 			e := &effects{}
@@ -152,6 +152,7 @@ func TestWhatALimitTurnsAwaySpendsNoAttempt(t *testing.T) {
 
 // SQLite has one writer, and the file no busy timeout: most messages find it taken.
 func TestSQLitesOneWriterSpendsNoAttempt(t *testing.T) {
+	t.Parallel()
 	const n = 80
 	db, err := sql.Open("sqlite", "file:"+t.TempDir()+"/ledger.db?_pragma=journal_mode(wal)")
 	require.NoError(t, err)

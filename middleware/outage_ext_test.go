@@ -158,18 +158,18 @@ func TestAStoreThatIsDownCostsNoAttempt(t *testing.T) {
 	for name, build := range map[string]func(t *testing.T, c *middleware.Config, until time.Time, o handler.Observer, log *slog.Logger){
 		"idempotency": func(t *testing.T, c *middleware.Config, until time.Time, o handler.Observer, log *slog.Logger) {
 			var err error
-			c.Idempotency, err = idempotency.New(marks{new(idempotency.Memory), outage{until}}, &idempotency.Config{Observer: o, Logger: log})
+			c.Idempotency, err = idempotency.New(marks{idempotency.NewMemory(), outage{until}}, &idempotency.Config{Observer: o, Logger: log})
 			require.NoError(t, err)
 		},
 		"ratelimit": func(t *testing.T, c *middleware.Config, until time.Time, o handler.Observer, log *slog.Logger) {
 			l, err := ratelimit.New(1000, time.Second, &ratelimit.Config{
-				Name: "gateway", Store: windows{ratelimit.NewMemory(nil), outage{until}}, Observer: o, Logger: log})
+				Name: "gateway", Store: windows{ratelimit.NewMemory(), outage{until}}, Observer: o, Logger: log})
 			require.NoError(t, err)
 			c.RateLimits = []*ratelimit.Limiter{l}
 		},
 		"ratelimit by key": func(t *testing.T, c *middleware.Config, until time.Time, o handler.Observer, log *slog.Logger) {
 			l, err := ratelimit.New(1000, time.Second, &ratelimit.Config{
-				Name: "gateway", Store: windows{ratelimit.NewMemory(nil), outage{until}}, Observer: o, Logger: log,
+				Name: "gateway", Store: windows{ratelimit.NewMemory(), outage{until}}, Observer: o, Logger: log,
 				Key: func(m *handler.Message) string { return m.Attribute("tenant") }})
 			require.NoError(t, err)
 			c.RateLimits = []*ratelimit.Limiter{l}

@@ -47,6 +47,7 @@ func (s failingWindows) Take(ctx context.Context, r ratelimit.Request) (ratelimi
 // A store that is down in part answers the probe: one node of a cluster is away, one
 // partition is throttled. No message spends an attempt for that.
 func TestAStoreThatIsDownInPart(t *testing.T) {
+	t.Parallel()
 	const outage = 10 * time.Minute
 	third := func(key string) bool {
 		h := fnv.New32()
@@ -70,14 +71,14 @@ func TestAStoreThatIsDownInPart(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Run("marks", func(t *testing.T) {
 				onBoth(t, func(t *testing.T, p place) {
-					m, err := idempotency.New(failingMarks{&idempotency.Memory{}, during()}, nil)
+					m, err := idempotency.New(failingMarks{idempotency.NewMemory(), during()}, nil)
 					require.NoError(t, err)
 					requireEffectsAlone(t, p, &middleware.Config{Idempotency: m})
 				})
 			})
 			t.Run("windows", func(t *testing.T) {
 				onBoth(t, func(t *testing.T, p place) {
-					l, err := ratelimit.New(1000, time.Second, &ratelimit.Config{Store: failingWindows{ratelimit.NewMemory(nil), during()}})
+					l, err := ratelimit.New(1000, time.Second, &ratelimit.Config{Store: failingWindows{ratelimit.NewMemory(), during()}})
 					require.NoError(t, err)
 					requireEffectsAlone(t, p, &middleware.Config{RateLimits: []*ratelimit.Limiter{l}})
 				})

@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/setting"
 	"github.com/sluice-go/sluice/middleware/backoff"
 	"github.com/sluice-go/sluice/middleware/breaker"
+	"github.com/sluice-go/sluice/middleware/expiry"
 	"github.com/sluice-go/sluice/middleware/heartbeat"
 	"github.com/sluice-go/sluice/middleware/log"
 	"github.com/sluice-go/sluice/middleware/ratelimit"
@@ -17,7 +19,7 @@ import (
 )
 
 // Config has the parts of the standard stack. The zero Config is a stack of
-// recoverer, log (to slog.Default()), backoff and heartbeat with their defaults.
+// recoverer, log (to slog.Default()), expiry, backoff and heartbeat with their defaults.
 type Config struct {
 	// Logger gets panics, and a record for each message. Nil means slog.Default().
 	Logger *slog.Logger
@@ -26,9 +28,13 @@ type Config struct {
 	// place. Nil leaves it out.
 	Telemetry handler.Middleware
 
-	// Log says what is logged of each message. Its Logger, if nil, is the one
+	// Log configures the log of each message. Its Logger, if nil, is the one
 	// above. Nil is the defaults of package log.
 	Log *log.Config
+
+	// Expiry says what becomes of messages past the time that their sender has set. Nil
+	// drops them.
+	Expiry *expiry.Config
 
 	// Breakers guard the dependencies that the handler needs, the first
 	// outermost.
@@ -44,16 +50,19 @@ type Config struct {
 	// stores. Nil leaves it out.
 	Idempotency handler.Middleware
 
-	// Backoff says how retries are spaced. Nil is the defaults of package
+	// Backoff configures the delays of retries. Nil is the defaults of package
 	// backoff, which leave the last attempt to the queue.
 	Backoff *backoff.Config
 
 	// Timeout is how long the handler may take. Zero leaves the limit out.
 	Timeout time.Duration
 
-	// Heartbeat says how the lease is kept. Nil is the defaults of package
+	// Heartbeat configures the heartbeat. Nil is the defaults of package
 	// heartbeat: until the handler returns, however long it takes.
 	Heartbeat *heartbeat.Config
+
+	// NoHeartbeat leaves the heartbeat out: a handler has one lease's length.
+	NoHeartbeat bool
 }
 
 // A Stack is middleware in its order, and the gates that belong to it. It never
@@ -77,6 +86,9 @@ func Standard(config *Config) (*Stack, error) {
 	if c.Timeout != 0 {
 		limit, timeoutErr = timeout.New(c.Timeout, nil)
 	}
+	if c.NoHeartbeat {
+		beat, heartbeatErr = nil, setting.Refuse(c.Heartbeat != nil, "Heartbeat and NoHeartbeat exclude each other")
+	}
 	if err := errors.Join(backoffErr, timeoutErr, heartbeatErr); err != nil {
 		return nil, fmt.Errorf("standard middleware: %w", err)
 	}
@@ -85,6 +97,7 @@ func Standard(config *Config) (*Stack, error) {
 	s.add(recoverer.New(&recoverer.Config{Logger: c.Logger}))
 	s.add(c.Telemetry)
 	s.add(log.New(c.logConfig()))
+	s.add(expiry.New(c.Expiry))
 	for _, b := range c.Breakers {
 		if b != nil {
 			s.add(b.Middleware)

@@ -18,6 +18,7 @@ import (
 	"github.com/sluice-go/sluice/middleware/backoff"
 	"github.com/sluice-go/sluice/middleware/breaker"
 	"github.com/sluice-go/sluice/middleware/bulkhead"
+	"github.com/sluice-go/sluice/middleware/expiry"
 	"github.com/sluice-go/sluice/middleware/heartbeat"
 	"github.com/sluice-go/sluice/middleware/idempotency"
 	"github.com/sluice-go/sluice/middleware/log"
@@ -93,6 +94,18 @@ func TestTheZeroStackWorks(t *testing.T) {
 	require.NoError(t, s.Handler(returning(nil)).Handle(t.Context(), &handler.Message{}))
 	v := handler.VerdictOf(s.Handler(returning(errDown)).Handle(t.Context(), &handler.Message{Attempt: 1}))
 	require.True(t, v.Delayed, "with backoff")
+}
+
+func TestAnExpiredMessageSpendsNothing(t *testing.T) {
+	s := newStack(t, nil)
+	m := &handler.Message{Attempt: 1}
+	m.SetExpires(time.Now().Add(-time.Second))
+	err := s.Handler(returning(nil)).Handle(t.Context(), m)
+	require.ErrorIs(t, err, expiry.ErrExpired)
+	require.Equal(t, handler.ActionDrop, handler.VerdictOf(err).Action)
+	require.Zero(t, s.idempotency.entered)
+	require.Equal(t, 1, s.otel.entered)
+	require.Contains(t, s.log.String(), "the message has expired")
 }
 
 func TestTheGatesAreThoseOfBreakersAndLimits(t *testing.T) {
@@ -207,7 +220,7 @@ func TestTheLogHasTheVerdictThatIsCarriedOut(t *testing.T) {
 // failed is, and what panicked has left no claim behind.
 func TestWithIdempotency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		mw, err := idempotency.New(&idempotency.Memory{}, nil)
+		mw, err := idempotency.New(idempotency.NewMemory(), nil)
 		require.NoError(t, err)
 		s := newStack(t, func(c *middleware.Config) { c.Idempotency = mw })
 		runs := 0

@@ -186,7 +186,7 @@ func TestTenMinutesWithoutTheStore(t *testing.T) {
 	for name, after := range map[string]bool{"no call arrives": false, "every answer is lost": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				once, err := idempotency.New(&faulty{new(idempotency.Memory), soon(), after}, quiet())
+				once, err := idempotency.New(&faulty{idempotency.NewMemory(), soon(), after}, quiet())
 				require.NoError(t, err)
 				s, done := standard(t, once), &effectCounts{}
 				thousand(t, s.Handler(work(done)), s.Gates(), done)
@@ -197,7 +197,7 @@ func TestTenMinutesWithoutTheStore(t *testing.T) {
 
 func TestTenMinutesWithoutTheStoreInBatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		once, err := idempotency.New(&faulty{new(idempotency.Memory), soon(), false}, quiet())
+		once, err := idempotency.New(&faulty{idempotency.NewMemory(), soon(), false}, quiet())
 		require.NoError(t, err)
 		s, done := standard(t, once), &effectCounts{}
 		batch, err := handler.Batch(handler.BatchHandlerFunc(func(_ context.Context, ms []*handler.Message) []error {
@@ -234,7 +234,7 @@ func (e *endpoint) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func TestTenMinutesWithoutTheEndpoint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		once, err := idempotency.New(new(idempotency.Memory), quiet())
+		once, err := idempotency.New(idempotency.NewMemory(), quiet())
 		require.NoError(t, err)
 		s, done := standard(t, once), &effectCounts{}
 		h, err := httphandler.New("http://service.example/jobs", &httphandler.Config{Transport: &endpoint{soon(), done}})

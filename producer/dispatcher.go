@@ -31,6 +31,7 @@ type dispatcher struct {
 	cancel    context.CancelFunc
 	calls     sync.WaitGroup // of Send
 	tasks     sync.WaitGroup // requests and pauses
+	batches   chan []*entry  // for a worker that is idle
 
 	// mu guards the rest, and the entries and calls. No user code, which includes
 	// the methods of errors, loggers and sinks, is called under it.
@@ -48,7 +49,7 @@ type dispatcher struct {
 
 func newDispatcher(cfg *Config, sink drivers.Sink, caps drivers.Capabilities) *dispatcher {
 	d := &dispatcher{
-		cfg: cfg, caps: caps, requester: requester{cfg: cfg, sink: sink, queue: caps.Queue},
+		cfg: cfg, caps: caps, requester: requester{cfg: cfg, sink: sink, queue: caps.Queue}, batches: make(chan []*entry),
 		buffers: buffers{maxMessages: cfg.MaxBuffered, maxBytes: cfg.MaxBufferedBytes},
 	}
 	d.groups = groups{claimed: make(map[string]*group), single: caps.MaxSendGroup <= 1, buffers: &d.buffers}
@@ -124,7 +125,7 @@ func (d *dispatcher) wait() {
 	d.tasks.Wait()
 }
 
-// The methods below, except send, are called with mu held.
+// The methods below, except work, send and answered, are called with mu held.
 
 // room waits until there is room for an entry. It releases mu meanwhile.
 func (d *dispatcher) room(ctx context.Context, e *entry) error {
@@ -157,7 +158,11 @@ func (d *dispatcher) pump() {
 		}
 		d.inFlight++
 		d.tasks.Add(1)
-		go d.send(batch)
+		select {
+		case d.batches <- batch:
+		default:
+			go d.work(batch)
+		}
 	}
 	if len(d.pending.entries) > 0 && d.inFlight < d.cfg.MaxInFlight {
 		d.arm()
@@ -277,14 +282,31 @@ func (d *dispatcher) answer(e *entry, err error) {
 	e.call.answer(e, err)
 }
 
+// work sends a batch, and then others until the requests' context ends: the stack of
+// its goroutine has grown to what a request takes. It is called without mu.
+func (d *dispatcher) work(batch []*entry) {
+	for {
+		d.send(batch)
+		select {
+		case batch = <-d.batches:
+		case <-d.ctx.Done():
+			return
+		}
+	}
+}
+
 // send sends a batch. It is called without mu.
 func (d *dispatcher) send(batch []*entry) {
-	defer d.tasks.Done()
 	ms := make([]*handler.Message, len(batch))
 	for i, e := range batch {
 		ms[i] = &e.msg
 	}
-	a := d.requester.send(d.ctx, ms)
+	d.requester.send(d.ctx, ms, func(a answer) { d.answered(batch, a) })
+}
+
+// answered takes in the answer to a batch. It is called without mu.
+func (d *dispatcher) answered(batch []*entry, a answer) {
+	defer d.tasks.Done()
 	d.mu.Lock()
 	d.inFlight--
 	if shared(batch) {

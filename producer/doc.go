@@ -19,7 +19,7 @@
 //
 // # Failures
 //
-// A message whose failure may pass (throttled, transient) is sent again, with
+// A message that fails temporarily (throttled, transient) is sent again, with
 // backoff, for [Config.RetryFor]. [Producer.Send] returns any other failure, in a
 // [*SendError] that lists the messages that failed and why.
 //
@@ -34,22 +34,23 @@
 // tries are at most five minutes apart. On other queues both are delivered, with
 // the same identity, and the idempotency middleware does the work once.
 //
-// A second call of Send is a new message with a new identity. Calling it again for
-// a message that was reported with [ErrUnknown] is safe only if the caller has set
-// the message's dedupe ID.
+// A second call of Send is a new message with a new identity. Calling Send again
+// for a message that failed with [ErrUnknown] is safe only if the caller set the
+// message's dedupe ID.
 //
 // # Groups
 //
-// If the queue keeps groups in order, one request at a time carries messages of
-// a group, and a message that is retried delays the later ones of its group.
-// If the provider may take some messages of a request and not others, as SQS
-// does, a request has one message of a group at most: a group sends as many
-// messages a second as there are round trips, and different groups share
-// requests. A message that fails for good fails the later ones of its group in
-// the same call of Send; those of other calls are sent.
+// If the queue is ordered, only one request at a time carries messages of a
+// group, and a message that is retried delays the later ones of its group. If
+// the provider may accept some messages of a request and refuse others, as SQS
+// does, a request has at most one message of a group: a group sends one message
+// per round trip, and different groups share requests. A message that fails
+// permanently fails the later ones of its group in the same call of Send;
+// messages of other calls are sent.
 //
 // # Overload
 //
-// With [Config.Pressure] the queue's depth is watched, and senders are blocked,
-// refused with [ErrOverloaded] or shed by priority while it is too deep.
+// With [Config.Pressure] the producer watches the queue's depth. While the
+// queue is too deep, it blocks senders, refuses messages with [ErrOverloaded],
+// or sheds them by priority.
 package producer

@@ -21,7 +21,7 @@ var (
 	// ErrUnknown is the error of a message whose request was on its way when
 	// Send's context ended, or whose request never returned. The message may have
 	// been sent.
-	ErrUnknown = errors.New("it is not known whether the message was sent")
+	ErrUnknown = errors.New("the message may or may not have been sent")
 )
 
 // A SendError lists the messages of one call of [Producer.Send] that failed. The

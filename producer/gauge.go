@@ -45,7 +45,7 @@ func (g *gauge) watch(ctx context.Context) {
 	}
 }
 
-// look reads the depth once. If it fails, the state remains as it is.
+// look reads the depth once. If it fails, the state is unchanged.
 func (g *gauge) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, g.cfg.Every)
 	defer cancel()

@@ -67,7 +67,7 @@ func (gs *groups) recover(e *entry) {
 	}
 }
 
-// release opens the groups of a batch of which no message is tried again, and
+// release opens the groups of a batch that have no message to retry, and
 // returns the entries that may be sent now.
 func (gs *groups) release(batch, again []*entry) (front []*entry) {
 	if len(gs.claimed) == 0 {

@@ -451,7 +451,7 @@ func TestAFaultyDriverIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, err := producer.New(faulty{newSink()}, &producer.Config{RetryFor: -1})
 		require.NoError(t, err)
-		require.ErrorContains(t, p.Send(t.Context(), message("a"), message("b")), "another number of results")
+		require.ErrorContains(t, p.Send(t.Context(), message("a"), message("b")), "a wrong number of results")
 		require.NoError(t, p.Close())
 	})
 }
@@ -509,6 +509,6 @@ func TestASendHookThatLosesResultsFailsTheMessages(t *testing.T) {
 		return make([]error, len(ms)+1)
 	}
 	bubble(t, s, &producer.Config{Send: hook, RetryFor: -1}, func(t *testing.T, p *producer.Producer) {
-		require.ErrorContains(t, p.Send(t.Context(), message("a")), "another number of results")
+		require.ErrorContains(t, p.Send(t.Context(), message("a")), "a wrong number of results")
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
@@ -16,7 +17,7 @@ import (
 // overrun is how long a request may take to return after the end of its context.
 const overrun = time.Second
 
-// A requester makes the requests of a producer. It has no state.
+// A requester makes the requests of a producer.
 type requester struct {
 	cfg   *Config
 	sink  drivers.Sink
@@ -35,32 +36,37 @@ func failed(err error, n int) answer {
 	return answer{errs: slices.Repeat([]error{err}, n), again: make([]bool, n)}
 }
 
-// send sends the messages in one request. The hook and the sink are the user's:
-// they have a goroutine of their own, and if they ignore the end of their context
-// they are left behind.
-func (r *requester) send(ctx context.Context, ms []*handler.Message) answer {
-	ctx, cancel := context.WithTimeout(ctx, r.cfg.RequestTimeout)
-	defer cancel()
-	answers := make(chan answer, 1)
-	go func() {
-		a := failed(invoke.ErrGoexit, len(ms)) // unless it returns
-		defer func() { answers <- a }()
-		a = r.call(ctx, ms)
+// send sends the messages in one request and calls done once with the answer. The hook
+// and the sink are the user's. If they ignore the end of their context, done is called
+// on another goroutine, and send returns when they do. If they end the goroutine, done
+// is called all the same.
+func (r *requester) send(life context.Context, ms []*handler.Message, done func(answer)) {
+	ctx, cancel := context.WithTimeout(life, r.cfg.RequestTimeout)
+	var over atomic.Bool // done was called
+	heed := context.AfterFunc(ctx, func() {
+		time.AfterFunc(overrun, func() {
+			if !over.CompareAndSwap(false, true) {
+				return
+			}
+			r.cfg.log(slog.LevelError, "a request has not ended with its time: it is left behind", "queue", r.queue, "messages", len(ms))
+			done(failed(fmt.Errorf("%w: the request timed out", ErrUnknown), len(ms)))
+		})
+	})
+	var a answer
+	returned := false
+	defer func() {
+		heed()
+		cancel()
+		if !over.CompareAndSwap(false, true) {
+			return
+		}
+		if !returned {
+			a = failed(invoke.ErrGoexit, len(ms))
+		}
+		done(a)
 	}()
-	select {
-	case a := <-answers:
-		return a
-	case <-ctx.Done():
-	}
-	t := time.NewTimer(overrun)
-	defer t.Stop()
-	select {
-	case a := <-answers:
-		return a
-	case <-t.C:
-	}
-	r.cfg.log(slog.LevelError, "a request has not ended with its time: it is left behind", "queue", r.queue, "messages", len(ms))
-	return failed(fmt.Errorf("%w: the request has not ended in its time", ErrUnknown), len(ms))
+	a = r.call(ctx, ms)
+	returned = true
 }
 
 // call calls the hook, or the sink if there is none.
@@ -90,7 +96,7 @@ func (r *requester) call(ctx context.Context, ms []*handler.Message) answer {
 		r.cfg.log(slog.LevelError, "sending panicked", "queue", r.queue, "error", panicked, "stack", string(panicked.Stack))
 		return failed(panicked, len(ms))
 	case result != nil && len(result) != len(ms):
-		return failed(errors.New("the driver, or the Send hook, returned another number of results than it was given messages"), len(ms))
+		return failed(errors.New("the driver or the Send hook returned a wrong number of results"), len(ms))
 	default:
 		errs = result
 	}
@@ -98,7 +104,7 @@ func (r *requester) call(ctx context.Context, ms []*handler.Message) answer {
 		return answer{}
 	}
 	if len(errs) != len(ms) {
-		return failed(errors.New("the driver returned another number of results than it was given messages"), len(ms))
+		return failed(errors.New("the driver returned a wrong number of results"), len(ms))
 	}
 	again := make([]bool, len(ms))
 	for i, err := range errs {

@@ -38,10 +38,10 @@ func check(c *drivers.Capabilities, m *handler.Message, bytes int) error {
 	case m.Delay < 0:
 		return refuse("", "the delay is %v: it must not be negative", m.Delay)
 	case m.Delay > 0 && c.MaxSendDelay <= 0:
-		return refuse("have the handler return RetryAfter at the first attempt",
+		return refuse("send it by a table: set delay_store in the configuration, or wrap the sink by outbox.Delayed; or return RetryAfter from the handler at the first attempt",
 			"the delay is %v: this queue cannot delay a message", m.Delay)
 	case m.Delay > max(c.MaxSendDelay, 0):
-		return refuse("have the handler return RetryAfter for the rest",
+		return refuse("send it by a table: set delay_store in the configuration, or wrap the sink by outbox.Delayed; or return RetryAfter from the handler for the rest",
 			"the delay is %v: the limit is %v", m.Delay, c.MaxSendDelay)
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sluice-go/sluice/admin/letters"
 	"github.com/sluice-go/sluice/admin/redrive"
 	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
@@ -34,7 +35,7 @@ func redriveUntilKilled() {
 }
 
 func everyThird() *redrive.Options {
-	return &redrive.Options{Attributes: map[string]string{"third": "true"}}
+	return &redrive.Options{Filter: letters.Filter{Attributes: map[string]string{"third": "true"}}}
 }
 
 // A skewed clock is the real one, put forward.
@@ -55,7 +56,7 @@ func TestACrashLosesNone(t *testing.T) {
 	r := onSQS(t, s, provision.Spec{})
 	fill(t, s, r.name+"-dlq", all)
 
-	crash := s.Inject(sqstest.Fault{Action: "DeleteMessageBatch", Queue: r.name + "-dlq", Skip: 150, Refuse: true})
+	crash := s.Inject(sqstest.Fault{Action: "DeleteMessageBatch", Queue: r.name + "-dlq", Skip: 150, Delay: time.Hour, Refuse: true})
 	exe, err := os.Executable()
 	require.NoError(t, err)
 	child := exec.CommandContext(t.Context(), exe)
@@ -70,7 +71,7 @@ func TestACrashLosesNone(t *testing.T) {
 	sent := s.Count("SendMessageBatch")
 	require.NotZero(t, sent)
 	// The letters of the killed process come back by themselves.
-	clock.by.Add(int64(redrive.DefaultHold + time.Minute))
+	clock.by.Add(int64(11 * time.Minute))
 	got := run(t, r, everyThird())
 	require.Greater(t, got.Moved, int64(all/6), "the crash was in the middle")
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/sluice-go/sluice/admin"
+	"github.com/sluice-go/sluice/admin/letters"
 	"github.com/sluice-go/sluice/admin/redrive"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/provision"
@@ -40,7 +41,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	result, err := redrive.Run(ctx, source, &redrive.Options{Attributes: map[string]string{"customer": "acme"}})
+	result, err := redrive.Run(ctx, source, &redrive.Options{Filter: letters.Filter{Attributes: map[string]string{"customer": "acme"}}})
 	if err != nil {
 		panic(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-go/sluice/admin/letters"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/handler"
@@ -31,15 +32,6 @@ const (
 	maxHistory = 1000
 )
 
-// redrives is how often a letter was brought back. Anything but a number counts as 0.
-func redrives(m *handler.Message) int {
-	n, err := strconv.Atoi(m.Attributes[deadletter.AttributeRedriveCount])
-	if err != nil || n < 0 {
-		return 0
-	}
-	return n
-}
-
 // restore returns the message that a letter was, with its history. Its ID is the
 // letter's until it is sent.
 func restore(letter *handler.Message) (*handler.Message, error) {
@@ -51,7 +43,7 @@ func restore(letter *handler.Message) (*handler.Message, error) {
 		Attributes: drivers.WithoutFailure(letter.Attributes),
 	}
 	m.SetNative(letter.Native())
-	m.Attributes[deadletter.AttributeRedriveCount] = strconv.Itoa(redrives(letter) + 1)
+	m.Attributes[deadletter.AttributeRedriveCount] = strconv.Itoa(letters.Redrives(letter) + 1)
 
 	var history []past
 	if old := m.Attributes[deadletter.AttributeRedriveHistory]; old != "" {

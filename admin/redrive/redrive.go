@@ -6,25 +6,27 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sluice-go/sluice/admin/internal/scan"
+	"github.com/sluice-go/sluice/admin/letters"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // Run brings dead letters of the queue behind source back to it. A nil o is the
-// zero [Options]. When ctx ends, it stops, gives back what it holds, cancels a
-// native task (unless Detach), and returns what was done so far with ctx's
-// error. An error with the code drivers.Unsupported means that the queue has no
-// dead letters to bring back, or no means for it.
+// zero [Options]. When ctx ends, it stops, releases the letters it holds,
+// cancels a native task (unless Detach), and returns the result so far with
+// ctx's error. An error with the code drivers.Unsupported means that the queue
+// has no dead-letter queue, or that the driver cannot redrive.
 func Run(ctx context.Context, source drivers.Source, o *Options) (Result, error) {
-	opts, err := o.withDefaults()
+	opts, err := o.complete()
 	if err != nil {
 		return Result{}, err
 	}
 	queue := source.Capabilities().Queue
 	redriver, native := source.(deadletter.Redriver)
 	if native && source.Capabilities().NativeRedrive && !opts.selective() {
-		// A server that stands in for the provider may have no redrive of its own.
+		// An emulator of the provider may not support redrives.
 		result, err := runNative(ctx, redriver, queue, opts)
 		if !invoke.Is(err, drivers.ErrUnsupported) || opts.Detach {
 			return result, err
@@ -34,17 +36,12 @@ func Run(ctx context.Context, source drivers.Source, o *Options) (Result, error)
 		return Result{}, &drivers.Error{Code: drivers.Unsupported, Queue: queue, Op: "redrive",
 			Err: errors.New("there is nothing that would carry it on: this redrive is not the provider's own"), Remedy: "wait for it"}
 	}
-	letters, ok := source.(deadletter.Opener)
+	opener, ok := source.(deadletter.Opener)
 	if !ok {
-		return Result{}, &drivers.Error{Code: drivers.Unsupported, Queue: queue, Op: "redrive",
-			Err: errors.New("the driver cannot read this queue's dead letters")}
+		return Result{}, letters.Unsupported(source, "redrive")
 	}
-	return runSelective(ctx, letters, opts)
+	return runSelective(ctx, opener, opts)
 }
-
-// settleTime bounds what is still to be done when ctx has ended: cancelling a
-// task, or giving letters back.
-const settleTime = 10 * time.Second
 
 // The pause between two looks at a native task grows from first to most.
 const (
@@ -74,7 +71,7 @@ func runNative(ctx context.Context, r deadletter.Redriver, queue string, o Optio
 	wait := firstLook
 	for task.Status == deadletter.Running {
 		o.Progress(result)
-		if !pause(ctx, wait) {
+		if !scan.Pause(ctx, wait) {
 			return cancelNative(ctx, r, result)
 		}
 		wait = min(2*wait, mostLook)
@@ -95,8 +92,8 @@ func runNative(ctx context.Context, r deadletter.Redriver, queue string, o Optio
 	switch task.Status {
 	case deadletter.Completed:
 		return result, nil
-	case deadletter.Cancelled:
-		return result, fmt.Errorf("redrive of queue %q: the task was cancelled; %d letters were moved", queue, task.Moved)
+	case deadletter.Canceled:
+		return result, fmt.Errorf("redrive of queue %q: the task was canceled; %d letters were moved", queue, task.Moved)
 	default:
 		return result, fmt.Errorf("redrive of queue %q: the task failed: %s", queue, task.Failure)
 	}
@@ -104,10 +101,10 @@ func runNative(ctx context.Context, r deadletter.Redriver, queue string, o Optio
 
 func cancelNative(ctx context.Context, r deadletter.Redriver, result Result) (Result, error) {
 	cause := context.Cause(ctx)
-	fresh, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	fresh, cancel := context.WithTimeout(context.WithoutCancel(ctx), scan.SettleTime)
 	defer cancel()
 	if err := r.CancelRedrive(fresh, result.Task.ID); err != nil {
-		return result, errors.Join(cause, fmt.Errorf("the task goes on, it could not be cancelled: %w", err))
+		return result, errors.Join(cause, fmt.Errorf("the task continues because it could not be canceled: %w", err))
 	}
 	if task, err := latest(fresh, r, result.Task); err == nil {
 		result.Task, result.Moved = task, task.Moved

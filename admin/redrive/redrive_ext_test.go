@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice/admin/letters"
 	"github.com/sluice-go/sluice/admin/redrive"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/deadletter"
@@ -103,7 +104,7 @@ func TestTheEndOfTheContextCancelsTheTask(t *testing.T) {
 	require.Len(t, tasks, 1)
 	require.Eventually(t, func() bool {
 		tasks, err = r.source.(deadletter.Redriver).Redrives(t.Context())
-		return err == nil && tasks[0].Status == deadletter.Cancelled
+		return err == nil && tasks[0].Status == deadletter.Canceled
 	}, 10*time.Second, 20*time.Millisecond)
 	back := drain(t, r.source)
 	require.Equal(t, 20, len(back)+len(r.left(t)), "none is lost")
@@ -115,13 +116,14 @@ func TestFilters(t *testing.T) {
 		options redrive.Options
 		want    []string
 	}{
-		"attribute":           {redrive.Options{Attributes: map[string]string{"third": "true"}}, []string{"0", "3", "6", "9"}},
-		"attributes, all":     {redrive.Options{Attributes: map[string]string{"third": "true", "n": "6"}}, []string{"6"}},
-		"attribute of none":   {redrive.Options{Attributes: map[string]string{"third": "maybe"}}, []string{}},
-		"attribute and limit": {redrive.Options{Attributes: map[string]string{"n": "7"}, Max: 3}, []string{"7"}},
-		"rate":                {redrive.Options{Attributes: map[string]string{"third": "true"}, Rate: 1000}, []string{"0", "3", "6", "9"}},
+		"attribute":           {redrive.Options{Filter: letters.Filter{Attributes: map[string]string{"third": "true"}}}, []string{"0", "3", "6", "9"}},
+		"attributes, all":     {redrive.Options{Filter: letters.Filter{Attributes: map[string]string{"third": "true", "n": "6"}}}, []string{"6"}},
+		"attribute of none":   {redrive.Options{Filter: letters.Filter{Attributes: map[string]string{"third": "maybe"}}}, []string{}},
+		"attribute and limit": {redrive.Options{Filter: letters.Filter{Attributes: map[string]string{"n": "7"}}, Max: 3}, []string{"7"}},
+		"rate":                {redrive.Options{Filter: letters.Filter{Attributes: map[string]string{"third": "true"}}, Rate: 1000}, []string{"0", "3", "6", "9"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			onEach(t, func(t *testing.T, r *rig) {
 				r.letters(t, 12)
 				o := c.options
@@ -145,7 +147,7 @@ func TestLimitAndIDs(t *testing.T) {
 		require.Len(t, ids, 12)
 		require.Empty(t, drain(t, r.source), "a dry run brings nothing back")
 
-		got := run(t, r, &redrive.Options{IDs: []string{ids[3], ids[5], ids[3]}})
+		got := run(t, r, &redrive.Options{Filter: letters.Filter{IDs: []string{ids[3], ids[5], ids[3]}}})
 		require.EqualValues(t, 2, got.Moved)
 		got = run(t, r, &redrive.Options{Max: 4})
 		require.EqualValues(t, 4, got.Moved)
@@ -161,7 +163,7 @@ func TestWhatComesBack(t *testing.T) {
 		own := map[string]string{"k": "v"}
 		r.reject(t, &handler.Message{Body: []byte{0, 255, '{'}, DedupeID: "order-1", Attributes: own})
 		for round := 1; round <= redrive.DefaultMaxRedrives; round++ {
-			require.EqualValues(t, 1, run(t, r, &redrive.Options{Attributes: own}).Moved)
+			require.EqualValues(t, 1, run(t, r, &redrive.Options{Filter: letters.Filter{Attributes: own}}).Moved)
 			d := receive(t, r.source, 1)[0]
 			m := d.Message
 			require.Equal(t, []byte{0, 255, '{'}, m.Body)
@@ -178,10 +180,10 @@ func TestWhatComesBack(t *testing.T) {
 				Failure: &drivers.Failure{Reason: "again"}}}))
 		}
 		// It is not played back and forth for ever.
-		got := run(t, r, &redrive.Options{Attributes: own})
+		got := run(t, r, &redrive.Options{Filter: letters.Filter{Attributes: own}})
 		require.Zero(t, got.Moved)
 		require.EqualValues(t, 1, got.Refused)
-		got = run(t, r, &redrive.Options{Attributes: own, MaxRedrives: -1})
+		got = run(t, r, &redrive.Options{Filter: letters.Filter{Attributes: own}, MaxRedrives: -1})
 		require.EqualValues(t, 1, got.Moved, "unless that is wanted")
 	})
 }
@@ -206,7 +208,7 @@ func TestOnlyLettersOfOneSource(t *testing.T) {
 	_, err := redrive.Run(t.Context(), a.source, nil)
 	require.ErrorIs(t, err, drivers.ErrInvalid)
 	require.ErrorContains(t, err, "whose source is "+a.name)
-	got := run(t, a, &redrive.Options{Source: a.name})
+	got := run(t, a, &redrive.Options{Filter: letters.Filter{Queue: a.name}})
 	require.EqualValues(t, 4, got.Moved)
 	require.Equal(t, []string{"0", "1", "2", "native"}, bodies(drain(t, a.source)))
 	require.Empty(t, drain(t, b.source))
@@ -220,7 +222,7 @@ func TestGroupsInOrder(t *testing.T) {
 		r.reject(t, &handler.Message{Body: []byte(fmt.Sprint(i)), Group: "g" + fmt.Sprint(i%2), DedupeID: fmt.Sprint("d", i),
 			Attributes: map[string]string{"group": fmt.Sprint(i % 2), "n": fmt.Sprint(i)}})
 	}
-	got := run(t, r, &redrive.Options{Attributes: map[string]string{"group": "1"}})
+	got := run(t, r, &redrive.Options{Filter: letters.Filter{Attributes: map[string]string{"group": "1"}}})
 	require.EqualValues(t, 3, got.Moved, "the dedupe window of five minutes does not swallow them")
 	require.True(t, got.Hidden, "the other group was held")
 	ms := drain(t, r.source)
@@ -242,7 +244,7 @@ func TestWhatFailsForTheMomentIsTriedAgain(t *testing.T) {
 		f.letters.FailNext(drivertest.OpSettle, 1, is(drivers.Transient))
 		f.letters.FailNext(drivertest.OpExtend, 1, is(drivers.Transient))
 		f.back.FailNext(drivertest.OpSend, 1, is(drivers.Throttled))
-		got, err := redrive.Run(t.Context(), f, &redrive.Options{Attributes: map[string]string{"third": "true"}})
+		got, err := redrive.Run(t.Context(), f, &redrive.Options{Filter: letters.Filter{Attributes: map[string]string{"third": "true"}}})
 		require.NoError(t, err)
 		require.EqualValues(t, 4, got.Moved)
 		require.Zero(t, got.Doubled)
@@ -320,7 +322,7 @@ func TestTheEndOfTheContextGivesLettersBack(t *testing.T) {
 	onEach(t, func(t *testing.T, r *rig) {
 		r.letters(t, 30)
 		ctx, cancel := context.WithCancel(t.Context())
-		got, err := redrive.Run(ctx, r.source, &redrive.Options{Attributes: map[string]string{"third": "true"}, Rate: 5,
+		got, err := redrive.Run(ctx, r.source, &redrive.Options{Filter: letters.Filter{Attributes: map[string]string{"third": "true"}}, Rate: 5,
 			Progress: func(r redrive.Result) {
 				if r.Moved > 0 {
 					cancel()
@@ -377,7 +379,7 @@ func TestLettersThatComeAgain(t *testing.T) {
 	s := serve(t, &sqstest.Config{Clock: clock})
 	r := onSQS(t, s, provision.Spec{})
 	r.letters(t, 10)
-	got := run(t, r, &redrive.Options{Attributes: map[string]string{"third": "true"}, Hold: time.Minute,
+	got := run(t, r, &redrive.Options{Filter: letters.Filter{Attributes: map[string]string{"third": "true"}}, Hold: time.Minute,
 		Progress: func(redrive.Result) { clock.Advance(2 * time.Minute) }})
 	require.EqualValues(t, 4, got.Moved)
 	require.EqualValues(t, 10, got.Seen)

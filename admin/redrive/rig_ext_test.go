@@ -32,6 +32,10 @@ import (
 var fake *pubsubtest.Server
 
 func TestMain(m *testing.M) {
+	if os.Getenv(stepping) != "" {
+		stepUntilKilled()
+		return
+	}
 	if os.Getenv(crashing) != "" {
 		redriveUntilKilled()
 		return

@@ -75,7 +75,7 @@ func (s *subscription) settle(ctx context.Context, ids []driver.AckID, how drive
 		for i, id := range batch {
 			a, ok := id.(ackID)
 			if !ok {
-				return &drivers.Error{Code: drivers.Invalid, Op: "settle", Err: fmt.Errorf("an ack ID of the type %T is not this subscription's", id)}
+				return &drivers.Error{Code: drivers.Invalid, Op: "settle", Err: fmt.Errorf("the ack ID has type %T and does not belong to this subscription", id)}
 			}
 			ss[i] = how
 			ss[i].Receipt, ss[i].Message = a.receipt, a.message

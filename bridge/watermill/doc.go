@@ -1,14 +1,14 @@
 // Package watermill connects Watermill (github.com/ThreeDotsLabs/watermill) and
 // Sluice both ways.
 //
-// [NewHandler] and [NewPublishingHandler] turn a handler that was written for Watermill,
-// middleware included, into a [handler.Handler] that Sluice's runtimes call: the
-// way to move one handler at a time. [Publisher] and [Subscriber] are Watermill's
-// message.Publisher and message.Subscriber over Sluice's queues, for a program
-// that keeps Watermill's router.
+// [NewHandler] and [NewPublishingHandler] turn a handler that was written for
+// Watermill, middleware included, into a [handler.Handler] that Sluice's runtimes
+// call: the way to move one handler at a time. [NewPublisher] returns a
+// message.Publisher and [NewSubscriber] a message.Subscriber over Sluice's queues,
+// for a program that keeps Watermill's router.
 //
-// The payload is the body, metadata are the attributes, and the UUID is that of
-// [AttributeUUID], or the queue's ID if the message has none.
+// The payload is the body, and metadata are the attributes. The UUID is the value of
+// the attribute _watermill_message_uuid, or the queue's ID if the message has none.
 //
 // # Handlers
 //

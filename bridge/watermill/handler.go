@@ -71,9 +71,9 @@ func adapt(h message.HandlerFunc, publish func([]*message.Message) error) handle
 func received(ctx context.Context, m *handler.Message) *message.Message {
 	wm := message.NewMessageWithContext(ctx, m.ID, m.Body)
 	maps.Copy(wm.Metadata, m.Attributes)
-	if uuid := wm.Metadata[AttributeUUID]; uuid != "" {
+	if uuid := wm.Metadata[uuidAttribute]; uuid != "" {
 		wm.UUID = uuid
-		delete(wm.Metadata, AttributeUUID)
+		delete(wm.Metadata, uuidAttribute)
 	}
 	return wm
 }

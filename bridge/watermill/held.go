@@ -12,8 +12,8 @@ import (
 	"github.com/sluice-go/sluice/internal/invoke"
 )
 
-// A held is a received message from its receive until it is settled, given back
-// or lost. Its goroutine alone uses its fields; others read acked after done.
+// A held is a received message until it is settled, released or lost. Its
+// goroutine alone uses its fields; others read acked after done.
 //
 //	waiting ── the one before is acked ──▶ offered ── taken from out ──▶ out ── ack, nack ──▶ done
 //	   └───────── given back ──────────────────┘
@@ -60,7 +60,7 @@ func (h *held) run() {
 }
 
 // offer waits for the one before and then for a reader. It reports whether the
-// message was taken from the channel; otherwise it is given back or lost.
+// message was taken from the channel; otherwise it is released or lost.
 func (h *held) offer() bool {
 	var out chan<- *message.Message
 	turn := closed
@@ -161,8 +161,9 @@ func (h *held) next() time.Duration {
 	return max(left/2, min(left, 20*time.Millisecond))
 }
 
-// extend extends the lease and sets the timer. A lease that is over or refused is
-// lost: the message's context ends, and nothing is settled.
+// extend extends the lease and sets the timer. If the lease has ended or is
+// refused, it is lost: the message's context ends, and the message is not
+// settled.
 func (h *held) extend(timer *time.Timer) {
 	caps := h.sub.caps
 	now := time.Now()
@@ -185,7 +186,7 @@ func (h *held) extend(timer *time.Timer) {
 	h.lost = true
 	h.sub.leave(h)
 	h.end(handler.ErrLeaseLost)
-	h.sub.cfg.Logger.Warn("watermill: a lease was lost: the queue delivers the message again", "topic", h.sub.topic, "message", h.delivery.Message.ID, "error", invoke.Safe(err))
+	h.sub.cfg.Logger.Warn("watermill: lease lost: the queue redelivers the message", "topic", h.sub.topic, "message", h.delivery.Message.ID, "error", invoke.Safe(err))
 }
 
 // closed is the turn of a message that waits for no other.

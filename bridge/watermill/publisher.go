@@ -14,14 +14,15 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// AttributeUUID is the attribute that carries a message's UUID, since a queue
+// uuidAttribute carries a message's UUID, since a queue
 // assigns its own ID. Watermill's own publishers use the same name.
-const AttributeUUID = "_watermill_message_uuid"
+const uuidAttribute = "_watermill_message_uuid"
 
 // ErrClosed is the error of publishing or subscribing after Close.
-var ErrClosed = errors.New("watermill: it was closed")
+var ErrClosed = errors.New("watermill: the publisher or subscriber is closed")
 
-// PublisherConfig configures a [Publisher].
+// PublisherConfig configures [NewPublisher]. The zero PublisherConfig selects the
+// defaults.
 type PublisherConfig struct {
 	// Prepare sets the fields that Watermill's message lacks (group, dedupe ID,
 	// delay) before a message is sent. Publish returns its error and stops. Nil
@@ -29,10 +30,8 @@ type PublisherConfig struct {
 	Prepare func(topic string, from *message.Message, to *handler.Message) error
 }
 
-// A Publisher is Watermill's message.Publisher over Sluice's queues. It opens a
-// topic's sink with the first message for the topic. Its methods may be called
-// concurrently.
-type Publisher struct {
+// A publisher sends to the sinks of topics.
+type publisher struct {
 	open func(ctx context.Context, topic string) (drivers.Sink, error)
 	cfg  PublisherConfig
 
@@ -42,26 +41,31 @@ type Publisher struct {
 	opening map[string]chan struct{} // by topic; closed when the opening ends
 }
 
-var _ message.Publisher = (*Publisher)(nil)
-
-// NewPublisher returns a publisher that opens the sinks of topics with open, and
-// closes them. A nil cfg selects the defaults.
-func NewPublisher(open func(ctx context.Context, topic string) (drivers.Sink, error), cfg *PublisherConfig) (*Publisher, error) {
+// NewPublisher returns a Watermill publisher over Sluice's queues. It opens a topic's
+// sink with open, when the first message for the topic comes. A nil cfg selects the
+// defaults. Its methods may be called concurrently.
+//
+// Publish sends the messages in order, in batches as large as the queue takes, each
+// under the context of its first message. It returns nil once the queue has taken all
+// of them. If a message fails, Publish returns the errors of its batch; the batches
+// before have been sent and those after it have not.
+//
+// Close closes the topics' sinks. It does not wait for a sink that is being opened,
+// which is closed as soon as it is open. A second call does nothing. Publish returns
+// [ErrClosed] from then on.
+func NewPublisher(open func(ctx context.Context, topic string) (drivers.Sink, error), cfg *PublisherConfig) (message.Publisher, error) {
 	if open == nil {
-		return nil, errors.New("watermill: there is no function that opens a topic's sink")
+		return nil, errors.New("watermill: the function that opens a topic's sink is nil")
 	}
-	p := &Publisher{open: open, sinks: map[string]drivers.Sink{}, opening: map[string]chan struct{}{}}
+	p := &publisher{open: open, sinks: map[string]drivers.Sink{}, opening: map[string]chan struct{}{}}
 	if cfg != nil {
 		p.cfg = *cfg
 	}
 	return p, nil
 }
 
-// Publish sends the messages in order, in batches as large as the queue takes,
-// each under the context of its first message. It returns nil once the queue has
-// taken all of them. If a message fails, Publish returns the errors of its batch;
-// the batches before have been sent and those after it have not.
-func (p *Publisher) Publish(topic string, wms ...*message.Message) error {
+// Publish implements message.Publisher; see [NewPublisher].
+func (p *publisher) Publish(topic string, wms ...*message.Message) error {
 	if len(wms) == 0 {
 		return nil
 	}
@@ -73,7 +77,7 @@ func (p *Publisher) Publish(topic string, wms ...*message.Message) error {
 	for i, wm := range wms {
 		ms[i] = &handler.Message{Body: wm.Payload, Attributes: maps.Clone(map[string]string(wm.Metadata))}
 		if wm.UUID != "" {
-			ms[i].SetAttribute(AttributeUUID, wm.UUID)
+			ms[i].SetAttribute(uuidAttribute, wm.UUID)
 		}
 		if p.cfg.Prepare != nil {
 			if err := p.cfg.Prepare(topic, wm, ms[i]); err != nil {
@@ -93,7 +97,7 @@ func (p *Publisher) Publish(topic string, wms ...*message.Message) error {
 
 // sink returns the topic's sink, opening it if necessary. One caller opens it while
 // the others wait.
-func (p *Publisher) sink(ctx context.Context, topic string) (drivers.Sink, error) {
+func (p *publisher) sink(ctx context.Context, topic string) (drivers.Sink, error) {
 	for {
 		p.mu.Lock()
 		if p.closed {
@@ -122,7 +126,7 @@ func (p *Publisher) sink(ctx context.Context, topic string) (drivers.Sink, error
 
 // openSink opens the topic's sink, and closes it again if the publisher was closed
 // meanwhile. If open panics, each waiting caller tries again.
-func (p *Publisher) openSink(ctx context.Context, topic string) (s drivers.Sink, err error) {
+func (p *publisher) openSink(ctx context.Context, topic string) (s drivers.Sink, err error) {
 	opened := false
 	defer func() {
 		p.mu.Lock()
@@ -144,9 +148,8 @@ func (p *Publisher) openSink(ctx context.Context, topic string) (s drivers.Sink,
 	return s, nil
 }
 
-// Close closes the topics' sinks. It does not wait for a sink that is being opened,
-// which is closed as soon as it is open. A second call does nothing.
-func (p *Publisher) Close() error {
+// Close implements message.Publisher; see [NewPublisher].
+func (p *publisher) Close() error {
 	p.mu.Lock()
 	sinks := p.sinks
 	p.closed, p.sinks = true, nil

@@ -17,7 +17,7 @@ import (
 )
 
 // toMemory returns a publisher whose topics are queues in memory, and their mux.
-func toMemory(t testing.TB, cfg *watermill.PublisherConfig) (*watermill.Publisher, *drivers.Mux) {
+func toMemory(t testing.TB, cfg *watermill.PublisherConfig) (message.Publisher, *drivers.Mux) {
 	t.Helper()
 	mux := drivers.NewMux(&mem.Opener{})
 	p, err := watermill.NewPublisher(func(ctx context.Context, topic string) (drivers.Sink, error) {
@@ -57,7 +57,7 @@ func TestPublishedMessagesArriveWithTheirUUID(t *testing.T) {
 	}
 	require.NoError(t, p.Publish("orders", out...))
 	require.NoError(t, p.Publish("orders"))
-	require.NotContains(t, out[0].Metadata, watermill.AttributeUUID, "the publisher's message is not changed")
+	require.NotContains(t, out[0].Metadata, "_watermill_message_uuid", "the publisher's message is not changed")
 
 	seen := map[string]bool{}
 	for _, m := range receive(t, mux, "orders", n) {
@@ -80,7 +80,7 @@ func TestPublishedMessagesArriveWithTheirUUID(t *testing.T) {
 
 func TestWhatCannotBePublishedIsAnError(t *testing.T) {
 	_, err := watermill.NewPublisher(nil, nil)
-	require.ErrorContains(t, err, "opens a topic's sink")
+	require.ErrorContains(t, err, "opens a topic's sink is nil")
 
 	boom := errors.New("boom")
 	p, _ := toMemory(t, &watermill.PublisherConfig{Prepare: func(string, *message.Message, *handler.Message) error { return boom }})
@@ -98,7 +98,7 @@ func TestWhatCannotBePublishedIsAnError(t *testing.T) {
 }
 
 // A Watermill handler's messages go to another of Sluice's queues.
-func ExamplePublisher() {
+func ExampleNewPublisher() {
 	mux := drivers.NewMux(&mem.Opener{})
 	p, err := watermill.NewPublisher(func(ctx context.Context, topic string) (drivers.Sink, error) {
 		return mux.OpenSink(ctx, "mem://"+topic, nil)

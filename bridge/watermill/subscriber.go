@@ -15,20 +15,21 @@ import (
 	"github.com/sluice-go/sluice/internal/setting"
 )
 
-// SubscriberConfig configures a [Subscriber]. The zero SubscriberConfig selects
+// SubscriberConfig configures [NewSubscriber]. The zero SubscriberConfig selects
 // the defaults.
 type SubscriberConfig struct {
-	// Concurrency is the number of messages of one subscription that may be out
-	// and neither acked nor nacked. The subscription receives no more than that,
-	// in requests of at most that many messages. Zero means 1, which is
-	// Watermill's rule: the next message comes after the ack of the one before. A
-	// router handles as many messages of a topic concurrently.
+	// Concurrency is the number of messages of one subscription that may be
+	// delivered but neither acked nor nacked. The subscription holds at most that
+	// many messages and receives them in requests of at most that many. Zero means
+	// 1, which is Watermill's rule: the next message comes after the ack of the
+	// one before. A router handles as many messages of a topic concurrently.
 	Concurrency int
 	// NackDelay returns the delay after which a nacked message is delivered
 	// again, given the number of its delivery (1 is the first, 0 unknown). The
-	// delay is cut to the queue's longest. Nil leaves it to the queue's own
-	// policy: on SQS and the embedded queues the rest of the lease, on Pub/Sub the
-	// subscription's retry policy. It may be called concurrently.
+	// delay is cut to the queue's longest. A queue that has no delays, such as
+	// gocloud's without retry=republish, gets the nack without one. Nil leaves it to
+	// the queue's own policy: on SQS and the embedded queues the rest of the lease,
+	// on Pub/Sub the subscription's retry policy. It may be called concurrently.
 	NackDelay func(attempt int) time.Duration
 	// CloseTimeout is how long a subscription that ends waits for messages to be
 	// acked or nacked, before it ends their contexts. Zero means 20 seconds.
@@ -37,8 +38,29 @@ type SubscriberConfig struct {
 	Logger *slog.Logger
 }
 
-// A Subscriber is Watermill's message.Subscriber over Sluice's queues. Its methods
-// may be called concurrently.
+// A subscriber opens a subscription for each call of Subscribe.
+type subscriber struct {
+	open func(ctx context.Context, topic string) (drivers.Source, error)
+	cfg  SubscriberConfig
+
+	mu     sync.Mutex // never held while open, or a source, is called
+	closed bool
+	subs   map[*subscription]struct{}
+}
+
+// NewSubscriber returns a Watermill subscriber over Sluice's queues. It opens the
+// source of a topic with open, once for each subscription, and closes it. A nil cfg
+// selects the defaults. Its methods may be called concurrently.
+//
+// Subscribe opens the topic's source under its ctx and returns the channel of the
+// messages, whose contexts derive from ctx. The subscription ends when ctx is done or
+// the subscriber is closed. The channel is then closed, messages that nobody has
+// taken from it are given back, and the source is closed once all others are settled.
+//
+// Close ends all subscriptions and waits until their messages are acked or nacked and
+// their sources closed, for CloseTimeout at most. Messages that are neither by then
+// are logged, and the queue delivers them again when their leases end. A second call
+// waits as well. Subscribe returns [ErrClosed] from then on.
 //
 // A message's lease is extended for as long as the message is neither acked nor
 // nacked. If the lease is lost nevertheless, the message's context ends with the
@@ -53,23 +75,10 @@ type SubscriberConfig struct {
 // On an ordered queue the messages of one group arrive one at a time, whatever the
 // Concurrency. After a nack, or a lost lease, those received behind the message
 // are given back, and arrive after it.
-type Subscriber struct {
-	open func(ctx context.Context, topic string) (drivers.Source, error)
-	cfg  SubscriberConfig
-
-	mu     sync.Mutex // never held while open, or a source, is called
-	closed bool
-	subs   map[*subscription]struct{}
-}
-
-var _ message.Subscriber = (*Subscriber)(nil)
-
-// NewSubscriber returns a subscriber that opens the source of a topic with open,
-// once for each subscription, and closes it. A nil cfg selects the defaults.
-func NewSubscriber(open func(ctx context.Context, topic string) (drivers.Source, error), cfg *SubscriberConfig) (*Subscriber, error) {
+func NewSubscriber(open func(ctx context.Context, topic string) (drivers.Source, error), cfg *SubscriberConfig) (message.Subscriber, error) {
 	c := setting.Copy(cfg)
 	err := errors.Join(
-		setting.Refuse(open == nil, "there is no function that opens a topic's source"),
+		setting.Refuse(open == nil, "the function that opens a topic's source is nil"),
 		setting.Default("Concurrency", &c.Concurrency, 1),
 		setting.Default("CloseTimeout", &c.CloseTimeout, 20*time.Second),
 	)
@@ -77,15 +86,11 @@ func NewSubscriber(open func(ctx context.Context, topic string) (drivers.Source,
 		return nil, fmt.Errorf("watermill: %w", err)
 	}
 	c.Logger = invoke.Logger(c.Logger)
-	return &Subscriber{open: open, cfg: c, subs: map[*subscription]struct{}{}}, nil
+	return &subscriber{open: open, cfg: c, subs: map[*subscription]struct{}{}}, nil
 }
 
-// Subscribe opens the topic's source under ctx and returns the channel of its
-// messages, whose contexts derive from ctx. The subscription ends when ctx is
-// done or the subscriber is closed. The channel is then closed, messages that
-// nobody has taken from it are given back, and the source is closed once all
-// others are settled.
-func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+// Subscribe implements message.Subscriber; see [NewSubscriber].
+func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	s.mu.Lock()
 	closed := s.closed
 	s.mu.Unlock()
@@ -119,11 +124,8 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	return sub.out, nil
 }
 
-// Close ends all subscriptions and waits until their messages are acked or nacked
-// and their sources closed, for CloseTimeout at most. Messages that are neither
-// by then are logged, and the queue delivers them again when their leases end. A
-// second call waits as well.
-func (s *Subscriber) Close() error {
+// Close implements message.Subscriber; see [NewSubscriber].
+func (s *subscriber) Close() error {
 	s.mu.Lock()
 	s.closed = true
 	subs := make([]*subscription, 0, len(s.subs))

@@ -33,9 +33,9 @@ import (
 // one group, and on SQS.
 func TestWatermillsOwnSuite(t *testing.T) {
 	t.Parallel()
-	t.Run("unordered", func(t *testing.T) { suite(t, inMemory(), "", 16, false) })
-	t.Run("ordered", func(t *testing.T) { suite(t, inMemory(), "all", 4, false) })
-	t.Run("sqs", func(t *testing.T) { suite(t, onSQS(t), "", 16, true) })
+	t.Run("unordered", func(t *testing.T) { ownSuite(t, inMemory(), "", 16, false) })
+	t.Run("ordered", func(t *testing.T) { ownSuite(t, inMemory(), "all", 4, false) })
+	t.Run("sqs", func(t *testing.T) { ownSuite(t, onSQS(t), "", 16, true) })
 }
 
 // A queues opens the queues of topics, and creates them.
@@ -88,7 +88,7 @@ func onSQS(t *testing.T) queues {
 	}
 }
 
-func suite(t *testing.T, q queues, group string, concurrency int, short bool) {
+func ownSuite(t *testing.T, q queues, group string, concurrency int, short bool) {
 	t.Parallel()
 	pubSub := func(t *testing.T) (message.Publisher, message.Subscriber) {
 		p, err := watermill.NewPublisher(q.sink, &watermill.PublisherConfig{Prepare: func(_ string, _ *message.Message, to *handler.Message) error {
@@ -135,7 +135,7 @@ type rig struct {
 	t    *testing.T
 	mux  *drivers.Mux
 	url  string
-	sub  *watermill.Subscriber
+	sub  message.Subscriber
 	logs bytes.Buffer
 	wrap func(drivers.Source) drivers.Source
 }
@@ -235,14 +235,22 @@ func TestALostLeaseEndsTheMessagesContext(t *testing.T) {
 				require.True(t, again.Ack())
 				require.True(t, m.Ack(), "a late ack does nothing")
 				require.NoError(t, r.sub.Close())
-				require.Contains(t, r.logs.String(), "a lease was lost")
+				require.Contains(t, r.logs.String(), "lease lost")
 			})
 		})
 	}
 }
 
 // The messages behind a nacked one of their group are given back and arrive after it.
+// The nack can come while the receive that brought them is still being taken in: one
+// run in some hundreds shows a message that misses it.
 func TestANackKeepsTheOrderOfItsGroup(t *testing.T) {
+	for range 1000 {
+		nackAndAckInTurn(t)
+	}
+}
+
+func nackAndAckInTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, "", watermill.SubscriberConfig{Concurrency: 10, NackDelay: func(int) time.Duration { return time.Second }})
 		r.send("a", "b", "c", "d")
@@ -333,7 +341,7 @@ func TestFailedRequestsAreRepeated(t *testing.T) {
 		require.NoError(t, r.sub.Close())
 		require.Negative(t, settle)
 		require.Zero(t, r.left())
-		require.Equal(t, 1, bytes.Count(r.logs.Bytes(), []byte("receiving fails")))
+		require.Equal(t, 1, bytes.Count(r.logs.Bytes(), []byte("receiving failed")))
 		require.Equal(t, 1, bytes.Count(r.logs.Bytes(), []byte("receiving works again")))
 		require.Contains(t, r.logs.String(), "NackDelay failed")
 	})
@@ -357,7 +365,7 @@ func TestASubscriptionEndsWithItsSource(t *testing.T) {
 
 func TestSubscribersAreChecked(t *testing.T) {
 	_, err := watermill.NewSubscriber(nil, &watermill.SubscriberConfig{Concurrency: -1, CloseTimeout: -1})
-	for _, says := range []string{"opens a topic's source", "Concurrency", "CloseTimeout"} {
+	for _, says := range []string{"opens a topic's source is nil", "Concurrency", "CloseTimeout"} {
 		require.ErrorContains(t, err, says)
 	}
 	boom := errors.New("boom")
@@ -395,7 +403,7 @@ func TestASourceThatOpensAfterCloseIsClosed(t *testing.T) {
 }
 
 // Watermill's router receives from one of Sluice's queues and publishes to another.
-func ExampleSubscriber() {
+func ExampleNewSubscriber() {
 	mux := drivers.NewMux(&mem.Opener{})
 	publisher, err := watermill.NewPublisher(func(ctx context.Context, topic string) (drivers.Sink, error) {
 		return mux.OpenSink(ctx, "mem://"+topic, nil)

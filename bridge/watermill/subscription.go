@@ -27,13 +27,13 @@ const (
 	lastWord = time.Second
 )
 
-// A subscription is one call of Subscribe. One goroutine receives, and each
-// message in hand has one of its own, at most Concurrency of them.
+// A subscription is one call of Subscribe. One goroutine receives. Each held
+// message has its own goroutine; there are at most Concurrency of them.
 //
-// It ends in this order: the receiver returns, so that no message is received again
-// that is given back; every message that was not taken
-// from out is given back; out is closed; the rest are acked or nacked, or
-// abandoned after CloseTimeout; the source is closed.
+// It ends in this order: the receiver returns, so that no released message is
+// received again; every message that was not taken from out is released; out is
+// closed; the others are acked or nacked, or abandoned after CloseTimeout; the
+// source is closed.
 type subscription struct {
 	source drivers.Source
 	caps   drivers.Capabilities
@@ -54,9 +54,9 @@ type subscription struct {
 	groups map[string]*group // of an ordered queue, those with messages in hand
 }
 
-// A group is a chain of messages in hand, each waiting for the one before. It is
-// broken, and takes no more, once a message of it was not acked: those behind it
-// are given back, and what the queue delivers then begins a new chain.
+// A group is a chain of held messages, each waiting for the one before. It is
+// broken, and accepts no more messages, once one of its messages was not acked:
+// those behind it are released, and the next delivery begins a new chain.
 type group struct {
 	last   *held
 	broken bool
@@ -89,7 +89,7 @@ func (s *subscription) run(receiving, parent context.Context) {
 	if !within(settled, s.cfg.CloseTimeout) {
 		end()
 		if !within(settled, lastWord) {
-			s.cfg.Logger.Warn("watermill: messages are neither acked nor nacked: the queue delivers them again", "topic", s.topic, "messages", len(s.slots))
+			s.cfg.Logger.Warn("watermill: messages were neither acked nor nacked: the queue redelivers them", "topic", s.topic, "messages", len(s.slots))
 			close(s.abandoned)
 			<-settled
 		}
@@ -117,9 +117,7 @@ func (s *subscription) receive(ctx, messages context.Context) {
 		for range n - len(ds) {
 			<-s.slots
 		}
-		for _, d := range ds {
-			s.hold(messages, d)
-		}
+		s.hold(messages, ds)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -128,7 +126,7 @@ func (s *subscription) receive(ctx, messages context.Context) {
 			return
 		case err != nil:
 			if pause == 0 {
-				s.cfg.Logger.Warn("watermill: receiving fails, and is tried again", "topic", s.topic, "error", invoke.Safe(err))
+				s.cfg.Logger.Warn("watermill: receiving failed: retrying", "topic", s.topic, "error", invoke.Safe(err))
 			}
 			pause = longer(pause)
 			if !wait(ctx, pause) {
@@ -161,22 +159,30 @@ func (s *subscription) reserve(ctx context.Context) int {
 	}
 }
 
-// hold starts the goroutine of a received message, whose slot is taken already.
-func (s *subscription) hold(messages context.Context, d drivers.Delivery) {
-	h := newHeld(messages, s, d)
-	if g := d.Message.Group; g != "" && s.caps.Ordered {
-		s.join(h, g)
+// hold starts the goroutines of the messages of one receive, whose slots are taken
+// already. All have their places in their groups before the first is offered: a
+// nack of the first must reach those that were received with it. A provider hands
+// out the messages of a group in one receive at a time.
+func (s *subscription) hold(messages context.Context, ds []drivers.Delivery) {
+	hs := make([]*held, len(ds))
+	for i, d := range ds {
+		hs[i] = newHeld(messages, s, d)
+		if g := d.Message.Group; g != "" && s.caps.Ordered {
+			s.join(hs[i], g)
+		}
 	}
-	s.unsent.Add(1)
-	s.unsettled.Add(1)
-	go func() {
-		defer s.unsettled.Done()
-		defer func() { <-s.slots }()
-		h.run()
-	}()
+	s.unsent.Add(len(hs))
+	s.unsettled.Add(len(hs))
+	for _, h := range hs {
+		go func() {
+			defer s.unsettled.Done()
+			defer func() { <-s.slots }()
+			h.run()
+		}()
+	}
 }
 
-// join puts h behind the messages of its group that are in hand.
+// join puts h behind the held messages of its group.
 func (s *subscription) join(h *held, name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -215,7 +221,7 @@ func (s *subscription) settle(x drivers.Settlement, deadline time.Time) bool {
 		once := !s.caps.StaleReceiptHarmless && x.Action == 0
 		ended := !deadline.IsZero() && time.Until(deadline) <= pause
 		if !drivers.CodeOf(err).Retryable() || once || ended || !s.sleep(pause) {
-			s.cfg.Logger.Warn("watermill: a message was not settled: the queue delivers it again", "topic", s.topic, "message", x.Message.ID, "error", invoke.Safe(err))
+			s.cfg.Logger.Warn("watermill: a message was not settled: the queue redelivers it", "topic", s.topic, "message", x.Message.ID, "error", invoke.Safe(err))
 			return false
 		}
 	}

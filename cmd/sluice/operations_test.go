@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
+	"github.com/sluice-go/sluice/internal/process"
 	"github.com/sluice-go/sluice/internal/test/suite"
 	"github.com/sluice-go/sluice/internal/test/testserver"
 )
@@ -104,7 +105,7 @@ func devScripts(t *testing.T, dir string) {
 				e.Setenv("SLUICE_CACHE_DIR", filepath.Join(cache, "sluice"))
 			}
 			for _, name := range []string{"SQS", "PUBSUB"} {
-				addr, err := freePort()
+				addr, err := process.FreeAddr()
 				if err != nil {
 					return err
 				}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
+	"github.com/sluice-go/sluice/drivers/sqlite"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/internal/test/testserver"
 )
@@ -46,10 +48,15 @@ func localStack(t *testing.T) provider {
 	}}
 }
 
-// setupSQLite names a queue in a file of the script's own.
+// setupSQLite makes a queue in a file of the script's own.
 func setupSQLite(e *testscript.Env) error {
-	e.Setenv("Q", "sqlite://"+e.WorkDir+"/jobs.db?queue=orders")
-	return nil
+	file := filepath.Join(e.WorkDir, "jobs.db")
+	e.Setenv("Q", "sqlite://"+file+"?queue=orders")
+	source, err := new(sqlite.Opener).Source(context.Background(), file, "orders", nil)
+	if err != nil {
+		return err
+	}
+	return source.Close()
 }
 
 // setupSQS starts an SQS server in this process, for one script.

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -23,15 +22,26 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/sluice-go/sluice/admin/letters/where"
+	"github.com/sluice-go/sluice/cmd/sluice/internal/cli"
+	"github.com/sluice-go/sluice/internal/process"
 	"github.com/sluice-go/sluice/internal/test/suite"
 )
 
 func TestMain(m *testing.M) {
 	// Scripts wait far more than they compute: a processor each would leave most
 	// of the time unused. The command line can say otherwise.
-	if err := flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0))); err != nil {
+	if err := flag.Set("test.parallel", strconv.Itoa(6*runtime.GOMAXPROCS(0))); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
+	}
+	// Scripts have --where whatever the tags of this build.
+	expressions = func(source string) (cli.Expression, error) {
+		e, err := where.Compile(source)
+		if err != nil {
+			return nil, err
+		}
+		return e, nil
 	}
 	testscript.Main(m, map[string]func(){"sluice": main})
 }
@@ -113,7 +123,7 @@ func clean(e *testscript.Env) error {
 	e.Setenv("NO_COLOR", "1")
 	// Under the race detector every process would sleep for a second at its end.
 	e.Setenv("GORACE", "atexit_sleep_ms=0")
-	addr, err := freePort()
+	addr, err := process.FreeAddr()
 	e.Setenv("ADDR", addr)
 	return err
 }
@@ -166,14 +176,16 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 			return
 		}
 		if time.Now().After(end) {
-			ts.Fatalf("%s: waited in vain; it is %q, %v", args[0], content, err)
+			// Beside NAME.out, a script keeps what a program reports in NAME.err.
+			reported, _ := os.ReadFile(strings.TrimSuffix(ts.MkAbs(args[0]), ".out") + ".err")
+			ts.Fatalf("%s: waited in vain; it is %q, %v; its program reports %q", args[0], content, err, reported)
 		}
 	}
 }
 
 // httpd LOG starts an HTTP endpoint, sets $HTTP to its URL, and writes a line
 // about each request to the file LOG. It answers by the body: "reject" is 422,
-// "retry" is 503 with Retry-After: 0 at the first attempt, "wait" holds until
+// "retry" is 503 with Retry-After: 1 at the first attempt, "wait" holds until
 // the file go is there, anything else is 200.
 func httpd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
@@ -199,7 +211,7 @@ func httpd(ts *testscript.TestScript, neg bool, args []string) {
 			w.WriteHeader(http.StatusUnprocessableEntity)
 			_, _ = io.WriteString(w, "no such order")
 		case body == "retry" && seen[body] == 1:
-			w.Header().Set("Retry-After", "0")
+			w.Header().Set("Retry-After", "1")
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	}))
@@ -304,13 +316,4 @@ func (c *lineCounter) lines() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.n
-}
-
-// freePort returns an address of the loopback interface that nobody listens on.
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"gocloud.dev/blob"
+
+	"github.com/sluice-go/sluice/internal/setting"
 )
 
 // A Bucket is a bucket for bodies. Its owner must close Blob after the last use.
@@ -27,7 +29,7 @@ type Bucket struct {
 	// default.
 	Prefix string
 
-	// Blob is the open bucket, without a prefix of its own. It is required.
+	// Blob is the open bucket, without a prefix. It is required.
 	Blob *blob.Bucket
 }
 
@@ -69,24 +71,14 @@ func OpenBucket(ctx context.Context, rawURL string) (Bucket, error) {
 var goodPrefix = regexp.MustCompile(`^[a-zA-Z0-9._/-]*$`)
 
 func (b *Bucket) validate() error {
-	var faults []error
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	if b.Name == "" {
-		fault("the bucket's Name is empty")
-	}
-	if b.Blob == nil {
-		fault("bucket %q: Blob is nil", b.Name)
-	}
-	if b.Format > Other {
-		fault("bucket %q: Format is %d: it must be S3, GCS or Other", b.Name, b.Format)
-	}
-	switch p := b.Prefix; {
-	case !goodPrefix.MatchString(p):
-		fault("bucket %q: Prefix is %q: it may have letters, digits and . _ - /", b.Name, p)
-	case strings.HasPrefix(p, "/"), strings.Contains(p, "//"), strings.Contains(p, "../"):
-		fault("bucket %q: Prefix is %q: it must not begin with / nor contain // or ../", b.Name, p)
-	case len(p) > maxKey-keyLength:
-		fault("bucket %q: Prefix has %d bytes: the limit is %d", b.Name, len(p), maxKey-keyLength)
-	}
-	return errors.Join(faults...)
+	p := b.Prefix
+	form := strings.HasPrefix(p, "/") || strings.Contains(p, "//") || strings.Contains(p, "../")
+	return errors.Join(
+		setting.Refuse(b.Name == "", "the bucket's Name is empty"),
+		setting.Refuse(b.Blob == nil, "bucket %q: Blob is nil", b.Name),
+		setting.Refuse(b.Format > Other, "bucket %q: Format is %d: it must be S3, GCS or Other", b.Name, b.Format),
+		setting.Refuse(!goodPrefix.MatchString(p), "bucket %q: Prefix is %q: it may have letters, digits and . _ - /", b.Name, p),
+		setting.Refuse(form, "bucket %q: Prefix is %q: it must not begin with / nor contain // or ../", b.Name, p),
+		setting.Refuse(len(p) > maxKey-keyLength, "bucket %q: Prefix has %d bytes: the limit is %d", b.Name, len(p), maxKey-keyLength),
+	)
 }

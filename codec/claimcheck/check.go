@@ -11,9 +11,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/sqstext"
 )
 
 // keyLength is the length of rand.Text, which keys end with.
@@ -52,7 +52,7 @@ func New(into Bucket, config *Config) (*Check, error) {
 func (c *Check) Prepare(ctx context.Context, m *handler.Message) error {
 	if Claimed(m) {
 		if _, err := parse(m.Body); err != nil {
-			return fmt.Errorf("claim check: the attributes %s and %s are for pointers, but the body is not a pointer: %w", sizeAttribute, legacySizeAttribute, err)
+			return fmt.Errorf("claim check: the attributes %s and %s are reserved for pointers, but the body is not a pointer: %w", sizeAttribute, legacySizeAttribute, err)
 		}
 		return nil
 	}
@@ -124,19 +124,7 @@ func (c *Check) large(m *handler.Message) bool {
 	}
 	// The bytes are examined only near the threshold.
 	size += base64.StdEncoding.EncodedLen(len(m.Body)) - len(m.Body)
-	return size > c.cfg.Threshold && !text(m.Body)
-}
-
-// text reports whether SQS accepts b as a body without encoding.
-func text(b []byte) bool {
-	for len(b) > 0 {
-		r, n := utf8.DecodeRune(b)
-		if r == utf8.RuneError && n == 1 || r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0xFFFE || r == 0xFFFF {
-			return false
-		}
-		b = b[n:]
-	}
-	return true
+	return size > c.cfg.Threshold && !sqstext.Valid(m.Body)
 }
 
 // find returns the declared bucket that a pointer refers to.
@@ -189,8 +177,11 @@ func (c *Check) load(ctx context.Context, m *handler.Message) (body []byte, err 
 		}
 	}()
 	if r.size > c.cfg.MaxBytes {
-		return nil, handler.Reject(fmt.Errorf("%w: it has %d bytes, and the limit is %d (Config.MaxBytes; or read it by Check.Stream and Open), %v",
+		return nil, handler.Reject(fmt.Errorf("%w: it has %d bytes; the limit is %d (raise Config.MaxBytes, or stream the body with Check.Stream and Open), %v",
 			ErrTooLarge, r.size, c.cfg.MaxBytes, p))
+	}
+	if r.size <= 0 {
+		return c.unsized(r, p)
 	}
 	// The store reports the size, not the message.
 	body = make([]byte, r.size)
@@ -198,4 +189,19 @@ func (c *Check) load(ctx context.Context, m *handler.Message) (body []byte, err 
 		return nil, trouble(p, "", err)
 	}
 	return body, nil
+}
+
+// unsized reads a body whose size the store does not report, as one that answers in chunks:
+// gocloud.dev's size is then -1 or 0.
+func (c *Check) unsized(r io.Reader, p *pointer) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(r, c.cfg.MaxBytes+1))
+	switch {
+	case err != nil:
+		return nil, trouble(p, "", err)
+	case int64(len(body)) > c.cfg.MaxBytes:
+		return nil, handler.Reject(fmt.Errorf("%w: it has more than %d bytes (raise Config.MaxBytes, or stream the body with Check.Stream and Open), %v",
+			ErrTooLarge, c.cfg.MaxBytes, p))
+	default:
+		return body, nil
+	}
 }

@@ -211,7 +211,7 @@ func TestABodyAboveTheLimit(t *testing.T) {
 	check := newCheck(t, b, &claimcheck.Config{MaxBytes: 100})
 	err := check.Middleware(&handled{}).Handle(t.Context(), s3Pointer("large", "1")) // which says 4
 	require.ErrorIs(t, err, claimcheck.ErrTooLarge)
-	require.ErrorContains(t, err, "101 bytes, and the limit is 100")
+	require.ErrorContains(t, err, "101 bytes; the limit is 100")
 	require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(err).Action)
 
 	n := 0

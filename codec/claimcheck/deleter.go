@@ -135,7 +135,7 @@ func (d *Deleter) delete(p *pointer) {
 		err = panicked
 	}
 	if err != nil && gcerrors.Code(err) != gcerrors.NotFound { // a duplicate's ack was first
-		d.cfg.Logger.Warn("a body stays: it could not be deleted", "bucket", p.bucket, "key", p.key, "error", invoke.Safe(err))
+		d.cfg.Logger.Warn("a body could not be deleted and stays in the bucket", "bucket", p.bucket, "key", p.key, "error", invoke.Safe(err))
 	}
 }
 

@@ -42,7 +42,7 @@ func Open(ctx context.Context, m *handler.Message) (io.ReadCloser, error) {
 	}
 	c, ok := handler.MessageContext(ctx, m).Value(key{}).(*Check)
 	if !ok {
-		return nil, errors.New("claim check: the message is a pointer, and the handler is not wrapped in Check.Stream")
+		return nil, errors.New("claim check: the message is a pointer, but the handler is not wrapped in Check.Stream")
 	}
 	r, _, err := c.open(ctx, m)
 	if err != nil {

@@ -122,11 +122,11 @@ func parse(body []byte) (*pointer, error) {
 		return nil, errors.New("it is not a JSON array")
 	}
 	if len(parts) != 2 {
-		return nil, fmt.Errorf("it has %d elements: a pointer has a class and an object", len(parts))
+		return nil, fmt.Errorf("it has %d elements, not a class and an object", len(parts))
 	}
 	var name string
 	if err := json.Unmarshal(parts[0], &name); err != nil {
-		return nil, errors.New("its first element is no text: it must be the pointer's class")
+		return nil, errors.New("its first element is not a string with the pointer's class")
 	}
 	c, ok := classNamed(name)
 	if !ok {
@@ -136,7 +136,7 @@ func parse(body []byte) (*pointer, error) {
 	// must see the same fields as other readers of the message.
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(parts[1], &fields); err != nil {
-		return nil, errors.New("its second element is no object")
+		return nil, errors.New("its second element is not an object")
 	}
 	p := &pointer{class: c}
 	for _, f := range []struct {
@@ -144,11 +144,11 @@ func parse(body []byte) (*pointer, error) {
 		to   *string
 	}{{c.bucket, &p.bucket}, {c.key, &p.key}} {
 		if err := json.Unmarshal(fields[f.name], f.to); err != nil || *f.to == "" {
-			return nil, fmt.Errorf("it has no text %s", f.name)
+			return nil, fmt.Errorf("it has no string %s", f.name)
 		}
 	}
 	if len(p.key) > maxKey {
-		return nil, fmt.Errorf("its %s has %d bytes: the limit is %d", c.key, len(p.key), maxKey)
+		return nil, fmt.Errorf("its %s has %d bytes; the limit is %d", c.key, len(p.key), maxKey)
 	}
 	return p, nil
 }

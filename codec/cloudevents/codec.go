@@ -51,13 +51,13 @@ const (
 	maxValueBytes = 1024
 )
 
-// ErrBatch is the error of a message in batched mode. Its events would share one
+// errBatch is the error of a message in batched mode. Its events would share one
 // verdict, so a failed event would repeat the others. The sender must send them one by
 // one.
-var ErrBatch = errors.New("batched mode is not supported: one verdict can't apply to several events")
+var errBatch = errors.New("batched mode is not supported: one verdict can't apply to several events")
 
-// ErrNoEvent is the error of a message without a CloudEvent.
-var ErrNoEvent = errors.New("the message has no CloudEvent: neither a Content-Type of application/cloudevents+json nor an attribute ce-specversion")
+// errNoEvent is the error of a message without a CloudEvent.
+var errNoEvent = errors.New("the message has no CloudEvent: neither a Content-Type of application/cloudevents+json nor an attribute ce-specversion")
 
 // Codec returns a codec that encodes events in the given mode and decodes them in
 // either. It encodes a valid event.Event or a pointer to one, and decodes into a
@@ -75,11 +75,11 @@ func (c codec) Encode(m *handler.Message, v any) error {
 		e = v
 	case *event.Event:
 		if v == nil {
-			return errors.New("the CloudEvents codec takes an event, not nil")
+			return errors.New("the CloudEvents codec encodes an event.Event, not nil")
 		}
 		e = *v
 	default:
-		return fmt.Errorf("the CloudEvents codec takes an event.Event, not %T", v)
+		return fmt.Errorf("the CloudEvents codec encodes an event.Event, not %T", v)
 	}
 	return encode(m, e, c.mode)
 }
@@ -88,7 +88,7 @@ func (c codec) Decode(m *handler.Message, v any) error {
 	switch v := v.(type) {
 	case *event.Event:
 		if v == nil {
-			return errors.New("the CloudEvents codec gives an event to a pointer that is not nil")
+			return errors.New("the CloudEvents codec cannot decode into a nil pointer")
 		}
 		e, err := decode(m)
 		if err != nil {
@@ -97,7 +97,7 @@ func (c codec) Decode(m *handler.Message, v any) error {
 		*v = *e
 	case **event.Event:
 		if v == nil {
-			return errors.New("the CloudEvents codec gives an event to a pointer that is not nil")
+			return errors.New("the CloudEvents codec cannot decode into a nil pointer")
 		}
 		e, err := decode(m)
 		if err != nil {
@@ -105,7 +105,7 @@ func (c codec) Decode(m *handler.Message, v any) error {
 		}
 		*v = e
 	default:
-		return fmt.Errorf("the CloudEvents codec gives an event.Event, not %T", v)
+		return fmt.Errorf("the CloudEvents codec decodes into an event.Event, not %T", v)
 	}
 	return nil
 }

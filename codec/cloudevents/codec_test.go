@@ -78,7 +78,7 @@ func TestRoundTrip(t *testing.T) {
 				m := &handler.Message{Attributes: map[string]string{"tenant": "t1", "ce-old": "x", "content-type": "text/html"}}
 				err := cloudevents.Codec(mode).Encode(m, e)
 				if mode == cloudevents.Binary && name == "many" {
-					require.ErrorContains(t, err, "SQS carries 10: use Auto or Structured")
+					require.ErrorContains(t, err, "more than the 10 of SQS: use Auto or Structured")
 					require.Equal(t, "text/html", m.Attribute("content-type"), "a refused event changed the message")
 					return
 				}
@@ -147,8 +147,8 @@ func TestWhatIsNoEventIsRejected(t *testing.T) {
 		{"JSON", sound, typ("application/json"), "no CloudEvent"},
 		{"batch", "[" + sound + "]", typ("application/cloudevents-batch+json"), "batched mode"},
 		{"array as one event", "[" + sound + "]", typ("application/cloudevents+json"), "structured CloudEvent"},
-		{"other format", sound, typ("application/cloudevents+avro"), "not known"},
-		{"format that begins like ours", sound, typ("application/cloudevents+jsonx"), "not known"},
+		{"other format", sound, typ("application/cloudevents+avro"), "unknown CloudEvents format"},
+		{"format that begins like ours", sound, typ("application/cloudevents+jsonx"), "unknown CloudEvents format"},
 		{"version 0.3", `{"specversion":"0.3","id":"1","source":"s","type":"t"}`, typ("application/cloudevents+json"), "only 1.0"},
 		{"binary version", "", ce("ce-specversion", "9"), "only 1.0"},
 		{"no id", `{"specversion":"1.0","source":"s","type":"t"}`, typ("application/cloudevents+json"), "id"},
@@ -206,7 +206,7 @@ func TestTyped(t *testing.T) {
 		require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(err).Action, name)
 		require.ErrorContains(t, err, "com.example.order.created")
 	}
-	require.ErrorIs(t, h.Handle(t.Context(), &handler.Message{}), cloudevents.ErrNoEvent)
+	require.ErrorContains(t, h.Handle(t.Context(), &handler.Message{}), "the message has no CloudEvent")
 }
 
 func FuzzDecode(f *testing.F) {

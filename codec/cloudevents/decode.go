@@ -29,18 +29,18 @@ func decode(m *handler.Message) (*event.Event, error) {
 			return nil, fmt.Errorf("structured CloudEvent: %w", err)
 		}
 	case strings.HasPrefix(media, mediaPrefix+"-batch"):
-		return nil, fmt.Errorf("%w (Content-Type %q)", ErrBatch, content)
+		return nil, fmt.Errorf("%w (Content-Type %q)", errBatch, content)
 	case strings.HasPrefix(media, mediaPrefix):
-		return nil, fmt.Errorf("CloudEvent in a format that is not known: Content-Type %q; JSON is known, as %s", content, structuredType)
+		return nil, fmt.Errorf("unknown CloudEvents format: Content-Type %q; only JSON is supported, as %s", content, structuredType)
 	case attributes["specversion"] == "":
-		return nil, ErrNoEvent
+		return nil, errNoEvent
 	default:
 		if e, err = fromBinary(m, attributes, content); err != nil {
 			return nil, fmt.Errorf("binary CloudEvent: %w", err)
 		}
 	}
 	if v := e.SpecVersion(); v != event.CloudEventsVersionV1 {
-		return nil, fmt.Errorf("CloudEvents %q: only %s is read", v, event.CloudEventsVersionV1)
+		return nil, fmt.Errorf("unsupported CloudEvents version %q: only %s is supported", v, event.CloudEventsVersionV1)
 	}
 	// The two belong together: a tracestate must not join another's traceparent.
 	if e.Extensions()[traceNames[0]] == nil && m.Attribute(traceNames[0]) != "" {
@@ -96,7 +96,7 @@ func lowerASCII(k string) string {
 
 func fromBinary(m *handler.Message, attributes map[string]string, content string) (*event.Event, error) {
 	if v := attributes["specversion"]; v != event.CloudEventsVersionV1 {
-		return nil, fmt.Errorf("specversion %q: only %s is read", v, event.CloudEventsVersionV1)
+		return nil, fmt.Errorf("unsupported specversion %q: only %s is supported", v, event.CloudEventsVersionV1)
 	}
 	e := event.New(event.CloudEventsVersionV1)
 	if content == "" {

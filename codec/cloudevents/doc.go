@@ -5,15 +5,14 @@
 //		…
 //	})
 //
-// In structured mode the body is the event as JSON, and the attribute
-// Content-Type is application/cloudevents+json. In binary mode the body is the
-// event's data, Content-Type its datacontenttype, and each other attribute of the
-// event is a message attribute with the prefix ce-, as the CloudEvents bindings
-// for HTTP and Pub/Sub have it. No value is percent-encoded: message attributes
-// carry any UTF-8. Decoding distinguishes the modes by the Content-Type, whatever the
-// codec's mode. It refuses the batched mode, an event format other than JSON, a
-// version other than 1.0, and a message without an event. With handler.Typed that is
-// a rejection.
+// In structured mode the body is the event as JSON, and the attribute Content-Type is
+// application/cloudevents+json. In binary mode the body is the event's data,
+// Content-Type its datacontenttype, and each other attribute of the event is a
+// message attribute with the prefix ce-, as in the CloudEvents bindings for HTTP and
+// Pub/Sub. No value is percent-encoded: message attributes carry any UTF-8. Decoding
+// distinguishes the modes by the Content-Type, whatever the codec's mode. It refuses
+// the batched mode, an event format other than JSON, a version other than 1.0, and a
+// message without an event. With handler.Typed that is a rejection.
 //
 // Binary mode returns the values of extensions as strings, since attributes have no
 // types. Nothing else differs.
@@ -25,7 +24,7 @@
 // read. Encode sets the attributes if the message has none and, in binary mode, has
 // room for them. Decode sets the extensions of an event without them from the
 // attributes. If both exist, the extension names the origin of the event and the
-// attribute the hop that sent it, and neither is changed.
+// attribute the hop that sent it. The codec changes neither.
 //
 // # Order
 //

@@ -30,7 +30,7 @@ func encode(m *handler.Message, e event.Event, mode Mode) error {
 		return errors.New("encode an event: it has no context; create it with event.New")
 	}
 	if v := e.SpecVersion(); v != event.CloudEventsVersionV1 {
-		return fmt.Errorf("encode an event of CloudEvents %s: only %s is written", v, event.CloudEventsVersionV1)
+		return fmt.Errorf("encode an event: unsupported CloudEvents version %s: only %s is supported", v, event.CloudEventsVersionV1)
 	}
 	if err := e.Validate(); err != nil {
 		return fmt.Errorf("encode an event: %w", err)
@@ -49,7 +49,7 @@ func encode(m *handler.Message, e event.Event, mode Mode) error {
 		n := len(attributes) + len(own)
 		switch {
 		case mode == Binary && n > maxAttributes:
-			return fmt.Errorf("encode an event in binary mode: it and the message have %d attributes, and SQS carries %d: use Auto or Structured", n, maxAttributes)
+			return fmt.Errorf("encode an event in binary mode: the event and the message have %d attributes together, more than the %d of SQS: use Auto or Structured", n, maxAttributes)
 		case mode == Binary || n <= maxAttributes && short(attributes):
 			maps.Copy(own, attributes)
 			trace(own, e, maxAttributes)
@@ -86,7 +86,7 @@ func binary(e event.Event) (map[string]string, error) {
 		as[prefix+"time"] = types.FormatTime(t)
 	}
 	if strings.HasPrefix(strings.ToLower(e.DataContentType()), mediaPrefix) {
-		return nil, fmt.Errorf("encode an event in binary mode: its datacontenttype is %q, by which a receiver would take the data for the event: use Structured", e.DataContentType())
+		return nil, fmt.Errorf("encode an event in binary mode: with the datacontenttype %q a receiver would mistake the data for a structured event: use Structured", e.DataContentType())
 	}
 	for name, v := range e.Extensions() {
 		text, err := types.Format(v)

@@ -30,7 +30,7 @@ func (c *codec) encode(m *handler.Message, v any) error {
 		return err
 	}
 	for name, e := range encodings(m) {
-		return fmt.Errorf("the inner codec has set %s=%q, and a body is compressed once", name, e)
+		return fmt.Errorf("the inner codec already set %s=%q: a body is compressed only once", name, e)
 	}
 	if len(m.Body) < c.t.MinBytes {
 		return nil

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/codec/compress"
@@ -43,14 +44,14 @@ func TestRoundTrip(t *testing.T) {
 				wg.Go(func() {
 					for range 10 {
 						m := &handler.Message{Attributes: map[string]string{"tenant": "t1"}}
-						require.NoError(t, codec.Encode(m, body))
-						require.Less(t, len(m.Body), len(body)/10)
-						require.Equal(t, map[string]string{"tenant": "t1", "content-encoding": encoding}, m.Attributes)
+						assert.NoError(t, codec.Encode(m, body))                                                       //nolint:forbidigo // not the test's goroutine
+						assert.Less(t, len(m.Body), len(body)/10)                                                      //nolint:forbidigo // not the test's goroutine
+						assert.Equal(t, map[string]string{"tenant": "t1", "content-encoding": encoding}, m.Attributes) //nolint:forbidigo // not the test's goroutine
 						small := bytes.Clone(m.Body)
 						var got []byte
-						require.NoError(t, codec.Decode(m, &got))
-						require.Equal(t, body, got)
-						require.Equal(t, small, m.Body, "decoding changed the message")
+						assert.NoError(t, codec.Decode(m, &got))                       //nolint:forbidigo // not the test's goroutine
+						assert.Equal(t, body, got)                                     //nolint:forbidigo // not the test's goroutine
+						assert.Equal(t, small, m.Body, "decoding changed the message") //nolint:forbidigo // not the test's goroutine
 					}
 				})
 			}
@@ -81,7 +82,7 @@ func TestWhatIsNotWorthItStaysAsItIs(t *testing.T) {
 func TestEncodeTwiceIsRefused(t *testing.T) {
 	inner := newCodec(t, handler.Raw, &compress.Config{MinBytes: 1})
 	err := newCodec(t, inner, nil).Encode(&handler.Message{}, strings.Repeat("a", 5000))
-	require.ErrorContains(t, err, "compressed once")
+	require.ErrorContains(t, err, "compressed only once")
 }
 
 // flipped is an encoded body with one byte changed.
@@ -101,8 +102,8 @@ func TestWhatCannotBeDecompressedIsRejected(t *testing.T) {
 		is             error
 		says           string
 	}{
-		{"gzip bomb", "gzip", gz, compress.ErrTooLarge, "50000 bytes are allowed"},
-		{"zstd bomb", "zstd", zs, compress.ErrTooLarge, "50000 bytes are allowed"},
+		{"gzip bomb", "gzip", gz, compress.ErrTooLarge, "the limit is 50000 bytes"},
+		{"zstd bomb", "zstd", zs, compress.ErrTooLarge, "the limit is 50000 bytes"},
 		{"unknown", "br", gz, compress.ErrUnknownEncoding, `unknown content-encoding "br": known are gzip, identity, zstd`},
 		{"list", "gzip, zstd", gz, compress.ErrUnknownEncoding, "known are"},
 		{"empty name", "", gz, compress.ErrUnknownEncoding, "known are"},
@@ -278,7 +279,7 @@ func TestTheAttributeCountsInAnyCase(t *testing.T) {
 		{"mixed", map[string]string{"content-Encoding": " X-Gzip "}, ""},
 		{"twice the same", map[string]string{"Content-Encoding": "gzip", "content-encoding": "Gzip"}, ""},
 		{"unknown", map[string]string{"Content-Encoding": "br"}, "unknown content-encoding"},
-		{"twice", map[string]string{"Content-Encoding": "gzip", "content-encoding": "zstd"}, "different things"},
+		{"twice", map[string]string{"Content-Encoding": "gzip", "content-encoding": "zstd"}, "different values"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			tc.attributes["tenant"] = "acme"

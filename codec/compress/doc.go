@@ -16,15 +16,15 @@
 // another attempt would find the same bytes.
 //
 // A compressed body is binary. The SQS driver sends it as base64, which is a third
-// longer: compression that saves less than a quarter saves nothing there.
+// longer, so compression that saves less than a quarter is useless there.
 //
 // # Order
 //
-// Put the middleware inside the middleware that handles messages as they were
-// received (otel, log, idempotency, backoff) and outside of any that reads bodies. It
-// passes on a copy: the message itself keeps the compressed body and its attribute,
-// so it is retried and dead-lettered as it was received. Outside of a middleware that
-// hashes bodies, such as an idempotency key, it would make equal messages of different
+// Put it inside the middleware that handles messages as received (otel, log,
+// idempotency, backoff) and outside any middleware that reads bodies. It passes on a
+// copy: the message itself keeps the compressed body and its attribute, so it is
+// retried and dead-lettered as it was received. Outside of a middleware that hashes
+// bodies, such as an idempotency key, it would make equal messages of different
 // encodings equal, at the cost of decompressing each duplicate. A claim check must be
 // outside of it, or it would find a pointer in place of the compressed body. A handler
 // that uses the codec needs no middleware; both together are harmless, since the copy

@@ -77,7 +77,7 @@ func (t *transformer) inflate(m *handler.Message) (*handler.Message, error) {
 	name := strings.TrimSpace(names[0])
 	for _, other := range names {
 		if !strings.EqualFold(strings.TrimSpace(other), name) {
-			return nil, fmt.Errorf("the attribute %s occurs %d times, in different case, and says different things", contentEncoding, len(found))
+			return nil, fmt.Errorf("the attribute %s occurs %d times, in different case and with different values", contentEncoding, len(found))
 		}
 	}
 	var (
@@ -161,7 +161,7 @@ func (t *transformer) unzstd(body []byte) ([]byte, error) {
 }
 
 func (t *transformer) tooLarge() error {
-	return fmt.Errorf("%w: %d bytes are allowed (Config.MaxBytes)", ErrTooLarge, t.MaxBytes)
+	return fmt.Errorf("%w: the limit is %d bytes (Config.MaxBytes)", ErrTooLarge, t.MaxBytes)
 }
 
 // cut returns io.ErrUnexpectedEOF for an end in the middle of a stream.

@@ -8,16 +8,16 @@
 //
 // An HTTPS subscription of an SNS topic is served by package consumer/snspush.
 //
-// The envelope of a queue is declared and never guessed. If a body that looks like
-// an envelope were unwrapped, anyone who can send a body could forge the metadata
-// for which the envelope is trusted.
+// The envelope of a queue is declared and never guessed. If every body that looks
+// like an envelope were unwrapped, anyone who can send a body could forge the
+// trusted metadata.
 //
 // # Order
 //
-// Put the middleware [SNS] inside the middleware that handles messages as they
-// were received (otel, log, idempotency, backoff) and outside of any that reads
-// bodies or the publisher's attributes, such as a decompression. It passes on a
-// copy, so a message is retried and dead-lettered as it was received. Outside of
-// backoff its rejections would not be counted, and inside of a codec it comes too
-// late. Call the parsers in the handler.
+// Put the middleware [SNS] inside the middleware that handles messages as
+// received (otel, log, idempotency, backoff) and outside any that reads bodies or
+// the publisher's attributes, such as decompression. It passes on a copy, so a
+// message is retried and dead-lettered as it was received. Outside of backoff its
+// rejections would not be counted, and inside of a codec it comes too late. Call
+// the parsers in the handler.
 package envelope

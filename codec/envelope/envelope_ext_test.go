@@ -145,7 +145,7 @@ func FuzzSNS(f *testing.F) {
 		called := false
 		err := sns(handler.HandlerFunc(func(_ context.Context, m *handler.Message) error {
 			called = true
-			require.Equal(t, topic, m.Attribute(envelope.AttributeSNSTopic))
+			require.Equal(t, topic, m.Attribute("sns-topic-arn"))
 			return nil
 		})).Handle(t.Context(), &handler.Message{Body: body})
 		require.Equal(t, called, err == nil)

@@ -28,15 +28,9 @@ const (
 	ObjectOther ObjectKind = "other"
 )
 
-// The providers of an [ObjectEvent].
-const (
-	ProviderS3           = "s3"
-	ProviderCloudStorage = "gcs"
-)
-
 // An ObjectEvent is an event of S3 or Cloud Storage about one object.
 type ObjectEvent struct {
-	// Provider is [ProviderS3] or [ProviderCloudStorage].
+	// Provider is "s3" or "gcs" (Cloud Storage).
 	Provider string
 	Kind     ObjectKind
 	// Name is the provider's name of the kind, such as "ObjectCreated:Put" or
@@ -56,7 +50,7 @@ type ObjectEvent struct {
 }
 
 // ErrOtherKind is the error of a valid event of a kind that was not asked for.
-var ErrOtherKind = errors.New("not an event of a kind that was asked for")
+var ErrOtherKind = errors.New("the event is not of a requested kind")
 
 type otherKind struct {
 	wanted []ObjectKind
@@ -126,7 +120,7 @@ func parseStorage(m *handler.Message, kinds []ObjectKind) ([]ObjectEvent, error)
 	}
 	// Nothing in the attributes is encoded.
 	e := ObjectEvent{
-		Provider: ProviderCloudStorage, Kind: kind, Name: name, Size: -1,
+		Provider: "gcs", Kind: kind, Name: name, Size: -1,
 		Bucket: m.Attribute("bucketId"), Key: m.Attribute("objectId"), Version: m.Attribute("objectGeneration"),
 	}
 	if e.Bucket == "" || e.Key == "" {
@@ -153,7 +147,7 @@ func parseStorage(m *handler.Message, kinds []ObjectKind) ([]ObjectEvent, error)
 		return nil, err
 	}
 	if resource.Bucket != e.Bucket || resource.Name != e.Key {
-		return nil, fmt.Errorf("the attributes name %s/%s and the body %s/%s", e.Bucket, e.Key, resource.Bucket, resource.Name)
+		return nil, fmt.Errorf("the attributes name the object %s/%s, but the body names %s/%s", e.Bucket, e.Key, resource.Bucket, resource.Name)
 	}
 	if resource.Size != nil {
 		e.Size = *resource.Size

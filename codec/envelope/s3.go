@@ -79,7 +79,7 @@ func parseS3(m *handler.Message, kinds []ObjectKind) ([]ObjectEvent, error) {
 			return nil, fmt.Errorf("record %d: the key is not URL-encoded: %w", i, err)
 		}
 		if r.S3.Bucket.Name == "" || key == "" {
-			return nil, fmt.Errorf("record %d names no bucket or no key", i)
+			return nil, fmt.Errorf("record %d has no bucket or no key", i)
 		}
 		events = append(events, r.S3.Object.event(kind, name, r.S3.Bucket.Name, key, r.EventTime))
 	}
@@ -90,7 +90,7 @@ func parseS3(m *handler.Message, kinds []ObjectKind) ([]ObjectEvent, error) {
 }
 
 func (o *s3Object) event(kind ObjectKind, name, bucket, key string, at time.Time) ObjectEvent {
-	e := ObjectEvent{Provider: ProviderS3, Kind: kind, Name: name, Bucket: bucket, Key: key, Size: -1, ETag: o.ETag, Version: o.Version, Time: at}
+	e := ObjectEvent{Provider: "s3", Kind: kind, Name: name, Bucket: bucket, Key: key, Size: -1, ETag: o.ETag, Version: o.Version, Time: at}
 	if o.Size != nil {
 		e.Size = *o.Size
 	}
@@ -129,7 +129,7 @@ func parseS3Bridge(m *handler.Message, kinds []ObjectKind) ([]ObjectEvent, error
 	// EventBridge does not encode the key.
 	o := e.Detail.Object
 	if e.Detail.Bucket.Name == "" || o.Key == "" {
-		return nil, errors.New("the event names no bucket or no key")
+		return nil, errors.New("the event has no bucket or no key")
 	}
 	s := s3Object{Size: o.Size, ETag: o.ETag, Version: o.Version}
 	return []ObjectEvent{s.event(kind, e.DetailType, e.Detail.Bucket.Name, o.Key, e.Time)}, nil

@@ -12,24 +12,21 @@ import (
 	"github.com/sluice-go/sluice/internal/sns"
 )
 
-// The attributes that hold the notification's own fields in an unwrapped message.
-// A publisher's attribute of such a name is dropped, as is one whose name reads
-// like it ("SNS_Topic_ARN") or belongs to Sluice ("sluice-…"). The drop is logged
-// to slog.Default(), at most once a minute.
-const (
-	AttributeSNSMessageID = sns.AttributeMessageID
-	AttributeSNSTimestamp = sns.AttributeTimestamp
-	AttributeSNSSubject   = sns.AttributeSubject
-	AttributeSNSTopic     = sns.AttributeTopic
-)
-
 // SNS returns a middleware that unwraps notifications of the topics with the
 // given ARNs, at least one. The handler receives a copy of the message. The
 // copy's body is the notification's Message. Its attributes are those of the SQS
 // message, overlaid by the publisher's (String and Number as their text, Binary as
-// base64, String.Array as JSON, like the SQS driver) and the AttributeSNS… ones.
-// ID, attempt and lease remain the queue's. A publisher's attribute does not
-// replace those that the queue and the framework set (AWSTraceHeader, sluice-…).
+// base64, String.Array as JSON, like the SQS driver) and by the notification's own:
+//
+//	sns-message-id   its MessageId
+//	sns-topic-arn    its TopicArn
+//	sns-timestamp    its Timestamp, if it has one
+//	sns-subject      its Subject, if it has one
+//
+// ID, attempt and lease remain the queue's. A publisher's attribute of such a name is
+// dropped, as is one whose name reads like it ("SNS_Topic_ARN") or that the queue or
+// the framework sets (AWSTraceHeader, sluice-…). The drop is logged to
+// slog.Default(), at most once a minute.
 //
 // Any other message is rejected and does not reach the handler. That includes
 // raw deliveries: use [SNSRaw] for them. The signature in a notification is not
@@ -55,7 +52,7 @@ func SNS(topicARNs ...string) (handler.Middleware, error) {
 
 // SNSRaw returns a middleware that declares raw delivery: body and attributes
 // are already the publisher's. Nothing vouches for an attribute whose name is, or
-// reads like, one of the AttributeSNS… names, so the handler receives a copy
+// reads like, one that [SNS] sets, so the handler receives a copy
 // without them. A body that is an SNS notification nevertheless is rejected: the
 // subscription's RawMessageDelivery is off, and the handler would mistake the
 // envelope for the payload.
@@ -87,7 +84,7 @@ func unwrap(m *handler.Message, topics []string) (inner *handler.Message, droppe
 		return nil, nil, fmt.Errorf("the body is not a notification: its Type is %q", d.Type)
 	}
 	if !slices.Contains(topics, d.TopicARN) {
-		return nil, nil, fmt.Errorf("the notification is of the topic %q, which is not declared", d.TopicARN)
+		return nil, nil, fmt.Errorf("the notification is from the topic %q, which is not declared", d.TopicARN)
 	}
 	of := *m
 	dropped, err = d.Fill(&of)

@@ -37,7 +37,7 @@ func readCloudEvent(h http.Header, body []byte) (pushed, error) {
 	}
 	switch {
 	case strings.HasPrefix(media, batched):
-		return pushed{}, errors.New("the body is a batch of CloudEvents, which nothing of Google's sends")
+		return pushed{}, errors.New("the body is a batch of CloudEvents, which Google's services never send")
 	case strings.HasPrefix(media, structured):
 		return readStructured(kind, media, body)
 	case h.Get(cePrefix+"type") == messagePublished:
@@ -58,7 +58,7 @@ func readCloudEvent(h http.Header, body []byte) (pushed, error) {
 	}
 	for _, name := range []string{"ce-id", "ce-source", "ce-type", "ce-specversion"} {
 		if pm.Attributes[name] == "" {
-			return pushed{}, fmt.Errorf("the request is no CloudEvent: it has no %s header", name)
+			return pushed{}, fmt.Errorf("the request is not a CloudEvent: it has no %s header", name)
 		}
 	}
 	pm.MessageId = pm.Attributes["ce-id"]
@@ -78,10 +78,10 @@ func readStructured(kind, media string, body []byte) (pushed, error) {
 			Data json.RawMessage `json:"data"`
 		}
 		if err := json.Unmarshal(body, &e); err != nil {
-			return pushed{}, fmt.Errorf("the body is no CloudEvent: %w", jsonFault(err))
+			return pushed{}, fmt.Errorf("the body is not a CloudEvent: %w", jsonFault(err))
 		}
 		if e.ID == "" || e.Type == "" {
-			return pushed{}, errors.New("the body is no CloudEvent: it has no id or no type")
+			return pushed{}, errors.New("the body is not a CloudEvent: it has no id or no type")
 		}
 		if e.Type == messagePublished {
 			return readWrapped(e.Data)

@@ -65,12 +65,12 @@ type Config struct {
 	// dead-letter topic. Nil means that topic. The caller must close it.
 	DeadLetter drivers.Sink
 
-	// Audiences are the permitted audiences of a token: that of the subscription's
-	// push config, which is by default the endpoint's URL as configured there. A
-	// token that has another audience too is refused.
+	// Audiences are the permitted audiences of a token, usually the audience in
+	// the subscription's push config. Its default is the endpoint's URL as
+	// configured there. A token that has another audience too is refused.
 	Audiences []string
 
-	// Emails are the service accounts that may push: the one of the
+	// Emails are the service accounts that may push, usually the account of the
 	// subscription's or the trigger's push authentication.
 	Emails []string
 
@@ -86,8 +86,8 @@ type Config struct {
 	KeysURL string
 
 	// KeysInterval is the shortest time between two requests for the keys, whatever
-	// tokens come. Zero means a minute. A new key may be refused for that long; the
-	// service pushes again.
+	// tokens arrive. Zero means a minute. A new key may be refused for that long;
+	// the service pushes again.
 	KeysInterval time.Duration
 
 	// KeysClient makes these requests. Nil means a client with a timeout of 5

@@ -16,8 +16,8 @@
 // the subscription's ack deadline, at most 600 seconds, and then pushes the message
 // again; [Config.Timeout] ends the handler's context before that. If the service
 // abandons the request, the context ends with the cause [handler.ErrLeaseLost]. The
-// attempt is known only if the subscription has a dead-letter policy; otherwise it
-// is 0.
+// attempt is known only if the subscription has a dead-letter policy and its pushes
+// have an envelope, which holds it; otherwise it is 0.
 //
 // Messages of one ordering key are pushed one at a time: the service pushes the next
 // one after the acknowledgement of the one before, so each message of a key costs a
@@ -25,15 +25,16 @@
 //
 // Pub/Sub begins with few pushes at a time and adds more while they are
 // acknowledged (its slow start), and backs off when they are not. A batch handler
-// ([handler.Batch]) gathers what is pushed concurrently, so it fills its batches
-// only under load and on an instance that takes many requests concurrently.
+// ([handler.Batch]) collects messages that are pushed concurrently, so its
+// batches fill only under load and on an instance that serves many requests
+// concurrently.
 //
 // # Limits
 //
-// A message has at most 10 MB, which are 13.4 MB as base64 in an envelope; a
-// larger request is answered with 413. Without an envelope, names and values of
-// attributes are headers: their case is lost, a header that HTTP or Google's front
-// ends use is not an attribute, and values that do not fit into a header are lost.
+// A message has at most 10 MB, or 13.4 MB as base64 in an envelope. The response
+// to a larger request is 413. Without an envelope, names and values of attributes
+// are headers: their case is lost, a header that HTTP or Google's front ends use
+// is not an attribute, and values that do not fit into a header are lost.
 //
 // # Verdict mapping
 //
@@ -52,23 +53,23 @@
 //	all slots taken            429
 //
 // Pub/Sub takes 102, 200, 201, 202 and 204 as an acknowledgement. After any other
-// status it pushes the message again, with a delay of its own from 100 ms to 60 s, or
-// by the subscription's retry policy. It ignores Retry-After, so a handler's delay is
-// only a wish: pull messages that need exact delays. A request that can't be parsed is
-// pushed again too, until the dead-letter policy takes it or its retention ends. Such
-// requests are counted ([Stats]), reported to observers and logged once a minute, as
-// are rejections without a dead-letter topic.
+// status it pushes the message again, after 100 ms to 60 s or by the subscription's
+// retry policy. It ignores Retry-After, so a handler's delay is only a wish: pull
+// messages that need exact delays. A request that can't be parsed is pushed again too,
+// until the dead-letter policy takes it or its retention ends. Such requests are
+// counted ([Stats]), reported to observers and logged once a minute, as are rejections
+// without a dead-letter topic.
 //
-// The last attempt is the one whose deliveryAttempt has reached the
-// maxDeliveryAttempts of the dead-letter policy, as it was when Config.Subscription was
-// opened. After it the service would forward the message without a reason. A dead
-// letter without a reason is therefore one that no handler failed. The service counts
-// every push that is not acknowledged, and a push can't be kept: with a dead-letter
-// policy, a middleware that postpones ([handler.Postpone]) spends an attempt.
+// The last attempt is the one whose deliveryAttempt has reached the maxDeliveryAttempts
+// of the dead-letter policy, as it was when Config.Subscription was opened. After it
+// the service would forward the message without a reason. A dead letter without a
+// reason is therefore one that no handler failed. The service counts every push that is
+// not acknowledged, and a push cannot be held, so with a dead-letter policy a
+// postponement ([handler.Postpone]) spends an attempt.
 //
 // # Attribute escaping
 //
-// As in package pubsub, whose code reads the messages and writes the letters. A
+// As in package pubsub, whose code decodes the messages and encodes the letters. A
 // message that a redrive aimed at another subscription is acknowledged and skipped.
 // The attributes of CloudEvents are those of Google's Pub/Sub binding: ce-id,
 // ce-source and so on in lower case, and content-type. The body is unchanged,
@@ -81,8 +82,8 @@
 // keys, its issuer Google, its audience and verified e-mail those of the
 // configuration, and its times valid within [Config.ClockSkew]. Keys are cached for as
 // long as their server allows, requested at most once in [Config.KeysInterval] if a
-// token names an unknown one, and used for up to a day while the server can't be
-// reached.
+// token names an unknown key, and used for up to a day while the server is
+// unreachable.
 //
 // # Permissions
 //
@@ -102,14 +103,14 @@
 // endpoint.ServeHTTP.
 //
 // The front end of a service that requires authentication admits only accounts with
-// roles/run.invoker, by the same token. Require it, and verify the token here too:
-// then another account that may invoke the service still may not push. Pub/Sub sends
-// the token as Authorization, which the front end passes on unchanged. By Google's
+// roles/run.invoker, by the same token. Require it, and verify the token here too, so
+// that another account that may invoke the service cannot push. Pub/Sub sends the
+// token as Authorization, which the front end passes on unchanged. By Google's
 // documentation the front end replaces the signature of a token by
 // SIGNATURE_REMOVED_BY_GOOGLE if it is in X-Serverless-Authorization or was made with
-// gcloud. Such a token is refused, which is logged. If pushes arrive like that, only
-// the front end can verify them: set [Config.Insecure], require authentication, and
-// give the role to the pushing account alone.
+// gcloud. Such a token is refused, which is logged. In that case only the front end
+// can verify pushes: set [Config.Insecure], require authentication, and grant the
+// role only to the pushing account.
 //
 // # Testing
 //

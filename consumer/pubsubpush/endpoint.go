@@ -121,7 +121,7 @@ func (e *Endpoint) noteUncounted(ctx context.Context, m *handler.Message) {
 		return
 	}
 	if missed, ok := e.uncount.Allow(time.Now(), time.Minute); ok {
-		e.cfg.Logger.ErrorContext(ctx, "pushes come without deliveryAttempt: limits of attempts do not hold",
+		e.cfg.Logger.ErrorContext(ctx, "pushes have no deliveryAttempt: limits of attempts are not enforced",
 			"queue", caps.Queue, "message", m.ID, "not_logged", missed)
 	}
 }
@@ -176,7 +176,7 @@ func (e *Endpoint) read(w http.ResponseWriter, r *http.Request) (pushed, bool) {
 	}
 	if mine := e.cfg.Subscription.Name(); mine != "" && p.subscription != "" && p.subscription != mine {
 		// Its dead letters would go to the wrong topic.
-		e.unread(w, r, http.StatusForbidden, fmt.Errorf("the push is of %.300q", p.subscription))
+		e.unread(w, r, http.StatusForbidden, fmt.Errorf("the push is from the subscription %.300q, which this endpoint does not serve", p.subscription))
 		return pushed{}, false
 	}
 	return p, true
@@ -205,7 +205,7 @@ func (e *Endpoint) unread(w http.ResponseWriter, r *http.Request, status int, er
 	o := e.origin.Load()
 	e.observe(handler.Event{Kind: handler.EventReceiveFailed, Origin: o, Err: err})
 	if missed, ok := e.malformed.Allow(time.Now(), time.Minute); ok {
-		e.cfg.Logger.ErrorContext(r.Context(), "push cannot be read: the service pushes it again; is Format what the subscription is set up for?",
+		e.cfg.Logger.ErrorContext(r.Context(), "push cannot be decoded: the service pushes it again; check that Format matches the subscription",
 			"queue", o.Queue, "status", status, "reason", err, "not_logged", missed)
 	}
 	answer(w, status)
@@ -240,7 +240,7 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, m *handler.Mess
 	})
 	if r.Context().Err() != nil && !stopped(r) {
 		// Nobody waits for the answer. The service pushes the message again.
-		e.cfg.Logger.WarnContext(ctx, "verdict not carried out: the request was given up before", "queue", o.Queue,
+		e.cfg.Logger.WarnContext(ctx, "verdict not carried out: the service had already given up the request", "queue", o.Queue,
 			"message", m.ID, "attempt", m.Attempt, "verdict", v.Action.String())
 		e.observe(handler.Event{Kind: handler.EventLateVerdict, Origin: o, Message: m, Action: v.Action, Err: handler.ErrLeaseLost})
 		answer(w, http.StatusServiceUnavailable)
@@ -251,7 +251,7 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, m *handler.Mess
 
 // call runs the handler and returns its panic as an error.
 func (e *Endpoint) call(ctx context.Context, m *handler.Message, o *handler.Origin) error {
-	// On a goroutine of its own, since a handler may end it (runtime.Goexit). Ending
+	// On its own goroutine, because a handler may end it (runtime.Goexit). Ending
 	// the server's goroutine would close the connection without an answer.
 	done := make(chan error, 1)
 	go func() {

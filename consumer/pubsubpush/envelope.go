@@ -34,14 +34,14 @@ type envelope struct {
 func readWrapped(body []byte) (pushed, error) {
 	var e envelope
 	if err := json.Unmarshal(body, &e); err != nil {
-		return pushed{}, fmt.Errorf("the body is no push envelope: %w", jsonFault(err))
+		return pushed{}, fmt.Errorf("the body is not a push envelope: %w", jsonFault(err))
 	}
 	m := e.Message
 	if m == nil {
-		return pushed{}, errors.New("the body is no push envelope: it has no message; is payload unwrapping on?")
+		return pushed{}, errors.New("the body is not a push envelope: it has no message; is payload unwrapping on?")
 	}
 	if m.MessageID == "" {
-		return pushed{}, errors.New("the body is no push envelope: the message has no messageId")
+		return pushed{}, errors.New("the body is not a push envelope: the message has no messageId")
 	}
 	pm := &pubsubpb.PubsubMessage{Data: m.Data, Attributes: m.Attributes, MessageId: m.MessageID, OrderingKey: m.OrderingKey}
 	var err error
@@ -63,7 +63,7 @@ func jsonFault(err error) error {
 	case errors.As(err, &syntax):
 		return fmt.Errorf("it is not JSON at byte %d", syntax.Offset)
 	case errors.As(err, &kind):
-		return fmt.Errorf("%s is not of its type", kind.Field)
+		return fmt.Errorf("%s has the wrong type", kind.Field)
 	default:
 		return errors.New("a value in it cannot be decoded")
 	}
@@ -76,7 +76,7 @@ func publishTime(s string) (*timestamppb.Timestamp, error) {
 	}
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
-		return nil, errors.New("the publish time is none by RFC 3339")
+		return nil, errors.New("the publish time is not in the format of RFC 3339")
 	}
 	return timestamppb.New(t), nil
 }

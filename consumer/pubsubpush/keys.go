@@ -40,15 +40,16 @@ const (
 
 var (
 	// errKeys is the error of a token that can't be verified.
-	errKeys = errors.New("the keys to verify tokens with are out of reach")
+	errKeys = errors.New("the keys for verifying tokens are unreachable")
 	// errUnknownKey is the error of a token whose key is not in the set.
 	errUnknownKey = errors.New("the token is signed with an unknown key")
 )
 
 // A keySet holds the signer's public keys, which it fetches when they are needed. No
-// small library has all of the following, each of which has been an outage or an
-// attack: at most one request for the keys in an interval, whatever tokens come; the
-// server's max-age; and the known keys while the server is down.
+// small library does all of the following, each of which has prevented an outage or
+// an attack: it limits requests for the keys to one in an interval, whatever tokens
+// arrive; it obeys the server's max-age; and it keeps using known keys while the
+// server is down.
 type keySet struct {
 	url      string
 	client   *http.Client
@@ -128,10 +129,10 @@ func (k *keySet) refresh(ctx context.Context, answer chan struct{}) {
 	switch {
 	case !changed:
 	case err != nil:
-		k.log.ErrorContext(ctx, "the keys to verify push tokens with cannot be fetched: those that are known still serve",
+		k.log.ErrorContext(ctx, "the keys for verifying push tokens cannot be fetched: known keys remain in use",
 			"url", k.url, "known", known, "error", invoke.Safe(err))
 	default:
-		k.log.InfoContext(ctx, "the keys to verify push tokens with are fetched again", "url", k.url)
+		k.log.InfoContext(ctx, "the keys for verifying push tokens can be fetched again", "url", k.url)
 	}
 }
 
@@ -167,14 +168,14 @@ func (k *keySet) fetch(ctx context.Context) (map[string]jose.JSONWebKey, time.Du
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, 0, fmt.Errorf("it answers %s", resp.Status)
+		return nil, 0, fmt.Errorf("the server responded with %s", resp.Status)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxKeysBytes+1))
 	if err != nil {
 		return nil, 0, err
 	}
 	if len(body) > maxKeysBytes {
-		return nil, 0, fmt.Errorf("the answer has more than %d bytes", maxKeysBytes)
+		return nil, 0, fmt.Errorf("the response has more than %d bytes", maxKeysBytes)
 	}
 	keys, err := parseKeys(body)
 	return keys, k.life(resp.Header), err
@@ -187,7 +188,7 @@ func parseKeys(body []byte) (map[string]jose.JSONWebKey, error) {
 		Keys []json.RawMessage `json:"keys"`
 	}
 	if err := json.Unmarshal(body, &set); err != nil {
-		return nil, fmt.Errorf("it is no JWK set: %w", err)
+		return nil, fmt.Errorf("the response is not a JWK set: %w", err)
 	}
 	keys := make(map[string]jose.JSONWebKey, len(set.Keys))
 	for _, raw := range set.Keys[:min(len(set.Keys), maxKeys)] {
@@ -197,7 +198,7 @@ func parseKeys(body []byte) (map[string]jose.JSONWebKey, error) {
 		}
 	}
 	if len(keys) == 0 {
-		return nil, errors.New("it has no key that tokens can be verified with")
+		return nil, errors.New("the JWK set has no key for verifying tokens")
 	}
 	return keys, nil
 }

@@ -101,7 +101,7 @@ func TestPushesWithoutTheirAttemptAreLogged(t *testing.T) {
 						continue
 					}
 					require.Equal(t, []map[string]any{{
-						"level": "ERROR", "msg": "pushes come without deliveryAttempt: limits of attempts do not hold",
+						"level": "ERROR", "msg": "pushes have no deliveryAttempt: limits of attempts are not enforced",
 						"queue": s.Capabilities().Queue, "message": "7", "not_logged": missed,
 					}}, lines)
 					pass(time.Minute)

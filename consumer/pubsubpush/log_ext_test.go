@@ -57,14 +57,14 @@ func TestWhatMayBeWithEveryPushIsLoggedOnceAMinute(t *testing.T) {
 			body:   sesame, header: []string{"Authorization", "Bearer " + secret}, code: 401,
 			want: map[string]any{
 				"level": "WARN", "msg": "push refused", "queue": "", "status": 401.0, "remote": "192.0.2.1:1234",
-				"reason": "the bearer token is no JWT signed with RS256 or ES256",
+				"reason": "the bearer token is not a JWT signed with RS256 or ES256",
 			},
 		},
 		"unreadable": {
 			config: pubsubpush.Config{Insecure: true}, body: `{"message":{"data":"` + secret + `"}}`, code: 400,
 			want: map[string]any{
-				"level": "ERROR", "msg": "push cannot be read: the service pushes it again; is Format what the subscription is set up for?",
-				"queue": "", "status": 400.0, "reason": "the body is no push envelope: the message has no messageId",
+				"level": "ERROR", "msg": "push cannot be decoded: the service pushes it again; check that Format matches the subscription",
+				"queue": "", "status": 400.0, "reason": "the body is not a push envelope: the message has no messageId",
 			},
 		},
 		"no dead-letter topic": {
@@ -147,7 +147,7 @@ func TestWhatIsLoggedOfAVerdict(t *testing.T) {
 		},
 		"late": {
 			does: func(ctx context.Context) error { <-ctx.Done(); return handler.Reject(nil) }, leave: true,
-			want: map[string]any{"level": "WARN", "msg": "verdict not carried out: the request was given up before", "verdict": handler.ActionDeadLetter.String()},
+			want: map[string]any{"level": "WARN", "msg": "verdict not carried out: the service had already given up the request", "verdict": handler.ActionDeadLetter.String()},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -30,7 +30,7 @@ var (
 )
 
 // errForbidden is the error of a valid token of an account that may not push.
-var errForbidden = errors.New("the token is not of a service account that may push")
+var errForbidden = errors.New("the token's service account may not push")
 
 // A verifier verifies bearer tokens.
 type verifier struct {
@@ -96,15 +96,15 @@ func bearer(h http.Header) (string, error) {
 func parseToken(token string) (*jwt.JSONWebToken, string, error) {
 	if strings.HasSuffix(token, signatureRemoved) {
 		// Anyone can write that: it proves nothing by itself.
-		return nil, "", errors.New("the platform took the token's signature away, so that it cannot be verified here: " +
+		return nil, "", errors.New("the platform removed the token's signature, so it cannot be verified here: " +
 			"if the service requires authentication, and only then, set Insecure")
 	}
 	t, err := jwt.ParseSigned(token, algorithms)
 	if err != nil {
-		return nil, "", errors.New("the bearer token is no JWT signed with RS256 or ES256")
+		return nil, "", errors.New("the bearer token is not a JWT signed with RS256 or ES256")
 	}
 	if len(t.Headers) != 1 || t.Headers[0].KeyID == "" || t.Headers[0].JSONWebKey != nil {
-		return nil, "", errors.New("the token's header does not name its key by an ID alone")
+		return nil, "", errors.New("the token's header must identify the key by its ID only")
 	}
 	return t, t.Headers[0].KeyID, nil
 }
@@ -112,10 +112,10 @@ func parseToken(token string) (*jwt.JSONWebToken, string, error) {
 // judge checks the claims of a token with a valid signature.
 func (v *verifier) judge(c *claims, now time.Time) error {
 	if !slices.Contains(issuers, c.Issuer) {
-		return errors.New("the token is of another issuer")
+		return errors.New("the token has another issuer")
 	}
 	if len(c.Audience) == 0 {
-		return errors.New("the token is for no audience")
+		return errors.New("the token has no audience")
 	}
 	// Another of the token's audiences may have passed it on (OpenID Connect Core,
 	// 3.1.3.7, rule 3).

@@ -1,26 +1,23 @@
 package pubsubpush
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 )
 
 // The headers of a push without an envelope whose subscription writes metadata
-// (PushConfig.NoWrapper.write_metadata). Google documents no header for the attempt;
-// headerAttempt is read if it is set.
+// (PushConfig.NoWrapper.write_metadata). The service writes no header for the attempt:
+// one that reads so is an attribute of the publisher, who must not choose the attempt.
 const (
 	headerPrefix       = "x-goog-pubsub-"
 	headerSubscription = headerPrefix + "subscription-name"
 	headerID           = headerPrefix + "message-id"
 	headerPublishTime  = headerPrefix + "publish-time"
 	headerOrderingKey  = headerPrefix + "ordering-key"
-	headerAttempt      = headerPrefix + "delivery-attempt"
 )
 
 // transport lists the headers that belong to the request and are not attributes:
@@ -38,9 +35,9 @@ var transportPrefixes = []string{"x-goog-", "x-appengine-", "x-forwarded-", "x-e
 // readUnwrapped parses a push without an envelope. Headers lose their case in transit,
 // so attributes have lower-case names.
 func readUnwrapped(h http.Header, body []byte) (pushed, error) {
-	for _, name := range []string{headerSubscription, headerID, headerPublishTime, headerOrderingKey, headerAttempt} {
+	for _, name := range []string{headerSubscription, headerID, headerPublishTime, headerOrderingKey} {
 		if n := len(h.Values(name)); n > 1 {
-			return pushed{}, fmt.Errorf("the header %s is there %d times: which is the service's cannot be told", name, n)
+			return pushed{}, fmt.Errorf("the header %s occurs %d times: which one the service set is unknown", name, n)
 		}
 	}
 	pm := &pubsubpb.PubsubMessage{Data: body, MessageId: h.Get(headerID), OrderingKey: h.Get(headerOrderingKey)}
@@ -48,19 +45,10 @@ func readUnwrapped(h http.Header, body []byte) (pushed, error) {
 	if pm.PublishTime, err = publishTime(h.Get(headerPublishTime)); err != nil {
 		return pushed{}, err
 	}
-	var attempt int64
-	if v := h.Get(headerAttempt); v != "" {
-		if attempt, err = strconv.ParseInt(v, 10, 32); err != nil {
-			return pushed{}, errors.New("the delivery attempt is no number")
-		}
-	}
 	pm.Attributes = attributes(h, func(name string) (string, bool) {
 		return name, !isTransport(name)
 	})
-	return pushed{
-		received:     &pubsubpb.ReceivedMessage{Message: pm, DeliveryAttempt: int32(max(attempt, 0))},
-		subscription: h.Get(headerSubscription),
-	}, nil
+	return pushed{received: &pubsubpb.ReceivedMessage{Message: pm}, subscription: h.Get(headerSubscription)}, nil
 }
 
 // isTransport reports whether a header, given in lower case, belongs to the request.

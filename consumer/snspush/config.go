@@ -3,26 +3,15 @@ package snspush
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"log/slog"
 	"net/http"
-	"regexp"
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
 	"github.com/sluice-go/sluice/internal/setting"
+	"github.com/sluice-go/sluice/internal/sns"
 )
-
-const (
-	// maxSkew is how far SNS's clock may be ahead of the local one.
-	maxSkew = 5 * time.Minute
-	// fetchTimeout bounds each request to SNS.
-	fetchTimeout = 10 * time.Second
-)
-
-// snsHost matches the hosts that serve SNS's certificates and confirmations.
-var snsHost = regexp.MustCompile(`^sns\.[a-z0-9-]{3,32}\.amazonaws\.com(\.cn)?$`)
 
 // Config configures an [Endpoint]. The zero Config selects the defaults.
 type Config struct {
@@ -68,32 +57,12 @@ type Config struct {
 // complete returns a copy of c with its defaults, and its faults.
 func (c *Config) complete() (Config, error) {
 	d := setting.Copy(c)
-	err := errors.Join(
-		setting.Default("MaxAge", &d.MaxAge, 65*time.Minute),
-		setting.Default("MaxBytes", &d.MaxBytes, 2<<20),
-	)
-	if d.CertName == "" {
-		d.CertName = "sns.amazonaws.com"
-	}
-	host := d.Host
-	if host == nil {
-		host = snsHost.MatchString
-	}
-	d.Host = func(name string) (is bool) {
-		// A Host that panics accepts no host.
-		return invoke.DoApart(func() { is = host(name) }) == nil && is
-	}
-	client := http.Client{Timeout: fetchTimeout}
-	if d.Client != nil {
-		client = *d.Client
-	} else {
-		// Requests are rare: a connection kept between them may have died.
-		t := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert,forbidigo // the standard library's own; the copy is ours
-		t.DisableKeepAlives = true
-		client.Transport = t
-	}
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	d.Client = &client
+	err := setting.Default("MaxBytes", &d.MaxBytes, 2<<20)
 	d.Logger = invoke.Logger(d.Logger)
 	return d, err
+}
+
+// trust returns the part of c that says whom to trust.
+func (c *Config) trust() sns.Trust {
+	return sns.Trust{AllowSHA1: c.AllowSHA1, MaxAge: c.MaxAge, Client: c.Client, Host: c.Host, CertName: c.CertName, Roots: c.Roots}
 }

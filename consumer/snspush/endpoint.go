@@ -2,13 +2,11 @@ package snspush
 
 import (
 	"context"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
@@ -17,21 +15,14 @@ import (
 	"github.com/sluice-go/sluice/internal/sns"
 )
 
-// The types of the documents about subscriptions.
-const (
-	typeSubscription   = "SubscriptionConfirmation"
-	typeUnsubscription = "UnsubscribeConfirmation"
-)
-
 // An Endpoint is the http.Handler of an SNS subscription by HTTP or HTTPS with
 // wrapped delivery. It is safe for concurrent use, needs no Close, and keeps no
 // goroutine between requests: an http.Server's Shutdown drains it. The package
 // documentation has the table of its answers.
 type Endpoint struct {
 	h        handler.Handler
-	topics   []string
 	cfg      Config
-	verifier *verifier
+	verifier *sns.Verifier
 
 	dropped attribute.Drops
 }
@@ -42,13 +33,12 @@ var _ http.Handler = (*Endpoint)(nil)
 // ARNs, at least one, to h. A nil config selects the defaults. The error lists
 // all faults.
 func New(h handler.Handler, topicARNs []string, config *Config) (*Endpoint, error) {
-	topics, undeclared := sns.Topics(topicARNs)
 	c, faults := config.complete()
-	if err := errors.Join(handler.Check(h), undeclared, faults); err != nil {
+	v, untrusted := sns.NewVerifier(topicARNs, c.trust())
+	if err := errors.Join(handler.Check(h), untrusted, faults); err != nil {
 		return nil, fmt.Errorf("snspush: %w", err)
 	}
-	v := &verifier{client: c.Client, host: c.Host, name: c.CertName, roots: c.Roots, sha1: c.AllowSHA1, fetched: map[string]*x509.Certificate{}}
-	return &Endpoint{h: h, topics: topics, cfg: c, verifier: v}, nil
+	return &Endpoint{h: h, cfg: c, verifier: v}, nil
 }
 
 // ServeHTTP serves one request of SNS.
@@ -65,7 +55,7 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request) (int, error) {
 	if r.Method != http.MethodPost {
-		return http.StatusMethodNotAllowed, fmt.Errorf("the method is %s", r.Method)
+		return http.StatusMethodNotAllowed, fmt.Errorf("the method is %s, not POST", r.Method)
 	}
 	if r.Header.Get("X-Amz-Sns-Rawdelivery") == "true" {
 		return http.StatusForbidden, errors.New("raw deliveries by HTTP are not signed: switch RawMessageDelivery off")
@@ -80,7 +70,7 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request) (int, error) {
 	}
 	var d sns.Document
 	if err := json.Unmarshal(body, &d); err != nil {
-		return http.StatusBadRequest, fmt.Errorf("the body is not SNS's JSON: %w", err)
+		return http.StatusBadRequest, fmt.Errorf("the body is not a JSON message of SNS: %w", err)
 	}
 	if status, err := e.check(r.Context(), &d); err != nil {
 		return status, err
@@ -88,7 +78,7 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request) (int, error) {
 	switch d.Type {
 	case sns.TypeNotification:
 		return e.notify(r.Context(), &d)
-	case typeSubscription:
+	case sns.TypeSubscription:
 		return e.confirm(r.Context(), &d)
 	default:
 		// The document is signed, so it is true. Visiting its URL would subscribe again.
@@ -97,33 +87,11 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request) (int, error) {
 	}
 }
 
-// check returns an error, and the status to answer with, unless SNS sent d. The
-// cheap checks come first, so that a forger can't make this program send requests.
+// check returns an error, and the status to answer with, unless SNS sent d.
 func (e *Endpoint) check(ctx context.Context, d *sns.Document) (int, error) {
-	switch d.Type {
-	case sns.TypeNotification, typeSubscription, typeUnsubscription:
-	default:
-		return http.StatusForbidden, fmt.Errorf("the type %q is not known", d.Type)
-	}
-	if !slices.Contains(e.topics, d.TopicARN) {
-		return http.StatusForbidden, fmt.Errorf("the topic %q is not declared", d.TopicARN)
-	}
-	at, err := time.Parse(time.RFC3339Nano, d.Timestamp)
-	if err != nil {
-		return http.StatusForbidden, errors.New("the timestamp can't be read")
-	}
-	if age := time.Since(at); age > e.cfg.MaxAge || age < -maxSkew {
-		return http.StatusForbidden, fmt.Errorf("the notification is %v old, and %v is allowed (Config.MaxAge)", age.Round(time.Second), e.cfg.MaxAge)
-	}
-	if d.Message == nil || d.MessageID == "" {
-		return http.StatusForbidden, errors.New("Message or MessageId is missing")
-	}
-	// On its own goroutine, since the client that fetches the certificate is the user's.
-	if failed := invoke.DoApart(func() { err = e.verifier.verify(ctx, d) }); failed != nil {
-		err = fmt.Errorf("%w: %w", errUnreachable, failed)
-	}
+	err := e.verifier.Check(ctx, d)
 	switch {
-	case invoke.Is(err, errUnreachable):
+	case invoke.Is(err, sns.ErrUnreachable):
 		return http.StatusServiceUnavailable, err
 	case err != nil:
 		return http.StatusForbidden, err
@@ -136,12 +104,12 @@ func (e *Endpoint) confirm(ctx context.Context, d *sns.Document) (int, error) {
 		e.cfg.Logger.WarnContext(ctx, "SNS subscription awaits its confirmation", "topic", d.TopicARN)
 		return http.StatusOK, nil
 	}
-	u, err := e.verifier.url(d.SubscribeURL)
-	if err != nil {
-		return http.StatusForbidden, fmt.Errorf("SubscribeURL: %w", err)
-	}
-	if failed := invoke.DoApart(func() { _, err = e.verifier.get(ctx, u.String()) }); failed != nil || err != nil {
-		return http.StatusServiceUnavailable, fmt.Errorf("confirm the subscription to %s: SNS did not answer with 200", d.TopicARN)
+	err := e.verifier.Confirm(ctx, d)
+	switch {
+	case invoke.Is(err, sns.ErrUnreachable):
+		return http.StatusServiceUnavailable, err
+	case err != nil:
+		return http.StatusForbidden, err
 	}
 	e.cfg.Logger.InfoContext(ctx, "SNS subscription confirmed", "topic", d.TopicARN)
 	return http.StatusOK, nil
@@ -190,7 +158,7 @@ func (e *Endpoint) notify(ctx context.Context, d *sns.Document) (int, error) {
 	}
 }
 
-// call runs the handler on a goroutine of its own, since a handler may call
+// call runs the handler on a new goroutine, because a handler may call
 // runtime.Goexit.
 func (e *Endpoint) call(ctx context.Context, m *handler.Message) error {
 	var (

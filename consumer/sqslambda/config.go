@@ -21,16 +21,16 @@ type Config struct {
 	Concurrency int
 
 	// Margin is the time between the end of the handlers' contexts and the end of the
-	// invocation, which is that of the function's timeout. Zero means a second. Half
-	// of it is for handlers to return after their context has ended; the rest is for
+	// invocation, when the function's timeout expires. Zero means a second. Half of
+	// it is for handlers to return after their context has ended; the rest is for
 	// carrying out verdicts and for the answer. Margin is at most a quarter of the
 	// invocation's time.
 	Margin time.Duration
 
 	// WholeBatch is for a function whose event source mapping lacks
 	// ReportBatchItemFailures. If a message of the event has failed, Handle returns
-	// an error, and Lambda retries all of them. Handle first tries to delete those
-	// that were handled, so that they do not come again.
+	// an error, and Lambda retries all of them. Handle first tries to delete the
+	// handled messages, so that they are not redelivered.
 	WholeBatch bool
 
 	// Observers receive every event, in this order. If one panics, that is logged,

@@ -49,7 +49,7 @@
 // # Time
 //
 // Handlers' contexts end Config.Margin before the invocation does. Messages that have
-// not been started by then are given back immediately and reported as failed. A handler
+// not been started by then are released immediately and reported as failed. A handler
 // that does not return after its context has ended is abandoned: its message is
 // reported as failed, or rejected if the attempt was the last. Its later verdict
 // (Lambda freezes the environment between invocations) is counted as late, and never

@@ -127,8 +127,8 @@ func TestEventsThatCannotBeHandledAreRefusedWhole(t *testing.T) {
 		want   string
 	}{
 		{"no ID", func(m *events.SQSMessage) { m.MessageId = "" }, "record 1: it has no messageId"},
-		{"another queue", func(m *events.SQSMessage) { m.EventSourceARN += "2" }, "make one function a queue"},
-		{"another account's queue", func(m *events.SQSMessage) { m.EventSourceARN = "arn:aws:sqs:us-east-1:123456789012:orders" }, "make one function a queue"},
+		{"another queue", func(m *events.SQSMessage) { m.EventSourceARN += "2" }, "make one function for each queue"},
+		{"another account's queue", func(m *events.SQSMessage) { m.EventSourceARN = "arn:aws:sqs:us-east-1:123456789012:orders" }, "make one function for each queue"},
 		{"another service", func(m *events.SQSMessage) { m.EventSource = "aws:sns" }, `it comes from "aws:sns"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -140,7 +140,7 @@ func TestEventsThatCannotBeHandledAreRefusedWhole(t *testing.T) {
 			require.ErrorContains(t, err, c.want)
 			require.ErrorContains(t, err, `queue "orders"`)
 			require.Zero(t, fn.Stats(), "something was handled")
-			require.Contains(t, text.String(), "an event was refused")
+			require.Contains(t, text.String(), "event refused")
 		})
 	}
 }
@@ -233,5 +233,5 @@ func TestFaultsOfTheConfigurationAreToldTogether(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 	_, err = sqslambda.New((&drivertest.Flaky{}).Source(r.source), handler.HandlerFunc(nil), nil)
-	require.ErrorContains(t, err, "must be one of package sqs")
+	require.ErrorContains(t, err, "must be a source of package sqs")
 }

@@ -56,7 +56,7 @@ func New(src drivers.Source, h handler.Handler, config *Config) (*Function, erro
 	case src == nil:
 		faults = append(faults, errors.New("the source is nil"))
 	case !ok:
-		faults = append(faults, fmt.Errorf("the source is a %T: it must be one of package sqs, as its opener returns it, since it reads what Lambda has received", src))
+		faults = append(faults, fmt.Errorf("the source is a %T: it must be a source of package sqs, which decodes the messages that Lambda received", src))
 	}
 	faults = append(faults, handler.Check(h))
 	if err := errors.Join(faults...); err != nil {
@@ -78,16 +78,16 @@ func longestDelay(c drivers.Capabilities) time.Duration {
 }
 
 // Handle handles the messages of one event. Pass it to lambda.Start. It returns before
-// ctx's deadline, whatever the handlers do. The response lists exactly the messages
-// that failed, each by an ID of the event: an unknown ID, or a missing list, would make
-// Lambda retry the whole batch.
+// ctx's deadline, even if handlers ignore their contexts. The response lists exactly
+// the messages that failed, each by an ID of the event: an unknown ID, or a missing
+// list, would make Lambda retry the whole batch.
 //
 // An error makes Lambda retry the whole batch. Handle returns one before it calls a
 // handler if the event is not of this function's queue or has messages without ID, and
 // after it if a message failed and Config.WholeBatch is set.
 func (f *Function) Handle(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
 	if err := f.check(&e); err != nil {
-		f.log.ErrorContext(ctx, "an event was refused: Lambda retries all of it", "queue", f.caps.Queue, "messages", len(e.Records), "error", err)
+		f.log.ErrorContext(ctx, "event refused: Lambda retries the whole batch", "queue", f.caps.Queue, "messages", len(e.Records), "error", err)
 		return events.SQSEventResponse{}, err
 	}
 	i := f.begin(handler.WithShared(ctx), &e)
@@ -109,10 +109,10 @@ func (f *Function) check(e *events.SQSEvent) error {
 		case r.MessageId == "":
 			err = errors.New("it has no messageId: is this an event of an SQS event source mapping?")
 		case !f.ours(r.EventSourceARN):
-			err = fmt.Errorf("it comes from the queue %s, and this function was made for %s: make one function a queue, and choose by eventSourceARN",
+			err = fmt.Errorf("it comes from the queue %s, but this function handles %s: make one function for each queue and select by eventSourceARN",
 				r.EventSourceARN, f.ourARN())
 		case f.caps.Ordered && r.Attributes["MessageGroupId"] == "":
-			err = errors.New("it is of a FIFO queue and has no MessageGroupId: the order of groups can't be kept")
+			err = errors.New("it comes from a FIFO queue but has no MessageGroupId: the order of groups cannot be kept")
 		}
 		if err != nil {
 			return fmt.Errorf("queue %q: event, record %d: %w", f.caps.Queue, i, err)
@@ -130,7 +130,7 @@ func (f *Function) noteUncounted(e *events.SQSEvent) {
 			continue
 		}
 		if missed, ok := f.uncount.Allow(time.Now(), time.Minute); ok {
-			f.log.Error("messages come without ApproximateReceiveCount: limits of attempts do not hold", "queue", f.caps.Queue,
+			f.log.Error("messages have no ApproximateReceiveCount: limits of attempts are not enforced", "queue", f.caps.Queue,
 				"message", e.Records[i].MessageId, "events_before", missed)
 		}
 		return
@@ -249,9 +249,9 @@ func (f *Function) batchError(failed []*item, all int) error {
 		err = errAbandoned
 	}
 	if err == nil {
-		err = errors.New("retry with no reason given")
+		err = errors.New("the handler asked for a retry without a reason")
 	}
-	return fmt.Errorf("queue %q: %d of the batch's %d messages failed, the first of them %s: %w", f.caps.Queue, len(failed), all, first.id, invoke.Safe(err))
+	return fmt.Errorf("queue %q: %d of the batch's %d messages failed, first %s: %w", f.caps.Queue, len(failed), all, first.id, invoke.Safe(err))
 }
 
 // Stats are a function's numbers: totals since it was created, in this execution

@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	errUnhandled = errors.New("not handled: the time was over, or a message of its group before it had failed")
+	errUnhandled = errors.New("not handled: the time ran out, or an earlier message of the group failed")
 	errAbandoned = errors.New("its handler had not returned when the time was over")
 )
 
@@ -37,7 +37,7 @@ type invocation struct {
 }
 
 // bound sets the deadlines of handlers and requests. Requests go on if ctx is
-// cancelled, since handled messages must be settled.
+// canceled, since handled messages must be settled.
 func (i *invocation) bound(ctx context.Context) {
 	margin := i.f.cfg.Margin
 	i.ops = context.WithoutCancel(ctx)
@@ -59,7 +59,7 @@ func (i *invocation) bound(ctx context.Context) {
 	i.cancel = func() { handlers(); end() }
 }
 
-// end frees what the invocation holds.
+// end frees the resources of the invocation.
 func (i *invocation) end() { i.cancel() }
 
 // run handles all messages and carries out their verdicts, as far as time allows.
@@ -158,7 +158,7 @@ func (i *invocation) handled(it *item, m *handler.Message, began time.Time, p *h
 	on = it.state.CompareAndSwap(running, to)
 	f.observe(handler.Event{Kind: handler.EventHandled, Origin: f.origin, Message: m, Action: v.Action, Duration: now.Sub(began), Err: err})
 	if !on {
-		f.log.Warn("verdict lost: the invocation had to end before the handler returned, and reported its message as failed",
+		f.log.Warn("verdict lost: the invocation ended before the handler returned and reported the message as failed",
 			"queue", f.caps.Queue, "message", it.id, "attempt", it.attempt, "verdict", v.Action.String())
 		f.observe(handler.Event{Kind: handler.EventLateVerdict, Origin: f.origin, Message: m, Action: v.Action, Err: context.DeadlineExceeded})
 		return nil, false
@@ -210,7 +210,7 @@ func (i *invocation) reject(it *item, reason error, now time.Time) {
 	if !f.caps.DeadLetter {
 		it.verdict = handler.Verdict{Err: reason}
 		if missed, ok := f.loud.Allow(now, time.Minute); ok {
-			f.log.Error("message rejected, but the queue has no dead-letter queue: it is retried; give the queue one, as by applying its configuration",
+			f.log.Error("message rejected, but the queue has no dead-letter queue: it is retried; give the queue one, for example by applying its configuration",
 				"queue", f.caps.Queue, "message", it.id, "reason", invoke.Safe(reason), "not_logged", missed)
 		}
 		f.observe(handler.Event{Kind: handler.EventNoDeadLetter, Origin: f.origin, Message: it.delivery.Message, Action: handler.ActionDeadLetter, Err: reason})
@@ -230,7 +230,7 @@ func (i *invocation) abandon() {
 	for _, head := range i.heads {
 		for it := head; it != nil; it = it.next {
 			if it.state.CompareAndSwap(running, abandoned) {
-				f.log.Error("a handler has ignored the end of its context: its message is reported as failed and comes again, while the handler may still be running",
+				f.log.Error("a handler ignored the end of its context: its message is reported as failed and redelivered, and the handler may still be running",
 					"queue", f.caps.Queue, "message", it.id, "attempt", it.attempt)
 				// The handler owns the message; this one only identifies it.
 				m := &handler.Message{ID: it.id, Attempt: it.attempt}
@@ -262,7 +262,7 @@ func (i *invocation) buryAbandoned(it *item) {
 	i.reject(it, v.Err, time.Now())
 }
 
-// release gives back a message and all later ones of its group unhandled. They become
+// release releases a message and all later ones of its group unhandled. They become
 // visible after delay if delayed is true, and otherwise when their visibility timeout
 // ends.
 func (i *invocation) release(it *item, delayed bool, delay time.Duration) {

@@ -41,7 +41,7 @@ type item struct {
 	observed   bool      // its end was observed
 }
 
-// released reports whether the item is given back unhandled.
+// released reports whether the item is released unhandled.
 func (it *item) released() bool {
 	state := it.state.Load()
 	return state == skipped || state == postponed

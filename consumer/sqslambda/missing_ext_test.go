@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -21,7 +22,7 @@ func TestEventsThatLeaveOutAttributes(t *testing.T) {
 		logged  string
 	}{
 		{"a group on FIFO", true, "MessageGroupId", true, "has no MessageGroupId"},
-		{"an attempt", false, "ApproximateReceiveCount", false, "messages come without ApproximateReceiveCount"},
+		{"an attempt", false, "ApproximateReceiveCount", false, "messages have no ApproximateReceiveCount"},
 		{"a group on a standard queue", false, "MessageGroupId", false, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -32,18 +33,18 @@ func TestEventsThatLeaveOutAttributes(t *testing.T) {
 				delete(e.Records[i].Attributes, c.without)
 			}
 			var logged bytes.Buffer
-			handled := 0
-			fn := r.function(func(context.Context, *handler.Message) error { handled++; return nil },
+			var handled atomic.Int32
+			fn := r.function(func(context.Context, *handler.Message) error { handled.Add(1); return nil },
 				&sqslambda.Config{Logger: slog.New(slog.NewTextHandler(&logged, nil))})
 			_, err := fn.Handle(t.Context(), e)
 			require.Contains(t, logged.String(), c.logged)
 			if c.refused {
 				require.ErrorContains(t, err, c.logged)
-				require.Zero(t, handled)
+				require.Zero(t, handled.Load())
 				return
 			}
 			require.NoError(t, err)
-			require.Equal(t, 2, handled)
+			require.EqualValues(t, 2, handled.Load())
 			require.Equal(t, c.logged != "", logged.Len() > 0, logged.String())
 		})
 	}

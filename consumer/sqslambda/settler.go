@@ -177,15 +177,15 @@ func (s *settler) settled(it *item) {
 }
 
 // unsettled records that a settlement has failed. The message is reported as failed,
-// so it comes again, though at another time.
+// so it is redelivered, although at another time.
 func (s *settler) unsettled(it *item, err error) {
 	f, action := s.f, it.settlement.Action
 	if action == handler.ActionAck {
-		f.log.Warn("a handled message could not be deleted, and the rest of its batch failed: it comes again", "queue", f.caps.Queue,
+		f.log.Warn("a handled message could not be deleted, and the rest of its batch failed: the message is redelivered", "queue", f.caps.Queue,
 			"message", it.id, "attempt", it.attempt, "error", err)
 		return
 	}
-	const text = "verdict could not be carried out: the message is reported as failed and comes again when its visibility timeout ends"
+	const text = "verdict could not be carried out: the message is reported as failed and redelivered when its visibility timeout ends"
 	if action == handler.ActionDeadLetter {
 		if missed, ok := f.loud.Allow(time.Now(), time.Minute); ok {
 			f.log.Error(text, "queue", f.caps.Queue, "message", it.id, "attempt", it.attempt, "verdict", action.String(),

@@ -181,8 +181,8 @@ func TestWhatWasNotStartedGoesBack(t *testing.T) {
 	}
 }
 
-// A cancelled invocation neither waits nor loses anything.
-func TestACancelledContext(t *testing.T) {
+// A canceled invocation neither waits nor loses anything.
+func TestACanceledContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigOptions{})
 		r.send(message("1", ""), message("2", ""))

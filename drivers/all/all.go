@@ -14,8 +14,8 @@ import (
 	"github.com/sluice-go/sluice/drivers/sqs"
 )
 
-// Mux returns a mux of every driver, each as it is by default. Each call returns
-// a new one; queues in memory are those of one mux.
+// Mux returns a mux of every driver, with the default settings. Each call
+// returns a new one; queues in memory are those of one mux.
 func Mux() *drivers.Mux { return drivers.NewMux(Openers()...) }
 
 // Openers returns new openers, one a driver, as [Mux] has them: for programs that

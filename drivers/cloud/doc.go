@@ -1,6 +1,6 @@
 // Package cloud is the driver for every provider that gocloud.dev/pubsub has a
 // driver for: NATS, RabbitMQ, Kafka, Azure Service Bus. It opens gocloud's URLs
-// with the openers that the program has registered on a mux of its own:
+// with the openers that the program registered on its own mux:
 //
 //	mux := new(pubsub.URLMux)
 //	mux.RegisterTopic(rabbitpubsub.Scheme, &rabbitpubsub.URLOpener{Connection: conn})
@@ -29,9 +29,10 @@
 // from another sender has gocloud's LoggableID as its ID. Attempts are counted if
 // retries are republished, and otherwise unknown.
 //
-// gocloud fetches ahead. Closing a source gives back the messages that gocloud has
-// fetched. On a provider without redelivery (NATS), the messages that a process holds
-// are lost if it crashes; use another provider for messages that must not be lost.
+// gocloud fetches ahead. Closing a source returns the messages that gocloud has
+// fetched to the provider. On a provider without redelivery (NATS), the messages that
+// a process holds are lost if it crashes; use another provider for messages that must
+// not be lost.
 //
 // RabbitMQ needs care, which a program takes with a [Provider]. gocloud's driver
 // sets no bound on the messages pushed to a source: set one with prefetch_count,
@@ -75,13 +76,13 @@
 //
 // This package's metadata begin with sluice-cloud-; an attribute whose name begins
 // with it is prefixed with sluice-cloud-x-. Names and values must be UTF-8, since
-// gocloud refuses others, and a name must not be empty. A provider vouches for none of
-// them: anyone who may publish to the topic without this package can set a message's
-// ID, attempt and not-before.
+// gocloud refuses others, and a name must not be empty. Providers do not protect them:
+// anyone who may publish to the topic without this package can set a message's ID,
+// attempt and not-before.
 //
 // # Permissions
 //
-// Those that the provider requires to receive, and to send to retry_topic and
+// The provider's permissions to receive, and to send to retry_topic and
 // dead_letter.
 //
 // # Testing

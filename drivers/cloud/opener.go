@@ -171,7 +171,7 @@ func (o *Opener) read(u *url.URL, opts *drivers.Options) (*target, error) {
 	}
 	for _, p := range ownParams {
 		if len(q[p]) > 1 {
-			return nil, invalid(t.queue, "", "parameter %q is given %d times", p, len(q[p]))
+			return nil, invalid(t.queue, "", "parameter %q occurs %d times", p, len(q[p]))
 		}
 	}
 	t.retry = q.Get(paramRetry)

@@ -25,10 +25,10 @@ type Provider struct {
 	// that was opened, before the last messages are taken from it. Nil does
 	// nothing.
 	Stop func(s *pubsub.Subscription) error
-	// Release gives back everything that was received from a subscription and not
-	// settled, as closing its connection does (RabbitMQ). It is called once for
-	// each subscription that was opened, after its Shutdown. If it is nil, the
-	// source gives each message back by itself.
+	// Release returns all unsettled messages of a subscription to the broker, as
+	// closing its connection does (RabbitMQ). It is called once for each
+	// subscription that was opened, after its Shutdown. If it is nil, the source
+	// gives each message back by itself.
 	Release func(s *pubsub.Subscription) error
 	// Lost reports whether the provider has taken a delivery back, so that settling
 	// it could affect another (RabbitMQ, after its channel was closed). The

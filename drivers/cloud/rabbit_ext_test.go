@@ -119,7 +119,10 @@ func TestConformanceRabbitMQ(t *testing.T) {
 		{"cloud on RabbitMQ", ""},
 		{"cloud on RabbitMQ, republished", "&retry=republish"},
 	} {
-		t.Run(c.server, func(t *testing.T) { rabbitConformance(t, c.server, c.retry) })
+		t.Run(c.server, func(t *testing.T) {
+			t.Parallel()
+			rabbitConformance(t, c.server, c.retry)
+		})
 	}
 }
 

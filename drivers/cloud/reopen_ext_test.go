@@ -91,7 +91,7 @@ func TestWhatIsWrongWithAURLIsNamed(t *testing.T) {
 		"gomem://orders?retry_topic=gomem://orders":       "add retry=republish",
 		"gomem://orders?dead_letter=kafka://dead":         `the scheme "kafka"`,
 		"gomem://orders?max_message_bytes=-1":             "a number above 0",
-		"gomem://orders?retry=native&retry=republish":     "given 2 times",
+		"gomem://orders?retry=native&retry=republish":     "occurs 2 times",
 		"gomem://orders?ackdeadlines=1m":                  "ackdeadlines",
 		"gomem://?retry=native":                           "names no topic",
 		"gomem://orders?retry=republish&retry_topic=:bad": "malformed",

@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/internal/setting"
 )
 
 // maxBatch is the number of messages that a call of the port takes. gocloud forms
@@ -43,19 +44,13 @@ var _ drivers.Sink = (*Sink)(nil)
 
 // NewSink returns a sink that sends to topic. The sink owns the topic.
 func NewSink(topic *pubsub.Topic, c SinkConfig) (*Sink, error) {
-	var faults []error
-	if topic == nil {
-		faults = append(faults, errors.New("cloud: the topic is nil"))
-	}
-	if c.Queue == "" {
-		faults = append(faults, errors.New("cloud: SinkConfig.Queue is empty"))
-	}
-	if c.MaxMessageBytes < 0 {
-		faults = append(faults, fmt.Errorf("cloud: SinkConfig.MaxMessageBytes is %d: it must not be negative", c.MaxMessageBytes))
-	}
 	c.Provider.System = cmp.Or(c.Provider.System, defaultSystem)
-	if err := errors.Join(faults...); err != nil {
-		return nil, err
+	if err := errors.Join(
+		setting.Refuse(topic == nil, "the topic is nil"),
+		setting.Refuse(c.Queue == "", "Queue is empty"),
+		setting.NotNegative("MaxMessageBytes", c.MaxMessageBytes),
+	); err != nil {
+		return nil, fmt.Errorf("cloud: %w", err)
 	}
 	return &Sink{topic: topic, c: c}, nil
 }
@@ -155,7 +150,7 @@ func (s *Sink) wrap(m *handler.Message, id string, now time.Time) (*pubsub.Messa
 		return &drivers.Error{Code: code, Queue: s.c.Queue, Op: "send", Err: err}
 	}
 	if m.Delay > 0 {
-		return nil, refuse(drivers.Unsupported, fmt.Errorf("the message has a delay of %v, and gocloud's topics have none", m.Delay))
+		return nil, refuse(drivers.Unsupported, fmt.Errorf("the message has a delay of %v, but gocloud's topics cannot delay", m.Delay))
 	}
 	pm, err := wrap(m, id, now)
 	if err != nil {
@@ -167,7 +162,7 @@ func (s *Sink) wrap(m *handler.Message, id string, now time.Time) (*pubsub.Messa
 			size += len(name) + len(value)
 		}
 		if size > most {
-			return nil, refuse(drivers.Invalid, fmt.Errorf("the message has %d bytes with its attributes, and the limit is %d", size, most))
+			return nil, refuse(drivers.Invalid, fmt.Errorf("the message and its attributes have %d bytes; the limit is %d", size, most))
 		}
 	}
 	return pm, nil
@@ -196,7 +191,7 @@ func (s *Sink) publish(ctx context.Context, pms []*pubsub.Message, errs []error)
 			errs[i] = ctx.Err()
 		case errs[i] == nil:
 			if s.c.Provider.Prepare != nil {
-				// gocloud calls it on a goroutine of its own.
+				// gocloud calls it on its own goroutine.
 				pm.BeforeSend = func(as func(any) bool) error { return call(func() error { return s.c.Provider.Prepare(as) }) }
 			}
 			wg.Go(func() { errs[i] = classify(ctx, s.c.Queue, "send", topic.Send(ctx, pm)) })

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -17,14 +18,15 @@ import (
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
 	"github.com/sluice-go/sluice/internal/letter"
+	"github.com/sluice-go/sluice/internal/setting"
 )
 
 var (
-	errStale   = errors.New("the delivery was settled before, or is another source's")
-	errTaken   = errors.New("the provider took the delivery back, and delivers the message again")
-	errNoNack  = errors.New("the provider has no nack: it does not deliver a message again")
+	errStale   = errors.New("the delivery was already settled, or belongs to another source")
+	errTaken   = errors.New("the provider ended the delivery and redelivers the message")
+	errNoNack  = errors.New("the provider has no nack and does not redeliver messages")
 	errNoDelay = errors.New("gocloud's nack has no delay")
-	errNoDLQ   = errors.New("there is no dead-letter queue")
+	errNoDLQ   = errors.New("the queue has no dead-letter queue")
 	errNoLease = errors.New("gocloud's deliveries have no lease that can be extended")
 )
 
@@ -70,7 +72,7 @@ type Source struct {
 	held    []*flight // by not-before, soonest first
 }
 
-// An opening of a subscription goes on until the user's function returns, even if
+// Opening a subscription continues until the user's function returns, even if
 // nobody waits for it any more. If it ends after Close, it shuts the subscription
 // down.
 type opening struct {
@@ -83,11 +85,11 @@ var _ drivers.Source = (*Source)(nil)
 // NewSource opens a source with open, which it calls again when gocloud's
 // subscription has failed for good, as it does after a single failed ack.
 func NewSource(ctx context.Context, open func(ctx context.Context) (*pubsub.Subscription, error), c SourceConfig) (*Source, error) {
-	if open == nil {
-		return nil, errors.New("cloud: there is no function that opens the subscription")
-	}
-	if c.Queue == "" {
-		return nil, errors.New("cloud: SourceConfig.Queue is empty")
+	if err := errors.Join(
+		setting.Refuse(open == nil, "there is no function that opens the subscription"),
+		setting.Refuse(c.Queue == "", "Queue is empty"),
+	); err != nil {
+		return nil, fmt.Errorf("cloud: %w", err)
 	}
 	c.Provider.System = cmp.Or(c.Provider.System, defaultSystem)
 	s := &Source{open: open, c: c, flying: map[string]*flight{}}
@@ -427,7 +429,7 @@ func (s *Source) keep(receipt string, f *flight) {
 func (s *Source) reject(ctx context.Context, f *flight, st *drivers.Settlement) error {
 	if s.c.DeadLetter == nil {
 		return &drivers.Error{Code: drivers.Unsupported, Queue: s.c.Queue, Op: "reject", Err: errNoDLQ,
-			Remedy: "name a topic with the URL's parameter dead_letter"}
+			Remedy: "name a topic with the parameter dead_letter of the URL"}
 	}
 	if err := letter.Send(ctx, s.c.DeadLetter, f.m, st.Failure, s.c.Queue); err != nil {
 		return err
@@ -460,7 +462,7 @@ func (s *Source) back(ctx context.Context, f *flight, counts bool, due time.Time
 
 func (s *Source) refuse(err error) error {
 	return &drivers.Error{Code: drivers.Unsupported, Queue: s.c.Queue, Op: "retry", Err: err,
-		Remedy: "have retries republished, with the URL's parameter retry=republish"}
+		Remedy: "set retry=republish in the URL to republish retries"}
 }
 
 // broken drops a subscription that has failed for good. Messages received from it

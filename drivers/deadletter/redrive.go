@@ -39,7 +39,7 @@ type Status string
 const (
 	Running   Status = "running"
 	Completed Status = "completed"
-	Cancelled Status = "cancelled"
+	Canceled  Status = "canceled"
 	Failed    Status = "failed"
 )
 
@@ -75,4 +75,12 @@ type Replayer interface {
 	// Replay has every retained message that was published since t delivered
 	// again, whether it was acked or not.
 	Replay(ctx context.Context, t time.Time) error
+}
+
+// A Writer sends letters to a queue's dead-letter queue, for those that were exported. It
+// is an optional interface of a [drivers.Source].
+type Writer interface {
+	// OpenDeadLetterSink opens the dead-letter queue for sending. Messages that are sent
+	// to it are letters as they are: their failure attributes are kept.
+	OpenDeadLetterSink(ctx context.Context) (drivers.Sink, error)
 }

@@ -48,8 +48,8 @@ func expiryCounts(c *check) {
 	require.Equal(c, lost.Message.Attempt+1, held.Message.Attempt)
 }
 
-// releaseCounts holds for both values of the capability: the runtime keeps in
-// hand what a release would cost an attempt.
+// releaseCounts checks both values of the capability: the runtime holds
+// messages if a release would cost an attempt.
 func releaseCounts(c *check) {
 	b := c.counting()
 	b.send(text("x"))

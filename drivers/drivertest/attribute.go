@@ -103,7 +103,7 @@ func attributeCase(c *check) {
 func attributeEscapes(c *check) {
 	b := c.queue(QueueOptions{})
 	for _, s := range []string{
-		"sluice-encoding", "sluice-dedupe-id", "sluice-group", "sluice-body-encoding", "sluice.encoding", "Sluice-Encoding", "sluice-empty",
+		"sluice-encoding", "sluice-dedupe-id", "sluice-group", "sluice-body-encoding", "sluice.encoding", "Sluice-Encoding", "sluice-empty", handler.AttributeExpires,
 		"__0x2e__", "__0x__", "%00", "%25", "%", "=00", "\\x00", "base64", "base64:AAEC", "YmFzZTY0", "sluice:empty", "sluice:base64:AA==",
 	} {
 		b.roundTrip(fmt.Sprintf("attribute named %q", s), attributed(s, "value"))

@@ -226,7 +226,8 @@ func (b *bench) sendN(n int) []*handler.Message {
 	return ms
 }
 
-// single is a message with the body, in a group of its own if there are groups.
+// single returns a message with the body, in a separate group if there are
+// groups.
 func (b *bench) single(body string) *handler.Message {
 	m := text(body)
 	if b.o.Ordered {

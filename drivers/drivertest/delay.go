@@ -53,11 +53,20 @@ func sendDelayIsItsOwn(c *check) {
 	b := c.delaying()
 	later, now := text("later"), text("now")
 	later.Delay = 3 * time.Second
-	begin := b.now()
-	b.send(later, now)
-	require.Equal(c, "now", string(b.receiveOne().Message.Body))
-	require.Equal(c, "later", string(b.returns(later.Delay).Message.Body))
-	require.GreaterOrEqual(c, b.since(begin), later.Delay)
+	for tries := 3; ; tries-- {
+		begin := b.now()
+		b.send(later, now)
+		d := b.receiveOne()
+		if slow := b.since(begin) >= later.Delay; slow && tries > 1 {
+			// Both were due when the answer came, in either order.
+			b.settle(ack(d), ack(b.receiveOne()))
+			continue
+		}
+		require.Equal(c, "now", string(d.Message.Body))
+		require.Equal(c, "later", string(b.returns(later.Delay).Message.Body))
+		require.GreaterOrEqual(c, b.since(begin), later.Delay)
+		return
+	}
 }
 
 func sendDelayIsRefused(c *check) {

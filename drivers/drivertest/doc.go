@@ -1,6 +1,6 @@
 // Package drivertest has the rules that every driver must keep: a suite over
 // receiving, settling, leases, delays, attempts, dead letters, groups,
-// contents, sending, inspection and closing. Each rule has an ID that never
+// contents, sending, inspection, provisioning and closing. Each rule has an ID that never
 // changes its meaning and a sentence, its law, that is printed when it fails.
 //
 // A driver's test builds a [Harness] and hands it to [Run]:
@@ -25,7 +25,7 @@
 // reason in Exceptions. Excepted rules run too: one that passes is a failure,
 // because the exception is stale.
 //
-// Rules run concurrently, each on queues of its own, regardless of -parallel: they
+// Rules run concurrently, each on separate queues, regardless of -parallel: they
 // spend their time waiting for leases to end.
 //
 // If the environment variable SLUICE_CONFORMANCE_DIR is set, each Run writes its

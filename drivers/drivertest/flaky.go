@@ -44,7 +44,7 @@ type Entry struct {
 	Action  handler.Action
 	Delay   time.Duration
 	Delayed bool
-	// By is that of an extension.
+	// By is the duration of an extension.
 	By time.Duration
 }
 
@@ -95,7 +95,7 @@ func (f *Flaky) FailNext(op Op, n int, err error) {
 
 // LoseNext makes the next n calls of op that reach the queue do their work and
 // still fail with err, as when a response is lost on its way. Deliveries of a lost
-// receive come back when its lease ends.
+// receive are redelivered when their lease ends.
 func (f *Flaky) LoseNext(op Op, n int, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -3,16 +3,17 @@ package drivertest
 import (
 	"context"
 	"errors"
-	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/internal/setting"
 )
 
 // A Harness describes a driver's queues to [Run].
 type Harness struct {
-	// Server names the driver and what it is run against, such as "mem" or
-	// "sqs on LocalStack". It is the column of the conformance table. Required.
+	// Server names the driver and its server, such as "mem" or "sqs on
+	// LocalStack". It is the column of the conformance table. Required.
 	Server string
 
 	// NewQueue creates an empty queue with the options o and a name that no
@@ -28,6 +29,12 @@ type Harness struct {
 	// functions may fail, or what they open at its first use. Nil means that
 	// opening a queue creates it.
 	Missing func(ctx context.Context) (*Queue, error)
+
+	// Unmade returns an opener, which is a [provision.Planner] and may be a
+	// [provision.Examiner], and the URL of a queue of its provider that does not
+	// exist, for the rules on provisioning. Nil means that queues are not made by
+	// applying plans. Run calls it concurrently.
+	Unmade func(ctx context.Context) (drivers.Opener, *url.URL, error)
 
 	// MinLease is the shortest lease that the server gives to a queue. Zero
 	// means a second. Pub/Sub: 10 s.
@@ -71,7 +78,7 @@ type QueueOptions struct {
 }
 
 // A Queue is a queue that a harness has made. The functions may be called more
-// than once; each call opens anew, as another process would.
+// than once; each call opens the queue again, as another process would.
 type Queue struct {
 	OpenSource func(ctx context.Context) (drivers.Source, error)
 	OpenSink   func(ctx context.Context) (drivers.Sink, error)
@@ -107,24 +114,18 @@ func ByURL(mux *drivers.Mux, source, sink, deadLetters string) *Queue {
 	return q
 }
 
-// validate returns what is wrong with the harness, all of it.
+// validate returns all faults of the harness.
 func (h *Harness) validate(known map[string]bool) error {
-	var errs []error
-	if h.Server == "" {
-		errs = append(errs, errors.New("drivertest: Harness.Server is empty"))
-	}
-	if h.NewQueue == nil {
-		errs = append(errs, errors.New("drivertest: Harness.NewQueue is nil"))
+	faults := []error{
+		setting.Refuse(h.Server == "", "drivertest: Server is empty"),
+		setting.Refuse(h.NewQueue == nil, "drivertest: NewQueue is nil"),
 	}
 	for id, e := range h.Exceptions {
-		if !known[id] {
-			errs = append(errs, fmt.Errorf("drivertest: the exception %q names no rule", id))
-		}
-		if e.Reason == "" {
-			errs = append(errs, fmt.Errorf("drivertest: the exception %q has no reason", id))
-		}
+		faults = append(faults,
+			setting.Refuse(!known[id], "drivertest: the exception %q names no rule", id),
+			setting.Refuse(e.Reason == "", "drivertest: the exception %q has no reason", id))
 	}
-	return errors.Join(errs...)
+	return errors.Join(faults...)
 }
 
 func (h *Harness) minLease() time.Duration { return max(h.MinLease, time.Second) }

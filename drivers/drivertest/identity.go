@@ -26,8 +26,8 @@ func identityRules() []Rule {
 	}
 }
 
-// identityOf is what a message is known by: the idempotency middleware's default
-// key.
+// identityOf returns the identity of a message: the idempotency middleware's
+// default key.
 func identityOf(m *handler.Message) string { return cmp.Or(m.DedupeID, m.ID) }
 
 func identityStays(c *check) {

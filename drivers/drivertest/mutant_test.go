@@ -38,6 +38,10 @@ type mutant struct {
 	dedupesAlways               bool
 	losesHeavyBatches           bool
 	redrivesDuplicates          bool
+	plansForever                bool
+	plansApply                  bool
+	resetsUnset                 bool
+	findsFaults                 bool
 	peeksAll                    bool
 	purgesTheQueueAlways        bool
 	settlesAtMost               int // of a batch; zero is all

@@ -32,6 +32,7 @@ func referenceHarness(m mutant) *Harness {
 			r.removed = true
 			return r.queue(), nil
 		},
+		Unmade: unmade(m),
 	}
 }
 
@@ -325,6 +326,10 @@ func mutations() []mutation {
 		}}, []string{"ID-9"}},
 		{"peek shows all", mutant{peeksAll: true}, []string{"INSP-7"}},
 		{"purging the letters purges the queue", mutant{purgesTheQueueAlways: true}, []string{"PURGE-2"}},
+		{"a plan never ends", mutant{plansForever: true}, []string{"PROV-1"}},
+		{"a plan is an apply", mutant{plansApply: true}, []string{"PROV-2"}},
+		{"a plan resets what it leaves unset", mutant{resetsUnset: true}, []string{"PROV-3"}},
+		{"an examination finds a fault in anything", mutant{findsFaults: true}, []string{"PROV-4"}},
 		{"purge takes the letters as well", mutant{purgeTakesLettersToo: true}, []string{"PURGE-1"}},
 	}
 }

@@ -17,7 +17,7 @@ func receiveRules() []Rule {
 		{"RECV-3", "A receive that waits on an empty queue waits for the time that it was given, and then returns nothing and no error.", receiveWaits},
 		{"RECV-4", "A receive that waits returns as soon as a message is sent.", receiveWakes},
 		{"RECV-5", "A receive returns no more messages than it was asked for.", receiveKeepsToMax},
-		{"RECV-6", "A receive that waits returns its context's own error promptly when the context is cancelled.", receiveIsCancelled},
+		{"RECV-6", "A receive that waits returns its context's own error promptly when the context is canceled.", receiveIsCanceled},
 		{"RECV-7", "A receive whose context has ended returns that context's error and no messages.", receiveAfterCancel},
 		{"RECV-8", "A receive returns its context's own error promptly when the context's deadline passes.", receiveIsTimedOut},
 		{"RECV-9", "Messages in flight have receipts of their own.", receiptsDiffer},
@@ -81,7 +81,7 @@ func receiveKeepsToMax(c *check) {
 	require.Equal(c, 7, got)
 }
 
-func receiveIsCancelled(c *check) {
+func receiveIsCanceled(c *check) {
 	b := c.queue(QueueOptions{})
 	ctx, cancel := context.WithCancel(c.ctx)
 	out := b.receiving(ctx, b.src, 1, drivers.MaxWait)

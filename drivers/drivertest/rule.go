@@ -4,7 +4,7 @@ import "slices"
 
 // A Rule is one law that drivers obey.
 type Rule struct {
-	// ID identifies the rule. It never changes, nor is it given to another.
+	// ID identifies the rule. It never changes and is never reused.
 	ID string
 	// Law is the rule as a sentence.
 	Law string
@@ -33,6 +33,7 @@ func Rules() []Rule {
 		concurrencyRules(),
 		inspectRules(),
 		redriveRules(),
+		provisionRules(),
 		identityRules(),
 		closeRules(),
 		errorRules(),

@@ -150,9 +150,9 @@ func decide(ctx context.Context, h *Harness, r Rule) conformance.Result {
 	return result
 }
 
-// try runs the rule's check on a goroutine of its own, so that a check can end
-// itself from any depth, as a test does with FailNow, and so that a driver that
-// hangs fails its rule and not the whole run.
+// try runs the rule's check on a new goroutine, so that a check can end itself
+// from any depth, as a test does with FailNow, and so that a driver that hangs
+// fails its rule and not the whole run.
 func try(ctx context.Context, h *Harness, r Rule) *check {
 	ctx, cancel := context.WithTimeout(ctx, ruleTimeout)
 	defer cancel()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"net/url"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,6 +21,10 @@ func TestConformance(t *testing.T) {
 	drivertest.Run(t, &drivertest.Harness{
 		Server:   "mem",
 		Parallel: 64, // they wait for leases and compute little
+		Unmade: func(context.Context) (drivers.Opener, *url.URL, error) {
+			u, err := url.Parse("mem://conf-" + rand.Text())
+			return opener, u, err
+		},
 		NewQueue: func(_ context.Context, o drivertest.QueueOptions) (*drivertest.Queue, error) {
 			name := "conf-" + rand.Text()
 			u := fmt.Sprintf("mem://%s?visibility_timeout=%v&ordered=%t&max_attempts=%d", name, o.Lease, o.Ordered, o.MaxAttempts)

@@ -75,5 +75,5 @@
 // # Testing
 //
 // Use this package to test a program that handles messages. The clock is the real
-// one, or that of a testing/synctest bubble if the Opener is created in one.
+// one, or the clock of a testing/synctest bubble if the Opener is created in one.
 package mem

@@ -153,7 +153,7 @@ func (o *Opener) target(name string) (embedded.Target, error) {
 // parse reads mem://name and mem:name.
 func parse(u *url.URL, opts *drivers.Options) (string, *Config, error) {
 	if u.User != nil || u.Fragment != "" {
-		return "", nil, &drivers.Error{Code: drivers.Invalid, Op: "open", Err: errors.New("a mem URL has the queue's name and parameters, and nothing else"),
+		return "", nil, &drivers.Error{Code: drivers.Invalid, Op: "open", Err: errors.New("a mem URL has only the queue's name and parameters"),
 			Remedy: "as in mem://orders?max_attempts=3"}
 	}
 	name := u.Host + u.Path

@@ -20,6 +20,7 @@ var (
 	_ drivers.Purger      = (*Source)(nil)
 	_ deadletter.Redriver = (*Source)(nil)
 	_ deadletter.Opener   = (*Source)(nil)
+	_ deadletter.Writer   = (*Source)(nil)
 )
 
 // Receive waits up to wait for messages and returns at most n, as
@@ -87,4 +88,9 @@ func (s *Source) OpenDeadLetters(ctx context.Context) (drivers.Source, error) {
 // duplicate of the message that it was.
 func (s *Source) OpenRedrive(ctx context.Context) (drivers.Sink, error) {
 	return s.s.OpenRedrive(ctx)
+}
+
+// OpenDeadLetterSink opens the dead-letter queue for sending letters to it.
+func (s *Source) OpenDeadLetterSink(ctx context.Context) (drivers.Sink, error) {
+	return s.s.OpenDeadLetterSink(ctx)
 }

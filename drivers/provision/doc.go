@@ -1,6 +1,6 @@
-// Package provision is the part of the port that operations need: a queue as it
-// is wanted ([Spec]), as it is ([State]), and the steps from one to the other
-// ([Plan]).
+// Package provision is the part of the port that operations need: the
+// specification of a queue ([Spec]), its current state ([State]), and the steps
+// from one to the other ([Plan]).
 //
 // A driver reads and changes one thing at a time. Its opener implements
 // [Planner] and [Examiner]; each read is a fact and each change is a [Step]. It

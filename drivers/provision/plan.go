@@ -29,8 +29,8 @@ type SpecOpener interface {
 	WithSpec(u *url.URL, s *Spec) (*url.URL, error)
 }
 
-// A Plan is the way from a queue as it is to the queue that is wanted. It has no
-// steps if nothing differs. It must not be used concurrently.
+// A Plan lists the steps from a queue's current state to its specification. It
+// has no steps if nothing differs. It must not be used concurrently.
 type Plan struct {
 	Steps []Step
 	// Alerts are the alarms of the specification that the provider doesn't take
@@ -56,28 +56,28 @@ func (p *Plan) Add(c Change, do func(ctx context.Context) error) {
 // A Step is a change and the way to make it.
 type Step struct {
 	Change
-	// Do makes the change. Nil leaves it to the user: Remedy says how. A
+	// Do makes the change. Nil leaves it to the user: Remedy describes how. A
 	// [LeftOutError] says that the server lacks a part of it.
 	Do func(ctx context.Context) error
 }
 
-// Kind says how a [Change] is made.
+// Kind classifies a [Change].
 type Kind string
 
 // The kinds of changes.
 const (
 	Create Kind = "create"
 	Update Kind = "update"
-	// Replace is a change that the provider can't make in place: Remedy says the
-	// way out. It is never applied.
+	// Replace is a change that the provider cannot make in place: Remedy describes
+	// what to do. It is never applied.
 	Replace Kind = "replace"
 	// Grant gives a permission.
 	Grant Kind = "grant"
-	// Note is not applied by Sluice: Remedy says what to do by hand.
+	// Note is not applied by Sluice: Remedy describes what to do by hand.
 	Note Kind = "note"
 )
 
-// A Change is one difference between a queue as it is and as it is wanted.
+// A Change is one difference between a queue and its specification.
 type Change struct {
 	// Queue is the queue's name in the configuration. Drivers leave it empty.
 	Queue string `json:"queue"`
@@ -101,7 +101,7 @@ type Change struct {
 }
 
 // A LeftOutError is returned by a [Step] whose server, an emulator, doesn't know
-// some of the properties that the step sets. The plan goes on.
+// some of the properties that the step sets. The plan continues.
 type LeftOutError struct {
 	// The names of the properties; empty if the server needs none of them.
 	What []string

@@ -2,8 +2,8 @@ package provision
 
 import "time"
 
-// A Spec describes a queue as it is wanted, the same for every provider. Zero
-// fields leave the queue as it is, and select the provider's default for a new
+// A Spec specifies a queue, in the same way for every provider. Zero fields
+// leave an existing queue unchanged and select the provider's default for a new
 // one.
 type Spec struct {
 	// Name is the queue's name in the configuration.

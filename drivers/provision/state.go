@@ -104,8 +104,8 @@ const (
 	ShortPolling FaultKind = "short-polling"
 	// NoAllowPolicy: the dead-letter queue serves any queue, or not this one.
 	NoAllowPolicy FaultKind = "no-allow-policy"
-	// NoRedriveFilter: redrives for other subscriptions reach this one.
+	// NoRedriveFilter: the subscription receives the redrives of other subscriptions.
 	NoRedriveFilter FaultKind = "no-redrive-filter"
-	// Unencrypted: messages are stored in the clear.
+	// Unencrypted: messages are stored unencrypted.
 	Unencrypted FaultKind = "encryption-off"
 )

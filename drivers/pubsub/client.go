@@ -37,8 +37,8 @@ type Clients struct {
 	// Topics publishes. Required.
 	Topics *apiv1.TopicAdminClient
 	// Metrics reads the backlog from Cloud Monitoring, for Depth. Nil means a
-	// client that is made when it is first needed, with the Application Default
-	// Credentials.
+	// client with the Application Default Credentials, created when it is first
+	// needed.
 	Metrics *monitoring.MetricClient
 }
 
@@ -158,16 +158,19 @@ func (c *clients) connection() *grpc.ClientConn {
 	return c.topics.Connection() //nolint:staticcheck // as above; for its address, all are the same
 }
 
-// server returns the host name of the endpoint.
-func (c *clients) server() string {
+// address returns the host name and the port of the endpoint.
+func (c *clients) address() string {
 	conn := c.connection()
 	if conn == nil {
 		return ""
 	}
 	target := conn.Target()
-	if i := strings.LastIndex(target, "/"); i >= 0 { // dns:///host:port
-		target = target[i+1:]
-	}
+	return target[strings.LastIndex(target, "/")+1:] // dns:///host:port
+}
+
+// server returns the host name of the endpoint.
+func (c *clients) server() string {
+	target := c.address()
 	if host, _, err := net.SplitHostPort(target); err == nil {
 		return host
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	neturl "net/url"
 	"testing"
 	"time"
 
@@ -23,6 +24,9 @@ import (
 // minLease leaves the rules that act within a lease room for a busy machine. The
 // fakes would give a second, the service ten.
 const minLease = 3 * time.Second
+
+// parallel is how many rules run at the same time: they wait for leases and compute little.
+const parallel = 32
 
 // conformanceQueue is a queue as a rule wants it.
 func conformanceQueue(o drivertest.QueueOptions) (pubsubtest.Queue, error) {
@@ -72,10 +76,16 @@ func TestConformance(t *testing.T) {
 	drivertest.Run(t, &drivertest.Harness{
 		Server:   "pubsub on pstest",
 		MinLease: minLease,
+		Parallel: parallel,
 		NewQueue: func(ctx context.Context, o drivertest.QueueOptions) (*drivertest.Queue, error) {
 			return onFake(ctx, o, false)
 		},
 		Missing: missing,
+		Unmade: func(context.Context) (drivers.Opener, *neturl.URL, error) {
+			q := pubsubtest.Queue{Project: project, ID: fmt.Sprintf("conformance-%d", queues.Add(1))}
+			u, err := neturl.Parse(url(q.Subscription()))
+			return &pubsub.Opener{}, u, err
+		},
 	})
 }
 
@@ -85,6 +95,7 @@ func TestConformanceExactlyOnce(t *testing.T) {
 	drivertest.Run(t, &drivertest.Harness{
 		Server:   "pubsub on pstest, exactly once",
 		MinLease: minLease,
+		Parallel: parallel,
 		NewQueue: func(ctx context.Context, o drivertest.QueueOptions) (*drivertest.Queue, error) {
 			return onFake(ctx, o, true)
 		},
@@ -102,6 +113,7 @@ func TestConformanceBarePstest(t *testing.T) {
 	drivertest.Run(t, &drivertest.Harness{
 		Server:   "pubsub on bare pstest",
 		MinLease: minLease,
+		Parallel: parallel,
 		NewQueue: func(ctx context.Context, o drivertest.QueueOptions) (*drivertest.Queue, error) {
 			q, err := conformanceQueue(o)
 			if err != nil {

@@ -42,9 +42,9 @@
 // lost lease. The attempt number is known only if the subscription has a dead-letter
 // policy; otherwise it is 0.
 //
-// A message that is given back unhandled (a nack) counts as a delivery attempt if the
-// subscription has a dead-letter policy. The service has no way to avoid that, so the
-// runtime gives back as few messages as it can.
+// A message that is released unhandled (a nack) counts as a delivery attempt if the
+// subscription has a dead-letter policy. The service cannot avoid that, so the
+// runtime releases as few messages as it can.
 //
 // A Pull to which no answer comes has failed, and so has a connection that gives no
 // sign of life for 35 seconds: an outage is distinguished from an idle queue within a
@@ -123,11 +123,10 @@
 //
 // # Depth
 //
-// Pub/Sub reports the size of a backlog through Cloud Monitoring only, some
-// minutes late. Its number counts unacknowledged messages, including those in flight,
-// whose number it does not report. From an emulator without Cloud Monitoring the
-// driver pulls the messages and gives them back, which counts as a delivery attempt
-// of each.
+// Pub/Sub reports the size of a backlog through Cloud Monitoring only, some minutes
+// late. Its number counts unacknowledged messages, including those in flight, whose
+// number it does not report. On an emulator without Cloud Monitoring the driver pulls
+// the messages and releases them, which counts as a delivery attempt of each.
 //
 // # Provisioning
 //
@@ -135,9 +134,9 @@
 // subscription on it, neither of which expires, and grants Pub/Sub's service agent
 // the roles that it needs to forward letters: publisher on the dead-letter topic and
 // subscriber on the subscription. It needs roles/pubsub.admin, and
-// resourcemanager.projects.get or the project's number in the URL. An emulator
-// needs no grants: there they are checked only if the number is given. A letter's age
-// begins anew when it is dead-lettered.
+// resourcemanager.projects.get or the project's number in the URL. An emulator needs
+// no grants; they are checked only if the number is given. A letter's age starts when
+// it is dead-lettered.
 //
 // Each subscription gets a filter that excludes messages redriven for another one
 // (see sluice-redrive-target), unless its full name is so long that the filter

@@ -88,7 +88,7 @@ func invalid(on name, op string, err error) error {
 // noDeadLetter returns the error of an operation that needs a dead-letter topic.
 func noDeadLetter(queue, op string) error {
 	return &drivers.Error{Code: drivers.Unsupported, Queue: queue, Op: op, Err: errors.New("the subscription has no dead-letter topic"),
-		Remedy: "give the subscription a dead-letter policy, as by a configuration with dead_letter, or name a topic with dead_letter"}
+		Remedy: "give the subscription a dead-letter policy, for example by applying a configuration with dead_letter, or name a topic with the parameter dead_letter"}
 }
 
 // closed returns the error of a source or a sink that was closed.

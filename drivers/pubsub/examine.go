@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/provision"
+	"github.com/sluice-go/sluice/internal/lookonly"
 )
 
 // examine implements [Opener.Examine].
@@ -149,7 +150,7 @@ func (e *examination) grants(ctx context.Context) error {
 		}
 		if !granted(policy, g.role, is) {
 			e.state.Faults = append(e.state.Faults, provision.Fault{Kind: provision.GrantsMissing, Command: grantCommand(g.on, g.role, member),
-				Fact: fmt.Sprintf("Pub/Sub's service agent cannot %s: %s is not granted to %s on %s %s (a grant on the whole project is not seen)",
+				Fact: fmt.Sprintf("Pub/Sub's service agent cannot %s: %s is not granted to %s on %s %s (a grant on the whole project is not visible)",
 					g.does, g.role, member, g.on.kind, g.on.id)})
 		}
 	}
@@ -185,7 +186,7 @@ func (e *examination) letterReader(ctx context.Context) error {
 	e.expiry(w.deadSub, dead)
 	d.Retention = retentionOf(dead)
 	if e.sub.EnableMessageOrdering && !dead.EnableMessageOrdering {
-		e.state.Fault(provision.DeadLetterUnordered, fmt.Sprintf("the subscription keeps groups in order, and %s does not: ordering cannot be changed, delete it when it is empty", w.deadSub.id))
+		e.state.Fault(provision.DeadLetterUnordered, fmt.Sprintf("the subscription is ordered, but %s is not; ordering cannot be changed: delete that subscription when it is empty", w.deadSub.id))
 	}
 	if err := e.letters(ctx); err != nil {
 		return err
@@ -210,11 +211,20 @@ func (e *examination) letters(ctx context.Context) error {
 	if count == 0 {
 		wait = 0 // the number may be some minutes old
 	}
+	if lookonly.Asked(ctx) {
+		e.state.DeadLetter.Letters = max(count, 0)
+		return nil
+	}
 	dead, err := newSource(ctx, e.share(), e.wish.deadSub, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = dead.Close() }() // it has settled nothing
+	if dead.Capabilities().MaxAttempts > 0 {
+		// A look could move a letter on to a dead-letter topic of its own.
+		e.state.DeadLetter.Letters = max(count, 0)
+		return nil
+	}
 	sample, err := dead.inspector.take(ctx, "examine", e.wish.deadSub, provision.SampledLetters, wait)
 	if err != nil && !errors.Is(err, drivers.ErrDenied) {
 		return err

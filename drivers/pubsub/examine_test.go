@@ -238,6 +238,28 @@ func aged(q pubsubtest.Queue, age time.Duration) pubsubtest.Fault {
 	}
 }
 
+// A subscription of letters with a dead-letter topic of its own could lose them to that by a
+// look: they are counted only.
+func TestADiagnosisMovesNoLetters(t *testing.T) {
+	q := unmade(t)
+	apply(t, q, wanted())
+	deadLetters(t, q, 1)
+	change(t, q.DeadLetter(), &pubsubpb.Subscription{
+		DeadLetterPolicy: &pubsubpb.DeadLetterPolicy{DeadLetterTopic: q.Topic(), MaxDeliveryAttempts: 5},
+	}, "dead_letter_policy")
+	defer func() { // a topic that it names cannot be deleted
+		_, err := administer(t).sub.DeleteSubscription(t.Context(), &pubsubpb.DeleteSubscriptionRequest{Subscription: q.DeadLetter().Subscription()})
+		require.NoError(t, err)
+	}()
+	pulled := false
+	withFault(t, func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
+		pulled = pulled || method == "Pull"
+		return next()
+	})
+	require.Contains(t, findings(t, q, nil), "major letters-present")
+	require.False(t, pulled)
+}
+
 // alerts has Cloud Monitoring know one alert policy, on a subscription's backlog.
 func alerts(subscription string, on bool) pubsubtest.Fault {
 	return func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {

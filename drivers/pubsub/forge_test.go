@@ -14,6 +14,7 @@ import (
 // A letter has what the framework and the service say of it, whatever its sender
 // called its attributes.
 func TestASenderShadowsNothingOfALetter(t *testing.T) {
+	t.Parallel()
 	forged := map[string]string{
 		"CloudPubSubDeadLetterSourceSubscription": "payments", "CloudPubSubDeadLetterSourceDeliveryCount": "99",
 		"CloudPubSubDeadLetterSourceSubscriptionProject": "forged", "CloudPubSubDeadLetterSourceTopicPublishTime": "forged",
@@ -22,6 +23,7 @@ func TestASenderShadowsNothingOfALetter(t *testing.T) {
 	}
 	for name, more := range map[string]int{"rejected": 0, "rejected, without room": 96} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			q := newQueue(t, pubsubtest.Queue{MaxAttempts: 5})
 			m := text("poison")
 			for k, v := range forged {
@@ -45,22 +47,27 @@ func TestASenderShadowsNothingOfALetter(t *testing.T) {
 			require.NotContains(t, []string{"99", "forged"}, letter["CloudPubSubDeadLetterSourceDeliveryCount"])
 		})
 	}
-	t.Run("forwarded by the service", func(t *testing.T) {
-		q := newQueue(t, pubsubtest.Queue{MaxAttempts: 5})
-		m := text("poison")
-		for k, v := range forged {
-			m.SetAttribute(k, v)
-		}
-		send(t, openSink(t, q), m)
-		s := openSource(t, q, "")
-		dead, err := s.OpenDeadLetters(t.Context())
-		require.NoError(t, err)
-		defer func() { require.NoError(t, dead.Close()) }()
-		for range 5 {
-			settle(t, s, act(receive(t, s, 1)[0], handler.ActionRetry))
-		}
-		got := receive(t, dead, 1)[0].Message
-		letter, _ := drivers.ParseFailure(got.Attributes)
-		require.Equal(t, drivers.DeadLetter{Queue: q.ID}, letter)
-	})
+	for name, without := range map[string]string{"": "", ", without a queue": drivers.AttributeDeadLetterQueue} {
+		t.Run("forwarded by the service"+name, func(t *testing.T) {
+			t.Parallel()
+			q := newQueue(t, pubsubtest.Queue{MaxAttempts: 5})
+			m := text("poison")
+			for k, v := range forged {
+				if k != without {
+					m.SetAttribute(k, v)
+				}
+			}
+			send(t, openSink(t, q), m)
+			s := openSource(t, q, "")
+			dead, err := s.OpenDeadLetters(t.Context())
+			require.NoError(t, err)
+			defer func() { require.NoError(t, dead.Close()) }()
+			for range 5 {
+				settle(t, s, act(receive(t, s, 1)[0], handler.ActionRetry))
+			}
+			got := receive(t, dead, 1)[0].Message
+			letter, _ := drivers.ParseFailure(got.Attributes)
+			require.Equal(t, drivers.DeadLetter{Queue: q.ID, Attempt: 5}, letter)
+		})
+	}
 }

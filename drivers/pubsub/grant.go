@@ -80,8 +80,8 @@ func (p granter) agentOf(ctx context.Context) (string, error) {
 	return agent(number), nil
 }
 
-// planGrants plans what the service agent must be allowed for the service to
-// forward dead letters.
+// planGrants plans the permissions that the service agent needs so that the
+// service can forward dead letters.
 func (p granter) planGrants(ctx context.Context, deadExists, subExists bool) error {
 	w := p.wish
 	member, err := p.agentOf(ctx)

@@ -17,6 +17,7 @@ import (
 	"github.com/sluice-go/sluice/drivers/pubsub"
 	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/lookonly"
 )
 
 // The service's own metrics count what is not acknowledged, in flight or not.
@@ -49,6 +50,26 @@ func TestDepthAsTheServiceTellsIt(t *testing.T) {
 	require.EqualValues(t, 3, depth(t, q).InFlight)
 }
 
+// Whoever only looks leaves the messages alone, even if counting needs a Pull here.
+func TestDepthForThoseWhoOnlyLook(t *testing.T) {
+	s := openSource(t, newQueue(t, pubsubtest.Queue{MaxAttempts: 5}), "")
+	withFault(t, func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
+		switch method {
+		case "ListTimeSeries":
+			return nil, status.Error(codes.Unimplemented, "no metrics here")
+		case "Pull":
+			return nil, status.Error(codes.Internal, "somebody has pulled")
+		}
+		return next()
+	})
+	d, err := s.Depth(lookonly.Context(t.Context()))
+	require.NoError(t, err)
+	require.EqualValues(t, drivers.Unknown, d.Visible)
+	require.EqualValues(t, drivers.Unknown, d.DeadLetters)
+	_, err = s.Depth(t.Context())
+	require.ErrorContains(t, err, "somebody has pulled")
+}
+
 func TestDepthWithoutASample(t *testing.T) {
 	s := openSource(t, newQueue(t, pubsubtest.Queue{MaxAttempts: 5}), "")
 	withFault(t, func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
@@ -59,7 +80,8 @@ func TestDepthWithoutASample(t *testing.T) {
 	})
 	d, err := s.Depth(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, drivers.Depth{Visible: drivers.Unknown, InFlight: drivers.Unknown, DeadLetters: drivers.Unknown, OldestAge: drivers.Unknown}, d)
+	require.Equal(t, drivers.Depth{Visible: drivers.Unknown, InFlight: drivers.Unknown, DeadLetters: drivers.Unknown, OldestAge: drivers.Unknown,
+		LetterRetention: 7 * 24 * time.Hour}, d)
 }
 
 func TestDepthWithoutPermission(t *testing.T) {
@@ -84,7 +106,7 @@ func TestDepthOfAnEmulatorThatHasNoMetrics(t *testing.T) {
 	for range 2 {
 		d, err := s.Depth(t.Context())
 		require.NoError(t, err)
-		require.Equal(t, drivers.Depth{InFlight: drivers.Unknown, OldestAge: drivers.Unknown}, d)
+		require.Equal(t, drivers.Depth{InFlight: drivers.Unknown, OldestAge: drivers.Unknown, LetterRetention: 7 * 24 * time.Hour}, d)
 	}
 	send(t, openSink(t, q), text("a"), text("b"), text("c"))
 	settle(t, s, rejection(receive(t, s, 1)[0], "x"))
@@ -96,55 +118,64 @@ func TestDepthOfAnEmulatorThatHasNoMetrics(t *testing.T) {
 	require.Len(t, receive(t, s, 2), 2, "what was counted was given back")
 }
 
-func TestLettersThatCannotBeRead(t *testing.T) {
-	drop := func(t *testing.T, q pubsubtest.Queue) {
-		_, err := fake.Fake().GServer.DeleteSubscription(t.Context(), &pubsubpb.DeleteSubscriptionRequest{Subscription: q.Subscription()})
-		require.NoError(t, err)
-	}
-	add := func(t *testing.T, q pubsubtest.Queue, id string) {
-		_, err := fake.Fake().GServer.CreateSubscription(t.Context(), &pubsubpb.Subscription{
-			Name: "projects/" + project + "/subscriptions/" + id, Topic: q.Topic()})
-		require.NoError(t, err)
-	}
-	each := func(t *testing.T, s *pubsub.Source, code drivers.Code, parts ...string) {
-		_, peek := s.Peek(t.Context(), 1, true)
-		_, open := s.OpenDeadLetters(t.Context())
-		for _, err := range []error{peek, s.Purge(t.Context(), true), open} {
-			require.Equal(t, code, drivers.CodeOf(err), "%v", err)
-			for _, part := range parts {
-				require.ErrorContains(t, err, part)
-			}
+func dropSubscription(t *testing.T, q pubsubtest.Queue) {
+	t.Helper()
+	_, err := fake.Fake().GServer.DeleteSubscription(t.Context(), &pubsubpb.DeleteSubscriptionRequest{Subscription: q.Subscription()})
+	require.NoError(t, err)
+}
+
+func addSubscription(t *testing.T, q pubsubtest.Queue, id string) {
+	t.Helper()
+	_, err := fake.Fake().GServer.CreateSubscription(t.Context(), &pubsubpb.Subscription{
+		Name: "projects/" + project + "/subscriptions/" + id, Topic: q.Topic()})
+	require.NoError(t, err)
+}
+
+// lettersFail requires that each operation on letters fails with the code and the parts.
+func lettersFail(t *testing.T, s *pubsub.Source, code drivers.Code, parts ...string) {
+	t.Helper()
+	_, peek := s.Peek(t.Context(), 1, true)
+	_, open := s.OpenDeadLetters(t.Context())
+	for _, err := range []error{peek, s.Purge(t.Context(), true), open} {
+		require.Equal(t, code, drivers.CodeOf(err), "%v", err)
+		for _, part := range parts {
+			require.ErrorContains(t, err, part)
 		}
-		d, err := s.Depth(t.Context())
-		require.NoError(t, err)
-		require.EqualValues(t, drivers.Unknown, d.DeadLetters)
 	}
+	d, err := s.Depth(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, drivers.Unknown, d.DeadLetters)
+}
+
+func TestLettersOfSeveralSubscriptions(t *testing.T) {
+	t.Parallel()
+	q := newQueue(t, pubsubtest.Queue{MaxAttempts: 5})
+	dropSubscription(t, q.DeadLetter())
+	addSubscription(t, q.DeadLetter(), q.ID+"-one")
+	addSubscription(t, q.DeadLetter(), q.ID+"-two")
+	lettersFail(t, openSource(t, q, ""), drivers.Invalid, "has 2 subscriptions", q.ID+"-two", "dead_letter_subscription")
+
+	named := openSource(t, q, "?dead_letter_subscription="+q.ID+"-two")
+	_, err := named.Peek(t.Context(), 1, true)
+	require.NoError(t, err)
+	addSubscription(t, q.DeadLetter(), q.ID+"-dlq") // the one with the topic's ID is it
+	_, err = openSource(t, q, "").Peek(t.Context(), 1, true)
+	require.NoError(t, err)
+}
+
+func TestLettersThatCannotBeRead(t *testing.T) {
 	t.Run("no dead-letter topic", func(t *testing.T) {
-		each(t, openSource(t, newQueue(t, pubsubtest.Queue{}), ""), drivers.Unsupported, "dead-letter policy")
+		lettersFail(t, openSource(t, newQueue(t, pubsubtest.Queue{}), ""), drivers.Unsupported, "dead-letter policy")
 	})
 	t.Run("no subscription", func(t *testing.T) {
 		q := newQueue(t, pubsubtest.Queue{MaxAttempts: 5})
-		drop(t, q.DeadLetter())
-		each(t, openSource(t, q, ""), drivers.NotFound, "its letters are lost", "gcloud pubsub subscriptions create "+q.ID+"-dlq --topic="+q.DeadLetter().Topic())
-	})
-	t.Run("several", func(t *testing.T) {
-		q := newQueue(t, pubsubtest.Queue{MaxAttempts: 5})
-		drop(t, q.DeadLetter())
-		add(t, q.DeadLetter(), q.ID+"-one")
-		add(t, q.DeadLetter(), q.ID+"-two")
-		each(t, openSource(t, q, ""), drivers.Invalid, "has 2 subscriptions", q.ID+"-two", "dead_letter_subscription")
-
-		named := openSource(t, q, "?dead_letter_subscription="+q.ID+"-two")
-		_, err := named.Peek(t.Context(), 1, true)
-		require.NoError(t, err)
-		add(t, q.DeadLetter(), q.ID+"-dlq") // the one with the topic's ID is it
-		_, err = openSource(t, q, "").Peek(t.Context(), 1, true)
-		require.NoError(t, err)
+		dropSubscription(t, q.DeadLetter())
+		lettersFail(t, openSource(t, q, ""), drivers.NotFound, "its letters are lost", "gcloud pubsub subscriptions create "+q.ID+"-dlq --topic="+q.DeadLetter().Topic())
 	})
 	t.Run("no right to look", func(t *testing.T) {
 		s := openSource(t, newQueue(t, pubsubtest.Queue{MaxAttempts: 5}), "")
 		withFault(t, failing("ListTopicSubscriptions", codes.PermissionDenied))
-		each(t, s, drivers.Denied)
+		lettersFail(t, s, drivers.Denied)
 	})
 	t.Run("outage", func(t *testing.T) {
 		s := openSource(t, newQueue(t, pubsubtest.Queue{MaxAttempts: 5}), "")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/lookonly"
 )
 
 const (
@@ -35,7 +36,7 @@ func (i inspector) depth(ctx context.Context) (drivers.Depth, error) {
 	if err != nil {
 		return drivers.Depth{}, err
 	}
-	d := drivers.Depth{Visible: b.visible, InFlight: b.inFlight, DeadLetters: drivers.Unknown, OldestAge: b.oldest}
+	d := drivers.Depth{Visible: b.visible, InFlight: b.inFlight, DeadLetters: drivers.Unknown, OldestAge: b.oldest, Lag: b.lag}
 	if i.watch.current().dead.zero() {
 		return d, nil
 	}
@@ -53,6 +54,8 @@ func (i inspector) depth(ctx context.Context) (drivers.Depth, error) {
 	if b.inFlight > 0 {
 		d.DeadLetters += b.inFlight // a letter in flight is still a letter
 	}
+	d.LetterAge = max(b.oldest, 0)
+	d.LetterRetention = i.watch.letterRetention(ctx, sub)
 	return d, nil
 }
 
@@ -60,6 +63,9 @@ func (i inspector) backlog(ctx context.Context, sub name) (backlog, error) {
 	b, err := monitor{i.c}.monitored(ctx, sub)
 	if !errors.Is(err, errNoMetrics) {
 		return b, err
+	}
+	if lookonly.Asked(ctx) {
+		return backlog{visible: drivers.Unknown, inFlight: drivers.Unknown, oldest: drivers.Unknown}, nil
 	}
 	rms, err := i.take(ctx, "depth", sub, maxCount, 0)
 	b = backlog{visible: int64(len(rms)), inFlight: drivers.Unknown, oldest: drivers.Unknown}
@@ -84,7 +90,11 @@ func (i inspector) peek(ctx context.Context, most int, dead bool) ([]*handler.Me
 		if sub == i.sub && i.aim(rm.GetMessage().GetAttributes()) == aimedElsewhere {
 			continue
 		}
-		ms = append(ms, decode(rm))
+		m := decode(rm)
+		if dead || i.dead {
+			forwarded(m)
+		}
+		ms = append(ms, m)
 	}
 	return ms, nil
 }
@@ -119,7 +129,7 @@ func (i inspector) replay(ctx context.Context, t time.Time) error {
 			Remedy: "apply a configuration with retain_acked: true; messages acknowledged from then on can be replayed"}
 	case age > kept:
 		return &drivers.Error{Code: drivers.Invalid, Queue: i.sub.String(), Op: "replay",
-			Err: fmt.Errorf("acknowledged messages are retained for %v, and %s is %v ago", kept, t.Format(time.RFC3339), age.Round(time.Second))}
+			Err: fmt.Errorf("acknowledged messages are retained for %v, but %s is %v ago", kept, t.Format(time.RFC3339), age.Round(time.Second))}
 	}
 	return i.seek(ctx, "replay", i.sub, t)
 }

@@ -64,8 +64,8 @@ func (l *letters) forget(receipt string) {
 }
 
 // makeLetter returns the message that goes to the dead-letter topic of the
-// subscription sub. A letter must not be stuck because it is too large: it goes with
-// less of what is known of the failure, and finally with nothing of it.
+// subscription sub. A letter must not be stuck because it is too large: it is sent
+// with fewer details of the failure, and finally with none.
 func makeLetter(sub name, m *handler.Message, f *drivers.Failure) (*pubsubpb.PubsubMessage, error) {
 	limit := maxAttributes
 	if m.DedupeID == "" {
@@ -120,5 +120,19 @@ func nativeAttributes(sub name, m *handler.Message) map[string]string {
 		nativeSubscription: sub.id,
 		nativeProject:      sub.project,
 		nativePublishTime:  m.EnqueuedAt.UTC().Format(nativeTime),
+	}
+}
+
+// forwarded completes a letter that the service forwarded itself: it gets the failure
+// attributes that say as much of it as is known. A message in another place than a
+// dead-letter subscription may have the service's attributes from an earlier life.
+func forwarded(m *handler.Message) {
+	from := m.Attributes[nativeSubscription]
+	if d, rejected := drivers.ParseFailure(m.Attributes); from == "" || rejected && d != (drivers.DeadLetter{Queue: from}) {
+		return
+	}
+	m.SetAttribute(drivers.AttributeDeadLetterQueue, from)
+	if n, err := strconv.Atoi(m.Attributes[nativeCount]); err == nil && n > 0 {
+		m.SetAttribute(drivers.AttributeDeadLetterAttempt, strconv.Itoa(n))
 	}
 }

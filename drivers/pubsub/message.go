@@ -103,28 +103,28 @@ func check(m *handler.Message) error {
 	if m.DedupeID != "" {
 		n++
 		if len(m.DedupeID) > maxValueBytes || !utf8.ValidString(m.DedupeID) {
-			return fmt.Errorf("the dedupe ID must be UTF-8 of at most %d bytes and has %d", maxValueBytes, len(m.DedupeID))
+			return fmt.Errorf("the dedupe ID must be UTF-8 of at most %d bytes, but has %d", maxValueBytes, len(m.DedupeID))
 		}
 	}
 	if n > maxAttributes {
-		return fmt.Errorf("the message has %d attributes, with the dedupe ID if it has one, and Pub/Sub carries %d", n, maxAttributes)
+		return fmt.Errorf("the message has %d attributes, including its dedupe ID; the limit of Pub/Sub is %d", n, maxAttributes)
 	}
 	if len(m.Group) > maxGroupBytes || !utf8.ValidString(m.Group) {
-		return fmt.Errorf("the group must be UTF-8 of at most %d bytes and has %d", maxGroupBytes, len(m.Group))
+		return fmt.Errorf("the group must be UTF-8 of at most %d bytes, but has %d", maxGroupBytes, len(m.Group))
 	}
 	for k, v := range m.Attributes {
 		switch {
 		case !utf8.ValidString(k) || !utf8.ValidString(v):
-			return fmt.Errorf("attribute %q is not UTF-8; Pub/Sub carries other bytes in the body only", k)
+			return fmt.Errorf("attribute %q is not UTF-8; Pub/Sub accepts other bytes only in the body", k)
 		case len(escape(k)) > maxKeyBytes:
-			return fmt.Errorf("the name of attribute %.40q… has %d bytes as it is sent, and Pub/Sub carries %d", k, len(escape(k)), maxKeyBytes)
+			return fmt.Errorf("the name of attribute %.40q… has %d bytes when escaped; the limit of Pub/Sub is %d", k, len(escape(k)), maxKeyBytes)
 		case len(v) > maxValueBytes:
-			return fmt.Errorf("the value of attribute %q has %d bytes, and Pub/Sub carries %d", k, len(v), maxValueBytes)
+			return fmt.Errorf("the value of attribute %q has %d bytes; the limit of Pub/Sub is %d", k, len(v), maxValueBytes)
 		}
 		size += len(k) + len(v)
 	}
 	if size > maxMessageBytes {
-		return fmt.Errorf("body and attributes have %d bytes together, and Pub/Sub carries %d", size, maxMessageBytes)
+		return fmt.Errorf("body and attributes have %d bytes together; the limit of Pub/Sub is %d", size, maxMessageBytes)
 	}
 	return nil
 }
@@ -156,8 +156,9 @@ func decode(rm *pubsubpb.ReceivedMessage) *handler.Message {
 }
 
 // slab is the number of messages of a Pull that are allocated together: few, so that
-// a message that is kept for long holds little memory of others.
-const slab = 8
+// a message that is kept for long holds little memory of others. Seven, with the header
+// that the allocator adds, waste the least.
+const slab = 7
 
 func decodeTo(m *handler.Message, rm *pubsubpb.ReceivedMessage) {
 	pm := rm.GetMessage()
@@ -182,8 +183,8 @@ func decodeTo(m *handler.Message, rm *pubsubpb.ReceivedMessage) {
 	drivers.UnpackFailure(m.Attributes)
 	if from := m.Attributes[nativeSubscription]; from != "" {
 		// The service forwards a message with its attributes. If they name another
-		// queue, they are the sender's, or those of an earlier failure.
-		if queue, ok := m.Attributes[drivers.AttributeDeadLetterQueue]; ok && queue != from {
+		// queue or none, they are the sender's, or those of an earlier failure.
+		if d, failed := drivers.ParseFailure(m.Attributes); failed && d.Queue != from {
 			m.Attributes = drivers.WithoutFailure(m.Attributes)
 			m.Attributes[drivers.AttributeDeadLetterQueue] = from
 		}

@@ -94,11 +94,11 @@ func TestTooMuchIsRefusedNamingTheLimit(t *testing.T) {
 		name, want string
 		m          handler.Message
 	}{
-		{"101 attributes", "carries 100", handler.Message{Attributes: attrs(101)}},
-		{"100 and a dedupe ID", "carries 100", handler.Message{Attributes: attrs(100), DedupeID: "id"}},
-		{"name", "carries 256", handler.Message{Attributes: map[string]string{strings.Repeat("k", 257): ""}}},
-		{"name once it is escaped", "carries 256", handler.Message{Attributes: map[string]string{"goog" + strings.Repeat("k", 250): ""}}},
-		{"value", "carries 1024", handler.Message{Attributes: map[string]string{"k": strings.Repeat("v", 1025)}}},
+		{"101 attributes", "the limit of Pub/Sub is 100", handler.Message{Attributes: attrs(101)}},
+		{"100 and a dedupe ID", "the limit of Pub/Sub is 100", handler.Message{Attributes: attrs(100), DedupeID: "id"}},
+		{"name", "the limit of Pub/Sub is 256", handler.Message{Attributes: map[string]string{strings.Repeat("k", 257): ""}}},
+		{"name once it is escaped", "the limit of Pub/Sub is 256", handler.Message{Attributes: map[string]string{"goog" + strings.Repeat("k", 250): ""}}},
+		{"value", "the limit of Pub/Sub is 1024", handler.Message{Attributes: map[string]string{"k": strings.Repeat("v", 1025)}}},
 		{"value that is not UTF-8", "not UTF-8", handler.Message{Attributes: map[string]string{"k": "\xff"}}},
 		{"name that is not UTF-8", "not UTF-8", handler.Message{Attributes: map[string]string{"\xff": "v"}}},
 		{"group", "at most 1024", handler.Message{Group: strings.Repeat("g", 1025)}},

@@ -26,16 +26,18 @@ const (
 	// metricWindow is how far back the latest sample is looked for. Samples are
 	// taken every minute and show up to four minutes late.
 	metricWindow = 10 * time.Minute
+	metricLag    = 5 * time.Minute
 )
 
 // errNoMetrics means that the emulator has no Cloud Monitoring.
 var errNoMetrics = errors.New("no metrics here")
 
-// A backlog is what a subscription has not got acknowledged. A number that is not
-// told is [drivers.Unknown].
+// A backlog is the unacknowledged messages of a subscription. A number that is
+// not told is [drivers.Unknown].
 type backlog struct {
 	visible, inFlight int64 // visible counts those in flight as well where inFlight is unknown
 	oldest            time.Duration
+	lag               time.Duration // how far they can be behind
 }
 
 // A monitor reads backlogs from Cloud Monitoring.
@@ -58,6 +60,7 @@ func (c monitor) monitored(ctx context.Context, sub name) (b backlog, err error)
 		b.oldest = time.Duration(secs) * time.Second
 	}
 	if !c.emulated {
+		b.lag = metricLag
 		return b, nil
 	}
 	if b.inFlight, err = c.latest(ctx, sub, metricInFlight); err == nil && b.inFlight >= 0 && b.visible >= 0 {

@@ -56,6 +56,7 @@ var (
 	_ drivers.Opener     = (*Opener)(nil)
 	_ provision.Planner  = (*Opener)(nil)
 	_ provision.Examiner = (*Opener)(nil)
+	_ provision.Namer    = (*Opener)(nil)
 )
 
 // Schemes implements [drivers.Opener].
@@ -165,6 +166,11 @@ func (o *Opener) Examine(ctx context.Context, u *url.URL) (*provision.State, err
 	return examine(ctx, o, u)
 }
 
+// Names names the subscription, its topic and those of its dead letters; of a topic, only
+// the topic. A subscription whose URL does not name its topic is taken to have one of its
+// own name, and dead letters a subscription of their topic's name. See [provision.Namer].
+func (*Opener) Names(u *url.URL, s *provision.Spec) (*provision.Names, error) { return namesOf(u, s) }
+
 // regional matches the beginning of the address of a regional host of Pub/Sub.
 var regional = regexp.MustCompile(`^https://[a-z0-9-]+-pubsub\.googleapis\.com/`)
 
@@ -211,7 +217,7 @@ func sourceOptions(sub name, q url.Values, opts *drivers.Options) (*SourceOption
 	if v := q.Get(paramAckDeadline); v != "" {
 		d, err := time.ParseDuration(v)
 		if err != nil || d < time.Second {
-			return nil, invalid(sub, "open", fmt.Errorf("%s=%s: it is a duration from 1s to %v", paramAckDeadline, v, maxDeadline))
+			return nil, invalid(sub, "open", fmt.Errorf("%s=%s: it must be a duration from 1s to %v", paramAckDeadline, v, maxDeadline))
 		}
 		so.AckDeadline = d
 	}

@@ -159,7 +159,7 @@ func (p *planner) findLetters(ctx context.Context, deadExists bool) (*pubsubpb.S
 		w.deadSub = name{project: w.dead.project, kind: kindSubscription, id: w.dead.id}
 	}
 	if w.deadSub == w.sub {
-		return nil, false, invalid(w.sub, "plan", errors.New("the queue's own subscription has the name of that of its dead letters: name another with "+paramDeadLetters))
+		return nil, false, invalid(w.sub, "plan", errors.New("the queue's subscription and that of its dead letters have the same name: name another with "+paramDeadLetters))
 	}
 	sub, err := p.findSubscription(ctx, w.deadSub)
 	if err != nil || sub == nil || sub.Topic == w.dead.String() {

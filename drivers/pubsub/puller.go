@@ -21,7 +21,7 @@ const (
 	// an idle queue.
 	wayBack = 5 * time.Second
 	// idlePull is the shortest time after which a Pull that an emulator ends with
-	// an error of its own counts as idle.
+	// its own error counts as idle.
 	idlePull = time.Second
 	// emulatorSlack is added to the deadline of a Pull at an emulator, which may
 	// be late because it shares a machine with the test, and would lease messages

@@ -71,8 +71,8 @@ func (p *PushSubscription) Name() string {
 // and do nothing else.
 //
 // If the topic is not known, Read assumes that a message with the attributes of a
-// dead letter is meant for this subscription: to handle a message once too often is
-// better than to lose it.
+// dead letter is meant for this subscription: handling a message twice is better
+// than losing it.
 func (p *PushSubscription) Read(rm *pubsubpb.ReceivedMessage, from string) (*handler.Message, bool) {
 	s := p.s
 	attrs := rm.GetMessage().GetAttributes()
@@ -119,8 +119,8 @@ func (p *PushSubscription) DeadLetter(ctx context.Context, m *handler.Message, f
 	return err
 }
 
-// Capabilities returns what is known of the subscription. Lease is the time within
-// which a push must be answered, zero if it is not known.
+// Capabilities returns the known capabilities of the subscription. Lease is the
+// time within which a push must be answered, zero if it is not known.
 func (p *PushSubscription) Capabilities() drivers.Capabilities {
 	if p.s == nil {
 		return drivers.Capabilities{System: system}

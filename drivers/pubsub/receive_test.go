@@ -76,6 +76,7 @@ func TestReceiveClassifiesErrors(t *testing.T) {
 }
 
 func TestMessagesAimedElsewhereAreSkipped(t *testing.T) {
+	t.Parallel()
 	q := newQueue(t, pubsubtest.Queue{})
 	s, sink := openSource(t, q, ""), openSink(t, q)
 	other := "projects/" + project + "/subscriptions/another"

@@ -78,6 +78,9 @@ func (r receiver) receiveOnce(ctx context.Context, most int, wait time.Duration)
 			ms = make([]handler.Message, min(slab, len(rms)-i))
 		}
 		decodeTo(&ms[0], rm)
+		if r.dead {
+			forwarded(&ms[0])
+		}
 		ds[i] = drivers.Delivery{Message: &ms[0], Receipt: rm.GetAckId(), Deadline: deadline, Lease: lease}
 		ms = ms[1:]
 	}
@@ -118,7 +121,7 @@ func (r receiver) skip(ctx context.Context, rms []*pubsubpb.ReceivedMessage) []*
 	if len(foreign) > 0 {
 		ctx, cancel := context.WithTimeout(ctx, skipTimeout)
 		defer cancel()
-		// A message that cannot be acknowledged comes again and is skipped again.
+		// A message that cannot be acknowledged is redelivered and skipped again.
 		_ = r.c.subscriptions.Acknowledge(ctx, &pubsubpb.AcknowledgeRequest{Subscription: r.sub.String(), AckIds: foreign}, once)
 	}
 	return own

@@ -17,7 +17,7 @@ import (
 // A reconciler plans the changes of resources that exist.
 type reconciler struct{ *planner }
 
-// reconcileSubscription plans what makes the queue's subscription as it is wished.
+// reconcileSubscription plans the changes of the queue's subscription.
 func (p reconciler) reconcileSubscription(sub *pubsubpb.Subscription) {
 	w := p.wish
 	if w.filter != "" && sub.Filter != w.filter {
@@ -68,19 +68,18 @@ func (p reconciler) reconcilePolicy(sub *pubsubpb.Subscription) {
 		Destructive: old != "" && old != deletedTopic && old != w.dead.String()}
 	if w.dead.zero() {
 		c.Destructive = true
-		c.Remedy = "without a dead-letter topic a poison message is retried until it expires: name it in the configuration rather"
+		c.Remedy = "without a dead-letter topic a poison message is retried until it expires: name one in the configuration instead"
 	}
 	p.update(w.sub, c, "dead_letter_policy", &pubsubpb.Subscription{DeadLetterPolicy: w.policy()})
 }
 
-// reconcileLetters plans what makes the subscription of the dead letters as it is
-// wished.
+// reconcileLetters plans the changes of the subscription of the dead letters.
 func (p reconciler) reconcileLetters(sub *pubsubpb.Subscription) {
 	w := p.wish
 	if w.ordered && !sub.EnableMessageOrdering {
 		p.Add(provision.Change{
 			Resource: resource(w.deadSub), Kind: provision.Replace, Field: "fifo", From: "false", To: "true",
-			Remedy: fmt.Sprintf("a subscription's ordering cannot be changed: when it is empty, gcloud pubsub subscriptions delete %s --project=%s, and apply again at once",
+			Remedy: fmt.Sprintf("a subscription's ordering cannot be changed: when it is empty, gcloud pubsub subscriptions delete %s --project=%s, and apply again immediately",
 				w.deadSub.id, w.deadSub.project),
 		}, nil)
 	}
@@ -116,11 +115,11 @@ func (p reconciler) update(n name, c provision.Change, mask string, to *pubsubpb
 	})
 }
 
-// reconcileTopic plans what makes a topic, which is t now, as it is wished.
+// reconcileTopic plans the changes of a topic, which is t now.
 func (p reconciler) reconcileTopic(n name, t *pubsubpb.Topic) {
 	if key := p.wish.kmsKey; key != "" && t.KmsKeyName != key {
 		p.Add(provision.Change{Resource: resource(n), Kind: provision.Update, Field: "kms_key", From: t.KmsKeyName, To: key,
-			Remedy: remedyKey + "; messages that are there keep the old one"},
+			Remedy: remedyKey + "; existing messages keep the old key"},
 			func(ctx context.Context) error {
 				return p.updateTopic(ctx, n, "kms_key_name", &pubsubpb.Topic{KmsKeyName: key})
 			})

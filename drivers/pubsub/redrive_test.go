@@ -17,6 +17,7 @@ import (
 // A letter goes back over the topic, which has a second subscription: that one
 // must not see it again.
 func TestARedrivenLetterReachesItsSubscriptionOnly(t *testing.T) {
+	t.Parallel()
 	q := newQueue(t, pubsubtest.Queue{MaxAttempts: 100, Ordered: true})
 	second := "projects/" + project + "/subscriptions/second-" + q.ID
 	_, err := fake.Fake().GServer.CreateSubscription(t.Context(), &pubsubpb.Subscription{Name: second, Topic: q.Topic()})

@@ -241,6 +241,7 @@ func TestAnOutageFailsEachItem(t *testing.T) {
 
 // A message that is retried with a delay comes back when the delay is over.
 func TestDelayOfARetry(t *testing.T) {
+	t.Parallel()
 	_, s, ds := fetched(t, pubsubtest.Queue{MaxAttempts: 5}, 1)
 	require.Equal(t, 1, ds[0].Message.Attempt)
 	began := time.Now()

@@ -30,6 +30,9 @@ func (s *settler) settle(ctx context.Context, ss []drivers.Settlement) []error {
 		case st.Receipt == "":
 			out.set(i, invalid(s.sub, "settle", errNoReceipt))
 		case st.Action == handler.ActionAck || st.Action == handler.ActionDrop:
+			if acks == nil {
+				acks = make([]int, 0, len(ss)-i)
+			}
 			acks = append(acks, i)
 		case st.Action == handler.ActionDeadLetter:
 			dead = append(dead, i)
@@ -72,7 +75,7 @@ func (s *settler) extend(ctx context.Context, es []drivers.Extension) []error {
 		case e.Receipt == "":
 			out.set(i, invalid(s.sub, "extend", errNoReceipt))
 		case e.By <= 0 || e.By > maxDeadline: // zero would give the message back
-			out.set(i, invalid(s.sub, "extend", fmt.Errorf("a lease is more than nothing and at most %v, not %v", maxDeadline, e.By)))
+			out.set(i, invalid(s.sub, "extend", fmt.Errorf("a lease must be positive and at most %v, not %v", maxDeadline, e.By)))
 		default:
 			leases[seconds(e.By)] = append(leases[seconds(e.By)], i)
 		}

@@ -33,7 +33,7 @@ var _ drivers.Sink = (*Sink)(nil)
 func NewSink(ctx context.Context, c Clients, topic string) (*Sink, error) {
 	n, err := parseName(topic)
 	if err == nil && (c.Topics == nil || n.kind == kindSubscription && c.Subscriptions == nil) {
-		err = errors.New("a sink needs the client for topics, and for a subscription's topic that for subscriptions")
+		err = errors.New("a sink needs the client for topics and, to find a subscription's topic, the client for subscriptions")
 	}
 	if err != nil {
 		return nil, invalid(n, "open", err)

@@ -48,6 +48,8 @@ var (
 	_ drivers.Inspector   = (*Source)(nil)
 	_ drivers.Purger      = (*Source)(nil)
 	_ deadletter.Opener   = (*Source)(nil)
+	_ deadletter.Writer   = (*Source)(nil)
+	_ drivers.Locator     = (*Source)(nil)
 	_ deadletter.Replayer = (*Source)(nil)
 	_ drivers.Watcher     = (*Source)(nil)
 )
@@ -186,6 +188,7 @@ func (s *Source) OpenDeadLetters(ctx context.Context) (drivers.Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	dead.dead = true
 	return dead, nil
 }
 
@@ -201,4 +204,23 @@ func (s *Source) OpenRedrive(_ context.Context) (drivers.Sink, error) {
 		return nil, &drivers.Error{Code: drivers.NotFound, Queue: s.sub.String(), Op: "open redrive", Err: errTopicGone}
 	}
 	return newSink(s.c.share(), topic, s.sub, s.caps.Ordered), nil
+}
+
+// OpenDeadLetterSink implements [deadletter.Writer]. The sink publishes to the dead-letter
+// topic, and a topic delivers to each of its subscriptions. It fails if there is no
+// subscription that could be read, since the letters would be lost.
+func (s *Source) OpenDeadLetterSink(ctx context.Context) (drivers.Sink, error) {
+	const op = "open dead letters"
+	if s.ended.Load() {
+		return nil, closed(s.sub, op)
+	}
+	if _, err := s.watch.letterSubscription(ctx, op); err != nil {
+		return nil, err
+	}
+	return newSink(s.c.share(), s.watch.current().dead, name{}, s.caps.Ordered), nil
+}
+
+// Location implements [drivers.Locator]. The account is the project.
+func (s *Source) Location() drivers.Location {
+	return drivers.Location{Account: s.sub.project, Endpoint: s.c.address()}
 }

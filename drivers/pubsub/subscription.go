@@ -42,6 +42,7 @@ type subscription struct {
 	caps   drivers.Capabilities
 	lease  time.Duration // given to each message; zero leaves the subscription's own
 	pushed bool          // the service pushes: nothing is pulled
+	dead   bool          // it has the dead letters of another
 	watch  watch
 
 	life  context.Context // ends with close, to end waiting Pulls
@@ -67,7 +68,7 @@ func openSubscription(ctx context.Context, s *subscription, o *SourceOptions) (*
 // open reads the subscription and sets its capabilities.
 func (s *subscription) open(ctx context.Context, o *SourceOptions) error {
 	if o.AckDeadline < 0 || o.AckDeadline > maxDeadline || o.AckDeadline%time.Second != 0 {
-		return invalid(s.sub, "open", fmt.Errorf("an ack deadline is in whole seconds, from 1s to %v, and not %v", maxDeadline, o.AckDeadline))
+		return invalid(s.sub, "open", fmt.Errorf("the ack deadline must be whole seconds from 1s to %v, not %v", maxDeadline, o.AckDeadline))
 	}
 	tctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
@@ -110,7 +111,7 @@ func (s *subscription) open(ctx context.Context, o *SourceOptions) error {
 func (s *subscription) checkDeadLetter(ctx context.Context, policy *pubsubpb.DeadLetterPolicy, dead name) (err error) {
 	o := &s.watch.options
 	if policy.GetDeadLetterTopic() == deletedTopic {
-		invoke.Logger(o.Logger).WarnContext(ctx, "the dead-letter topic of the subscription was deleted: messages that fail too often are lost to it",
+		invoke.Logger(o.Logger).WarnContext(ctx, "the dead-letter topic of the subscription was deleted: messages that use up their attempts are lost",
 			"queue", s.sub.String())
 	}
 	if dead.zero() {
@@ -198,7 +199,7 @@ func delivers(p *pubsubpb.Subscription) error {
 	case p.GetBigqueryConfig().GetTable() != "" || p.GetCloudStorageConfig().GetBucket() != "":
 		return errors.New("the subscription exports to BigQuery or Cloud Storage; make another to receive from")
 	case p.GetDetached():
-		return errors.New("the subscription is detached from its topic and gets no more messages; make another")
+		return errors.New("the subscription is detached from its topic and receives no more messages; make another")
 	}
 	return nil
 }

@@ -27,6 +27,8 @@ const (
 	rereadEmulated = 2 * time.Second
 	// rereadTime bounds the request, for which one receive waits.
 	rereadTime = 5 * time.Second
+	// retentionEvery is the time between two readings of the retention of dead letters.
+	retentionEvery = 10 * time.Minute
 )
 
 // config is the part of a subscription's configuration that a source follows. It is
@@ -49,7 +51,7 @@ func configOf(sub name, p *pubsubpb.Subscription, o *SourceOptions) (*config, er
 	var err error
 	if p.Topic == deletedTopic {
 		c.fault = &drivers.Error{Code: drivers.NotFound, Queue: sub.String(), Op: "receive", Err: errTopicGone,
-			Remedy: "messages of a topic that was made again with its name do not come here: delete the subscription and apply its configuration"}
+			Remedy: "a subscription does not follow a recreated topic: delete the subscription and apply its configuration"}
 	} else if c.topic, err = parseName(p.Topic); err != nil {
 		return nil, invalid(sub, "open", err)
 	}
@@ -101,6 +103,11 @@ type watch struct {
 
 	deadMu  sync.Mutex
 	deadSub name // of the dead letters; zero until it is known
+	// deadKept is how long the subscription deadKeptBy keeps letters, as it was read at
+	// deadReadAt. Zero is not known.
+	deadKept   time.Duration
+	deadKeptBy name
+	deadReadAt time.Time
 }
 
 // begin sets the configuration that was read when the subscription was opened.
@@ -172,7 +179,7 @@ func (w *watch) reread(ctx context.Context) {
 	if err := pullable(p); err != nil {
 		now.fault = invalid(w.sub, "receive", err)
 	} else if now.fault == nil && now.ordered && !w.ordered {
-		now.fault = invalid(w.sub, "receive", errors.New("the subscription was made anew, and keeps order now: restart the consumer, which does not"))
+		now.fault = invalid(w.sub, "receive", errors.New("the subscription was recreated and is ordered now: restart the consumer"))
 	}
 	was := w.now.Swap(now)
 	if was.same(now) {
@@ -186,12 +193,12 @@ func (w *watch) reread(ctx context.Context) {
 	log := invoke.Logger(w.options.Logger)
 	switch {
 	case now.fault != nil && invoke.Text(was.fault) != invoke.Text(now.fault):
-		log.ErrorContext(ctx, "the subscription was changed, and can't be worked on as it is", "queue", w.sub.String(), "error", now.fault)
+		log.ErrorContext(ctx, "the subscription was changed and cannot be used as it is", "queue", w.sub.String(), "error", now.fault)
 	case now.fault == nil && was.fault != nil:
-		log.InfoContext(ctx, "the subscription can be worked on again", "queue", w.sub.String())
+		log.InfoContext(ctx, "the subscription can be used again", "queue", w.sub.String())
 	}
 	if was.dead != now.dead || was.attempts != now.attempts || was.native != now.native || was.topic != now.topic && !now.topic.zero() {
-		log.InfoContext(ctx, "the subscription was changed: the consumer follows", "queue", w.sub.String(), "topic", now.topic.id,
+		log.InfoContext(ctx, "the subscription was changed: the consumer uses the new settings", "queue", w.sub.String(), "topic", now.topic.id,
 			"ack_deadline", now.native, "dead_letter", now.dead.id, "max_attempts", now.attempts)
 	}
 }
@@ -234,10 +241,28 @@ func (w *watch) letterSubscription(ctx context.Context, op string) (name, error)
 	return sub, nil
 }
 
+// letterRetention returns how long sub, the subscription of the dead letters, keeps them,
+// and zero if it can't be read. It reads it seldom.
+func (w *watch) letterRetention(ctx context.Context, sub name) time.Duration {
+	w.deadMu.Lock()
+	defer w.deadMu.Unlock()
+	if w.deadKeptBy == sub && time.Since(w.deadReadAt) < retentionEvery {
+		return w.deadKept
+	}
+	w.deadKept, w.deadKeptBy, w.deadReadAt = 0, sub, time.Now()
+	rctx, cancel := context.WithTimeout(ctx, rereadTime)
+	defer cancel()
+	p, err := w.c.subscriptions.GetSubscription(rctx, &pubsubpb.GetSubscriptionRequest{Subscription: sub.String()}, once)
+	if err == nil {
+		w.deadKept = retentionOf(p)
+	}
+	return w.deadKept
+}
+
 // chooseLetters chooses among the subscriptions of a dead-letter topic.
 func chooseLetters(topic name, subs []string) (name, error) {
 	if len(subs) == 0 {
-		return name{}, errors.New("the dead-letter topic has no subscription, so that its letters are lost")
+		return name{}, errors.New("the dead-letter topic has no subscription, so its letters are lost")
 	}
 	for _, sub := range subs {
 		n, err := parseName(sub)

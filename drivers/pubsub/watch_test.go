@@ -37,10 +37,15 @@ const changeTime = time.Minute
 // A topic that is deleted and made again is another: nothing of it comes to the
 // old one's subscription, and the consumer must not look well.
 func TestADeletedTopicIsAnOutage(t *testing.T) {
+	t.Parallel()
 	q := newQueue(t, pubsubtest.Queue{})
 	s := openSource(t, q, "")
 	c := follow(t, s)
-	require.Eventually(t, func() bool { return c.Health().Status == consumer.HealthOK }, changeTime, 10*time.Millisecond)
+	// Before its first success a receive that finds no subscription, as between deletion and
+	// creation below, ends the consumer.
+	send(t, openSink(t, q), text("poison"))
+	require.Eventually(t, func() bool { return c.Stats().Received > 0 }, changeTime, 10*time.Millisecond)
+	require.Equal(t, consumer.HealthOK, c.Health().Status)
 	require.NoError(t, s.Current().Fault)
 
 	admin := administer(t)
@@ -64,6 +69,7 @@ func TestADeletedTopicIsAnOutage(t *testing.T) {
 // The dead-letter policy and the ack deadline are changed under a consumer, which
 // follows.
 func TestAChangedSubscriptionIsFollowed(t *testing.T) {
+	t.Parallel()
 	q, first, second := newQueue(t, pubsubtest.Queue{AckDeadlineSeconds: 40}), newQueue(t, pubsubtest.Queue{}), newQueue(t, pubsubtest.Queue{})
 	s := openSource(t, q, "")
 	require.False(t, s.Capabilities().DeadLetter)

@@ -67,7 +67,7 @@ func wishFor(u *url.URL, spec *provision.Spec) (*wish, error) {
 	}
 	if sub.kind == kindTopic {
 		return nil, &drivers.Error{Code: drivers.Invalid, Queue: sub.String(), Op: "plan",
-			Err:    errors.New("a queue is made, and examined, by its subscription, and this is a topic"),
+			Err:    errors.New("this is a topic; only a subscription can be configured and examined as a queue"),
 			Remedy: fmt.Sprintf("name %s://projects/%s/subscriptions/ID?%s=%s", scheme, sub.project, paramTopic, sub.id)}
 	}
 	w := &wish{
@@ -151,12 +151,12 @@ func (w *wish) fillDead(q url.Values, spec *provision.Spec) (err error) {
 	}
 	switch {
 	case attempts < minAttempts || attempts > maxAttempts:
-		return fmt.Errorf("dead_letter.max_attempts is %d: Pub/Sub takes %d to %d; for fewer let the backoff middleware reject (--max-attempts)",
+		return fmt.Errorf("dead_letter.max_attempts is %d: Pub/Sub accepts %d to %d; for fewer, let the backoff middleware reject (--max-attempts)",
 			attempts, minAttempts, maxAttempts)
 	case !keepable(d.Retention):
 		return fmt.Errorf("dead_letter.retention is %v: Pub/Sub keeps messages for 10 minutes to 31 days", d.Retention)
 	case w.retention > w.deadRetention:
-		return fmt.Errorf("retention %v is above dead_letter.retention %v: a letter would be gone before a message would", w.retention, w.deadRetention)
+		return fmt.Errorf("retention %v is above dead_letter.retention %v: letters would expire before messages", w.retention, w.deadRetention)
 	case w.dead == w.topic:
 		return errors.New("the queue's own topic cannot be its dead-letter topic")
 	case w.deadSub == w.sub:
@@ -170,8 +170,8 @@ func keepable(d time.Duration) bool {
 	return d == 0 || d >= minRetention && d <= maxRetention && d%time.Second == 0
 }
 
-// retryPolicy makes the policy of a specification, with the service's defaults
-// for what it leaves out.
+// retryPolicy returns the policy of a specification, with the service's
+// defaults for omitted values.
 func retryPolicy(r *provision.Retry) (*pubsubpb.RetryPolicy, error) {
 	if r == nil {
 		return nil, nil //nolint:nilnil // no policy is wished for
@@ -184,7 +184,7 @@ func retryPolicy(r *provision.Retry) (*pubsubpb.RetryPolicy, error) {
 		least = min(defaultMinRetry, most)
 	}
 	if least < 0 || most > maxRetryDelay || least > most {
-		return nil, fmt.Errorf("retry is from %v to %v: Pub/Sub's retry policy is from 0s to %v; longer delays are the backoff middleware's",
+		return nil, fmt.Errorf("retry is from %v to %v: Pub/Sub's retry policy allows 0s to %v; use the backoff middleware for longer delays",
 			least, most, maxRetryDelay)
 	}
 	return &pubsubpb.RetryPolicy{MinimumBackoff: durationpb.New(least), MaximumBackoff: durationpb.New(most)}, nil
@@ -205,10 +205,10 @@ func checkLabels(tags map[string]string) error {
 	return nil
 }
 
-// redriveFilter is the filter that lets everything through but what a redrive
-// aimed at another subscription. The filter language wants a key in quotes only
-// if it has other characters than letters, digits, - and _; and pstest takes
-// no quotes before a comparison.
+// redriveFilter returns the filter that excludes messages redriven for another
+// subscription. The filter language wants a key in quotes only if it has other
+// characters than letters, digits, - and _; and pstest takes no quotes before a
+// comparison.
 func redriveFilter(sub name) string {
 	f := fmt.Sprintf("NOT attributes:%[1]s OR attributes.%[1]s = %[2]q", attributeRedriveTarget, sub)
 	if len(f) > maxFilterBytes {

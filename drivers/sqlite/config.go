@@ -46,7 +46,7 @@ type Config struct {
 	// is not to drop duplicates.
 	DedupeWindow time.Duration
 
-	// Delay is the delay of messages that are sent without one of their own. The
-	// default, and any negative value, means no delay.
+	// Delay is the delay of messages that are sent without one. The default, and
+	// any negative value, means no delay.
 	Delay time.Duration
 }

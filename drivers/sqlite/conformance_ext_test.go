@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"testing"
 
@@ -13,11 +14,17 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	mux := drivers.NewMux(new(sqlite.Opener))
+	opener := new(sqlite.Opener)
+	mux := drivers.NewMux(opener)
 	file := "sqlite://" + filepath.Join(t.TempDir(), "queues.db") + "?queue="
 	drivertest.Run(t, &drivertest.Harness{
 		Server:   "sqlite",
 		Parallel: 64, // they wait for leases and compute little
+		Unmade: func(context.Context) (drivers.Opener, *url.URL, error) {
+			// The file does not exist either.
+			u, err := url.Parse("sqlite://" + filepath.Join(t.TempDir(), rand.Text()+".db") + "?queue=orders")
+			return opener, u, err
+		},
 		NewQueue: func(_ context.Context, o drivertest.QueueOptions) (*drivertest.Queue, error) {
 			name := "conf-" + rand.Text()
 			u := fmt.Sprintf("%s%s&visibility_timeout=%v&ordered=%t&max_attempts=%d", file, name, o.Lease, o.Ordered, o.MaxAttempts)

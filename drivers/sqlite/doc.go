@@ -36,8 +36,10 @@
 // Work that Send or Settle has reported as done survives kill -9 of any process in
 // either mode. A power cut, or a crash of the operating system, can undo the last
 // moments of work in normal mode: messages sent then are lost, and messages acked
-// then are delivered again; the file stays sound. With synchronous=full nothing is
-// undone, and each operation waits for the disk.
+// then are delivered again; the file stays sound. With synchronous=full nothing of
+// this is undone: sends and settlements wait for the disk. A receive does not wait in
+// either mode, since no lease is held by a machine without power; the messages come
+// again, and the attempts that were lost with the power are not counted.
 //
 // Several processes may use one file at the same time, on one machine: SQLite's
 // locks do not work on network file systems. Write operations take turns. A receive

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"sync"
 
-	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/sluice-go/sluice/drivers"
@@ -86,7 +85,10 @@ func classify(err error) (drivers.Code, string) {
 	case errors.Is(err, queue.ErrMoved):
 		return drivers.NotFound, "put the file back, or start the program again to use the file that is there now; the latest work may be in the file that is gone"
 	}
-	var e *sqlite.Error
+	var e interface { // an error of SQLite
+		error
+		Code() int
+	}
 	if !errors.As(err, &e) {
 		return drivers.Transient, ""
 	}

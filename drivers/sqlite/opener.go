@@ -27,8 +27,8 @@ const (
 // the last of them. The zero Opener is ready to use. Its methods may be
 // called concurrently. It must not be copied.
 type Opener struct {
-	// Synchronous makes every operation wait until it is on the disk, so that a
-	// power cut undoes nothing. The parameter synchronous of a URL overrides it.
+	// Synchronous makes sends and settlements wait until they are on the disk, so that
+	// a power cut undoes none. The parameter synchronous of a URL overrides it.
 	Synchronous bool
 
 	files files

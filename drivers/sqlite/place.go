@@ -40,7 +40,7 @@ func parse(u *url.URL, opts *drivers.Options, sync bool) (place, *Config, error)
 		return place{}, nil, &drivers.Error{Code: drivers.Invalid, Op: "open", Err: err, Remedy: example}
 	}
 	if u.User != nil || u.Fragment != "" {
-		return refuse(errors.New("a sqlite URL has a path and parameters, and nothing else: write @ as %40 and # as %23"))
+		return refuse(errors.New("a sqlite URL has only a path and parameters: write @ as %40 and # as %23"))
 	}
 	c, err := embedded.FromURL(u, opts, "queue", "synchronous")
 	if err != nil {

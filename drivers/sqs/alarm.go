@@ -28,7 +28,7 @@ const (
 )
 
 // cloudWatch makes a client of CloudWatch for the target's account.
-func cloudWatch(ctx context.Context, o *Opener, t *target) (*cloudwatch.Client, error) {
+func cloudWatch(ctx context.Context, o *Opener, t *target, opts ...func(*cloudwatch.Options)) (*cloudwatch.Client, error) {
 	cfg, err := o.load(ctx, t)
 	if err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func cloudWatch(ctx context.Context, o *Opener, t *target) (*cloudwatch.Client, 
 		cfg.Region = t.region
 	}
 	return cloudwatch.NewFromConfig(cfg, func(co *cloudwatch.Options) {
-		co.RetryMaxAttempts = attempts
+		co.Retryer = newPatient()
 		// A server on this machine that has SQS is asked for CloudWatch too, and
 		// nobody else: what is tried out here is nothing to AWS.
 		switch sqs := awssqs.NewFromConfig(cfg).Options().BaseEndpoint; {
@@ -47,6 +47,9 @@ func cloudWatch(ctx context.Context, o *Opener, t *target) (*cloudwatch.Client, 
 			co.BaseEndpoint = sqs
 		case co.BaseEndpoint == nil && local(&t.hostEndpoint):
 			co.BaseEndpoint = &t.hostEndpoint
+		}
+		for _, f := range opts {
+			f(co)
 		}
 	}), nil
 }
@@ -102,7 +105,7 @@ func planAlarms(ctx context.Context, p *planner, main string, dead *wish) error 
 		current, err := describeAlarm(ctx, client, a.name)
 		if err = alarmFailure(ctx, main, "plan alarms", err); errors.Is(err, drivers.ErrUnsupported) {
 			left := &provision.LeftOutError{What: []string{"alarm"}, Err: refusal(err)}
-			c.LeftOut, c.Remedy = left.Error(), "leave alarms out where that server is used, as in an overlay with: queues: {NAME: {alarms: null}}"
+			c.LeftOut, c.Remedy = left.Error(), "omit alarms for that server, for example in an overlay with: queues: {NAME: {alarms: null}}"
 			p.Add(c, nil)
 			continue
 		}
@@ -145,7 +148,7 @@ func (a *alarm) input(notify string) *cloudwatch.PutMetricAlarmInput {
 	return in
 }
 
-// is reports whether the alarm is as it is wanted.
+// is reports whether the alarm matches the specification.
 func (a *alarm) is(m *cwtypes.MetricAlarm, notify string) bool {
 	notified := notify == "" && len(m.AlarmActions) == 0 || len(m.AlarmActions) == 1 && m.AlarmActions[0] == notify
 	return notified && aws.ToString(m.Namespace) == metricNamespace && aws.ToString(m.MetricName) == a.metric &&
@@ -191,8 +194,6 @@ func watched(ctx context.Context, client *cloudwatch.Client, queue string) (bool
 // oldestAge is the age of the queue's oldest message, as SQS last reported it to
 // CloudWatch; false if it reported nothing.
 func oldestAge(ctx context.Context, client *cloudwatch.Client, queue string) (time.Duration, bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
-	defer cancel()
 	now := time.Now()
 	out, err := client.GetMetricStatistics(ctx, &cloudwatch.GetMetricStatisticsInput{
 		Namespace: aws.String(metricNamespace), MetricName: aws.String(metricAge),
@@ -223,7 +224,7 @@ func alarmFailure(ctx context.Context, queue, op string, err error) error {
 		return nil
 	}
 	code, way := classifyError(err)
-	// A server that has SQS alone answers in SQS's protocol, whatever it is asked.
+	// A server that implements only SQS answers every request in SQS's protocol.
 	if foreign := (*smithy.DeserializationError)(nil); errors.As(err, &foreign) {
 		return drivers.Wrap(ctx, drivers.Unsupported, queue, op, errNoCloudWatch, "")
 	}

@@ -155,8 +155,10 @@ func (c *tally) add(body string, err error) error {
 
 // One message of a group is poison; nine that come behind it are good.
 func TestOnlyThePoisonMessageIsDeadLettered(t *testing.T) {
+	t.Parallel()
 	for name, q := range orderedQueues(t) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			want := map[string]int{}
 			for i := range 10 {
 				q.send(t, fmt.Sprint(i))
@@ -181,8 +183,10 @@ func TestOnlyThePoisonMessageIsDeadLettered(t *testing.T) {
 // Six restarts while a group is worked off: nothing fails, and nothing is
 // dead-lettered.
 func TestRestartsDeadLetterNothing(t *testing.T) {
+	t.Parallel()
 	for name, q := range orderedQueues(t) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			const n = 30
 			for i := range n {
 				q.send(t, fmt.Sprint(i))

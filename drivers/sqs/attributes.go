@@ -53,8 +53,8 @@ type wish struct {
 	serves string
 }
 
-// wishes turns a specification into what is wished of the queue and, if one
-// is wanted, of its dead-letter queue.
+// wishes turns a specification into the wanted state of the queue and, if it
+// has one, of its dead-letter queue.
 func wishes(t *target, spec *provision.Spec) (main wish, dead *wish, err error) {
 	main = wish{
 		name: t.name, visibility: spec.VisibilityTimeout, retention: spec.Retention,
@@ -67,13 +67,13 @@ func wishes(t *target, spec *provision.Spec) (main wish, dead *wish, err error) 
 	case spec.FIFO && !strings.HasSuffix(t.name, ".fifo"):
 		return refuse("a FIFO queue's name must end in .fifo: call it %s.fifo", t.name)
 	case spec.VisibilityTimeout < 0 || spec.VisibilityTimeout > maxLease || spec.VisibilityTimeout%time.Second != 0:
-		return refuse("visibility_timeout is %v: SQS takes whole seconds up to 12h", spec.VisibilityTimeout)
+		return refuse("visibility_timeout is %v: SQS accepts whole seconds up to 12h", spec.VisibilityTimeout)
 	case spec.Retention != 0 && (spec.Retention < minRetention || spec.Retention > maxRetention || spec.Retention%time.Second != 0):
 		return refuse("retention is %v: SQS keeps messages for 1 minute to 14 days", spec.Retention)
 	case spec.ExactlyOnce:
-		return refuse("exactly_once: SQS has no such thing; the idempotency middleware has its effect")
+		return refuse("exactly_once: SQS does not support it; use the idempotency middleware")
 	case spec.RetainAcked:
-		return refuse("retain_acked: SQS keeps no deleted message")
+		return refuse("retain_acked: SQS does not keep deleted messages")
 	}
 	d := spec.DeadLetter
 	if d == nil {
@@ -92,16 +92,16 @@ func wishes(t *target, spec *provision.Spec) (main wish, dead *wish, err error) 
 	}
 	switch {
 	case dead.fifo != strings.HasSuffix(dead.name, ".fifo"):
-		return refuse("the dead-letter queue %s must be of the queue's own kind: FIFO queues' names end in .fifo, others' do not", dead.name)
+		return refuse("the dead-letter queue %s must be of the queue's kind: the names of FIFO queues end in .fifo, other names do not", dead.name)
 	case dead.name == t.name:
 		return refuse("the queue cannot be its own dead-letter queue")
 	case dead.retention < minRetention || dead.retention > maxRetention || dead.retention%time.Second != 0:
 		return refuse("dead_letter.retention is %v: SQS keeps messages for 1 minute to 14 days", dead.retention)
 	case main.maxReceives < 1 || main.maxReceives > maxReceives:
-		return refuse("dead_letter.max_attempts is %d: SQS takes 1 to %d", main.maxReceives, maxReceives)
+		return refuse("dead_letter.max_attempts is %d: SQS accepts 1 to %d", main.maxReceives, maxReceives)
 	case !main.fifo && main.retention >= dead.retention:
 		// A letter keeps the time at which its message was sent.
-		return refuse("retention %v is not below dead_letter.retention %v: letters keep the age of their messages, and would expire at once",
+		return refuse("retention %v is not below dead_letter.retention %v: letters keep the age of their messages and would expire immediately",
 			main.retention, dead.retention)
 	}
 	return main, dead, nil
@@ -171,7 +171,7 @@ func allow(old, source string) (allowance, bool, error) {
 		a.Sources = nil
 	}
 	if len(a.Sources) >= maxAllowed {
-		return a, false, fmt.Errorf("the redrive allow policy names %d queues, and SQS takes no more", maxAllowed)
+		return a, false, fmt.Errorf("the redrive allow policy already names %d queues, the limit of SQS", maxAllowed)
 	}
 	a.Permission, a.Sources = "byQueue", append(a.Sources, source)
 	return a, true, nil

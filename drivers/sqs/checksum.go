@@ -11,7 +11,7 @@ import (
 )
 
 // whole returns the messages that arrived undamaged, in from's memory, and an error
-// that describes the others. These come again when their leases end. On a FIFO
+// that describes the others. These are redelivered when their leases end. On a FIFO
 // queue whole also leaves out the later messages of a damaged one's group: they must
 // not overtake it.
 func whole(q *queue, op string, from []types.Message) ([]types.Message, error) {
@@ -43,7 +43,7 @@ func whole(q *queue, op string, from []types.Message) ([]types.Message, error) {
 			good = append(good, *m)
 		}
 	}
-	text := fmt.Sprintf("%d of %d messages came damaged and stay until their leases end", damaged, len(from))
+	text := fmt.Sprintf("%d of %d messages were damaged and stay in the queue until their leases end", damaged, len(from))
 	if kept > 0 {
 		text += fmt.Sprintf(", with %d later ones of their groups", kept)
 	}
@@ -53,21 +53,23 @@ func whole(q *queue, op string, from []types.Message) ([]types.Message, error) {
 // isDamaged reports whether the body differs from its checksum. A message without a
 // checksum is not damaged: some servers leave it out.
 func isDamaged(m *types.Message) bool {
-	if m.MD5OfBody == nil || m.Body == nil {
-		return false
-	}
-	want := *m.MD5OfBody
-	got := md5.Sum([]byte(*m.Body)) //nolint:gosec // see above
+	return m.MD5OfBody != nil && m.Body != nil && !hasMD5(*m.Body, *m.MD5OfBody)
+}
+
+// hasMD5 reports whether want is the MD5 of body, in hexadecimal.
+func hasMD5(body, want string) bool {
+	var room [1 << 10]byte                    // most bodies need no memory of the heap
+	got := md5.Sum(append(room[:0], body...)) //nolint:gosec // see above
 	if len(want) != 2*len(got) {
-		return true
+		return false
 	}
 	const digits = "0123456789abcdef"
 	for i, b := range got {
 		if lower(want[2*i]) != digits[b>>4] || lower(want[2*i+1]) != digits[b&15] {
-			return true
+			return false
 		}
 	}
-	return false
+	return true
 }
 
 func lower(c byte) byte {

@@ -3,6 +3,7 @@ package sqs_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -58,10 +59,10 @@ func TestADamagedMessageKeepsNoOthersBack(t *testing.T) {
 		err    string
 		whole  string // once the cable is mended
 	}{
-		{"one of five", false, "a evil b c d", "a b c d", "1 of 5 messages came damaged", "evil"},
-		{"all", false, "evil1 evil2", "", "2 of 2 messages came damaged", "evil1 evil2"},
+		{"one of five", false, "a evil b c d", "a b c d", "1 of 5 messages were damaged", "evil"},
+		{"all", false, "evil1 evil2", "", "2 of 2 messages were damaged", "evil1 evil2"},
 		{"none", false, "a b", "a b", "", ""},
-		{"FIFO: its group waits", true, "a:g evil:g b:g c:h", "a:g c:h", "1 of 4 messages came damaged and stay until their leases end, with 1 later ones", "evil:g b:g"},
+		{"FIFO: its group waits", true, "a:g evil:g b:g c:h", "a:g c:h", "1 of 4 messages were damaged and stay in the queue until their leases end, with 1 later ones", "evil:g b:g"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -138,7 +139,7 @@ func TestAConsumerWorksBesideADamagedMessage(t *testing.T) {
 		defer cancel()
 		require.NoError(t, c.Run(ctx))
 		require.Len(t, ran, 45)
-		require.Contains(t, text.String(), "messages came damaged")
+		require.Contains(t, text.String(), "damaged messages were received")
 		require.Contains(t, text.String(), "the MD5 of its body is not")
 		require.Equal(t, 5, v.depth(q))
 	})
@@ -159,4 +160,37 @@ func (l *lockedBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
+}
+
+// garbling changes the MD5 of the first message in answers to SendMessageBatch.
+type garbling struct{ next *http.Client }
+
+func (g garbling) Do(r *http.Request) (*http.Response, error) {
+	out, err := g.next.Do(r)
+	if err != nil || r.Header.Get("X-Amz-Target") != "AmazonSQS.SendMessageBatch" {
+		return out, err
+	}
+	body, err := io.ReadAll(out.Body)
+	if err != nil {
+		return nil, err
+	}
+	out.Body = io.NopCloser(bytes.NewReader(bytes.Replace(body, []byte(`"MD5OfMessageBody":"`), []byte(`"MD5OfMessageBody":"g`), 1)))
+	return out, nil
+}
+
+// A message that SQS stored damaged is reported; the others of its request were sent.
+func TestAMessageStoredDamagedIsReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newVirtual(t)
+		q := v.create("orders", nil)
+		sink, err := sqs.NewSink(t.Context(), awssqs.New(v.client.Options(), func(o *awssqs.Options) { o.HTTPClient = garbling{v.server.HTTPClient()} }), q)
+		require.NoError(t, err)
+		ms := texts("", "a", "b", "c")
+		errs := sink.Send(t.Context(), ms)
+		require.Len(t, errs, 3)
+		require.ErrorIs(t, errs[0], drivers.ErrTransient)
+		require.ErrorContains(t, errs[0], "the MD5 of the body that SQS stored is not the message's")
+		require.NoError(t, errors.Join(errs[1:]...))
+		require.NotEmpty(t, ms[1].ID)
+	})
 }

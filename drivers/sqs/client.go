@@ -16,6 +16,8 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/smithy-go/logging"
+
+	"github.com/sluice-go/sluice/drivers/sqs/internal/signer"
 )
 
 const (
@@ -127,6 +129,18 @@ func sdkLog(l *slog.Logger) logging.Logger {
 	})
 }
 
+// signing returns c with the driver's signer for SQS in place of the SDK's own. Service
+// options of the user come later, and may set another.
+func signing(c aws.Config) aws.Config {
+	ours := func(_ string, options any) {
+		if o, ok := options.(*awssqs.Options); ok {
+			o.HTTPSignerV4 = signer.New(o.HTTPSignerV4)
+		}
+	}
+	c.ServiceOptions = append([]func(string, any){ours}, c.ServiceOptions...)
+	return c
+}
+
 // tune sets the options of the driver's own client. It returns a function that frees
 // the client's connections.
 func tune(o *awssqs.Options, l *slog.Logger) (release func()) {
@@ -149,7 +163,3 @@ func tune(o *awssqs.Options, l *slog.Logger) (release func()) {
 	o.HTTPClient = c
 	return c.CloseIdleConnections
 }
-
-// once makes the SDK try a request once. A receive whose answer was lost must not be
-// repeated unnoticed: each try leaves messages in flight with nobody.
-func once(o *awssqs.Options) { o.Retryer = aws.NopRetryer{} }

@@ -12,9 +12,13 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/smithy-go/logging"
 	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/drivers/sqs/internal/signer"
 )
 
 // closing is a body as the SDK's: once it is closed it takes a look at what it
@@ -120,4 +124,19 @@ func TestOwnHTTPClientIsLeftAlone(t *testing.T) {
 	o := awssqs.Options{HTTPClient: own}
 	tune(&o, nil)()
 	require.Same(t, own, o.HTTPClient)
+}
+
+// The opener's clients sign with the driver's signer, unless the configuration names
+// another.
+func TestSigning(t *testing.T) {
+	var c aws.Config
+	require.IsType(t, &signer.Signer{}, awssqs.NewFromConfig(signing(c)).Options().HTTPSignerV4)
+	theirs := v4.NewSigner()
+	c.ServiceOptions = append(c.ServiceOptions, func(_ string, options any) {
+		if o, ok := options.(*awssqs.Options); ok {
+			o.HTTPSignerV4 = theirs
+		}
+	})
+	require.Same(t, theirs, awssqs.NewFromConfig(signing(c)).Options().HTTPSignerV4)
+	require.Len(t, c.ServiceOptions, 1)
 }

@@ -1,12 +1,13 @@
 package sqs
 
 import (
-	"fmt"
+	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/internal/setting"
 )
 
 // SQS's limits.
@@ -38,19 +39,15 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-func (c *Config) withDefaults() Config {
-	var d Config
-	if c != nil {
-		d = *c
-	}
+// complete returns a copy of c with its defaults, and its faults.
+func (c *Config) complete(queue string) (Config, error) {
+	d := setting.Copy(c)
 	d.Logger = invoke.Logger(d.Logger)
-	return d
-}
-
-func (c *Config) validate(queue string) error {
-	if v := c.VisibilityTimeout; v < 0 || v > maxLease || v%time.Second != 0 {
-		return &drivers.Error{Code: drivers.Invalid, Queue: queue, Op: "open",
-			Err: fmt.Errorf("visibility timeout %v: it must be whole seconds, 12h at most", v)}
+	if err := errors.Join(
+		setting.Range("VisibilityTimeout", &d.VisibilityTimeout, 0, maxLease, 0),
+		setting.Refuse(d.VisibilityTimeout%time.Second != 0, "VisibilityTimeout is %v: it must be whole seconds", d.VisibilityTimeout),
+	); err != nil {
+		return d, &drivers.Error{Code: drivers.Invalid, Queue: queue, Op: "open", Err: err}
 	}
-	return nil
+	return d, nil
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 	"testing"
@@ -23,6 +24,7 @@ import (
 )
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	testserver.Credentials(t)
 	t.Run("sqstest", func(t *testing.T) {
 		t.Parallel()
@@ -31,6 +33,10 @@ func TestConformance(t *testing.T) {
 		t.Cleanup(func() { require.NoError(t, s.Close()) })
 		h := harness(t, "sqs on sqstest", s.URL(), nil)
 		h.Parallel = 32 // the server is in this process
+		h.Unmade = func(context.Context) (drivers.Opener, *url.URL, error) {
+			u, err := url.Parse(sqsURL(s.URL(), "conf-"+strings.ToLower(rand.Text()[:12])))
+			return &sqs.Opener{}, u, err
+		}
 		drivertest.Run(t, h)
 	})
 	t.Run("LocalStack", func(t *testing.T) {

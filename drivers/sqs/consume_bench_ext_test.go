@@ -51,7 +51,7 @@ func BenchmarkConsume(b *testing.B) {
 				b.ReportAllocs()
 				for range b.N {
 					b.StopTimer()
-					// A queue of its own: what a receive that was cancelled still asks
+					// A queue of its own: what a receive that was canceled still asks
 					// for must not take messages from the next one.
 					name := testserver.Name(b)
 					created, err := api.CreateQueue(b.Context(), &awssqs.CreateQueueInput{QueueName: &name})

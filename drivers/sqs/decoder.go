@@ -72,7 +72,13 @@ func (d decoder) decodeIn(bodies *slab, from *types.Message, m *handler.Message)
 	decodeBody(bodies, aws.ToString(from.Body), m)
 	m.Attempt = d.attempt(from)
 	d.decodeSystem(from.Attributes, m)
-	take(m, attributeGroup, func(s string) { m.Group = s })
+	take(m, attributeGroup, func(s string) {
+		// Only the group that SQS orders by may have another spelling: a sender must
+		// not take its message out of the order of its group.
+		if m.Group == "" || token(s) == m.Group {
+			m.Group = s
+		}
+	})
 	take(m, attributeDedupe, func(s string) { m.DedupeID = s })
 	// These come last: they may have the names of the driver's own.
 	maps.Copy(m.Attributes, packed.Text)
@@ -80,7 +86,7 @@ func (d decoder) decodeIn(bodies *slab, from *types.Message, m *handler.Message)
 	received := asReceived(from.MessageAttributes).restored(packed.Kinds, m.Attributes)
 	drivers.UnpackFailure(m.Attributes)
 	if origin := d.origin(from); origin != "" {
-		decodeOrigin(origin, m)
+		decodeOrigin(origin, d.origins.before(origin), m)
 	}
 	if len(m.Attributes) == 0 {
 		m.Attributes = nil
@@ -200,8 +206,9 @@ func decodeBody(bodies *slab, body string, m *handler.Message) {
 // decodeOrigin sets, on a letter that SQS itself has dead-lettered, the attribute
 // that names its queue, as explicit letters have it. SQS moves a message with the
 // attributes that it has, so other failure attributes are its sender's, or those of
-// an earlier failure.
-func decodeOrigin(origin string, m *handler.Message) {
+// an earlier failure. attempts is how often the message was received before, 0 if that is
+// not known.
+func decodeOrigin(origin string, attempts int, m *handler.Message) {
 	a, err := arn.Parse(origin)
 	if err != nil {
 		return
@@ -210,6 +217,9 @@ func decodeOrigin(origin string, m *handler.Message) {
 		m.Attributes = drivers.WithoutFailure(m.Attributes)
 	}
 	m.SetAttribute(drivers.AttributeDeadLetterQueue, a.Resource)
+	if attempts > 0 {
+		m.SetAttribute(drivers.AttributeDeadLetterAttempt, strconv.Itoa(attempts))
+	}
 }
 
 // take removes one of the driver's own attributes from the message and passes its

@@ -39,7 +39,7 @@
 //
 // Every receive names its visibility timeout: the configured one, or the queue's,
 // which is read when the source is opened and once a minute. A change applies to
-// later receives; a message in hand keeps the lease with which it was received. A
+// later receives; a held message keeps the lease with which it was received. A
 // message with a wrong checksum is reported, and stays until its lease ends; the
 // others of its receive are delivered.
 //
@@ -48,11 +48,11 @@
 // maxReceiveCount. A change is logged. A queue can't change between FIFO and
 // standard.
 //
-// A receive that is cancelled, or whose answer is lost, leaves the messages that
+// A receive that is canceled, or whose answer is lost, leaves the messages that
 // SQS had granted invisible for one visibility timeout; on a FIFO queue the next
 // receive of the same source gets them, by its receive request attempt ID. A
-// receive that waits for less than a second is a short poll, which asks only some
-// of SQS's servers: if it returns nothing the queue need not be empty.
+// receive that waits for less than a second is a short poll, which queries only
+// some of SQS's servers: if it returns no messages, the queue need not be empty.
 //
 // # Limits
 //
@@ -72,8 +72,8 @@
 //	                    attributes, then DeleteMessageBatch
 //
 // A settlement of several kinds makes their requests at the same time. A standard
-// queue silently accepts a delete by a stale receipt, and may have delivered the
-// message again.
+// queue silently accepts a delete by a stale receipt, although it may have
+// redelivered the message.
 //
 // # Attribute escaping
 //
@@ -122,8 +122,8 @@
 // To receive: sqs:GetQueueAttributes, sqs:ReceiveMessage, sqs:DeleteMessage and
 // sqs:ChangeMessageVisibility on the queue, sqs:SendMessage and
 // sqs:GetQueueAttributes on its dead-letter queue. To send: sqs:GetQueueAttributes
-// and sqs:SendMessage. By name: sqs:GetQueueUrl. To purge: sqs:PurgeQueue. With a
-// customer's KMS key: kms:Decrypt, and kms:GenerateDataKey to send.
+// and sqs:SendMessage. By name: sqs:GetQueueUrl. To purge: sqs:PurgeQueue. For
+// the age of the oldest message: cloudwatch:GetMetricStatistics. With a customer's KMS key: kms:Decrypt, and kms:GenerateDataKey to send.
 //
 // # Testing
 //

@@ -43,6 +43,7 @@ func unknown() map[string]sqstest.Fault {
 // An attribute that the server does not know does not keep the others from being
 // set, and apply says which it is.
 func TestApplyGoesOnWithoutWhatTheServerLacks(t *testing.T) {
+	t.Parallel()
 	testserver.Credentials(t)
 	wished := func(kms bool) provision.Spec {
 		s := spec()
@@ -157,10 +158,12 @@ func TestRefusedValuesFailApply(t *testing.T) {
 // A server that cannot list a dead-letter queue's sources, or has no move tasks,
 // redrives all the same.
 func TestRedriveOnServersThatLackIt(t *testing.T) {
+	t.Parallel()
 	for action, mode := range map[string]redrive.Mode{
 		"ListDeadLetterSourceQueues": redrive.Native, "StartMessageMoveTask": redrive.Selective,
 	} {
 		t.Run(action, func(t *testing.T) {
+			t.Parallel()
 			s := server(t, nil, "")
 			fault := s.Inject(sqstest.Fault{Action: action, Code: "UnknownOperationException"})
 			api := client(t, s.URL())
@@ -183,6 +186,7 @@ func TestRedriveOnServersThatLackIt(t *testing.T) {
 // ElasticMQ knows no policy of allowance, and reports neither retention nor
 // encryption: apply leaves out the properties that it does not report.
 func TestProvisionOnElasticMQ(t *testing.T) {
+	t.Parallel()
 	testserver.Credentials(t)
 	endpoint := testserver.ElasticMQ(t).URL
 	name := testserver.Name(t)

@@ -34,10 +34,10 @@ func (c encoder) encodeAs(m *handler.Message, dedupeID, id string, carried bool)
 	e := &entry{hint: len(m.Attributes) + 1, received: receivedWith(m)}
 	switch {
 	case c.fifo && m.Group == "":
-		return nil, c.invalid("send", errors.New("a FIFO queue takes no message without a group"),
+		return nil, c.invalid("send", errors.New("a FIFO queue requires a group for each message"),
 			"set Message.Group; if order does not matter, to a different value for each message")
 	case m.Delay > 0 && c.fifo:
-		return nil, c.invalid("send", errors.New("a FIFO queue delays no single message"), "set the queue's own DelaySeconds")
+		return nil, c.invalid("send", errors.New("a FIFO queue cannot delay single messages"), "set the queue's own DelaySeconds")
 	case m.Delay > maxSendDelay:
 		return nil, c.invalid("send", fmt.Errorf("delay of %v: SQS delays a sent message by %v at most", m.Delay, maxSendDelay), "")
 	case m.Delay > 0:
@@ -45,9 +45,9 @@ func (c encoder) encodeAs(m *handler.Message, dedupeID, id string, carried bool)
 	}
 	e.body(m.Body)
 	if m.Group != "" {
-		group := token(m.Group)
-		e.MessageGroupId = &group
-		if group != m.Group {
+		e.group = token(m.Group)
+		e.MessageGroupId = &e.group
+		if e.group != m.Group {
 			e.carry(attributeGroup, m.Group)
 		}
 	}

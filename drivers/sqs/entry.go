@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
@@ -40,7 +41,7 @@ var stringType, numberType = "String", "Number"
 // sizeOfClaim reports whether name is an attribute that marks a message whose body
 // is stored elsewhere. The Amazon SQS Extended Client sends it with type Number
 // (AmazonSQSExtendedClientUtil.updateMessageAttributePayloadSize), and finds it
-// only as a message attribute of its own.
+// only as a separate message attribute.
 func sizeOfClaim(name string) bool {
 	return claimnames.IsClaimSize(name)
 }
@@ -62,15 +63,18 @@ func own(name string) bool {
 	return false
 }
 
-// An entry is a message as it is sent.
+// An entry is the encoded form of a message.
 type entry struct {
 	types.SendMessageBatchRequestEntry
 	size int
 	// hint is the approximate number of attributes.
 	hint int
+	// text and group are those that the request's fields point to.
+	text, group string
 	// own are the driver's own attributes. They are set last, since they yield
-	// their places to the message's.
-	own []attribute
+	// their places to the message's. Most entries have no more than ownRoom.
+	own     []attribute
+	ownRoom [1]attribute
 	// received are the attributes with which the message was received; nil if it
 	// was not received from SQS.
 	received asReceived
@@ -78,13 +82,39 @@ type entry struct {
 
 type attribute struct{ name, value string }
 
-func (e *entry) set(name, value string) {
+// spareMaps are the attributes of messages that were sent. A map for one attribute
+// takes as much memory as one for eight, a kilobyte, and most messages have one.
+var spareMaps = sync.Pool{New: func() any { return make(map[string]types.MessageAttributeValue, 1) }}
+
+func (e *entry) set(name, value string) { e.setText(name, &value) }
+
+// setText is set with the value at an address that stays as long as the entry.
+func (e *entry) setText(name string, value *string) {
+	kind := typeOf(name, *value)
+	e.ready()[name] = types.MessageAttributeValue{DataType: kind, StringValue: value}
+	e.size += len(name) + len(*kind) + len(*value)
+}
+
+// ready returns the map of attributes.
+func (e *entry) ready() map[string]types.MessageAttributeValue {
 	if e.MessageAttributes == nil {
-		e.MessageAttributes = make(map[string]types.MessageAttributeValue, min(e.hint, maxNames))
+		if e.hint <= 1 {
+			e.MessageAttributes, _ = spareMaps.Get().(map[string]types.MessageAttributeValue)
+		} else {
+			e.MessageAttributes = make(map[string]types.MessageAttributeValue, min(e.hint, maxNames))
+		}
 	}
-	kind := typeOf(name, value)
-	e.MessageAttributes[name] = types.MessageAttributeValue{DataType: kind, StringValue: &value}
-	e.size += len(name) + len(*kind) + len(value)
+	return e.MessageAttributes
+}
+
+// release gives the entry's memory to others. The entry was sent for the last time,
+// and no request reads it any more.
+func (e *entry) release() {
+	if e.hint <= 1 && e.MessageAttributes != nil {
+		clear(e.MessageAttributes)
+		spareMaps.Put(e.MessageAttributes)
+		e.MessageAttributes = nil
+	}
 }
 
 // setAs sets an attribute of the message. It keeps the received type and value if
@@ -95,10 +125,7 @@ func (e *entry) setAs(name, value string) {
 		e.set(name, value)
 		return
 	}
-	if e.MessageAttributes == nil {
-		e.MessageAttributes = make(map[string]types.MessageAttributeValue, min(e.hint, maxNames))
-	}
-	e.MessageAttributes[name] = v
+	e.ready()[name] = v
 	e.size += len(name) + len(deref(v.DataType)) + len(deref(v.StringValue)) + len(v.BinaryValue)
 }
 
@@ -126,19 +153,18 @@ func (e *entry) carries(name, value string) bool {
 }
 
 func (e *entry) body(b []byte) {
-	var text string
 	switch {
 	case sendable(b):
-		text = string(b)
+		e.text = string(b)
 	case len(b) == 0:
-		text = emptyBody
+		e.text = emptyBody
 		e.carry(attributeBody, bodyEmpty)
 	default:
-		text = base64.StdEncoding.EncodeToString(b)
+		e.text = base64.StdEncoding.EncodeToString(b)
 		e.carry(attributeBody, bodyBase64)
 	}
-	e.MessageBody = &text
-	e.size += len(text)
+	e.MessageBody = &e.text
+	e.size += len(e.text)
 }
 
 // carry sets one of the driver's own attributes to any value. A value that SQS would
@@ -148,6 +174,9 @@ func (e *entry) carry(name, value string) {
 		var m more
 		m.add("", value)
 		value = m.String()
+	}
+	if e.own == nil {
+		e.own = e.ownRoom[:0]
 	}
 	e.own = append(e.own, attribute{name, value})
 }
@@ -174,8 +203,8 @@ func (e *entry) attributes(as map[string]string) {
 		room--
 	}
 	if fit+len(e.own) <= room {
-		for _, a := range e.own {
-			e.set(a.name, a.value)
+		for i := range e.own {
+			e.setText(e.own[i].name, &e.own[i].value)
 		}
 		for name, value := range as {
 			if e.carries(name, value) {

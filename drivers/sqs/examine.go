@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/provision"
+	"github.com/sluice-go/sluice/internal/lookonly"
 )
 
 // examine implements [Opener.Examine].
@@ -21,6 +22,7 @@ func examine(ctx context.Context, o *Opener, u *url.URL) (*provision.State, erro
 	if err != nil {
 		return nil, err
 	}
+	t.patient = true
 	client, queueURL, release, err := o.connect(ctx, t)
 	if err != nil {
 		return nil, err
@@ -38,10 +40,7 @@ func examine(ctx context.Context, o *Opener, u *url.URL) (*provision.State, erro
 		return nil, err
 	}
 	e.own()
-	if err := e.age(ctx); err != nil {
-		return e.state, err
-	}
-	return e.state, e.deadLetter(ctx)
+	return e.state, errors.Join(e.age(ctx), e.deadLetter(ctx))
 }
 
 // An examination gathers the facts about one queue.
@@ -66,15 +65,27 @@ func (e *examination) own() {
 }
 
 // age reads the age of the oldest message from CloudWatch. It stays unknown if
-// that can't be asked (no permission, a server with SQS alone): an advisory
-// question must not keep the others from being asked.
+// that can't be asked: an advisory question must not keep the others from being
+// asked.
 func (e *examination) age(ctx context.Context) error {
-	age, _, err := oldestAge(ctx, e.watch, e.name)
+	rctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	age, _, err := oldestAge(rctx, e.watch, e.name)
 	if err != nil {
-		return ctx.Err()
+		return e.unanswered(ctx, err)
 	}
 	e.state.OldestAge = age
 	return nil
+}
+
+// unanswered returns the error of a request to CloudWatch if it must be reported: not
+// if CloudWatch can't be asked (no permission, a server with SQS alone), but if it was
+// asked too often, since the next examination may learn more.
+func (e *examination) unanswered(ctx context.Context, err error) error {
+	if err = alarmFailure(ctx, e.name, "examine", err); drivers.CodeOf(err) == drivers.Throttled {
+		return err
+	}
+	return ctx.Err()
 }
 
 // deadLetter looks at the redrive policy and the queue that it names.
@@ -108,7 +119,7 @@ func (e *examination) deadLetter(ctx context.Context) error {
 	}
 	ok, err := watched(ctx, e.watch, dlq.name)
 	if err != nil {
-		return ctx.Err() // CloudWatch can't be asked
+		return e.unanswered(ctx, err)
 	}
 	d.Unwatched = !ok
 	return nil
@@ -154,6 +165,9 @@ func (e *examination) letters(ctx context.Context, dlq *queue, attributes map[st
 	}
 	if d.Letters == 0 || attributes[attrRedrive] != "" {
 		return nil // a look at a queue with a dead-letter queue of its own could move letters there
+	}
+	if lookonly.Asked(ctx) {
+		return nil
 	}
 	sample, err := peek(ctx, "peek", dlq, provision.SampledLetters)
 	if err != nil {

@@ -297,6 +297,26 @@ func TestTheOldestMessage(t *testing.T) {
 	}
 }
 
+// An examination that CloudWatch refused too often says so: a queue without its answer
+// might seem sound.
+func TestAThrottledCloudWatchIsReported(t *testing.T) {
+	s := server(t, nil, "")
+	watch := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Smithy-Protocol", "rpc-v2-cbor")
+		w.Header().Set("Content-Type", "application/cbor")
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = w.Write(cbor.Encode(cbor.Map{"__type": cbor.String("com.amazonaws.cloudwatch#Throttling"), "message": cbor.String("Rate exceeded")}))
+	}))
+	t.Cleanup(watch.Close)
+	t.Setenv("AWS_ENDPOINT_URL_CLOUDWATCH", watch.URL)
+	t.Setenv("AWS_ENDPOINT_URL_SQS", s.URL())
+	t.Setenv("AWS_MAX_ATTEMPTS", "1")
+	fs, err := examine(t, &sqs.Opener{}, &url.URL{Scheme: "awssqs", Path: "/orders"}, nil, admin.Handlers{})
+	require.ErrorIs(t, err, drivers.ErrThrottled)
+	require.ErrorContains(t, err, "Rate exceeded")
+	require.NotEmpty(t, fs, "the other findings are reported all the same")
+}
+
 func timestamp(at time.Time) cbor.Value {
 	return &cbor.Tag{ID: 1, Value: cbor.Float64(float64(at.UnixMilli()) / 1000)}
 }

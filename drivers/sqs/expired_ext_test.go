@@ -18,6 +18,7 @@ import (
 // Credentials that expire for long are an outage, whichever request finds it
 // out: the worker goes on as soon as there are new ones.
 func TestExpiredCredentialsAreAnOutage(t *testing.T) {
+	t.Parallel()
 	pass := func(d time.Duration) {
 		<-time.After(d)
 		synctest.Wait()
@@ -31,6 +32,7 @@ func TestExpiredCredentialsAreAnOutage(t *testing.T) {
 				continue
 			}
 			t.Run(code+"/"+name, func(t *testing.T) {
+				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					v := newVirtual(t)
 					url := v.create("orders", map[string]string{"VisibilityTimeout": "60"})

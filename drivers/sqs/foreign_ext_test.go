@@ -79,6 +79,7 @@ func foreign(t *testing.T, python, program string, args ...string) []byte {
 // Sluice's letters are read, and moved back, by who knows nothing of it, and what
 // such a program has made of a queue is good for Sluice.
 func TestForeignClientsReadLetters(t *testing.T) {
+	t.Parallel()
 	python := testserver.Python(t)
 	for _, c := range []struct {
 		name string
@@ -88,6 +89,7 @@ func TestForeignClientsReadLetters(t *testing.T) {
 		{"sqstest", func(t *testing.T) string { return server(t, nil, "").URL() }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			endpoint, name := c.url(t), testserver.Name(t)
 			foreign(t, python, letters, endpoint, name, "make")
 
@@ -130,6 +132,7 @@ func TestForeignClientsReadLetters(t *testing.T) {
 }
 
 func TestForeignClientsReadAndWrite(t *testing.T) {
+	t.Parallel()
 	python := testserver.Python(t)
 	for _, c := range []struct {
 		name string
@@ -140,6 +143,7 @@ func TestForeignClientsReadAndWrite(t *testing.T) {
 		{"sqstest", func(t *testing.T) string { return server(t, nil, "").URL() }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			endpoint := c.url(t)
 			name := queue(t, endpoint)
 			send(t, endpoint, name,

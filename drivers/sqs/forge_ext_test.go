@@ -1,6 +1,8 @@
 package sqs_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"testing"
 	"time"
 
@@ -43,11 +45,42 @@ func TestASenderShadowsNothingOfALetter(t *testing.T) {
 			got := ds[0].Message
 			letter, ok := drivers.ParseFailure(got.Attributes)
 			require.True(t, ok)
-			require.Equal(t, drivers.DeadLetter{Queue: "orders"}, letter)
+			require.Equal(t, drivers.DeadLetter{Queue: "orders", Attempt: 5}, letter)
 			require.Equal(t, "acme", got.Attributes["tenant"])
 			require.Equal(t, 1, got.Attempt)
 			require.Empty(t, got.Group)
 			require.True(t, got.EnqueuedAt.IsZero())
+		})
+	}
+}
+
+func hash(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])
+}
+
+// The group that SQS orders by is the message's group, whatever its sender called another
+// attribute: the messages of one group would otherwise be handled at the same time.
+func TestASenderLeavesNoGroup(t *testing.T) {
+	for _, c := range []struct{ name, system, attribute, want string }{
+		{"forged", "order-7", "another", "order-7"},
+		{"forged, empty", "order-7", "", "order-7"},
+		{"the driver's own spelling", hash("a group"), "a group", "a group"},
+		{"none", "order-7", "order-7", "order-7"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newStub()
+			s.receive = func(*awssqs.ReceiveMessageInput) (*awssqs.ReceiveMessageOutput, error) {
+				return &awssqs.ReceiveMessageOutput{Messages: []types.Message{{
+					MessageId: aws.String("m1"), ReceiptHandle: aws.String("r1"), Body: aws.String("b"),
+					MessageAttributes: map[string]types.MessageAttributeValue{"sluice-group": {DataType: aws.String("String"), StringValue: aws.String(c.attribute)}},
+					Attributes:        map[string]string{"ApproximateReceiveCount": "1", "MessageGroupId": c.system},
+				}}}, nil
+			}
+			ds, err := openSource(t, s, nil).Receive(t.Context(), 1, time.Second)
+			require.NoError(t, err)
+			require.Equal(t, c.want, ds[0].Message.Group)
+			require.Empty(t, ds[0].Message.Attributes)
 		})
 	}
 }

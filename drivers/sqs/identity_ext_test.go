@@ -15,6 +15,7 @@ import (
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/stretchr/testify/require"
 
+	adminletters "github.com/sluice-go/sluice/admin/letters"
 	"github.com/sluice-go/sluice/admin/redrive"
 	"github.com/sluice-go/sluice/consumer"
 	"github.com/sluice-go/sluice/drivers"
@@ -85,7 +86,7 @@ func TestAJobThatIsRedrivenIsDoneOnce(t *testing.T) {
 					require.NoError(t, p.Close())
 				}
 
-				keep, err := idempotency.New(new(idempotency.Memory), nil)
+				keep, err := idempotency.New(idempotency.NewMemory(), nil)
 				require.NoError(t, err)
 				effects := 0
 				h := keep(handler.HandlerFunc(func(context.Context, *handler.Message) error { effects++; return nil }))
@@ -106,7 +107,7 @@ func TestAJobThatIsRedrivenIsDoneOnce(t *testing.T) {
 
 				options := &redrive.Options{}
 				if c.selective {
-					options.Source = src.Capabilities().Queue
+					options.Filter.Queue = src.Capabilities().Queue
 				}
 				result, err := redrive.Run(t.Context(), src, options)
 				require.NoError(t, err)
@@ -145,7 +146,7 @@ func TestLettersWithOneDedupeIDAreAllRedriven(t *testing.T) {
 			<-time.After(24 * time.Hour)
 		}
 		require.Equal(t, 2, v.depth(dead))
-		result, err := redrive.Run(t.Context(), src, &redrive.Options{Source: "orders.fifo"})
+		result, err := redrive.Run(t.Context(), src, &redrive.Options{Filter: adminletters.Filter{Queue: "orders.fifo"}})
 		require.NoError(t, err)
 		require.EqualValues(t, 2, result.Moved)
 		require.Equal(t, 2, v.depth(q))

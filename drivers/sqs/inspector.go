@@ -3,6 +3,7 @@ package sqs
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 type inspector struct {
 	*queue
 	watch *watch
+	ages  *ages
 }
 
 var depthNames = []types.QueueAttributeName{
@@ -26,12 +28,29 @@ var depthNames = []types.QueueAttributeName{
 	types.QueueAttributeNameApproximateNumberOfMessagesDelayed,
 }
 
+// letterNames are those that are asked of a dead-letter queue.
+var letterNames = append(slices.Clip(depthNames), types.QueueAttributeNameMessageRetentionPeriod)
+
+// countLag is how long SQS's counts take to agree after the last change, by its
+// documentation.
+const countLag = time.Minute
+
 func unknownDepth() drivers.Depth {
-	return drivers.Depth{Visible: drivers.Unknown, InFlight: drivers.Unknown, Delayed: drivers.Unknown, DeadLetters: drivers.Unknown, OldestAge: -1}
+	return drivers.Depth{Lag: countLag, Visible: drivers.Unknown, InFlight: drivers.Unknown, Delayed: drivers.Unknown, DeadLetters: drivers.Unknown, OldestAge: -1}
 }
 
-// depth implements [Source.Depth].
-func (i *inspector) depth(ctx context.Context, op string) (drivers.Depth, error) {
+// fill implements [Source.Ages].
+func (i *inspector) fill(ctx context.Context, d *drivers.Depth) {
+	if d.OldestAge < 0 { // an empty queue has none, and Depth knows it
+		d.OldestAge = i.ages.oldest(ctx, i.name)
+	}
+	if dlq := i.watch.dlq(); dlq != nil && d.DeadLetters != 0 {
+		d.LetterAge = max(i.ages.oldest(ctx, dlq.name), 0)
+	}
+}
+
+// counts returns the depth without the ages, which SQS itself does not know.
+func (i *inspector) counts(ctx context.Context, op string) (drivers.Depth, error) {
 	d := unknownDepth()
 	counts, err := i.attributes(ctx, op, depthNames...)
 	if err != nil {
@@ -42,7 +61,7 @@ func (i *inspector) depth(ctx context.Context, op string) (drivers.Depth, error)
 	if dlq == nil {
 		return d, nil
 	}
-	letters, err := dlq.attributes(ctx, op, depthNames...)
+	letters, err := dlq.attributes(ctx, op, letterNames...)
 	if errors.Is(err, drivers.ErrDenied) {
 		return d, nil // the count stays unknown
 	}
@@ -58,6 +77,7 @@ func (i *inspector) depth(ctx context.Context, op string) (drivers.Depth, error)
 		}
 		d.DeadLetters += n
 	}
+	d.LetterRetention = number(letters[attrRetention])
 	return d, nil
 }
 

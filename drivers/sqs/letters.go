@@ -74,7 +74,7 @@ func (l *letters) deleted(which []int, ss []drivers.Settlement, errs []error) {
 // gets it once however often it is sent within five minutes.
 func (l *letters) letter(dlq *queue, r *drivers.Settlement) (*entry, error) {
 	if r.Message == nil {
-		return nil, l.invalid("settle", errors.New("a rejection without its message"), "")
+		return nil, l.invalid("settle", errors.New("a rejection needs the delivered message"), "")
 	}
 	m := *r.Message
 	m.Delay = 0
@@ -85,8 +85,8 @@ func (l *letters) letter(dlq *queue, r *drivers.Settlement) (*entry, error) {
 	if dlq.fifo {
 		dedupe = token(ownDedupe + "letter-" + m.ID)
 	}
-	// A letter must not be stuck because it is too large: it is sent with less of
-	// what is known of the failure, and finally with nothing of it.
+	// A letter must not be stuck because it is too large: it is sent with fewer
+	// details of the failure, and finally with none.
 	for _, f := range []*drivers.Failure{r.Failure, letter.Cut(r.Failure), nil} {
 		// The failure is packed if it does not fit beside the identity and the
 		// message's own attributes, however many these are: the encoder handles

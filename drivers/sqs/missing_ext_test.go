@@ -51,6 +51,7 @@ func forgetful(t *testing.T, target string, members ...string) string {
 // A field that a server leaves out is not its zero value: without its group a
 // message of a FIFO queue would be handled beside others of that group.
 func TestServersThatLeaveOutSystemAttributes(t *testing.T) {
+	t.Parallel()
 	const newer, older = "MessageSystemAttributeNames", "AttributeNames"
 	for _, c := range []struct {
 		name, suffix string
@@ -65,6 +66,7 @@ func TestServersThatLeaveOutSystemAttributes(t *testing.T) {
 		{"standard, neither known", "", []string{newer, older}, false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			s := server(t, nil, c.suffix)
 			api := client(t, s.URL())
 			const n = 4
@@ -117,7 +119,7 @@ func TestServersThatLeaveOutSystemAttributes(t *testing.T) {
 				require.Equal(t, "0123", strings.Join(bodies, ""))
 				require.Equal(t, 1, most)
 			}
-			require.Equal(t, !c.counted, strings.Contains(logged.String(), "messages come without their number of attempts"), logged.String())
+			require.Equal(t, !c.counted, strings.Contains(logged.String(), "messages have no attempt count"), logged.String())
 		})
 	}
 }

@@ -82,7 +82,7 @@ func parseMore(s string) (more, error) {
 		return m, err
 	}
 	if d.More() {
-		return m, fmt.Errorf("something follows the object")
+		return m, fmt.Errorf("there is data after the object")
 	}
 	raw := make(map[string]string, len(m.Raw))
 	for k, v := range m.Raw {

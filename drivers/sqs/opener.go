@@ -26,8 +26,8 @@ const scheme = "awssqs"
 // called concurrently.
 type Opener struct {
 	// AWS is the configuration of the AWS SDK. Nil means the configuration of the
-	// environment and the shared files, loaded anew for each queue. Parameters of
-	// the URL override it.
+	// environment and the shared files, loaded for each queue. Parameters of the
+	// URL override it.
 	AWS *aws.Config
 }
 
@@ -35,6 +35,7 @@ var (
 	_ drivers.Opener     = (*Opener)(nil)
 	_ provision.Planner  = (*Opener)(nil)
 	_ provision.Examiner = (*Opener)(nil)
+	_ provision.Namer    = (*Opener)(nil)
 )
 
 // Schemes returns "awssqs".
@@ -66,6 +67,7 @@ func (o *Opener) OpenSource(ctx context.Context, u *url.URL, opts *drivers.Optio
 		return nil, err
 	}
 	s.release = release
+	s.inspector.ages = newAges(o, t)
 	return s, nil
 }
 
@@ -103,6 +105,9 @@ func (o *Opener) Plan(ctx context.Context, u *url.URL, s *provision.Spec) (*prov
 func (o *Opener) Examine(ctx context.Context, u *url.URL) (*provision.State, error) {
 	return examine(ctx, o, u)
 }
+
+// Names names the queue and its dead-letter queue. See [provision.Namer].
+func (*Opener) Names(u *url.URL, s *provision.Spec) (*provision.Names, error) { return namesOf(u, s) }
 
 // Suggest returns the queue URL for a string that people paste in its place: the
 // HTTPS URL of a queue, its ARN, the address of a local server. It returns "" for
@@ -175,7 +180,7 @@ func (o *Opener) client(ctx context.Context, t *target) (*awssqs.Client, func(),
 		return refuse(drivers.Invalid, errors.New("no AWS region"), "add region=… to the queue's URL, or set AWS_REGION")
 	}
 	var release func()
-	client := awssqs.NewFromConfig(cfg, func(so *awssqs.Options) {
+	client := awssqs.NewFromConfig(signing(cfg), func(so *awssqs.Options) {
 		switch {
 		case t.endpoint != "":
 			so.BaseEndpoint = &t.endpoint
@@ -189,6 +194,9 @@ func (o *Opener) client(ctx context.Context, t *target) (*awssqs.Client, func(),
 			so.EndpointOptions.UseDualStackEndpoint = aws.DualStackEndpointStateUnset
 		}
 		release = tune(so, t.log)
+		if t.patient {
+			so.Retryer = newPatient()
+		}
 	})
 	if err := credentials(ctx, client); err != nil {
 		release()

@@ -14,7 +14,7 @@ const (
 
 // origins are the queues from which SQS has dead-lettered messages to a queue.
 //
-// ApproximateReceiveCount goes on in a dead-letter queue: with a maxReceiveCount
+// ApproximateReceiveCount continues in a dead-letter queue: with a maxReceiveCount
 // of 5 it is 6 at the first receive there. Attempts are counted from the message's
 // arrival, so the count that the source queue's policy allowed is subtracted. If
 // that policy can't be read, the lowest count seen on a letter from the source
@@ -81,4 +81,16 @@ func (s *origins) attempt(arn string, count int) int {
 		before = min(before, o.receives)
 	}
 	return count - before
+}
+
+// before returns how often a message from the queue arn was received there, as its policy
+// says. It is 0 if the policy was not read, or if the counts that were seen contradict it.
+func (s *origins) before(arn string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := s.known[arn]
+	if o == nil || !o.policy || o.lowest-1 < o.receives {
+		return 0
+	}
+	return o.receives
 }

@@ -26,6 +26,7 @@ func planFor(ctx context.Context, o *Opener, u *url.URL, s *provision.Spec) (*pr
 	if err != nil {
 		return nil, err
 	}
+	t.patient = true
 	main, dead, err := wishes(t, s)
 	if err != nil {
 		return nil, err
@@ -119,7 +120,7 @@ func (p *planner) arnOf(ctx context.Context, t *target, name string) (string, er
 		return "", err
 	}
 	if f == nil {
-		return "", &drivers.Error{Code: drivers.NotFound, Queue: name, Op: "apply", Err: errors.New("the dead-letter queue was not made")}
+		return "", &drivers.Error{Code: drivers.NotFound, Queue: name, Op: "apply", Err: errors.New("the dead-letter queue was not created")}
 	}
 	return f.attributes[attrARN], nil
 }
@@ -141,7 +142,7 @@ func (p *planner) queue(w *wish, f *found, deadLetter func(ctx context.Context) 
 	if isFIFO := f.attributes[attrFIFO] == "true"; isFIFO != w.fifo {
 		p.Add(provision.Change{
 			Resource: resource, Kind: provision.Replace, Field: "fifo", From: fmt.Sprint(isFIFO), To: fmt.Sprint(w.fifo),
-			Remedy: "a queue's kind cannot be changed: make one of another name, let the producers send to it, and drain this one",
+			Remedy: "a queue's kind cannot be changed: create a queue with another name, let the producers send to it, and drain this one",
 		}, nil)
 		return
 	}
@@ -275,7 +276,7 @@ func (p *planner) unwantedPolicy(w *wish, f *found) {
 	p.Add(provision.Change{
 		Resource: "sqs queue " + w.name, Kind: provision.Update, Field: "dead_letter",
 		From: fmt.Sprintf("%s after %d", lastColon(now.target), now.maxReceives), Destructive: true,
-		Remedy: "without a dead-letter queue a poison message is retried until it expires: name it in the configuration rather",
+		Remedy: "without a dead-letter queue a poison message is retried until it expires: name one in the configuration instead",
 	}, func(ctx context.Context) error {
 		return p.setAttributes(ctx, w.name, f.url, map[string]string{attrRedrive: ""})
 	})
@@ -306,7 +307,7 @@ func (p *planner) allow(t *target, dead *wish, deadFound *found) {
 			return err
 		}
 		if d == nil {
-			return &drivers.Error{Code: drivers.NotFound, Queue: dead.name, Op: "apply", Err: errors.New("the dead-letter queue was not made")}
+			return &drivers.Error{Code: drivers.NotFound, Queue: dead.name, Op: "apply", Err: errors.New("the dead-letter queue was not created")}
 		}
 		policy, changed, err := allow(d.attributes[attrAllow], besideARN(d.attributes[attrARN], dead.serves))
 		if err != nil || !changed {

@@ -247,7 +247,7 @@ func (q *queue) invalid(op string, err error, way string) error {
 // noDeadLetter returns the error of an operation that needs a dead-letter queue.
 func (q *queue) noDeadLetter(op string) error {
 	return &drivers.Error{Code: drivers.Unsupported, Queue: q.name, Op: op, Err: errors.New("the queue has no dead-letter queue"),
-		Remedy: "apply a configuration with dead_letter, or name one with dead_letter"}
+		Remedy: "apply a configuration with dead_letter, or name a queue with the parameter dead_letter"}
 }
 
 func (q *queue) closedError(op string) error {

@@ -20,7 +20,7 @@ func (r receipts) delete(ctx context.Context, op string, which []int, receipt fu
 		for n, i := range part {
 			entries[n] = types.DeleteMessageBatchRequestEntry{Id: entryID(n), ReceiptHandle: receipt(i)}
 		}
-		out, err := r.api.DeleteMessageBatch(ctx, &awssqs.DeleteMessageBatchInput{QueueUrl: &r.url, Entries: entries})
+		out, err := r.api.DeleteMessageBatch(ctx, &awssqs.DeleteMessageBatchInput{QueueUrl: &r.url, Entries: entries}, batchOptions...)
 		if err != nil {
 			return nil, err
 		}
@@ -30,7 +30,7 @@ func (r receipts) delete(ctx context.Context, op string, which []int, receipt fu
 
 // change sets visibility timeouts.
 func (r receipts) change(ctx context.Context, op string, which []int, receipt func(int) *string, timeout func(int) int32, errs []error,
-	options ...func(*awssqs.Options)) {
+	options []func(*awssqs.Options)) {
 	r.batches(ctx, op, which, errs, func(ctx context.Context, part []int) ([]types.BatchResultErrorEntry, error) {
 		entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(part))
 		for n, i := range part {
@@ -44,21 +44,21 @@ func (r receipts) change(ctx context.Context, op string, which []int, receipt fu
 	})
 }
 
-// unrepeated returns the option that makes the SDK try a change of visibility once,
+// unrepeated returns the options of a change of visibility that the SDK must try once
 // if the queue is one on which a stale receipt acts: by the second try the message
 // may have another holder. The runtime knows how long it has none.
 func (r receipts) unrepeated() []func(*awssqs.Options) {
 	if r.fifo {
-		return nil
+		return batchOptions
 	}
-	return []func(*awssqs.Options){once}
+	return onceOptions
 }
 
 // giveBack makes messages visible again, even if ctx has ended. A message that
-// cannot be given back becomes visible when its lease ends.
+// cannot be released becomes visible when its lease ends.
 func (r receipts) giveBack(ctx context.Context, op string, ms []types.Message) {
 	r.change(context.WithoutCancel(ctx), op, indices(len(ms)), func(i int) *string { return ms[i].ReceiptHandle }, func(int) int32 { return 0 },
-		make([]error, len(ms)), r.unrepeated()...)
+		make([]error, len(ms)), r.unrepeated())
 }
 
 // batches makes requests of up to ten entries. The error of an entry is its own, or

@@ -18,12 +18,6 @@ type receiver struct {
 	watch      *watch
 }
 
-// receiveOptions make the SDK try a receive once and leave checksums to the
-// driver: the SDK fails the whole receive for one damaged message.
-var receiveOptions = []func(*awssqs.Options){once, unchecked}
-
-func unchecked(o *awssqs.Options) { o.DisableMessageChecksumValidation = true }
-
 // receive implements [Source.Receive].
 func (r *receiver) receive(ctx context.Context, op string, most int, wait time.Duration) ([]drivers.Delivery, error) {
 	lease := r.visibility.lease(ctx, op)

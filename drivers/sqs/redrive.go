@@ -50,7 +50,7 @@ func (r redriver) start(ctx context.Context, op string, rate int) (deadletter.Ta
 		in.MaxNumberOfMessagesPerSecond = aws.Int32(int32(rate)) //nolint:gosec // at most maxRate
 	}
 	total := drivers.Depth{DeadLetters: drivers.Unknown}
-	if d, err := r.depth(ctx, "depth"); err == nil {
+	if d, err := r.counts(ctx, "depth"); err == nil {
 		total = d
 	}
 	rctx, cancel := context.WithTimeout(ctx, answerTime)
@@ -80,7 +80,7 @@ func (r redriver) mover(op string) (moveAPI, *queue, error) {
 	api, ok := r.api.(moveAPI)
 	if !ok {
 		return nil, nil, &drivers.Error{Code: drivers.Unsupported, Queue: r.name, Op: op,
-			Err: errors.New("the client that the program gave has no message move tasks")}
+			Err: errors.New("the program's SQS client does not support message move tasks")}
 	}
 	return api, dlq, nil
 }
@@ -100,7 +100,7 @@ func (r redriver) soleSource(ctx context.Context, op string, api moveAPI, dlq *q
 	}
 	for _, u := range out.QueueUrls {
 		if name := lastSegment(u); name != r.name {
-			return r.invalid(op, fmt.Errorf("the dead-letter queue %q also serves the queue %q, and a move task would bring its letters here", dlq.name, name),
+			return r.invalid(op, fmt.Errorf("the dead-letter queue %q also serves the queue %q, whose letters a move task would move too", dlq.name, name),
 				"redrive by origin: select the letters whose source is "+r.name)
 		}
 	}
@@ -112,7 +112,7 @@ func (r redriver) soleSource(ctx context.Context, op string, api moveAPI, dlq *q
 func (r redriver) moveFailure(ctx context.Context, op string, dlq *queue, err error) error {
 	e := dlq.fail(ctx, op, err)
 	if strings.Contains(err.Error(), "already a task running") {
-		return r.invalid(op, err, "wait for it, or watch it: a redrive that is started meanwhile does")
+		return r.invalid(op, err, "wait for its end, or start a redrive, which follows it")
 	}
 	return e
 }
@@ -151,7 +151,7 @@ func taskStatus(s string) deadletter.Status {
 	case "COMPLETED":
 		return deadletter.Completed
 	case "CANCELLED":
-		return deadletter.Cancelled
+		return deadletter.Canceled
 	case "FAILED":
 		return deadletter.Failed
 	default: // RUNNING, CREATED, CANCELLING

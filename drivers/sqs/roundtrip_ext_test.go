@@ -235,6 +235,7 @@ func TestAttributesKeepTheirTypes(t *testing.T) {
 }
 
 func TestAttributesKeepTheirTypesOnOtherServers(t *testing.T) {
+	t.Parallel()
 	testserver.Credentials(t)
 	for name, url := range map[string]string{"LocalStack": testserver.LocalStack(t).URL, "moto": testserver.DynamoDB(t).URL} {
 		api := awssqs.New(awssqs.Options{
@@ -243,6 +244,7 @@ func TestAttributesKeepTheirTypesOnOtherServers(t *testing.T) {
 		for _, way := range ways[:2] {
 			for _, n := range []int{10} {
 				t.Run(fmt.Sprintf("%s, %s, %d attributes", name, way.name, n), func(t *testing.T) {
+					t.Parallel()
 					f := newField(t, api, testserver.Name(t), false)
 					want := everyType().filled(n)
 					f.send(t, want)

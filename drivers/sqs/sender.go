@@ -26,7 +26,7 @@ func (s sender) fits(e *entry) error {
 	if e.size <= s.maxBytes {
 		return nil
 	}
-	return s.invalid("send", fmt.Errorf("the message has %d bytes with its attributes, and the queue takes %d", e.size, s.maxBytes),
+	return s.invalid("send", fmt.Errorf("the message and its attributes have %d bytes; the limit of the queue is %d", e.size, s.maxBytes),
 		"keep the body in a bucket (package codec/claimcheck), or raise the queue's MaximumMessageSize, up to 1 MiB")
 }
 
@@ -80,7 +80,10 @@ func (s sender) send(ctx context.Context, op string, es []*entry, done func(n in
 	}
 }
 
-var errNoAnswer = errors.New("SQS's answer does not mention the message")
+var (
+	errNoAnswer = errors.New("the response of SQS does not mention the message")
+	errStored   = errors.New("the MD5 of the body that SQS stored is not the message's")
+)
 
 // request sends the entries at the indices in part, ten at most.
 func (s sender) request(ctx context.Context, op string, es []*entry, part []int, done func(n int, id *string, err error)) {
@@ -97,7 +100,7 @@ func (s sender) request(ctx context.Context, op string, es []*entry, part []int,
 	}
 	rctx, cancel := within(ctx, answerTime)
 	defer cancel()
-	out, err := s.api.SendMessageBatch(rctx, &awssqs.SendMessageBatchInput{QueueUrl: &s.url, Entries: entries})
+	out, err := s.api.SendMessageBatch(rctx, &awssqs.SendMessageBatchInput{QueueUrl: &s.url, Entries: entries}, sendOptions...)
 	if err != nil {
 		err = s.fail(ctx, op, err)
 		for _, n := range part {
@@ -110,6 +113,9 @@ func (s sender) request(ctx context.Context, op string, es []*entry, part []int,
 	for i := range out.Successful {
 		if k, ok := entryIndex(out.Successful[i].Id, len(part)); ok {
 			ids[k] = out.Successful[i].MessageId
+			if md5 := out.Successful[i].MD5OfMessageBody; md5 != nil && !hasMD5(*entries[k].MessageBody, *md5) {
+				errs[k] = &drivers.Error{Code: drivers.Transient, Queue: s.name, Op: op, Err: fmt.Errorf("%w: message %s", errStored, deref(ids[k]))}
+			}
 		}
 	}
 	for i := range out.Failed {

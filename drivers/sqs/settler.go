@@ -53,7 +53,7 @@ func (s *settler) settle(ctx context.Context, op string, ss []drivers.Settlement
 // extend implements [Source.Extend].
 func (s *settler) extend(ctx context.Context, op string, es []drivers.Extension) []error {
 	errs := make([]error, len(es))
-	s.change(ctx, op, indices(len(es)), func(i int) *string { return &es[i].Receipt }, func(i int) int32 { return seconds(es[i].By) }, errs)
+	s.change(ctx, op, indices(len(es)), func(i int) *string { return &es[i].Receipt }, func(i int) int32 { return seconds(es[i].By) }, errs, batchOptions)
 	s.visibility.noteLost(errs)
 	return some(errs)
 }
@@ -66,7 +66,7 @@ func (s *settler) settleKind(ctx context.Context, op string, kind int, which []i
 	case deletes:
 		s.delete(ctx, op, which, receipt, errs)
 	case changes:
-		s.change(ctx, op, which, receipt, func(i int) int32 { return seconds(ss[i].Delay) }, errs, s.unrepeated()...)
+		s.change(ctx, op, which, receipt, func(i int) int32 { return seconds(ss[i].Delay) }, errs, s.unrepeated())
 	case rejections:
 		sent := s.letters.send(ctx, op, which, ss, errs)
 		s.delete(ctx, op, sent, receipt, errs)
@@ -85,7 +85,7 @@ func (s *settler) settleKinds(ctx context.Context, op string, k *sorted, ss []dr
 	work.Wait()
 }
 
-// The kinds of settlements, each with requests of its own.
+// The kinds of settlements, each with separate requests.
 const (
 	deletes = iota
 	changes

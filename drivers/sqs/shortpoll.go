@@ -11,18 +11,17 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// shortPollOptions make a receive send a WaitTimeSeconds of zero. The SDK omits a
-// zero, and SQS then waits for the queue's own ReceiveMessageWaitTimeSeconds, up to
-// 20 seconds.
-var shortPollOptions = []func(*awssqs.Options){once, unchecked, func(o *awssqs.Options) {
+// short makes a receive send a WaitTimeSeconds of zero. The SDK omits a zero, and SQS then
+// waits for the queue's own ReceiveMessageWaitTimeSeconds, up to 20 seconds.
+func short(o *awssqs.Options) {
 	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
 		return stack.Serialize.Add(middleware.SerializeMiddlewareFunc("sluiceShortPoll", sayZero), middleware.After)
 	})
-}}
+}
 
 func sayZero(ctx context.Context, in middleware.SerializeInput, next middleware.SerializeHandler) (middleware.SerializeOutput, middleware.Metadata, error) {
 	refuse := func(err error) (middleware.SerializeOutput, middleware.Metadata, error) {
-		return middleware.SerializeOutput{}, middleware.Metadata{}, fmt.Errorf("asking for a short poll: %w", err)
+		return middleware.SerializeOutput{}, middleware.Metadata{}, fmt.Errorf("request a short poll: %w", err)
 	}
 	req, ok := in.Request.(*smithyhttp.Request)
 	if !ok || req.GetStream() == nil {

@@ -88,5 +88,8 @@ func (s *Sink) Send(ctx context.Context, ms []*handler.Message) []error {
 			ms[at[n]].ID = deref(id)
 		}
 	})
+	for _, e := range es {
+		e.release()
+	}
 	return some(errs)
 }

@@ -74,8 +74,8 @@ func TestMessagesThatCannotBeSentAreRefusedWithAWayOut(t *testing.T) {
 		m    handler.Message
 		want string
 	}{
-		{"large", standard, handler.Message{Body: make([]byte, 256<<10)}, "the queue takes 262144"},
-		{"large with its attributes", standard, handler.Message{Body: []byte(strings.Repeat("x", 256<<10)), Attributes: map[string]string{"a": "b"}}, "262152 bytes with its attributes"},
+		{"large", standard, handler.Message{Body: make([]byte, 256<<10)}, "the limit of the queue is 262144"},
+		{"large with its attributes", standard, handler.Message{Body: []byte(strings.Repeat("x", 256<<10)), Attributes: map[string]string{"a": "b"}}, "its attributes have 262152 bytes"},
 		{"late", standard, handler.Message{Body: []byte("x"), Delay: 16 * time.Minute}, "15m0s at most"},
 		{"late on FIFO", fifo, handler.Message{Body: []byte("x"), Group: "g", Delay: time.Second}, "DelaySeconds"},
 		{"no group on FIFO", fifo, handler.Message{Body: []byte("x")}, "set Message.Group"},

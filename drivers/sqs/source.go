@@ -2,8 +2,10 @@ package sqs
 
 import (
 	"context"
+	"net/url"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sluice-go/sluice/drivers"
@@ -34,6 +36,8 @@ var (
 	_ drivers.Watcher     = (*Source)(nil)
 	_ deadletter.Redriver = (*Source)(nil)
 	_ deadletter.Opener   = (*Source)(nil)
+	_ deadletter.Writer   = (*Source)(nil)
+	_ drivers.Locator     = (*Source)(nil)
 )
 
 // NewSource opens the queue with the given URL for receiving, with the caller's
@@ -42,8 +46,8 @@ var (
 // its dead-letter queue, and fails if it cannot read them. A nil config is the zero
 // Config.
 func NewSource(ctx context.Context, api API, queueURL string, c *Config) (*Source, error) {
-	config := c.withDefaults()
-	if err := config.validate(lastSegment(queueURL)); err != nil {
+	config, err := c.complete(lastSegment(queueURL))
+	if err != nil {
 		return nil, err
 	}
 	q, err := describe(ctx, api, queueURL)
@@ -58,7 +62,7 @@ func NewSource(ctx context.Context, api API, queueURL string, c *Config) (*Sourc
 	s.visibility.begin(q, config.VisibilityTimeout)
 	s.caps.Lease = s.visibility.now()
 	if q.lease == 0 && config.VisibilityTimeout <= 0 {
-		config.Logger.WarnContext(ctx, "the queue's visibility timeout is 0: receives ask for another; set one with visibility_timeout, or on the queue by applying its configuration",
+		config.Logger.WarnContext(ctx, "the queue's visibility timeout is 0: receives request another; set one with visibility_timeout, or on the queue by applying its configuration",
 			"queue", q.name, "visibility_timeout", s.caps.Lease)
 	}
 	if dlq != nil {
@@ -85,6 +89,7 @@ func (s *Source) Capabilities() drivers.Capabilities { return s.caps }
 func (s *Source) Close() error {
 	if s.closed.CompareAndSwap(false, true) {
 		s.release()
+		s.inspector.ages.close()
 	}
 	return nil
 }
@@ -139,15 +144,25 @@ func (s *Source) Extend(ctx context.Context, es []drivers.Extension) []error {
 // Current implements [drivers.Watcher].
 func (s *Source) Current() drivers.Current { return s.watch.current() }
 
-// Depth returns approximate counts: SQS's counts are eventually consistent. The
-// age of the oldest message is unknown: SQS reports it to CloudWatch only.
+// Depth returns approximate counts: SQS's counts are eventually consistent. The ages are
+// unknown, except that an empty queue has none: see [Source.Ages].
 func (s *Source) Depth(ctx context.Context) (drivers.Depth, error) {
 	const op = "depth"
 	if err := s.ready(ctx, op); err != nil {
 		return unknownDepth(), err
 	}
-	return s.inspector.depth(ctx, op)
+	d, err := s.inspector.counts(ctx, op)
+	if err == nil && d.Visible == 0 && d.InFlight == 0 && d.Delayed == 0 {
+		d.OldestAge = 0
+	}
+	return d, err
 }
+
+// Ages implements [drivers.Ager]. The ages of the oldest message and letter come from
+// CloudWatch, a minute or more late, if the source was opened by an [Opener] and
+// cloudwatch:GetMetricStatistics is permitted; else they are unknown. On a dead-letter
+// queue the age counts from when the letter came there.
+func (s *Source) Ages(ctx context.Context, d *drivers.Depth) { s.inspector.fill(ctx, d) }
 
 // Peek receives up to most messages and gives them back immediately: SQS has no
 // other way to show a message. A peek counts as a delivery attempt, hides the
@@ -218,6 +233,7 @@ func (s *Source) OpenDeadLetters(ctx context.Context) (drivers.Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	dead.inspector.ages = s.inspector.ages
 	return dead, nil
 }
 
@@ -235,4 +251,37 @@ func (s *Source) OpenRedrive(ctx context.Context) (drivers.Sink, error) {
 	}
 	sink.dedupe = redriveDedupe
 	return sink, nil
+}
+
+// OpenDeadLetterSink opens the dead-letter queue for sending letters to it. On a FIFO queue
+// a letter's deduplication ID is made of the message ID that it comes with, so that one
+// that is sent again within five minutes is not doubled.
+func (s *Source) OpenDeadLetterSink(ctx context.Context) (drivers.Sink, error) {
+	const op = "open dead letters"
+	if err := s.ready(ctx, op); err != nil {
+		return nil, err
+	}
+	q, err := s.inspector.which(op, true)
+	if err != nil {
+		return nil, err
+	}
+	sink, err := NewSink(ctx, s.api, q.url)
+	if err != nil {
+		return nil, err
+	}
+	sink.dedupe = redriveDedupe
+	return sink, nil
+}
+
+// Location implements [drivers.Locator]. Account and region are those of the queue's ARN,
+// the endpoint is that of its URL.
+func (s *Source) Location() drivers.Location {
+	var l drivers.Location
+	if a, err := arn.Parse(s.arn); err == nil {
+		l.Account, l.Region = a.AccountID, a.Region
+	}
+	if u, err := url.Parse(s.url); err == nil && u.Host != "" {
+		l.Endpoint = u.Scheme + "://" + u.Host
+	}
+	return l
 }

@@ -67,6 +67,7 @@ func (o *receivesOne) Receive(ctx context.Context, most int, wait time.Duration)
 // AWS obeys a stale receipt on a standard queue. A message that was given back is
 // another worker's by the time that a lost answer is noticed.
 func TestAReleaseWhoseAnswerWasLostIsNotRepeated(t *testing.T) {
+	t.Parallel()
 	for name, verdict := range map[string]error{
 		"retry":       handler.RetryAfter(0, errors.New("later")),
 		"in a second": handler.RetryAfter(time.Second, errors.New("later")),
@@ -90,6 +91,7 @@ func TestAReleaseWhoseAnswerWasLostIsNotRepeated(t *testing.T) {
 
 // While its delay lasts nobody else can have the message, and a retry is repeated.
 func TestADelayedRetryWhoseAnswerWasLostIsRepeated(t *testing.T) {
+	t.Parallel()
 	q := newStale(t)
 	close(q.loses.tell)
 	c, ended := q.run(t, handler.RetryAfter(time.Hour, errors.New("later")))

@@ -59,7 +59,7 @@ func ungrouped(q *queue, op string, from []types.Message) error {
 	for i := range from {
 		if from[i].Attributes[sysGroup] == "" {
 			return &drivers.Error{Code: drivers.Unsupported, Queue: q.name, Op: op,
-				Err:    fmt.Errorf("the server gives message %s of a FIFO queue without its MessageGroupId: the order of groups can't be kept", deref(from[i].MessageId)),
+				Err:    fmt.Errorf("the server returns message %s of a FIFO queue without its MessageGroupId: the order of groups cannot be kept", deref(from[i].MessageId)),
 				Remedy: "use a server that answers MessageSystemAttributeNames or AttributeNames, or a standard queue"}
 		}
 	}

@@ -31,7 +31,8 @@ type target struct {
 	visibility                time.Duration
 	deadLetter                string
 
-	log *slog.Logger // for the SDK's client; nil discards
+	log     *slog.Logger // for the SDK's client; nil discards
+	patient bool         // the SDK's client repeats throttled requests for longer
 }
 
 func parse(u *url.URL) (*target, error) {
@@ -94,7 +95,7 @@ func (t *target) place(u *url.URL) error {
 	}
 	if u.Host == "" {
 		if len(segments) > 2 || len(segments) == 2 && segments[0] == "" {
-			return errors.New("a queue URL without a host is a queue's name, or an account's number and a name")
+			return errors.New("a queue URL without a host has a queue name, or an account number and a name")
 		}
 		if len(segments) == 2 {
 			t.account = segments[0]
@@ -124,16 +125,16 @@ func (t *target) locate(u *url.URL) error {
 	switch {
 	case ok:
 	case awsSuffix.MatchString(host):
-		return fmt.Errorf("the host %s is not one of SQS's: they are sqs.REGION.amazonaws.com and its FIPS, dual-stack and VPC forms", host)
+		return fmt.Errorf("the host %s is not a host of SQS: those are sqs.REGION.amazonaws.com and its FIPS, dual-stack and VPC forms", host)
 	case protocol == "https" && t.endpoint == "" && !strings.Contains(host, ".") && net.ParseIP(host) == nil:
 		// A container's name: it may use TLS or not.
-		return fmt.Errorf("the host %s is not one of AWS's: add its endpoint, as in %s:///%s?endpoint=http://%s", host, scheme, t.name, u.Host)
+		return fmt.Errorf("the host %s is not a host of AWS: add its endpoint, as in %s:///%s?endpoint=http://%s", host, scheme, t.name, u.Host)
 	default:
 		t.hostEndpoint = protocol + "://" + u.Host
 		return nil
 	}
 	if t.region != "" && t.region != region {
-		return fmt.Errorf("the host is in the region %s, and the parameter is %s", region, t.region)
+		return fmt.Errorf("the host is in the region %s, but the parameter region is %s", region, t.region)
 	}
 	t.region = region
 	if !plainHost.MatchString(host) || u.Port() != "" {

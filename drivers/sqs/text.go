@@ -4,32 +4,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/sluice-go/sluice/internal/sqstext"
 )
 
-// sendable reports whether SQS accepts s as a body or an attribute's value: non-empty
-// UTF-8 without the characters that XML excludes.
-func sendable[T string | []byte](s T) bool {
-	if len(s) == 0 {
-		return false
-	}
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= 0x20 && c < utf8.RuneSelf || c == '\t' || c == '\n' || c == '\r' {
-			i++
-			continue
-		}
-		if c < utf8.RuneSelf {
-			return false
-		}
-		r, n := utf8.DecodeRuneInString(string(s[i:min(i+utf8.UTFMax, len(s))]))
-		if r == utf8.RuneError && n <= 1 || r == 0xFFFE || r == 0xFFFF {
-			return false
-		}
-		i += n
-	}
-	return true
-}
+// sendable reports whether SQS accepts s as a body or an attribute's value: text that
+// is not empty.
+func sendable[T string | []byte](s T) bool { return len(s) > 0 && sqstext.Valid(s) }
 
 // nameable reports whether SQS accepts s as an attribute's name.
 func nameable(s string) bool {

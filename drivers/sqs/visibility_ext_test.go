@@ -49,7 +49,7 @@ func TestEveryReceiveAsksForItsLease(t *testing.T) {
 			require.NoError(t, err)
 			require.EqualValues(t, c.want/time.Second, s.receives[0].VisibilityTimeout)
 			require.Equal(t, c.want, ds[0].Lease)
-			require.WithinDuration(t, time.Now().Add(c.want), ds[0].Deadline, time.Second)
+			require.WithinDuration(t, time.Now().Add(c.want), ds[0].Deadline, 10*time.Second)
 			require.Equal(t, c.queues == "0" && c.configured == 0, strings.Contains(text.String(), "visibility timeout is 0"))
 		})
 	}

@@ -100,6 +100,6 @@ func (w *watch) reread(ctx context.Context, op string) {
 		return
 	}
 	w.now.Store(&now)
-	w.config.Logger.InfoContext(ctx, "the queue's redrive policy was changed: the consumer follows", "queue", w.queue.name,
+	w.config.Logger.InfoContext(ctx, "the queue's redrive policy was changed: the consumer uses the new policy", "queue", w.queue.name,
 		"dead_letter_queue", w.current().DeadLetterQueue, "max_attempts", now.attempts)
 }

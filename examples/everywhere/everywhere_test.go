@@ -45,7 +45,7 @@ func TestTheSameEffectsEverywhere(t *testing.T) {
 			require.NoError(t, same(results))
 			for _, r := range results {
 				require.Equal(t, []string{
-					"in-07: an invoice of less than nothing",
+					"in-07: the amount of the invoice is negative",
 					"in-99: invalid character 'o' in literal null (expecting 'u')",
 				}, r.letters, r.runtime)
 			}

@@ -21,7 +21,7 @@ import (
 )
 
 // work is the input, the same for every runtime: invoices of which some come
-// twice, some fail at first, one is cancelled, and two are poison.
+// twice, some fail at first, one is canceled, and two are poison.
 func work() ([]*handler.Message, error) {
 	var ms []*handler.Message
 	add := func(i invoice.Invoice) error {
@@ -40,7 +40,7 @@ func work() ([]*handler.Message, error) {
 		case n == 7:
 			i.Cents = -1
 		case n == 9:
-			i.Cancelled = true
+			i.Canceled = true
 		}
 		errs = append(errs, add(i))
 		if n%6 == 0 { // its sender was not sure, and sent it again

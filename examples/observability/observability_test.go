@@ -4,7 +4,6 @@ package observability_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http/httptest"
 	"os"
@@ -36,8 +35,11 @@ func exported(t *testing.T) map[string]string {
 	require.NoError(t, err)
 
 	o := handler.Origin{Queue: "orders", System: "aws_sqs"}
-	for k := handler.EventReceived; k <= handler.EventStoreUp; k++ {
-		e := handler.Event{Kind: k, Origin: &o, Store: "idempotency store redis://cache", N: 1}
+	for k := handler.EventReceived; k <= handler.EventExpired; k++ {
+		e := handler.Event{
+			Kind: k, Origin: &o, Store: "idempotency store redis://cache", N: 1,
+			Message: &handler.Message{Attempt: 1, EnqueuedAt: time.Now().Add(-time.Minute)}, Waited: time.Second,
+		}
 		if k == handler.EventReceiveFailed {
 			e.Err = errors.New("down")
 		}
@@ -49,7 +51,11 @@ func exported(t *testing.T) map[string]string {
 	m.Bind(&o, nil)
 	h := tel.Middleware()(handler.HandlerFunc(func(context.Context, *handler.Message) error { return nil }))
 	require.NoError(t, h.Handle(t.Context(), m))
-	_, err = tel.WatchDepth(o, func(context.Context) (otel.Depth, error) { return otel.Depth{OldestAge: time.Second}, nil })
+	_, err = tel.WatchDepth(o, func(context.Context) (otel.Depth, error) {
+		return otel.Depth{OldestAge: time.Second, LetterRetention: time.Hour}, nil
+	})
+	require.NoError(t, err)
+	_, err = tel.WatchControl(o, func() otel.Control { return otel.Control{Paused: true, Concurrency: 2, Rate: 3} })
 	require.NoError(t, err)
 
 	w := httptest.NewRecorder()
@@ -111,6 +117,7 @@ func TestAlerts(t *testing.T) {
 			Name  string `yaml:"name"`
 			Rules []struct {
 				Alert       string            `yaml:"alert"`
+				Record      string            `yaml:"record"`
 				Expr        string            `yaml:"expr"`
 				For         string            `yaml:"for"`
 				Labels      map[string]string `yaml:"labels"`
@@ -122,7 +129,10 @@ func TestAlerts(t *testing.T) {
 	alerts := make(map[string]bool)
 	for _, g := range file.Groups {
 		for _, r := range g.Rules {
-			check(t, r.Alert, r.Expr, known)
+			check(t, r.Alert+r.Record, r.Expr, known)
+			if r.Record != "" {
+				continue
+			}
 			if r.For != "" {
 				_, err := time.ParseDuration(r.For)
 				require.NoError(t, err, r.Alert)
@@ -133,26 +143,15 @@ func TestAlerts(t *testing.T) {
 			alerts[r.Alert] = true
 		}
 	}
-	for _, name := range []string{"SluiceDeadLetters", "SluiceOldestMessage", "SluiceLeaseLosses", "SluiceNoProgress"} {
+	for _, name := range []string{"SluiceDeadLetters", "SluiceOldestMessage", "SluiceLeaseLosses", "SluiceNoProgress", "SluiceUnroutableRejections", "SluiceLettersNearExpiry"} {
 		require.True(t, alerts[name], name)
 	}
 }
 
 func TestDashboard(t *testing.T) {
 	known := exported(t)
-	raw, err := os.ReadFile("grafana-dashboard.json")
-	require.NoError(t, err)
-	var d struct {
-		Panels []struct {
-			Title   string `json:"title"`
-			Targets []struct {
-				Expr string `json:"expr"`
-			} `json:"targets"`
-		} `json:"panels"`
-	}
-	require.NoError(t, json.Unmarshal(raw, &d))
 	shown := make(map[string]bool)
-	for _, p := range d.Panels {
+	for _, p := range panels(t) {
 		require.NotEmpty(t, p.Targets, p.Title)
 		for _, target := range p.Targets {
 			check(t, p.Title, target.Expr, known)
@@ -164,6 +163,7 @@ func TestDashboard(t *testing.T) {
 		}
 	}
 	for name := range known {
+		// A histogram is shown by its buckets.
 		if strings.HasSuffix(name, "_sum") || strings.HasSuffix(name, "_count") || !strings.HasPrefix(name, "sluice_") {
 			continue
 		}

@@ -111,7 +111,7 @@ func TestTheREADMEsPush(t *testing.T) {
 	require.Equal(t, 204, s.post(string(found[1])))
 	require.Equal(t, map[string]any{"level": "INFO", "msg": "order", "id": "o1", "cents": 5.0, "attempt": 0.0}, s.next())
 	require.Equal(t, 400, s.post("no push"))
-	require.Equal(t, "push cannot be read: the service pushes it again; is Format what the subscription is set up for?", s.next()["msg"])
+	require.Equal(t, "push cannot be decoded: the service pushes it again; check that Format matches the subscription", s.next()["msg"])
 	noOrder := base64.StdEncoding.EncodeToString([]byte("no order"))
 	require.Equal(t, 500, s.post(`{"message":{"messageId":"2","data":"`+noOrder+`"}}`), "there is nowhere to put it")
 	require.Contains(t, s.next()["msg"], "message rejected, but there is no dead-letter topic")

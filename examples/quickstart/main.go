@@ -1,42 +1,29 @@
-// Command quickstart is the handler of the README: it handles what comes on the
-// queue that the environment names, whatever the provider.
 package main
 
 import (
 	"context"
-	"log"
-	"os"
-	"os/signal"
-	"syscall"
 
-	"github.com/sluice-go/sluice/consumer"
 	"github.com/sluice-go/sluice/drivers/all"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/middleware/idempotency/open"
+	"github.com/sluice-go/sluice/middleware/idempotency/sqlstore"
+	"github.com/sluice-go/sluice/service"
+	"github.com/sluice-go/sluice/service/telemetry"
 )
 
-// Order is what the messages' bodies hold, as JSON.
-type Order struct {
-	ID    string `json:"id"`
-	Cents int64  `json:"cents"`
-}
+type Order struct{ ID, Customer string }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the second signal ends the process
-	source, err := all.Mux().OpenSource(ctx, os.Getenv("QUEUE_URL"), nil)
+	s, err := service.New(nil, &service.Options{Mux: all.Mux(), OpenStore: open.URL, Telemetry: telemetry.Setup})
 	if err != nil {
-		log.Fatal(err)
+		service.Exit(err)
 	}
-	c, err := consumer.New(source, handler.Typed(handler.JSON, charge), nil)
-	if err != nil {
-		log.Fatal(err)
-	}
-	if err := c.Run(ctx); err != nil { // until SIGTERM, then drained
-		log.Fatal(err)
-	}
+	s.Handle("orders", handler.Typed(handler.JSON, charge))
+	service.Exit(s.Run(context.Background())) // until SIGTERM, then drained
 }
 
-func charge(_ context.Context, m *handler.Message, o Order) error {
-	log.Printf("order %s: %d cents, attempt %d", o.ID, o.Cents, m.Attempt)
-	return nil // done; an error is a retry, handler.Reject(err) a dead letter
+// charge returns nil when it is done. An error is a retry, handler.Reject(err) a dead letter.
+func charge(ctx context.Context, _ *handler.Message, o Order) error {
+	_, err := sqlstore.Tx(ctx).ExecContext(ctx, "INSERT INTO charges VALUES ($1, $2)", o.ID, o.Customer)
+	return err
 }

@@ -5,8 +5,8 @@
 #     story.sh sqs            on SQS, as "sluice dev" has it
 #     story.sh pubsub         on the Pub/Sub fake of "sluice dev"
 #
-# Where AWS_ENDPOINT_URL or PUBSUB_EMULATOR_HOST is set, the server there is used
-# in place of one that the script starts. It needs the command sluice on the PATH
+# If AWS_ENDPOINT_URL_SQS, AWS_ENDPOINT_URL or PUBSUB_EMULATOR_HOST is set, the server
+# there is used in place of one that the script starts. It needs the command sluice on the PATH
 # (go build -o ~/bin/sluice ./cmd/sluice), tells what it does, checks every number,
 # and ends with 1 at the first that is wrong.
 set -euo pipefail
@@ -61,8 +61,8 @@ serve() {
 
 queue=${QUEUE:-orders}
 case $provider in
-localstack) [ -n "${AWS_ENDPOINT_URL:-}" ] || serve --localstack --pubsub '' --sqs "${ADDR:-127.0.0.1:4566}" ;;
-sqs) [ -n "${AWS_ENDPOINT_URL:-}" ] || serve --pubsub '' --sqs "${ADDR:-127.0.0.1:4566}" ;;
+localstack) [ -n "${AWS_ENDPOINT_URL_SQS:-${AWS_ENDPOINT_URL:-}}" ] || serve --localstack --pubsub '' --sqs "${ADDR:-127.0.0.1:4566}" ;;
+sqs) [ -n "${AWS_ENDPOINT_URL_SQS:-${AWS_ENDPOINT_URL:-}}" ] || serve --pubsub '' --sqs "${ADDR:-127.0.0.1:4566}" ;;
 pubsub) [ -n "${PUBSUB_EMULATOR_HOST:-}" ] || serve --sqs '' --pubsub "${ADDR:-127.0.0.1:8085}" ;;
 *) echo "there is no provider $provider" >&2 && exit 2 ;;
 esac

@@ -1,9 +1,7 @@
 package story
 
 import (
-	"net"
 	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -11,8 +9,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/internal/test/command"
-	"github.com/sluice-go/sluice/internal/test/suite"
-	"github.com/sluice-go/sluice/internal/test/testserver"
 )
 
 func TestMain(m *testing.M) { os.Exit(command.Main(m.Run)) }
@@ -46,81 +42,36 @@ var numbers = []string{
 	"doctor: exit status: 0",
 }
 
+const story command.Story = "story.sh"
+
 func TestTheStory(t *testing.T) {
 	t.Parallel()
-	suite.Slow(t)
-	providers := []string{"sqs", "pubsub"}
-	if suite.Asked() {
-		providers = append(providers, "localstack")
-	}
-	for _, provider := range providers {
-		t.Run(provider, func(t *testing.T) {
-			t.Parallel()
-			testserver.Credentials(t)
-			endpoint := ""
-			if provider == "localstack" {
-				endpoint = testserver.LocalStack(t, "sqs", "cloudwatch").URL
+	story.OnEach(t, func(t *testing.T, provider, output string) {
+		var got []string
+		for _, m := range regexp.MustCompile(`(?m)^   (\S[^:].*: ?.*)$`).FindAllStringSubmatch(output, -1) {
+			if !strings.HasPrefix(m[1], "rejected: sh:") && !strings.Contains(m[0], "    ") {
+				got = append(got, m[1])
 			}
-			env := []string{
-				"QUEUE=" + testserver.Name(t), "ADDR=" + freeAddr(t), "NO_COLOR=1", "GORACE=atexit_sleep_ms=0",
-				"AWS_ENDPOINT_URL=" + endpoint, "PUBSUB_EMULATOR_HOST=",
-			}
-			cmd := exec.CommandContext(t.Context(), "bash", "story.sh", provider)
-			cmd.Env = append(os.Environ(), env...)
-			out, err := cmd.CombinedOutput()
-			require.NoError(t, err, "%s", out)
-
-			var got []string
-			for _, m := range regexp.MustCompile(`(?m)^   (\S[^:].*: ?.*)$`).FindAllStringSubmatch(string(out), -1) {
-				if !strings.HasPrefix(m[1], "rejected: sh:") && !strings.Contains(m[0], "    ") {
-					got = append(got, m[1])
+		}
+		want := numbers
+		if provider == "pubsub" {
+			want = nil
+			for _, n := range numbers {
+				if !strings.HasPrefix(n, "by the provider") {
+					want = append(want, n)
 				}
 			}
-			want := numbers
-			if provider == "pubsub" {
-				want = nil
-				for _, n := range numbers {
-					if !strings.HasPrefix(n, "by the provider") {
-						want = append(want, n)
-					}
-				}
-			}
-			require.Equal(t, want, got, "%s", out)
-			// Each of the letters told why it is one.
-			for _, n := range []string{"14", "28", "42", "56", "70", "84", "98"} {
-				require.Contains(t, string(out), "no such kind: refund (number "+n+")")
-			}
-		})
-	}
+		}
+		require.Equal(t, want, got, output)
+		// Each letter has its reason.
+		for _, n := range []string{"14", "28", "42", "56", "70", "84", "98"} {
+			require.Contains(t, output, "no such kind: refund (number "+n+")")
+		}
+	})
 }
 
-// A script that found a wrong number says which, and fails.
-func TestAWrongNumberIsTold(t *testing.T) {
+// A script that finds a wrong number says which, and fails.
+func TestAWrongNumberIsReported(t *testing.T) {
 	t.Parallel()
-	suite.Slow(t)
-	script, err := os.ReadFile("story.sh")
-	require.NoError(t, err)
-	wrong := strings.Replace(string(script), `grep -c refund messages)" 7`, `grep -c refund messages)" 8`, 1)
-	require.NotEqual(t, string(script), wrong)
-	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(dir+"/story.sh", []byte(wrong), 0o600))
-	config, err := os.ReadFile("sluice.yaml")
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(dir+"/sluice.yaml", config, 0o600))
-	testserver.Credentials(t)
-	cmd := exec.CommandContext(t.Context(), "bash", dir+"/story.sh", "pubsub")
-	cmd.Env = append(os.Environ(), "ADDR="+freeAddr(t), "GORACE=atexit_sleep_ms=0", "PUBSUB_EMULATOR_HOST=")
-	out, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	require.ErrorAs(t, err, &exit)
-	require.Equal(t, 1, exit.ExitCode())
-	require.Contains(t, string(out), "WRONG: poison is 7, and 8 was expected")
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	return l.Addr().String()
+	require.Contains(t, story.Changed(t, `grep -c refund messages)" 7`, `grep -c refund messages)" 8`), "WRONG: poison is 7, and 8 was expected")
 }

@@ -3,12 +3,15 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"image"
 	"image/jpeg"
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +28,22 @@ import (
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/test/testserver"
 )
+
+// TestMain has the program leave its files where they are removed in the end.
+func TestMain(m *testing.M) { os.Exit(inTemporaryFolder(m.Run)) }
+
+func inTemporaryFolder(run func() int) int {
+	dir, err := os.MkdirTemp("", "thumbnails-test-")
+	if err == nil {
+		err = os.Setenv("TMPDIR", dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	return run()
+}
 
 // program runs the program as a user does, and returns what it prints.
 func program(t *testing.T, args ...string) string {
@@ -78,7 +97,7 @@ func check(t *testing.T, output string) {
 }
 
 func TestNoArgumentsShowTheWhole(t *testing.T) {
-	t.Setenv("TMPDIR", t.TempDir())
+	t.Parallel()
 	output := program(t)
 	check(t, output)
 
@@ -109,6 +128,18 @@ func TestNoArgumentsShowTheWhole(t *testing.T) {
 		require.Contains(t, f.Reason, objects[0].Key)
 		require.Contains(t, output, strings.TrimPrefix(f.Reason, "rejected: "))
 	}
+
+	// The commands that the summary gives next do as it says.
+	_, next, _ := strings.Cut(output, "\nnext ")
+	commands := regexp.MustCompile("go run .*").FindAllString(next, -1)
+	require.Len(t, commands, 3)
+	for i, shows := range []string{"\nreason ", "brought 3 dead letters of thumbnails back", "0 retried, 6 dead-lettered"} {
+		run := exec.CommandContext(t.Context(), "sh", "-c", commands[i])
+		run.Dir = filepath.Join("..", "..")
+		shown, err := run.CombinedOutput()
+		require.NoError(t, err, "%s", shown)
+		require.Contains(t, string(shown), shows)
+	}
 }
 
 // The same handler on each provider, by the queue's URL alone, and with events
@@ -130,7 +161,6 @@ func TestAnyQueueAndEitherShapeMakeTheSame(t *testing.T) {
 	t.Setenv("PUBSUB_EMULATOR_HOST", pubsub.Addr())
 	require.NoError(t, pubsub.Create(t.Context(), pubsubtest.Queue{Project: "p", ID: "images", MaxAttempts: 5}))
 
-	t.Setenv("TMPDIR", t.TempDir())
 	var want map[string][]byte
 	for _, args := range [][]string{
 		{"-events", "s3"},
@@ -150,8 +180,8 @@ func TestAnyQueueAndEitherShapeMakeTheSame(t *testing.T) {
 }
 
 func TestTwiceIsAsOnce(t *testing.T) {
+	t.Parallel()
 	in, out := t.TempDir(), t.TempDir()
-	t.Setenv("TMPDIR", t.TempDir())
 	var b bytes.Buffer
 	require.NoError(t, jpeg.Encode(&b, image.NewGray(image.Rect(0, 0, 40, 20)), nil))
 	require.NoError(t, os.MkdirAll(filepath.Join(in, "a b"), 0o700))
@@ -175,7 +205,7 @@ func TestTwiceIsAsOnce(t *testing.T) {
 }
 
 func TestFaultsOfUsage(t *testing.T) {
-	t.Setenv("TMPDIR", t.TempDir())
+	t.Parallel()
 	for _, args := range [][]string{
 		{"-bogus"}, {"extra"}, {"-events", "azure"}, {"-concurrency", "0"}, {"-size", "0"}, {"-worker"}, {"-worker", "-queue", "mem://x"},
 	} {
@@ -189,8 +219,8 @@ func TestFaultsOfUsage(t *testing.T) {
 }
 
 func TestVerboseLogsEveryMessage(t *testing.T) {
+	t.Parallel()
 	in := t.TempDir()
-	t.Setenv("TMPDIR", t.TempDir())
 	require.NoError(t, os.WriteFile(filepath.Join(in, "x.txt"), []byte("no image"), 0o600))
 	var stdout, stderr bytes.Buffer
 	require.NoError(t, run(t.Context(), []string{"-v", "-in", in}, &stdout, &stderr))
@@ -199,6 +229,7 @@ func TestVerboseLogsEveryMessage(t *testing.T) {
 
 // A worker handles what the store sends, until it receives a signal.
 func TestWorker(t *testing.T) {
+	t.Parallel()
 	in, out := filepath.Join(t.TempDir(), "photos"), t.TempDir()
 	require.NoError(t, unpack(in))
 	queue := "sqlite://" + t.TempDir() + "/queue.db?queue=photos"

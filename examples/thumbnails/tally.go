@@ -130,7 +130,7 @@ func (t *tally) summary(w io.Writer, o *options) error {
 		fmt.Fprintf(&b, "               - %s\n", reason)
 	}
 	if t.dropped > 0 {
-		fmt.Fprintf(&b, "dropped      %d\n", t.dropped)
+		fmt.Fprintf(&b, "dropped        %d\n", t.dropped)
 	}
 	written := 0
 	keys := make([]string, 0, len(t.made))
@@ -151,6 +151,15 @@ func (t *tally) summary(w io.Writer, o *options) error {
 		fmt.Fprintf(&b, "               - %s\n", key)
 	}
 	fmt.Fprintf(&b, "queue          %s\ntime           %v\n", o.queue, time.Since(t.begun).Round(time.Millisecond))
+	if len(t.dead) > 0 {
+		fmt.Fprintf(&b, "\nnext           go run ./cmd/sluice peek --dead '%[1]s'\n"+
+			"                 shows the dead letters\n"+
+			"               go run ./cmd/sluice redrive '%[1]s'\n"+
+			"                 brings them back to the queue\n"+
+			"               go run ./examples/thumbnails -queue '%[1]s'\n"+
+			"                 handles them again, with new events\n", o.queue)
+	}
+	b.WriteString("               examples/thumbnails/thumbnail/handler.go is the handler; docs/service.md has a whole worker\n")
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -19,11 +19,11 @@ import (
 	"syscall"
 
 	"github.com/sluice-go/sluice/config"
-	"github.com/sluice-go/sluice/consumer"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/all"
 	"github.com/sluice-go/sluice/examples/two-clouds/order"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/service"
 )
 
 const queue = "orders"
@@ -47,11 +47,12 @@ func run(ctx context.Context, files []string, out io.Writer) error {
 		return err
 	}
 	var book order.Book
-	c, err := conf.Consumer(ctx, mux, queue, book.Handler(), &consumer.Config{UntilEmpty: true})
+	s, err := service.New(conf, &service.Options{Mux: mux, UntilEmpty: true, Admin: service.NoAdmin})
 	if err != nil {
 		return err
 	}
-	if err := c.Run(ctx); err != nil {
+	s.Handle(queue, book.Handler())
+	if err := s.Run(ctx); err != nil {
 		return err
 	}
 	for _, line := range book.Lines() {

@@ -153,7 +153,7 @@ func TestAWorkerThatIsKilledLosesNothing(t *testing.T) {
 			require.NoError(t, syscall.Kill(id, syscall.SIGKILL))
 			require.NoError(t, run.Wait(), log.String())
 			require.Equal(t, counts{Received: 12, Acked: 11, Retried: 1}, read(t, out.String()), log.String())
-			require.Contains(t, log.String(), "the worker ended before it had answered: signal: killed")
+			require.Contains(t, log.String(), "the worker ended before it answered: signal: killed")
 			depth, _ := sluice(t, "depth", queue, "-o", "json")
 			require.Contains(t, depth, `"visible":0,"in_flight":0,"delayed":0,"dead_letters":0`)
 		})

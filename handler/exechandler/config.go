@@ -14,7 +14,7 @@ import (
 // DefaultKillGrace is the default of [Config].KillGrace.
 const DefaultKillGrace = 5 * time.Second
 
-// Config says how a command is run. The zero Config has the defaults.
+// Config configures how a command is run. The zero Config has the defaults.
 type Config struct {
 	// Dir is the command's working directory. Empty means this process's.
 	Dir string
@@ -26,8 +26,7 @@ type Config struct {
 
 	// KillGrace is how long a command has between SIGTERM and SIGKILL, and how
 	// long a process that it left behind may hold its output open. Zero means
-	// DefaultKillGrace. It should be shorter than what the consumer's
-	// StopTimeout leaves.
+	// DefaultKillGrace. It should be shorter than the consumer's StopTimeout.
 	KillGrace time.Duration
 
 	// Logger gets a record, at level Info, for each line that a command writes
@@ -63,7 +62,8 @@ func withoutMessage(env []string) []string {
 	return kept
 }
 
-// PoolConfig says how workers are kept. The zero PoolConfig has the defaults.
+// PoolConfig configures a pool of workers. The zero PoolConfig has the
+// defaults.
 type PoolConfig struct {
 	Config
 

@@ -1,11 +1,11 @@
 // Package exechandler hands messages to a command, so that a handler can be
 // written in any language. The command "sluice run --exec" is made of it.
 //
-// There are two ways. [New] runs the command once a message: any program will
-// do, and each message pays for its start. [NewPool] starts it a few times and
-// keeps it running (a worker): a handler in Python or Node pays for its start
-// once, and keeps its connections. Commands are run without a shell; [Split]
-// makes words of a line.
+// There are two ways. [New] runs the command once for each message: any program
+// works, and each message pays for the start. [NewPool] starts the command a
+// few times and keeps it running (a worker): a handler in Python or Node pays
+// for its start once and keeps its connections. Commands are run without a
+// shell; [Split] makes words of a line.
 //
 // # Once a message
 //
@@ -24,12 +24,12 @@
 //	                    otel middleware is around this handler, otherwise the
 //	                    sender's
 //
-// An attribute whose name reads like one that the framework sets ("sns_topic_arn",
+// An attribute whose name looks like a reserved one ("sns_topic_arn",
 // "Sluice-Dead-Letter-Reason") is not passed on, to commands and to workers, so
-// that no sender can shadow what the framework vouches for. Of two other names that
-// become the same variable the last in byte order wins. Both are logged. The group,
-// the dedupe ID, and the trace context without a current span, are the sender's own
-// words.
+// that a sender cannot shadow the names that the framework guarantees. Of two other
+// names that become the same variable the last in byte order wins. Both are logged.
+// The group, the dedupe ID, and the trace context without a current span, are the
+// sender's own words.
 //
 // The kernel bounds a command's environment, each variable (128 KiB on Linux) and all
 // of them (a quarter of the stack's limit, 2 MiB by default). Attributes that have no
@@ -84,14 +84,14 @@
 // consumer is stopped) the worker gets SIGTERM and may still answer, then
 // SIGKILL, and is replaced.
 //
-// At the end of its standard input a worker should end; [Pool.Close] waits a
+// A worker should exit at the end of its standard input; [Pool.Close] waits a
 // little for that.
 //
 // # Processes
 //
-// Each command is in a process group of its own, and signals are to the group.
-// With one message each, only a command that is cancelled has its group killed,
-// so that it may leave something behind; a worker's group ends with it. On Linux
-// a command is killed with the process that started it. If there are no
-// process groups (Windows) the command alone is killed, without a warning.
+// Each command runs in its own process group, and signals go to the group. With
+// one message each, only a command that is canceled has its group killed, so
+// that it may leave something behind; a worker's group ends with it. On Linux a
+// command is killed with the process that started it. If there are no process
+// groups (Windows) the command alone is killed, without a warning.
 package exechandler

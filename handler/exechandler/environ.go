@@ -9,8 +9,8 @@ import (
 // because the environment has no room for them.
 const leftOut = "SLUICE_LEFT_OUT"
 
-// margin is what is kept free of the kernel's limit: for the program's name, an
-// interpreter's line, and the list of what is left out.
+// margin is the part of the kernel's limit that is reserved for the program's
+// name, an interpreter's line, and the list of omitted attributes.
 const margin = 16 << 10
 
 // cost is what a string takes of the kernel's limit: itself, a NUL and a pointer.
@@ -47,9 +47,9 @@ func variable(name, value string) (string, bool) {
 	return name + "=" + value, true
 }
 
-// variableSuffix is an attribute's name as an environment variable has it: in
-// upper case, with an underscore for every other character than an ASCII letter
-// or digit.
+// variableSuffix returns an attribute's name in the form of an environment
+// variable: in upper case, with underscores for all characters except ASCII
+// letters and digits.
 func variableSuffix(attribute string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

@@ -4,5 +4,5 @@ package exechandler
 
 import "syscall"
 
-// processGroup starts a command in a process group of its own.
+// processGroup starts a command in a new process group.
 func processGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

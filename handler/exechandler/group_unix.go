@@ -12,8 +12,8 @@ import (
 	"syscall"
 )
 
-// run runs a command in a process group of its own. When ctx is done the group
-// gets SIGTERM, and SIGKILL after the grace; when now is done, it gets SIGKILL
+// run runs a command in a new process group. When ctx is done the group gets
+// SIGTERM, and SIGKILL after the grace; when now is done, it gets SIGKILL
 // immediately.
 func run(ctx, now context.Context, c *exec.Cmd, log *slog.Logger) error {
 	isolate(c)
@@ -42,13 +42,13 @@ func run(ctx, now context.Context, c *exec.Cmd, log *slog.Logger) error {
 	return err
 }
 
-// isolate has a command started in a process group of its own.
+// isolate makes a command start in a new process group.
 func isolate(c *exec.Cmd) { c.SysProcAttr = processGroup() }
 
-// terminateGroup asks a command and what it has started to end.
+// terminateGroup asks a command and its child processes to exit.
 func terminateGroup(c *exec.Cmd) error { return signalGroup(c, syscall.SIGTERM) }
 
-// killGroup ends a command and what it has started.
+// killGroup kills a command and its child processes.
 func killGroup(c *exec.Cmd) error { return signalGroup(c, syscall.SIGKILL) }
 
 func signalGroup(c *exec.Cmd, s syscall.Signal) error {

@@ -60,8 +60,8 @@ func New(command []string, config *Config) (*Handler, error) {
 }
 
 // Gate returns a gate for the consumer ([consumer.Config].Gates) that holds back
-// receiving while the command can't be started, as when its file is missing. It lets
-// a message through now and then to try.
+// receiving while the command can't be started, as when its file is missing. It
+// occasionally lets a message through as a probe.
 //
 // [consumer.Config]: https://pkg.go.dev/github.com/sluice-go/sluice/consumer#Config
 func (h *Handler) Gate() handler.Gate { return h.reach }
@@ -230,7 +230,7 @@ func (h *Handler) truncated(m *handler.Message, names []string) {
 		return
 	}
 	if missed, ok := h.long.Allow(time.Now(), time.Minute); ok {
-		h.config.Logger.Warn("left out of the command's environment: too long",
+		h.config.Logger.Warn("attributes omitted from the command's environment: they are too long",
 			"message", m.ID, "names", names, "messages_before", missed)
 	}
 }

@@ -139,7 +139,7 @@ func startFamily(t *testing.T, ctx context.Context, trap string, grace time.Dura
 	return h, ended, pids
 }
 
-func TestCancellingEndsTheWholeGroup(t *testing.T) {
+func TestCancelingEndsTheWholeGroup(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	_, done, pids := startFamily(t, ctx, "", 0)
@@ -164,7 +164,7 @@ func TestKillKillsAtOnce(t *testing.T) {
 	}
 }
 
-func TestACommandThatEndedWellIsAckedThoughItWasCancelled(t *testing.T) {
+func TestACommandThatEndedWellIsAckedThoughItWasCanceled(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "up")
 	h, _ := handlerFor(t, `sh -c 'trap "exit 0" TERM; touch "$0"; while :; do sleep 0.05; done' `+file)

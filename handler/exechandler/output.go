@@ -35,7 +35,7 @@ func (w *logWriter) Write(p []byte) (int, error) {
 			part = p[:i]
 		}
 		if room := longestLogged - len(w.line); len(part) >= room {
-			// In pieces, rather than held back for as long as it goes on.
+			// It is logged in pieces instead of being held until it ends.
 			w.line = append(w.line, part[:room]...)
 			w.flush()
 			p = p[room:]
@@ -62,7 +62,7 @@ func (w *logWriter) flush() {
 	w.line = w.line[:0]
 }
 
-// A tail keeps the end of what is written to it.
+// A tail keeps the end of the data written to it.
 type tail struct {
 	kept []byte
 	cut  bool
@@ -78,7 +78,7 @@ func (t *tail) write(p []byte) {
 	}
 }
 
-// String returns what was kept on one line.
+// String returns the kept output as one line.
 func (t *tail) String() string {
 	text := strings.Join(strings.Fields(strings.ToValidUTF8(string(t.kept), "")), " ")
 	if t.cut && text != "" {

@@ -62,10 +62,10 @@ func NewPool(command []string, config *PoolConfig) (*Pool, error) {
 	return p, nil
 }
 
-// Gate returns a gate for the consumer ([consumer.Config].Gates) that holds
-// back receiving while workers keep failing, as with a program that cannot start:
-// each message given to such a worker would cost the message an attempt. It lets
-// a message through now and then to try.
+// Gate returns a gate for the consumer ([consumer.Config].Gates) that holds back
+// receiving while workers keep failing, as with a program that cannot start: each
+// message given to such a worker would cost the message an attempt. It
+// occasionally lets a message through as a probe.
 //
 // [consumer.Config]: https://pkg.go.dev/github.com/sluice-go/sluice/consumer#Config
 func (p *Pool) Gate() handler.Gate { return p.restart }
@@ -101,8 +101,8 @@ func (p *Pool) Close() error {
 }
 
 // Handle implements [handler.Handler]: it waits for a worker and hands it the
-// message. When ctx ends, the worker is asked to end; Handle returns once it has
-// answered or ended.
+// message. When ctx ends, the worker is asked to exit; Handle returns once it
+// has answered or exited.
 func (p *Pool) Handle(ctx context.Context, m *handler.Message) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -158,7 +158,7 @@ func (p *Pool) acquire(ctx context.Context) (*worker, error) {
 			return w, nil
 		}
 		if fault {
-			w.log.Warn("a worker is replaced", "error", w.explain(err))
+			w.log.Warn("replacing a worker", "error", w.explain(err))
 			p.restart.failed(err)
 		}
 		w.retire(p.config.StopGrace)
@@ -173,7 +173,7 @@ func (p *Pool) acquire(ctx context.Context) (*worker, error) {
 		<-p.slots
 		return nil, err
 	}
-	w.log.Debug("a worker was started", "command", p.words[0])
+	w.log.Debug("started a worker", "command", p.words[0])
 	return w, nil
 }
 

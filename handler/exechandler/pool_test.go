@@ -98,7 +98,7 @@ func TestLinesCanBeMegabytes(t *testing.T) {
 	require.NoError(t, handle(t, p, strings.Repeat("x\n", 3<<20)))
 	require.NoError(t, handle(t, p, "say {\"verdict\":\"ack\""+strings.Repeat(" ", 3<<20)+"}"))
 	err := handle(t, p, "say {\"verdict\":\"ack\""+strings.Repeat(" ", maxAnswer)+"}")
-	require.ErrorContains(t, err, "no verdict: a line of more than 16777216 bytes")
+	require.ErrorContains(t, err, "not a verdict: a line of more than 16777216 bytes")
 	require.NoError(t, handle(t, p, "x"))
 }
 
@@ -107,14 +107,14 @@ func TestLinesCanBeMegabytes(t *testing.T) {
 func TestAWorkerThatFailsIsReplaced(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ body, says string }{
-		{"die", "the worker ended before it had answered: signal: killed"},
-		{"fail no database", "the worker ended before it had answered: exit status 1: no database"},
-		{"close", "the worker ended before it had answered: signal: terminated"},
-		{"say ok", `the worker's answer is no verdict: it is not a JSON object: "ok"`},
-		{"say", `no verdict: it is not a JSON object: ""`},
-		{`say {"verdict":"ok"}`, `no verdict: the verdict is "ok"`},
-		{`say {"verdict":"ack","id":"m-0"}`, `no verdict: it is about the message "m-0"`},
-		{"noise", "no verdict: a line of more than"},
+		{"die", "the worker ended before it answered: signal: killed"},
+		{"fail no database", "the worker ended before it answered: exit status 1: no database"},
+		{"close", "the worker ended before it answered: signal: terminated"},
+		{"say ok", `the worker's answer is not a verdict: it is not a JSON object: "ok"`},
+		{"say", `not a verdict: it is not a JSON object: ""`},
+		{`say {"verdict":"ok"}`, `not a verdict: the verdict is "ok"`},
+		{`say {"verdict":"ack","id":"m-0"}`, `not a verdict: it names another message, "m-0"`},
+		{"noise", "not a verdict: a line of more than"},
 	} {
 		t.Run(c.body, func(t *testing.T) {
 			p, _ := pool(t, &PoolConfig{Workers: 1, Config: Config{KillGrace: 10 * time.Second}})
@@ -142,7 +142,7 @@ func TestAnAnswerTooManyIsNotTheNextMessages(t *testing.T) {
 	}, 30*time.Second, time.Millisecond)
 	require.EqualError(t, handle(t, p, `say {"verdict":"reject","error":"mine"}`), "rejected: mine")
 	require.NotEqual(t, before, pid(t, p))
-	require.Contains(t, logged.String(), "a worker is replaced")
+	require.Contains(t, logged.String(), "replacing a worker")
 	require.Contains(t, logged.String(), "wrote to standard output while it had no message")
 }
 
@@ -193,7 +193,7 @@ func TestWorkersAreReplacedAfterSoManyMessages(t *testing.T) {
 	}
 }
 
-func TestCancellingEndsTheWorker(t *testing.T) {
+func TestCancelingEndsTheWorker(t *testing.T) {
 	t.Parallel()
 	for _, word := range []string{"hang", "deaf"} {
 		t.Run(word, func(t *testing.T) {
@@ -246,7 +246,7 @@ func TestGrandchildren(t *testing.T) {
 		t.Run(word, func(t *testing.T) {
 			p, _ := pool(t, nil)
 			file := filepath.Join(t.TempDir(), "pid")
-			require.ErrorContains(t, handle(t, p, word+" "+file), "ended before it had answered: exit status 1")
+			require.ErrorContains(t, handle(t, p, word+" "+file), "ended before it answered: exit status 1")
 			content, err := os.ReadFile(file)
 			require.NoError(t, err)
 			id, err := strconv.Atoi(string(content))
@@ -324,7 +324,7 @@ func TestCloseEndsWorkersThatLinger(t *testing.T) {
 	id := pid(t, p)
 	require.NoError(t, p.Close())
 	require.False(t, alive(id))
-	require.Contains(t, logged.String(), "did not end with its standard input")
+	require.Contains(t, logged.String(), "did not exit when its standard input closed")
 }
 
 func TestKillEndsAllAtOnce(t *testing.T) {

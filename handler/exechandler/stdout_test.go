@@ -1,3 +1,5 @@
+//go:build unix
+
 package exechandler
 
 import (
@@ -32,9 +34,9 @@ func TestAWorkerWhoseLibrariesPrint(t *testing.T) {
 		{name: "before an answer", before: "echo DEBUG handled; echo twice", answer: answer},
 		{name: "without a line feed", before: "printf 'progress {100%%} '", answer: answer},
 		{name: "after an answer", answer: answer, after: "echo done"},
-		{name: "an answer that names no message", before: "echo DEBUG", answer: `echo '{"verdict":"ack"}'`, says: "is no verdict"},
-		{name: "an answer to another", before: "printf x", answer: `echo '{"verdict":"ack","id":"other"}'`, says: "is no verdict"},
-		{name: "a verdict that is none", before: "echo DEBUG", answer: `echo '{"verdict":"acked","id":"'$id'"}'`, says: "is no verdict"},
+		{name: "an answer that names no message", before: "echo DEBUG", answer: `echo '{"verdict":"ack"}'`, says: "is not a verdict"},
+		{name: "an answer to another", before: "printf x", answer: `echo '{"verdict":"ack","id":"other"}'`, says: "is not a verdict"},
+		{name: "a verdict that is none", before: "echo DEBUG", answer: `echo '{"verdict":"acked","id":"'$id'"}'`, says: "is not a verdict"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var logged guard
@@ -51,7 +53,7 @@ func TestAWorkerWhoseLibrariesPrint(t *testing.T) {
 				}
 			}
 			if tc.banner+tc.before != "" {
-				require.Contains(t, logged.String(), "what is no answer")
+				require.Contains(t, logged.String(), "a line that is not an answer")
 			}
 		})
 	}

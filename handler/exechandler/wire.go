@@ -66,7 +66,7 @@ type answer struct {
 	id string
 }
 
-// longestReason bounds the reason that a worker gives; what is longer is cut.
+// longestReason limits the reason of a worker; a longer one is cut.
 const longestReason = 4 << 10
 
 // parseAnswer reads a line that a worker wrote. It is strict: whatever it does
@@ -87,7 +87,7 @@ func parseAnswer(line []byte) (answer, error) {
 		}
 		name, _ := t.(string)
 		if seen[name] {
-			return answer{}, fmt.Errorf("the member %.40q is there twice", name)
+			return answer{}, fmt.Errorf("the member %.40q occurs twice", name)
 		}
 		seen[name] = true
 		switch name {
@@ -100,7 +100,7 @@ func parseAnswer(line []byte) (answer, error) {
 		case "after":
 			after, err = decodeDelay(d)
 		default:
-			return answer{}, fmt.Errorf("the member %.40q is not known: there are verdict, after, error and id", name)
+			return answer{}, fmt.Errorf("unknown member %.40q: known are verdict, after, error and id", name)
 		}
 		if errors.Is(err, errNull) {
 			seen[name] = false // as if it were not there
@@ -112,7 +112,7 @@ func parseAnswer(line []byte) (answer, error) {
 		return answer{}, errors.New("it is not a JSON object")
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return answer{}, errors.New("there is more after the JSON object")
+		return answer{}, errors.New("there is data after the JSON object")
 	}
 	err, fault := decide(verdict, reason, after, seen)
 	return answer{verdict: err, id: id}, fault
@@ -121,7 +121,7 @@ func parseAnswer(line []byte) (answer, error) {
 // decide turns the members of an answer into what a handler returns.
 func decide(verdict, reason string, after time.Duration, seen map[string]bool) (result, fault error) {
 	if seen["after"] && verdict != "retry" {
-		return nil, fmt.Errorf("the member \"after\" does not go with the verdict %.40q", verdict)
+		return nil, fmt.Errorf("the member \"after\" is not allowed with the verdict %.40q", verdict)
 	}
 	cause := errors.New("the worker gave no reason")
 	if reason != "" {
@@ -130,7 +130,7 @@ func decide(verdict, reason string, after time.Duration, seen map[string]bool) (
 	switch verdict {
 	case "ack":
 		if seen["error"] {
-			return nil, errors.New(`the member "error" does not go with the verdict "ack"`)
+			return nil, errors.New(`the member "error" is not allowed with the verdict "ack"`)
 		}
 		return nil, nil
 	case "retry":
@@ -143,7 +143,7 @@ func decide(verdict, reason string, after time.Duration, seen map[string]bool) (
 	case "drop":
 		return handler.Drop(cause), nil
 	default:
-		return nil, fmt.Errorf("the verdict is %.40q: it is ack, retry, reject or drop", verdict)
+		return nil, fmt.Errorf("the verdict is %.40q: it must be ack, retry, reject or drop", verdict)
 	}
 }
 
@@ -185,7 +185,7 @@ func decodeDelay(d *json.Decoder) (time.Duration, error) {
 			return 0, fmt.Errorf("%.40q is neither seconds nor a duration such as \"30s\"", v)
 		}
 		if delay < 0 {
-			return 0, fmt.Errorf("%v is below zero", delay)
+			return 0, fmt.Errorf("%v is negative", delay)
 		}
 		return delay, nil
 	default:
@@ -195,7 +195,7 @@ func decodeDelay(d *json.Decoder) (time.Duration, error) {
 
 func seconds(s float64) (time.Duration, error) {
 	if s < 0 || math.IsNaN(s) {
-		return 0, fmt.Errorf("%v seconds are below zero", s)
+		return 0, fmt.Errorf("%v seconds are negative", s)
 	}
 	if s >= float64(math.MaxInt64)/float64(time.Second) {
 		return 0, fmt.Errorf("%v seconds are too long", s)

@@ -72,8 +72,8 @@ func startWorker(now context.Context, path string, words []string, c *Config) (*
 	isolate(cmd)
 	w := &worker{
 		name: words[0], cmd: cmd, grace: c.KillGrace, stdin: own[0],
-		// One line can wait: whoever gives the worker a message sees it, and
-		// does not take it for the answer.
+		// One line can wait: the next call sees it, and does not mistake it for the
+		// answer.
 		lines: make(chan line, 1), ended: make(chan struct{}), quiet: make(chan struct{}), gone: make(chan struct{}),
 	}
 	started := make(chan error, 1)
@@ -235,7 +235,7 @@ func (w *worker) handle(ctx context.Context, m *handler.Message, text []byte) (a
 		err := w.lost(ctx)
 		_ = w.stdin.SetWriteDeadline(time.Now()) // a process that it left behind may have the other end
 		if err := <-wrote; err != nil {
-			w.log.Debug("the message was not written as a whole", "message", m.ID, "error", err)
+			w.log.Debug("the message was written only in part", "message", m.ID, "error", err)
 		}
 		if left, ok := unread(w.stdin); ok && left == put && ctx.Err() == nil {
 			err = handler.Postpone(0, err) // nobody has had the message
@@ -254,16 +254,16 @@ func (w *worker) handle(ctx context.Context, m *handler.Message, text []byte) (a
 		select {
 		case err = <-wrote:
 			if err != nil {
-				err = errors.New("it answered without having read the message")
+				err = errors.New("it answered without reading the message")
 			}
 		case <-t.C:
-			err = errors.New("it answered without having read the message")
+			err = errors.New("it answered without reading the message")
 		}
 	}
 	if err != nil {
 		w.terminate()
 		<-w.ended
-		return false, false, w.explain(fmt.Errorf("%s: the worker's answer is no verdict: %w", w.name, err))
+		return false, false, w.explain(fmt.Errorf("%s: the worker's answer is not a verdict: %w", w.name, err))
 	}
 	return true, stop(), a.verdict // not stopped: it was asked to end
 }
@@ -278,7 +278,7 @@ func (w *worker) understand(l line, m *handler.Message) (answer, error) {
 		return answer{}, fmt.Errorf("%w: %.80q", err, l.text)
 	}
 	if a.id != "" && a.id != m.ID {
-		return answer{}, fmt.Errorf("it is about the message %.80q", a.id)
+		return answer{}, fmt.Errorf("it names another message, %.80q", a.id)
 	}
 	return a, nil
 }
@@ -350,7 +350,7 @@ func (w *worker) tellNoise(l line) {
 		return
 	}
 	w.noisy = true
-	w.log.Warn("the worker writes to its standard output what is no answer: write it to standard error", "line", fmt.Sprintf("%.80q", l.text))
+	w.log.Warn("the worker wrote a line that is not an answer to standard output: write it to standard error", "line", fmt.Sprintf("%.80q", l.text))
 }
 
 // lost is the error of a message whose worker ended.
@@ -359,7 +359,7 @@ func (w *worker) lost(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s was ended: %w", w.name, context.Cause(ctx))
 	}
-	return w.explain(fmt.Errorf("%s: the worker ended before it had answered: %s", w.name, state))
+	return w.explain(fmt.Errorf("%s: the worker ended before it answered: %s", w.name, state))
 }
 
 // explain adds what the worker, which has ended, said last.
@@ -404,7 +404,7 @@ func (w *worker) retire(grace time.Duration) {
 	select {
 	case <-w.ended:
 	case <-t.C:
-		w.log.Warn("the worker did not end with its standard input: it is ended by signals", "after", grace)
+		w.log.Warn("the worker did not exit when its standard input closed: sending signals", "after", grace)
 		w.terminate()
 		<-w.ended
 	}

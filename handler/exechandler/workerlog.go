@@ -7,8 +7,8 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// A workerLog writes what a worker says on standard error to the log, with the
-// message that it has at the time.
+// A workerLog logs a worker's standard error, with the message that it handles
+// at the time.
 type workerLog struct {
 	log *slog.Logger
 

@@ -40,7 +40,7 @@ type Config struct {
 	// Concurrency is how many handlers [Queue.Drain] runs at the same time.
 	// Zero means one, which runs on the caller's goroutine.
 	Concurrency int
-	// Gates are asked before each delivery, as the runtime asks them.
+	// Gates are asked before each delivery, as in the runtime.
 	Gates []handler.Gate
 	// Clock is the time by which delays and leases go. Nil means the time
 	// package.

@@ -1,11 +1,11 @@
 // Package handlertest lets a program test its handler together with the
 // middleware around it, without a queue, a provider or a runtime.
 //
-// A [Queue] delivers messages to a handler and does with them what a provider
-// would: it redelivers after the delay of the verdict, counts attempts, moves a
-// message to the dead letters when it is rejected or its attempts are used up,
-// and takes a message back when its lease is lost. A postponed message
-// ([handler.Postpone]) comes again after its delay and has spent no attempt.
+// A [Queue] delivers messages to a handler as a provider would: it redelivers
+// after the delay of the verdict, counts attempts, dead-letters a message that
+// is rejected or has used up its attempts, and redelivers a message whose lease
+// is lost. A postponed message ([handler.Postpone]) is redelivered after its
+// delay and has spent no attempt.
 //
 //	q, err := handlertest.New(handler.Chain(charge, retries), nil)
 //	...
@@ -24,13 +24,13 @@
 // # Leases
 //
 // Each delivery has a [Lease] with a deadline that is really enforced: the
-// handler's context is cancelled with handler.ErrLeaseLost when it passes. The
-// lease can be kept, extended, made to fail, or taken away; a handler under test
-// gets at it as m.Lease().(*handlertest.Lease).
+// handler's context is canceled with handler.ErrLeaseLost when it passes. The
+// lease can be kept, extended, made to fail, or revoked; a handler under test
+// obtains it by m.Lease().(*handlertest.Lease).
 //
-// # What it is not
+// # Limits
 //
-// A Queue keeps no order of groups and removes no duplicates: two messages sent
-// with the same ID are two deliveries of one message, as every provider makes
-// now and then. It depends on the standard library only.
+// A Queue neither orders groups nor removes duplicates: two messages sent with
+// the same ID are two deliveries of one message, which every provider makes
+// occasionally. It depends on the standard library only.
 package handlertest

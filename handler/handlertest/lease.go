@@ -63,8 +63,8 @@ func (l *Lease) Extend(ctx context.Context, d time.Duration) error {
 	deadline, err := l.extend(d)
 	l.mu.Unlock()
 	if err == nil {
-		// Not on this goroutine: the function may block, and the handler may hold
-		// what it waits for.
+		// It does not run on this goroutine: the function may block on something that
+		// the handler holds.
 		go l.callHook(deadline)
 	}
 	return err
@@ -110,7 +110,7 @@ func (l *Lease) OnExtend(f func(deadline time.Time)) {
 }
 
 // Lose takes the lease away, as if the provider had given the message to
-// another worker: the context is cancelled with [handler.ErrLeaseLost], and
+// another worker: the context is canceled with [handler.ErrLeaseLost], and
 // every extension is refused with it.
 func (l *Lease) Lose() {
 	l.mu.Lock()
@@ -125,13 +125,6 @@ func (l *Lease) FailExtensions(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.failure = err
-}
-
-// Lost reports whether the lease was lost.
-func (l *Lease) Lost() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.lost
 }
 
 // Kept returns the options with which the lease is being kept, defaults filled
@@ -153,7 +146,7 @@ func (l *Lease) Extensions() []time.Time {
 	return append([]time.Time(nil), l.extensions...)
 }
 
-// Context returns a context that is cancelled with [handler.ErrLeaseLost] when
+// Context returns a context that is canceled with [handler.ErrLeaseLost] when
 // the lease is lost. It is called once.
 func (l *Lease) Context(parent context.Context) context.Context {
 	ctx, cancel := context.WithCancelCause(parent)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 )
 
 // A Queue delivers messages to a handler and carries out its verdicts. It is
@@ -29,7 +30,7 @@ type Queue struct {
 	lastSeq     int
 	inFlight    int
 	lastID      int
-	deliveries  []*Delivery
+	deliveries  []*Delivery // those that are over, in the order in which they ended
 	deadLetters []DeadLetter
 	changed     chan struct{} // closed and replaced at each change
 }
@@ -100,14 +101,6 @@ func (q *Queue) DeadLetters() []DeadLetter {
 	return append([]DeadLetter(nil), q.deadLetters...)
 }
 
-// Deliveries returns the records of all deliveries that are over, in the order
-// in which they ended.
-func (q *Queue) Deliveries() []*Delivery {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return append([]*Delivery(nil), q.deliveries...)
-}
-
 // schedule has the entry delivered from due on. It is called with mu held.
 func (q *Queue) schedule(e *entry, due time.Time) {
 	q.lastSeq++
@@ -158,7 +151,7 @@ func (q *Queue) deliver(ctx context.Context) (*Delivery, <-chan struct{}) {
 
 	settled := false
 	// Deferred for a handler that ends its goroutine, as testing.T.FailNow does:
-	// the message then goes back instead of being in flight for ever.
+	// the message is then returned instead of staying in flight forever.
 	defer func() {
 		if !settled {
 			q.giveBack(e, d)
@@ -202,13 +195,11 @@ func (q *Queue) call(ctx context.Context, m *handler.Message, d *Delivery) (held
 			d.Extensions = len(lease.Extensions())
 		}()
 	}
-	defer func() {
-		if v := recover(); v != nil {
-			d.Panic = v
-			d.Verdict = handler.Verdict{Err: fmt.Errorf("panic: %v", v)}
-		}
-	}()
-	d.Verdict = handler.VerdictOf(q.handler.Handle(ctx, m))
+	p, err := invoke.Call(ctx, q.handler, m)
+	if p != nil {
+		d.Panic = p.Value
+	}
+	d.Verdict = handler.VerdictOf(err)
 	return held
 }
 
@@ -255,7 +246,7 @@ func (q *Queue) settle(e *entry, d *Delivery) {
 }
 
 func (q *Queue) giveBack(e *entry, d *Delivery) {
-	d.Verdict = handler.Verdict{Err: errEnded}
+	d.Verdict = handler.Verdict{Err: invoke.ErrGoexit}
 	q.settle(e, d)
 }
 
@@ -269,8 +260,6 @@ func (q *Queue) delay(v handler.Verdict) time.Duration {
 	}
 	return d
 }
-
-var errEnded = errors.New("the handler ended its goroutine (runtime.Goexit)")
 
 // Drain delivers messages until none is left, retries included, and returns the
 // records of the deliveries that it made, in the order in which they ended. It
@@ -297,10 +286,12 @@ func (q *Queue) Drain(ctx context.Context) ([]*Delivery, error) {
 		workers.Wait()
 		err = errs[0]
 	}
-	return q.Deliveries()[from:], err
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return append([]*Delivery(nil), q.deliveries[from:]...), err
 }
 
-// work delivers until the queue is empty and nothing is in flight.
+// work delivers until the queue is empty and no message is in flight.
 func (q *Queue) work(ctx context.Context) error {
 	for {
 		if ctx.Err() != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/sluice-go/sluice/internal/setting"
 )
 
-// Config says how messages are posted. The zero Config has the defaults.
+// Config configures how messages are posted. The zero Config has the defaults.
 type Config struct {
 	// Concurrency is how many connections are kept open between requests; it
 	// should be the consumer's, so that no message waits for a new connection.
@@ -39,18 +39,20 @@ type Config struct {
 	// by "sha256_" and its hash in hexadecimal. Nil signs nothing.
 	Signer *webhook.Signer
 
-	// Header are headers of every request, such as Authorization. They win over
-	// what the sender of a message gives (its attributes, Content-Type and trace
-	// context); what the queue gives, such as Sluice-Message-Id, and the current
-	// span win over them. Nil adds none. It must not be changed after the call of
-	// New.
+	// Header are headers of every request, such as Authorization. They take
+	// precedence over headers from the sender of a message (its attributes,
+	// Content-Type and trace context). Headers from the queue, such as
+	// Sluice-Message-Id, and the current span take precedence over them. Nil adds
+	// none. It must not be changed after the call of New.
 	Header http.Header
 
 	// Transport makes the requests. Nil is one like the standard library's,
 	// which obeys HTTP_PROXY and its like, with Concurrency connections kept. It
 	// finds out a connection that has died in silence within a minute: an HTTP/2
 	// connection by pings, one of HTTP/1 by TCP's own means, which do not see
-	// through a proxy that goes on acknowledging.
+	// through a proxy that goes on acknowledging. After a request that was not
+	// answered in time, it makes the next ones over new connections; of another
+	// transport the idle ones are closed.
 	Transport http.RoundTripper
 
 	// Logger gets a record when the endpoint can't be reached, and when it can

@@ -7,19 +7,20 @@
 //
 // # The request
 //
-// The body is the message's. The headers Sluice-Message-Id, Sluice-Attempt (0
-// if the provider does not count), Sluice-Queue, Sluice-Group and
-// Sluice-Dedupe-Id describe it; those that are empty are left out. Each attribute
-// is Sluice-Attr- and its name, with a hyphen for every character but ASCII
-// letters and digits; in values, what a header cannot carry and "%" are %XX. The
-// attribute Content-Type is also the request's own, unless [Config.Header] has
-// one; without either that is application/octet-stream.
+// The body is the message's. The headers Sluice-Message-Id, Sluice-Attempt (0 if
+// the provider does not count), Sluice-Queue, Sluice-Group and Sluice-Dedupe-Id
+// describe it; those that are empty are left out. Each attribute is sent as
+// Sluice-Attr-NAME, with hyphens for all characters except ASCII letters and
+// digits. In values, "%" and characters that a header cannot carry are sent as
+// %XX. The attribute Content-Type is also the request's own, unless
+// [Config.Header] has one; without either that is application/octet-stream.
 //
-// An attribute whose name reads like one that the framework sets ("sns_topic_arn",
-// "Sluice-Dead-Letter-Reason") is not passed on, so that no sender can shadow what
-// the framework vouches for. Of two other names that become the same header the
-// last in byte order wins. Both are logged. Sluice-Dedupe-Id, Sluice-Group, and
-// the trace context without a current span, are the sender's own words.
+// An attribute whose name looks like a reserved one ("sns_topic_arn",
+// "Sluice-Dead-Letter-Reason") is not passed on, so that a sender cannot shadow
+// the names that the framework guarantees. Of two other names that become the same
+// header the last in byte order wins. Both are logged. Sluice-Dedupe-Id,
+// Sluice-Group, and the trace context without a current span, are the sender's own
+// words.
 //
 // Servers bound the headers of a request, many of them to 8 or 16 KiB. An endpoint that
 // answers 400, 413 or 431 to a request whose attributes have more than 4 KiB of headers
@@ -38,8 +39,8 @@
 // # Verdicts
 //
 //	2xx                        ack
-//	408, 409, 425, 429, 5xx    retry, after Retry-After if the answer has one that
-//	                           is not over
+//	408, 409, 425, 429, 5xx    retry, after Retry-After if the answer has it; 0, or
+//	                           a date that has passed, is a second
 //	any other 4xx              reject, with the answer's beginning as the reason
 //	1xx (101), 3xx, others     retry: redirects are not followed, since a
 //	                           redirected POST would often become a GET
@@ -47,8 +48,8 @@
 //	no answer                  retry
 //
 // While no connection can be made, messages wait and [Handler.Gate] holds back
-// receiving; one message tries after each pause, of up to 30 seconds. A request that
-// finds its kept connection closed is made once more, over another.
+// receiving; one message tries after each pause, of up to 30 seconds. A request
+// whose kept connection turns out to be closed is repeated once, over another.
 //
 // An answer's status decides, even if its body then breaks off. Whether an
 // endpoint that gave no answer did its work is unknown, so it gets the message

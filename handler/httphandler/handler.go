@@ -32,14 +32,20 @@ const (
 	answerPatience = 5 * time.Second
 )
 
+// soon is the delay if an endpoint says that a message may come now: the first one of
+// the backoff middleware. No delay would spend all attempts in a moment, and the
+// queue's own would differ from provider to provider.
+const soon = time.Second
+
 // errTimeout is the cause with which a request ends that took too long.
-var errTimeout = errors.New("the endpoint's time is up")
+var errTimeout = errors.New("the endpoint took too long")
 
 // A Handler posts messages. Make one with [New]. It may be used concurrently.
 type Handler struct {
 	url    string
 	config Config
-	client *http.Client
+	client atomic.Pointer[http.Client]
+	own    bool // the transport is New's
 	reach  *reach.Gate
 	// dropped and long are that attributes were not passed on, for their names and
 	// for their length.
@@ -64,20 +70,26 @@ func New(rawURL string, config *Config) (*Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("httphandler: %w", err)
 	}
-	if c.Transport == nil {
+	h := &Handler{url: rawURL, config: c, own: c.Transport == nil, reach: reach.New("endpoint "+u.Redacted(), c.Logger)}
+	if h.own {
 		c.Transport = newTransport(c.Concurrency)
 	}
-	_, traced := c.Transport.(*http.Transport)
-	gate := reach.New("endpoint "+u.Redacted(), c.Logger)
-	return &Handler{url: rawURL, config: c, reach: gate, traced: traced, client: &http.Client{
-		Transport:     c.Transport,
+	_, h.traced = c.Transport.(*http.Transport)
+	h.client.Store(newClient(c.Transport))
+	return h, nil
+}
+
+// newClient returns a client that follows no redirect.
+func newClient(t http.RoundTripper) *http.Client {
+	return &http.Client{
+		Transport:     t,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, nil
+	}
 }
 
 // Gate returns a gate for the consumer ([consumer.Config].Gates) that holds back
-// receiving while the endpoint can't be reached. It lets a message through now and
-// then to try.
+// receiving while the endpoint can't be reached. It occasionally lets a message
+// through as a probe.
 //
 // [consumer.Config]: https://pkg.go.dev/github.com/sluice-go/sluice/consumer#Config
 func (h *Handler) Gate() handler.Gate { return h.reach }
@@ -85,7 +97,7 @@ func (h *Handler) Gate() handler.Gate { return h.reach }
 // Close closes the connections that no request uses. The handler can still be
 // used, and opens new ones. The error is always nil.
 func (h *Handler) Close() error {
-	h.client.CloseIdleConnections()
+	h.client.Load().CloseIdleConnections()
 	return nil
 }
 
@@ -142,8 +154,8 @@ type answer struct {
 // or what servers said before there was that status.
 func tooLarge(a answer, err error) bool {
 	if err != nil {
-		// An HTTP/2 endpoint says when a connection begins what it takes, and closes the
-		// connection of a request that came before it could.
+		// An HTTP/2 endpoint announces its limits when a connection begins, and closes
+		// the connection of a request that arrives before.
 		return strings.Contains(err.Error(), "request header list larger than peer's advertised limit") ||
 			strings.Contains(err.Error(), "ErrCode=COMPRESSION_ERROR")
 	}
@@ -161,8 +173,12 @@ func (h *Handler) post(ctx context.Context, r *http.Request) (answer, error) {
 	defer cancel()
 	var got atomic.Bool // a connection: from then on the endpoint may have the message
 	r = r.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { got.Store(true) }}))
-	resp, err := h.client.Do(r)
+	client := h.client.Load()
+	resp, err := client.Do(r)
 	if err != nil {
+		if ctx.Err() != nil {
+			h.leave(client)
+		}
 		return answer{}, h.unanswered(ctx, err, h.traced && !got.Load())
 	}
 	h.reach.Reached()
@@ -171,10 +187,24 @@ func (h *Handler) post(ctx context.Context, r *http.Request) (answer, error) {
 	return answer{resp.StatusCode, resp.Header.Get("Retry-After"), readAnswer(resp.Body)}, nil
 }
 
+// leave leaves the connections of a client with which a request was not answered in
+// time: they may be dead, and each would cost another request its time. Closing those
+// that are idle is not enough: net/http ends the stream of an HTTP/2 request on a
+// goroutine of its own, and until then its connection is in use, and offered to the
+// next request. So the next requests get a new client. Those that are on their way
+// keep theirs, whose connections close once they have been idle for a while. Of
+// requests that leave one client, the first replaces it.
+func (h *Handler) leave(c *http.Client) {
+	if t, ok := c.Transport.(*http.Transport); ok && h.own {
+		h.client.CompareAndSwap(c, newClient(t.Clone()))
+	}
+	c.CloseIdleConnections()
+}
+
 // truncated logs, once a minute, that attributes had no room.
 func (h *Handler) truncated(m *handler.Message, status int, names string) {
 	if missed, ok := h.long.Allow(time.Now(), time.Minute); ok {
-		h.config.Logger.Warn("the endpoint refuses the request, which has long attributes: it is made again without them",
+		h.config.Logger.Warn("the endpoint refused a request with long attributes: sending it again without them",
 			"message", m.ID, "status", status, "left_out", names, "messages_before", missed)
 	}
 }
@@ -187,11 +217,6 @@ func (h *Handler) unanswered(ctx context.Context, err error, unreached bool) err
 	}
 	cause := context.Cause(ctx)
 	timedOut := invoke.Is(cause, errTimeout)
-	if cause != nil {
-		// The connection may be dead, and those that are idle as well: each would
-		// cost another request its time.
-		h.client.CloseIdleConnections()
-	}
 	if (cause == nil || timedOut) && (unreached || noConnection(err)) {
 		if timedOut {
 			err = fmt.Errorf("no connection within %v: %w", h.config.Timeout, err)
@@ -248,10 +273,8 @@ func (h *Handler) verdict(status int, retryAfter, said string) error {
 			return handler.Reject(err)
 		}
 	}
-	// A delay of nothing is not a delay to keep to: it would spend all attempts in a moment.
-	// The backoff middleware, or the queue, then decides.
-	if d, ok := parseRetryAfter(retryAfter, h.config.Now()); ok && d > 0 {
-		return handler.RetryAfter(min(d, h.config.MaxRetryAfter), err)
+	if d, ok := parseRetryAfter(retryAfter, h.config.Now()); ok {
+		return handler.RetryAfter(min(max(d, soon), h.config.MaxRetryAfter), err)
 	}
 	return err
 }

@@ -242,7 +242,7 @@ func TestASlowEndpointIsRetried(t *testing.T) {
 // slowBody never ends.
 type slowBody struct{ done <-chan struct{} }
 
-func (b slowBody) Read([]byte) (int, error) { <-b.done; return 0, errors.New("cancelled") }
+func (b slowBody) Read([]byte) (int, error) { <-b.done; return 0, errors.New("canceled") }
 func (slowBody) Close() error               { return nil }
 
 func TestTheStatusDecidesThoughTheBodyDoesNotEnd(t *testing.T) {

@@ -19,7 +19,7 @@ import (
 )
 
 // The headers of a request that describe its message. The header of an attribute
-// begins with headerAttribute; the package comment says how it goes on.
+// begins with headerAttribute; the package comment describes the rest.
 const (
 	headerMessageID = "Sluice-Message-Id"
 	headerAttempt   = "Sluice-Attempt"
@@ -167,7 +167,8 @@ func plainHeader(value string) bool {
 	return value == strings.TrimSpace(value)
 }
 
-// headerValue percent-encodes what a header cannot carry, and "%" itself.
+// headerValue percent-encodes "%" and the characters that a header cannot
+// carry.
 func headerValue(v string) string {
 	if plainHeader(v) && !strings.Contains(v, "%") {
 		return v
@@ -185,7 +186,7 @@ func headerValue(v string) string {
 }
 
 // parseRetryAfter reads a Retry-After header, by RFC 9110 section 10.2.3 a number
-// of seconds or a date; a date that has passed is not a delay. Any other value counts
+// of seconds or a date; the delay of a date that has passed is 0. Any other value counts
 // as absent.
 func parseRetryAfter(v string, now time.Time) (time.Duration, bool) {
 	v = strings.TrimSpace(v)

@@ -207,29 +207,30 @@ func (d *deadEnd) die() {
 	}
 }
 
-func (d *deadEnd) handler(t *testing.T, timeout time.Duration) *Handler {
+// handler returns a handler whose transport is New's, but for the roots.
+func (d *deadEnd) handler(t *testing.T) *Handler {
 	t.Helper()
-	transport := newTransport(4)
+	h, err := New("https://"+d.l.Addr().String(), &Config{Logger: quiet()})
+	require.NoError(t, err)
 	roots := x509.NewCertPool()
 	roots.AddCert(d.server.Certificate())
-	transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-	h, err := New("https://"+d.l.Addr().String(), &Config{Transport: transport, Timeout: timeout, Logger: quiet()})
-	require.NoError(t, err)
+	h.client.Load().Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 	t.Cleanup(func() { _ = h.Close() })
 	return h
 }
 
-// After a request that was not answered in time a next one goes over another
-// connection. net/http ends the unanswered stream on a goroutine of its own, and
-// until then the connection is in use: the very next request may still get it.
+// After a request that was not answered in time the next one goes over another
+// connection, though net/http may not have ended the unanswered stream yet.
 func TestADeadConnectionIsLeftAfterATimeout(t *testing.T) {
+	t.Parallel()
 	d := newDeadEnd(t)
-	h := d.handler(t, 2*time.Second)
+	h := d.handler(t)
 	require.Equal(t, handler.ActionAck, verdict(h).Action)
 	d.die()
+	h.config.Timeout = 200 * time.Millisecond
+	require.Equal(t, handler.ActionRetry, verdict(h).Action)
+	h.config.Timeout = time.Minute
 	v := verdict(h)
-	require.Equal(t, handler.ActionRetry, v.Action)
-	require.ErrorContains(t, v.Err, "no answer within 2s")
-	require.Eventually(t, func() bool { return verdict(h).Action == handler.ActionAck }, time.Minute, 100*time.Millisecond)
+	require.Equal(t, handler.ActionAck, v.Action, "%v", v.Err)
 	require.EqualValues(t, 2, d.dials.Load())
 }

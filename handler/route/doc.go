@@ -12,16 +12,17 @@
 // # Kinds that nobody knows
 //
 // During a rolling deploy, new producers send kinds that old workers have no
-// handler for. A router postpones such a message: it is not handled, it spends
-// no attempt if the runtime or the queue can help it, and a newer worker can
-// take it when the old one stops. When the grace period is over, the router rejects
-// the message with the error "no handler for kind …", and it goes to the
-// dead-letter queue. The period counts from when the message was enqueued, or
-// from when this router first saw the kind, whichever is later, so that a
-// message that waited long in the queue has its grace period too.
+// handler for. A router postpones such a message: it is not handled, it spends no
+// attempt if the runtime or the queue can help it, and a newer worker can take it
+// when the old one stops. When the grace period is over, the router rejects the
+// message with the error "no handler for kind …", and it goes to the dead-letter
+// queue. The period starts when the message was enqueued or when this router first
+// saw the kind, whichever is later, so that a message that waited long in the queue
+// has a grace period too.
 //
 // # Metrics
 //
-// Senders choose kinds, so a kind is not safe as a metric's label. [Router.Label]
-// returns the kind of a message if it was added, and [Unknown] otherwise.
+// Senders choose kinds, so a kind must not be used as the label of a metric.
+// [Router.Label] returns the kind of a message if it was added, and [Unknown]
+// otherwise.
 package route

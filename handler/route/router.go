@@ -26,7 +26,7 @@ var ErrKind = errors.New("no handler for this kind")
 // Config configures a [Router]. The zero Config has the defaults.
 type Config struct {
 	// Kind returns a message's kind, "" if it has none. The router calls it
-	// concurrently, once a message. Nil means [Attribute]("type").
+	// concurrently, once a message. Nil means the attribute "type".
 	Kind func(m *handler.Message) string
 
 	// Grace is how long a message of an unknown kind is postponed before it is
@@ -36,12 +36,6 @@ type Config struct {
 
 	// Logger logs unknown kinds, once a minute. Nil means slog.Default().
 	Logger *slog.Logger
-}
-
-// Attribute returns a function for [Config] that reads the kind from the named
-// attribute.
-func Attribute(name string) func(*handler.Message) string {
-	return func(m *handler.Message) string { return m.Attributes[name] }
 }
 
 // Options configures one kind. The zero Options adds nothing.
@@ -76,7 +70,7 @@ func New(config *Config) (*Router, error) {
 		c = *config
 	}
 	if c.Kind == nil {
-		c.Kind = Attribute("type")
+		c.Kind = func(m *handler.Message) string { return m.Attribute("type") }
 	}
 	r := &Router{kind: c.Kind, grace: cmp.Or(c.Grace, 10*time.Minute)}
 	r.strange.log = invoke.Logger(c.Logger)

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -17,8 +18,12 @@ const (
 )
 
 const (
-	secretPrefix = "whsec_"
-	version      = "v1,"
+	secretPrefix  = "whsec_"
+	privatePrefix = "whsk_"
+	publicPrefix  = "whpk_"
+	// The names of the two schemes, and what separates them from the signature.
+	symmetric  = "v1,"
+	asymmetric = "v1a,"
 	// minSecret and maxSecret bound a secret in bytes, by the specification
 	// ("between 24 bytes (192 bits) and 64 bytes (512 bits)").
 	minSecret, maxSecret = 24, 64
@@ -27,27 +32,47 @@ const (
 	maxID = 256
 )
 
-// parseSecrets decodes secrets. They themselves stay out of the errors.
-func parseSecrets(secrets []string) ([][]byte, error) {
-	if len(secrets) == 0 {
-		return nil, errors.New("webhook: no secret")
+// parseSecrets decodes secrets and the keys that have the given prefix. The key of a
+// pair is 32 bytes: an Ed25519 public key, or the seed of a private one. They
+// themselves stay out of the errors.
+func parseSecrets(texts []string, pairPrefix, wrongPrefix, wrong string) (secrets, pairs [][]byte, err error) {
+	if len(texts) == 0 {
+		return nil, nil, errors.New("webhook: no secret")
 	}
-	keys := make([][]byte, 0, len(secrets))
-	for i, s := range secrets {
-		key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(s, secretPrefix))
-		if err != nil || len(key) < minSecret || len(key) > maxSecret {
-			return nil, fmt.Errorf("webhook: secret %d of %d is not %s and the base64 of %d to %d bytes",
-				i+1, len(secrets), secretPrefix, minSecret, maxSecret)
+	for i, text := range texts {
+		refuse := func(format string, args ...any) error {
+			return fmt.Errorf("webhook: secret %d of %d "+format, append([]any{i + 1, len(texts)}, args...)...)
 		}
-		keys = append(keys, key)
+		if strings.HasPrefix(text, wrongPrefix) {
+			return nil, nil, refuse("%s", wrong)
+		}
+		if encoded, ok := strings.CutPrefix(text, pairPrefix); ok {
+			key, err := base64.StdEncoding.DecodeString(encoded)
+			if err != nil || len(key) != ed25519.SeedSize {
+				return nil, nil, refuse("is not %s and the base64 of %d bytes", pairPrefix, ed25519.SeedSize)
+			}
+			pairs = append(pairs, key)
+			continue
+		}
+		key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(text, secretPrefix))
+		if err != nil || len(key) < minSecret || len(key) > maxSecret {
+			return nil, nil, refuse("is not %s and the base64 of %d to %d bytes", secretPrefix, minSecret, maxSecret)
+		}
+		secrets = append(secrets, key)
 	}
-	return keys, nil
+	return secrets, pairs, nil
 }
 
-func mac(key []byte, id, stamp string, body []byte) []byte {
+// signedText returns the bytes that a signature is made over.
+func signedText(id, stamp string, body []byte) []byte {
+	text := make([]byte, 0, len(id)+len(stamp)+2+len(body))
+	text = append(append(append(append(text, id...), '.'), stamp...), '.')
+	return append(text, body...)
+}
+
+func mac(key, text []byte) []byte {
 	h := hmac.New(sha256.New, key)
-	h.Write([]byte(id + "." + stamp + "."))
-	h.Write(body)
+	h.Write(text)
 	return h.Sum(nil)
 }
 

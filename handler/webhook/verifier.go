@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -14,9 +15,9 @@ import (
 	"github.com/sluice-go/sluice/internal/setting"
 )
 
-// DefaultTolerance is how far a timestamp may be off, both ways: a recorded
+// defaultTolerance is how far a timestamp may be off, both ways: a recorded
 // request cannot be sent again for longer.
-const DefaultTolerance = 5 * time.Minute
+const defaultTolerance = 5 * time.Minute
 
 // maxSignatures bounds the signatures of one request that are looked at: each
 // costs time, before anybody is known.
@@ -26,12 +27,12 @@ const maxSignatures = 32
 // Such a request is answered with 401 and not acted upon.
 var ErrSignature = errors.New("webhook signature")
 
-// VerifierConfig has what is rarely needed. The zero VerifierConfig has the
+// VerifierConfig has rarely needed settings. The zero VerifierConfig has the
 // defaults.
 type VerifierConfig struct {
-	// Tolerance is how far a timestamp may be off. Zero means
-	// [DefaultTolerance]. Longer forgives worse clocks and leaves more time to
-	// send a recorded request again.
+	// Tolerance is how far a timestamp may be off, both ways. Zero means 5 minutes.
+	// Longer forgives worse clocks and leaves more time to send a recorded request
+	// again.
 	Tolerance time.Duration
 
 	// Now is the clock. It is called concurrently. Nil means time.Now.
@@ -40,32 +41,34 @@ type VerifierConfig struct {
 
 // A Verifier checks signatures. It may be used concurrently.
 type Verifier struct {
-	keys   [][]byte
-	config VerifierConfig
+	keys, publics [][]byte
+	config        VerifierConfig
 }
 
 // NewVerifier returns a Verifier that takes a signature made with any of the
 // secrets: the base64 of 24 to 64 bytes each, with or without the prefix
-// "whsec_". No error has a secret in it. A nil config has the defaults.
+// "whsec_", or "whpk_" and the base64 of an Ed25519 public key, for signatures of
+// the scheme v1a. No error has a secret in it. A nil config has the defaults.
 func NewVerifier(secrets []string, config *VerifierConfig) (*Verifier, error) {
-	keys, err := parseSecrets(secrets)
+	keys, publics, err := parseSecrets(secrets, publicPrefix, privatePrefix, "is a private key: a verifier needs the public one, which begins with "+publicPrefix)
 	if err != nil {
 		return nil, err
 	}
 	c := setting.Copy(config)
-	if err := setting.Default("Tolerance", &c.Tolerance, DefaultTolerance); err != nil {
+	if err := setting.Default("Tolerance", &c.Tolerance, defaultTolerance); err != nil {
 		return nil, fmt.Errorf("webhook: %w", err)
 	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Verifier{keys: keys, config: c}, nil
+	return &Verifier{keys: keys, publics: publics, config: c}, nil
 }
 
 // Verify checks a request's headers and its raw body and returns the event's ID,
 // which is worth remembering: until the tolerance has passed, a recorded request
-// can be sent again, and a sender that saw no answer will. The error is
-// [ErrSignature] with what is wrong, and reveals nothing of the right signature.
+// can be sent again, and a sender that saw no answer will. The error wraps
+// [ErrSignature], describes the fault, and reveals nothing of the right
+// signature.
 func (v *Verifier) Verify(h http.Header, body []byte) (id string, err error) {
 	id, err = v.only(h, HeaderID)
 	if err != nil {
@@ -85,19 +88,46 @@ func (v *Verifier) Verify(h http.Header, body []byte) (id string, err error) {
 	if age := v.config.Now().Sub(time.Unix(seconds, 0)); age > v.config.Tolerance || age < -v.config.Tolerance {
 		return "", fmt.Errorf("%w: the timestamp is %v off", ErrSignature, age.Round(time.Second))
 	}
-	signatures := parseSignatures(values(h, HeaderSignature))
-	if len(signatures) == 0 {
-		return "", fmt.Errorf("%w: no signature of version 1", ErrSignature)
+	headers := values(h, HeaderSignature)
+	symmetrics, asymmetrics := parseSignatures(headers, symmetric, sha256.Size), parseSignatures(headers, asymmetric, ed25519.SignatureSize)
+	if len(v.keys) == 0 {
+		symmetrics = nil
 	}
+	if len(v.publics) == 0 {
+		asymmetrics = nil
+	}
+	if len(symmetrics)+len(asymmetrics) == 0 {
+		return "", fmt.Errorf("%w: no signature of version %s", ErrSignature, v.versions())
+	}
+	text := signedText(id, stamp, body)
 	for _, key := range v.keys {
-		want := mac(key, id, stamp, body)
-		for _, got := range signatures {
+		want := mac(key, text)
+		for _, got := range symmetrics {
 			if hmac.Equal(got, want) { // in constant time
 				return id, nil
 			}
 		}
 	}
+	for _, key := range v.publics {
+		for _, got := range asymmetrics {
+			if ed25519.Verify(key, text, got) {
+				return id, nil
+			}
+		}
+	}
 	return "", fmt.Errorf("%w: it does not match", ErrSignature)
+}
+
+// versions names the schemes that the verifier has keys for.
+func (v *Verifier) versions() string {
+	switch {
+	case len(v.publics) == 0:
+		return "1"
+	case len(v.keys) == 0:
+		return "1a"
+	default:
+		return "1 or 1a"
+	}
 }
 
 // only returns a header that must be there once: of two, the program behind this
@@ -107,7 +137,7 @@ func (v *Verifier) only(h http.Header, name string) (string, error) {
 	case len(vs) == 0 || vs[0] == "":
 		return "", fmt.Errorf("%w: the header %s is missing", ErrSignature, strings.ToLower(name))
 	case len(vs) > 1:
-		return "", fmt.Errorf("%w: the header %s is there %d times", ErrSignature, strings.ToLower(name), len(vs))
+		return "", fmt.Errorf("%w: the header %s occurs %d times", ErrSignature, strings.ToLower(name), len(vs))
 	default:
 		return vs[0], nil
 	}
@@ -131,18 +161,18 @@ func values(h http.Header, name string) []string {
 	return vs
 }
 
-// parseSignatures returns the signatures of version 1; what is of another
-// version, or no signature, is passed over.
-func parseSignatures(headers []string) [][]byte {
+// parseSignatures returns the signatures of a scheme, each of that size. It passes
+// over those of another scheme, and what is not a signature.
+func parseSignatures(headers []string, scheme string, size int) [][]byte {
 	var found [][]byte
 	for _, h := range headers {
 		for part := range strings.FieldsSeq(h) {
-			encoded, ok := strings.CutPrefix(part, version)
+			encoded, ok := strings.CutPrefix(part, scheme)
 			if !ok {
 				continue
 			}
 			s, err := base64.StdEncoding.Strict().DecodeString(encoded)
-			if err != nil || len(s) != sha256.Size {
+			if err != nil || len(s) != size {
 				continue
 			}
 			if found = append(found, s); len(found) == maxSignatures {

@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"crypto/ed25519"
 	"encoding/base64"
 	"net/http"
 	"strings"
@@ -14,6 +15,9 @@ import (
 
 // The vector that the specification's own libraries are tested with
 // (github.com/standard-webhooks/standard-webhooks, "sign function works").
+// tolerance is the default of VerifierConfig.Tolerance.
+const tolerance = 5 * time.Minute
+
 const (
 	vectorSecret    = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 	vectorID        = "msg_p5jXN8AQM9LWM0D4loKWxJek"
@@ -54,6 +58,55 @@ func TestThePublishedVector(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, vectorID, id)
 	}
+}
+
+// The vector of the specification's Go library for v1a ("TestAsymmetricWebhookSign"),
+// whose key is the seed "TESTSIGNINGKEYDONOTUSETHISFORANY".
+const (
+	vectorSeed     = "whsk_VEVTVFNJR05JTkdLRVlET05PVFVTRVRISVNGT1JBTlk="
+	vectorEd25519  = "v1a,tQ9V2XOqn7jL/DQenEFpqIugdBVtiMmER5mhSkXBNwM0mkATuDe6KYYUuxqtaiHeYGb7KaaBRdM5WqyeFiL8Ag=="
+	foreignEd25519 = "whpk_Zm9yZWlnbi1mb3JlaWduLWZvcmVpZ24tZm9yZWlnbiE="
+)
+
+func publicKey(t testing.TB) string {
+	t.Helper()
+	seed, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(vectorSeed, "whsk_"))
+	require.NoError(t, err)
+	public, ok := ed25519.NewKeyFromSeed(seed).Public().(ed25519.PublicKey)
+	require.True(t, ok)
+	return "whpk_" + base64.StdEncoding.EncodeToString(public)
+}
+
+func TestThePublishedVectorOfEd25519(t *testing.T) {
+	h := signed(t, vectorSeed)
+	require.Equal(t, vectorEd25519, h.Get(webhook.HeaderSignature))
+	for _, secrets := range [][]string{{publicKey(t)}, {foreignEd25519, publicKey(t)}, {vectorSecret, publicKey(t)}} {
+		id, err := verifier(t, then, secrets...).Verify(h, []byte(vectorBody))
+		require.NoError(t, err)
+		require.Equal(t, vectorID, id)
+		_, err = verifier(t, then, secrets...).Verify(h, []byte(vectorBody+" "))
+		require.ErrorIs(t, err, webhook.ErrSignature)
+	}
+	for secret, says := range map[string]string{
+		foreignEd25519: "it does not match", vectorSecret: "no signature of version 1",
+	} {
+		_, err := verifier(t, then, secret).Verify(h, []byte(vectorBody))
+		require.ErrorContains(t, err, says)
+	}
+	_, err := verifier(t, then, publicKey(t)).Verify(signed(t, vectorSecret), []byte(vectorBody))
+	require.ErrorContains(t, err, "no signature of version 1a")
+	_, err = verifier(t, then, vectorSecret, publicKey(t)).Verify(signed(t, vectorSecret, vectorSeed), []byte(vectorBody))
+	require.NoError(t, err)
+}
+
+// A public key can't sign, and a private key has no place with a receiver.
+func TestKeysOfTheOtherSide(t *testing.T) {
+	_, err := webhook.NewSigner(publicKey(t))
+	require.ErrorContains(t, err, "secret 1 of 1 is a public key")
+	_, err = webhook.NewVerifier([]string{vectorSecret, vectorSeed}, nil)
+	require.ErrorContains(t, err, "secret 2 of 2 is a private key")
+	_, err = webhook.NewVerifier([]string{"whpk_c2hvcnQ="}, nil)
+	require.EqualError(t, err, "webhook: secret 1 of 1 is not whpk_ and the base64 of 32 bytes")
 }
 
 func TestSecretsAreRotated(t *testing.T) {
@@ -108,8 +161,8 @@ func TestWhatIsRefused(t *testing.T) {
 		{name: "a timestamp beyond numbers", change: set(webhook.HeaderTimestamp, "99999999999999999999"), says: "malformed timestamp"},
 		{name: "the largest timestamp", change: set(webhook.HeaderTimestamp, "9223372036854775807"), says: "off"},
 		{name: "the smallest timestamp", change: set(webhook.HeaderTimestamp, "-9223372036854775808"), says: "off"},
-		{name: "too old", now: then.Add(webhook.DefaultTolerance + time.Second), says: "5m1s off"},
-		{name: "from the future", now: then.Add(-webhook.DefaultTolerance - time.Second), says: "-5m1s off"},
+		{name: "too old", now: then.Add(tolerance + time.Second), says: "5m1s off"},
+		{name: "from the future", now: then.Add(-tolerance - time.Second), says: "-5m1s off"},
 		{name: "no base64", change: set(webhook.HeaderSignature, "v1,***"), says: "no signature of version 1"},
 		{name: "an empty signature", change: set(webhook.HeaderSignature, "v1,"), says: "no signature of version 1"},
 		{name: "another version", change: set(webhook.HeaderSignature, "v1a"+strings.TrimPrefix(vectorSignature, "v1")), says: "no signature of version 1"},
@@ -143,7 +196,7 @@ func TestWhatIsRefused(t *testing.T) {
 }
 
 func TestWhatIsTaken(t *testing.T) {
-	for _, at := range []time.Time{then.Add(webhook.DefaultTolerance), then.Add(-webhook.DefaultTolerance)} {
+	for _, at := range []time.Time{then.Add(tolerance), then.Add(-tolerance)} {
 		_, err := verifier(t, at, vectorSecret).Verify(signed(t, vectorSecret), []byte(vectorBody))
 		require.NoError(t, err)
 	}
@@ -171,7 +224,7 @@ func TestHeaderNamesCountInAnyCase(t *testing.T) {
 
 		h["WEBHOOK-id"] = []string{"another"}
 		_, err = verifier(t, then, vectorSecret).Verify(h, []byte(vectorBody))
-		require.ErrorContains(t, err, "is there 2 times")
+		require.ErrorContains(t, err, "occurs 2 times")
 	}
 }
 
@@ -201,9 +254,10 @@ func TestIDsThatAreRefused(t *testing.T) {
 }
 
 func FuzzVerify(f *testing.F) {
-	v := verifier(f, then, vectorSecret)
+	v := verifier(f, then, vectorSecret, publicKey(f))
 	f.Add(vectorID, "1614265330", vectorSignature, []byte(vectorBody))
 	f.Add("", "", "", []byte(nil))
+	f.Add(vectorID, "1614265330", vectorEd25519, []byte(vectorBody))
 	f.Add("a.b", "-1", "v1, v1,= v2,x", []byte{0xff})
 	f.Fuzz(func(t *testing.T, id, stamp, signature string, body []byte) {
 		h := http.Header{"Webhook-Id": {id}, "Webhook-Timestamp": {stamp}, "Webhook-Signature": {signature}}
@@ -216,6 +270,6 @@ func FuzzVerify(f *testing.F) {
 		// Only the vector is known to be right.
 		require.Equal(t, vectorID, id)
 		require.Equal(t, vectorBody, string(body))
-		require.Contains(t, signature, vectorSignature)
+		require.True(t, strings.Contains(signature, vectorSignature) || strings.Contains(signature, vectorEd25519))
 	})
 }

@@ -20,8 +20,11 @@ var floors = []floor{
 	{name: "examples", has: is("examples")},
 	{name: "service", has: is("service")},
 	{name: "config", has: is("config")},
+	{name: "outbox", has: is("outbox")},
+	{name: "job", has: is("job")},
 	{name: "admin", has: is("admin")},
 	{name: "consumer", has: is("consumer")},
+	{name: "inbox", has: is("inbox")},
 	{name: "producer", has: is("producer")},
 	{name: "bridge", has: is("bridge")},
 	{name: "middleware", has: is("middleware")},
@@ -54,7 +57,7 @@ func forTests(role string) bool {
 // kits are the packages that users' tests link beside testing.
 func kit(role string) bool {
 	last := role[strings.LastIndex(role, "/")+1:]
-	return last == "drivertest" || last == "handlertest" || last == "storetest" || strings.Contains(role, "/drivertest/")
+	return last == "drivertest" || last == "handlertest" || last == "storetest" || last == "producertest" || strings.Contains(role, "/drivertest/")
 }
 
 // A room is a package, or a folder of packages, that sees less than its floor
@@ -103,6 +106,10 @@ var rooms = []room{
 		"drivers share it, so it knows none of them"},
 	{func(r string) bool { return r == "consumer" || r == "producer" }, either(only("handler", "drivers"), own),
 		"the runtime knows the port and no provider"},
+	{is("job"), only("handler", "handler/route"),
+		"jobs know handlers, and no queue"},
+	{is("inbox"), only("handler", "handler/webhook", "drivers", "producer"),
+		"an inbox knows producers, and no provider of queues"},
 	{is("bridge"), either(only("handler", "drivers"), own),
 		"a bridge joins the port to another library, and knows no provider"},
 	{is("admin"), func(from, to string) bool {
@@ -205,16 +212,18 @@ var linkers = []struct {
 	root string
 	may  []string
 }{
-	{"cmd", all}, {"examples", all}, {"config", all}, {"cmd/sluice/internal/cli", all}, {"cmd/sluice/internal/telemetry", all},
+	{"cmd", all}, {"examples", all}, {"cmd/sluice/internal/cli", all}, {"service/telemetry", []string{"gRPC"}},
 	{"drivers/all", all}, {"drivers/cloud", all}, {"middleware/idempotency/open", all},
 	{"middleware/idempotency/docstore", []string{"gocloud", "gRPC"}}, {"middleware/idempotency/redisstore", []string{"Redis"}},
-	{"middleware/ratelimit/redisstore", []string{"Redis"}},
+	{"middleware/ratelimit/redisstore", []string{"Redis"}}, {"internal/redisclient", []string{"Redis"}},
+	{"middleware/control/open", []string{"Redis", "PostgreSQL", "SQLite"}}, {"middleware/internal/controlredis", []string{"Redis"}},
 	{"codec/claimcheck", []string{"gocloud", "gRPC"}}, {"bridge/gocloud", []string{"gocloud", "gRPC"}},
 	{"consumer/sqslambda", []string{"Amazon"}}, {"consumer/pubsubpush", []string{"Google", "gRPC"}},
 	{"internal/test/testserver", all}, {"localstack", all},
 	{"drivers/sqs", []string{"Amazon"}}, {"drivers/sqs/sqstest", nil},
 	{"internal/test/lambdatest", []string{"Amazon"}}, {"internal/test/pushtest", []string{"Google", "gRPC"}},
 	{"drivers/pubsub", []string{"Google", "gRPC"}}, {"drivers/pubsub/pubsubtest", []string{"Google", "gRPC"}},
+	{"outbox/pgxtx", []string{"PostgreSQL"}}, {"outbox/opentable", []string{"PostgreSQL", "SQLite"}},
 	{"internal/queue/sqlitequeue", []string{"SQLite"}}, {"drivers/sqlite", []string{"SQLite"}},
 }
 

@@ -28,14 +28,15 @@ func TestShellLinesOfTheDocumentation(t *testing.T) {
 		text, err := os.ReadFile(filepath.Join(root, file))
 		require.NoError(t, err)
 		var script strings.Builder
-		fenced, code := false, false
+		fenced, code, other := false, false, false
 		for line := range strings.Lines(string(text)) {
 			if strings.HasPrefix(line, "```") {
 				fenced = !fenced
-				code = fenced && strings.TrimSpace(line) == "```sh"
+				kind, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+				code, other = fenced && kind == "```sh", fenced && kind != "```sh" && kind != "```"
 				continue
 			}
-			if !code && !((fenced || strings.HasPrefix(line, "    ")) && command.MatchString(line)) || strings.Contains(line, "[flags]") {
+			if other || !code && !((fenced || strings.HasPrefix(line, "    ")) && command.MatchString(line)) || strings.Contains(line, "[flags]") {
 				continue
 			}
 			n++

@@ -24,22 +24,25 @@ const given = `ctx context.Context, c *consumer.Consumer, h handler.Handler, cha
 
 // moreGiven declares the names that one package's comment takes for granted besides.
 var moreGiven = map[string]string{
-	"codec/compress/doc.go":      "chargeOrder func(context.Context, *handler.Message, any) error",
-	"config/doc.go":              "mux *drivers.Mux",
-	"consumer/pubsubpush/doc.go": "subscription *pubsub.PushSubscription, mux *http.ServeMux",
-	"consumer/snspush/doc.go":    "mux *http.ServeMux",
-	"consumer/sqslambda/doc.go":  "queueURL *url.URL",
-	"docs/probes.md":             "mux *http.ServeMux",
-	"drivers/cloud/doc.go":       "conn *amqp091.Connection",
-	"handler/doc.go":             "charge func(context.Context, []byte) error",
-	"handler/webhook/doc.go":     "request *http.Request",
-	"middleware/doc.go":          "gateway *breaker.Breaker",
+	"codec/compress/doc.go":         "chargeOrder func(context.Context, *handler.Message, any) error",
+	"config/doc.go":                 "mux *drivers.Mux",
+	"consumer/pubsubpush/doc.go":    "subscription *pubsub.PushSubscription, mux *http.ServeMux",
+	"consumer/snspush/doc.go":       "mux *http.ServeMux",
+	"consumer/sqslambda/doc.go":     "queueURL *url.URL",
+	"docs/probes.md":                "mux *http.ServeMux",
+	"drivers/cloud/doc.go":          "conn *amqp091.Connection",
+	"handler/doc.go":                "charge func(context.Context, []byte) error",
+	"handler/webhook/doc.go":        "request *http.Request",
+	"inbox/doc.go":                  "secret string, mux *http.ServeMux",
+	"middleware/doc.go":             "gateway *breaker.Breaker",
+	"service/doc.go":                "charge func(context.Context, *handler.Message, any) error",
+	"producer/producertest/sink.go": "t testing.TB, greet func(context.Context, *producer.Producer)",
 }
 
 // foreign are the packages of other modules that snippets name, and those that go
 // before one of ours in the comment of one package.
 var foreign = map[string]string{
-	"context": "context", "errors": "errors", "http": "net/http", "slog": "log/slog", "time": "time", "url": "net/url",
+	"context": "context", "errors": "errors", "http": "net/http", "slog": "log/slog", "sql": "database/sql", "testing": "testing", "time": "time", "url": "net/url",
 	"amqp091": "github.com/rabbitmq/amqp091-go", "aws": "github.com/aws/aws-sdk-go-v2/aws",
 	"credentials": "github.com/aws/aws-sdk-go-v2/credentials", "event": "github.com/cloudevents/sdk-go/v2/event",
 	"lambda": "github.com/aws/aws-lambda-go/lambda", "rabbitpubsub": "gocloud.dev/pubsub/rabbitpubsub",

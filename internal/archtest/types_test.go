@@ -9,28 +9,14 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-// scattered lists the packages in which a type's methods are still in several
-// files. It is meant to become empty: remove a package once it conforms, and
-// add none.
-var scattered = []string{
-	"cmd/sluice/internal/cli",
-	"config",
-}
 
 // TestATypeHasOneFile requires that every method of a type is in the file that
 // declares the type, so that a file's name leads to all that a type does.
 func TestATypeHasOneFile(t *testing.T) {
 	for _, p := range packages(t).own() {
-		astray := astrayMethods(t, p)
-		if slices.Contains(scattered, p.role()) {
-			assert.NotEmptyf(t, astray, "%s conforms now: remove it from the list scattered", p.role())
-			continue
-		}
-		for _, a := range astray {
+		for _, a := range astrayMethods(t, p) {
 			t.Errorf("%s: method %s is in %s, its type in %s", p.role(), a.method, a.file, a.home)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // NotPassedOn is what [Drops] log if a message is handed to another program.
-const NotPassedOn = "attributes are not passed on: their names read like ones that another has, or that only the framework sets"
+const NotPassedOn = "attributes are not passed on: their names are reserved, or look like those of other attributes"
 
 // Drops log that attributes were left out, once a minute. The zero Drops are ready.
 // They may be used concurrently.

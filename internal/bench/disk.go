@@ -44,8 +44,11 @@ type diskPeer struct {
 	open func(ctx context.Context, e *env, d durability) (diskQueue, error)
 }
 
+// sluiceOnDisk is the name of our own rows on disk.
+const sluiceOnDisk = sluice + ", sqlite"
+
 var diskPeers = []diskPeer{
-	{sluice + ", sqlite", openSluiceDisk},
+	{sluiceOnDisk, openSluiceDisk},
 	{"goqite on SQLite", openGoqite},
 	{"River on PostgreSQL", openRiver},
 	{"asynq on Redis", openAsynq},
@@ -68,7 +71,7 @@ func diskCases(backlog int) []experiment {
 				id:    fmt.Sprintf("disk-%s/consume/%d", d, workers),
 				title: fmt.Sprintf("On disk, %s: consume, no-op, %d workers", d, workers),
 				peers: onDisk(func(ctx context.Context, e *env, open openDisk) (sample, error) {
-					return consumeDisk(ctx, e, open, d, workers, 2*diskMessages(e))
+					return consumeDisk(ctx, e, open, d, workers, 0)
 				}),
 			})
 		}
@@ -94,9 +97,14 @@ func onDisk(run func(ctx context.Context, e *env, open openDisk) (sample, error)
 	return ps
 }
 
-// diskMessages is how many messages a run handles: a synced commit takes
-// milliseconds on many disks.
-func diskMessages(e *env) int { return max(e.sizes.messages/5, 100) }
+// diskMessages is how many messages a run handles: a synced commit takes milliseconds
+// on many disks, and one worker waits for each.
+func diskMessages(e *env, workers int) int {
+	if workers == 1 {
+		return max(e.sizes.messages/20, 50)
+	}
+	return max(e.sizes.messages/5, 100)
+}
 
 func produceDisk(ctx context.Context, e *env, open openDisk, d durability, workers int) (s sample, err error) {
 	q, err := open(ctx, e, d)
@@ -104,7 +112,7 @@ func produceDisk(ctx context.Context, e *env, open openDisk, d durability, worke
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, q.close()) }()
-	n, body := diskMessages(e), make([]byte, bodySize)
+	n, body := diskMessages(e, workers), make([]byte, bodySize)
 	m, err := begin(nil)
 	if err != nil {
 		return nil, err
@@ -122,18 +130,18 @@ func produceDisk(ctx context.Context, e *env, open openDisk, d durability, worke
 	return m.end(n)
 }
 
-// consumeDisk fills a queue with backlog messages and measures the consuming of
-// a part of them.
+// consumeDisk fills a queue and measures the consuming of some messages while the
+// backlog, at least as many, is behind them.
 func consumeDisk(ctx context.Context, e *env, open openDisk, d durability, workers, backlog int) (s sample, err error) {
 	q, err := open(ctx, e, d)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, q.close()) }()
-	if err := q.fill(ctx, backlog); err != nil {
+	n := diskMessages(e, workers)
+	if err := q.fill(ctx, n+max(n, backlog)); err != nil {
 		return nil, err
 	}
-	n := min(backlog, diskMessages(e))
 	m, err := begin(nil)
 	if err != nil {
 		return nil, err

@@ -24,6 +24,13 @@ const (
 	metricExtend   = "requests/ext" // an extended lease
 	metricHeld     = "B/held"       // beyond the body
 	metricStack    = "B/stack"      // of those, the goroutines' stacks
+	metricWait50   = "wait-p50-µs"  // of a message in hand, before its handler starts
+	metricWait99   = "wait-p99-µs"
+	metricTrip     = "round-trip-µs" // median of the receives that brought messages
+	metricHandling = "handling-µs"   // median
+
+	metricLatency50 = "latency-p50-µs" // of a message, from its commit to its queue
+	metricLatency99 = "latency-p99-µs"
 )
 
 // A sample is what one run measured.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"sync/atomic"
 	"time"
@@ -24,8 +25,9 @@ import (
 // rpcs counts requests: each message that is sent, so that those of a stream
 // count too.
 type rpcs struct {
-	counts *counter
-	acked  atomic.Int64 // messages in the acknowledgements that were sent
+	counts  *counter
+	acked   atomic.Int64 // messages in the acknowledgements that were sent
+	waiting waiting      // with the round trips of pulls
 }
 
 type rpcKey struct{}
@@ -37,11 +39,15 @@ func (r *rpcs) TagRPC(ctx context.Context, i *stats.RPCTagInfo) context.Context 
 
 // HandleRPC implements [stats.Handler].
 func (r *rpcs) HandleRPC(ctx context.Context, s stats.RPCStats) {
+	name, _ := ctx.Value(rpcKey{}).(string)
+	if end, ok := s.(*stats.End); ok && end.Error == nil && name == "Pull" {
+		r.waiting.trips.add(end.EndTime.Sub(end.BeginTime))
+	}
 	p, ok := s.(*stats.OutPayload)
 	if !ok {
 		return
 	}
-	if name, ok := ctx.Value(rpcKey{}).(string); ok {
+	if name != "" {
 		r.counts.add(name)
 	}
 	if a, ok := p.Payload.(*pubsubpb.AcknowledgeRequest); ok {
@@ -109,18 +115,33 @@ func (s *subscription) publishRaw(ctx context.Context, goroutines, n, call int) 
 // pubsubConsumer consumes n messages; done ends it, after the measuring.
 type pubsubConsumer func(ctx context.Context, s *subscription, n int) (done func() error, err error)
 
+// The names of peers that targets name.
+const (
+	observed = sluice + ", observed" // what the runtime measures costs nothing elsewhere
+	rawPull  = "raw unary Pull"
+	gcpHigh  = "pubsub/v2 Subscriber"
+	gcpCloud = "gocloud gcppubsub"
+)
+
 func pubsubCases() []experiment {
-	return []experiment{{
-		id: "pubsub-consume/32", title: "Pub/Sub consume, no-op, concurrency 32, on a fast fake", open: startPubSub,
-		peers: []peer{
-			{sluice, consumePubSub(consumeSluicePubSub(32))},
-			{sluice + ", concurrency 1,000", consumePubSub(consumeSluicePubSub(1000))},
-			{sluice + ", concurrency 4,000", consumePubSub(consumeSluicePubSub(4000))}, // what the raw loop holds
-			{"raw unary Pull", consumePubSub(consumePull)},
-			{"pubsub/v2 Subscriber", consumePubSub(consumeSubscriber)},
-			{"gocloud gcppubsub", consumePubSub(consumeGCP)},
-		},
-	}, {
+	var xs []experiment
+	for _, c := range []int{1, 32, 1000, 4000} { // the raw loop holds 4,000
+		share := 5 // of the messages of a run over a network: the fake is fast
+		if c == 1 {
+			share = 1
+		}
+		xs = append(xs, experiment{
+			id: fmt.Sprint("pubsub-consume/", c), title: fmt.Sprintf("Pub/Sub consume, no-op, concurrency %d, on a fast fake", c), open: startPubSub,
+			peers: []peer{
+				{sluice, consumePubSub(consumeSluicePubSub(c, false), share)},
+				{observed, consumePubSub(consumeSluicePubSub(c, true), share)},
+				{rawPull, consumePubSub(consumePull(c), share)},
+				{gcpHigh, consumePubSub(consumeSubscriber(c), share)},
+				{gcpCloud, consumePubSub(consumeGCP(c), share)},
+			},
+		})
+	}
+	return append(xs, experiment{
 		id: "pubsub-publish/32", title: "Pub/Sub publish, 32 goroutines that wait, on a fast fake", open: startPubSub,
 		peers: []peer{
 			{sluice, publishPubSub(publishSluice)},
@@ -128,18 +149,18 @@ func pubsubCases() []experiment {
 				return s.publishRaw(ctx, senders, n, 1)
 			})},
 			{"pubsub/v2 Publisher", publishPubSub(publishPublisher)},
-			{"gocloud gcppubsub", publishPubSub(publishGCP)},
+			{gcpCloud, publishPubSub(publishGCP)},
 		},
-	}}
+	})
 }
 
-func consumePubSub(consume pubsubConsumer) func(context.Context, *env) (sample, error) {
+func consumePubSub(consume pubsubConsumer, share int) func(context.Context, *env) (sample, error) {
 	return func(ctx context.Context, e *env) (sample, error) {
 		s, err := newSubscription(ctx, e)
 		if err != nil {
 			return nil, err
 		}
-		n := 5 * e.sizes.messages
+		n := share * e.sizes.messages
 		// More than are consumed: a peer that meets the end of the queue waits
 		// there for a Pull that brings nothing, and would be measured waiting.
 		if err := s.publishRaw(ctx, 4, 2*n, 500); err != nil {
@@ -157,27 +178,39 @@ func consumePubSub(consume pubsubConsumer) func(context.Context, *env) (sample, 
 		if done != nil {
 			err = errors.Join(err, done())
 		}
+		if err == nil && s.rpcs.waiting.handled.quantile(1) > 0 {
+			s.rpcs.waiting.addTo(r)
+		}
 		return r, errors.Join(err, s.conn.Close())
 	}
 }
 
-func consumeSluicePubSub(concurrency int) pubsubConsumer {
+func consumeSluicePubSub(concurrency int, observed bool) pubsubConsumer {
 	return func(ctx context.Context, s *subscription, n int) (func() error, error) {
 		src, err := pubsub.NewSource(ctx, s.clients, fastpubsub.Subscription, nil)
 		if err != nil {
 			return nil, err
+		}
+		if observed {
+			return runSluice(ctx, src, n, concurrency, 0, &s.rpcs.waiting)
 		}
 		return runSluice(ctx, src, n, concurrency, 0)
 	}
 }
 
 // consumePull is what one writes on the API itself: each poller pulls a
-// thousand, handles and acknowledges them.
-func consumePull(ctx context.Context, s *subscription, n int) (func() error, error) {
+// thousand, handles them one by one, and acknowledges them.
+func consumePull(concurrency int) pubsubConsumer {
+	return func(ctx context.Context, s *subscription, n int) (func() error, error) {
+		return nil, pull(ctx, s, n, min(concurrency, pollers))
+	}
+}
+
+func pull(ctx context.Context, s *subscription, n, goroutines int) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var handled atomic.Int64
-	return nil, split(pollers, n, func(int) error {
+	return split(goroutines, n, func(int) error {
 		for handled.Load() < int64(n) {
 			r, err := s.clients.Subscriptions.Pull(ctx, &pubsubpb.PullRequest{Subscription: fastpubsub.Subscription, MaxMessages: 1000})
 			if handled.Load() >= int64(n) {
@@ -208,38 +241,45 @@ func consumePull(ctx context.Context, s *subscription, n int) (func() error, err
 	})
 }
 
-func consumeSubscriber(ctx context.Context, s *subscription, n int) (func() error, error) {
-	c, err := gcp.NewClient(ctx, fastpubsub.Project, s.options()...)
-	if err != nil {
+// consumeSubscriber bounds the callbacks in progress in the way that the client has.
+func consumeSubscriber(concurrency int) pubsubConsumer {
+	return func(ctx context.Context, s *subscription, n int) (func() error, error) {
+		c, err := gcp.NewClient(ctx, fastpubsub.Project, s.options()...)
+		if err != nil {
+			return nil, err
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		var handled atomic.Int64
+		sub := c.Subscriber(fastpubsub.Subscription)
+		sub.ReceiveSettings.MaxOutstandingMessages = concurrency
+		err = sub.Receive(ctx, func(_ context.Context, m *gcp.Message) {
+			m.Ack()
+			if handled.Add(1) == int64(n) {
+				cancel() // Receive then sends the acks that are left
+			}
+		})
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var handled atomic.Int64
-	err = c.Subscriber(fastpubsub.Subscription).Receive(ctx, func(_ context.Context, m *gcp.Message) {
-		m.Ack()
-		if handled.Add(1) == int64(n) {
-			cancel() // Receive then sends the acks that are left
-		}
-	})
-	return nil, err
 }
 
-func consumeGCP(ctx context.Context, s *subscription, n int) (func() error, error) {
-	c, err := gcppubsub.SubscriberClient(ctx, s.conn)
-	if err != nil {
-		return nil, err
+func consumeGCP(concurrency int) pubsubConsumer {
+	return func(ctx context.Context, s *subscription, n int) (func() error, error) {
+		c, err := gcppubsub.SubscriberClient(ctx, s.conn)
+		if err != nil {
+			return nil, err
+		}
+		sub, err := gcppubsub.OpenSubscriptionByPath(c, fastpubsub.Subscription, nil)
+		if err != nil {
+			return nil, err
+		}
+		if err := receiveGocloud(ctx, sub, n, concurrency, 0); err != nil {
+			return nil, err
+		}
+		// Shutdown waits for a Pull that no message will end: it is not measured.
+		err = until(ctx, func() bool { return s.rpcs.acked.Load() >= int64(n) })
+		return func() error { return sub.Shutdown(ctx) }, err
 	}
-	sub, err := gcppubsub.OpenSubscriptionByPath(c, fastpubsub.Subscription, nil)
-	if err != nil {
-		return nil, err
-	}
-	if err := receiveGocloud(ctx, sub, n, 32, 0); err != nil {
-		return nil, err
-	}
-	// Shutdown waits for a Pull that no message will end: it is not measured.
-	err = until(ctx, func() bool { return s.rpcs.acked.Load() >= int64(n) })
-	return func() error { return sub.Shutdown(ctx) }, err
 }
 
 func publishPubSub(publish func(ctx context.Context, s *subscription, n int) error) func(context.Context, *env) (sample, error) {

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"encoding/xml"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -21,8 +23,8 @@ func measured() []row {
 			{metricRate: 1200}, {metricRate: 1200}, {metricRate: 1300},
 		})},
 	}
-	for _, id := range []string{"backlog/1000", "backlog/10000"} {
-		rows = append(rows, row{Case: id, Title: id, Peer: sluice, Runs: 1, Metrics: summarize([]sample{{metricCPU: 12345678}})})
+	for i, id := range []string{"backlog/1000", "backlog/10000"} {
+		rows = append(rows, row{Case: id, Title: id, Peer: sluice + ", mem", Runs: 1, Metrics: summarize([]sample{{metricCPU: float64(2 + i)}})})
 	}
 	return rows
 }
@@ -51,31 +53,71 @@ func TestTable(t *testing.T) {
 
 | | cpu-µs/msg |
 |---|---|
-| Sluice | 12,345,678 |
+| Sluice, mem | 2 |
 
 #### backlog/10000
 
 | | cpu-µs/msg |
 |---|---|
-| Sluice | 12,345,678 |
+| Sluice, mem | 3 |
 
 `, table(measured()))
 }
 
+// The best peer is named, our further rows are not peers, and more is not always better.
 func TestJudge(t *testing.T) {
-	vs := judge(measured(), targets())
+	t.Parallel()
+	rows := append(measured(), row{Case: "sqs-consume/noop/32", Peer: observed, Runs: 1, Metrics: summarize([]sample{{metricWait99: 90, metricTrip: 50}})})
+	vs := judge(rows, targets())
 	require.Equal(t, []verdict{
-		{Text: "SQS consume, no-op: as fast as the hand-pipelined loop", Bound: 1200, Least: true, Got: 1000},
-		{Text: "SQS consume, no-op: requests", Bound: 0.205, Got: 0.2, Met: true},
+		{Text: "SQS consume, no-op, concurrency 32", Metric: metricRate, Got: 1000, Peer: piped, Best: 1200, Ratio: 1000.0 / 1200, Bound: 1, Least: true, Floor: floorSDK},
+		{Text: "SQS consume, no-op, concurrency 32: p99 of waiting in hand", Metric: metricWait99, Got: 90, Peer: "two round trips", Best: 100, Ratio: 0.9, Bound: 1, Met: true,
+			Floor: "what arrives together waits for each other"},
+		{Text: "Flat: CPU a message, 1,000 to 1,000,000 behind, in memory", Metric: metricCPU, Got: 3, Peer: "itself at 1,000", Best: 2, Ratio: 1.5, Bound: 1.2, Floor: floorFlat},
 	}, vs)
-	require.Contains(t, judged(vs), "| ≥ 1,200 | 1,000 | **not met** |")
+	require.Equal(t, `| case | Sluice | best peer | ratio | target | | floor |
+|---|---|---|---|---|---|---|
+| SQS consume, no-op, concurrency 32 | 1,000 msgs/s | 1,200 msgs/s (raw, pipelined) | 0.83 | ≥ 1 | **not met** | `+floorSDK+` |
+`, judged(vs[:1]))
+	require.Equal(t, 2, missed(vs))
+}
+
+// A handling time that is longer than two round trips is the bound on waiting.
+func TestJudgeWaiting(t *testing.T) {
+	t.Parallel()
+	for handling, want := range map[float64]string{10: "two round trips", 500: "a handling time"} {
+		rows := []row{{Case: "x", Peer: sluice, Metrics: summarize([]sample{{metricWait99: 90, metricTrip: 50, metricHandling: handling}})}}
+		vs := judge(rows, []target{inHand("waiting", "x", "")})
+		require.Len(t, vs, 1)
+		require.Equal(t, want, vs[0].Peer)
+	}
+}
+
+// Every target is about a case and peers that exist.
+func TestTargetsHaveCases(t *testing.T) {
+	t.Parallel()
+	s := sizes{backlog: 1_000_000, top: 4096, messages: 1000}
+	var rows []row
+	all := sample{}
+	for _, m := range columns {
+		all[m] = 1
+	}
+	for _, x := range cases(s) {
+		for _, p := range x.peers {
+			rows = append(rows, row{Case: x.id, Peer: p.name, Metrics: summarize([]sample{all})})
+		}
+	}
+	require.Len(t, judge(rows, targets()), len(targets()))
+	for _, target := range targets() {
+		require.NotEmpty(t, cmp.Or(target.floor, target.near), target.text)
+	}
 }
 
 // A second run replaces what the first has written, and nothing else.
 func TestWrite(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, markdownName)
-	require.NoError(t, os.WriteFile(path, []byte("before\n"+beginMark+"old"+endMark+"\nafter\n"), 0o644))
+	require.NoError(t, os.WriteFile(path, []byte(strings.Replace(emptyPage(), " begin -->\n", " begin -->old\n", 2)+"\nafter\n"), 0o644))
 	r := &report{Command: "go run .", Machine: "a machine", Rows: measured()}
 	r.judge()
 	require.NoError(t, r.write(dir))
@@ -85,7 +127,7 @@ func TestWrite(t *testing.T) {
 	second, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.Equal(t, string(first), string(second))
-	require.Regexp(t, `(?s)^before\n<!--.*-->\nafter\n$`, string(first))
+	require.Regexp(t, `(?s)^# Benchmarks\n\n<!--.*\| case \| Sluice .*-->\n\n<!--.*## Cases.*-->\n\nafter\n$`, string(first))
 	require.NotContains(t, string(first), "old")
 	require.Contains(t, string(first), "(benchmarks-backlog.svg)")
 
@@ -112,6 +154,6 @@ func TestWrite(t *testing.T) {
 }
 
 func TestPageWithoutMarks(t *testing.T) {
-	_, err := replaceSection("a page", "section")
+	_, err := replaceSection("a page", sectionCases, "section")
 	require.ErrorContains(t, err, "no section")
 }

@@ -27,6 +27,8 @@ type queue struct {
 	config aws.Config
 	counts *counter
 	http   *http.Client
+	// waiting is measured by the observed runs of Sluice.
+	waiting waiting
 }
 
 func (q *queue) close() { q.http.CloseIdleConnections() }
@@ -35,11 +37,19 @@ func (q *queue) close() { q.http.CloseIdleConnections() }
 type counting struct {
 	next   http.RoundTripper
 	counts *counter
+	trips  *spread // of receives
 }
 
 func (c *counting) RoundTrip(r *http.Request) (*http.Response, error) {
-	c.counts.add(action(r.Header.Get("X-Amz-Target")))
-	return c.next.RoundTrip(r)
+	does := action(r.Header.Get("X-Amz-Target"))
+	c.counts.add(does)
+	began := time.Now()
+	out, err := c.next.RoundTrip(r)
+	// The empty one at the end, which waits, is one of a thousand.
+	if err == nil && does == "ReceiveMessage" {
+		c.trips.add(time.Since(began))
+	}
+	return out, err
 }
 
 // CloseIdleConnections is what http.Client looks for.
@@ -54,7 +64,7 @@ func (c *counting) CloseIdleConnections() {
 // measured making connections.
 func newQueue(ctx context.Context, e *env) (*queue, error) {
 	q := &queue{counts: &counter{}}
-	q.http = &http.Client{Transport: &counting{next: sqs.HTTPClient().Transport, counts: q.counts}}
+	q.http = &http.Client{Transport: &counting{next: sqs.HTTPClient().Transport, counts: q.counts, trips: &q.waiting.trips}}
 	q.config = aws.Config{
 		Region: "us-east-1", BaseEndpoint: &e.elasticMQ, HTTPClient: q.http,
 		Credentials: aws.NewCredentialsCache(credentials.NewStaticCredentialsProvider("test", "test", "")),

@@ -10,7 +10,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"gocloud.dev/pubsub/awssnssqs"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/sluice-go/sluice/consumer"
 	"github.com/sluice-go/sluice/drivers"
@@ -28,7 +27,7 @@ type sqsLoad struct {
 type sqsConsumer func(ctx context.Context, q *queue, n int, l sqsLoad) (done func() error, err error)
 
 // consumeSQS measures a consumer on a queue of its own: what a receive that was
-// cancelled still asks for must not take messages from the next one.
+// canceled still asks for must not take messages from the next one.
 func consumeSQS(consume sqsConsumer, l sqsLoad) func(context.Context, *env) (sample, error) {
 	return func(ctx context.Context, e *env) (sample, error) {
 		q, err := newQueue(ctx, e)
@@ -52,6 +51,9 @@ func consumeSQS(consume sqsConsumer, l sqsLoad) func(context.Context, *env) (sam
 		if done != nil {
 			err = errors.Join(err, done())
 		}
+		if err == nil && q.waiting.handled.quantile(1) > 0 {
+			q.waiting.addTo(s)
+		}
 		return s, err
 	}
 }
@@ -70,12 +72,11 @@ func sqsConsumeCases() []experiment {
 				title: fmt.Sprintf("SQS consume, handler %s, concurrency %d", w.name, concurrency),
 				open:  startSQS,
 				peers: []peer{
-					{sluice, consumeSQS(consumeSluice, l)},
-					{slotsAhead(concurrency), consumeSQS(consumeSluice, sqsLoad{concurrency + ahead, w.work})},
+					{sluice, consumeSQS(consumeSluice(false), l)},
+					{observed, consumeSQS(consumeSluice(true), l)},
 					{"raw SDK loop", consumeSQS(rawLoop, l)},
 					{piped, consumeSQS(rawPipelined, l)},
-					{bounded, consumeSQS(rawBounded, l)},
-					{"gocloud awssnssqs", consumeSQS(consumeGocloudSQS, l)},
+					{gocloudSQS, consumeSQS(consumeGocloudSQS, l)},
 				},
 			})
 		}
@@ -83,17 +84,22 @@ func sqsConsumeCases() []experiment {
 	return xs
 }
 
-func consumeSluice(ctx context.Context, q *queue, n int, l sqsLoad) (func() error, error) {
-	src, err := q.opener().OpenSource(ctx, q.address(), nil)
-	if err != nil {
-		return nil, err
+func consumeSluice(observed bool) sqsConsumer {
+	return func(ctx context.Context, q *queue, n int, l sqsLoad) (func() error, error) {
+		src, err := q.opener().OpenSource(ctx, q.address(), nil)
+		if err != nil {
+			return nil, err
+		}
+		if observed {
+			return runSluice(ctx, src, n, l.concurrency, l.work, &q.waiting)
+		}
+		return runSluice(ctx, src, n, l.concurrency, l.work)
 	}
-	return runSluice(ctx, src, n, l.concurrency, l.work)
 }
 
 // pollers is how many receives are on their way in the loops that are written by
 // hand, as in Sluice by default.
-const pollers = consumer.DefaultMaxPollers
+const pollers = 4
 
 // rawLoop is what one writes without a library: each poller receives ten,
 // handles them at the same time and deletes them.
@@ -136,30 +142,11 @@ func rawLoop(ctx context.Context, q *queue, n int, l sqsLoad) (func() error, err
 // ahead is how many messages the pipelined loop holds that no handler works on.
 const ahead = 10 * pollers
 
-// slotsAhead is Sluice with as many slots as that loop holds messages.
-func slotsAhead(concurrency int) string {
-	return fmt.Sprintf("%s, concurrency %d", sluice, concurrency+ahead)
-}
-
 const piped = "raw, pipelined"
 
 // rawPipelined is the same with receiving, handling and deleting at the same
 // time, each by goroutines of its own.
 func rawPipelined(ctx context.Context, q *queue, n int, l sqsLoad) (func() error, error) {
-	return pipelined(ctx, q, n, l, nil)
-}
-
-// bounded is the pipelined loop under Sluice's rule: what it shows is what that
-// rule costs, and no runtime that keeps it can do much better.
-const bounded = piped + ", no message received before a handler is free"
-
-func rawBounded(ctx context.Context, q *queue, n int, l sqsLoad) (func() error, error) {
-	return pipelined(ctx, q, n, l, semaphore.NewWeighted(int64(l.concurrency)))
-}
-
-// pipelined receives only for handlers that are free, if there are slots to
-// count them by.
-func pipelined(ctx context.Context, q *queue, n int, l sqsLoad, slots *semaphore.Weighted) (func() error, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	received := make(chan *types.Message, ahead)
@@ -169,16 +156,10 @@ func pipelined(ctx context.Context, q *queue, n int, l sqsLoad, slots *semaphore
 	for range pollers {
 		polls.Go(func() {
 			for deleted.Load() < int64(n) && ctx.Err() == nil {
-				if slots != nil && slots.Acquire(ctx, 10) != nil {
-					return
-				}
 				ms, err := q.receive(ctx, time.Second)
 				if err != nil {
 					cancel(err)
 					return
-				}
-				if slots != nil {
-					slots.Release(int64(10 - len(ms)))
 				}
 				for i := range ms {
 					received <- &ms[i]
@@ -212,9 +193,6 @@ func pipelined(ctx context.Context, q *queue, n int, l sqsLoad, slots *semaphore
 		handlers.Go(func() {
 			for m := range received {
 				work(l.work)
-				if slots != nil {
-					slots.Release(1)
-				}
 				handled <- m.ReceiptHandle
 			}
 		})
@@ -241,11 +219,11 @@ func consumeGocloudSQS(ctx context.Context, q *queue, n int, l sqsLoad) (func() 
 }
 
 // runSluice runs the consumer until n messages are acked; done ends it.
-func runSluice(ctx context.Context, src drivers.Source, n, concurrency int, w time.Duration) (done func() error, err error) {
+func runSluice(ctx context.Context, src drivers.Source, n, concurrency int, w time.Duration, observers ...handler.Observer) (done func() error, err error) {
 	c, err := consumer.New(src, handler.HandlerFunc(func(context.Context, *handler.Message) error {
 		work(w)
 		return nil
-	}), &consumer.Config{Concurrency: concurrency})
+	}), &consumer.Config{Concurrency: concurrency, Observers: observers})
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,11 +24,11 @@ type idler func(ctx context.Context, q *queue, opened func(), handled *atomic.In
 
 // sqsIdleCases are one case: what consumers ask while nothing comes. All peers
 // are watched at the same time, several of each, since only requests count.
-func sqsIdleCases() []experiment {
+func sqsIdleCases(idle time.Duration) []experiment {
 	idlers := []struct {
 		name string
 		run  idler
-	}{{sluice, idleSluice}, {"raw SDK loop", idleRaw}, {"gocloud awssnssqs", idleGocloud}}
+	}{{sluice, idleSluice}, {"raw SDK loop", idleRaw}, {gocloudSQS, idleGocloud}}
 	var watched sync.Mutex
 	samples := map[string][]sample{}
 	watch := func(ctx context.Context, e *env) error {
@@ -48,7 +49,7 @@ func sqsIdleCases() []experiment {
 			}
 		}())
 	}
-	x := experiment{id: "sqs-idle", title: "SQS idle, requests in a minute, and in the minute after a burst", open: watch}
+	x := experiment{id: "sqs-idle", title: fmt.Sprintf("SQS idle, requests in %v, and in the %v after a burst", idle, idle), open: watch}
 	for _, p := range idlers {
 		var next int
 		x.peers = append(x.peers, peer{p.name, func(context.Context, *env) (sample, error) {

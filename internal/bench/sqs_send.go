@@ -20,20 +20,34 @@ import (
 // senders is how many goroutines send.
 const senders = 32
 
-// rawFew has as many messages under way as 32 callers that each wait for one.
-const rawFew = "raw SDK, 10 a call, as many under way: 3 goroutines"
+// The names of the case and of peers that targets name.
+const (
+	sqsSend    = "sqs-send/32"
+	sluiceTen  = sluice + ", 10 a call"
+	rawMany    = "raw SDK, 10 a call"
+	rawSingle  = "raw SDK, 1 a call"
+	gocloudSQS = "gocloud awssnssqs"
+
+	// rawFew has as many messages under way as 32 callers that each wait for one.
+	rawFew = "raw SDK, 10 a call, as many under way: 3 goroutines"
+	// Marked messages have an attribute, as Sluice's have their identity.
+	rawFewMarked = rawFew + ", with an attribute"
+	rawMarked    = rawMany + ", with an attribute"
+)
 
 func sqsSendCases() []experiment {
 	return []experiment{{
-		id: "sqs-send/32", title: "SQS send, 32 goroutines", open: startSQS,
+		id: sqsSend, title: "SQS send, 32 goroutines", open: startSQS,
 		peers: []peer{
 			{sluice, sendSQS(sendSluiceSQS(senders, 1))},
-			{rawFew, sendSQS(sendRawBatch(senders / 10))},
+			{rawFew, sendSQS(sendRawBatch(senders/10, false))},
 			{sluice + ", 320 goroutines", sendSQS(sendSluiceSQS(10*senders, 1))},
-			{sluice + ", 10 a call", sendSQS(sendSluiceSQS(senders, 10))},
-			{"raw SDK, 10 a call", sendSQS(sendRawBatch(senders))},
-			{"raw SDK, 1 a call", sendSQS(sendRawSingle)},
-			{"gocloud awssnssqs", sendSQS(func(ctx context.Context, q *queue, n int) error {
+			{sluiceTen, sendSQS(sendSluiceSQS(senders, 10))},
+			{rawMany, sendSQS(sendRawBatch(senders, false))},
+			{rawMarked, sendSQS(sendRawBatch(senders, true))},
+			{rawFewMarked, sendSQS(sendRawBatch(senders/10, true))},
+			{rawSingle, sendSQS(sendRawSingle)},
+			{gocloudSQS, sendSQS(func(ctx context.Context, q *queue, n int) error {
 				topic := awssnssqs.OpenSQSTopic(ctx, q.api, q.url, nil)
 				return errors.Join(sendGocloud(ctx, topic, n, senders), topic.Shutdown(ctx))
 			})},
@@ -92,8 +106,9 @@ func sendSluice(ctx context.Context, sink drivers.Sink, callers, n, call int) er
 	return errors.Join(err, p.Close())
 }
 
-// sendRawBatch has each goroutine send batches of ten that it has at hand.
-func sendRawBatch(goroutines int) func(ctx context.Context, q *queue, n int) error {
+// sendRawBatch has each goroutine send batches of ten that it has at hand, with an
+// attribute as long as Sluice's identity if they are marked.
+func sendRawBatch(goroutines int, marked bool) func(ctx context.Context, q *queue, n int) error {
 	return func(ctx context.Context, q *queue, n int) error {
 		body := strings.Repeat("x", bodySize)
 		return split(goroutines, n, func(n int) error {
@@ -101,6 +116,11 @@ func sendRawBatch(goroutines int) func(ctx context.Context, q *queue, n int) err
 				es := make([]types.SendMessageBatchRequestEntry, min(n, 10))
 				for i := range es {
 					es[i] = types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), MessageBody: &body}
+					if marked {
+						es[i].MessageAttributes = map[string]types.MessageAttributeValue{
+							"identity-of-this": {DataType: aws.String("String"), StringValue: aws.String("identity-" + strconv.Itoa(1e8+n) + "-abcdefghijklmnopqr")},
+						}
+					}
 				}
 				if _, err := q.api.SendMessageBatch(ctx, &awssqs.SendMessageBatchInput{QueueUrl: &q.url, Entries: es}); err != nil {
 					return err

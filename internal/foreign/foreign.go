@@ -66,8 +66,8 @@ func Call(receiver, method reflect.Value) reflect.Value {
 	return method.Call(nil)[0]
 }
 
-// Network reports whether err, or what it wraps, is that no connection could be made or
-// kept, or that time ran out.
+// Network reports whether err, or an error that it wraps, is a failed connection or a
+// timeout.
 func Network(err error) (unreached, timeout bool) {
 	if n, ok := invoke.As[net.Error](err); invoke.Is(err, context.DeadlineExceeded) || ok && n.Timeout() {
 		return false, true

@@ -13,11 +13,21 @@ import (
 // deduplication ID.
 const prefix = "sluice-id-"
 
-// length is the length of the rest, which is a [rand.Text].
+// length is the length of the rest, which is as a [rand.Text]: 130 random bits.
 const length = 26
 
-// New returns a new identity.
-func New() string { return prefix + rand.Text() }
+const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+
+// New returns a new identity. It allocates only the string.
+func New() string {
+	var b [len(prefix) + length]byte
+	random := b[copy(b[:], prefix):]
+	_, _ = rand.Read(random) // it never fails
+	for i, c := range random {
+		random[i] = alphabet[c%32]
+	}
+	return string(b[:])
+}
 
 // Made reports whether id was made by New, rather than set by a sender. A FIFO queue
 // with content-based deduplication must not take it for the sender's.

@@ -1,6 +1,6 @@
 // Package install puts the servers that tests run against into the user's cache
 // directory: Python programs as virtual environments, Java programs as a folder
-// of jars. Each is keyed by the hash of its pinned list, made once under a file
+// of jars, Go programs as go install builds them. Each is keyed by the hash of its pinned list, made once under a file
 // lock, and shared by all test binaries, checkouts and processes of the user.
 package install
 
@@ -31,9 +31,9 @@ func Root() (string, error) {
 	return filepath.Join(dir, "sluice"), nil
 }
 
-// once returns the directory of what is called name and made from list, having
-// had it made by build if it was not there. Processes that ask at the same
-// time wait for the one that builds; a build that did not finish is begun anew.
+// once returns the directory of the installation name from list, and calls
+// build if it does not exist. Concurrent processes wait for the one that
+// builds; an unfinished build is restarted.
 func once(ctx context.Context, name string, list []byte, build func(dir string) error) (string, error) {
 	root, err := Root()
 	if err != nil {
@@ -74,8 +74,13 @@ func finished(dir string) bool {
 
 // run runs a command, and returns the end of what it printed if it fails.
 func run(ctx context.Context, dir, path string, args ...string) error {
+	return runIn(ctx, dir, nil, path, args...)
+}
+
+// runIn is run with more variables in the environment.
+func runIn(ctx context.Context, dir string, env []string, path string, args ...string) error {
 	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Dir = dir
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		const most = 2000

@@ -10,9 +10,9 @@ type fault interface {
 	FirstReport() bool
 }
 
-// Report returns the text and the stack of the fault that a runtime is to log: p, the
-// panic that [Call] has caught, or, if p is nil, what [Unreported] finds in err. ok is
-// false if there is nothing to log.
+// Report returns the text and the stack of the fault that a runtime must log: p, the
+// panic that [Call] caught, or, if p is nil, the panic that [Unreported] finds in err.
+// ok is false if there is nothing to log.
 func Report(p *handler.PanicError, err error) (text, stack string, ok bool) {
 	if p == nil {
 		return Unreported(err)

@@ -1,8 +1,8 @@
 // Package invoke calls user code: handlers, hooks, observers, gates, loggers,
-// codecs, key functions, and the methods of the errors that they return. None
-// of it can be trusted not to panic, and a typed nil in an error interface does
-// so in Error, Unwrap, Is or As. Each call into user code goes through this
-// package, and is never made under a lock.
+// codecs, key functions, and the methods of the errors that they return. Any of
+// it may panic; a typed nil in an error interface panics in Error, Unwrap, Is
+// or As. Each call into user code goes through this package, and is never made
+// under a lock.
 package invoke
 
 import (
@@ -15,14 +15,14 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// ErrGoexit is the verdict of a handler that ended its goroutine, which no
-// caller on that goroutine lives to see: whoever may be on it gives the verdict
-// in a deferred function. It is a failure like any other, so a retry.
+// ErrGoexit is the verdict of a handler that ended its goroutine. A caller on
+// that goroutine must report it in a deferred function. It is a failure like
+// any other, so a retry.
 var ErrGoexit = errors.New("the handler ended its goroutine (runtime.Goexit, or a testing FailNow)")
 
-// Call has h handle m on the caller's goroutine. A panic does not pass: p is
-// what it was, nil if there was none, and err is p then. Since p hides a
-// verdict that h may have panicked with, a panic is always a retry.
+// Call has h handle m on the caller's goroutine. It recovers a panic: p is the
+// panic, or nil if there was none, and err is then p. Since p hides a verdict
+// that h may have panicked with, a panic is always a retry.
 func Call(ctx context.Context, h handler.Handler, m *handler.Message) (p *handler.PanicError, err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -34,8 +34,8 @@ func Call(ctx context.Context, h handler.Handler, m *handler.Message) (p *handle
 }
 
 // Do calls f on the caller's goroutine. It returns the panic of f, nil if there
-// was none. If f ends its goroutine (runtime.Goexit), so does Do: whoever must
-// not be ended by f uses [DoApart].
+// was none. If f ends its goroutine (runtime.Goexit), so does Do. A caller that
+// must survive this uses [DoApart].
 func Do(f func()) (p *handler.PanicError) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -46,8 +46,8 @@ func Do(f func()) (p *handler.PanicError) {
 	return nil
 }
 
-// DoApart calls f on a goroutine of its own and waits for its end. It returns
-// nil, the panic of f as a [*handler.PanicError], or [ErrGoexit].
+// DoApart calls f on a new goroutine and waits for its end. It returns nil, the
+// panic of f as a [*handler.PanicError], or [ErrGoexit].
 func DoApart(f func()) error {
 	done := make(chan error, 1)
 	go func() {
@@ -68,6 +68,13 @@ func VerdictOf(err error) handler.Verdict {
 	if err == nil {
 		return handler.Verdict{Action: handler.ActionAck}
 	}
+	return verdictOf(err)
+}
+
+// verdictOf is VerdictOf for an error. Variables that a closure shares are on the heap
+// from the start of their function, so this part, and those below, are functions of
+// their own.
+func verdictOf(err error) handler.Verdict {
 	v := handler.Verdict{Err: err}
 	if DoApart(func() { v = handler.VerdictOf(err) }) != nil {
 		return handler.Verdict{Err: err}
@@ -76,8 +83,8 @@ func VerdictOf(err error) handler.Verdict {
 }
 
 // Text returns the text of err, "" if it is nil. If its Error method panics or
-// ends its goroutine, the text says so and names the type, which of a verdict is
-// that of its cause.
+// ends its goroutine, the text reports that and names the type, or for a verdict
+// the type of its cause.
 func Text(err error) string {
 	text, ok := textOf(err)
 	if !ok {
@@ -86,22 +93,31 @@ func Text(err error) string {
 	return text
 }
 
-// textOf returns the text of err, and false if it cannot be had.
+// textOf returns the text of err, and false if its Error method fails.
 func textOf(err error) (text string, ok bool) {
 	if err == nil {
 		return "", true
 	}
+	return callError(err)
+}
+
+func callError(err error) (text string, ok bool) {
 	failed := DoApart(func() { text = err.Error() })
 	return text, failed == nil
 }
 
 // Is is errors.Is, but reports false if a method of err panics or ends its
-// goroutine before target was found, and comes back from an error that unwraps to
+// goroutine before target was found, and terminates on an error that unwraps to
 // itself.
-func Is(err, target error) (is bool) {
+func Is(err, target error) bool {
 	if err == nil || target == nil {
 		return err == target //nolint:errorlint // one of them is nil
 	}
+	return find(err, target)
+}
+
+// find is Is for two errors.
+func find(err, target error) (is bool) {
 	comparable := reflect.TypeOf(target).Comparable()
 	failed := DoApart(func() {
 		walk(err, func(e error) bool {
@@ -117,7 +133,7 @@ func Is(err, target error) (is bool) {
 }
 
 // As is errors.AsType for a type T, but reports false if a method of err panics
-// or ends its goroutine before a T was found, and comes back from an error that
+// or ends its goroutine before a T was found, and terminates on an error that
 // unwraps to itself.
 func As[T error](err error) (found T, ok bool) {
 	if err == nil {
@@ -126,6 +142,11 @@ func As[T error](err error) (found T, ok bool) {
 	if found, ok = err.(T); ok { //nolint:errorlint // what wraps it is looked at below
 		return found, true
 	}
+	return findAs[T](err)
+}
+
+// findAs is As for an error that is not a T itself.
+func findAs[T error](err error) (found T, ok bool) {
 	failed := DoApart(func() {
 		walk(err, func(e error) bool {
 			if found, ok = e.(T); ok { //nolint:errorlint // this is the walk
@@ -151,15 +172,15 @@ func Walk(err error, stop func(error) bool) {
 	_ = DoApart(func() { walk(err, stop) })
 }
 
-// Ends reports whether the tree of err ends and can be walked: whether other
-// packages' code that looks into it comes back.
+// Ends reports whether the tree of err is finite and can be walked, so that
+// other packages' code that inspects it returns.
 func Ends(err error) (ends bool) {
 	return DoApart(func() { ends = walk(err, func(error) bool { return false }) }) == nil && ends
 }
 
-// maxErrors is how many errors of a tree are looked at. errors.Is and errors.As go
-// on for ever at an error that unwraps to itself, and use up the stack if it does
-// so by Unwrap() []error, which nothing can recover from.
+// maxErrors is how many errors of a tree are examined. errors.Is and errors.As do
+// not terminate on an error that unwraps to itself, and overflow the stack, which
+// is fatal, if it does so by Unwrap() []error.
 const maxErrors = 1000
 
 // walk calls stop with the errors of the tree from the outside in, as errors.As
@@ -188,8 +209,9 @@ func walk(err error, stop func(error) bool) (ends bool) {
 	return left >= 0
 }
 
-// Safe returns err if its text can be had, and otherwise an error that has a text
-// in its place, which is what logs and spans can be given. Safe of nil is nil.
+// Safe returns err if its Error method works, and otherwise an error with a
+// replacement text, so that logs and spans can use the result. Safe of nil is
+// nil.
 func Safe(err error) error {
 	if _, ok := textOf(err); !ok {
 		return errors.New(Text(err))

@@ -8,8 +8,9 @@ import (
 )
 
 // Logger returns l for use by a runtime: if its handler panics or ends its
-// goroutine, the record goes to standard error instead, and the runtime goes on.
-// A nil l is slog.Default(). Logger of a logger that it returned is the same.
+// goroutine, the record goes to standard error instead, and the runtime
+// continues. A nil l is slog.Default(). Logger of a logger that it returned is
+// the same.
 func Logger(l *slog.Logger) *slog.Logger {
 	if l == nil {
 		l = slog.Default() //nolint:forbidigo // what a nil Logger means, as in net/http

@@ -2,6 +2,7 @@ package invoke
 
 import (
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -9,41 +10,207 @@ import (
 	"github.com/sluice-go/sluice/internal/seldom"
 )
 
-// Observers calls the observers of a runtime. One that panics or ends its
-// goroutine loses that event only: the others get it, and the runtime goes on.
-// The failure is logged, once a minute at most.
+// Observers calls the observers of a runtime. An observer that panics or ends
+// its goroutine misses only that event: the others get it, and the runtime
+// continues. The failure is logged, once a minute at most.
+//
+// Observers are called on goroutines of their own, which they may end. Between Keep
+// and Close these are kept for further events, so that an event costs two switches
+// between goroutines and no allocation. Those of this module that call no code of users
+// ([Inline], and [handler.Counter]) are called first, on the goroutine of the event.
 type Observers struct {
-	list []handler.Observer
-	log  *slog.Logger
-	loud seldom.Event
-	bad  atomic.Uint64
+	inline []handler.Observer
+	list   []handler.Observer // the others
+	log    *slog.Logger
+	loud   seldom.Event
+	bad    atomic.Uint64
+
+	mu   sync.Mutex
+	keep bool
+	free []*caller
 }
+
+// maxCallers bounds the goroutines that are kept: starting one costs less than keeping
+// thousands.
+const maxCallers = 64
+
+// A caller is a goroutine that calls observers.
+type caller struct {
+	calls   chan call
+	reached chan place
+	one     [1]handler.Event // a call of one event
+}
+
+// A call is for events: the first one's observers from an index on, and all observers of
+// the others.
+type call struct {
+	events []handler.Event
+	from   int
+}
+
+// A place is how far a call came: the observer of the event that ended the goroutine, or
+// the number of events.
+type place struct{ event, observer int }
 
 // NewObservers returns the caller of list, which logs to log. log must be one of
 // [Logger].
 func NewObservers(list []handler.Observer, log *slog.Logger) *Observers {
-	return &Observers{list: list, log: log}
+	o := &Observers{log: log}
+	for _, one := range list {
+		switch one.(type) {
+		case inliner, *handler.Counter:
+			o.inline = append(o.inline, one)
+		default:
+			o.list = append(o.list, one)
+		}
+	}
+	return o
+}
+
+// Inline is embedded in an observer that never ends its goroutine and does not wait, so
+// that events need no other goroutine. Its panics are recovered all the same.
+type Inline struct{}
+
+func (Inline) inline() {}
+
+type inliner interface{ inline() }
+
+// Keep makes o keep its goroutines until Close.
+func (o *Observers) Keep() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.keep = true
+}
+
+// Close ends the goroutines that are kept. Later events have goroutines that end with
+// them.
+func (o *Observers) Close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.keep = false
+	for _, c := range o.free {
+		close(c.calls)
+	}
+	o.free = nil
 }
 
 // Observe implements [handler.Observer]. It must not be called under a lock. An
-// error of e whose text cannot be had is replaced by one that says so.
+// error of e whose Error method fails is replaced by one that reports this.
 func (o *Observers) Observe(e handler.Event) {
-	if o != nil && len(o.list) > 0 {
-		o.observe(e)
+	if o != nil && len(o.inline)+len(o.list) > 0 {
+		o.observe(&e)
 	}
 }
 
-// observe is apart from Observe because e escapes here: without observers an event
-// must cost no allocation.
+// observe is apart from Observe to keep the stacks of those small who have no
+// observers.
 //
 //go:noinline
-func (o *Observers) observe(e handler.Event) {
-	e.Err = Safe(e.Err)
-	for _, one := range o.list {
-		if err := DoApart(func() { one.Observe(e) }); err != nil {
-			o.failed(one, err)
+func (o *Observers) observe(e *handler.Event) {
+	if e.Err != nil {
+		e.Err = Safe(e.Err)
+	}
+	o.callInline(e)
+	if len(o.list) > 0 {
+		c := o.take()
+		c.one[0] = *e
+		o.call(c, c.one[:])
+	}
+}
+
+// ObserveAll is Observe for several events, which changes goroutines once for all of
+// them. It owns the slice until it returns.
+func (o *Observers) ObserveAll(es []handler.Event) {
+	if o == nil || len(es) == 0 {
+		return
+	}
+	for i := range es {
+		if es[i].Err != nil {
+			es[i].Err = Safe(es[i].Err)
+		}
+		o.callInline(&es[i])
+	}
+	if len(o.list) > 0 {
+		o.call(o.take(), es)
+	}
+}
+
+// callInline passes an event to the observers that need no other goroutine.
+func (o *Observers) callInline(e *handler.Event) {
+	for _, one := range o.inline {
+		if p := observeOne(one, e); p != nil {
+			o.failed(one, p)
 		}
 	}
+}
+
+// call passes events by c, and by others if an observer ends its goroutine.
+func (o *Observers) call(c *caller, es []handler.Event) {
+	for from := 0; ; {
+		c.calls <- call{es, from}
+		at := <-c.reached
+		if es = es[at.event:]; len(es) == 0 {
+			c.one[0] = handler.Event{}
+			o.give(c)
+			return
+		}
+		o.failed(o.list[at.observer], ErrGoexit)
+		from = at.observer + 1
+		c = o.take()
+	}
+}
+
+// take returns a goroutine that calls observers.
+func (o *Observers) take() *caller {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if n := len(o.free); n > 0 {
+		c := o.free[n-1]
+		o.free = o.free[:n-1]
+		return c
+	}
+	c := &caller{calls: make(chan call), reached: make(chan place)}
+	go o.work(c)
+	return c
+}
+
+// give keeps a goroutine, or ends it.
+func (o *Observers) give(c *caller) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.keep && len(o.free) < maxCallers {
+		o.free = append(o.free, c)
+	} else {
+		close(c.calls)
+	}
+}
+
+// work calls the observers. It answers each call with the place that it has reached.
+func (o *Observers) work(c *caller) {
+	var at place
+	calling := false
+	defer func() {
+		if calling {
+			c.reached <- at
+		}
+	}()
+	for next := range c.calls {
+		at, calling = place{observer: next.from}, true
+		for ; at.event < len(next.events); at.event, at.observer = at.event+1, 0 {
+			for ; at.observer < len(o.list); at.observer++ {
+				if p := observeOne(o.list[at.observer], &next.events[at.event]); p != nil {
+					o.failed(o.list[at.observer], p)
+				}
+			}
+		}
+		calling = false
+		c.reached <- at
+	}
+}
+
+// observeOne calls an observer and returns its panic.
+func observeOne(one handler.Observer, e *handler.Event) (p *handler.PanicError) {
+	return Do(func() { one.Observe(*e) })
 }
 
 // Failures counts the events that an observer has missed because it failed.
@@ -59,5 +226,5 @@ func (o *Observers) failed(one handler.Observer, err error) {
 	if p, is := As[*handler.PanicError](err); is {
 		stack = string(p.Stack)
 	}
-	o.log.Error("an observer failed: it has missed an event", "observer", TypeName(one), "error", Text(err), "stack", stack, "not_logged", missed)
+	o.log.Error("an observer failed and missed an event", "observer", TypeName(one), "error", Text(err), "stack", stack, "not_logged", missed)
 }

@@ -2,7 +2,7 @@
 package nearest
 
 // Of returns the word of known that is nearest to got by edit distance, or ""
-// if none is near enough to be what was meant.
+// if none is near enough.
 func Of(got string, known []string) string {
 	best, bestDistance := "", len(got)/2+2
 	for _, k := range known {

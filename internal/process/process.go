@@ -1,6 +1,7 @@
-// Package process runs a server for a test or a command: it starts it in its own
-// process group, waits until it is healthy, stops it by its id, and sees to it
-// that nothing of it outlives the process that started it, however that dies.
+// Package process runs a server for a test or a command. It starts the server in
+// its own process group, waits until it is healthy, stops it by its id, and
+// ensures that none of its processes outlives the process that started it,
+// however that ends.
 package process
 
 import (
@@ -16,7 +17,7 @@ import (
 	"time"
 )
 
-// A Spec says what to run.
+// A Spec describes a server to run.
 type Spec struct {
 	// Name is what errors call the server.
 	Name string
@@ -42,7 +43,7 @@ type Spec struct {
 	// server outlives this process and ends with that one, unless Stop ends it
 	// first.
 	Owner int
-	// Healthy returns nil once the server answers. It is asked until then.
+	// Healthy returns nil once the server answers. It is called until then.
 	Healthy func(ctx context.Context) error
 	// Timeout bounds the start. Zero means DefaultTimeout.
 	Timeout time.Duration
@@ -94,17 +95,8 @@ func tail(dir string) string {
 	return strings.TrimSpace(string(b[max(0, len(b)-most):]))
 }
 
-// FreePort returns a port of the loopback interface that was free a moment ago.
-func FreePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
-}
-
-// CheckPort returns an error if a port of the loopback interface is taken: a
-// server that cannot listen may take its time to say so.
+// CheckPort returns an error if a port of the loopback interface is taken. A
+// server that cannot listen may report it late.
 func CheckPort(port int) error {
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
@@ -120,8 +112,7 @@ func HTTP(url string) func(context.Context) error {
 		if err != nil {
 			return err
 		}
-		// A transport of its own: no idle connection is left behind for a leak
-		// check to find.
+		// It is a separate transport, so that a leak check finds no idle connection.
 		tr := &http.Transport{DisableKeepAlives: true}
 		res, err := tr.RoundTrip(req)
 		if err != nil {

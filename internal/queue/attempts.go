@@ -26,7 +26,7 @@ func (a *attempts) find(id string, now int64) (attempt, bool) {
 	return found, ok && store.Later(found.at, store.AttemptWindow) > now
 }
 
-// keep remembers what a receive took.
+// keep records the messages of a receive.
 func (a *attempts) keep(id string, taken []*entry, now int64) {
 	kept := attempt{at: now, deliveries: make([]attemptDelivery, len(taken))}
 	for i, e := range taken {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"time"
+
+	"github.com/sluice-go/sluice/internal/setting"
 )
 
 // Config configures a queue. The zero Config is a plain queue with the
@@ -15,15 +17,15 @@ type Config struct {
 	// Retention is how long a message is kept, from its enqueue time. Zero
 	// means DefaultRetention.
 	Retention time.Duration
-	// Delay is the delay of messages that are sent with none of their own.
+	// Delay is the delay of messages that are sent without one.
 	Delay time.Duration
 	// Ordered delivers messages of one group in the order they were sent, one
 	// batch of the group at a time: while one of them is in flight or waits for
 	// its retry, the later ones are not delivered. Messages without a group are
 	// not ordered.
 	Ordered bool
-	// DedupeWindow is how long a second message with the same dedupe ID is
-	// taken for the first: it is accepted, gets the first's ID and sequence,
+	// DedupeWindow is how long a second message with the same dedupe ID counts as
+	// a duplicate of the first: it is accepted, gets the first's ID and sequence,
 	// and is not stored. Zero means that dedupe IDs are stored and ignored.
 	DedupeWindow time.Duration
 	// DedupePerGroup makes the window per group (SQS high-throughput FIFO)
@@ -79,29 +81,16 @@ func (c Config) WithDefaults() Config {
 
 // Validate returns all faults of the configuration of the named queue, joined.
 func (c *Config) Validate(name string) error {
-	var faults []error
-	if name == "" {
-		faults = append(faults, errors.New("the queue's name is empty"))
-	}
-	if c.Visibility < 0 {
-		faults = append(faults, fmt.Errorf("Visibility is %v, below zero", c.Visibility))
-	}
-	if c.Retention < 0 {
-		faults = append(faults, fmt.Errorf("Retention is %v, below zero", c.Retention))
-	}
-	if c.Delay < 0 {
-		faults = append(faults, fmt.Errorf("Delay is %v, below zero", c.Delay))
-	}
-	if c.DedupeWindow < 0 {
-		faults = append(faults, fmt.Errorf("DedupeWindow is %v, below zero", c.DedupeWindow))
-	}
-	if c.MaxReceives < 0 {
-		faults = append(faults, fmt.Errorf("MaxReceives is %d, below zero", c.MaxReceives))
-	}
-	if c.DeadLetter != "" && c.DeadLetter == name && !c.Lax {
-		faults = append(faults, errors.New("the queue is its own dead-letter queue"))
-	}
-	if err := errors.Join(faults...); err != nil {
+	own := c.DeadLetter != "" && c.DeadLetter == name && !c.Lax
+	if err := errors.Join(
+		setting.Refuse(name == "", "the queue's name is empty"),
+		setting.NotNegative("Visibility", c.Visibility),
+		setting.NotNegative("Retention", c.Retention),
+		setting.NotNegative("Delay", c.Delay),
+		setting.NotNegative("DedupeWindow", c.DedupeWindow),
+		setting.NotNegative("MaxReceives", c.MaxReceives),
+		setting.Refuse(own, "the queue is its own dead-letter queue"),
+	); err != nil {
 		return fmt.Errorf("queue %q: %w: %w", name, ErrConfig, err)
 	}
 	return nil

@@ -71,6 +71,18 @@ func TestWhatIsDueFirstIsTakenBehindDeadLetters(t *testing.T) {
 			})
 		})
 	}
+	t.Run("single before one that was sent later", func(t *testing.T) {
+		stores(t, func(b *bench) {
+			b.create("q", queue.Config{DeadLetter: "d", MaxReceives: 1})
+			b.create("d", queue.Config{})
+			b.send("q", message("", "spent", 0), message("", "first", 90*time.Second))
+			b.receiveOne("q")
+			b.clock.Advance(2 * time.Minute)
+			b.send("q", message("", "second", 0))
+			require.Equal(b, []string{"first"}, bodies(b.receive("q", 1)))
+			require.Equal(b, []string{"second"}, bodies(b.receive("q", 1)))
+		})
+	})
 }
 
 func TestReject(t *testing.T) {

@@ -12,10 +12,10 @@ import (
 	"github.com/sluice-go/sluice/internal/queue/internal/store"
 )
 
-// Memory is an [Engine] that keeps everything in memory. No operation looks at
-// more messages than it is about: the cost of one message does not depend on
-// how many there are, except for the logarithm of how many are hidden with odd
-// delays.
+// Memory is an [Engine] that keeps everything in memory. Each operation visits
+// only the messages that it affects: the cost for one message does not depend
+// on how many there are, except for the logarithm of the number that are hidden
+// with unusual delays.
 type Memory struct {
 	ticker ticker
 	done   chan struct{} // closed by Close
@@ -371,7 +371,7 @@ func (m *Memory) Close() error {
 // StartMove implements [Engine].
 func (m *Memory) StartMove(ctx context.Context, source, destination string, rate int) (Task, error) {
 	if source == destination {
-		return Task{}, fmt.Errorf("queue %q: %w: a move to itself", source, ErrConfig)
+		return Task{}, fmt.Errorf("queue %q: %w: the queue cannot be moved to itself", source, ErrConfig)
 	}
 	q, _, err := m.enter(ctx, source)
 	if err != nil {
@@ -489,7 +489,7 @@ func (m *Memory) CancelMove(ctx context.Context, handle string) (Task, error) {
 	if t == nil {
 		return Task{}, ErrTaskNotFound
 	}
-	m.end(t, TaskCancelled, "")
+	m.end(t, TaskCanceled, "")
 	close(t.stop)
 	return t.Task, nil
 }

@@ -44,8 +44,8 @@ type memQueue struct {
 	cursor *entry
 }
 
-// advance makes what has become due ready, and removes what is too old. Every
-// operation begins with it.
+// advance makes due messages ready and removes expired ones. Every operation
+// begins with it.
 func (q *memQueue) advance(now int64) {
 	for e := q.hidden.first(); e != nil && q.hidden.at(e) <= now; e = q.hidden.first() {
 		q.unhide(e)
@@ -408,8 +408,7 @@ func (q *memQueue) release(e *entry, by time.Duration, now int64) {
 	}
 }
 
-// reshape arranges the entries anew after the queue began or ceased to keep
-// order.
+// reshape rearranges the entries after the queue became ordered or unordered.
 func (q *memQueue) reshape() {
 	q.hidden, q.ready = timeline{kind: byDue}, timeline{kind: byDue}
 	q.inFlight, q.delayed = 0, 0
@@ -502,7 +501,7 @@ func (q *memQueue) movable(e *entry) bool {
 }
 
 // repeat returns the entries of an earlier receive with the same attempt ID, if
-// all of them are still as it left them. Their leases begin anew.
+// all of them are still as it left them. Their leases restart.
 func (q *memQueue) repeat(id string, now int64, visibility time.Duration) []Received {
 	a, ok := q.attempts.find(id, now)
 	if !ok {

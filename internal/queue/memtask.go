@@ -7,5 +7,5 @@ type memTask struct {
 	begin  int64 // Started by the engine's time
 	// limit is the last sequence that was there when the task began.
 	limit int64
-	stop  chan struct{} // closed when the task is cancelled
+	stop  chan struct{} // closed when the task is canceled
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/sluice-go/sluice/internal/queue/internal/store"
 )
 
-// Message is a message as it is sent and stored.
+// Message is a message as sent and stored.
 type Message struct {
 	ID         string // made by Send if empty
 	Body       []byte

@@ -86,7 +86,7 @@ type Rejection struct {
 type Stats struct {
 	Visible, InFlight, Delayed int64
 	// Oldest is when the oldest message was enqueued; zero if there is none. By
-	// the engine's time that was OldestAge ago, whatever the wall clock shows.
+	// the engine's time this was OldestAge ago, regardless of the wall clock.
 	Oldest    time.Time
 	OldestAge time.Duration
 }
@@ -96,11 +96,11 @@ type TaskStatus string
 
 // The states.
 const (
-	TaskRunning    TaskStatus = "RUNNING"
-	TaskCompleted  TaskStatus = "COMPLETED"
-	TaskCancelling TaskStatus = "CANCELLING"
-	TaskCancelled  TaskStatus = "CANCELLED"
-	TaskFailed     TaskStatus = "FAILED"
+	TaskRunning   TaskStatus = "RUNNING"
+	TaskCompleted TaskStatus = "COMPLETED"
+	TaskCanceling TaskStatus = "CANCELLING"
+	TaskCanceled  TaskStatus = "CANCELLED"
+	TaskFailed    TaskStatus = "FAILED"
 )
 
 // Task is a move task.
@@ -132,8 +132,8 @@ type Engine interface {
 	Remove(ctx context.Context, name string) error
 	List(ctx context.Context) ([]string, error) // sorted
 
-	// Send stores the messages, all or none, and returns each as it is stored.
-	// One that is a duplicate comes back as the first one was.
+	// Send stores all messages or none, and returns each as stored. A duplicate is
+	// returned as the first message was stored.
 	Send(ctx context.Context, name string, ms []Message) ([]Message, error)
 
 	// Receive waits up to r.Wait for messages. If none come it returns none and
@@ -165,7 +165,7 @@ type Engine interface {
 	// received when it gets to them; the destination's dedupe window does not
 	// stop them. If destination is empty, each returns to the queue it came
 	// from; the task fails at a message that has no Source, as SQS's does. The
-	// task runs until it is done, cancelled, or the engine is closed.
+	// task runs until it is done, canceled, or the engine is closed.
 	StartMove(ctx context.Context, source, destination string, rate int) (Task, error)
 	CancelMove(ctx context.Context, handle string) (Task, error)
 	Moves(ctx context.Context, source string) ([]Task, error) // newest first, at most ten

@@ -20,6 +20,7 @@ type store struct {
 	queue.Engine
 	name     string
 	receipts map[int]string // by the model's delivery
+	other    queue.Engine   // another engine of the same file, or nil
 }
 
 // machine does random things to the model and to both stores, and compares.
@@ -41,12 +42,12 @@ var kinds = []string{"plain", "ordered", "letters", "dedupe"}
 
 func (m *machine) named(kind string) string { return fmt.Sprintf("%s %d", kind, m.number) }
 
-func newMachine(t *rapid.T, number int, c *clock, memory, file queue.Engine) *machine {
+func newMachine(t *rapid.T, number int, c *clock, memory, file, other queue.Engine) *machine {
 	m := &machine{T: t, number: number, clock: c, deliveries: map[string][]int{}}
 	m.model = &model{now: c.Now(), queues: map[string]*modelQueue{}}
 	m.stores = []*store{
 		{Engine: memory, name: "memory", receipts: map[int]string{}},
-		{Engine: file, name: "sqlite", receipts: map[int]string{}},
+		{Engine: file, name: "sqlite", receipts: map[int]string{}, other: other},
 	}
 	for _, kind := range kinds {
 		name, c := m.named(kind), m.config(kind)
@@ -254,6 +255,16 @@ func (m *machine) Reject(*rapid.T) {
 	}
 }
 
+// Switch goes on with the other engine of a file, which knows it as it was when it
+// was last used.
+func (m *machine) Switch(*rapid.T) {
+	for _, s := range m.stores {
+		if s.other != nil {
+			s.Engine, s.other = s.other, s.Engine
+		}
+	}
+}
+
 func (m *machine) Advance(*rapid.T) {
 	d := rapid.SampledFrom([]time.Duration{1, time.Second, 10 * time.Second, time.Minute, 4 * time.Minute}).Draw(m.T, "by")
 	m.clock.Advance(d)
@@ -352,17 +363,21 @@ func TestStoresAgreeWithTheModel(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	memory := queue.NewMemory(c)
-	file, err := sqlitequeue.Open(t.Context(), filepath.Join(t.TempDir(), "queues.db"), &sqlitequeue.Options{Clock: c})
+	path := filepath.Join(t.TempDir(), "queues.db")
+	file, err := sqlitequeue.Open(t.Context(), path, &sqlitequeue.Options{Clock: c})
+	require.NoError(t, err)
+	other, err := sqlitequeue.Open(t.Context(), path, &sqlitequeue.Options{Clock: c})
 	require.NoError(t, err)
 	number := 0
 	rapid.Check(t, func(t *rapid.T) {
 		number++
-		m := newMachine(t, number, c, memory, file)
+		m := newMachine(t, number, c, memory, file, other)
 		t.Repeat(map[string]func(*rapid.T){
 			"send": m.Send, "send again": m.Send, "receive": m.Receive, "receive again": m.Receive, "delete": m.Delete, "change": m.Change, "release": m.Release,
-			"reject": m.Reject, "advance": m.Advance, "configure": m.Configure, "move": m.Move, "purge": m.Purge, "": m.check,
+			"reject": m.Reject, "advance": m.Advance, "configure": m.Configure, "move": m.Move, "purge": m.Purge, "switch": m.Switch, "": m.check,
 		})
 	})
 	require.NoError(t, memory.Close())
 	require.NoError(t, file.Close())
+	require.NoError(t, other.Close())
 }

@@ -16,11 +16,17 @@ import (
 // A file of an earlier version is brought up to date, with what is in it.
 func TestOldFileIsUpgraded(t *testing.T) {
 	three := []string{
-		"ALTER TABLE messages DROP COLUMN sent_at", "ALTER TABLE messages DROP COLUMN exhausted", "DROP TABLE clock", "PRAGMA user_version = 2",
+		"DROP INDEX messages_due", "DROP INDEX messages_age", "ALTER TABLE messages RENAME COLUMN via TO ordered",
+		"UPDATE messages SET ordered = 0 WHERE ordered = 2",
+		"CREATE INDEX messages_due ON messages (queue, ordered, visible_at)", "CREATE INDEX messages_age ON messages (queue, enqueued_at)",
+		"ALTER TABLE queues DROP COLUMN passed", "PRAGMA user_version = 3",
 	}
+	two := append(slices.Clone(three),
+		"ALTER TABLE messages DROP COLUMN sent_at", "ALTER TABLE messages DROP COLUMN exhausted", "DROP TABLE clock", "PRAGMA user_version = 2")
 	for name, downgrade := range map[string][]string{
-		"1": append(slices.Clone(three), "ALTER TABLE messages DROP COLUMN earlier", "PRAGMA user_version = 1"),
-		"2": three,
+		"1": append(slices.Clone(two), "ALTER TABLE messages DROP COLUMN earlier", "PRAGMA user_version = 1"),
+		"2": two,
+		"3": three,
 	} {
 		t.Run(name, func(t *testing.T) { upgraded(t, downgrade) })
 	}

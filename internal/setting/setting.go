@@ -76,8 +76,8 @@ func nilable(k reflect.Kind) bool {
 	return k == reflect.Interface || k == reflect.Func || k == reflect.Pointer
 }
 
-// Refuse returns a fault with the formatted text if bad is true. It is for what has
-// no row of its own, such as fields that exclude each other.
+// Refuse returns a fault with the formatted text if bad is true. It is for
+// conditions that no other function checks, such as fields that exclude each other.
 func Refuse(bad bool, format string, args ...any) error {
 	if !bad {
 		return nil

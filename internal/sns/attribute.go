@@ -17,7 +17,7 @@ const (
 )
 
 // Shadowed is the log message for attributes that are dropped.
-const Shadowed = "SNS: attributes of the publisher are dropped: only the framework sets such names"
+const Shadowed = "SNS: attributes of the publisher are dropped: their names are reserved"
 
 // OwnNames returns the names of the attributes that are one of the four that this
 // package sets, or read like one, sorted.

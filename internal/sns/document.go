@@ -13,8 +13,12 @@ import (
 	"github.com/sluice-go/sluice/internal/attribute"
 )
 
-// TypeNotification is the Type of a document that carries a message.
-const TypeNotification = "Notification"
+// The types of documents: one that carries a message, and those about subscriptions.
+const (
+	TypeNotification   = "Notification"
+	TypeSubscription   = "SubscriptionConfirmation"
+	TypeUnsubscription = "UnsubscribeConfirmation"
+)
 
 // traceHeader is the attribute in which the SQS driver passes on the system
 // attribute of that name.
@@ -54,10 +58,10 @@ func (d *Document) Fill(m *handler.Message) (dropped []string, err error) {
 		case "String", "Number":
 		case "Binary":
 			if _, err := base64.StdEncoding.DecodeString(a.Value); err != nil {
-				return nil, fmt.Errorf("the attribute %q is of type Binary and not base64: %w", name, err)
+				return nil, fmt.Errorf("the attribute %q has type Binary but is not base64: %w", name, err)
 			}
 		default:
-			return nil, fmt.Errorf("the attribute %q is of the type %q, which SNS does not have", name, a.Type)
+			return nil, fmt.Errorf("the attribute %q has the unknown type %q", name, a.Type)
 		}
 		if !utf8.ValidString(name) {
 			return nil, fmt.Errorf("the name of the attribute %q is not UTF-8", name)

@@ -1,4 +1,4 @@
-// Package timer keeps very many deadlines with one timer: a heap of items, of
+// Package timer tracks very many deadlines with one timer: a heap of items, of
 // which only the earliest is armed. Setting, moving and removing an item costs
 // a lock and a few swaps, no goroutine and no allocation, so that every lease
 // of a consumer can have its own deadline.
@@ -70,16 +70,43 @@ func New() *Heap {
 // at should have a monotonic reading. A time without one is converted by the wall
 // clock of this moment, so that a later step of that clock does not move it.
 func (h *Heap) Set(it *Item, at time.Time) {
-	t := int64(at.Sub(h.base))
-	if at == at.Round(0) { //nolint:staticcheck // Equal ignores the monotonic reading, which Round strips
-		now := time.Now()
-		t = int64(now.Add(at.Sub(now)).Sub(h.base))
-	}
+	t := h.moment(at)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
 		return
 	}
+	h.set(it, t)
+	h.arm()
+}
+
+// SetAll calls next with the numbers below n and sets the items that it returns as Set
+// does, under one lock. A nil item is left out. next must not use the heap.
+func (h *Heap) SetAll(n int, next func(i int) (*Item, time.Time)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return
+	}
+	for i := range n {
+		if it, at := next(i); it != nil {
+			h.set(it, h.moment(at))
+		}
+	}
+	h.arm()
+}
+
+// moment returns a time as nanoseconds since base.
+func (h *Heap) moment(at time.Time) int64 {
+	if at == at.Round(0) { //nolint:staticcheck // Equal ignores the monotonic reading, which Round strips
+		now := time.Now()
+		at = now.Add(at.Sub(now))
+	}
+	return int64(at.Sub(h.base))
+}
+
+// set sets an item. h.mu is held, and the caller calls arm.
+func (h *Heap) set(it *Item, t int64) {
 	if it.pos != 0 {
 		i := it.pos - 1
 		h.nodes[i].at = t
@@ -91,7 +118,6 @@ func (h *Heap) Set(it *Item, at time.Time) {
 		it.pos = len(h.nodes)
 		h.up(len(h.nodes) - 1)
 	}
-	h.arm()
 }
 
 // Remove removes the item, which does not fire from now on, unless it is firing
@@ -104,6 +130,18 @@ func (h *Heap) Remove(it *Item) {
 	}
 	// The timer stays armed: a needless wake-up is cheaper than a reset for each
 	// message.
+}
+
+// RemoveAll calls item with the numbers below n and removes the items that it returns as
+// Remove does, under one lock. item must not use the heap.
+func (h *Heap) RemoveAll(n int, item func(i int) *Item) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range n {
+		if it := item(i); it.pos != 0 {
+			h.cut(it.pos - 1)
+		}
+	}
 }
 
 // Len returns the number of items that are set.

@@ -235,3 +235,31 @@ func TestATimeOfTheWallClock(t *testing.T) {
 type ownerFunc func(time.Time)
 
 func (f ownerFunc) Fire(now time.Time) { f(now) }
+
+func TestManyItemsUnderOneLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := timer.New()
+		alarms := make([]*alarm, 10)
+		for i := range alarms {
+			alarms[i] = newAlarm()
+		}
+		began := time.Now()
+		h.SetAll(len(alarms), func(i int) (*timer.Item, time.Time) {
+			if i == 9 {
+				return nil, time.Time{}
+			}
+			return &alarms[i].item, began.Add(time.Duration(10-i) * time.Second)
+		})
+		require.Equal(t, 9, h.Len())
+		h.RemoveAll(len(alarms), func(i int) *timer.Item { return &alarms[i/2].item }) // the first five, twice
+		require.Equal(t, 4, h.Len())
+		<-time.After(3 * time.Second)
+		synctest.Wait()
+		for i, a := range alarms {
+			require.Len(t, a.fired(), map[bool]int{true: 1}[i == 7 || i == 8], i)
+		}
+		h.Close()
+		h.SetAll(1, func(int) (*timer.Item, time.Time) { return &alarms[0].item, time.Now() })
+		require.Zero(t, h.Len())
+	})
+}

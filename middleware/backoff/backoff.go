@@ -16,8 +16,8 @@ import (
 	"github.com/sluice-go/sluice/internal/setting"
 )
 
-// Jitter says how a delay is spread at random, so that messages that failed
-// together do not come back together.
+// Jitter selects how a delay is randomized, so that messages that failed
+// together do not return together.
 type Jitter uint8
 
 // The kinds of jitter.
@@ -35,14 +35,14 @@ const (
 // Config describes how retries are spaced. The zero Config has the defaults.
 type Config struct {
 	// Policy gives the delays in place of Min, Max and Multiplier. Of a
-	// *backoff.ExponentialBackOff (github.com/cenkalti/backoff/v4) its initial
-	// and maximum intervals and its multiplier are taken; its
-	// RandomizationFactor gives way to Jitter. A MaxElapsedTime other than none
-	// and backoff's default is refused: it counts from when the policy was made,
-	// which means nothing to a message; use MaxAttempts. Any other policy, as
-	// one by backoff.WithMaxRetries, is played through once, here and now, for
-	// its first hundred delays, the last of which holds from then on; if it
-	// stops, messages are rejected.
+	// *backoff.ExponentialBackOff (github.com/cenkalti/backoff/v4) its initial and
+	// maximum intervals and its multiplier are taken; its RandomizationFactor
+	// gives way to Jitter. A MaxElapsedTime other than none and backoff's default
+	// is refused: it counts from when the policy was made, which means nothing to
+	// a message; use MaxAttempts. Any other policy, such as
+	// backoff.WithMaxRetries, is evaluated once, at construction, for its first
+	// hundred delays. The last one applies from then on. If the policy stops,
+	// messages are rejected.
 	Policy cenkalti.BackOff
 
 	// Min is the delay after the first attempt, before jitter. Zero means
@@ -62,11 +62,17 @@ type Config struct {
 	// Jitter is how delays are spread. Zero means [FullJitter].
 	Jitter Jitter
 
+	// Native leaves the delay of each retry to the queue: an error that is not a
+	// rejection is returned as it came. Policy, Min, Max, Multiplier and Jitter exclude
+	// it. SQS: the rest of the visibility timeout; Pub/Sub: the subscription's retry policy.
+	Native bool
+
 	// MaxAttempts is the attempt whose failure is the last: the message is then
-	// rejected, with the error as the reason. Zero means no limit but the
-	// queue's own. It should be below the queue's own limit (SQS:
+	// rejected, with the error as the reason, whichever delay the handler asked for.
+	// Zero means no limit but the queue's own. It should be below the queue's own limit (SQS:
 	// maxReceiveCount; Pub/Sub: max delivery attempts): only a rejection carries
-	// the reason to the dead-letter queue.
+	// the reason to the dead-letter queue. On a queue that does not count attempts it
+	// limits the failures in this process.
 	MaxAttempts int
 
 	// Permanent names the codes of errors that another attempt can't mend. A
@@ -76,9 +82,10 @@ type Config struct {
 	// [Classify]. New refuses an empty code, and one with a space in it.
 	Permanent []string
 
-	// Classifier is asked about an error before Permanent and [Classify], which
-	// decide only if it says [Unknown]. Nil means those two alone.
-	Classifier Classifier
+	// Classifier sorts an error, which is never nil, before Permanent and [Classify]
+	// do, which decide only if it returns [Unknown]. It is called concurrently. Nil
+	// means those two alone.
+	Classifier func(err error) Class
 
 	// Random returns numbers from [0, 1), concurrently, for the jitter. Nil means
 	// math/rand/v2.
@@ -91,6 +98,8 @@ func (c *Config) complete() (Config, error) {
 	d := setting.Copy(c)
 	faults := []error{
 		setting.Refuse(d.Policy != nil && (d.Min != 0 || d.Max != 0 || d.Multiplier != 0), "Policy and any of Min, Max, Multiplier exclude each other"),
+		setting.Refuse(d.Native && (d.Policy != nil || d.Min != 0 || d.Max != 0 || d.Multiplier != 0 || d.Jitter != 0),
+			"Native and any of Policy, Min, Max, Multiplier, Jitter exclude each other"),
 		setting.Refuse(d.Jitter > NoJitter, "Jitter is %d: it must be FullJitter, EqualJitter or NoJitter", d.Jitter),
 		setting.NotNegative("MaxAttempts", d.MaxAttempts),
 	}
@@ -126,6 +135,7 @@ func New(config *Config) (handler.Middleware, error) {
 		return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
 			err := next.Handle(ctx, m)
 			if err == nil {
+				r.failures.forget(m)
 				return nil
 			}
 			return r.judge(ctx, m, err)
@@ -137,6 +147,7 @@ type retrier struct {
 	config    Config
 	policy    policy
 	permanent codes
+	failures  failures
 }
 
 // judge turns a handler's error into the verdict on its message.
@@ -144,10 +155,17 @@ func (r *retrier) judge(ctx context.Context, m *handler.Message, err error) erro
 	cut := invoke.CutShort(ctx, err)
 	switch v := invoke.VerdictOf(err); {
 	case cut && v.Action == handler.ActionDeadLetter && (invoke.Is(err, context.Canceled) || invoke.Is(err, handler.ErrLeaseLost)):
-		// The handler rejected the message because it was cancelled, so the message
+		// The handler rejected the message because it was canceled, so the message
 		// is not at fault.
 		return handler.RetryAfter(0, err)
-	case v.Action != handler.ActionRetry || v.Delayed:
+	case v.Action != handler.ActionRetry || v.Postponed:
+		return err
+	case v.Delayed && cut:
+		return err
+	case v.Delayed:
+		if n := r.failures.attempt(m); r.last(n) {
+			return handler.Reject(handler.Exhausted(n, r.config.MaxAttempts, err))
+		}
 		return err
 	}
 	if r.classify(err) == Permanent {
@@ -156,17 +174,26 @@ func (r *retrier) judge(ctx context.Context, m *handler.Message, err error) erro
 	if cut {
 		return handler.RetryAfter(0, err)
 	}
-	if m.Attempt <= 0 {
+	n := r.failures.attempt(m)
+	if n <= 0 {
 		return err
 	}
-	longest, stop := r.policy.delay(m.Attempt)
-	if stop || (r.config.MaxAttempts > 0 && m.Attempt >= r.config.MaxAttempts) {
-		return handler.Reject(handler.Exhausted(m.Attempt, r.limit(m.Attempt), err))
+	longest, stop := r.policy.delay(n)
+	switch {
+	case r.last(n), stop:
+		return handler.Reject(handler.Exhausted(n, r.limit(n), err))
+	case r.config.Native:
+		return err
 	}
 	if limit := m.Origin().MaxDelay; limit > 0 {
 		longest = min(longest, limit)
 	}
 	return handler.RetryAfter(r.jitter(longest), err)
+}
+
+// last reports whether the attempt is the last that MaxAttempts allows.
+func (r *retrier) last(attempt int) bool {
+	return r.config.MaxAttempts > 0 && attempt >= r.config.MaxAttempts
 }
 
 // limit is how many attempts there are, as far as a last attempt shows.

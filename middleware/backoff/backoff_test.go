@@ -46,21 +46,24 @@ func TestErrorsBecomeVerdicts(t *testing.T) {
 		{"beyond the last attempt", nil, attempt(40), errBoom, handler.Verdict{Action: handler.ActionDeadLetter}},
 		{"attempt unknown", nil, attempt(0), errBoom, handler.Verdict{}},
 		{"attempt unknown, permanent", nil, attempt(0), statusError(400), handler.Verdict{Action: handler.ActionDeadLetter}},
-		{"the handler's own delay", nil, attempt(9), handler.RetryAfter(time.Hour, errBoom), handler.Verdict{Delayed: true, Delay: time.Hour}},
+		{"the handler's own delay", nil, attempt(3), handler.RetryAfter(time.Hour, errBoom), handler.Verdict{Delayed: true, Delay: time.Hour}},
+		{"the handler's own delay at the last attempt", nil, attempt(4), handler.RetryAfter(time.Hour, errBoom), handler.Verdict{Action: handler.ActionDeadLetter}},
+		{"the handler's own delay at an attempt that is not known", nil, attempt(0), handler.RetryAfter(time.Hour, errBoom), handler.Verdict{Delayed: true, Delay: time.Hour}},
+		{"the handler's own delay, stopping at the last attempt", stopping, attempt(4), handler.RetryAfter(time.Hour, errBoom), handler.Verdict{Delayed: true, Delay: time.Hour}},
 		{"the handler's own delay, around a permanent error", nil, attempt(1), handler.RetryAfter(0, statusError(400)), handler.Verdict{Delayed: true}},
 		{"the handler's rejection", nil, attempt(1), handler.Reject(statusError(503)), handler.Verdict{Action: handler.ActionDeadLetter}},
 		{"the handler's drop", nil, attempt(9), handler.Drop(errBoom), handler.Verdict{Action: handler.ActionDrop}},
 		{"backoff.Permanent", nil, attempt(1), fmt.Errorf("x: %w", cenkalti.Permanent(statusError(503))), handler.Verdict{Action: handler.ActionDeadLetter}},
 		{"stopping", stopping, attempt(3), context.Canceled, handler.Verdict{Delayed: true}},
 		{"stopping at the last attempt", stopping, attempt(4), errBoom, handler.Verdict{Delayed: true}},
-		{"stopping, rejected for being cancelled", stopping, attempt(4), handler.Reject(fmt.Errorf("x: %w", context.Canceled)), handler.Verdict{Delayed: true}},
-		{"stopping, backoff.Permanent for being cancelled", stopping, attempt(3), cenkalti.Permanent(context.Canceled), handler.Verdict{Delayed: true}},
-		{"rejected for being cancelled by itself", nil, attempt(3), handler.Reject(context.Canceled), handler.Verdict{Action: handler.ActionDeadLetter}},
+		{"stopping, rejected for being canceled", stopping, attempt(4), handler.Reject(fmt.Errorf("x: %w", context.Canceled)), handler.Verdict{Delayed: true}},
+		{"stopping, backoff.Permanent for being canceled", stopping, attempt(3), cenkalti.Permanent(context.Canceled), handler.Verdict{Delayed: true}},
+		{"rejected for being canceled by itself", nil, attempt(3), handler.Reject(context.Canceled), handler.Verdict{Action: handler.ActionDeadLetter}},
 		{"stopping, rejected", stopping, attempt(3), handler.Reject(errBoom), handler.Verdict{Action: handler.ActionDeadLetter}},
 		{"killed at the last attempt, before ctx ends", nil, attempt(4), fmt.Errorf("killed: %w", handler.ErrStopped), handler.Verdict{Delayed: true}},
 		{"lease lost at the last attempt", lost, attempt(4), context.Canceled, handler.Verdict{Delayed: true}},
 		{"an error of a lost lease at the last attempt", nil, attempt(4), fmt.Errorf("x: %w", handler.ErrLeaseLost), handler.Verdict{Delayed: true}},
-		{"lease lost, rejected for being cancelled", lost, attempt(3), handler.Reject(context.Canceled), handler.Verdict{Delayed: true}},
+		{"lease lost, rejected for being canceled", lost, attempt(3), handler.Reject(context.Canceled), handler.Verdict{Delayed: true}},
 		{"lease lost, rejected", lost, attempt(3), handler.Reject(errBoom), handler.Verdict{Action: handler.ActionDeadLetter}},
 		{"stopping, permanent", stopping, attempt(3), statusError(400), handler.Verdict{Action: handler.ActionDeadLetter}},
 	} {
@@ -82,6 +85,17 @@ func TestErrorsBecomeVerdicts(t *testing.T) {
 			require.Equal(t, exhausted, errors.Is(err, handler.ErrExhausted))
 		})
 	}
+}
+
+// With Native the queue spaces retries; the limit of attempts and the classes hold.
+func TestTheQueueSpacesRetries(t *testing.T) {
+	native := &backoff.Config{Native: true, MaxAttempts: 3, Permanent: []string{"400"}}
+	require.Equal(t, errBoom, judge(t.Context(), t, native, attempt(2), errBoom))
+	require.ErrorIs(t, judge(t.Context(), t, native, attempt(3), errBoom), handler.ErrExhausted)
+	require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(judge(t.Context(), t, native, attempt(1), statusError(400))).Action)
+	require.Equal(t, errBoom, judge(t.Context(), t, &backoff.Config{Native: true}, attempt(1000), errBoom))
+	_, err := backoff.New(&backoff.Config{Native: true, Min: time.Second})
+	require.ErrorContains(t, err, "Native and any of Policy, Min")
 }
 
 func TestWithoutMaxAttemptsTheQueueDecides(t *testing.T) {
@@ -302,4 +316,42 @@ func TestAPostponementPasses(t *testing.T) {
 	want := handler.Postpone(time.Minute, errors.New("full"))
 	got := mw(handler.HandlerFunc(func(context.Context, *handler.Message) error { return want })).Handle(t.Context(), &handler.Message{Attempt: 7})
 	require.Same(t, want, got)
+}
+
+// A queue that counts no attempts must not have a message tried for ever, or in a hot
+// loop: its failures are counted here.
+func TestFailuresAreCountedIfTheQueueDoesNot(t *testing.T) {
+	mw, err := backoff.New(&backoff.Config{Min: time.Second, Max: time.Minute, Jitter: backoff.NoJitter, MaxAttempts: 4})
+	require.NoError(t, err)
+	fails := true
+	h := mw(handler.HandlerFunc(func(context.Context, *handler.Message) error {
+		if fails {
+			return errBoom
+		}
+		return nil
+	}))
+	verdict := func(queue, id string) handler.Verdict {
+		m := &handler.Message{ID: id}
+		m.Bind(&handler.Origin{Queue: queue}, nil)
+		return handler.VerdictOf(h.Handle(t.Context(), m))
+	}
+	for n := range 3 {
+		require.Equal(t, time.Second<<n, verdict("orders", "poison").Delay)
+	}
+	for n := 4; n < 9; n++ { // a breaker may have it retried, up to twice its attempts
+		v := verdict("orders", "poison")
+		require.Equal(t, handler.ActionDeadLetter, v.Action)
+		require.EqualError(t, v.Err, fmt.Sprintf("attempts used up: attempt %d of 4: boom", n))
+	}
+	require.Equal(t, time.Second, verdict("orders", "other").Delay, "each message has its own")
+	require.Equal(t, time.Second, verdict("payments", "other").Delay)
+	require.False(t, verdict("orders", "").Delayed, "one without ID can't be recognized")
+	fails = false
+	require.Equal(t, handler.ActionAck, verdict("orders", "other").Action)
+	fails = true
+	require.Equal(t, time.Second, verdict("orders", "other").Delay, "what succeeded is forgotten")
+	for i := range 25_000 {
+		verdict("orders", fmt.Sprint(i))
+	}
+	require.Equal(t, time.Second, verdict("orders", "one more").Delay, "the memory has a bound")
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/sluice-go/sluice/internal/invoke"
 )
 
-// Class says whether another attempt may mend an error.
+// Class reports whether another attempt may succeed after an error.
 type Class uint8
 
 // The classes.
@@ -30,11 +30,7 @@ const (
 	Permanent
 )
 
-// A Classifier sorts an error, which is never nil, into its class. It is called
-// concurrently.
-type Classifier func(err error) Class
-
-// Classify is the default [Classifier]. It looks at err and what it wraps, from
+// Classify sorts err, which must not be nil, into its class. It looks at err and what it wraps, from
 // the outside in, and goes by the first error that it knows:
 //
 //   - an end of the context, a network error, a timeout, a broken connection of
@@ -50,10 +46,10 @@ type Classifier func(err error) Class
 //   - a SQL error, by SQLState() string: the classes 08 (connection), 40 (rollback),
 //     53 (resources), 57 (operator) and 58 (system) are transient
 //
-// All else is unknown, and retried. Classify calls no error permanent by its look:
-// a dependency that is down answers with a page that is not JSON, an answer that is
-// cut off, 401, 403 or 404, AccessDenied, Unauthenticated, and the same message
-// succeeds once it is up. An error is permanent if the handler says so, by
+// All else is unknown, and retried. Classify calls no error of a dependency
+// permanent: a dependency that is down answers with a page that is not JSON, a
+// truncated response, 401, 403 or 404, AccessDenied or Unauthenticated, and the same
+// message succeeds once it is up. An error is permanent if the handler marks it, by
 // handler.Reject, backoff.Permanent or Retryable() false, or if [Config] does, by
 // Permanent or Classifier. handler.Typed and the other codecs reject a message whose
 // own body can't be decoded; a handler that decodes the body itself must reject it
@@ -63,10 +59,10 @@ type Classifier func(err error) Class
 // permanent one, and that an unknown one.
 //
 // The types of gRPC, gocloud.dev and the Google and AWS SDKs are recognised by
-// their methods and names: a program that does not use them must not link them,
-// and gocloud.dev/gcerrors alone would bring in all of gRPC.
+// their methods and names, so that a program that does not use them does not
+// link them; gocloud.dev/gcerrors alone would bring in all of gRPC.
 //
-// An error that unwraps to itself, or a method of which panics, is unknown.
+// An error that unwraps to itself, or has a method that panics, is unknown.
 func Classify(err error) Class { return codes(nil).classify(err) }
 
 // codes are those that [Config.Permanent] names.
@@ -116,7 +112,7 @@ func (c codes) walkJoined(errs []error, left *int) Class {
 	return joined
 }
 
-// classifyOne looks at err alone, not at what it wraps.
+// classifyOne examines only err, not the errors that it wraps.
 func (c codes) classifyOne(err error) Class {
 	switch err { //nolint:errorlint // the caller walks
 	case context.Canceled, context.DeadlineExceeded, io.ErrUnexpectedEOF, driver.ErrBadConn, sql.ErrConnDone:

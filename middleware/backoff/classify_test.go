@@ -94,7 +94,7 @@ func TestClassify(t *testing.T) {
 	}{
 		"no idea":            {errBoom, backoff.Unknown},
 		"deadline":           {context.DeadlineExceeded, backoff.Transient},
-		"cancelled":          {context.Canceled, backoff.Transient},
+		"canceled":           {context.Canceled, backoff.Transient},
 		"os deadline":        {os.ErrDeadlineExceeded, backoff.Transient},
 		"refused connection": {noServer, backoff.Transient},
 		"DNS":                {&net.DNSError{Err: "no such host", IsNotFound: true}, backoff.Transient},
@@ -133,7 +133,7 @@ func TestClassify(t *testing.T) {
 		"AWS bare client fault": {&smithy.GenericAPIError{Code: "X", Fault: smithy.FaultClient}, backoff.Unknown},
 		"AWS bare server fault": {&smithy.GenericAPIError{Code: "X", Fault: smithy.FaultServer}, backoff.Transient},
 		"AWS unknown fault":     {&smithy.GenericAPIError{Code: "X"}, backoff.Unknown},
-		"AWS cancelled":         {&aws.RequestCanceledError{Err: context.Canceled}, backoff.Transient},
+		"AWS canceled":          {&aws.RequestCanceledError{Err: context.Canceled}, backoff.Transient},
 
 		"gocloud not found": {notFound, backoff.Unknown},
 

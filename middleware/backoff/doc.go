@@ -1,12 +1,12 @@
 // Package backoff is the middleware that spaces out retries: it turns a
 // handler's error into handler.RetryAfter with a delay that grows with the
-// attempt and is jittered, or into a rejection where another attempt cannot
+// attempt and is jittered, or into a rejection if another attempt cannot
 // help or the attempts are used up.
 //
 //	retries, err := backoff.New(&backoff.Config{Min: time.Second, Max: 10 * time.Minute, MaxAttempts: 8})
 //	h := handler.Chain(charge, retries)
 //
-// # What becomes of an error
+// # Errors
 //
 //	nil                                     as it is
 //	a verdict: RetryAfter, Reject, Drop  as it is, MaxAttempts or not: the
@@ -14,35 +14,36 @@
 //	permanent by Permanent or Classifier    handler.Reject
 //	any other, attempts left                handler.RetryAfter(delay)
 //	any other, last attempt                 handler.Reject, with handler.ErrExhausted
-//	any other, attempt unknown              as it is: the queue's own policy decides
+//	any other, attempt unknown              by the message's failures in this process
 //	any other, while the consumer stops     handler.RetryAfter(0): the shutdown cut
 //	                                        the work off, so it waits for no one; a
 //	                                        rejection with context.Canceled likewise
 //
-// The attempt is unknown on a Pub/Sub subscription without a dead-letter policy.
-// No delay can grow there, so the subscription's native RetryPolicy is left to
-// do it.
+// The attempt is unknown on a Pub/Sub subscription without a dead-letter policy. There
+// the middleware counts how often a message has failed in this process, by its message
+// ID, of up to 10,000 messages. So delays grow, and MaxAttempts holds for each process,
+// though not for all together. The subscription's native RetryPolicy, if it has one,
+// comes on top. A message without ID is left to that policy.
 //
 // # The delay
 //
-// The delay is computed from the attempt number alone, in constant time: there
-// is not a state to share between messages or to lose in a restart, and nothing
+// The delay is computed from the attempt number alone, in constant time: if the queue
+// counts attempts, there is no state to share between messages or to lose in a restart, and nothing
 // sleeps while a lease runs down. Before jitter it is
 //
 //	min(Min × Multiplier^(attempt-1), Max, the provider's longest delay)
 //
 // and by default it is jittered fully, that is, it lies anywhere between zero and
-// that. A thousand messages that failed together then come back evenly spread
-// instead of together once more.
+// that. A thousand messages that failed together then return evenly spread.
 //
 // # Which errors are permanent
 //
-// Those that the handler names, by handler.Reject, backoff.Permanent or an error with
-// Retryable() false, and those that Config.Permanent or Config.Classifier names. A
-// message whose body handler.Typed can't decode is rejected by it. All other errors are
-// retried; see [Classify]. In particular, a dependency's answer that can't be decoded,
-// or that says "denied" or "not found", is retried: a dependency that is down gives
-// such answers too.
+// Errors that the handler marks by handler.Reject, backoff.Permanent or Retryable()
+// false, and errors that Config.Permanent or Config.Classifier selects. A message whose
+// body handler.Typed can't decode is rejected by it. All other errors are retried; see
+// [Classify]. In particular, a response of a dependency that cannot be decoded, or that
+// means "denied" or "not found", is retried: a dependency that is down gives such
+// responses too.
 //
 // # Position
 //

@@ -49,8 +49,8 @@ func exponential(minName, maxName string, lo, hi time.Duration, multiplier float
 	)
 }
 
-// tabulate plays a policy through once, because its delays can only be had one
-// after the other, with state that messages must not share.
+// tabulate evaluates a policy once, because it returns delays only one after
+// the other, with state that messages must not share.
 func tabulate(p cenkalti.BackOff) (policy, error) {
 	t := policy{table: make([]time.Duration, 0, tableSize)}
 	p.Reset()
@@ -61,7 +61,7 @@ func tabulate(p cenkalti.BackOff) (policy, error) {
 			break
 		}
 		if d < 0 {
-			return policy{}, fmt.Errorf("Policy gave a delay of %v", d)
+			return policy{}, fmt.Errorf("Policy returned a delay of %v", d)
 		}
 		t.table = append(t.table, d)
 	}

@@ -244,7 +244,7 @@ func (b *Breaker) giveUp(era uint64, p *probe) {
 	b.notify()
 }
 
-// check runs the user's check in a goroutine of its own.
+// check runs the user's check in a new goroutine.
 func (b *Breaker) check(era uint64) {
 	ctx, cancel := context.WithTimeout(context.Background(), b.config.ProbeTimeout)
 	defer cancel()
@@ -471,8 +471,8 @@ func (b *Breaker) notify() {
 	}
 }
 
-// report lets go of mu while it reports. OnChange has a goroutine of its own, which it may
-// end: the caller's is that of a handler, whose verdict would be lost.
+// report lets go of mu while it reports. OnChange runs on its own goroutine, which it may
+// end: on the caller's, the verdict of a handler would be lost.
 func (b *Breaker) report(c change) {
 	if b.config.OnChange == nil {
 		return

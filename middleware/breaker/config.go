@@ -38,12 +38,11 @@ type Config struct {
 	// messages for an outage.
 	MinCount int
 
-	// MinUnknown is how many outcomes there must be within the window before failures
-	// open the breaker of which [backoff.Classify] does not know that they are a
-	// dependency's: a mistake of the handler looks the same, and poison messages must
-	// not stop the good ones. Zero means five times MinCount, or MinCount
-	// itself if that is below 10. With a Failure of your own it does
-	// not matter.
+	// MinUnknown is the number of outcomes within the window before failures of
+	// unknown origin ([backoff.Classify] returns Unknown) open the breaker. A bug of
+	// the handler looks the same, and poison messages must not stop the good ones.
+	// Zero means five times MinCount, or MinCount itself if that is below 10. With a
+	// Failure of your own it does not matter.
 	MinUnknown int
 
 	// Ratio is the part of those that must have failed, above 0 and up to 1.
@@ -76,9 +75,9 @@ type Config struct {
 	// only probes.
 	Check func(ctx context.Context) error
 
-	// Failure says whether a handler's error, which is never nil, speaks against
-	// the dependency. It is called concurrently. Nil means [IsFailure], and that
-	// errors of unknown kind count by MinUnknown.
+	// Failure reports whether a handler's error, which is never nil, counts as a
+	// failure of the dependency. It is called concurrently. Nil means [IsFailure],
+	// and that errors of unknown kind count by MinUnknown.
 	Failure func(err error) bool
 
 	// OnChange is called after each change of state, with the error that opened
@@ -127,10 +126,10 @@ func (c *Config) complete() (Config, error) {
 	)...)
 }
 
-// IsFailure is what [Config.Failure] is by default: true for a retry and for a
-// rejection with [handler.ErrExhausted], but not for an error that is permanent, a
-// message that was put off ([handler.ErrPostponed]), a lost lease or claim, a shutdown, or a
-// panic, which is a fault of the program.
+// IsFailure is the default of [Config.Failure]. It reports true for a retry and for a
+// rejection with [handler.ErrExhausted], and false for a permanent error, a postponed
+// message ([handler.ErrPostponed]), a lost lease or claim, a shutdown, and a panic, which is
+// a bug of the program.
 func IsFailure(err error) bool {
 	if _, panicked := invoke.As[*handler.PanicError](err); panicked {
 		return false

@@ -102,7 +102,7 @@ func TestTerminalVerdictsPass(t *testing.T) {
 // A duplicate is acked without the handler, and says nothing about the dependency.
 func TestADuplicateIsNoProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		once, err := idempotency.New(new(idempotency.Memory), nil)
+		once, err := idempotency.New(idempotency.NewMemory(), nil)
 		require.NoError(t, err)
 		b, calls := newBreaker(t, small()), 0
 		var answer error

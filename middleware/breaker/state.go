@@ -2,7 +2,7 @@ package breaker
 
 import "fmt"
 
-// State is what a [Breaker] does with messages.
+// State is the state of a [Breaker].
 type State uint8
 
 // The states.

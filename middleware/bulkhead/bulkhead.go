@@ -1,6 +1,6 @@
-// Package bulkhead is the middleware that lets only so many messages of one key
-// be handled at the same time, so that one busy customer, tenant or host cannot occupy all
-// handlers of a process, nor overrun what its messages work on.
+// Package bulkhead is the middleware that limits how many messages of one key are handled
+// concurrently, so that one busy customer, tenant or host cannot occupy all handlers of a
+// process or overload a resource.
 //
 //	perTenant, err := bulkhead.New(4, func(m *handler.Message) string { return m.Attribute("tenant") }, nil)
 //	h := handler.Chain(sync, perTenant)
@@ -8,19 +8,19 @@
 // A message over its key's limit is postponed ([handler.Postpone]) until the ones
 // before it should be done. It does not wait in its handler: that would occupy the
 // very slots that a bulkhead is to keep free, while its lease ran down. The runtime
-// keeps it in hand and spends no attempt, within the bounds that package consumer
-// names; a key whose backlog is longer than those belongs on a queue of its own.
+// holds it and spends no attempt, within the limits that package consumer
+// documents. A key with a longer backlog needs a separate queue.
 //
-// The limit is one for each process. The messages of one group of an ordered
-// queue are handled one at a time anyway and need no bulkhead.
+// The limit is one for each process. An ordered queue already handles the
+// messages of a group one at a time, without a bulkhead.
 //
 // # Position
 //
-// Inside breaker, whose refusals need no place, and outside ratelimit and
-// idempotency, so that a message that is postponed has taken no token and no
-// claim. Inside backoff it works the same, but a place would be held while the
-// store of the claims is asked; inside timeout, a message's time would run before
-// it has its place.
+// Inside breaker, so that a message that it refuses needs no place, and outside
+// ratelimit and idempotency, so that a postponed message holds neither token nor
+// claim. Inside backoff it works too, but a message would hold its place while
+// the idempotency store is queried; inside timeout, a message's time would run
+// before it has its place.
 package bulkhead
 
 import (
@@ -39,7 +39,7 @@ import (
 // place left.
 var ErrFull = errors.New("bulkhead is full")
 
-// Config has what is rarely needed. The zero Config has the defaults.
+// Config has rarely needed settings. The zero Config has the defaults.
 type Config struct {
 	// Name is the bulkhead's, for errors. Empty means "bulkhead".
 	Name string
@@ -64,7 +64,7 @@ func New(limit int, key func(m *handler.Message) string, config *Config) (handle
 	}
 	b := &bulkhead{
 		config: c, limit: limit, rooms: make(map[string]*room), usual: c.Delay,
-		full: fmt.Errorf("%s: %w (%d at once)", c.Name, ErrFull, limit),
+		full: fmt.Errorf("%s: %w (limit %d)", c.Name, ErrFull, limit),
 	}
 	return func(next handler.Handler) handler.Handler {
 		return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
@@ -113,9 +113,8 @@ func (b *bulkhead) enter(key string) (r *room, delay time.Duration) {
 		r.inside++
 		return r, 0
 	}
-	// Those that are turned away come back one after the other, at the rate at
-	// which places should become free: all at the same time, most would be turned away
-	// again and again.
+	// Refused messages return one after the other, at the rate at which places should
+	// become free. If all returned together, most would be refused repeatedly.
 	now := time.Now()
 	back := now.Add(b.config.Delay)
 	if r.promised.After(back) {

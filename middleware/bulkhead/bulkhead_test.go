@@ -88,7 +88,7 @@ func TestAMessageOverTheLimitIsGivenBackAtOnce(t *testing.T) {
 		require.Zero(t, time.Since(start))
 		require.ErrorIs(t, err, bulkhead.ErrFull)
 		require.ErrorIs(t, err, handler.ErrPostponed)
-		require.EqualError(t, err, "retry after 4s: postponed: tenant: bulkhead is full (1 at once)")
+		require.EqualError(t, err, "retry after 4s: postponed: tenant: bulkhead is full (limit 1)")
 
 		close(release)
 		require.NoError(t, <-done)

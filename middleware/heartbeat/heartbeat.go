@@ -6,28 +6,26 @@
 //	beat, err := heartbeat.New(nil)
 //	h := handler.Chain(transcode, beat)
 //
-// It does no extending itself: it asks the lease to keep itself, and whoever
-// delivered the message does it, for all leases together in batches, with no
-// goroutine or timer of its own for a message. When the handler has returned,
-// the beat is stopped and an extension on its way is awaited before the verdict
-// goes on, so that it can neither race the deletion nor overwrite the delay of a
-// retry.
+// It does not extend leases itself: it asks the runtime to, which extends all
+// leases together in batches, without a goroutine or timer for each message.
+// When the handler has returned, the heartbeat stops and a pending extension
+// ends before the verdict is passed on, so that the extension can neither race
+// the deletion nor overwrite the delay of a retry.
 //
 // A delivery without a lease (AWS Lambda, HTTP push) is handled as if the
 // middleware were not there: its deadline is the caller's. When a lease is lost
-// all the same, the handler's context is cancelled with handler.ErrLeaseLost.
+// all the same, the handler's context is canceled with handler.ErrLeaseLost.
 //
 // # Position
 //
 // Innermost, so that only the handler's own work is kept alive. Farther out it
-// would also keep messages that idempotency or a limit is about to give back,
-// and its stop would come after their verdicts' making: harmless, but each such
-// message costs an extension. Without it a handler has one lease's length, from
-// the receive, not from the handler's start.
+// would also extend the leases of messages that idempotency or a limit is about
+// to release, and stop after their verdicts: harmless, but each such message
+// costs an extension. Without it a handler has one lease's length, from the
+// receive, not from the handler's start.
 //
-// It keeps a stuck handler's message as faithfully as a busy one's: set
-// [Config.Max], or put the timeout middleware outside it, so that a message
-// comes back some day.
+// It also extends the lease of a stuck handler: set [Config.Max], or put the
+// timeout middleware outside it, so that the message is eventually redelivered.
 package heartbeat
 
 import (
@@ -41,7 +39,7 @@ import (
 	"github.com/sluice-go/sluice/internal/setting"
 )
 
-// Config says how the lease is kept. The zero Config keeps it at the length it
+// Config configures the heartbeat. The zero Config keeps it at the length it
 // was received with, extends it when half of that is left, for as long as the
 // handler runs.
 type Config struct {
@@ -56,7 +54,7 @@ type Config struct {
 	Fraction float64
 
 	// Max is how long after the handler's start extensions end; the lease then
-	// runs down and the handler's context is cancelled. Zero means no end but
+	// runs down and the handler's context is canceled. Zero means no end but
 	// the provider's (SQS: 12 hours from the receive).
 	Max time.Duration
 }

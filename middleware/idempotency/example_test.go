@@ -9,7 +9,7 @@ import (
 )
 
 func Example() {
-	protect, err := idempotency.New(new(idempotency.Memory), nil)
+	protect, err := idempotency.New(idempotency.NewMemory(), nil)
 	if err != nil {
 		panic(err)
 	}

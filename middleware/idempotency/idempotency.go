@@ -14,12 +14,10 @@ import (
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/middleware/idempotency/internal/policy"
 	"github.com/sluice-go/sluice/middleware/internal/storegate"
 	"github.com/sluice-go/sluice/middleware/internal/unhandled"
 )
-
-// ErrNoKey is the reason with which a message without a key is rejected.
-var ErrNoKey = errors.New("idempotency: the message has no key")
 
 // New returns the middleware over a store. A nil config is the zero [Config]. It
 // returns an error where store is nil or the config has a negative duration.
@@ -27,12 +25,12 @@ func New(store Store, c *Config) (handler.Middleware, error) {
 	if store == nil {
 		return nil, errors.New("idempotency: the store is nil")
 	}
-	cfg, err := c.WithDefaults()
+	cfg, err := policy.Complete((*policy.Policy)(c))
 	if err != nil {
 		return nil, err
 	}
 	g := &guard{store: store, cfg: cfg, owner: rand.Text(), unmarked: newUnmarked(cfg.DoneTTL)}
-	g.gate = cfg.Gate(store, g.probe)
+	g.gate = cfg.NewGate(store, g.probe)
 	return func(next handler.Handler) handler.Handler {
 		return &guarded{guard: g, next: next}
 	}, nil
@@ -45,12 +43,13 @@ const (
 	// margin is how much longer than the lease a claim lasts: what a handler
 	// needs to notice that its context has ended.
 	margin = 200 * time.Millisecond
-	// shortWait is how long a message waits here for another's claim to end,
-	// rather than spend a delivery attempt on it: what the margin makes it wait
-	// that comes again at the very end of a dead worker's lease.
+	// shortWait is the longest time a message waits here for another worker's
+	// claim to expire instead of being postponed, which could cost a delivery
+	// attempt. It covers the margin by which a claim outlasts the lease of a dead
+	// worker.
 	shortWait = 2 * margin
-	// settleTime bounds what is left to do after the handler: the mark, or the
-	// release. It must be done even though the handler's context has ended.
+	// settleTime limits the time after the handler for the mark or the release. It
+	// must be done even though the handler's context has ended.
 	settleTime = 10 * time.Second
 	// unsureTime bounds the release of a claim that was perhaps never made.
 	unsureTime = time.Second
@@ -64,7 +63,7 @@ const (
 // guard is what all handlers of one middleware share.
 type guard struct {
 	store    Store
-	cfg      Config
+	cfg      policy.Policy
 	gate     *storegate.Gate
 	unmarked *unmarked
 	// A token is the owner, which is random, and a number.
@@ -119,7 +118,7 @@ func (g *guarded) Handle(ctx context.Context, m *handler.Message) error {
 		g.unmarked.remove(key)
 		return g.cfg.Duplicate(ctx, m, claim.Result)
 	default:
-		return g.cfg.Retry(fmt.Errorf("idempotency: the store answered with state %d", claim.State))
+		return g.cfg.Retry(fmt.Errorf("idempotency: the store returned the unknown state %d", claim.State))
 	}
 }
 
@@ -133,18 +132,18 @@ func afterClaim(remaining time.Duration) time.Duration {
 
 func (g *guard) token() string { return g.owner + "-" + strconv.FormatUint(g.count.Add(1), 36) }
 
-// call bounds a call of the store. A [Memory] answers without waiting.
+// call bounds a call of the store. A memory answers without waiting.
 func call[T any](ctx context.Context, g *guard, limit time.Duration, f func(ctx context.Context) (T, error)) (T, error) {
-	if _, ok := g.store.(*Memory); ok {
+	if _, ok := g.store.(*memory); ok {
 		return f(ctx)
 	}
 	return storegate.Call(ctx, min(limit, g.cfg.StoreTimeout), f)
 }
 
-// probe claims a key of its own, as a message does, and gives it back: a store
-// that can be read may not be there to be written.
+// probe claims a separate key, as a message does, and releases it: a store that
+// can be read may not be writable.
 func (g *guard) probe(ctx context.Context) error {
-	key, token := StoreKey("sluice", "probe"), g.token()
+	key, token := policy.StoreKey("sluice", "probe"), g.token()
 	if _, err := g.store.Claim(ctx, key, token, minClaim); err != nil {
 		return err
 	}
@@ -182,8 +181,8 @@ func (r *run) claim(ctx context.Context) (Claim, error) {
 }
 
 // unclaimed is the verdict on a message whose claim was not answered. No handler
-// has seen the message, so nothing is spent, unless the store fails for this
-// message alone.
+// has seen the message, so it spends no attempt, unless the store fails for this
+// message only.
 func (r *run) unclaimed(ctx context.Context, err error) error {
 	// The claim may have been made though the answer was lost.
 	r.release(ctx, unsureTime)
@@ -195,7 +194,7 @@ func (r *run) unclaimed(ctx context.Context, err error) error {
 	if !own {
 		return handler.Postpone(wait, err)
 	}
-	r.cfg.Logger.WarnContext(ctx, "the idempotency store fails for this message; it answers for others",
+	r.cfg.Logger.WarnContext(ctx, "the idempotency store failed for this message but answers for others",
 		slog.String("queue", r.m.Origin().Queue), slog.String("message_id", r.m.ID), slog.Any("error", err))
 	return r.cfg.Retry(err)
 }
@@ -245,7 +244,7 @@ func (r *run) handle(ctx context.Context, next handler.Handler) error {
 		return r.mark(ctx, handled{result: box.get(), verdict: err})
 	case handler.ActionRetry, handler.ActionDeadLetter:
 		if lost {
-			// Another worker has the message. That its handler was cancelled
+			// Another worker has the message. That its handler was canceled
 			// here is not a failure of the message.
 			return handler.Postpone(r.again(), fmt.Errorf("%w: %w", ErrClaimLost, err))
 		}
@@ -276,7 +275,7 @@ func (r *run) keep(ctx context.Context, cancel context.CancelCauseFunc) {
 
 // renew moves the claim's end to the lease's, trying until the claim has ended.
 // A claim that could not be renewed is not a protection any more, so the handler
-// is cancelled rather than left to run beside another.
+// is canceled rather than left to run beside another.
 func (r *run) renew(ctx context.Context, deadline time.Time, cancel context.CancelCauseFunc) {
 	for {
 		end := latest(deadline, time.Now())
@@ -291,7 +290,7 @@ func (r *run) renew(ctx context.Context, deadline time.Time, cancel context.Canc
 			return
 		}
 		if invoke.Is(err, ErrClaimLost) || time.Now().Add(renewPause).After(r.ends) {
-			r.cfg.Logger.WarnContext(ctx, "idempotency claim lost; the handler is cancelled",
+			r.cfg.Logger.WarnContext(ctx, "idempotency claim lost; the handler is canceled",
 				slog.String("queue", r.m.Origin().Queue), slog.String("message_id", r.m.ID), slog.Any("error", err))
 			cancel(fmt.Errorf("%w: %w", ErrClaimLost, err))
 			return
@@ -311,7 +310,7 @@ func (r *run) mark(ctx context.Context, h handled) error {
 		r.gate.Fine(r.key)
 		return h.verdict
 	}
-	r.cfg.Logger.ErrorContext(ctx, "handled, but not marked as done; the message is looked at again",
+	r.cfg.Logger.ErrorContext(ctx, "handled, but not marked as done; the mark is tried again",
 		slog.String("queue", r.m.Origin().Queue), slog.String("message_id", r.m.ID), slog.Any("error", err))
 	if invoke.Is(err, ErrClaimLost) {
 		r.unmarked.remove(r.key)
@@ -346,7 +345,7 @@ func (r *run) complete(ctx context.Context, result []byte) error {
 		if len(result) > 0 && (last || try >= resultTries) {
 			switch bare := r.completeOnce(ctx, nil); {
 			case bare == nil:
-				r.cfg.Logger.WarnContext(ctx, "marked as done without the handler's result, which the store refuses",
+				r.cfg.Logger.WarnContext(ctx, "the store refused the handler's result: the message is marked as done without it",
 					slog.String("queue", r.m.Origin().Queue), slog.String("message_id", r.m.ID),
 					slog.Int("bytes", len(result)), slog.Any("error", err))
 				return nil
@@ -373,7 +372,7 @@ func (r *run) release(ctx context.Context, limit time.Duration) {
 		return struct{}{}, r.store.Release(ctx, r.key, r.token)
 	})
 	if err != nil && r.gate.Open() {
-		r.cfg.Logger.WarnContext(ctx, "idempotency claim not released; it ends by itself",
+		r.cfg.Logger.WarnContext(ctx, "idempotency claim not released; it expires by itself",
 			slog.String("queue", r.m.Origin().Queue), slog.String("message_id", r.m.ID), slog.Any("error", err))
 	}
 }

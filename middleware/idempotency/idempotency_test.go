@@ -56,14 +56,14 @@ func leased(id string, d time.Duration) *handler.Message {
 
 // store wraps the memory store with faults.
 type store struct {
-	idempotency.Memory
+	idempotency.Store
 	fail map[string]*atomic.Int32 // by operation: how many calls fail
 }
 
 var errDown = errors.New("the store is down")
 
 func failing(op string, n int32) *store {
-	s := &store{fail: map[string]*atomic.Int32{op: {}}}
+	s := &store{Store: idempotency.NewMemory(), fail: map[string]*atomic.Int32{op: {}}}
 	s.fail[op].Store(n)
 	return s
 }
@@ -74,21 +74,21 @@ func (s *store) Claim(ctx context.Context, key, token string, ttl time.Duration)
 	if s.fails("claim") {
 		return idempotency.Claim{}, errDown
 	}
-	return s.Memory.Claim(ctx, key, token, ttl)
+	return s.Store.Claim(ctx, key, token, ttl)
 }
 
 func (s *store) Renew(ctx context.Context, key, token string, ttl time.Duration) error {
 	if s.fails("renew") {
 		return errDown
 	}
-	return s.Memory.Renew(ctx, key, token, ttl)
+	return s.Store.Renew(ctx, key, token, ttl)
 }
 
 func (s *store) Complete(ctx context.Context, key, token string, result []byte, ttl time.Duration) error {
 	if s.fails("complete") {
 		return errDown
 	}
-	return s.Memory.Complete(ctx, key, token, result, ttl)
+	return s.Store.Complete(ctx, key, token, result, ttl)
 }
 
 func guard(t *testing.T, s idempotency.Store, c *idempotency.Config, h handler.HandlerFunc) handler.Handler {
@@ -103,7 +103,7 @@ func TestADuplicateHasNoSecondEffect(t *testing.T) {
 		effects := 0
 		seen := &observer{}
 		var result string
-		h := guard(t, new(idempotency.Memory), &idempotency.Config{
+		h := guard(t, idempotency.NewMemory(), &idempotency.Config{
 			Observer:    seen,
 			OnDuplicate: func(_ context.Context, _ *handler.Message, r []byte) error { result = string(r); return nil },
 		}, func(ctx context.Context, _ *handler.Message) error {
@@ -156,7 +156,7 @@ func TestWhatAVerdictDoesToTheKey(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			runs := 0
-			h := guard(t, new(idempotency.Memory), nil, func(context.Context, *handler.Message) error {
+			h := guard(t, idempotency.NewMemory(), nil, func(context.Context, *handler.Message) error {
 				runs++
 				return c.verdict
 			})
@@ -171,7 +171,7 @@ func TestWhatAVerdictDoesToTheKey(t *testing.T) {
 
 func TestAPanicReleases(t *testing.T) {
 	runs := 0
-	h := guard(t, new(idempotency.Memory), nil, func(context.Context, *handler.Message) error {
+	h := guard(t, idempotency.NewMemory(), nil, func(context.Context, *handler.Message) error {
 		if runs++; runs == 1 {
 			panic("boom")
 		}
@@ -186,7 +186,7 @@ func TestAPanicReleases(t *testing.T) {
 func TestADuplicateInProgressWaitsForTheClaimsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		leave := make(chan struct{})
-		h := guard(t, new(idempotency.Memory), nil, func(context.Context, *handler.Message) error { <-leave; return nil })
+		h := guard(t, idempotency.NewMemory(), nil, func(context.Context, *handler.Message) error { <-leave; return nil })
 		done := make(chan error, 1)
 		m := leased("a", time.Minute)
 		go func() { done <- h.Handle(t.Context(), m) }()
@@ -205,7 +205,7 @@ func TestADuplicateInProgressWaitsForTheClaimsEnd(t *testing.T) {
 func TestTheClaimLastsAsLongAsTheLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var runs atomic.Int32
-		h := guard(t, new(idempotency.Memory), nil, func(ctx context.Context, m *handler.Message) error {
+		h := guard(t, idempotency.NewMemory(), nil, func(ctx context.Context, m *handler.Message) error {
 			runs.Add(1)
 			for range 10 { // ten times the lease, extended
 				time.Sleep(20 * time.Second) //nolint:forbidigo // moves the bubble's clock
@@ -228,7 +228,7 @@ func TestTheClaimLastsAsLongAsTheLease(t *testing.T) {
 
 func TestAClaimThatIsTakenOverIsFenced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := new(idempotency.Memory)
+		s := idempotency.NewMemory()
 		var causes []error
 		first := guard(t, s, nil, func(ctx context.Context, m *handler.Message) error {
 			time.Sleep(time.Minute)                                   //nolint:forbidigo // outlives its claim
@@ -299,7 +299,7 @@ func TestTheStoreIsDown(t *testing.T) {
 			require.NoError(t, h.Handle(t.Context(), m))
 		})
 	})
-	t.Run("at a renewal, until the claim ends: the handler is cancelled", func(t *testing.T) {
+	t.Run("at a renewal, until the claim ends: the handler is canceled", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			h := guard(t, failing("renew", 1<<30), nil, func(ctx context.Context, m *handler.Message) error {
 				require.NoError(t, m.Lease().Extend(ctx, time.Minute))
@@ -313,7 +313,7 @@ func TestTheStoreIsDown(t *testing.T) {
 
 func TestWithoutALeaseTheClaimHasItsOwnLength(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := guard(t, new(idempotency.Memory), &idempotency.Config{ClaimTTL: 10 * time.Second},
+		h := guard(t, idempotency.NewMemory(), &idempotency.Config{ClaimTTL: 10 * time.Second},
 			func(ctx context.Context, _ *handler.Message) error { <-ctx.Done(); return ctx.Err() })
 		for _, c := range []struct {
 			name     string
@@ -345,7 +345,7 @@ func TestKeys(t *testing.T) {
 		{"message ID where there is none", idempotency.Config{}, handler.Message{ID: "1"}, handler.Message{ID: "1"}, true},
 		{"different messages", idempotency.Config{}, handler.Message{ID: "1"}, handler.Message{ID: "2"}, false},
 		{
-			"attribute", idempotency.Config{Key: idempotency.ByAttribute("event")},
+			"attribute", idempotency.Config{Key: byEvent},
 			handler.Message{ID: "1", Attributes: map[string]string{"event": "e"}},
 			handler.Message{ID: "2", Attributes: map[string]string{"event": "e"}}, true,
 		},
@@ -356,7 +356,7 @@ func TestKeys(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			runs := 0
-			h := guard(t, new(idempotency.Memory), &c.config, func(context.Context, *handler.Message) error { runs++; return nil })
+			h := guard(t, idempotency.NewMemory(), &c.config, func(context.Context, *handler.Message) error { runs++; return nil })
 			require.NoError(t, h.Handle(t.Context(), &c.first))
 			require.NoError(t, h.Handle(t.Context(), &c.second))
 			require.Equal(t, c.together, runs == 1)
@@ -364,24 +364,24 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+func byEvent(m *handler.Message) string { return m.Attribute("event") }
+
 func TestAMessageWithoutAKey(t *testing.T) {
 	runs := 0
 	count := func(context.Context, *handler.Message) error { runs++; return nil }
-	byEvent := idempotency.ByAttribute("event")
-
-	err := guard(t, new(idempotency.Memory), &idempotency.Config{Key: byEvent}, count).Handle(t.Context(), &handler.Message{})
+	err := guard(t, idempotency.NewMemory(), &idempotency.Config{Key: byEvent}, count).Handle(t.Context(), &handler.Message{})
 	require.ErrorIs(t, err, idempotency.ErrNoKey)
 	require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(err).Action)
 	require.Zero(t, runs)
 
-	h := guard(t, new(idempotency.Memory), &idempotency.Config{Key: byEvent, RunKeyless: true}, count)
+	h := guard(t, idempotency.NewMemory(), &idempotency.Config{Key: byEvent, RunKeyless: true}, count)
 	require.NoError(t, h.Handle(t.Context(), &handler.Message{}))
 	require.NoError(t, h.Handle(t.Context(), &handler.Message{}))
 	require.Equal(t, 2, runs)
 }
 
 func TestQueuesAndNamespacesAreApart(t *testing.T) {
-	s := new(idempotency.Memory)
+	s := idempotency.NewMemory()
 	runs := 0
 	count := func(context.Context, *handler.Message) error { runs++; return nil }
 	for _, queue := range []string{"a", "b"} {
@@ -396,7 +396,7 @@ func TestQueuesAndNamespacesAreApart(t *testing.T) {
 func TestNewNamesEachFault(t *testing.T) {
 	_, err := idempotency.New(nil, nil)
 	require.ErrorContains(t, err, "store is nil")
-	_, err = idempotency.New(new(idempotency.Memory), &idempotency.Config{DoneTTL: -1, ClaimTTL: -1, RetryMax: -1})
+	_, err = idempotency.New(idempotency.NewMemory(), &idempotency.Config{DoneTTL: -1, ClaimTTL: -1, RetryMax: -1})
 	for _, field := range []string{"DoneTTL", "ClaimTTL", "RetryMax"} {
 		require.ErrorContains(t, err, field)
 	}
@@ -408,7 +408,7 @@ func TestSetResultOutside(t *testing.T) { require.False(t, idempotency.SetResult
 // claims are taken over all the time, and checks the history of each key.
 func TestNoTwoHandlersOfOneKeyAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := new(idempotency.Memory)
+		s := idempotency.NewMemory()
 		const keys, workers, rounds = 5, 20, 40
 		var running [keys]atomic.Int32
 		var completed [keys]atomic.Int32
@@ -449,7 +449,7 @@ func TestNoTwoHandlersOfOneKeyAtOnce(t *testing.T) {
 }
 
 func BenchmarkMiddleware(b *testing.B) {
-	mw, err := idempotency.New(new(idempotency.Memory), nil)
+	mw, err := idempotency.New(idempotency.NewMemory(), nil)
 	require.NoError(b, err)
 	h := mw(handler.HandlerFunc(func(context.Context, *handler.Message) error { return nil }))
 	b.ReportAllocs()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/middleware/idempotency"
+	"github.com/sluice-go/sluice/middleware/idempotency/internal/policy"
 )
 
 // A message that was handled while the store could not take its mark is marked when
@@ -50,7 +51,7 @@ func (s strict) Complete(ctx context.Context, key, token string, result []byte, 
 func TestALateSuccessIsMarked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		runs := 0
-		h := guard(t, strict{new(idempotency.Memory)}, nil, func(context.Context, *handler.Message) error {
+		h := guard(t, strict{idempotency.NewMemory()}, nil, func(context.Context, *handler.Message) error {
 			if runs++; runs == 1 {
 				time.Sleep(1500 * time.Millisecond) //nolint:forbidigo // longer than the lease
 			}
@@ -62,10 +63,10 @@ func TestALateSuccessIsMarked(t *testing.T) {
 	})
 }
 
-// A handler that was cancelled because its claim was lost has not failed.
+// A handler that was canceled because its claim was lost has not failed.
 func TestALostClaimIsNoFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := new(idempotency.Memory)
+		s := idempotency.NewMemory()
 		h := guard(t, s, nil, func(ctx context.Context, m *handler.Message) error {
 			time.Sleep(time.Minute)                                   //nolint:forbidigo // outlives its claim
 			require.NoError(t, m.Lease().Extend(ctx, 30*time.Second)) // too late
@@ -76,7 +77,7 @@ func TestALostClaimIsNoFailure(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- h.Handle(t.Context(), m) }()
 		time.Sleep(32 * time.Second) //nolint:forbidigo // moves the bubble's clock
-		_, err := s.Claim(t.Context(), idempotency.StoreKey(m.Origin().Queue, "a"), "other", time.Hour)
+		_, err := s.Claim(t.Context(), policy.StoreKey(m.Origin().Queue, "a"), "other", time.Hour)
 		require.NoError(t, err)
 		got := <-done
 		require.ErrorIs(t, got, idempotency.ErrClaimLost)
@@ -99,10 +100,10 @@ func (s *slow) Claim(ctx context.Context, key, token string, ttl time.Duration) 
 func TestAnExtensionDuringTheClaimRenewsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := leased("a", 10*time.Second)
-		store := new(idempotency.Memory)
+		store := idempotency.NewMemory()
 		h := guard(t, &slow{store, m}, nil, func(ctx context.Context, m *handler.Message) error {
 			time.Sleep(time.Minute) //nolint:forbidigo // moves the bubble's clock
-			c, err := store.Claim(ctx, idempotency.StoreKey(m.Origin().Queue, "a"), "other", time.Nanosecond)
+			c, err := store.Claim(ctx, policy.StoreKey(m.Origin().Queue, "a"), "other", time.Nanosecond)
 			require.NoError(t, err)
 			require.Equal(t, idempotency.InProgress, c.State)
 			return nil
@@ -113,7 +114,7 @@ func TestAnExtensionDuringTheClaimRenewsIt(t *testing.T) {
 
 // holder says that another claim holds every key.
 type holder struct {
-	idempotency.Memory
+	idempotency.Store
 	remaining time.Duration
 }
 
@@ -125,7 +126,7 @@ func TestAClaimOfAnyLength(t *testing.T) {
 	for remaining, least := range map[time.Duration]time.Duration{
 		math.MaxInt64: math.MaxInt64, math.MaxInt64 - time.Second: math.MaxInt64 - time.Second, time.Hour: time.Hour, 0: 0, -time.Hour: 0,
 	} {
-		h, err := idempotency.New(&holder{remaining: remaining}, nil)
+		h, err := idempotency.New(&holder{Store: idempotency.NewMemory(), remaining: remaining}, nil)
 		require.NoError(t, err)
 		v := handler.VerdictOf(h(handler.HandlerFunc(func(context.Context, *handler.Message) error {
 			t.Error("handled, though another worker has it")
@@ -145,9 +146,9 @@ func (quitter) Unwrap() error { runtime.Goexit(); return nil }
 // Methods of an error that end the goroutine leave no claim behind, and an
 // observer that does so does not undo what is done.
 func TestUserCodeThatEndsTheGoroutine(t *testing.T) {
-	var s idempotency.Memory
+	s := idempotency.NewMemory()
 	observer := observerFunc(func(handler.Event) { runtime.Goexit() })
-	m, err := idempotency.New(&s, &idempotency.Config{Observer: observer, Logger: slog.New(slog.DiscardHandler)})
+	m, err := idempotency.New(s, &idempotency.Config{Observer: observer, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	handle := func(verdict error) (err error) {
 		err = errors.New("the goroutine has ended")
@@ -160,7 +161,9 @@ func TestUserCodeThatEndsTheGoroutine(t *testing.T) {
 		return err
 	}
 	require.Equal(t, quitter{}, handle(quitter{}))
-	require.Zero(t, s.Len(), "its claim was left behind")
+	c, err := s.Claim(t.Context(), policy.StoreKey("orders", "a"), "another", time.Nanosecond)
+	require.NoError(t, err)
+	require.Equal(t, idempotency.Claimed, c.State, "its claim was left behind")
 	require.NoError(t, handle(nil))
 	require.NoError(t, handle(nil), "a duplicate")
 }
@@ -171,7 +174,7 @@ func (f observerFunc) Observe(e handler.Event) { f(e) }
 
 // narrow is a store that takes small results only, and is down for a while.
 type narrow struct {
-	idempotency.Memory
+	idempotency.Store
 	down  int // calls of Complete that fail
 	calls int
 }
@@ -184,7 +187,7 @@ func (s *narrow) Complete(ctx context.Context, key, token string, result []byte,
 	if len(result) > 10 {
 		return errors.New("ValidationException: Item size has exceeded the maximum allowed size")
 	}
-	return s.Memory.Complete(ctx, key, token, result, ttl)
+	return s.Store.Complete(ctx, key, token, result, ttl)
 }
 
 // A result that the store can never take does not have the work done again.
@@ -206,7 +209,7 @@ func TestAResultThatTheStoreRefusesIsLeftOut(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := &narrow{down: tc.down}
+				s := &narrow{Store: idempotency.NewMemory(), down: tc.down}
 				runs, got := 0, "not asked"
 				h := guard(t, s, &idempotency.Config{OnDuplicate: func(_ context.Context, _ *handler.Message, result []byte) error {
 					got = string(result)
@@ -250,7 +253,7 @@ func (s *cut) Renew(ctx context.Context, key, token string, ttl time.Duration) e
 // ends soon after its worker.
 func TestAClaimWithoutALeaseEndsSoonAfterItsWorker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := new(idempotency.Memory)
+		shared := idempotency.NewMemory()
 		mine := &cut{Store: shared}
 		leave := make(chan struct{})
 		h := guard(t, mine, nil, func(context.Context, *handler.Message) error { <-leave; return nil })

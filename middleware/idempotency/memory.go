@@ -7,10 +7,11 @@ import (
 	"time"
 )
 
-// Memory is a [Store] in this process's memory: for tests, for a single
-// process, and for effects that do not outlive it. The zero Memory is ready to
-// use. It must not be copied.
-type Memory struct {
+// NewMemory returns a [Store] in this process's memory: for tests, for a single
+// process, and for effects that do not outlive it.
+func NewMemory() Store { return &memory{entries: make(map[string]*entry)} }
+
+type memory struct {
 	mu      sync.Mutex
 	entries map[string]*entry
 	expiry  expiryHeap
@@ -25,7 +26,7 @@ type entry struct {
 }
 
 // Claim implements [Store].
-func (s *Memory) Claim(_ context.Context, key, token string, ttl time.Duration) (Claim, error) {
+func (s *memory) Claim(_ context.Context, key, token string, ttl time.Duration) (Claim, error) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -33,9 +34,6 @@ func (s *Memory) Claim(_ context.Context, key, token string, ttl time.Duration) 
 	e := s.entries[key]
 	switch {
 	case e == nil:
-		if s.entries == nil {
-			s.entries = make(map[string]*entry)
-		}
 		e = &entry{key: key, token: token, expires: now.Add(ttl)}
 		s.entries[key] = e
 		heap.Push(&s.expiry, e)
@@ -51,7 +49,7 @@ func (s *Memory) Claim(_ context.Context, key, token string, ttl time.Duration) 
 }
 
 // Renew implements [Store].
-func (s *Memory) Renew(_ context.Context, key, token string, ttl time.Duration) error {
+func (s *memory) Renew(_ context.Context, key, token string, ttl time.Duration) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.entries[key]
@@ -63,7 +61,7 @@ func (s *Memory) Renew(_ context.Context, key, token string, ttl time.Duration) 
 }
 
 // Complete implements [Store].
-func (s *Memory) Complete(_ context.Context, key, token string, result []byte, ttl time.Duration) error {
+func (s *memory) Complete(_ context.Context, key, token string, result []byte, ttl time.Duration) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.entries[key]
@@ -78,7 +76,7 @@ func (s *Memory) Complete(_ context.Context, key, token string, result []byte, t
 }
 
 // Release implements [Store].
-func (s *Memory) Release(_ context.Context, key, token string) error {
+func (s *memory) Release(_ context.Context, key, token string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e := s.entries[key]; e != nil && e.token == token && !e.done {
@@ -87,20 +85,13 @@ func (s *Memory) Release(_ context.Context, key, token string) error {
 	return nil
 }
 
-// Len returns how many keys are kept, ended ones included that were not swept yet.
-func (s *Memory) Len() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.entries)
-}
-
 // grace keeps an expired claim for its owner's late mark, as long as nobody
 // takes it over.
 const grace = time.Minute
 
 // sweep removes a few entries that ended long ago, so that each call pays for
 // about what it adds.
-func (s *Memory) sweep(now time.Time) {
+func (s *memory) sweep(now time.Time) {
 	for range 2 {
 		if len(s.expiry) == 0 || now.Before(s.expiry[0].expires.Add(grace)) {
 			return
@@ -109,12 +100,12 @@ func (s *Memory) sweep(now time.Time) {
 	}
 }
 
-func (s *Memory) expire(e *entry, at time.Time) {
+func (s *memory) expire(e *entry, at time.Time) {
 	e.expires = at
 	heap.Fix(&s.expiry, e.index)
 }
 
-func (s *Memory) remove(e *entry) {
+func (s *memory) remove(e *entry) {
 	heap.Remove(&s.expiry, e.index)
 	delete(s.entries, e.key)
 }

@@ -7,8 +7,8 @@ import (
 
 type resultKey struct{}
 
-// resultBox takes the handler's result; the handler may set it from a goroutine
-// of its own.
+// resultBox stores the handler's result; the handler may set it from another
+// goroutine.
 type resultBox struct {
 	mu   sync.Mutex
 	data []byte

@@ -8,10 +8,10 @@ import (
 
 // ErrClaimLost reports that a claim's token is not the key's owner any more: it
 // expired and another worker took it over, or finished. It is also the cause
-// with which a handler's context is cancelled when that is found while it runs.
+// with which a handler's context is canceled when that is found while it runs.
 var ErrClaimLost = errors.New("idempotency: the claim was lost to another worker")
 
-// State is what a [Store] knows of a key.
+// State is the state of a key in a [Store].
 type State uint8
 
 // The states.
@@ -29,14 +29,14 @@ type Claim struct {
 	State State
 	// Remaining is how long the other's claim lasts, where State is InProgress.
 	Remaining time.Duration
-	// Result is what was stored with the mark, where State is Done.
+	// Result is the result that was stored with the mark, if State is Done.
 	Result []byte
 }
 
 // A Store keeps the state of keys. Its methods may be called concurrently, from
 // several processes if the store is shared. Times are counted by the store's
 // own clock if it has one. Keys are valid UTF-8 without control characters,
-// of at most [MaxKey] bytes; tokens are short ASCII.
+// of at most 255 bytes; tokens are short ASCII.
 //
 // Every method is safe to repeat after an error whose outcome is not known: the
 // same token claims, completes and releases again with the same answer.

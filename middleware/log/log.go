@@ -5,16 +5,16 @@
 //	records := log.New(&log.Config{Logger: slog.Default()})
 //	h := handler.Chain(charge, records)
 //
-// It never writes bodies or attributes. An error's text is the handler's own: if
-// it quotes the message, so does the record.
+// It never writes bodies or attributes. The handler writes the text of its
+// errors: if it quotes the message, so does the log record.
 //
 // # Position
 //
-// Inside otel, so that a handler of slog that reads the trace from the context
-// finds it, and outside everything that makes or changes a verdict, so that what
-// is written is what happens. Inside backoff, it would show the bare error and
-// neither its delay nor that it was the last; inside idempotency, it would not
-// show duplicates. A panic that reaches it is written and goes on.
+// Inside otel, so that a slog handler finds the trace in the context, and
+// outside everything that makes or changes a verdict, so that the record shows
+// the final verdict. Inside backoff, it would log the bare error without its
+// delay, and not that the attempt was the last; inside idempotency, it would not
+// log duplicates. It logs a panic and lets it pass.
 package log
 
 import (
@@ -28,10 +28,10 @@ import (
 	"github.com/sluice-go/sluice/internal/invoke"
 )
 
-// MaxError is how many bytes of an error's text are written.
-const MaxError = 1 << 10
+// maxError is how many bytes of an error's text are written.
+const maxError = 1 << 10
 
-// Config says what is written and where. The zero Config writes to slog.Default().
+// Config configures the log. The zero Config writes to slog.Default().
 type Config struct {
 	// Logger gets the records. Nil means slog.Default().
 	Logger *slog.Logger
@@ -152,13 +152,13 @@ func appendMessage(attrs []slog.Attr, m *handler.Message, took time.Duration) []
 	return append(attrs, slog.Duration("duration", took))
 }
 
-// cut shortens a text to MaxError bytes, not in the middle of a character.
+// cut shortens a text to maxError bytes, not in the middle of a character.
 func cut(text string) string {
-	if len(text) <= MaxError {
+	if len(text) <= maxError {
 		return text
 	}
-	end := MaxError
-	for end > MaxError-utf8.UTFMax && !utf8.RuneStart(text[end]) {
+	end := maxError
+	for end > maxError-utf8.UTFMax && !utf8.RuneStart(text[end]) {
 		end--
 	}
 	return text[:end]

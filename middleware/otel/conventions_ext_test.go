@@ -203,7 +203,7 @@ func TestOperationsThatFailAreMeasured(t *testing.T) {
 		want["messaging.client.operation.duration[s]{error.type="+kind+","+of] = 1
 		want["sluice.receive.failures[{failure}]{error.type="+kind+","+base] = 1
 	}
-	require.Equal(t, want, k.metrics(t))
+	require.Equal(t, want, k.happened(t))
 }
 
 func TestSettlementsHaveSpans(t *testing.T) {

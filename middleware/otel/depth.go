@@ -10,8 +10,17 @@ import (
 // not reported.
 type Depth struct {
 	Visible, InFlight, Delayed, DeadLetters int64
-	OldestAge                               time.Duration
+	// OldestAge is the age of the oldest message. If it is negative, the age that
+	// this process has seen lately is reported in its place, and named so.
+	OldestAge time.Duration
+	// LetterAge is the age of the oldest dead letter.
+	LetterAge time.Duration
+	// LetterRetention is how long the provider keeps dead letters. Zero is not known.
+	LetterRetention time.Duration
 }
+
+// empty reports whether the queue is known to have no messages.
+func (d Depth) empty() bool { return d.Visible == 0 && d.InFlight <= 0 && d.Delayed <= 0 }
 
 const (
 	// depthAge is how long a depth is good for: several readers, and readers

@@ -13,6 +13,7 @@
 //     make the spans "create QUEUE" and "send QUEUE" and put the trace context
 //     into the message.
 //   - [Telemetry.WatchDepth] reports a queue's depth.
+//   - [Telemetry.Expect] has the counters of a queue start at zero with the process.
 //
 // # Trace context
 //
@@ -22,7 +23,7 @@
 // creation context that a message has when it is sent is kept. It never fails a
 // send: on a queue that carries few attributes (SQS: ten) tracestate is left out
 // first, then traceparent. Baggage is neither read nor written unless
-// [Config].Baggage is set, since it can carry what must not leave the house.
+// [Config].Baggage is set, because it can carry data that must stay internal.
 //
 // # Metrics
 //
@@ -35,28 +36,37 @@
 // not_found, …), or the code that the service gave (ConditionalCheckFailedException,
 // 40001, unavailable, 503), or timeout, canceled, lease_lost, unreachable or panic; an
 // error without any of these has its Go type. A type of one's own can have the method
-// ErrorType() string. Besides:
+// ErrorType() string. Metrics have at most 64 values; further ones are _OTHER. Besides:
 //
 //	sluice.messages.settled      by sluice.verdict
 //	sluice.messages.retried
 //	sluice.messages.released     given back unhandled
 //	sluice.messages.duplicates
+//	sluice.messages.expired
 //	sluice.messages.in_flight
-//	sluice.message.wait.duration             in hand, before the handler starts
+//	sluice.message.wait          from enqueue to the handler's start, by sluice.delivery:
+//	                             first, retry, or unknown where attempts are not counted
+//	sluice.message.in_hand.duration          in hand, before the handler starts
 //	sluice.lease.extensions      error.type where refused
 //	sluice.lease.losses
 //	sluice.verdicts.late         came after the lease was lost
 //	sluice.rejections.unroutable rejected without a dead-letter queue
 //	sluice.receive.failures
 //	sluice.queue.depth           by sluice.state: visible, in_flight, delayed
-//	sluice.queue.oldest_age      seconds
+//	sluice.queue.oldest_age      by sluice.age: reported by the provider, or else received,
+//	                             of the messages that were handled lately
 //	sluice.queue.dead_letters
+//	sluice.queue.paused          1 while an operator has paused it
+//	sluice.queue.limit.concurrency, sluice.queue.limit.rate  an operator's limits
+//	sluice.queue.oldest_letter_age
+//	sluice.queue.letter_retention
+//	sluice.stores.down           by sluice.store
 //
-// Message IDs are on spans only; bodies are nowhere.
+// Message IDs appear only on spans, and bodies nowhere.
 //
 // # Its place in the order
 //
-// Inside recover, so that a panic reaches it as an error; outside all else, so
-// that a span covers what the other middleware do. Moved inside idempotency,
+// Inside recover, so that a panic reaches it as an error; outside everything
+// else, so that a span covers the other middleware. Moved inside idempotency,
 // duplicates leave no trace; inside backoff, spans do not show the delay.
 package otel

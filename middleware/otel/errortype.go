@@ -145,7 +145,7 @@ func remoteStatus(err error) (status string) {
 	return status
 }
 
-// ownStatus looks at e alone, not at what it wraps.
+// ownStatus examines only e, not the errors that it wraps.
 func ownStatus(e error) (status string, known bool) {
 	if v := reflect.ValueOf(e); v.Kind() == reflect.Pointer && v.IsNil() {
 		return "", true

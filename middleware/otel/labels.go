@@ -1,6 +1,8 @@
 package otel
 
 import (
+	"sync"
+
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
@@ -23,6 +25,24 @@ type labels struct {
 	received metric.MeasurementOption
 	handled  metric.MeasurementOption
 	verdicts [4]metric.MeasurementOption
+	waits    [len(deliveries)]metric.MeasurementOption
+
+	begin sync.Once // of the consumer's counters
+	ages  ages
+}
+
+// The values of sluice.delivery.
+const (
+	deliveryUnknown = iota
+	deliveryFirst
+	deliveryRetry
+)
+
+var deliveries = [...]string{deliveryUnknown: "unknown", deliveryFirst: "first", deliveryRetry: "retry"}
+
+// waitOf returns the labels of a message's wait by its attempt.
+func (l *labels) waitOf(attempt int) metric.MeasurementOption {
+	return l.waits[min(max(attempt, deliveryUnknown), deliveryRetry)]
 }
 
 func newLabels(o handler.Origin) *labels {
@@ -50,15 +70,13 @@ func newLabels(o handler.Origin) *labels {
 		l.verdicts[a] = metric.WithAttributeSet(attribute.NewSet(
 			with(l.base, verdictKey.String(handler.Action(a).String()))...))
 	}
+	for d, name := range deliveries {
+		l.waits[d] = metric.WithAttributeSet(attribute.NewSet(with(l.base, deliveryKey.String(name))...))
+	}
 	return l
 }
 
 // with returns a new slice, so that a shared base is never written into.
 func with(base []attribute.KeyValue, more ...attribute.KeyValue) []attribute.KeyValue {
 	return append(base[:len(base):len(base)], more...)
-}
-
-// failed returns base with the error's type.
-func failed(base []attribute.KeyValue, err error) metric.MeasurementOption {
-	return metric.WithAttributeSet(attribute.NewSet(with(base, errorType(err))...))
 }

@@ -50,7 +50,7 @@ func (p *processor) Handle(ctx context.Context, m *handler.Message) error {
 	end(span, func() {
 		option := l.handled
 		if isFault(err) {
-			option = failed(l.process, err)
+			option = p.t.failed(l.process, err)
 		}
 		p.t.processDuration.Record(ctx, took.Seconds(), option)
 		finish(span, err)

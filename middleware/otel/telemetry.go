@@ -22,11 +22,12 @@ import (
 	"github.com/sluice-go/sluice/internal/invoke"
 )
 
-// Scope is the name of the instrumentation scope.
-const Scope = "github.com/sluice-go/sluice/middleware/otel"
+// scope is the name of the instrumentation scope.
+const scope = "github.com/sluice-go/sluice/middleware/otel"
 
 // Telemetry makes spans and metrics. It may be used concurrently.
 type Telemetry struct {
+	inline      //nolint:unused // internal/invoke looks for its method: a meter does not end its goroutine
 	tracer      trace.Tracer
 	meter       metric.Meter
 	propagator  propagation.TextMapPropagator
@@ -34,10 +35,14 @@ type Telemetry struct {
 	writePubSub bool
 	baggage     bool
 	instruments
+	kinds errorKinds
 
 	mu      sync.RWMutex
 	origins map[handler.Origin]*labels
 }
+
+// inline keeps the name of the embedded field to this package.
+type inline = invoke.Inline //nolint:unused // it is embedded
 
 // New returns a Telemetry. A nil config is the zero [Config]. It returns an
 // error if the meter refuses an instrument.
@@ -53,8 +58,8 @@ func New(c *Config) (*Telemetry, error) {
 		cfg.MeterProvider = global.GetMeterProvider()
 	}
 	t := &Telemetry{
-		tracer:     cfg.TracerProvider.Tracer(Scope, trace.WithSchemaURL(semconv.SchemaURL)),
-		meter:      cfg.MeterProvider.Meter(Scope, metric.WithSchemaURL(semconv.SchemaURL)),
+		tracer:     cfg.TracerProvider.Tracer(scope, trace.WithSchemaURL(semconv.SchemaURL)),
+		meter:      cfg.MeterProvider.Meter(scope, metric.WithSchemaURL(semconv.SchemaURL)),
 		propagator: propagation.TraceContext{},
 		writeXRay:  cfg.XRay, writePubSub: cfg.PubSub,
 		origins: make(map[handler.Origin]*labels),
@@ -74,6 +79,7 @@ func New(c *Config) (*Telemetry, error) {
 // labelsOf returns the labels of a queue. A program has few queues, so they are
 // kept for good.
 func (t *Telemetry) labelsOf(o handler.Origin) *labels {
+	o.MaxDelay = 0 // the same queue, whoever describes it
 	t.mu.RLock()
 	l := t.origins[o]
 	t.mu.RUnlock()
@@ -95,7 +101,69 @@ const (
 	attemptKey = attribute.Key("sluice.attempt")
 	stateKey   = attribute.Key("sluice.state")
 	storeKey   = attribute.Key("sluice.store")
+	// deliveryKey is first, retry, or unknown if the queue does not count attempts.
+	deliveryKey = attribute.Key("sluice.delivery")
+	// ageKey is who knows the age of the oldest message: the provider has reported it,
+	// or it is that of messages which this process has received.
+	ageKey = attribute.Key("sluice.age")
 )
+
+// Expect makes the counters of a queue that is consumed start at zero, each outcome by
+// itself, rather than with its first event: an increase is the difference to an earlier
+// sample, so that the first event of a counter without one is not seen. The first event
+// of a queue does the same, and a later call nothing.
+func (t *Telemetry) Expect(o handler.Origin) {
+	l := t.labelsOf(o)
+	l.begin.Do(func() { t.begin(l) })
+}
+
+// ExpectStore makes a store, such as that of the idempotency middleware, count as up
+// until an event says otherwise. name is the one that the store's events have.
+func (t *Telemetry) ExpectStore(name string) {
+	t.storesDown.Add(context.Background(), 0, metric.WithAttributes(storeKey.String(name)))
+}
+
+// begin adds zero to the counters of a consumer.
+func (t *Telemetry) begin(l *labels) {
+	ctx := context.Background()
+	t.consumed.Add(ctx, 0, l.received)
+	t.inFlight.Add(ctx, 0, l.plain)
+	for _, option := range l.verdicts {
+		t.settled.Add(ctx, 0, option)
+	}
+	for _, c := range [...]metric.Int64Counter{
+		t.retried, t.released, t.duplicates, t.expired, t.extensions, t.losses, t.late, t.unroutable,
+	} {
+		c.Add(ctx, 0, l.plain)
+	}
+	kind := func(s string) metric.MeasurementOption {
+		return metric.WithAttributeSet(attribute.NewSet(with(l.base, t.kinds.bound(semconv.ErrorTypeKey.String(s)))...))
+	}
+	t.extensions.Add(ctx, 0, kind(typeLeaseLost))
+	for _, s := range failureKinds {
+		t.receiveFailures.Add(ctx, 0, kind(s))
+	}
+}
+
+// failed returns base with the error's type.
+func (t *Telemetry) failed(base []attribute.KeyValue, err error) metric.MeasurementOption {
+	return metric.WithAttributeSet(attribute.NewSet(with(base, t.kinds.bound(errorType(err)))...))
+}
+
+// waited records how long the message of an event has waited.
+func (t *Telemetry) waited(ctx context.Context, l *labels, e handler.Event) {
+	if e.Waited > 0 {
+		t.inHand.Record(ctx, e.Waited.Seconds(), l.plain)
+	}
+	m := e.Message
+	if m == nil || m.EnqueuedAt.IsZero() {
+		return
+	}
+	now := time.Now()
+	age := max(now.Sub(m.EnqueuedAt), 0) // the provider's clock may be ahead
+	t.wait.Record(ctx, age.Seconds(), l.waitOf(m.Attempt))
+	l.ages.see(age, now)
+}
 
 // Observe implements handler.Observer.
 func (t *Telemetry) Observe(e handler.Event) {
@@ -109,6 +177,7 @@ func (t *Telemetry) Observe(e handler.Event) {
 		o = *e.Origin
 	}
 	l := t.labelsOf(o)
+	l.begin.Do(func() { t.begin(l) })
 	ctx := context.Background()
 	n := int64(max(e.N, 1))
 	switch e.Kind {
@@ -116,13 +185,11 @@ func (t *Telemetry) Observe(e handler.Event) {
 		t.consumed.Add(ctx, n, l.received)
 		t.operationDuration.Record(ctx, e.Duration.Seconds(), l.received)
 	case handler.EventReceiveFailed:
-		t.receiveFailures.Add(ctx, n, failed(l.base, e.Err))
-		t.operationDuration.Record(ctx, e.Duration.Seconds(), failed(l.receive, e.Err))
+		t.receiveFailures.Add(ctx, n, t.failed(l.base, e.Err))
+		t.operationDuration.Record(ctx, e.Duration.Seconds(), t.failed(l.receive, e.Err))
 	case handler.EventStarted:
 		t.inFlight.Add(ctx, n, l.plain)
-		if e.Waited > 0 {
-			t.waitDuration.Record(ctx, e.Waited.Seconds(), l.plain)
-		}
+		t.waited(ctx, l, e)
 	case handler.EventHandled:
 		t.inFlight.Add(ctx, -n, l.plain)
 	case handler.EventSettled:
@@ -137,7 +204,7 @@ func (t *Telemetry) Observe(e handler.Event) {
 	case handler.EventExtended:
 		option := l.plain
 		if e.Err != nil {
-			option = failed(l.base, e.Err)
+			option = t.failed(l.base, e.Err)
 		}
 		t.extensions.Add(ctx, n, option)
 	case handler.EventLeaseLost:
@@ -150,6 +217,8 @@ func (t *Telemetry) Observe(e handler.Event) {
 		t.unroutable.Add(ctx, n, l.plain)
 	case handler.EventDuplicate:
 		t.duplicates.Add(ctx, n, l.plain)
+	case handler.EventExpired:
+		t.expired.Add(ctx, n, l.plain)
 	}
 }
 
@@ -184,8 +253,8 @@ func (t *Telemetry) panicked(ctx context.Context, span trace.Span, l *labels, be
 }
 
 // Batch returns a batch handler that makes one span of each call of h, linked to
-// the span that created each message, and measures the call once. Baggage of one
-// message is not the batch's: none is read.
+// the span that created each message, and measures the call once. A batch has no
+// baggage of its own, so none is read.
 func (t *Telemetry) Batch(h handler.BatchHandler) handler.BatchHandler {
 	return handler.BatchHandlerFunc(func(ctx context.Context, ms []*handler.Message) []error {
 		var origin handler.Origin
@@ -224,7 +293,7 @@ func (t *Telemetry) Batch(h handler.BatchHandler) handler.BatchHandler {
 			}
 			option := l.handled
 			if bad > 0 {
-				option = failed(l.process, first)
+				option = t.failed(l.process, first)
 				span.SetAttributes(errorType(first))
 				span.SetStatus(codes.Error, fmt.Sprintf("%d of %d messages failed", bad, len(ms)))
 			}
@@ -324,8 +393,8 @@ func (t *Telemetry) Prepare(o handler.Origin, room Room) func(ctx context.Contex
 	}
 }
 
-// keep writes the creation context that m has in the other forms that are asked
-// for. Baggage that came with it stays.
+// keep writes the creation context of m in the other requested forms. Baggage
+// that came with it stays.
 func (t *Telemetry) keep(ctx context.Context, creation trace.SpanContext, m *handler.Message, room Room) {
 	if old := m.Attributes["baggage"]; old != "" {
 		defer m.SetAttribute("baggage", old)
@@ -334,12 +403,13 @@ func (t *Telemetry) keep(ctx context.Context, creation trace.SpanContext, m *han
 }
 
 // Send returns the producer's hook around one request: it makes a span "send
-// QUEUE", linked to the span that created each message, and counts what was
-// sent.
+// QUEUE", linked to the span that created each message, and counts sent
+// messages.
 func (t *Telemetry) Send(o handler.Origin) func(ctx context.Context, ms []*handler.Message, send func(context.Context, []*handler.Message) []error) []error {
 	l := t.labelsOf(o)
 	attributes := with(l.base, semconv.MessagingOperationName("send"), semconv.MessagingOperationTypeSend)
 	good := metric.WithAttributeSet(attribute.NewSet(attributes...))
+	t.sent.Add(context.Background(), 0, good)
 	return func(ctx context.Context, ms []*handler.Message, send func(context.Context, []*handler.Message) []error) []error {
 		links := make([]trace.Link, 0, len(ms))
 		for _, m := range ms {
@@ -367,14 +437,14 @@ func (t *Telemetry) Send(o handler.Origin) func(ctx context.Context, ms []*handl
 			if first == nil {
 				first = err
 			}
-			t.sent.Add(ctx, 1, failed(attributes, err))
+			t.sent.Add(ctx, 1, t.failed(attributes, err))
 		}
 		if ok := len(ms) - bad; ok > 0 {
 			t.sent.Add(ctx, int64(ok), good)
 		}
 		option := good
 		if first != nil {
-			option = failed(attributes, first)
+			option = t.failed(attributes, first)
 			span.SetAttributes(errorType(first))
 			span.SetStatus(codes.Error, fmt.Sprintf("%d of %d messages were not sent: %v", bad, len(ms), first))
 		}
@@ -415,26 +485,41 @@ func (t *Telemetry) settle(ctx context.Context, l *labels, e handler.Event) {
 	span.End(trace.WithTimestamp(now))
 }
 
-// WatchDepth reports a queue's depth whenever metrics are collected, by asking
-// ask, which is asked once in ten seconds at most and given five to answer. A
-// failure leaves the depth out of that collection and goes to
-// OpenTelemetry's error handler. The function that WatchDepth returns ends it.
+// WatchDepth reports a queue's depth whenever metrics are collected. It calls
+// ask at most once in ten seconds, with a timeout of five seconds. A failure
+// leaves the depth out of that collection and goes to OpenTelemetry's error
+// handler. The function that WatchDepth returns ends it.
+//
+// Each process that watches a queue reports the whole queue: take the largest, not the
+// sum, over processes.
 func (t *Telemetry) WatchDepth(o handler.Origin, ask func(ctx context.Context) (Depth, error)) (stop func() error, err error) {
-	depth, err1 := t.meter.Int64ObservableGauge("sluice.queue.depth", metric.WithUnit("{message}"),
-		metric.WithDescription("Messages of the queue, by state."))
-	age, err2 := t.meter.Float64ObservableGauge("sluice.queue.oldest_age", metric.WithUnit("s"),
-		metric.WithDescription("Age of the oldest message of the queue."))
-	dead, err3 := t.meter.Int64ObservableGauge("sluice.queue.dead_letters", metric.WithUnit("{message}"),
-		metric.WithDescription("Messages in the dead-letter queue."))
-	if err := errors.Join(err1, err2, err3); err != nil {
+	var faults []error
+	count := func(name, about string) metric.Int64ObservableGauge {
+		g, err := t.meter.Int64ObservableGauge(name, metric.WithUnit("{message}"), metric.WithDescription(about))
+		faults = append(faults, err)
+		return g
+	}
+	seconds := func(name, about string) metric.Float64ObservableGauge {
+		g, err := t.meter.Float64ObservableGauge(name, metric.WithUnit("s"), metric.WithDescription(about))
+		faults = append(faults, err)
+		return g
+	}
+	depth := count("sluice.queue.depth", "Messages of the queue, by state.")
+	dead := count("sluice.queue.dead_letters", "Messages in the dead-letter queue.")
+	age := seconds("sluice.queue.oldest_age", "Age of the oldest message of the queue, as the provider reports it or as messages are received.")
+	letterAge := seconds("sluice.queue.oldest_letter_age", "Age of the oldest message in the dead-letter queue.")
+	retention := seconds("sluice.queue.letter_retention", "How long the dead-letter queue keeps messages.")
+	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	l := newLabels(o)
+	l := t.labelsOf(o)
 	states := [...]metric.MeasurementOption{
 		metric.WithAttributeSet(attribute.NewSet(with(l.base, stateKey.String("visible"))...)),
 		metric.WithAttributeSet(attribute.NewSet(with(l.base, stateKey.String("in_flight"))...)),
 		metric.WithAttributeSet(attribute.NewSet(with(l.base, stateKey.String("delayed"))...)),
 	}
+	reported := metric.WithAttributeSet(attribute.NewSet(with(l.base, ageKey.String("reported"))...))
+	received := metric.WithAttributeSet(attribute.NewSet(with(l.base, ageKey.String("received"))...))
 	known := &cachedDepth{ask: ask}
 	r, err := t.meter.RegisterCallback(func(ctx context.Context, out metric.Observer) error {
 		d, err := known.get(ctx)
@@ -448,12 +533,55 @@ func (t *Telemetry) WatchDepth(o handler.Origin, ask func(ctx context.Context) (
 		}
 		if d.DeadLetters >= 0 {
 			out.ObserveInt64(dead, d.DeadLetters, l.plain)
+			if d.LetterAge >= 0 {
+				out.ObserveFloat64(letterAge, d.LetterAge.Seconds(), l.plain)
+			}
+			if d.LetterRetention > 0 {
+				out.ObserveFloat64(retention, d.LetterRetention.Seconds(), l.plain)
+			}
 		}
 		if d.OldestAge >= 0 {
-			out.ObserveFloat64(age, d.OldestAge.Seconds(), l.plain)
+			out.ObserveFloat64(age, d.OldestAge.Seconds(), reported)
+		} else if seen, ok := l.ages.largest(time.Now()); ok || d.empty() {
+			out.ObserveFloat64(age, seen.Seconds(), received)
 		}
 		return nil
-	}, depth, age, dead)
+	}, depth, dead, age, letterAge, retention)
+	if err != nil {
+		return nil, err
+	}
+	return r.Unregister, nil
+}
+
+// WatchControl reports whether a queue is paused, and its limits, whenever metrics are
+// collected. It calls ask, which must not block. A limit of 0 is not reported. The function
+// that WatchControl returns ends it.
+func (t *Telemetry) WatchControl(o handler.Origin, ask func() Control) (stop func() error, err error) {
+	paused, err1 := t.meter.Int64ObservableGauge("sluice.queue.paused", metric.WithUnit("{queue}"),
+		metric.WithDescription("1 while an operator has paused the queue, else 0."))
+	concurrency, err2 := t.meter.Int64ObservableGauge("sluice.queue.limit.concurrency", metric.WithUnit("{handler}"),
+		metric.WithDescription("Handlers that an operator lets this consumer run concurrently."))
+	rate, err3 := t.meter.Float64ObservableGauge("sluice.queue.limit.rate", metric.WithUnit("{message}/s"),
+		metric.WithDescription("Messages in a second that an operator lets this consumer begin."))
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return nil, err
+	}
+	l := newLabels(o)
+	r, err := t.meter.RegisterCallback(func(_ context.Context, out metric.Observer) error {
+		c := ask()
+		n := int64(0)
+		if c.Paused {
+			n = 1
+		}
+		out.ObserveInt64(paused, n, l.plain)
+		if c.Concurrency > 0 {
+			out.ObserveInt64(concurrency, int64(c.Concurrency), l.plain)
+		}
+		if c.Rate > 0 {
+			out.ObserveFloat64(rate, c.Rate, l.plain)
+		}
+		return nil
+	}, paused, concurrency, rate)
 	if err != nil {
 		return nil, err
 	}

@@ -11,21 +11,22 @@ import (
 	"github.com/sluice-go/sluice/internal/setting"
 )
 
-// Config has what a limit may need beside its numbers. The zero Config is one
-// limit for the process.
+// Config has the optional settings of a limit. The zero Config is one limit for
+// the process.
 type Config struct {
 	// Name is the limit's, in errors, in logs and in the store: limiters of one
 	// name that share a store share a window. Empty means "limit".
 	Name string
 
-	// Key returns what a message is counted under, and is called concurrently,
-	// once a message. Nil means that all messages are counted together.
+	// Key returns the key under which a message is counted. It is called
+	// concurrently, once for each message. Nil means that all messages are counted
+	// together.
 	Key func(m *handler.Message) string
 
 	// MaxWait is how long a message over the limit may wait for its place before
-	// it is given back; it never waits longer than half of what is left of its
-	// lease. It occupies a handler meanwhile. Zero means 2 seconds, or
-	// not at all with a Key. A negative value means not at all.
+	// it is released. It never waits longer than half of the rest of its lease. It
+	// occupies a handler meanwhile. Zero means 2 seconds, or not at all with a
+	// Key. A negative value means not at all.
 	MaxWait time.Duration
 
 	// Store keeps the windows. Nil means a [Memory] of the limiter's own.
@@ -58,7 +59,7 @@ func (c *Config) complete(limit int, per time.Duration) (Config, error) {
 	}
 	d.MaxWait = max(d.MaxWait, 0)
 	if d.Store == nil {
-		d.Store = NewMemory(nil)
+		d.Store = NewMemory()
 	}
 	d.Logger = invoke.Logger(d.Logger)
 	return d, errors.Join(

@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// gate is what is known about the window without asking the store, from the
-// answers that messages got.
+// gate is the known state of the window, from the store's answers to messages.
 type gate struct {
 	mu     sync.Mutex
 	free   int       // places that were free
@@ -64,7 +63,7 @@ func (g *gate) wakeAt(d time.Duration) <-chan struct{} {
 	return g.wake
 }
 
-// learn takes over what the store has said to a question that was asked at now.
+// learn records the store's answer to a request made at now.
 func (g *gate) learn(a Answer, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -7,16 +7,8 @@ import (
 	"time"
 )
 
-// MemoryConfig has what tests need. The zero MemoryConfig is a store that goes by
-// the time package.
-type MemoryConfig struct {
-	// Now is the clock, called concurrently. Nil means time.Now.
-	Now func() time.Time
-}
-
-// Memory is the [Store] of a single process. A window costs 8 bytes for each
-// start in it.
-type Memory struct {
+// memory is the [Store] of a single process. now is called concurrently.
+type memory struct {
 	now   func() time.Time
 	epoch time.Time
 
@@ -29,18 +21,16 @@ type Memory struct {
 	keep          time.Duration // the longest time that a window must be kept
 }
 
-// NewMemory returns an empty store. A nil config has the defaults.
-func NewMemory(config *MemoryConfig) *Memory {
-	s := &Memory{now: time.Now, recent: make(map[string]*starts)}
-	if config != nil && config.Now != nil {
-		s.now = config.Now
-	}
-	s.epoch = s.now()
-	return s
+// NewMemory returns an empty [Store] in this process's memory, which limiters of this
+// process can share. A window costs 8 bytes for each start in it.
+func NewMemory() Store { return newMemory(time.Now) }
+
+func newMemory(now func() time.Time) *memory {
+	return &memory{now: now, recent: make(map[string]*starts), epoch: now()}
 }
 
 // Take implements [Store]. It does not block and never fails.
-func (s *Memory) Take(_ context.Context, r Request) (Answer, error) {
+func (s *memory) Take(_ context.Context, r Request) (Answer, error) {
 	// The clock is the user's. One that steps back, or that is read out of turn,
 	// does not turn windows back.
 	now := s.now().Sub(s.epoch)
@@ -74,7 +64,7 @@ func (s *Memory) Take(_ context.Context, r Request) (Answer, error) {
 // sum is a + b, or the longest duration if that is longer. Neither is below zero.
 func sum(a, b time.Duration) time.Duration { return a + min(b, math.MaxInt64-a) }
 
-func (s *Memory) window(r Request, now time.Duration) *starts {
+func (s *memory) window(r Request, now time.Duration) *starts {
 	s.keep = max(s.keep, sum(r.Per, r.Wait))
 	if now-s.turned > s.keep {
 		s.older, s.recent, s.turned = s.recent, make(map[string]*starts), now

@@ -15,14 +15,14 @@ import (
 
 func TestMemory(t *testing.T) {
 	storetest.Run(t, storetest.Harness{New: func(_ testing.TB, now func() time.Time) ratelimit.Store {
-		return ratelimit.NewMemory(&ratelimit.MemoryConfig{Now: now})
+		return ratelimit.NewMemoryAt(now)
 	}})
 }
 
 func TestTheLongestWindow(t *testing.T) {
 	for _, per := range []time.Duration{math.MaxInt64, math.MaxInt64 - 1} {
 		now := time.Now()
-		s := ratelimit.NewMemory(&ratelimit.MemoryConfig{Now: func() time.Time { return now }})
+		s := ratelimit.NewMemoryAt(func() time.Time { return now })
 		now = now.Add(time.Minute)
 		r := ratelimit.Request{Key: "k", Max: 1, Per: per, Wait: per, Batch: 1}
 		a, err := s.Take(t.Context(), r)
@@ -42,7 +42,7 @@ func TestTheLongestWindow(t *testing.T) {
 func BenchmarkMemory(b *testing.B) {
 	for _, limit := range []int{10, 100_000} {
 		b.Run(strconv.Itoa(limit), func(b *testing.B) {
-			s := ratelimit.NewMemory(nil)
+			s := ratelimit.NewMemory()
 			r := ratelimit.Request{Key: "k", Max: limit, Per: time.Minute, Batch: 1}
 			b.ReportAllocs()
 			for b.Loop() {
@@ -53,7 +53,7 @@ func BenchmarkMemory(b *testing.B) {
 		})
 	}
 	b.Run("many keys", func(b *testing.B) {
-		s := ratelimit.NewMemory(nil)
+		s := ratelimit.NewMemory()
 		keys := make([]string, 10_000)
 		for i := range keys {
 			keys[i] = strconv.Itoa(i)

@@ -10,8 +10,8 @@ import (
 	"github.com/sluice-go/sluice/middleware/internal/storegate"
 )
 
-// ErrLimited is in the error with which a message is given back that is over its
-// limit.
+// ErrLimited marks the error of a message that is released because it is over
+// its limit.
 var ErrLimited = errors.New("rate limit reached")
 
 // A Limiter is a limit: a [handler.Gate], and its Middleware method is a
@@ -130,7 +130,7 @@ func (l *Limiter) key(m *handler.Message) string {
 
 func (l *Limiter) take(ctx context.Context, key string, wait time.Duration) (Answer, error) {
 	r := Request{Key: key, Max: l.max, Per: l.per, Wait: wait, Batch: l.batch}
-	if s, ok := l.config.Store.(*Memory); ok {
+	if s, ok := l.config.Store.(*memory); ok {
 		return s.Take(ctx, r)
 	}
 	return storegate.Call(ctx, l.config.StoreTimeout, func(ctx context.Context) (Answer, error) {
@@ -138,7 +138,7 @@ func (l *Limiter) take(ctx context.Context, key string, wait time.Duration) (Ans
 	})
 }
 
-// probe takes a place in a window of its own.
+// probe takes a place in a separate window.
 func (l *Limiter) probe(ctx context.Context) error {
 	_, err := l.config.Store.Take(ctx, Request{Key: "probe of " + l.config.Name, Max: 1, Per: time.Second, Batch: 1})
 	return err

@@ -85,7 +85,7 @@ func TestABacklogIsHandledAtTheLimit(t *testing.T) {
 // messages learnt.
 func TestProcessesShareALimitWithoutSpendingAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, store, start := &starts{}, ratelimit.NewMemory(nil), time.Now()
+		s, store, start := &starts{}, ratelimit.NewMemory(), time.Now()
 		var processes sync.WaitGroup
 		for range 5 {
 			processes.Go(func() {
@@ -232,7 +232,7 @@ func TestKeysInOneProcessAndQueue(t *testing.T) {
 
 // flaky is a store that fails while err is set.
 type flaky struct {
-	*ratelimit.Memory
+	ratelimit.Store
 	mu  sync.Mutex
 	err error
 }
@@ -257,13 +257,13 @@ func (f *flaky) Take(ctx context.Context, r ratelimit.Request) (ratelimit.Answer
 	if err != nil {
 		return ratelimit.Answer{}, err
 	}
-	return f.Memory.Take(ctx, r)
+	return f.Store.Take(ctx, r)
 }
 
 func TestWhileTheStoreFailsMessagesAreHeldBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out strings.Builder
-		store := &flaky{Memory: ratelimit.NewMemory(nil)}
+		store := &flaky{Store: ratelimit.NewMemory()}
 		l := newLimit(t, 10, time.Second, &ratelimit.Config{Name: "gateway", Store: store, Logger: slog.New(slog.NewTextHandler(&out, nil))})
 		s := &starts{}
 		h := handler.Chain(s, l.Middleware)
@@ -303,7 +303,7 @@ func TestWhileTheStoreFailsMessagesAreHeldBack(t *testing.T) {
 
 func TestAStoreThatHangsIsNotWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &flaky{Memory: ratelimit.NewMemory(nil), err: context.DeadlineExceeded}
+		store := &flaky{Store: ratelimit.NewMemory(), err: context.DeadlineExceeded}
 		l := newLimit(t, 10, time.Second, &ratelimit.Config{Store: store})
 		start := time.Now()
 		require.ErrorIs(t, handler.Chain(&starts{}, l.Middleware).Handle(t.Context(), &handler.Message{}), handler.ErrPostponed)
@@ -313,7 +313,7 @@ func TestAStoreThatHangsIsNotWaitedFor(t *testing.T) {
 
 func TestAShutdownIsNoFailureOfTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &flaky{Memory: ratelimit.NewMemory(nil), err: context.DeadlineExceeded}
+		store := &flaky{Store: ratelimit.NewMemory(), err: context.DeadlineExceeded}
 		l := newLimit(t, 10, time.Second, &ratelimit.Config{Store: store})
 		ctx, stop := context.WithCancelCause(t.Context())
 		stop(handler.ErrStopped)
@@ -325,7 +325,7 @@ func TestAShutdownIsNoFailureOfTheStore(t *testing.T) {
 }
 
 func TestFailOpenLetsMessagesPass(t *testing.T) {
-	store := &flaky{Memory: ratelimit.NewMemory(nil), err: errors.New("connection refused")}
+	store := &flaky{Store: ratelimit.NewMemory(), err: errors.New("connection refused")}
 	l := newLimit(t, 1, time.Hour, &ratelimit.Config{Store: store, FailOpen: true})
 	s := &starts{}
 	for range 5 {

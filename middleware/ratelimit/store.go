@@ -36,10 +36,9 @@ type Request struct {
 type Answer struct {
 	// Taken reports whether a place was taken.
 	Taken bool
-	// After is in how long the place that was taken comes. If none was taken,
-	// it is in how long to ask again: when the first place comes that no one else
-	// waits for, so that those who were turned away come back one by one, at
-	// the rate of the limit.
+	// After is in how long the place that was taken comes. If no place was taken,
+	// it is the time until the first place that nobody else waits for, so that
+	// refused messages return one by one, at the rate of the limit.
 	After time.Duration
 	// Free is how many more places there are at present.
 	Free int

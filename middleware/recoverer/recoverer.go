@@ -1,32 +1,33 @@
-// Package recoverer is the middleware that turns a handler's panic into an
-// error, a *handler.PanicError, so that what stands outside it sees a failure
-// like any other: a span gets its status, a breaker counts it, backoff delays the
-// retry. (The package is not called recover because that would hide the
-// built-in function wherever it is imported.)
+// Package recoverer is the middleware that turns a handler's panic into an error,
+// a *handler.PanicError, so that outer middleware sees an ordinary failure: a
+// span gets its status, a breaker counts it, backoff delays the retry. (The
+// package is not called recover because that would hide the built-in function
+// wherever it is imported.)
 //
-// The runtime recovers panics as well, so a program survives without it; but a
-// panic that only the runtime sees has passed all middleware by, and is retried
-// by the queue's own policy, without backoff and without an attempt limit.
+// The runtime recovers panics as well, so a program survives without it. But a
+// panic that only the runtime recovers has bypassed all middleware: the message
+// is retried by the queue's own policy, without backoff and without an attempt
+// limit.
 //
-// A runtime.Goexit is not a panic and passes through, and what the Go runtime
-// itself throws, such as a concurrent map write, cannot be recovered by anyone.
+// A runtime.Goexit is not a panic and passes through. A fatal error of the Go
+// runtime, such as a concurrent map write, cannot be recovered.
 //
 // # Position
 //
-// Around whatever may panic, and inside whatever should see it. The standard
-// stack has it twice: outermost, so that no middleware's own panic escapes, and
-// inside backoff, around the handler. With the outer one alone, a panic crosses
-// otel, log, breaker, idempotency and backoff as a panic: each releases what it
-// holds, but none can put a delay or a verdict on it.
+// Outside everything that may panic, and inside everything that should see the
+// error. The standard stack has it twice: outermost, so that no middleware's
+// own panic escapes, and inside backoff, around the handler. With only the
+// outer one, a panic crosses otel, log, breaker, idempotency and backoff as a
+// panic: each releases its resources, but none can set a delay or a verdict.
 package recoverer
 
 import (
 	"context"
 	"log/slog"
-	"runtime/debug"
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/internal/setting"
 )
 
 // Config says who receives panics. The zero Config reports none.
@@ -42,27 +43,20 @@ type Config struct {
 
 // New returns the middleware. A nil config reports none.
 func New(config *Config) handler.Middleware {
-	var c Config
-	if config != nil {
-		c = *config
-	}
+	c := setting.Copy(config)
 	c.Logger = invoke.Logger(c.Logger)
 	return func(next handler.Handler) handler.Handler {
-		return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) (err error) {
-			defer func() {
-				if v := recover(); v != nil {
-					err = c.report(ctx, m, v)
-				}
-			}()
-			return next.Handle(ctx, m)
+		return handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
+			p, err := invoke.Call(ctx, next, m)
+			if p != nil {
+				c.report(ctx, m, p)
+			}
+			return err
 		})
 	}
 }
 
-// report is called by the function that recovers, so that the stack still shows
-// the place of the panic.
-func (c *Config) report(ctx context.Context, m *handler.Message, v any) error {
-	p := &handler.PanicError{Value: v, Stack: debug.Stack()}
+func (c *Config) report(ctx context.Context, m *handler.Message, p *handler.PanicError) {
 	p.FirstReport() // it is logged here, so not by the runtime
 	c.Logger.LogAttrs(ctx, slog.LevelError, "handler panicked",
 		slog.String("queue", m.Origin().Queue),
@@ -73,5 +67,4 @@ func (c *Config) report(ctx context.Context, m *handler.Message, v any) error {
 	if c.OnPanic != nil {
 		_ = invoke.Do(func() { c.OnPanic(ctx, m, p) })
 	}
-	return p
 }

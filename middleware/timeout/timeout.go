@@ -1,24 +1,24 @@
 // Package timeout is the middleware that ends a handler's context after a time,
-// so that a hung dependency costs one message a while and not a worker for ever.
+// so that a hung dependency delays one message and does not occupy a worker
+// forever.
 //
 //	limit, err := timeout.New(30*time.Second, nil)
 //	h := handler.Chain(charge, limit)
 //
-// The handler must obey its context. One that does not is not abandoned: its
-// message stays with it, and its slot in the runtime occupied, until it returns,
-// since nothing can stop a goroutine and handling the message again beside it
-// would be worse. The runtime's health report shows such handlers with their
-// stacks.
+// The handler must obey its context. A handler that does not return is not
+// abandoned: it keeps its message and its slot in the runtime, because a
+// goroutine cannot be stopped and handling the message concurrently would be
+// worse. The runtime's health report shows such handlers with their stacks.
 //
-// # What becomes of the error
+// # The error
 //
 // A handler that returns in time, or with nil however late, is left alone: its
 // work is done. If its error comes from the end of its time, [ErrTimeout] is
-// wrapped around it. A verdict in it stays what it is.
+// wrapped around it. A verdict in it is unchanged.
 //
 // # Position
 //
-// Inside backoff, which puts a delay on the retry of what timed out; outside it,
+// Inside backoff, which delays the retry of a handler that timed out; outside,
 // such a message would be retried immediately. Inside idempotency and ratelimit,
 // whose own waiting would otherwise count as the handler's. It may change places
 // with heartbeat, since both end when the handler returns.
@@ -44,7 +44,7 @@ func (timeoutError) Error() string        { return "the handler's time is up" }
 func (timeoutError) Timeout() bool        { return true }
 func (timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
-// Config has what is rarely needed. The zero Config is the same time for all.
+// Config has rarely needed settings. The zero Config is the same time for all.
 type Config struct {
 	// For returns the time for one message, zero for the one given to [New] and
 	// a negative one for no limit. It is called concurrently, once a message.

@@ -12,8 +12,8 @@ import (
 type Config[T any] struct {
 	// Max is the largest batch, at least one.
 	Max int
-	// Parallel is the number of flushes that may run concurrently, at least one.
-	// While that many run, items wait beyond their time.
+	// Parallel is the largest number of concurrent flushes, at least one. While
+	// that many run, items wait beyond their time.
 	Parallel int
 	// Flush handles a batch. It is called on its own goroutine and may block.
 	// items belongs to it until it returns, and is reused then.
@@ -26,19 +26,28 @@ type Batcher[T any] struct {
 	cfg Config[T]
 
 	mu       sync.Mutex
-	pending  []T
+	queue    []T // the pending items, from head on
+	head     int
 	due      time.Time // when pending must be flushed
 	eager    bool      // flush until nothing is pending
 	soon     bool      // flush when a running flush ends
 	inFlight int
 	timer    *time.Timer
 	spare    [][]T // batches to reuse
-	idle     chan struct{}
+
+	// A goroutine that has flushed is parked for the next batch: its stack has grown
+	// to what a flush takes, which a new one's would have to do again.
+	parked  int
+	jobs    chan []T
+	stop    chan struct{}
+	stopped bool
+	idle    chan struct{}
 }
 
-// New returns a Batcher. It has no goroutine while nothing is pending.
+// New returns a Batcher. While nothing is pending it has as many goroutines as flushes
+// ran at the same time, until Stop.
 func New[T any](cfg Config[T]) *Batcher[T] {
-	return &Batcher[T]{cfg: cfg}
+	return &Batcher[T]{cfg: cfg, jobs: make(chan []T, cfg.Parallel), stop: make(chan struct{})}
 }
 
 // Add adds an item, which is flushed at the given time or before. It does not
@@ -51,19 +60,24 @@ func (b *Batcher[T]) Add(item T, due time.Time) {
 
 // add adds item. b.mu is held.
 func (b *Batcher[T]) add(item T, due time.Time) {
-	if b.pending == nil {
-		b.pending = b.buffer()
+	switch {
+	case b.queue == nil:
+		b.queue = b.buffer()
+	case b.head > len(b.queue)/2 && len(b.queue) == cap(b.queue):
+		n := copy(b.queue, b.queue[b.head:])
+		clear(b.queue[n:])
+		b.queue, b.head = b.queue[:n], 0
 	}
-	b.pending = append(b.pending, item)
-	first := len(b.pending) == 1
+	b.queue = append(b.queue, item)
+	first := b.pending() == 1
 	if first || due.Before(b.due) {
 		b.due = due
-		if len(b.pending) < b.cfg.Max && !b.eager {
+		if b.pending() < b.cfg.Max && !b.eager {
 			b.arm()
 			return
 		}
 	}
-	if len(b.pending) >= b.cfg.Max || b.eager {
+	if b.pending() >= b.cfg.Max || b.eager {
 		b.launch()
 	}
 }
@@ -85,7 +99,7 @@ func (b *Batcher[T]) AddSoon(item T, due time.Time) {
 func (b *Batcher[T]) Flush() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.pending) > 0 {
+	if b.pending() > 0 {
 		b.eager = true
 		b.launch()
 	}
@@ -95,7 +109,7 @@ func (b *Batcher[T]) Flush() {
 func (b *Batcher[T]) Len() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.pending)
+	return b.pending()
 }
 
 // Wait flushes all pending items and waits until nothing is pending and no flush
@@ -103,11 +117,11 @@ func (b *Batcher[T]) Len() int {
 func (b *Batcher[T]) Wait(ctx context.Context) error {
 	for {
 		b.mu.Lock()
-		if len(b.pending) == 0 && b.inFlight == 0 {
+		if b.pending() == 0 && b.inFlight == 0 {
 			b.mu.Unlock()
 			return nil
 		}
-		if len(b.pending) > 0 {
+		if b.pending() > 0 {
 			b.eager = true
 			b.launch()
 		}
@@ -124,10 +138,15 @@ func (b *Batcher[T]) Wait(ctx context.Context) error {
 	}
 }
 
-// Stop stops the timer: no item is flushed because of its time from now on.
+// Stop stops the timer and ends the goroutines that are parked: no item is flushed
+// because of its time from now on.
 func (b *Batcher[T]) Stop() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if !b.stopped {
+		b.stopped, b.parked = true, 0
+		close(b.stop)
+	}
 	if b.timer != nil {
 		b.timer.Stop()
 	}
@@ -152,39 +171,53 @@ func (b *Batcher[T]) arm() {
 func (b *Batcher[T]) ring() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.pending) == 0 {
+	if b.pending() == 0 {
 		return
 	}
 	b.arm()
 }
 
 // launch starts flushes for the items that are ready, as far as the limit allows:
-// a flush that ends goes on with the rest. b.mu is held.
+// a flush that ends continues with the rest. b.mu is held.
 func (b *Batcher[T]) launch() {
-	for first := true; len(b.pending) > 0 && b.inFlight < b.cfg.Parallel && (first || b.ready()); first = false {
+	for first := true; b.pending() > 0 && b.inFlight < b.cfg.Parallel && (first || b.ready()); first = false {
 		b.inFlight++
-		go b.work(b.take())
+		if items := b.take(); b.parked > 0 {
+			b.parked--
+			b.jobs <- items // there is room for as many as may be parked
+		} else {
+			go b.work(items)
+		}
 	}
 }
 
 // ready reports whether pending items must be flushed now. b.mu is held.
 func (b *Batcher[T]) ready() bool {
-	return len(b.pending) >= b.cfg.Max || len(b.pending) > 0 && (b.eager || b.soon || !time.Now().Before(b.due))
+	return b.pending() >= b.cfg.Max || b.pending() > 0 && (b.eager || b.soon || !time.Now().Before(b.due))
 }
 
-// take removes and returns the next batch. It copies a batch, and the rest of the
-// pending items, only if there are more than Max. b.mu is held.
+// pending returns the number of pending items. b.mu is held.
+func (b *Batcher[T]) pending() int { return len(b.queue) - b.head }
+
+// take removes and returns the next batch. It copies a batch only if there are more
+// pending items than Max, and never the rest of them: there may be thousands. b.mu is
+// held.
 func (b *Batcher[T]) take() []T {
-	if len(b.pending) <= b.cfg.Max {
-		items := b.pending
-		b.pending = nil
+	if b.head == 0 && len(b.queue) <= b.cfg.Max {
+		items := b.queue
+		b.queue = nil
 		b.eager, b.soon = false, false
 		return items
 	}
-	items := append(b.buffer(), b.pending[:b.cfg.Max]...)
-	rest := copy(b.pending, b.pending[b.cfg.Max:])
-	clear(b.pending[rest:])
-	b.pending = b.pending[:rest]
+	next := b.queue[b.head:]
+	next = next[:min(len(next), b.cfg.Max)]
+	items := append(b.buffer(), next...)
+	clear(next)
+	b.head += len(next)
+	if b.pending() == 0 {
+		b.queue, b.head = b.queue[:0], 0
+		b.eager, b.soon = false, false
+	}
 	// b.due stays: it is not later than the time of any that is left.
 	return items
 }
@@ -198,8 +231,24 @@ func (b *Batcher[T]) buffer() []T {
 	return make([]T, 0, min(b.cfg.Max, 64))
 }
 
-// work flushes one batch, and then others that have become ready meanwhile.
+// work flushes batches, one after the other, until Stop.
 func (b *Batcher[T]) work(items []T) {
+	for b.flush(items) {
+		select {
+		case items = <-b.jobs:
+		case <-b.stop:
+			select {
+			case items = <-b.jobs: // from before Stop
+			default:
+				return
+			}
+		}
+	}
+}
+
+// flush flushes one batch, and then others that have become ready meanwhile. It
+// reports whether the goroutine is parked then.
+func (b *Batcher[T]) flush(items []T) (parked bool) {
 	for {
 		b.cfg.Flush(items)
 		clear(items)
@@ -214,11 +263,15 @@ func (b *Batcher[T]) work(items []T) {
 		b.mu.Unlock()
 	}
 	b.inFlight--
-	if len(b.pending) > 0 {
+	if parked = !b.stopped; parked {
+		b.parked++
+	}
+	if b.pending() > 0 {
 		b.arm()
 	} else if b.inFlight == 0 && b.idle != nil {
 		close(b.idle)
 		b.idle = nil
 	}
 	b.mu.Unlock()
+	return parked
 }

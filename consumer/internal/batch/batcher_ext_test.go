@@ -61,6 +61,7 @@ func TestABatchIsFlushedWhenItIsFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &sink{}
 		b := batch.New(batch.Config[int]{Max: 3, Parallel: 2, Flush: s.flush})
+		defer b.Stop()
 		for i := range 7 {
 			b.Add(i, time.Now().Add(time.Hour))
 		}
@@ -77,6 +78,7 @@ func TestABatchIsFlushedWhenOneOfItCannotWaitLonger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &sink{}
 		b := batch.New(batch.Config[int]{Max: 10, Parallel: 1, Flush: s.flush})
+		defer b.Stop()
 		began := time.Now()
 		b.Add(1, began.Add(10*time.Second))
 		b.Add(2, began.Add(5*time.Second))
@@ -105,6 +107,7 @@ func TestFlushDoesNotWaitForATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &sink{}
 		b := batch.New(batch.Config[int]{Max: 10, Parallel: 1, Flush: s.flush})
+		defer b.Stop()
 		b.Flush() // nothing to do
 		b.Add(1, time.Now().Add(time.Hour))
 		b.Flush()
@@ -119,6 +122,7 @@ func TestFlushesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &sink{takes: time.Second}
 		b := batch.New(batch.Config[int]{Max: 5, Parallel: 2, Flush: s.flush})
+		defer b.Stop()
 		for i := range 32 {
 			b.Add(i, time.Now().Add(time.Millisecond))
 		}
@@ -140,6 +144,7 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &sink{takes: time.Minute}
 		b := batch.New(batch.Config[int]{Max: 5, Parallel: 1, Flush: s.flush})
+		defer b.Stop()
 		b.Add(1, time.Now().Add(time.Hour))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

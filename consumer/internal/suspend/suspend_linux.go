@@ -6,8 +6,8 @@ import (
 	"unsafe"
 )
 
-// The clocks of clock_gettime: the one of Go's monotonic time, and one that goes
-// on while the machine is suspended.
+// The clocks of clock_gettime: the one of Go's monotonic time, and one that runs
+// while the machine is suspended.
 const (
 	monotonic = 1
 	boottime  = 7

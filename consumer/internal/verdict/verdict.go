@@ -17,11 +17,11 @@ import (
 const NoReason = "rejected with no reason given"
 
 // Of returns the verdict in err, as handler.VerdictOf does, and applies the rule of
-// the last attempt: on a queue that has a dead-letter queue, a failure of attempt
-// max or a later one is a rejection with that failure as its reason, since the
-// queue would dead-letter the message without a reason. A postponement is not a
-// failure. Nor is a handler's end because the lease was lost or the consumer stops:
-// then the message is retried, and the queue decides.
+// the last attempt: on a queue with a dead-letter queue, a failure of attempt max
+// or later is a rejection with the failure as its reason. The queue itself would
+// dead-letter the message without a reason. A postponement is not a failure. A
+// handler that ends because the lease was lost or the consumer stops has not failed
+// either: the message is retried, and the queue decides.
 //
 // An attempt of 0 is unknown, and a max of 0 means no limit.
 func Of(err error, attempt, max int, deadLetter bool) handler.Verdict {

@@ -23,7 +23,10 @@ func TestConformance(t *testing.T) {
 	for _, c := range []struct{ server, params string }{
 		{"cloud on NATS", ""}, {"cloud on NATS, headers", "&natsv2=true"},
 	} {
-		t.Run(c.server, func(t *testing.T) { conformance(t, c.server, c.params) })
+		t.Run(c.server, func(t *testing.T) {
+			t.Parallel()
+			conformance(t, c.server, c.params)
+		})
 	}
 }
 
@@ -34,7 +37,8 @@ func conformance(t *testing.T, server, params string) {
 	t.Cleanup(func() { require.NoError(t, opener.Close()) })
 	mux := drivers.NewMux(opener)
 	drivertest.Run(t, &drivertest.Harness{
-		Server: server,
+		Server:   server,
+		Parallel: 32, // they wait for leases and compute little
 		NewQueue: func(ctx context.Context, o drivertest.QueueOptions) (*drivertest.Queue, error) {
 			switch {
 			case o.Ordered:

@@ -5,15 +5,15 @@
 //	nats://orders?queue=workers&retry=republish
 //	nats://orders?queue=workers&retry=republish&dead_letter=nats://orders.dead&natsv2
 //
-// The server is [Opener].URL, or that of the environment variable NATS_SERVER_URL,
-// which gocloud reads too. With natsv2 metadata are NATS headers, and without it
-// they are in the payload; all programs that share a subject must agree.
+// The server is [Opener].URL, or the environment variable NATS_SERVER_URL, which
+// gocloud reads too. With natsv2, metadata are NATS headers; without it, they are
+// in the payload. All programs that share a subject must agree.
 //
-// gocloud speaks core NATS, which delivers at most once: a message that is sent
-// while no source is open is lost, and so are the messages that a process holds
-// when it crashes. NATS has no ack or nack, so a source's URL must define a retry:
-// a copy that replaces the message (retry=republish), or nothing (retry=none).
-// Closing a source gives back the messages that it holds, as copies.
+// gocloud uses core NATS, which delivers at most once: a message that is sent
+// while no source is open is lost, and so are the messages of a process that
+// crashes. NATS has no ack or nack, so a source's URL must define a retry: a copy
+// that replaces the message (retry=republish), or nothing (retry=none). Closing a
+// source sends copies of the messages that it holds.
 //
 // Everything else is as in package cloud.
 package natscloud
@@ -46,7 +46,7 @@ const (
 // the first open, and everything that it opens shares the connection. Its methods
 // may be called concurrently. It must not be copied.
 type Opener struct {
-	// URL is the server's. Empty means that of the environment variable
+	// URL is the server's. Empty means the value of the environment variable
 	// NATS_SERVER_URL.
 	URL string
 	// Options are further options of the connection, such as credentials. They
@@ -116,9 +116,9 @@ func (o *Opener) check(*pubsub.Subscription) error {
 		return nil
 	}
 	if err := o.conn.LastError(); err != nil {
-		return fmt.Errorf("nats: the connection is away (%v): %w", o.conn.Status(), err)
+		return fmt.Errorf("nats: not connected (%v): %w", o.conn.Status(), err)
 	}
-	return fmt.Errorf("nats: the connection is away (%v)", o.conn.Status())
+	return fmt.Errorf("nats: not connected (%v)", o.conn.Status())
 }
 
 // The connection is reestablished without end: gocloud's topics and subscriptions
@@ -171,7 +171,7 @@ func (d dialer) opener(u *url.URL) (*natspubsub.URLOpener, error) {
 		conn, err := nats.Connect(server, d.o.options()...)
 		if err != nil {
 			return nil, &drivers.Error{Code: connectCode(err), Queue: u.Host + u.Path, Op: "connect", Err: err,
-				Remedy: "is the server that " + envURL + " names running?"}
+				Remedy: "check that the server that " + envURL + " names is running"}
 		}
 		d.o.conn = conn
 	}

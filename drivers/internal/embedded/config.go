@@ -140,7 +140,7 @@ func parseDuration(s string) (time.Duration, error) {
 	}
 	more, err := time.ParseDuration(rest)
 	if more < 0 {
-		return 0, errors.New("a duration below zero")
+		return 0, errors.New("the duration is negative")
 	}
 	return sum(d, more), err
 }

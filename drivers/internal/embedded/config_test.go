@@ -55,7 +55,7 @@ func TestFromURLRefuses(t *testing.T) {
 		{"max_attempts=many", "a whole number"},
 		{"ordered=maybe", "true or false"},
 		{"dead_letter=", "the name of a queue"},
-		{"delay=1s&delay=2s", "given 2 times"},
+		{"delay=1s&delay=2s", "occurs 2 times"},
 	} {
 		_, err := FromURL(&url.URL{Scheme: "mem", RawQuery: c.query}, nil)
 		require.ErrorIs(t, err, drivers.ErrInvalid, c.query)

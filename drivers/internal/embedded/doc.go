@@ -1,3 +1,3 @@
-// Package embedded holds what the drivers of the embedded queue share: the port
-// over a [queue.Engine] with any store, and the parameters of their URLs.
+// Package embedded is the common part of the drivers of the embedded queue: the
+// port over a [queue.Engine] with any store, and the parameters of their URLs.
 package embedded

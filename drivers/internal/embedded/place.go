@@ -184,13 +184,13 @@ func (p *Place) with(op string, do func(ctx context.Context, e queue.Engine) err
 func (p *Place) resource(name string) string { return p.Kind + " queue " + name }
 
 // Examine reads the facts about the queue and its dead letters. It changes
-// nothing: a look at an embedded queue is not a delivery.
+// nothing: reading an embedded queue is not a delivery.
 func (p *Place) Examine(ctx context.Context) (*provision.State, error) {
 	s := &provision.State{Queue: p.Queue}
 	err := p.read(ctx, func(e queue.Engine) error { return p.examine(ctx, e, s) })
 	if errors.Is(err, errNoStore) || errors.Is(err, queue.ErrNotFound) {
 		return nil, &drivers.Error{Code: drivers.NotFound, Queue: p.Queue, Op: "examine", Err: err,
-			Remedy: "it is made when its configuration is applied, or when it is opened"}
+			Remedy: "apply its configuration or open it to create it"}
 	}
 	if err != nil {
 		return nil, p.fail(ctx, "examine", err)

@@ -6,8 +6,8 @@ import (
 )
 
 var (
-	errNoMessage     = errors.New("a rejection needs the message that was delivered")
-	errUnknownAction = errors.New("the driver does not know the action")
+	errNoMessage     = errors.New("a rejection needs the delivered message")
+	errUnknownAction = errors.New("unknown action")
 )
 
 // settling collects the errors of a batch that is carried out in parts.

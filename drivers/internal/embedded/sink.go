@@ -18,7 +18,7 @@ type Sink struct {
 
 var _ drivers.Sink = (*Sink)(nil)
 
-var errDelay = errors.New("the delay is below zero")
+var errDelay = errors.New("the delay is negative")
 
 // Send sends the valid messages, all or none, and returns an error for each
 // that it did not send.
@@ -83,7 +83,7 @@ func (s *Sink) Send(ctx context.Context, ms []*handler.Message) []error {
 	return errs
 }
 
-// Capabilities returns what the queue supported when it was opened.
+// Capabilities returns the capabilities of the queue when it was opened.
 func (s *Sink) Capabilities() drivers.Capabilities { return s.capabilities() }
 
 // Close closes the sink.

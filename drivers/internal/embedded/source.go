@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -29,6 +30,7 @@ var (
 	_ drivers.Purger      = (*Source)(nil)
 	_ deadletter.Redriver = (*Source)(nil)
 	_ deadletter.Opener   = (*Source)(nil)
+	_ deadletter.Writer   = (*Source)(nil)
 )
 
 // Receive returns messages as [drivers.Source] requires. From an ordered queue
@@ -57,8 +59,9 @@ func (s *Source) Receive(ctx context.Context, n int, wait time.Duration) ([]driv
 	}
 	ms := make([]handler.Message, len(got))
 	out := make([]drivers.Delivery, len(got))
+	var limits limits
 	for i := range got {
-		fill(&ms[i], &got[i].Message)
+		fill(&ms[i], &got[i].Message, limits.of(ctx, s, &got[i].Message))
 		out[i] = drivers.Delivery{Message: &ms[i], Receipt: got[i].Receipt, Deadline: got[i].Deadline}
 	}
 	clear(got) // so that it does not keep bodies alive
@@ -75,8 +78,9 @@ func (s *Source) await(ctx context.Context, r queue.ReceiveRequest) ([]queue.Rec
 
 // fill makes a portable message of the engine's. A letter that the engine
 // dead-lettered by its receive count has the name of its queue and no reason,
-// because no handler failed it.
-func fill(m *handler.Message, from *queue.Message) {
+// because no handler failed it; attempts is how often it was received there, 0 if that is
+// not known.
+func fill(m *handler.Message, from *queue.Message, attempts int) {
 	m.ID, m.Body, m.Attributes = from.ID, from.Body, from.Attributes
 	m.Group, m.DedupeID = from.Group, from.DedupeID
 	m.Attempt, m.EnqueuedAt = from.Receives, from.EnqueuedAt
@@ -89,7 +93,32 @@ func fill(m *handler.Message, from *queue.Message) {
 	}
 	if _, rejected := drivers.ParseFailure(m.Attributes); !rejected {
 		m.SetAttribute(drivers.AttributeDeadLetterQueue, from.Source)
+		if attempts > 0 {
+			m.SetAttribute(drivers.AttributeDeadLetterAttempt, strconv.Itoa(attempts))
+		}
 	}
+}
+
+// limits are the most attempts of queues, by name, as they were read for one call.
+type limits map[string]int
+
+// of returns how often a letter of s was received in the queue that it came from: as often
+// as that queue allows, if its receives were used up. Otherwise it returns 0.
+func (l *limits) of(ctx context.Context, s *Source, letter *queue.Message) int {
+	if letter.Source == "" || !letter.Exhausted {
+		return 0
+	}
+	n, known := (*l)[letter.Source]
+	if !known {
+		if c, _, err := s.Engine.Config(ctx, letter.Source); err == nil { // the queue may be gone
+			n = c.MaxReceives
+		}
+		if *l == nil {
+			*l = make(limits)
+		}
+		(*l)[letter.Source] = n
+	}
+	return n
 }
 
 // Settle carries out settlements: acks and drops are deleted, delayed retries
@@ -169,7 +198,7 @@ func (s *Source) Extend(ctx context.Context, es []drivers.Extension) []error {
 	return errs
 }
 
-// Capabilities returns what the queue supported when it was opened.
+// Capabilities returns the capabilities of the queue when it was opened.
 func (s *Source) Capabilities() drivers.Capabilities {
 	c := s.capabilities()
 	c.Lease, c.FreeRelease, c.LocalClock = s.config.Visibility, true, true
@@ -202,6 +231,12 @@ func (s *Source) Depth(ctx context.Context) (drivers.Depth, error) {
 		return d, s.fail(ctx, "depth", err)
 	}
 	d.DeadLetters = letters.Visible + letters.InFlight + letters.Delayed
+	d.LetterAge = letters.OldestAge
+	config, _, err := s.Engine.Config(ctx, s.config.DeadLetter)
+	if err != nil {
+		return d, s.fail(ctx, "depth", err)
+	}
+	d.LetterRetention = config.Retention
 	return d, nil
 }
 
@@ -230,9 +265,10 @@ func (s *Source) Peek(ctx context.Context, n int, dead bool) ([]*handler.Message
 		return nil, s.fail(ctx, "peek", err)
 	}
 	out := make([]*handler.Message, len(got))
+	var limits limits
 	for i := range got {
 		out[i] = &handler.Message{}
-		fill(out[i], &got[i])
+		fill(out[i], &got[i], limits.of(ctx, s, &got[i]))
 	}
 	return out, nil
 }
@@ -283,7 +319,7 @@ func (s *Source) unshared(ctx context.Context, letters string) error {
 		if err == nil && c.DeadLetter == letters {
 			return &drivers.Error{
 				Code: drivers.Invalid, Queue: s.Queue, Op: "redrive",
-				Err:    fmt.Errorf("the dead-letter queue %q is also that of queue %q, whose letters would come along", letters, name),
+				Err:    fmt.Errorf("the dead-letter queue %q also serves the queue %q, whose letters would be moved too", letters, name),
 				Remedy: "redrive by origin: select the letters whose source is " + s.Queue,
 			}
 		}
@@ -334,6 +370,22 @@ func (s *Source) OpenDeadLetters(ctx context.Context) (drivers.Source, error) {
 	return t.OpenSource(ctx, nil)
 }
 
+// OpenDeadLetterSink opens the dead-letter queue for sending letters to it. A letter is not
+// a duplicate of one that was there.
+func (s *Source) OpenDeadLetterSink(ctx context.Context) (drivers.Sink, error) {
+	const op = "open dead letters"
+	if err := s.usable(ctx, op); err != nil {
+		return nil, err
+	}
+	letters, err := s.which(op, true)
+	if err != nil {
+		return nil, err
+	}
+	t := s.Target
+	t.Queue, t.Release = letters, nil
+	return again(ctx, t)
+}
+
 // OpenRedrive opens the queue itself for sending letters back to it. A letter
 // is not a duplicate of the message that it was.
 func (s *Source) OpenRedrive(ctx context.Context) (drivers.Sink, error) {
@@ -342,6 +394,12 @@ func (s *Source) OpenRedrive(ctx context.Context) (drivers.Sink, error) {
 	}
 	t := s.Target
 	t.Release = nil
+	return again(ctx, t)
+}
+
+// again opens a queue for letters that are sent to it: none of them is a duplicate of the
+// message that it was.
+func again(ctx context.Context, t Target) (drivers.Sink, error) {
 	sink, err := t.OpenSink(ctx, nil)
 	if err != nil {
 		return nil, err

@@ -13,7 +13,7 @@ import (
 
 // WithSpec returns u with the parameters of a queue that s describes. It refuses
 // what an embedded queue can't do, and a setting that u has too. A malformed query
-// is returned as it is: opening the URL reports it.
+// is returned unchanged; opening the URL reports it.
 func WithSpec(u *url.URL, s *provision.Spec) (*url.URL, error) {
 	values, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
@@ -64,8 +64,8 @@ func unsupported(s *provision.Spec) []error {
 		given bool
 		why   string
 	}{
-		{"exactly_once", s.ExactlyOnce, "an embedded queue delivers at least once; the idempotency middleware has its effect"},
-		{"retain_acked", s.RetainAcked, "an embedded queue keeps no acked message"},
+		{"exactly_once", s.ExactlyOnce, "an embedded queue delivers at least once; use the idempotency middleware"},
+		{"retain_acked", s.RetainAcked, "an embedded queue does not keep acked messages"},
 		{"kms_key", s.KMSKey != "", "an embedded queue is not encrypted; encrypt the disk"},
 		{"tags", len(s.Tags) > 0, "an embedded queue has no tags"},
 		{"alarms", s.Alarms != nil && *s.Alarms != provision.Alarms{}, "nothing watches an embedded queue; the consumer's metrics show its depth"},

@@ -110,7 +110,7 @@ func TestExhaustedLetterTellsItsSourceAndNoReason(t *testing.T) {
 	send(t, sink(t, tg), "poison")
 	require.Len(t, receive(t, s, 1), 1)
 	require.Empty(t, receive(t, s, 1))
-	want := drivers.DeadLetter{Queue: "q"}
+	want := drivers.DeadLetter{Queue: "q", Attempt: 1}
 
 	seen, err := s.Peek(t.Context(), 1, true)
 	require.NoError(t, err)
@@ -162,7 +162,7 @@ func TestRedrivenLetterForgetsItsFailure(t *testing.T) {
 		require.Equal(t, "mine", ds[0].Message.DedupeID)
 	}
 	require.Empty(t, receive(t, s, 1))
-	letter(drivers.DeadLetter{Queue: "q"})
+	letter(drivers.DeadLetter{Queue: "q", Attempt: 2})
 }
 
 func TestCloseEndsTheWait(t *testing.T) {
@@ -256,7 +256,7 @@ func TestRedriveOfSharedLettersIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, `queue "b"`)
 }
 
-func TestRedriveIsWatchedAndCancelled(t *testing.T) {
+func TestRedriveIsWatchedAndCanceled(t *testing.T) {
 	tg := target(t, "q")
 	s := source(t, tg, nil)
 	k := sink(t, tg)
@@ -274,5 +274,5 @@ func TestRedriveIsWatchedAndCancelled(t *testing.T) {
 	require.ErrorIs(t, s.CancelRedrive(t.Context(), task.ID), drivers.ErrNotFound)
 	tasks, err := s.Redrives(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, deadletter.Cancelled, tasks[0].Status)
+	require.Equal(t, deadletter.Canceled, tasks[0].Status)
 }

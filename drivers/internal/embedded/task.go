@@ -10,8 +10,8 @@ func taskOf(t queue.Task) deadletter.Task {
 	switch t.Status {
 	case queue.TaskCompleted:
 		out.Status = deadletter.Completed
-	case queue.TaskCancelled, queue.TaskCancelling:
-		out.Status = deadletter.Cancelled
+	case queue.TaskCanceled, queue.TaskCanceling:
+		out.Status = deadletter.Canceled
 	case queue.TaskFailed:
 		out.Status = deadletter.Failed
 	default:

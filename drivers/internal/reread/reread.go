@@ -1,4 +1,4 @@
-// Package reread schedules the reading of something that may change: at a slow rate, and
+// Package reread schedules rereading of a value that may change: at a slow rate, and
 // soon after a sign that it has changed.
 package reread
 

@@ -20,10 +20,10 @@ const (
 	maxPull = 1000
 )
 
-// answers fill the answers to Pulls. pstest leases as many messages as are asked
-// for, and an answer that is too large to be sent leaves them in flight with
-// nobody. So a message is leased only if there is room for the largest that was
-// published.
+// answers fill the answers to Pulls. pstest leases as many messages as are
+// requested, and a response that is too large to send leaves them in flight
+// without a holder. So a message is leased only if there is room for the largest
+// that was published.
 type answers struct {
 	largest atomic.Int64 // bytes
 }

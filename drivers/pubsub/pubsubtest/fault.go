@@ -9,9 +9,9 @@ import (
 )
 
 // A Fault stands between the server and a call: method is the call's short name,
-// such as "Pull", and next carries it out. It may delay the call, answer with an
-// error instead, or carry it out and answer with an error all the same, which is
-// what a lost response looks like.
+// such as "Pull", and next carries it out. It may delay the call, return an
+// error instead, or carry it out and return an error anyway, as if the response
+// were lost.
 type Fault func(ctx context.Context, method string, req any, next func() (any, error)) (any, error)
 
 type faults struct {

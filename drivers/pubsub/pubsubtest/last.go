@@ -9,8 +9,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// lastAttempts know the messages that were delivered as often as their
-// subscription allows.
+// lastAttempts records the messages that have used up the attempts of their
+// subscription.
 //
 // pstest takes such a message for acked by its message ID when it forwards it to
 // the dead-letter topic, but looks for it by its ack ID, and so forwards it again
@@ -26,7 +26,7 @@ type lastAttempts struct {
 func lastKey(subscription, ackID string) string { return subscription + " " + ackID }
 
 // note remembers the messages of a response that are at their last attempt. It
-// copies those, since pstest keeps what it returns.
+// copies those, because pstest keeps what it returns.
 func (l *lastAttempts) note(subscription string, resp *pubsubpb.PullResponse, f *front) {
 	sub, err := f.gserver().GetSubscription(context.Background(), &pubsubpb.GetSubscriptionRequest{Subscription: subscription})
 	most := sub.GetDeadLetterPolicy().GetMaxDeliveryAttempts()

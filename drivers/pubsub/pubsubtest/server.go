@@ -15,11 +15,11 @@
 //   - faults on demand, and a count of the calls.
 //
 // It shares these differences between pstest and the real service: retry policies
-// are ignored, messages live ten minutes at most, the delivery counter
-// is shared by all subscriptions of a topic and goes on in a dead-letter topic, a
-// changed ack deadline holds for new subscriptions only, snapshots and
-// seeking back in time are missing, and ack deadlines below ten seconds are
-// accepted (which tests use).
+// are ignored, messages live ten minutes at most, all subscriptions of a topic
+// share one delivery counter, which continues in a dead-letter topic, a changed
+// ack deadline applies to new subscriptions only, snapshots and seeking back in
+// time are missing, and ack deadlines below ten seconds are accepted (which tests
+// use).
 package pubsubtest
 
 import (
@@ -115,7 +115,7 @@ func (s *Server) Addr() string { return s.addr }
 // messages that it keeps.
 func (s *Server) Fake() *pstest.Server { return s.fake }
 
-// Close stops the fake and forgets what it held. Calls in flight end with
+// Close stops the fake and discards its messages. Calls in flight end with
 // codes.Unavailable. A second call does nothing.
 func (s *Server) Close() error {
 	var err error

@@ -8,7 +8,7 @@ import (
 	"google.golang.org/grpc/stats"
 )
 
-// unsent gives back the messages of answers to Pulls that could not be sent. gRPC
+// unsent releases the messages of responses to Pulls that could not be sent. gRPC
 // drops an answer that misses its caller's deadline, as it may on a busy machine,
 // and the messages in it would be in flight with nobody until their lease ends. An
 // answer that a [Fault] has lost stays lost.
@@ -22,7 +22,7 @@ type answered struct {
 	messages     []*pubsubpb.ReceivedMessage
 }
 
-// unary notes what is about to be sent.
+// unary records the response that is about to be sent.
 func (u *unsent) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	resp, err := handler(ctx, req)
 	if pulled, ok := resp.(*pubsubpb.PullResponse); ok && err == nil {

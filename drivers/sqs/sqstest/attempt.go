@@ -12,8 +12,8 @@ import (
 const attemptWindow = 5 * time.Minute
 
 // attempts remembers when the messages of a ReceiveRequestAttemptId were
-// received first: a repeated receive begins the leases anew, and yet gives the
-// same receipt handles, in which that time stands.
+// received first: a repeated receive restarts the leases but returns the same
+// receipt handles, which contain that time.
 type attempts struct {
 	mu     sync.Mutex
 	first  map[[2]string]attempt // by queue and ID

@@ -1,10 +1,13 @@
 package sqstest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/sluice-go/sluice/internal/setting"
 )
 
 // DefaultRegion is the region of a server whose Config has none.
@@ -19,10 +22,9 @@ const (
 
 // Config configures a [Server]. The zero Config, and nil, work.
 type Config struct {
-	// Addr is where [NewServer] listens, as net.Listen takes it; [New] does not
-	// look at it. Empty means 127.0.0.1:0, a free port of the
-	// loopback interface. The server checks no signatures: do not open it to a
-	// network.
+	// Addr is the address on which [NewServer] listens, in the form of net.Listen.
+	// [New] ignores it. Empty means 127.0.0.1:0, a free port of the loopback
+	// interface. The server checks no signatures: do not open it to a network.
 	Addr string
 
 	// Region is the region in ARNs. Empty means DefaultRegion. Clients may sign
@@ -41,16 +43,15 @@ type Config struct {
 	Clock Clock
 
 	// Store keeps the messages. Nil means a new store in memory, which Close
-	// closes. One that is given here stays open, may be used by other servers at
-	// the same time, and carries queues, attributes, tags and messages from one
-	// server to the next; move tasks, the purge interval and RecreateDelay start
-	// anew.
+	// closes. A given engine stays open, may be shared with other servers, and
+	// carries queues, attributes, tags and messages from one server to the next;
+	// move tasks, the purge interval and RecreateDelay start afresh.
 	Store Store
 
-	// AccessKeyIDs are the access keys that may call. Nil means that anybody
+	// AccessKeyIDs are the access keys that are accepted. Nil means that anybody
 	// may, unsigned requests included. Otherwise a request without a key is
-	// MissingAuthenticationToken and one with another key is
-	// InvalidClientTokenId. Signatures are not checked in any case.
+	// MissingAuthenticationToken and one with another key is InvalidClientTokenId.
+	// Signatures are not checked in any case.
 	AccessKeyIDs []string
 
 	// MaxInFlight is how many messages of a queue may be in flight. Zero means
@@ -77,50 +78,24 @@ type Config struct {
 	Seed uint64
 }
 
-// withDefaults copies c and fills it in.
-func (c *Config) withDefaults() Config {
-	var d Config
-	if c != nil {
-		d = *c
-	}
-	if d.Addr == "" {
-		d.Addr = defaultAddr
-	}
-	if d.Region == "" {
-		d.Region = DefaultRegion
-	}
+// complete returns a copy of c with its defaults, and its faults.
+func (c *Config) complete() (Config, error) {
+	d := setting.Copy(c)
+	d.Addr = cmp.Or(d.Addr, defaultAddr)
+	d.Region = cmp.Or(d.Region, DefaultRegion)
+	d.PurgeInterval = cmp.Or(d.PurgeInterval, defaultPurgeInterval)
 	if d.Clock == nil {
 		d.Clock = realClock{}
 	}
-	if d.MaxInFlight == 0 {
-		d.MaxInFlight = defaultMaxInFlight
+	account := d.AccountID == "" || len(d.AccountID) == 12 && strings.Trim(d.AccountID, "0123456789") == ""
+	if err := errors.Join(
+		setting.Refuse(!account, "AccountID is %q: it must be twelve digits", d.AccountID),
+		setting.Refuse(strings.ContainsAny(d.Region, ": /"), "Region is %q, which is not the name of a region", d.Region),
+		setting.Default("MaxInFlight", &d.MaxInFlight, defaultMaxInFlight),
+		setting.NotNegative("RecreateDelay", d.RecreateDelay),
+		setting.NotNegative("KeepRequests", d.KeepRequests),
+	); err != nil {
+		return d, fmt.Errorf("sqstest: %w", err)
 	}
-	if d.PurgeInterval == 0 {
-		d.PurgeInterval = defaultPurgeInterval
-	}
-	return d
-}
-
-// validate returns all faults of a filled-in Config.
-func (c *Config) validate() error {
-	var faults []error
-	refuse := func(field, format string, args ...any) {
-		faults = append(faults, fmt.Errorf("sqstest: Config.%s: %s", field, fmt.Sprintf(format, args...)))
-	}
-	if c.AccountID != "" && (len(c.AccountID) != 12 || strings.Trim(c.AccountID, "0123456789") != "") {
-		refuse("AccountID", "%q is not twelve digits", c.AccountID)
-	}
-	if strings.ContainsAny(c.Region, ": /") {
-		refuse("Region", "%q is not the name of a region", c.Region)
-	}
-	if c.MaxInFlight < 0 {
-		refuse("MaxInFlight", "%d is negative", c.MaxInFlight)
-	}
-	if c.RecreateDelay < 0 {
-		refuse("RecreateDelay", "%v is negative", c.RecreateDelay)
-	}
-	if c.KeepRequests < 0 {
-		refuse("KeepRequests", "%d is negative", c.KeepRequests)
-	}
-	return errors.Join(faults...)
+	return d, nil
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/sluice-go/sluice/internal/sqstext"
 )
 
 // The limits of a message.
@@ -46,35 +48,13 @@ func sizeOf(body []byte, attributes []attribute) int {
 	return n
 }
 
-// badRune returns the first character that SQS does not allow in bodies and
-// attributes, if there is one.
-func badRune[S string | []byte](s S) (rune, bool) {
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c < utf8.RuneSelf {
-			if c < ' ' && c != '\t' && c != '\n' && c != '\r' {
-				return rune(c), true
-			}
-			i++
-			continue
-		}
-		end := min(i+utf8.UTFMax, len(s))
-		u, n := utf8.DecodeRuneInString(string(s[i:end]))
-		if u == utf8.RuneError && n == 1 || u == 0xFFFE || u == 0xFFFF {
-			return u, true
-		}
-		i += n
-	}
-	return 0, false
-}
-
 const allowedRunes = "#x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF"
 
 func checkBody(body []byte) *apiError {
 	if len(body) == 0 {
 		return missing("MessageBody")
 	}
-	if u, bad := badRune(body); bad {
+	if u, bad := sqstext.Bad(body); bad {
 		return fault(codeInvalidMessageContents,
 			"Invalid binary character '#x%X' was found in the message body, the set of allowed characters is %s", u, allowedRunes)
 	}
@@ -119,7 +99,7 @@ func (a *attribute) check() *apiError {
 	if a.binary {
 		return nil
 	}
-	if u, bad := badRune(a.value); bad {
+	if u, bad := sqstext.Bad(a.value); bad {
 		return invalidParameter("Invalid binary character '#x%X' was found in the message attribute '%s' value, the set of allowed characters is %s", u, a.name, allowedRunes)
 	}
 	if number && !validNumber(string(a.value)) {
@@ -178,7 +158,7 @@ func checkSystemAttributes(attributes []attribute) (trace string, err *apiError)
 		case a.dataType != "String" || !a.hasText || len(a.value) == 0:
 			return "", invalidParameter("Message system attribute '%s' must contain a non-empty value of type 'String'.", a.name)
 		}
-		if _, bad := badRune(a.value); bad {
+		if _, bad := sqstext.Bad(a.value); bad {
 			return "", invalidParameter("The message system attribute '%s' holds a character outside %s.", a.name, allowedRunes)
 		}
 		trace = string(a.value)

@@ -5,5 +5,5 @@ import "context"
 type ctx = context.Context
 
 // bg is what tests call the client with: the clients make one attempt each, and
-// nothing here is cancelled but by a test that says so.
+// nothing here is canceled but by a test that says so.
 var bg = context.Background()

@@ -16,7 +16,7 @@
 // [Server.Inject] makes requests fail, [Server.SetDown] cuts the line,
 // [ManualClock] moves the time, [Server.Count] counts requests.
 //
-// # What is simulated
+// # Simulated behavior
 //
 //   - Queues: CreateQueue (idempotent; QueueAlreadyExists if an attribute that is
 //     given differs; names; tags; optionally the 60 seconds after a deletion),
@@ -101,7 +101,7 @@
 //
 // The tests of this package have each of them, in tables.
 //
-// # What is not simulated
+// # Limits
 //
 //   - Signatures, IAM, and the evaluation of a queue's Policy: the server checks
 //     only, with Config.AccessKeyIDs, that a known key is named. A [Fault] with

@@ -23,7 +23,7 @@ var ownersOnly = []string{
 const maxActions = 7
 
 // A policyDocument is a Policy attribute as AddPermission and RemovePermission
-// edit it. The rest of the policy stays as it is.
+// edit it. The rest of the policy is unchanged.
 type policyDocument map[string]json.RawMessage
 
 func (p policyDocument) statements() []json.RawMessage {

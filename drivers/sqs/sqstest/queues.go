@@ -11,8 +11,7 @@ import (
 	"github.com/sluice-go/sluice/internal/queue"
 )
 
-// maxListed is how many queues a list gives when it is asked for no number, and
-// the greatest number that it can be asked for.
+// maxListed is the default and the largest number of queues in a list.
 const maxListed = 1000
 
 // queueActions create, list, change and delete queues.

@@ -344,7 +344,7 @@ func TestConfigFaultsAreAllNamed(t *testing.T) {
 	_, err := sqstest.New(&sqstest.Config{AccountID: "1", Region: "a b", MaxInFlight: -1, RecreateDelay: -1, KeepRequests: -1})
 	require.Error(t, err)
 	for _, field := range []string{"AccountID", "Region", "MaxInFlight", "RecreateDelay", "KeepRequests"} {
-		require.ErrorContains(t, err, "Config."+field)
+		require.ErrorContains(t, err, field)
 	}
 	_, err = sqstest.NewServer(&sqstest.Config{Addr: "256.0.0.1:http"})
 	require.ErrorContains(t, err, "256.0.0.1")

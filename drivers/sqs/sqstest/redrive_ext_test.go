@@ -176,12 +176,12 @@ func TestMoveTaskWithADestinationAndARate(t *testing.T) {
 		requireCode(t, "InvalidParameterValue", err)
 		require.ErrorContains(t, err, "There is already a task running")
 
-		cancelled, err := e.CancelMessageMoveTask(bg, &sqs.CancelMessageMoveTaskInput{TaskHandle: started.TaskHandle})
+		canceled, err := e.CancelMessageMoveTask(bg, &sqs.CancelMessageMoveTaskInput{TaskHandle: started.TaskHandle})
 		require.NoError(t, err)
 		pass(5 * time.Second)
 		task = e.tasks()[0]
 		require.Equal(t, "CANCELLED", *task.Status)
-		require.GreaterOrEqual(t, task.ApproximateNumberOfMessagesMoved, cancelled.ApproximateNumberOfMessagesMoved)
+		require.GreaterOrEqual(t, task.ApproximateNumberOfMessagesMoved, canceled.ApproximateNumberOfMessagesMoved)
 		moved := len(e.receive(other))
 		require.EqualValues(t, task.ApproximateNumberOfMessagesMoved, moved)
 		require.Len(t, e.receive(dlq), 10-moved)

@@ -25,8 +25,8 @@ type Server struct {
 // [Server.HTTPClient]. A nil cfg means the defaults. The error names every field
 // of cfg that is at fault.
 func New(cfg *Config) (*Server, error) {
-	c := cfg.withDefaults()
-	if err := c.validate(); err != nil {
+	c, err := cfg.complete()
+	if err != nil {
 		return nil, err
 	}
 	r := &registry{cfg: c, account: c.AccountID, engine: c.Store}
@@ -106,7 +106,7 @@ func (s *Server) Env() []string {
 
 // SetDown simulates an outage: while it lasts, open connections are closed and
 // new ones are closed as soon as they are made (with HTTPClient, requests fail
-// as if the connection was refused). Messages and leases go on as they were.
+// as if the connection was refused). Messages and leases are unchanged.
 func (s *Server) SetDown(down bool) {
 	s.down.Store(down)
 	if down && s.web != nil {
@@ -146,8 +146,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(out.body) // the client has gone, then
 }
 
-// HTTPClient returns a client whose requests, to whatever address, go to s in
-// this process on the caller's own goroutine: no socket, no goroutine, no
+// HTTPClient returns a client whose requests, to any address, are served by s
+// in this process on the caller's goroutine, without socket, goroutine or
 // timer. An SDK that uses it works in a testing/synctest bubble.
 func (s *Server) HTTPClient() *http.Client {
 	return &http.Client{Transport: inProcess{s}}

@@ -31,8 +31,8 @@ type settings struct {
 	modified   time.Time
 	other      map[string]string // members of Extra that are not ours
 	redrive    redrivePolicy
-	// scope is the DeduplicationScope that the queue was made with. SQS lets the
-	// attribute be changed and goes on by the old one.
+	// scope is the DeduplicationScope that the queue was made with. SQS accepts a
+	// change of the attribute and keeps using the old value.
 	scope string
 
 	// The attributes that every send or receive looks at.

@@ -22,20 +22,20 @@ type Invoice struct {
 	// Bank says how the bank takes it: "" succeeds, "shaky" fails the first time,
 	// "busy" asks the first time to come again.
 	Bank string `json:"bank,omitempty"`
-	// Cancelled invoices are not paid.
-	Cancelled bool `json:"cancelled,omitempty"`
+	// Canceled invoices are not paid.
+	Canceled bool `json:"canceled,omitempty"`
 }
 
 // ErrNegative is why an invoice of less than nothing is rejected.
-var ErrNegative = errors.New("an invoice of less than nothing")
+var ErrNegative = errors.New("the amount of the invoice is negative")
 
 // Handler pays invoices at the bank and has record write down what was paid. A
 // message that is not an invoice is rejected.
 func Handler(bank *Bank, record func(ctx context.Context, i Invoice) error) handler.Handler {
 	return handler.Typed(handler.JSON, func(ctx context.Context, _ *handler.Message, i Invoice) error {
 		switch {
-		case i.Cancelled:
-			return handler.Drop(errors.New("cancelled"))
+		case i.Canceled:
+			return handler.Drop(errors.New("canceled"))
 		case i.Cents < 0:
 			return handler.Reject(ErrNegative)
 		}

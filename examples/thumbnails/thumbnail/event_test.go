@@ -67,10 +67,10 @@ func TestParseEvent(t *testing.T) {
 		{name: "a key that is not encoded", m: &handler.Message{Body: []byte(`{"Records":[{"eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"b"},"object":{"key":"100%"}}}]}`)},
 			action: handler.ActionDeadLetter, says: "not URL-encoded"},
 		{name: "no key", m: &handler.Message{Body: []byte(`{"Records":[{"eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"b"}}}]}`)},
-			action: handler.ActionDeadLetter, says: "names no bucket or no key"},
+			action: handler.ActionDeadLetter, says: "has no bucket or no key"},
 		{name: "no object", m: noName, action: handler.ActionDeadLetter, says: "bucketId or objectId"},
 		{name: "attributes and body that differ", m: storage("OBJECT_FINALIZE", "other.jpg", storageResource),
-			action: handler.ActionDeadLetter, says: "the attributes name photos/other.jpg and the body photos/a b+c%20.jpg"},
+			action: handler.ActionDeadLetter, says: "the attributes name the object photos/other.jpg, but the body names photos/a b+c%20.jpg"},
 		{name: "a broken resource", m: storage("OBJECT_FINALIZE", "x", "{"), action: handler.ActionDeadLetter, says: "unexpected end"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -240,7 +240,7 @@ func TestDeliveredAgainAndAtOnce(t *testing.T) {
 	require.Equal(t, first, again)
 }
 
-func TestACancelledWriteLeavesNothing(t *testing.T) {
+func TestACanceledWriteLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
 	out, err := fileblob.OpenBucket(dir, &fileblob.Options{NoTempDir: true})
 	require.NoError(t, err)

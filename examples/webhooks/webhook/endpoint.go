@@ -1,58 +1,36 @@
 package webhook
 
 import (
-	"context"
 	"errors"
-	"io"
+	"log/slog"
 	"net/http"
 
-	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/handler/webhook"
-	"github.com/sluice-go/sluice/producer"
+	"github.com/sluice-go/sluice/inbox"
 )
 
-// Sender is the part of a producer.Producer that the endpoint needs.
-type Sender interface {
-	Send(ctx context.Context, ms ...*handler.Message) error
+// Secrets are those of the senders. While one is changed, there are two.
+type Secrets struct {
+	Internal []string // of Standard Webhooks: "whsec_…" or "whpk_…"
+	GitHub   []string
 }
 
-// AttributeType is the message attribute with the event's content type. A handler
-// that posts messages on (package httphandler) sends it as the header.
-const AttributeType = "content-type"
-
-// maxBody bounds an event; with its headers it must fit into a message.
-const maxBody = 200 << 10
-
-// Endpoint returns the HTTP handler that takes events: POST to any path. It
-// answers 202 when the queue has the event, 401 to one that is not signed as it
-// should be, 429 while the queue is overloaded and 503 when it cannot be
-// reached; the sender then sends again.
-func Endpoint(v *webhook.Verifier, queue Sender) http.Handler {
+// Endpoint returns the HTTP handler that queues the events of our own services, at
+// /hooks/internal, and of GitHub, at /hooks/github.
+func Endpoint(secrets Secrets, queue inbox.Sender, log *slog.Logger) (http.Handler, error) {
+	internal, err := inbox.NewStandard(secrets.Internal, nil)
+	if err != nil {
+		return nil, err
+	}
+	github, err := inbox.NewGitHub(secrets.GitHub...)
+	if err != nil {
+		return nil, err
+	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /", func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
-			return
-		}
-		id, err := v.Verify(r.Header, body)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusUnauthorized)
-			return
-		}
-		m := &handler.Message{Body: body, DedupeID: id}
-		if t := r.Header.Get("Content-Type"); t != "" {
-			m.SetAttribute(AttributeType, t)
-		}
-		switch err := queue.Send(r.Context(), m); {
-		case errors.Is(err, producer.ErrOverloaded):
-			w.Header().Set("Retry-After", "30")
-			http.Error(w, producer.ErrOverloaded.Error(), http.StatusTooManyRequests)
-		case err != nil:
-			http.Error(w, "the event could not be queued: send it again", http.StatusServiceUnavailable)
-		default:
-			w.WriteHeader(http.StatusAccepted)
-		}
-	})
-	return mux
+	var faults []error
+	for path, provider := range map[string]inbox.Provider{"/hooks/internal": internal, "/hooks/github": github} {
+		in, err := inbox.New(provider, queue, &inbox.Config{Logger: log})
+		faults = append(faults, err)
+		mux.Handle(path, in)
+	}
+	return mux, errors.Join(faults...)
 }

@@ -71,7 +71,7 @@ func (g *Gate) Enter() (wait time.Duration, entered bool) {
 	return 0, true
 }
 
-// Left ends a try that proves nothing, such as one that was cancelled.
+// Left ends a try that proves nothing, such as one that was canceled.
 func (g *Gate) Left() {
 	if !g.closed.Load() {
 		return

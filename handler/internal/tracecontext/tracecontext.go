@@ -11,10 +11,10 @@ import (
 	"github.com/sluice-go/sluice/handler"
 )
 
-// Of returns the trace context under which m is handled: that of the current
-// span in ctx, so that what the other program does hangs below the handling of
-// the message; without a span, what the message's sender gave it as attributes.
-// Both are empty if there is neither.
+// Of returns the trace context under which m is handled. It is that of the
+// current span in ctx, so that the spans of the other program are children of
+// the handling of the message, or, without a span, the one in the message's
+// attributes. Both are empty if there is neither.
 func Of(ctx context.Context, m *handler.Message) (parent, state string) {
 	if !trace.SpanContextFromContext(ctx).IsValid() {
 		parent = m.Attribute("traceparent")

@@ -9,14 +9,15 @@ import (
 	"slices"
 	"time"
 
-	"modernc.org/sqlite"
+	_ "modernc.org/sqlite" // the driver "sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/sluice-go/sluice/internal/queue"
+	"github.com/sluice-go/sluice/internal/queue/sqlitequeue/internal/direct"
 )
 
-// A database is the file of an engine: its connections, who may write to it, and
-// what is known of its queues.
+// A database is the file of an engine: its connections, the turn of its writer,
+// and a cache of its queues.
 //
 // Locking: turn comes before bells.mu and files.mu. Nothing waits for a turn
 // while it holds one of the others.
@@ -26,17 +27,18 @@ type database struct {
 	done    chan struct{} // closed when the engine is
 
 	readers *sql.DB
-	writers *sql.DB
+	sync    bool // commits wait for the disk
 
 	// turn guards the fields below. It is a channel because waiting for it must
 	// end with a context.
 	turn    chan struct{}
 	closed  bool
-	writer  *sql.Conn // the only connection of this engine that writes
-	prepare map[string]*sql.Stmt
-	queues  map[string]*queueRow
+	writer  *direct.Conn // the only connection of this engine that writes
+	synced  bool         // the writer's commits wait for the disk now
+	known   known
 	foreign int64 // SQLite's count of what other processes have committed
 
+	works works
 	files files
 	bells bells
 }
@@ -49,25 +51,21 @@ func openDatabase(ctx context.Context, path string, o *Options) (*database, erro
 	}
 	s := &database{
 		path: path, machine: newMachine(o), done: make(chan struct{}), turn: make(chan struct{}, 1),
-		prepare: map[string]*sql.Stmt{}, queues: map[string]*queueRow{},
+		known: known{queues: map[string]*knownQueue{}},
 	}
 	s.bells.watch, s.bells.done = s.watch, s.done
 	sync := "NORMAL"
 	if o != nil && o.Sync {
-		sync = "FULL"
+		sync, s.sync, s.synced = "FULL", true, true
 	}
 	if err := probe(ctx, abs, s); err != nil {
 		return nil, err
 	}
-	// The writer does its own waiting, which ends with a context.
-	if s.writers, err = sql.Open("sqlite", dsn(abs, 0, sync)); err == nil {
-		s.readers, err = sql.Open("sqlite", dsn(abs, 5*time.Second, sync))
-	}
-	if err == nil {
-		s.writers.SetMaxOpenConns(1)
+	if s.readers, err = sql.Open("sqlite", dsn(abs, 5*time.Second, sync)); err == nil {
 		s.readers.SetMaxOpenConns(2)
+		// The writer does its own waiting, which ends with a context.
 		err = s.retry(ctx, func() error {
-			s.writer, err = s.writers.Conn(ctx)
+			s.writer, err = openWriter(abs, sync)
 			return err
 		})
 	}
@@ -88,7 +86,7 @@ func openDatabase(ctx context.Context, path string, o *Options) (*database, erro
 func (db *database) migrate(ctx context.Context) error {
 	return db.exclusive(ctx, func(tx *txn) error {
 		var h header
-		if err := h.read(func(query string) interface{ Scan(dest ...any) error } { return tx.row(query) }); err != nil {
+		if err := h.read(func(query string) scanner { return tx.row(query) }); err != nil {
 			return err
 		}
 		empty, err := h.check()
@@ -105,29 +103,37 @@ func (db *database) migrate(ctx context.Context) error {
 	})
 }
 
+// openWriter opens the connection that writes.
+func openWriter(path, sync string) (*direct.Conn, error) {
+	c, err := direct.Open(location(path, nil))
+	if err != nil {
+		return nil, err
+	}
+	for _, pragma := range pragmas(sync) {
+		if err := c.Run("PRAGMA " + pragma); err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+	}
+	return c, nil
+}
+
 // build runs what brings the file to the schema that this program knows.
 func (db *database) build(queries []string) error {
 	for _, q := range append(slices.Clone(queries),
 		fmt.Sprintf("PRAGMA application_id = %d", applicationID),
 		fmt.Sprintf("PRAGMA user_version = %d", schemaVersion)) {
-		if _, err := db.writer.ExecContext(context.Background(), q); err != nil {
+		if err := db.writer.Run(q); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// releaseDelivery closes the connections.
+// release closes the connections.
 func (db *database) release() error {
 	errs := []error{db.files.close()}
-	for _, stmt := range db.prepare {
-		errs = append(errs, stmt.Close())
-	}
 	if db.writer != nil {
 		errs = append(errs, db.writer.Close())
-	}
-	if db.writers != nil {
-		errs = append(errs, db.writers.Close())
 	}
 	if db.readers != nil {
 		errs = append(errs, db.readers.Close())
@@ -181,11 +187,14 @@ func (db *database) enter(ctx context.Context) error {
 	return nil
 }
 
-// Moved returns an error, which is [ErrMoved], if the file that the engine has
-// open is not what is at its path now, or was truncated or overwritten in place.
-// Every operation begins with it, and one that writes ends with it.
-func (db *database) Moved() error {
-	if err := db.files.moved(); err != nil {
+// Moved returns [ErrMoved] if the engine's open file is no longer the file at
+// its path, or was truncated or overwritten in place. Every operation begins
+// with it, and one that writes ends with it and may begin with less: see damaged.
+func (db *database) Moved() error { return db.lost(db.files.moved()) }
+
+// lost names the file in an error of files.
+func (db *database) lost(err error) error {
+	if err != nil {
 		return fmt.Errorf("queue file %q: %w", db.path, err)
 	}
 	return nil
@@ -218,6 +227,9 @@ func (db *database) retry(ctx context.Context, do func() error) error {
 }
 
 func isBusy(err error) bool {
+	if err == nil {
+		return false
+	}
 	switch sqliteCode(err) {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return true
@@ -228,11 +240,20 @@ func isBusy(err error) bool {
 // sqliteCode returns the primary code of a SQLite error, and 0 for other
 // errors.
 func sqliteCode(err error) int {
-	var e *sqlite.Error
-	if !errors.As(err, &e) {
-		return 0
+	code, _ := extendedCode(err)
+	return code & 0xff
+}
+
+// extendedCode returns the code of a SQLite error, of either way to SQLite.
+func extendedCode(err error) (code int, ok bool) {
+	var e interface {
+		error
+		Code() int
 	}
-	return e.Code() & 0xff
+	if !errors.As(err, &e) {
+		return 0, false
+	}
+	return e.Code(), true
 }
 
 // transact runs do in a transaction. The caller has the turn.
@@ -245,20 +266,39 @@ func (db *database) transact(ctx context.Context, do func(tx *txn) error) error 
 	})
 }
 
-// exclusive runs do in a transaction that has no time yet.
+// exclusive runs do in a transaction that has no time yet. The caller has the turn.
 func (db *database) exclusive(ctx context.Context, do func(tx *txn) error) error {
+	return db.commit(ctx, db.sync, do)
+}
+
+// commit is exclusive, with a commit that waits for the disk if sync is set.
+func (db *database) commit(ctx context.Context, sync bool, do func(tx *txn) error) error {
+	if sync != db.synced {
+		mode := "PRAGMA synchronous = NORMAL"
+		if sync {
+			mode = "PRAGMA synchronous = FULL"
+		}
+		if err := db.writer.Run(mode); err != nil {
+			return err
+		}
+		db.synced = sync
+	}
 	tx := &txn{db: db}
-	if err := db.retry(ctx, func() error { return tx.exec("BEGIN IMMEDIATE") }); err != nil {
+	err := tx.exec("BEGIN IMMEDIATE")
+	if isBusy(err) {
+		err = db.retry(ctx, func() error { return tx.exec("BEGIN IMMEDIATE") })
+	}
+	if err != nil {
 		return err
 	}
-	err := do(tx)
-	if err == nil {
+	if err = do(tx); err == nil {
 		err = tx.flush()
 	}
 	if err == nil {
 		err = tx.exec("COMMIT")
 	}
 	if err != nil {
+		db.known.undo()
 		_ = tx.exec("ROLLBACK") // the first error is the one to report; a failed commit may have rolled back
 		return err
 	}
@@ -276,32 +316,101 @@ func (db *database) exclusive(ctx context.Context, do func(tx *txn) error) error
 }
 
 // write runs do on a queue in a transaction, after it has removed what is too
-// old.
+// old. Those who wait for the turn meanwhile share the next transaction. do may run
+// more than once, and in another's goroutine.
 func (db *database) write(ctx context.Context, name string, do func(tx *txn, q *queueRow) error) error {
-	if err := db.enter(ctx); err != nil {
-		return err
-	}
-	defer func() { <-db.turn }()
-	return db.writeInTurn(ctx, name, do)
+	return db.carryOut(ctx, &work{name: name, sync: db.sync, do: do})
 }
 
-func (db *database) writeInTurn(ctx context.Context, name string, do func(tx *txn, q *queueRow) error) error {
-	for more := true; more; {
-		err := db.transact(ctx, func(tx *txn) error {
-			q, oldest, err := tx.queue(name)
-			if err != nil {
-				return err
-			}
-			if more, err = tx.expire(q, oldest); err != nil || more {
-				return err
-			}
-			return do(tx, q)
-		})
-		if err != nil {
-			return db.wrap(err)
+// carryOut does a work, alone or with those of others.
+func (db *database) carryOut(ctx context.Context, w *work) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	w.done = make(chan struct{})
+	db.works.add(w)
+	select {
+	case <-w.done:
+		return w.err
+	case db.turn <- struct{}{}:
+	case <-ctx.Done():
+		if db.works.remove(w) {
+			return ctx.Err()
 		}
+		<-w.done
+		return w.err
+	}
+	defer func() { <-db.turn }()
+	select {
+	case <-w.done: // by those who had the turn before
+		return w.err
+	default:
+	}
+	err := queue.ErrClosed
+	if !db.closed {
+		err = db.lost(db.files.damaged()) // the transaction ends with moved
+	}
+	if err == nil {
+		err = db.together(ctx)
+	}
+	if err != nil {
+		db.works.remove(w)
+		return db.wrap(err)
+	}
+	return w.err
+}
+
+// together carries out the works that wait, in one transaction. If one of them
+// fails the transaction is undone, and each has one of its own. An error is that of
+// a transaction that could not begin: no work was taken. The caller has the turn.
+func (db *database) together(ctx context.Context) error {
+	sync := db.works.sync()
+	var ws []*work
+	err := db.commit(ctx, sync, func(tx *txn) error {
+		if err := tx.tick(true); err != nil {
+			return err
+		}
+		ws = db.works.take(sync)
+		for _, w := range ws {
+			if err := w.carryOut(tx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if ws == nil {
+		return err
+	}
+	for _, w := range ws {
+		switch {
+		case err == nil && !w.more:
+		case err == nil || len(ws) > 1 && !errors.Is(err, queue.ErrMoved):
+			w.err = db.alone(w)
+		default:
+			w.err = err
+		}
+		w.err = db.wrap(w.err)
+		close(w.done)
 	}
 	return nil
+}
+
+// alone carries out one work, in as many transactions as it takes to remove what is
+// too old before it. The caller has the turn.
+func (db *database) alone(w *work) error {
+	for {
+		// The caller's context may not be the work's. The lock is waited for with
+		// patience, and not for ever.
+		err := db.commit(context.Background(), w.sync, func(tx *txn) error {
+			if err := tx.tick(true); err != nil {
+				return err
+			}
+			return w.carryOut(tx)
+		})
+		if err != nil || !w.more {
+			return errors.Join(err, w.err)
+		}
+	}
 }
 
 // file runs do in a transaction that is about no single queue.
@@ -341,14 +450,14 @@ func (db *database) reading(ctx context.Context, err error) error {
 	}
 }
 
-// wrap names the file in an error of SQLite'db. A file that is damaged under
+// wrap names the file in an error of SQLite's. A file that is damaged under
 // SQLite's hands is ErrMoved here too.
 func (db *database) wrap(err error) error {
-	var e *sqlite.Error
-	if !errors.As(err, &e) {
+	code, ok := extendedCode(err)
+	if !ok {
 		return err
 	}
-	if moved := db.files.failed(e.Code()); moved != nil {
+	if moved := db.files.failed(code); moved != nil {
 		err = moved
 	}
 	return fmt.Errorf("queue file %q: %w", db.path, err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-go/sluice/internal/queue"
 	"github.com/sluice-go/sluice/internal/queue/internal/store"
+	"github.com/sluice-go/sluice/internal/queue/sqlitequeue/internal/direct"
 )
 
 // Engine is a [queue.Engine] that keeps its queues in a SQLite file. Several
@@ -71,7 +72,7 @@ func (s *Engine) Create(ctx context.Context, name string, c queue.Config) error 
 		if err != nil || n > 0 {
 			return err
 		}
-		q, _, err := tx.queue(name)
+		q, err := tx.queue(name)
 		if err == nil && !q.config.Equal(&c) {
 			err = fmt.Errorf("queue %q: %w", name, queue.ErrExists)
 		}
@@ -83,7 +84,7 @@ func (s *Engine) Create(ctx context.Context, name string, c queue.Config) error 
 func (s *Engine) Config(ctx context.Context, name string) (queue.Config, time.Time, error) {
 	var found *queueRow
 	err := s.read(ctx, func(tx *txn) (err error) {
-		found, _, err = tx.queue(name)
+		found, err = tx.queue(name)
 		return err
 	})
 	if err != nil {
@@ -103,7 +104,7 @@ func (s *Engine) Configure(ctx context.Context, name string, c queue.Config) err
 		return err
 	}
 	return s.file(ctx, func(tx *txn) error {
-		q, _, err := tx.queue(name)
+		q, err := tx.queue(name)
 		if err != nil {
 			return err
 		}
@@ -111,7 +112,7 @@ func (s *Engine) Configure(ctx context.Context, name string, c queue.Config) err
 		if err != nil {
 			return err
 		}
-		delete(s.queues, name)
+		delete(s.known.queues, name)
 		tx.offer(q, tx.now) // another retention is another next event
 		if q.config.Ordered == c.Ordered && q.config.Lax == c.Lax {
 			return nil
@@ -123,11 +124,11 @@ func (s *Engine) Configure(ctx context.Context, name string, c queue.Config) err
 // Remove implements [queue.Engine].
 func (s *Engine) Remove(ctx context.Context, name string) error {
 	return s.file(ctx, func(tx *txn) error {
-		q, _, err := tx.queue(name)
+		q, err := tx.queue(name)
 		if err != nil {
 			return err
 		}
-		delete(s.queues, name)
+		delete(s.known.queues, name)
 		for _, query := range []string{
 			"DELETE FROM queues WHERE id = ?1",
 			"DELETE FROM messages WHERE id > ?1 << 44 AND id < (?1 + 1) << 44",
@@ -157,22 +158,23 @@ func (s *Engine) List(ctx context.Context) ([]string, error) {
 	return names, err
 }
 
-// Stats implements [queue.Engine]. It counts the messages on a connection of
-// its own: with a million of them that takes a moment, and no other operation
-// waits.
+// Stats implements [queue.Engine]. It counts the messages on a separate
+// connection: counting a million takes a moment, and no other operation waits.
 func (s *Engine) Stats(ctx context.Context, name string) (queue.Stats, error) {
-	q, now, err := s.collect(ctx, name)
+	q, now, passed, err := s.collect(ctx, name)
 	if err != nil {
 		return queue.Stats{}, err
 	}
 	var total, hidden, oldest int64
 	var stats queue.Stats
-	err = s.readers.QueryRowContext(ctx, `SELECT count(*), coalesce(min(enqueued_at), 0) FROM messages WHERE queue = ?`, q.id).Scan(&total, &oldest)
-	if err == nil {
-		err = s.readers.QueryRowContext(ctx,
-			`SELECT count(*), coalesce(sum(delivery > 0), 0) FROM messages WHERE queue = ?1 AND ordered IN (0, 1) AND visible_at > ?2`,
-			q.id, now.At).Scan(&hidden, &stats.InFlight)
-	}
+	// One statement sees one moment: a message that is received meanwhile is counted
+	// once.
+	err = s.readers.QueryRowContext(ctx, `WITH
+		indexed AS (SELECT count(*) AS n, min(enqueued_at) AS oldest FROM messages WHERE queue = ?1 AND via <> 2),
+		hidden AS (SELECT count(*) AS n, coalesce(sum(delivery > 0), 0) AS leased FROM messages WHERE queue = ?1 AND via <> 2 AND via IN (0, 1) AND visible_at > ?2),
+		waiting AS (SELECT count(*) AS n, (SELECT enqueued_at FROM messages WHERE id > ?3 AND id < ?4 AND via = 2 ORDER BY id LIMIT 1) AS oldest FROM messages WHERE id > ?3 AND id < ?4 AND via = 2)
+		SELECT indexed.n + waiting.n, coalesce(min(indexed.oldest, waiting.oldest), indexed.oldest, waiting.oldest, 0), hidden.n, hidden.leased FROM indexed, hidden, waiting`,
+		q.id, now.At, passed, q.high()).Scan(&total, &oldest, &hidden, &stats.InFlight)
 	if err != nil {
 		return queue.Stats{}, s.reading(ctx, err)
 	}
@@ -185,32 +187,30 @@ func (s *Engine) Stats(ctx context.Context, name string) (queue.Stats, error) {
 	return stats, nil
 }
 
-// collect removes what is too old, if anything is, before the queue is looked
-// at.
-func (s *Engine) collect(ctx context.Context, name string) (*queueRow, store.Moment, error) {
-	var q *queueRow
-	var now store.Moment
+// collect removes expired messages before the queue is examined.
+func (s *Engine) collect(ctx context.Context, name string) (q *queueRow, now store.Moment, passed int64, err error) {
 	old := false
-	err := s.read(ctx, func(tx *txn) error {
-		found, oldest, err := tx.queue(name)
-		if err == nil {
-			q, now = found, tx.moment
-			old = oldest.Valid && store.Later(oldest.Int64, q.config.Retention) <= tx.now
+	err = s.read(ctx, func(tx *txn) error {
+		found, err := tx.queue(name)
+		if err != nil {
+			return err
 		}
+		q, now, passed = found, tx.moment, newLine(tx, found).passed()
+		old, err = tx.aged(q, store.Earlier(tx.now, q.config.Retention))
 		return err
 	})
 	if err == nil && old {
 		err = s.write(ctx, name, func(tx *txn, found *queueRow) error {
-			q, now = found, tx.moment
+			q, now, passed = found, tx.moment, newLine(tx, found).passed()
 			return nil
 		})
 	}
-	return q, now, err
+	return q, now, passed, err
 }
 
 // Peek implements [queue.Engine].
 func (s *Engine) Peek(ctx context.Context, name string, n int) ([]queue.Message, error) {
-	q, now, err := s.collect(ctx, name)
+	q, now, _, err := s.collect(ctx, name)
 	if err != nil || n <= 0 {
 		return nil, err
 	}
@@ -264,13 +264,14 @@ func (s *Engine) Purge(ctx context.Context, name string) error {
 		var n int64
 		err := s.write(ctx, name, func(tx *txn, q *queueRow) error {
 			if last < 0 {
-				if err := tx.row("SELECT sequence FROM queues WHERE id = ?", q.id).Scan(&last); err != nil {
+				var err error
+				if last, err = tx.lastSequence(q); err != nil {
 					return err
 				}
 				last += q.low()
 			}
 			var gone []gonner
-			err := tx.gonners(&gone, "SELECT id, ordered, large, grp FROM messages WHERE id > ? AND id <= ? ORDER BY id LIMIT ?", q.low(), last, purgeStep)
+			err := tx.gonners(&gone, "SELECT id, via = 1, large, grp FROM messages WHERE id > ? AND id <= ? ORDER BY id LIMIT ?", q.low(), last, purgeStep)
 			if err != nil {
 				return err
 			}
@@ -329,42 +330,39 @@ func (s *Engine) Receive(ctx context.Context, name string, r queue.ReceiveReques
 	}
 }
 
-// try receives what there is. If there is nothing it writes nothing, and returns
-// when there will be something.
+// try receives what there is. A queue that had nothing is read before it is written
+// to, so that receives of an empty one lock nobody out. try returns when there will
+// be something if there is nothing.
 func (s *Engine) try(ctx context.Context, name string, r *queue.ReceiveRequest) (out []queue.Received, seen look, err error) {
-	if err := s.enter(ctx); err != nil {
-		return nil, look{}, err
-	}
-	defer func() { <-s.turn }()
-	found := false
-	err = s.retry(ctx, func() error {
-		tx := &txn{db: s.database}
-		if err := tx.tick(false); err != nil {
+	if !s.works.flows(name) {
+		found := false
+		err := s.read(ctx, func(tx *txn) error {
+			q, err := tx.queue(name)
+			if err != nil {
+				return err
+			}
+			seen.moment = tx.moment
+			seen.next, err = nextDue(tx, q)
+			found = seen.next <= tx.now || r.AttemptID != ""
 			return err
+		})
+		if err != nil || !found {
+			return nil, seen, err
 		}
-		q, _, err := tx.queue(name)
-		if err != nil {
-			return err
-		}
-		seen.moment = tx.moment
-		seen.next, err = nextDue(tx, q)
-		found = seen.next <= tx.now || r.AttemptID != ""
-		return err
-	})
-	if err != nil || !found {
-		return nil, seen, s.wrap(err)
 	}
-	err = s.writeInTurn(ctx, name, func(tx *txn, q *queueRow) error {
+	// A lease need not outlive a power failure: whoever holds it does not.
+	err = s.carryOut(ctx, &work{name: name, do: func(tx *txn, q *queueRow) (err error) {
 		seen.moment = tx.moment
 		if out, err = receive(tx, q, r); err != nil || len(out) > 0 {
 			return err
 		}
 		seen.next, err = nextDue(tx, q)
 		return err
-	})
+	}})
 	if err != nil {
 		return nil, look{}, err
 	}
+	s.works.setFlows(name, len(out) > 0)
 	return out, seen, nil
 }
 
@@ -402,8 +400,14 @@ func (s *Engine) Delete(ctx context.Context, name string, receipts []string) []e
 		if !ok {
 			return queue.ErrReceipt, nil
 		}
+		if !q.config.Ordered {
+			n, err := tx.change("DELETE FROM messages WHERE id = ? AND delivery = ? AND via = 0 AND large = 0", id, delivery)
+			if n > 0 || err != nil {
+				return nil, err
+			}
+		}
 		g := gonner{id: id}
-		err = tx.row("DELETE FROM messages WHERE id = ? AND delivery = ? RETURNING ordered, large, grp", id, delivery).
+		err = tx.row("DELETE FROM messages WHERE id = ? AND delivery = ? RETURNING via = 1, large, grp", id, delivery).
 			Scan(&g.ordered, &g.large, &g.group)
 		if errors.Is(err, sql.ErrNoRows) {
 			return queue.ErrReceipt, nil
@@ -426,15 +430,26 @@ func (s *Engine) Change(ctx context.Context, name string, cs []queue.Change) []e
 			return releaseDelivery(tx, q, id, delivery, cs[i].By)
 		}
 		until := store.Later(tx.now, max(cs[i].By, 0))
-		var ordered bool
+		if !q.config.Ordered {
+			n, err := tx.change("UPDATE messages SET visible_at = ? WHERE id = ? AND via = 0 AND (delivery = ? AND visible_at > ? OR ? AND delivery > 0)",
+				until, id, delivery, tx.now, q.config.AnyReceipt())
+			if n > 0 {
+				tx.offer(q, until)
+			}
+			if n > 0 || err != nil {
+				return nil, err
+			}
+			return whyNot(tx, id)
+		}
+		var way via
 		var group string
 		// The id is the message's own, and no other delivery of it has that number.
-		err = tx.row("UPDATE messages SET visible_at = ? WHERE id = ? AND (delivery = ? AND visible_at > ? OR ? AND delivery > 0) RETURNING ordered, grp",
-			until, id, delivery, tx.now, q.config.AnyReceipt()).Scan(&ordered, &group)
+		err = tx.row("UPDATE messages SET visible_at = ? WHERE id = ? AND (delivery = ? AND visible_at > ? OR ? AND delivery > 0) RETURNING via, grp",
+			until, id, delivery, tx.now, q.config.AnyReceipt()).Scan((*int64)(&way), &group)
 		if errors.Is(err, sql.ErrNoRows) {
 			return whyNot(tx, id)
 		}
-		if ordered {
+		if way == viaGroup {
 			tx.mark(q, group)
 		} else {
 			tx.offer(q, until)
@@ -471,12 +486,12 @@ func (s *Engine) Reject(ctx context.Context, name string, rs []queue.Rejection) 
 // StartMove implements [queue.Engine].
 func (s *Engine) StartMove(ctx context.Context, source, destination string, rate int) (queue.Task, error) {
 	if source == destination {
-		return queue.Task{}, fmt.Errorf("queue %q: %w: a move to itself", source, queue.ErrConfig)
+		return queue.Task{}, fmt.Errorf("queue %q: %w: the queue cannot be moved to itself", source, queue.ErrConfig)
 	}
 	t := queue.Task{Handle: store.NewHandle(), Source: source, Destination: destination, Rate: rate, Status: queue.TaskRunning}
 	err := s.write(ctx, source, func(tx *txn, q *queueRow) error {
 		if destination != "" {
-			if _, _, err := tx.queue(destination); err != nil {
+			if _, err := tx.queue(destination); err != nil {
 				return err
 			}
 		}
@@ -484,21 +499,24 @@ func (s *Engine) StartMove(ctx context.Context, source, destination string, rate
 			return err
 		}
 		var running int
-		if err := tx.row("SELECT count(*) FROM moves WHERE queue = ? AND status = ?", q.id, queue.TaskRunning).Scan(&running); err != nil {
+		if err := tx.row("SELECT count(*) FROM moves WHERE queue = ? AND status = ?", q.id, string(queue.TaskRunning)).Scan(&running); err != nil {
 			return err
 		}
 		if running > 0 {
 			return fmt.Errorf("queue %q: %w", source, queue.ErrTaskRunning)
 		}
 		t.Started = tx.moment.Now
-		var last int64
-		err := tx.row("SELECT (SELECT count(*) FROM messages WHERE queue = ?1 AND ordered IN (0, 1) AND visible_at <= ?2), (SELECT sequence FROM queues WHERE id = ?1)", q.id, tx.now).
-			Scan(&t.ToMove, &last)
+		last, err := tx.lastSequence(q)
+		if err != nil {
+			return err
+		}
+		err = tx.row(`SELECT (SELECT count(*) FROM messages WHERE queue = ?1 AND via <> 2 AND via IN (0, 1) AND visible_at <= ?2) +
+			(SELECT count(*) FROM messages WHERE id > ?3 AND id < ?4 AND via = 2)`, q.id, tx.now, newLine(tx, q).passed(), q.high()).Scan(&t.ToMove)
 		if err != nil {
 			return err
 		}
 		err = tx.exec("INSERT INTO moves ("+moveColumns+", queue) VALUES (?, ?, ?, ?, ?, 0, ?, ?, '', ?, ?, ?, ?)",
-			t.Handle, t.Source, t.Destination, t.Rate, t.Status, t.ToMove, tx.moment.Wall(), q.low(), q.low()+last, tx.now, q.id)
+			t.Handle, t.Source, t.Destination, t.Rate, string(t.Status), t.ToMove, tx.moment.Wall(), q.low(), q.low()+last, tx.now, q.id)
 		if err != nil {
 			return err
 		}
@@ -527,8 +545,8 @@ func (s *Engine) CancelMove(ctx context.Context, handle string) (queue.Task, err
 		if err != nil {
 			return err
 		}
-		m.Status = queue.TaskCancelled
-		return endMove(tx, handle, queue.TaskCancelled, "")
+		m.Status = queue.TaskCanceled
+		return endMove(tx, handle, queue.TaskCanceled, "")
 	})
 	if err != nil {
 		return queue.Task{}, err
@@ -548,7 +566,7 @@ func (s *Engine) Moves(ctx context.Context, source string) ([]queue.Task, error)
 		if err := s.mover.bury(tx, q); err != nil {
 			return err
 		}
-		return tx.rows("SELECT "+moveColumns+" FROM moves WHERE queue = ? ORDER BY id DESC LIMIT ?", func(rows *sql.Rows) error {
+		return tx.rows("SELECT "+moveColumns+" FROM moves WHERE queue = ? ORDER BY id DESC LIMIT ?", func(rows *direct.Stmt) error {
 			var m moveRow
 			err := m.scan(rows.Scan)
 			out = append(out, m.Task)

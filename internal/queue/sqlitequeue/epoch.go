@@ -10,8 +10,8 @@ import (
 // the uptime of a boot was uptime, and the wall clock showed wall, it was time.
 //
 // While the machine is up the time goes by the uptime, which all processes
-// share and nothing sets. Over a reboot, and on another machine, it goes by the
-// wall clock: nothing else shows how long the machine was down.
+// share and nothing sets. Across a reboot, and on another machine, it uses the
+// wall clock: no other clock shows how long the machine was down.
 type epoch struct {
 	boot               string
 	uptime, wall, time int64

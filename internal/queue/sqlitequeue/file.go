@@ -20,20 +20,19 @@ func location(path string, params url.Values) string {
 
 // dsn is how the file of an engine is opened.
 func dsn(path string, busy time.Duration, sync string) string {
-	return location(path, url.Values{"_pragma": {
-		fmt.Sprintf("busy_timeout(%d)", busy.Milliseconds()),
-		"journal_mode(WAL)",
-		fmt.Sprintf("synchronous(%s)", sync),
-		"cache_size(-16000)",
-		"journal_size_limit(67108864)",
-	}})
+	return location(path, url.Values{"_pragma": append([]string{fmt.Sprintf("busy_timeout(%d)", busy.Milliseconds())}, pragmas(sync)...)})
+}
+
+// pragmas are those of a connection to the file of an engine.
+func pragmas(sync string) []string {
+	return []string{"journal_mode(WAL)", fmt.Sprintf("synchronous(%s)", sync), "cache_size(-16000)", "journal_size_limit(67108864)"}
 }
 
 // A header identifies the program that a file belongs to.
 type header struct{ id, version, tables int64 }
 
 // read must be called in a transaction: another process may be making the file.
-func (h *header) read(row func(query string) interface{ Scan(dest ...any) error }) error {
+func (h *header) read(row func(query string) scanner) error {
 	if err := row("PRAGMA application_id").Scan(&h.id); err != nil {
 		return err
 	}
@@ -52,7 +51,7 @@ func (h *header) check() (empty bool, err error) {
 	case h.id != applicationID:
 		return false, fmt.Errorf("%w: it is another program's SQLite file", queue.ErrForeign)
 	case h.version < 1 || h.version > schemaVersion:
-		return false, fmt.Errorf("%w: its version is %d, and this program knows %d; use a newer program", queue.ErrForeign, h.version, schemaVersion)
+		return false, fmt.Errorf("%w: its version is %d, but this program supports %d; use a newer program", queue.ErrForeign, h.version, schemaVersion)
 	default:
 		return false, nil
 	}
@@ -87,7 +86,7 @@ func probe(ctx context.Context, path string, db *database) error {
 			return err
 		}
 		defer tx.Rollback() //nolint:errcheck // it has only read
-		return h.read(func(query string) interface{ Scan(dest ...any) error } { return tx.QueryRowContext(ctx, query) })
+		return h.read(func(query string) scanner { return tx.QueryRowContext(ctx, query) })
 	})
 	if sqliteCode(err) == sqlite3.SQLITE_NOTADB {
 		return fmt.Errorf("%w: it is not a SQLite file", queue.ErrForeign)

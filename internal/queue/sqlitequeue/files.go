@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -22,8 +23,8 @@ import (
 // its index beside it. Writes to a file that was deleted or moved are not seen
 // by those who open its path, and without its own log and index two processes
 // don't see each other's locks. A file that was truncated or overwritten in
-// place is the same file still, and SQLite goes on with the pages that it has
-// in memory.
+// place is still the same file, and SQLite keeps using the pages that it has in
+// memory.
 type files struct {
 	mu     sync.Mutex
 	db     watched
@@ -31,15 +32,16 @@ type files struct {
 	index  watched
 	reader *os.File // of the log, which SQLite has no locks on
 	state  fileState
-	salts  [8]byte // of the log's header, new whenever the log is begun anew
-	broken error   // set once a file was damaged in place: the pages in memory are then invalid
+	salts  [8]byte   // of the log's header, new whenever the log is begun anew
+	broken error     // set once a file was damaged in place: the pages in memory are then invalid
+	looked time.Time // when all were seen to be intact
 }
 
-// watched is a file and how it was when it was looked at last. The zero watched
-// is of a file that does not exist.
+// watched is a file and what the last look at it showed. The zero watched is of a
+// file that does not exist.
 type watched struct {
 	path string
-	info os.FileInfo
+	was  sight
 }
 
 // fileState is read from the database file alone, without its log.
@@ -61,18 +63,17 @@ func (f *files) remember(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	f.db.path = path
 	for w, p := range map[*watched]string{&f.db: path, &f.log: real + "-wal", &f.index: real + "-shm"} {
-		info, err := os.Stat(p)
+		was, err := lookAt(p)
 		if w != &f.db && errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return err
+			return &fs.PathError{Op: "stat", Path: p, Err: err}
 		}
-		*w = watched{p, info}
+		*w = watched{p, was}
 	}
-	if f.log.info != nil {
+	if f.log.path != "" {
 		if f.reader, err = os.Open(f.log.path); err != nil {
 			return err
 		}
@@ -97,6 +98,10 @@ func (f *files) close() error {
 	return err
 }
 
+// justLooked is how long after a look an operation that ends with another leaves
+// out the part of its first that the other makes up for.
+const justLooked = time.Millisecond
+
 // moved returns an error if one of the files is not at its path any more, or
 // was truncated or overwritten. It costs a stat for each, a read of the log's
 // header when the log has changed, and a look into the database after a
@@ -104,36 +109,79 @@ func (f *files) close() error {
 func (f *files) moved() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	return f.movedAway()
+}
+
+// damaged is moved for an operation that is to write and ends with moved. If the
+// last look was a moment ago it looks only for what can't be seen after the write: a
+// log that was cut is long again by then, and an index that was cut kills.
+func (f *files) damaged() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.broken != nil || f.reader == nil || f.index.path == "" || time.Since(f.looked) >= justLooked {
+		return f.movedAway()
+	}
+	now, err := lookInto(f.reader)
+	if err == nil {
+		err = f.compare(&f.log, &now, f.logIntact)
+	}
+	if err != nil {
+		return err
+	}
+	return f.lookAgain(&f.index, f.indexIntact)
+}
+
+// movedAway is moved for a caller that holds the mutex.
+func (f *files) movedAway() error {
 	if f.broken != nil {
 		return f.broken
 	}
-	for _, look := range []struct {
+	f.looked = time.Time{}
+	for _, c := range [...]struct {
 		at     *watched
-		intact func(now os.FileInfo) (seen bool, err error)
+		intact intact
 	}{{&f.db, f.dbIntact}, {&f.log, f.logIntact}, {&f.index, f.indexIntact}} {
-		w := look.at
-		if w.info == nil {
-			continue
+		if err := f.lookAgain(c.at, c.intact); err != nil {
+			return err
 		}
-		now, err := os.Stat(w.path)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return fmt.Errorf("%w: there is no %s any more", queue.ErrMoved, w.path)
-		case err != nil:
-			continue
-		case !os.SameFile(now, w.info):
-			return fmt.Errorf("%w: another %s is in its place", queue.ErrMoved, w.path)
-		case now.Size() == w.info.Size() && now.ModTime().Equal(w.info.ModTime()):
-			continue
-		}
-		seen, err := look.intact(now)
-		if err != nil {
-			f.broken = fmt.Errorf("%w: %s %w", queue.ErrMoved, w.path, err)
-			return f.broken
-		}
-		if seen {
-			w.info = now
-		}
+	}
+	f.looked = time.Now()
+	return nil
+}
+
+// intact returns an error if a file that has changed was damaged, and reports
+// whether that could be seen.
+type intact func(now *sight) (seen bool, err error)
+
+// lookAgain looks at a file that is at its path, or should be.
+func (f *files) lookAgain(w *watched, intact intact) error {
+	if w.path == "" {
+		return nil
+	}
+	now, err := lookAt(w.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: %s no longer exists", queue.ErrMoved, w.path)
+	case err != nil:
+		return nil //nolint:nilerr // it is there, and SQLite reports what is wrong
+	case !now.same(&w.was):
+		return fmt.Errorf("%w: another %s is in its place", queue.ErrMoved, w.path)
+	}
+	return f.compare(w, &now, intact)
+}
+
+// compare compares what a file looks like with what the last look showed.
+func (f *files) compare(w *watched, now *sight, intact intact) error {
+	if now.unchanged(&w.was) {
+		return nil
+	}
+	seen, err := intact(now)
+	if err != nil {
+		f.broken = fmt.Errorf("%w: %s %w", queue.ErrMoved, w.path, err)
+		return f.broken
+	}
+	if seen {
+		w.was = *now
 	}
 	return nil
 }
@@ -163,9 +211,9 @@ var (
 // dbIntact looks at a database file that has changed. Only checkpoints write to
 // it, and only VACUUM makes it smaller. In the middle of a checkpoint its header
 // may not fit its size, so that a file which cannot be read has not been seen.
-func (f *files) dbIntact(now os.FileInfo) (seen bool, err error) {
-	shrunk := now.Size() < f.db.info.Size()
-	if shrunk && now.Size() == 0 {
+func (f *files) dbIntact(now *sight) (seen bool, err error) {
+	shrunk := now.size() < f.db.was.size()
+	if shrunk && now.size() == 0 {
 		return false, errTruncated
 	}
 	state, err := readState(context.Background(), f.db.path)
@@ -203,18 +251,18 @@ func readState(ctx context.Context, path string) (fileState, error) {
 	return s, err
 }
 
-// logIntact looks at a log that has changed. SQLite empties it after a
-// checkpoint or begins it anew from its start, with other salts; else it only
-// grows. A log that was truncated to nothing is noticed at the next write, which
-// leaves a hole in the place of the header.
-func (f *files) logIntact(now os.FileInfo) (seen bool, err error) {
+// logIntact looks at a log that has changed. SQLite truncates it after a
+// checkpoint or restarts it with other salts; otherwise it only grows. A log
+// that was truncated to zero bytes is noticed at the next write, which leaves a
+// hole in place of the header.
+func (f *files) logIntact(now *sight) (seen bool, err error) {
 	size, salts, err := f.readLog()
 	switch {
 	case err != nil:
 		return false, err
 	case size == 0:
 		return true, nil
-	case salts == f.salts && now.Size() < f.log.info.Size() && now.Size() < logLimit:
+	case salts == f.salts && now.size() < f.log.was.size() && now.size() < logLimit:
 		return false, errTruncated
 	}
 	f.salts = salts
@@ -241,10 +289,11 @@ func (f *files) readLog() (size int, salts [8]byte, err error) {
 
 // indexIntact looks at an index that has changed, which only grows. SQLite has
 // it mapped: a process that touches what was cut off dies, also of closing it.
-// So the file gets its length back, and SQLite makes an index of zeros anew.
-func (f *files) indexIntact(now os.FileInfo) (seen bool, err error) {
-	if now.Size() >= f.index.info.Size() {
+// So the file is extended to its former length, and SQLite rebuilds an index of
+// zeros.
+func (f *files) indexIntact(now *sight) (seen bool, err error) {
+	if now.size() >= f.index.was.size() {
 		return true, nil
 	}
-	return false, errors.Join(errTruncated, os.Truncate(f.index.path, f.index.info.Size()))
+	return false, errors.Join(errTruncated, os.Truncate(f.index.path, f.index.was.size()))
 }

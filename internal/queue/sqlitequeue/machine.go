@@ -9,7 +9,7 @@ import (
 	"github.com/sluice-go/sluice/internal/queue/internal/store"
 )
 
-// A reading is what the clocks of a machine show at one moment.
+// A reading is the time of a machine's clocks at one moment.
 type reading struct {
 	now time.Time
 	// boot identifies the boot of the machine, and uptime is the time on a clock
@@ -21,7 +21,7 @@ type reading struct {
 	uptime int64
 }
 
-// started ties time.Now's monotonic clock, which begins anew in each process, to
+// started relates time.Now's monotonic clock, which starts in each process, to
 // the uptime, which all processes share.
 var started = start()
 

@@ -14,7 +14,7 @@ func uptime() (int64, bool) {
 	return t.Nano(), err == nil
 }
 
-// bootID names the boot and the time namespace, which has an uptime of its own.
+// bootID identifies the boot and the time namespace, which has its own uptime.
 func bootID() string {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

@@ -23,13 +23,13 @@ type moveRow struct {
 
 func (m *moveRow) scan(scan func(...any) error) error {
 	var started int64
-	err := scan(&m.Handle, &m.Source, &m.Destination, &m.Rate, &m.Status, &m.Moved, &m.ToMove, &started, &m.Failure, &m.cursor, &m.last, &m.beat)
+	err := scan(&m.Handle, &m.Source, &m.Destination, &m.Rate, (*string)(&m.Status), &m.Moved, &m.ToMove, &started, &m.Failure, &m.cursor, &m.last, &m.beat)
 	m.Started = store.TimeOf(started)
 	return err
 }
 
 func endMove(tx *txn, handle string, status queue.TaskStatus, failure string) error {
-	return tx.exec("UPDATE moves SET status = ?, failure = ? WHERE handle = ?", status, failure, handle)
+	return tx.exec("UPDATE moves SET status = ?, failure = ? WHERE handle = ?", string(status), failure, handle)
 }
 
 // moveSome moves up to n messages and sets the cursor behind the last that it
@@ -58,7 +58,7 @@ func moveSome(tx *txn, q *queueRow, m *moveRow, n int) (failure string, err erro
 			case q.name:
 				return fmt.Sprintf("message %q came from queue %q itself", r.mid, q.name), nil
 			}
-			to, _, err := tx.queue(name)
+			to, err := tx.queue(name)
 			if errors.Is(err, queue.ErrNotFound) {
 				return fmt.Sprintf("queue %q does not exist", name), nil
 			}
@@ -82,7 +82,7 @@ func moveSome(tx *txn, q *queueRow, m *moveRow, n int) (failure string, err erro
 // movable is true for a message that can be received, and whose group has none
 // before it.
 func movable(tx *txn, q *queueRow, r *record) (bool, error) {
-	if r.visibleAt > tx.now || !r.ordered {
+	if r.visibleAt > tx.now || r.via != viaGroup {
 		return r.visibleAt <= tx.now, nil
 	}
 	if err := tx.refresh(q, r.group); err != nil {

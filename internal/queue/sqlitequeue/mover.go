@@ -35,7 +35,7 @@ func (m *mover) cancel(handle string) {
 
 // bury ends tasks whose process has ended.
 func (m *mover) bury(tx *txn, q *queueRow) error {
-	handles, err := tx.strings("SELECT handle FROM moves WHERE queue = ? AND status = ? AND beat < ?", q.id, queue.TaskRunning, store.Earlier(tx.now, beatPatience))
+	handles, err := tx.strings("SELECT handle FROM moves WHERE queue = ? AND status = ? AND beat < ?", q.id, string(queue.TaskRunning), store.Earlier(tx.now, beatPatience))
 	for _, h := range handles {
 		if m.running[h] == nil && err == nil {
 			err = endMove(tx, h, queue.TaskFailed, "the process that ran the task has ended")
@@ -120,7 +120,7 @@ func (m *mover) step(source, handle string, n int) (moveRow, error) {
 			row.Status = queue.TaskCompleted
 		}
 		return tx.exec("UPDATE moves SET status = ?, failure = ?, moved = ?, cursor = ?, beat = ? WHERE handle = ?",
-			row.Status, row.Failure, row.Moved, row.cursor, tx.now, handle)
+			string(row.Status), row.Failure, row.Moved, row.cursor, tx.now, handle)
 	})
 	return row, err
 }

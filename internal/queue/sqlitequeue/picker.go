@@ -1,6 +1,10 @@
 package sqlitequeue
 
-import "database/sql"
+import (
+	"slices"
+
+	"github.com/sluice-go/sluice/internal/queue/sqlitequeue/internal/direct"
+)
 
 // picker picks the messages of a receive, in the order in which they became
 // due: single ones, and groups of an ordered queue.
@@ -14,7 +18,9 @@ type picker struct {
 	// used are the groups and single messages that were looked at: they are
 	// marked in the file only when all are picked.
 	usedGroups map[string]bool
-	usedAlone  map[int64]bool
+	usedAlone  []int64
+	after      int64 // the last that was used of those in the order of sending
+	again      bool  // another round
 	rest       []*groupCursor
 	letters    *queueRow
 	found      bool // letters was looked for
@@ -27,9 +33,9 @@ type groupDue struct {
 }
 
 func (p *picker) pick() error {
-	p.usedGroups, p.usedAlone = map[string]bool{}, map[int64]bool{}
 	for len(p.taken) < p.n {
 		more, err := p.round()
+		p.again = true
 		if err != nil {
 			return err
 		}
@@ -45,8 +51,7 @@ func (p *picker) pick() error {
 func (p *picker) round() (more bool, err error) {
 	limit := p.n - len(p.taken)
 	mostAlone, mostGroups := limit+len(p.usedAlone), limit+len(p.usedGroups)
-	alone, err := p.tx.records("SELECT "+recordColumns+" FROM messages WHERE queue = ? AND ordered = 0 AND visible_at <= ? ORDER BY visible_at, id LIMIT ?",
-		p.q.id, p.tx.now, mostAlone)
+	alone, moreAlone, err := p.alone(mostAlone)
 	if err != nil {
 		return false, err
 	}
@@ -54,7 +59,7 @@ func (p *picker) round() (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	moreAlone, moreGroups := len(alone) == mostAlone, len(groups) == mostGroups
+	moreGroups := len(groups) == mostGroups
 	for len(p.taken) < p.n && len(alone)+len(groups) > 0 {
 		if len(alone) == 0 && moreAlone || len(groups) == 0 && moreGroups {
 			break // what was not read may be due before the rest of the others
@@ -63,10 +68,15 @@ func (p *picker) round() (more bool, err error) {
 			alone[0].visibleAt == groups[0].readyAt && alone[0].id < groups[0].head) {
 			r := alone[0]
 			alone = alone[1:]
-			if p.usedAlone[r.id] {
+			if p.again && slices.Contains(p.usedAlone, r.id) {
 				continue
 			}
-			p.usedAlone[r.id], more = true, true
+			more = true
+			if r.via == viaOrder {
+				p.after = r.id
+			} else {
+				p.usedAlone = append(p.usedAlone, r.id)
+			}
 			if err := p.take(r); err != nil {
 				return false, err
 			}
@@ -76,6 +86,9 @@ func (p *picker) round() (more bool, err error) {
 		groups = groups[1:]
 		if p.usedGroups[g.name] {
 			continue
+		}
+		if p.usedGroups == nil {
+			p.usedGroups = map[string]bool{}
 		}
 		p.usedGroups[g.name], more = true, true
 		c := &groupCursor{p: p, group: g.name}
@@ -93,13 +106,48 @@ func (p *picker) round() (more bool, err error) {
 	return more, nil
 }
 
+// alone returns the first of the messages without a group, and whether there may be
+// more. Two streams are merged: each is in the order of the time when its messages
+// became due.
+func (p *picker) alone(limit int) (out []*record, more bool, err error) {
+	due, err := p.tx.records("SELECT "+recordColumns+" FROM messages WHERE queue = ?+0 AND via <> 2 AND via = 0 AND visible_at <= ?+0 ORDER BY visible_at, id LIMIT ?+0",
+		p.q.id, p.tx.now, limit)
+	if err != nil {
+		return nil, false, err
+	}
+	waiting, moreWaiting, err := newLine(p.tx, p.q).after(p.after, limit)
+	if err != nil || len(waiting) == 0 {
+		return due, len(due) == limit || moreWaiting, err
+	}
+	if len(due) == 0 {
+		return waiting, moreWaiting, nil
+	}
+	moreDue := len(due) == limit
+	for len(due) > 0 && len(waiting) > 0 {
+		next := &due
+		if w, d := waiting[0], due[0]; w.visibleAt < d.visibleAt || w.visibleAt == d.visibleAt && w.id < d.id {
+			next = &waiting
+		}
+		out = append(out, (*next)[0])
+		*next = (*next)[1:]
+	}
+	// Beyond the end of a stream that was not read to its end nothing is certain.
+	if len(due) > 0 && !moreWaiting {
+		out = append(out, due...)
+	}
+	if len(waiting) > 0 && !moreDue {
+		out = append(out, waiting...)
+	}
+	return out, moreDue || moreWaiting, nil
+}
+
 func (p *picker) groups(limit int) ([]groupDue, error) {
 	if !p.q.config.Ordered {
 		return nil, nil
 	}
 	var out []groupDue
-	err := p.tx.rows("SELECT name, ready_at, head FROM groups WHERE queue = ? AND ready_at <= ? ORDER BY ready_at, head LIMIT ?",
-		func(rows *sql.Rows) error {
+	err := p.tx.rows("SELECT name, ready_at, head FROM groups WHERE queue = ?+0 AND ready_at <= ?+0 ORDER BY ready_at, head LIMIT ?+0",
+		func(rows *direct.Stmt) error {
 			var g groupDue
 			err := rows.Scan(&g.name, &g.readyAt, &g.head)
 			out = append(out, g)
@@ -167,7 +215,7 @@ func (c *groupCursor) take(want int) (err error) {
 			if c.p.spread && c.after == 0 {
 				limit = 1 // most often there are enough groups
 			}
-			c.ahead, err = c.p.tx.records("SELECT "+recordColumns+" FROM messages WHERE queue = ? AND grp = ? AND ordered = 1 AND id > ? ORDER BY id LIMIT ?",
+			c.ahead, err = c.p.tx.records("SELECT "+recordColumns+" FROM messages WHERE queue = ?+0 AND grp = ? AND via = 1 AND id > ?+0 ORDER BY id LIMIT ?+0",
 				c.p.q.id, c.group, c.after, limit)
 			if err != nil {
 				return err

@@ -53,7 +53,7 @@ func TestNoStatementLooksAtTheWholeBacklog(t *testing.T) {
 	}
 
 	seen := 0
-	for query := range s.prepare {
+	for query := range s.writer.Statements() {
 		if !strings.Contains(query, "messages") && !strings.Contains(query, "groups") && !strings.Contains(query, "seen") && !strings.Contains(query, "bodies") {
 			continue
 		}
@@ -66,6 +66,35 @@ func TestNoStatementLooksAtTheWholeBacklog(t *testing.T) {
 	}
 	require.Greater(t, seen, 15)
 	require.NoError(t, s.Close())
+}
+
+// TestStatementsAreNotCompiledAgain receives as many messages as a plan may depend
+// on, from the queue whose number is 1.
+func TestStatementsAreNotCompiledAgain(t *testing.T) {
+	t.Parallel()
+	for _, ordered := range []bool{false, true} {
+		ctx := t.Context()
+		s, err := Open(ctx, filepath.Join(t.TempDir(), "queues.db"), nil)
+		require.NoError(t, err)
+		require.NoError(t, s.Create(ctx, "q", queue.Config{Ordered: ordered}))
+		for i := range 100 {
+			_, err := s.Send(ctx, "q", make([]queue.Message, 1+i%3))
+			require.NoError(t, err)
+			_, err = s.Send(ctx, "q", []queue.Message{{Group: "g"}, {Group: "h", Body: make([]byte, 5000)}})
+			require.NoError(t, err)
+			rs, err := s.Receive(ctx, "q", queue.ReceiveRequest{Max: 1 + i%3, Visibility: time.Minute, Spread: true})
+			require.NoError(t, err)
+			require.NotEmpty(t, rs)
+			for _, r := range rs {
+				require.Nil(t, s.Change(ctx, "q", []queue.Change{{Receipt: r.Receipt, By: time.Hour}}))
+				require.Nil(t, s.Delete(ctx, "q", []string{r.Receipt}))
+			}
+		}
+		for query, stmt := range s.writer.Statements() {
+			require.Less(t, stmt.Reprepared(), 5, query)
+		}
+		require.NoError(t, s.Close())
+	}
 }
 
 func plan(t *testing.T, s *Engine, query string) []string {

@@ -5,8 +5,8 @@ import (
 	"github.com/sluice-go/sluice/internal/queue/internal/store"
 )
 
-// A queueRow is a queue as the file has it, for as long as the file has that
-// version. It is immutable.
+// A queueRow is the stored form of a queue at one version of the file. It is
+// immutable.
 type queueRow struct {
 	id, version int64
 	name        string

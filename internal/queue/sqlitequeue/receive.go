@@ -14,7 +14,7 @@ import (
 	"github.com/sluice-go/sluice/internal/queue/internal/store"
 )
 
-// A look is what a receive saw that found nothing.
+// A look records a receive that found no message.
 type look struct {
 	moment store.Moment
 	next   int64 // when there may be something
@@ -23,13 +23,20 @@ type look struct {
 // nextDue is when the queue's first message can be received, or something else
 // happens that may let one be: a message that blocks its group gets too old.
 func nextDue(tx *txn, q *queueRow) (int64, error) {
+	first, found, err := newLine(tx, q).first()
+	if err != nil {
+		return 0, err
+	}
 	var alone, grouped, oldest sql.NullInt64
-	err := tx.row(`SELECT (SELECT min(visible_at) FROM messages WHERE queue = ?1 AND ordered = 0),
-		(SELECT min(ready_at) FROM groups WHERE queue = ?1), (SELECT min(enqueued_at) FROM messages WHERE queue = ?1)`, q.id).
+	err = tx.row(`SELECT (SELECT min(visible_at) FROM messages WHERE queue = ?1 AND via <> 2 AND via = 0),
+		(SELECT min(ready_at) FROM groups WHERE queue = ?1), (SELECT min(enqueued_at) FROM messages WHERE queue = ?1 AND via <> 2)`, q.id).
 		Scan(&alone, &grouped, &oldest)
 	next := int64(math.MaxInt64)
+	if found {
+		next = min(first.visibleAt, store.Later(first.enqueuedAt, q.config.Retention))
+	}
 	if alone.Valid {
-		next = alone.Int64
+		next = min(next, alone.Int64)
 	}
 	if grouped.Valid {
 		next = min(next, grouped.Int64)
@@ -56,6 +63,9 @@ func receive(tx *txn, q *queueRow, r *queue.ReceiveRequest) ([]queue.Received, e
 		return nil, err
 	}
 	out, err := deliver(tx, q, p.taken, visibility, r.Into)
+	if err == nil {
+		err = newLine(tx, q).writePassed()
+	}
 	if err == nil && r.AttemptID != "" && len(out) > 0 {
 		err = keepAttempt(tx, q, r.AttemptID, out, store.Later(tx.now, visibility))
 	}
@@ -83,14 +93,19 @@ func deliver(tx *txn, q *queueRow, taken []*record, visibility time.Duration, in
 			r.firstReceived = tx.moment.Wall()
 		}
 		r.visibleAt = until
-		err := tx.exec("UPDATE messages SET visible_at = ?, receives = ?, first_received = ?, delivery = ? WHERE id = ?",
-			until, r.receives, r.firstReceived, delivery, r.id)
-		if err != nil {
+		query := "UPDATE messages SET visible_at = ?, receives = ?, first_received = ?, delivery = ? WHERE id = ?"
+		if r.via == viaOrder {
+			query = "UPDATE messages SET via = 0, visible_at = ?, receives = ?, first_received = ?, delivery = ? WHERE id = ?"
+			r.via = viaTime
+			newLine(tx, q).pass(r.id)
+		}
+		if err := tx.exec(query, until, r.receives, r.firstReceived, delivery, r.id); err != nil {
 			return nil, err
 		}
-		if r.ordered {
+		if r.via == viaGroup {
 			tx.mark(q, r.group)
 		}
+		var err error
 		if out[i].Message, err = r.message(tx.moment); err != nil {
 			return nil, fmt.Errorf("queue %q: message %q: %w", q.name, r.mid, err)
 		}
@@ -105,8 +120,8 @@ func deliver(tx *txn, q *queueRow, taken []*record, visibility time.Duration, in
 	return out, nil
 }
 
-// newDelivery makes the number of a delivery, which is above zero. That it is
-// unlikely to come again is enough.
+// newDelivery makes the number of a delivery, which is above zero. It is enough
+// that a repetition is unlikely.
 func newDelivery() int64 { return rand.Int64() | 1 }
 
 // storedDelivery is a delivery of a receive that can be repeated.
@@ -115,7 +130,7 @@ type storedDelivery struct {
 }
 
 // repeat returns the messages of an earlier receive with the same attempt ID, if
-// all of them are still as it left them. Their leases begin anew.
+// all of them are still as it left them. Their leases restart.
 func repeat(tx *txn, q *queueRow, attempt string, visibility time.Duration) ([]queue.Received, error) {
 	var stored string
 	err := tx.row("SELECT deliveries FROM attempts WHERE queue = ? AND attempt = ? AND at > ?", q.id, attempt, store.Earlier(tx.now, store.AttemptWindow)).Scan(&stored)
@@ -149,7 +164,7 @@ func repeat(tx *txn, q *queueRow, attempt string, visibility time.Duration) ([]q
 		if err := tx.exec("UPDATE messages SET visible_at = ? WHERE id = ?", until, r.id); err != nil {
 			return nil, err
 		}
-		if r.ordered {
+		if r.via == viaGroup {
 			tx.mark(q, r.group)
 		}
 		r.visibleAt, ds[i].VisibleAt = until, until

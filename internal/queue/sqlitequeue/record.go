@@ -1,27 +1,29 @@
 package sqlitequeue
 
 import (
-	"database/sql"
-
 	"github.com/sluice-go/sluice/internal/queue"
 	"github.com/sluice-go/sluice/internal/queue/internal/store"
 )
+
+// scanner is a row of either way to SQLite.
+type scanner interface{ Scan(dest ...any) error }
 
 // record is a row of messages.
 type record struct {
 	id, visibleAt, receives, firstReceived, enqueuedAt int64
 	earlier, sentAt                                    int64
-	ordered, large, exhausted                          bool
+	via                                                via
+	large, exhausted                                   bool
 	mid, group, dedupe, source                         string
 	attributes, body, extra                            []byte
 }
 
-const recordColumns = "id, ordered, visible_at, receives, first_received, enqueued_at, large, mid, grp, dedupe, source, attributes, body, extra, earlier, sent_at, exhausted"
+const recordColumns = "id, via, visible_at, receives, first_received, enqueued_at, large, mid, grp, dedupe, source, attributes, body, extra, earlier, sent_at, exhausted"
 
 const largeBody = "SELECT body, extra FROM bodies WHERE id = ?"
 
-func (r *record) scan(rows *sql.Rows) error {
-	return rows.Scan(&r.id, &r.ordered, &r.visibleAt, &r.receives, &r.firstReceived, &r.enqueuedAt, &r.large,
+func (r *record) scan(rows scanner) error {
+	return rows.Scan(&r.id, (*int64)(&r.via), &r.visibleAt, &r.receives, &r.firstReceived, &r.enqueuedAt, &r.large,
 		&r.mid, &r.group, &r.dedupe, &r.source, &r.attributes, &r.body, &r.extra, &r.earlier, &r.sentAt, &r.exhausted)
 }
 

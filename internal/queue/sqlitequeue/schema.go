@@ -4,7 +4,7 @@ package sqlitequeue
 const applicationID = 0x534c4351 // SLCQ
 
 // schemaVersion is the version of the schema, in SQLite's user_version.
-const schemaVersion = 3
+const schemaVersion = 4
 
 // seqBits is how much of a message's rowid its sequence takes; the rest is its
 // queue. So a queue's messages lie together in the order of sending, and that
@@ -12,7 +12,8 @@ const schemaVersion = 3
 const seqBits = 44
 
 // smallBody is the most bytes of body and extra that are kept in a message's
-// row. Receiving and extending write the row anew, so larger ones are elsewhere.
+// row. Receiving and extending rewrite the row, so larger ones are stored
+// elsewhere.
 const smallBody = 1000
 
 // The schema. Times are in nanoseconds, most by the clock of the file (see
@@ -20,10 +21,9 @@ const smallBody = 1000
 // and not compared are by the wall clock: created, sent_at, first_received,
 // started.
 //
-// messages.ordered is 1 for a message of a group in a queue that keeps order.
-// Such messages are received by way of the table of groups, which knows for each
-// group when its next messages can be had; the others by the index on when they
-// are visible.
+// messages.via is how a message is received: see [via]. Those that wait in the order
+// of sending are in no index, so that sending one writes a single page. No message at
+// or below the rowid queues.passed waits so.
 var schema = []string{
 	`CREATE TABLE queues (
 		id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -31,11 +31,12 @@ var schema = []string{
 		created INTEGER NOT NULL,
 		version INTEGER NOT NULL,
 		sequence INTEGER NOT NULL,
-		config TEXT NOT NULL)`,
+		config TEXT NOT NULL,
+		passed INTEGER NOT NULL DEFAULT 0)`,
 	`CREATE TABLE messages (
 		id INTEGER PRIMARY KEY,
 		queue INTEGER NOT NULL,
-		ordered INTEGER NOT NULL,
+		via INTEGER NOT NULL,
 		visible_at INTEGER NOT NULL,
 		receives INTEGER NOT NULL,
 		first_received INTEGER NOT NULL,
@@ -52,9 +53,9 @@ var schema = []string{
 		earlier INTEGER NOT NULL DEFAULT 0,
 		sent_at INTEGER NOT NULL DEFAULT 0,
 		exhausted INTEGER NOT NULL DEFAULT 0)`,
-	`CREATE INDEX messages_due ON messages (queue, ordered, visible_at)`,
-	`CREATE INDEX messages_age ON messages (queue, enqueued_at)`,
-	`CREATE INDEX messages_group ON messages (queue, grp) WHERE ordered = 1`,
+	dueIndex,
+	ageIndex,
+	`CREATE INDEX messages_group ON messages (queue, grp) WHERE via = 1`,
 	`CREATE TABLE bodies (
 		id INTEGER PRIMARY KEY,
 		body BLOB,
@@ -100,6 +101,12 @@ var schema = []string{
 	clockTable,
 }
 
+// SQLite uses these if a query has the same condition, word by word.
+const (
+	dueIndex = `CREATE INDEX messages_due ON messages (queue, via, visible_at) WHERE via <> 2`
+	ageIndex = `CREATE INDEX messages_age ON messages (queue, enqueued_at) WHERE via <> 2`
+)
+
 const clockTable = `CREATE TABLE clock (
 		id INTEGER PRIMARY KEY CHECK (id = 0),
 		boot TEXT NOT NULL,
@@ -117,5 +124,16 @@ var upgrades = [...][]string{
 		// All times were by the wall clock, which the new one begins at.
 		`UPDATE messages SET sent_at = enqueued_at`,
 		clockTable,
+	},
+	{
+		// A program of version 3 that has the file open fails from now on: it would not
+		// keep passed.
+		`ALTER TABLE messages RENAME COLUMN ordered TO via`,
+		`DROP INDEX messages_due`,
+		`DROP INDEX messages_age`,
+		dueIndex,
+		ageIndex,
+		`ALTER TABLE queues ADD COLUMN passed INTEGER NOT NULL DEFAULT 0`,
+		`UPDATE queues SET passed = coalesce((SELECT max(m.id) FROM messages m WHERE m.id > queues.id << 44 AND m.id < (queues.id + 1) << 44), 0)`,
 	},
 }

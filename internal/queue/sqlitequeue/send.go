@@ -65,7 +65,13 @@ func storeMessage(tx *txn, q *queueRow, m *queue.Message, id int64) error {
 		delay = q.config.Delay
 	}
 	visibleAt := store.Later(tx.now, delay)
-	ordered := q.config.Ordered && m.Group != ""
+	way := viaOrder
+	switch {
+	case q.config.Ordered && m.Group != "":
+		way = viaGroup
+	case visibleAt != tx.now:
+		way = viaTime
+	}
 	body, extra := nullable(m.Body), nullable(m.Extra)
 	large := len(body)+len(extra) > smallBody
 	if large {
@@ -74,13 +80,14 @@ func storeMessage(tx *txn, q *queueRow, m *queue.Message, id int64) error {
 		}
 		body, extra = nil, nil
 	}
-	err := tx.exec(`INSERT INTO messages (id, queue, ordered, visible_at, receives, first_received, delivery, enqueued_at, large, mid, grp, dedupe, source, attributes, body, extra, sent_at)
+	err := tx.exec(`INSERT INTO messages (id, queue, via, visible_at, receives, first_received, delivery, enqueued_at, large, mid, grp, dedupe, source, attributes, body, extra, sent_at)
 		VALUES (?, ?, ?, ?, 0, 0, 0, ?, ?, ?, ?, ?, '', ?, ?, ?, ?)`,
-		id, q.id, ordered, visibleAt, tx.now, large, m.ID, m.Group, m.DedupeID, encodeAttributes(m.Attributes), body, extra, tx.moment.Wall())
+		id, q.id, int64(way), visibleAt, tx.now, large, m.ID, m.Group, m.DedupeID, encodeAttributes(m.Attributes), body, extra, tx.moment.Wall())
 	if err != nil {
 		return err
 	}
-	if ordered {
+	tx.enqueued(q, tx.now)
+	if way == viaGroup {
 		if err := tx.began(q, m.Group, id, visibleAt); err != nil {
 			return err
 		}

@@ -11,17 +11,17 @@ import (
 
 // releaseDelivery takes the latest delivery of a message back.
 func releaseDelivery(tx *txn, q *queueRow, id, delivery int64, by time.Duration) (refused, err error) {
-	var ordered bool
+	var way via
 	var group string
 	var until int64
 	// The new number is that of a delivery that nobody has.
 	err = tx.row(`UPDATE messages SET receives = receives - 1, first_received = iif(receives + earlier > 1, first_received, 0), delivery = ?1,
-		visible_at = iif(?2 AND visible_at > ?3, ?4, visible_at) WHERE id = ?5 AND delivery = ?6 RETURNING ordered, grp, visible_at`,
-		newDelivery(), by >= 0, tx.now, store.Later(tx.now, by), id, delivery).Scan(&ordered, &group, &until)
+		visible_at = iif(?2 AND visible_at > ?3, ?4, visible_at) WHERE id = ?5 AND delivery = ?6 RETURNING via, grp, visible_at`,
+		newDelivery(), by >= 0, tx.now, store.Later(tx.now, by), id, delivery).Scan((*int64)(&way), &group, &until)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return queue.ErrReceipt, nil
-	case ordered:
+	case way == viaGroup:
 		tx.mark(q, group)
 	default:
 		tx.offer(q, until)

@@ -77,6 +77,16 @@ func (f *fleet) kill() {
 	f.procs[i] = f.start()
 }
 
+// end kills all workers, also those that have just begun and do not heed signals yet.
+func (f *fleet) end() {
+	f.t.Helper()
+	for _, p := range f.procs {
+		require.NoError(f.t, p.Process.Kill())
+		_ = p.Wait() // it was killed
+	}
+	f.procs = nil
+}
+
 // stop asks all workers to end, and waits for them.
 func (f *fleet) stop() {
 	f.t.Helper()

@@ -69,7 +69,7 @@ func longWork(t *testing.T, queue string, ended func(calls int32, cause error) b
 	go func() { done <- c.Run(ctx) }()
 	defer func() {
 		stop()
-		<-done // a handler may be cancelled in its work
+		<-done // a handler may be canceled in its work
 	}()
 	require.Eventually(t, func() bool {
 		var err error
@@ -105,7 +105,7 @@ func TestTenLeasesLongWithHeartbeat(t *testing.T) {
 			require.NoError(t, err)
 			defer func() { require.NoError(t, source.Close()) }()
 			longWork(t, queue, func(calls int32, cause error) bool {
-				require.NoError(t, cause, "the handler was cancelled")
+				require.NoError(t, cause, "the handler was canceled")
 				require.LessOrEqual(t, calls, int32(1), "the message was delivered again while it was handled")
 				if calls == 0 {
 					return false
@@ -118,7 +118,7 @@ func TestTenLeasesLongWithHeartbeat(t *testing.T) {
 	}
 }
 
-func TestWithoutPermissionToExtendTheHandlerIsCancelled(t *testing.T) {
+func TestWithoutPermissionToExtendTheHandlerIsCanceled(t *testing.T) {
 	suite.Only(t)
 	testserver.Credentials(t)
 	s, err := sqstest.NewServer(nil)

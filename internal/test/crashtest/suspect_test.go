@@ -35,7 +35,11 @@ func killed(ctx context.Context, source drivers.Source) error {
 			return err
 		}
 		if string(m.Body) == killer {
-			return syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			self, err := os.FindProcess(os.Getpid())
+			if err != nil {
+				return err
+			}
+			return self.Kill()
 		}
 		return pause(ctx, 50*time.Millisecond)
 	})

@@ -36,6 +36,19 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	for env, run := range map[string]func(context.Context) error{envOutbox: relaying, envSchedule: replica} {
+		if os.Getenv(env) == "" {
+			continue
+		}
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+		err := run(ctx)
+		stop()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	if queue := os.Getenv(envQueue); queue != "" {
 		if err := work(queue); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -12,7 +12,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
@@ -277,8 +276,6 @@ func Unwrapped(ctx context.Context, url, subscription string, m *pubsubpb.Receiv
 	if pm.GetOrderingKey() != "" {
 		req.Header.Set("x-goog-pubsub-ordering-key", pm.GetOrderingKey())
 	}
-	if m.GetDeliveryAttempt() > 0 {
-		req.Header.Set("x-goog-pubsub-delivery-attempt", strconv.Itoa(int(m.GetDeliveryAttempt())))
-	}
-	return req, nil
+	return req, nil // the service has no header for the attempt
+
 }

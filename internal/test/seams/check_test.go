@@ -156,10 +156,10 @@ func (w *world) attempts(deliveries []*delivery, mid string, sent time.Time) (n,
 	return n, most
 }
 
-// brokenOff reports whether a receive from Pub/Sub was cancelled between two times.
+// brokenOff reports whether a receive from Pub/Sub was canceled between two times.
 // The messages in the service's answer were delivered to nobody.
 func (w *world) brokenOff(from, to time.Time) bool {
-	return w.p.queue == onPubSub && slices.ContainsFunc(w.cancelled, func(at time.Time) bool { return !at.Before(from) && !at.After(to) })
+	return w.p.queue == onPubSub && slices.ContainsFunc(w.canceled, func(at time.Time) bool { return !at.Before(from) && !at.After(to) })
 }
 
 // checkEffect holds the rule on doubled effects. w.mu is held.

@@ -37,23 +37,23 @@ func TestALettersReason(t *testing.T) {
 	}
 }
 
-// TestADeliveryToNobody: a Pull that is cancelled may have leased messages.
+// TestADeliveryToNobody: a Pull that is canceled may have leased messages.
 func TestADeliveryToNobody(t *testing.T) {
 	begin := time.Now()
 	at := func(s int) time.Time { return begin.Add(time.Duration(s) * time.Second) }
 	for _, c := range []struct {
-		name      string
-		queue     string
-		cancelled []time.Time
-		want      int
+		name     string
+		queue    string
+		canceled []time.Time
+		want     int
 	}{
-		{"a cancelled Pull", onPubSub, []time.Time{at(5)}, 3},
+		{"a canceled Pull", onPubSub, []time.Time{at(5)}, 3},
 		{"none", onPubSub, nil, 2},
 		{"one before", onPubSub, []time.Time{at(1)}, 2},
 		{"the embedded queue", onMem, []time.Time{at(5)}, 2},
 	} {
 		w := newWorld(&program{queue: c.queue, lease: 10 * time.Second, maxAttempts: 5})
-		w.cancelled = c.cancelled
+		w.canceled = c.canceled
 		k := &worker{}
 		m := &message{id: "m", sent: begin, deliveries: []*delivery{
 			{mid: "m1", worker: k, attempt: 1, at: at(2), runs: 1},

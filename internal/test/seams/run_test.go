@@ -29,7 +29,7 @@ type show struct {
 	*world
 	rig   *rig
 	raw   drivers.Source // for redrives and letters; no faults
-	marks *idempotency.Memory
+	marks idempotency.Store
 	staff []*worker // at work
 	gone  []*worker
 	ends  []func()       // of what was struck
@@ -41,7 +41,7 @@ type show struct {
 func play(p *program, o *outside) (w *world, err error) {
 	w = newWorld(p)
 	ctx := context.Background()
-	s := &show{world: w, marks: new(idempotency.Memory)}
+	s := &show{world: w, marks: idempotency.NewMemory()}
 	if s.rig, err = p.rig(ctx, o); err != nil {
 		return w, err
 	}
@@ -386,7 +386,7 @@ func (s *show) collect(ctx context.Context) error {
 	// A redrive that could not give a letter back leaves it hidden for as long as it
 	// held it, and reports that (Result.Hidden).
 	count, counts := letters.(drivers.Inspector)
-	end := time.Now().Add(redrive.DefaultHold + time.Minute)
+	end := time.Now().Add(11 * time.Minute)
 	for none := 0; none < 2; {
 		if none == 1 && counts && time.Now().Before(end) {
 			if d, err := count.Depth(ctx); err == nil && d.InFlight > 0 {

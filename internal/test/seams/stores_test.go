@@ -34,6 +34,7 @@ import (
 	"github.com/sluice-go/sluice/middleware/idempotency"
 	"github.com/sluice-go/sluice/middleware/idempotency/docstore"
 	"github.com/sluice-go/sluice/middleware/idempotency/open"
+	"github.com/sluice-go/sluice/middleware/idempotency/opened"
 	"github.com/sluice-go/sluice/middleware/idempotency/sqlstore"
 )
 
@@ -51,7 +52,7 @@ type shop struct {
 // and long runs, and DynamoDB for long ones, unless the environment has one.
 func shops() map[string]func(t *testing.T) *shop {
 	found := map[string]func(t *testing.T) *shop{
-		"memory": func(*testing.T) *shop { return &shop{store: new(idempotency.Memory)} },
+		"memory": func(*testing.T) *shop { return &shop{store: idempotency.NewMemory()} },
 	}
 	if !suite.Quick() {
 		found["sqlite"] = onSQLiteStore
@@ -72,7 +73,7 @@ func shops() map[string]func(t *testing.T) *shop {
 	return found
 }
 
-func openShop(t *testing.T, u string) *open.Store {
+func openShop(t *testing.T, u string) *opened.Store {
 	t.Helper()
 	s, err := open.URL(t.Context(), u)
 	require.NoError(t, err)

@@ -125,7 +125,7 @@ func (x *wire) Receive(ctx context.Context, most int, wait time.Duration) ([]dri
 	now := time.Now()
 	w.mu.Lock()
 	if err != nil && waiting.Err() != nil {
-		w.cancelled = append(w.cancelled, now)
+		w.canceled = append(w.canceled, now)
 	}
 	var got []*delivery
 	for _, d := range ds {

@@ -38,7 +38,7 @@ type worker struct {
 }
 
 // hire starts a worker.
-func (w *world) hire(source drivers.Source, marks *idempotency.Memory, concurrency int) (*worker, error) {
+func (w *world) hire(source drivers.Source, marks idempotency.Store, concurrency int) (*worker, error) {
 	w.mu.Lock()
 	k := &worker{w: w, name: fmt.Sprintf("w%d", len(w.workers)), dead: make(chan struct{}), done: make(chan struct{}), onKill: map[*context.CancelFunc]struct{}{}}
 	w.workers = append(w.workers, k)

@@ -142,7 +142,7 @@ type world struct {
 	log       []event
 	workers   []*worker
 	before    []before
-	cancelled []time.Time // receives that the queue may have answered
+	canceled  []time.Time // receives that the queue may have answered
 	moved     time.Time   // when something last happened to a message
 	gate      *gate
 }

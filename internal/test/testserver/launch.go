@@ -14,6 +14,7 @@ func kinds() map[string]*kind {
 	return map[string]*kind{
 		"localstack": localStackKind, "elasticmq": elasticMQKind, "dynamodb": dynamoDBKind,
 		"redis": redisKind, "postgres": postgresKind, "rabbitmq": rabbitMQKind,
+		"mariadb":         mariaDBKind,
 		"postgres-synced": syncedPostgresKind,
 	}
 }
@@ -21,7 +22,7 @@ func kinds() map[string]*kind {
 // Kinds lists the servers that tests need. [Launch] also starts "postgres-synced",
 // whose commits wait for the disk, for benchmarks.
 func Kinds() []string {
-	return []string{"localstack", "elasticmq", "redis", "postgres", "dynamodb", "rabbitmq"}
+	return []string{"localstack", "elasticmq", "redis", "postgres", "mariadb", "dynamodb", "rabbitmq"}
 }
 
 // Launched is a server that was started outside of any test.
@@ -63,6 +64,8 @@ func Has(name string) bool {
 		_, err = exec.LookPath("redis-server")
 	case "postgres":
 		_, err = findPostgres("postgres")
+	case "mariadb":
+		_, err = findMariaDB("mariadbd")
 	default:
 		return false
 	}

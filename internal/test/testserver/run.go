@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/sluice-go/sluice/internal/install"
@@ -124,4 +125,44 @@ func (r run) server(ctx context.Context, k *kind) (_ *Server, err error) {
 		return nil, errors.Join(err, s.stop())
 	}
 	return &Server{URL: s.URL, name: k.name}, nil
+}
+
+// say writes a line for the person who runs the go command. It shows nothing of what the
+// tests of a package print, unless one fails; so the line goes to its standard error.
+func (r run) say(format string, args ...any) {
+	w, err := r.screen()
+	if err != nil {
+		return // nobody is there
+	}
+	_, _ = fmt.Fprintf(w, "sluice's tests: "+format+"\n", args...) // it may be gone by now
+	_ = w.Close()
+}
+
+// screen opens the standard error of the run's go command if it is a terminal or a pipe,
+// else the terminal.
+func (r run) screen() (*os.File, error) {
+	path := fmt.Sprintf("/proc/%d/fd/2", r.pid)
+	if info, err := os.Stat(path); err == nil && info.Mode()&(os.ModeCharDevice|os.ModeNamedPipe) != 0 {
+		if w, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil { // a full pipe must not stop tests
+			return w, nil
+		}
+	}
+	return os.OpenFile("/dev/tty", os.O_WRONLY, 0)
+}
+
+// once reports whether no process of the run has asked with this key before.
+func (r run) once(key string) bool {
+	root, err := install.Root()
+	if err != nil {
+		return false
+	}
+	dir := r.dir(filepath.Join(root, "servers"))
+	if os.MkdirAll(dir, 0o755) != nil {
+		return false
+	}
+	f, err := os.OpenFile(filepath.Join(dir, key), os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return false
+	}
+	return f.Close() == nil
 }

@@ -1,6 +1,6 @@
 // Package testserver starts real servers for tests, each on a free port of the
-// loopback interface: LocalStack, ElasticMQ, Redis, PostgreSQL, RabbitMQ and DynamoDB (by
-// moto).
+// loopback interface: LocalStack, ElasticMQ, Redis, PostgreSQL, MariaDB, RabbitMQ and DynamoDB
+// (by moto).
 //
 // A function named after a server returns one that all tests of a run of the go
 // command share: the first call starts it, and it ends with the go command,
@@ -8,7 +8,7 @@
 // shared by the tests of that binary and ends with it. A test must use names of
 // its own in it ([Name]). If the environment names a server
 // (SLUICE_LOCALSTACK_URL, SLUICE_ELASTICMQ_URL, SLUICE_REDIS_URL,
-// SLUICE_POSTGRES_URL, SLUICE_DYNAMODB_URL, SLUICE_RABBITMQ_URL) that one is
+// SLUICE_POSTGRES_URL, SLUICE_MARIADB_URL, SLUICE_DYNAMODB_URL, SLUICE_RABBITMQ_URL) that one is
 // used instead; the command withservers sets these variables. The functions whose
 // names begin with Own start a server for one test, which may stop and start it.
 //
@@ -16,7 +16,9 @@
 // the machine: on the PATH, and where packages of PostgreSQL and RabbitMQ put
 // their programs beside it. With SLUICE_PATH_ONLY=1 the PATH alone counts. If a
 // server cannot be had the test is skipped with the reason; with CI=true or
-// SLUICE_REQUIRE_LOCAL=1 it fails instead.
+// SLUICE_REQUIRE_LOCAL=1 it fails instead. The go command does not show why tests of
+// a package skip: a line on its standard error names each server that a run lacks,
+// and each that is being installed.
 package testserver
 
 import (
@@ -39,6 +41,7 @@ const (
 	EnvElasticMQ  = "SLUICE_ELASTICMQ_URL"
 	EnvRedis      = "SLUICE_REDIS_URL"
 	EnvPostgres   = "SLUICE_POSTGRES_URL"
+	EnvMariaDB    = "SLUICE_MARIADB_URL"
 	EnvDynamoDB   = "SLUICE_DYNAMODB_URL"
 	EnvRabbitMQ   = "SLUICE_RABBITMQ_URL"
 )
@@ -129,6 +132,14 @@ func (r *recipe) start(ctx context.Context) (stop func() error, err error) {
 // remove removes the directory that the server keeps its data in.
 func (r *recipe) remove() error { return os.RemoveAll(r.spec.Dir) }
 
+// ready prepares a server, and says so if that takes long: it is being installed.
+func (k *kind) ready(ctx context.Context) (*recipe, error) {
+	if r, ok := currentRun(); ok {
+		defer sayInstalling(k.name, 3*time.Second, 20*time.Second, r.say)()
+	}
+	return k.prepare(ctx)
+}
+
 // installTimeout bounds the first installation of a server.
 const installTimeout = 8 * time.Minute
 
@@ -141,7 +152,7 @@ func (k *kind) launch(ctx context.Context, owner int) (*Server, *recipe, error) 
 	var err error
 	for range 3 {
 		var r *recipe
-		if r, err = k.prepare(ctx); err != nil {
+		if r, err = k.ready(ctx); err != nil {
 			return nil, nil, err // not to be had: another attempt changes nothing
 		}
 		r.spec.Owner = owner
@@ -219,7 +230,7 @@ func Need(t testing.TB, name string) {
 	k.leaveOut(t)
 	ctx, cancel := context.WithTimeout(t.Context(), installTimeout)
 	defer cancel()
-	r, err := k.prepare(ctx)
+	r, err := k.ready(ctx)
 	if err != nil {
 		unavailable(t, k.name, err)
 	}
@@ -241,6 +252,8 @@ func unavailable(t testing.TB, name string, err error) {
 	if Required() {
 		t.Fatalf("%s cannot be had, and it is required here: %v", name, err)
 	}
+	sayMissing(name, err)
+	forget()
 	t.Skipf("%s cannot be had: %v", name, err)
 }
 

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -194,6 +195,29 @@ func TestMissingServer(t *testing.T) {
 	}
 }
 
+// The go command shows which server a run lacks, once, though it shows nothing else of
+// tests that pass.
+func TestARunNamesTheServersThatItLacks(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		return // elsewhere the line goes to the terminal only
+	}
+	tool, err := exec.LookPath("go")
+	require.NoError(t, err)
+	bare, cache := t.TempDir(), t.TempDir()
+	require.NoError(t, os.Symlink(tool, filepath.Join(bare, "go")))
+	for range 2 { // the go command keeps no result of the first
+		cmd := exec.CommandContext(t.Context(), tool, "test", "-run=^TestChildSharedRedis$|^TestChildHoldsARedis$", ".")
+		cmd.Env = append(os.Environ(), "SLUICE_TEST_CHILD=1", "SLUICE_PATH_ONLY=1", "PATH="+bare, "CI=", "SLUICE_REQUIRE_LOCAL=",
+			testserver.EnvRedis+"=", "SLUICE_CACHE_DIR="+cache)
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		require.Regexp(t, `(?s)\Asluice's tests: those that need Redis skip: no redis-server on the PATH \(.*apt-get install redis-server\)
+sluice's tests: on Debian and Ubuntu, .ci/run packages installs what all servers need; [^\n]*
+ok  [^\n]*s\n\z`, string(out))
+	}
+}
+
 // TestVersionsAgree keeps the pinned versions that are written in two places
 // the same.
 func TestVersionsAgree(t *testing.T) {
@@ -238,7 +262,7 @@ func isChild() bool { return os.Getenv("SLUICE_TEST_CHILD") == "1" }
 
 func TestLaunchNamesWhatThereIs(t *testing.T) {
 	_, _, err := testserver.Launch(t.Context(), "kafka")
-	require.ErrorContains(t, err, "dynamodb, elasticmq, localstack, postgres, rabbitmq, redis")
+	require.ErrorContains(t, err, "dynamodb, elasticmq, localstack, mariadb, postgres, rabbitmq, redis")
 }
 
 func TestWithServersRunsACommandWithThem(t *testing.T) {

@@ -2,10 +2,11 @@
 
 // Command localstack starts and stops the project's LocalStack by hand.
 //
-//	localstack [-port 4566] install | start | stop | status | env
+//	localstack install | start | stop | status | env [-port 4566] [-services sqs,s3]
 //
-// start returns once it is healthy and leaves it running; stop ends it. env
-// prints the environment variables that a program needs, for eval.
+// Flags may also come before the command. start returns once it is healthy and leaves
+// it running; stop ends it. env prints the environment variables that a program needs,
+// for eval. Several may run, each on its port.
 package main
 
 import (
@@ -28,7 +29,16 @@ import (
 	"github.com/sluice-go/sluice/localstack"
 )
 
-const usage = `usage: localstack [-port N] [-services sqs,s3,…] install | start | stop | status | env`
+const usage = `usage: localstack COMMAND [-port N] [-services sqs,s3,…]
+
+  install   install LocalStack, and print its Python
+  start     start it on 127.0.0.1, and wait until it is healthy
+  stop      end the one that start has started
+  status    report what runs at the port; the exit status is 1 if it is not LocalStack
+  env       print the environment variables for programs, for eval
+
+  -port N          the port of start, stop, status and env (default 4566)
+  -services A,B    the AWS services of start (default ` + localstack.DefaultServices + `)`
 
 // The exit codes are those of the sluice command.
 const (
@@ -43,21 +53,21 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("localstack", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	port := flags.Int("port", 4566, "port on 127.0.0.1")
-	services := flags.String("services", localstack.DefaultServices, "AWS services to run")
-	flags.Usage = func() { _, _ = fmt.Fprintln(stderr, usage) }
-	if err := flags.Parse(args); err != nil {
+	o, err := parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		_, _ = fmt.Fprintln(stdout, usage)
+		return 0
+	case err != nil:
+		_, _ = fmt.Fprintf(stderr, "localstack: %v\n%s\n", err, usage)
 		return exitUsage
 	}
-	d := daemon{port: *port, services: strings.Split(*services, ","), out: stdout}
-	commands := map[string]func(context.Context) error{
+	d := daemon{port: o.port, services: o.services, out: stdout}
+	command, ok := map[string]func(context.Context) error{
 		"install": d.install, "start": d.start, "stop": d.stop, "status": d.status, "env": d.env,
-	}
-	command, ok := commands[flags.Arg(0)]
-	if !ok || flags.NArg() != 1 {
-		flags.Usage()
+	}[o.command]
+	if !ok {
+		_, _ = fmt.Fprintf(stderr, "localstack: unknown command %q\n%s\n", o.command, usage)
 		return exitUsage
 	}
 	if err := command(ctx); err != nil {
@@ -65,6 +75,53 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitFailed
 	}
 	return 0
+}
+
+// options are what the arguments say.
+type options struct {
+	command  string
+	port     int
+	services []string
+}
+
+// parse reads the arguments. Flags may come before and after the command.
+func parse(args []string) (o options, err error) {
+	flags := flag.NewFlagSet("localstack", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.Usage = func() {}
+	flags.IntVar(&o.port, "port", 4566, "")
+	services := flags.String("services", localstack.DefaultServices, "")
+	var words []string
+	for rest := args; ; {
+		if err := flags.Parse(rest); err != nil {
+			return o, err
+		}
+		if flags.NArg() == 0 {
+			break
+		}
+		words, rest = append(words, flags.Arg(0)), flags.Args()[1:]
+	}
+	switch {
+	case len(words) == 0:
+		return o, errors.New("no command")
+	case len(words) > 1:
+		return o, fmt.Errorf("unexpected argument %q after %q", words[1], words[0])
+	case o.port < 1 || o.port > 65535:
+		return o, fmt.Errorf("-port %d: a port is between 1 and 65535", o.port)
+	}
+	for name := range strings.SplitSeq(*services, ",") {
+		if name = strings.TrimSpace(name); name == "" {
+			return o, fmt.Errorf("-services %q: give the names of services, separated by commas", *services)
+		}
+		o.services = append(o.services, name)
+	}
+	flags.Visit(func(f *flag.Flag) {
+		if f.Name == "services" && words[0] != "start" {
+			err = fmt.Errorf("-services goes with start, not with %s", words[0])
+		}
+	})
+	o.command = words[0]
+	return o, err
 }
 
 // daemon is a LocalStack that outlives the command. Its state is in
@@ -82,10 +139,6 @@ func (d daemon) dir() (string, error) {
 	return filepath.Join(root, "localstack-"+strconv.Itoa(d.port)), err
 }
 
-func (d daemon) healthy(ctx context.Context) error {
-	return process.HTTP(d.url() + "/_localstack/health")(ctx)
-}
-
 func (d daemon) install(ctx context.Context) error {
 	python, err := localstack.Install(ctx)
 	if err == nil {
@@ -95,7 +148,13 @@ func (d daemon) install(ctx context.Context) error {
 }
 
 func (d daemon) start(ctx context.Context) error {
-	if d.healthy(ctx) == nil {
+	running, missing, err := localstack.Running(ctx, d.url(), d.services...)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w; -port N chooses another port", err)
+	case len(missing) > 0:
+		return fmt.Errorf("a LocalStack that runs at %s is without %s: stop it first, or choose another port with -port N", d.url(), strings.Join(missing, ", "))
+	case running:
 		_, err := fmt.Fprintf(d.out, "already running at %s\n", d.url())
 		return err
 	}
@@ -152,7 +211,8 @@ func (d daemon) await(ctx context.Context, exited <-chan error) error {
 		case <-ctx.Done():
 			return fmt.Errorf("it is not healthy: %w", ctx.Err())
 		case <-tick.C:
-			if d.healthy(ctx) == nil {
+			// An error is that of a server that does not answer yet.
+			if running, _, err := localstack.Running(ctx, d.url()); err == nil && running {
 				return nil
 			}
 		}
@@ -183,7 +243,7 @@ func (d daemon) pid(ctx context.Context) (int, error) {
 	return pid, nil
 }
 
-// commandLine returns what the process runs, empty if there is none.
+// commandLine returns the command line of the process, or "" if there is none.
 func commandLine(ctx context.Context, pid int) string {
 	if line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err == nil {
 		return string(line)
@@ -201,7 +261,14 @@ func (d daemon) stop(ctx context.Context) error {
 		return err
 	}
 	if pid == 0 {
-		_, err := fmt.Fprintf(d.out, "not running at %s\n", d.url())
+		running, _, err := localstack.Running(ctx, d.url())
+		switch {
+		case err != nil:
+			return err
+		case running:
+			return fmt.Errorf("the LocalStack at %s was not started by this command: end it where it was started", d.url())
+		}
+		_, err = fmt.Fprintf(d.out, "not running at %s\n", d.url())
 		return err
 	}
 	// It leads its own session, so its group is all of it.
@@ -239,8 +306,12 @@ func (d daemon) clean() error {
 }
 
 func (d daemon) status(ctx context.Context) error {
-	if err := d.healthy(ctx); err != nil {
-		return fmt.Errorf("not running at %s: %w", d.url(), err)
+	running, _, err := localstack.Running(ctx, d.url())
+	switch {
+	case err != nil:
+		return err
+	case !running:
+		return fmt.Errorf("not running at %s", d.url())
 	}
 	pid, err := d.pid(ctx)
 	if err != nil {

@@ -8,8 +8,9 @@
 //
 // Reads must be consistent: on DynamoDB, open the collection with ConsistentRead.
 //
-// A document's key is the message's with what a database may not take in a key
-// escaped, as in a URL: "/" is %2F and "%" is %25. Two keys have two documents.
+// A document's key is the message's key, in which characters that a database
+// may refuse are escaped as in a URL: "/" is %2F and "%" is %25. Two keys have
+// two documents.
 //
 // A document has the fields key (string), token (string), done (bool), expires
 // (milliseconds since 1970), delete_after (seconds since 1970) and result
@@ -33,18 +34,18 @@ import (
 // KeyField is the name that the collection's key field must have.
 const KeyField = "key"
 
-// Store is an [idempotency.Store] in a collection. It may be used concurrently.
-type Store struct {
+// store is an [idempotency.Store] in a collection.
+type store struct {
 	collection *docstore.Collection
 }
 
-// New returns a store in the collection, whose key field must be [KeyField]. The
-// caller closes the collection.
-func New(c *docstore.Collection) (*Store, error) {
+// New returns a store in the collection, whose key field must be [KeyField]. It fails
+// if c is nil. The caller closes the collection.
+func New(c *docstore.Collection) (idempotency.Store, error) {
 	if c == nil {
 		return nil, errors.New("docstore: the collection is nil")
 	}
-	return &Store{collection: c}, nil
+	return &store{collection: c}, nil
 }
 
 type document struct {
@@ -71,12 +72,12 @@ func (d *document) endIn(ttl time.Duration) {
 	d.DeleteAfter = end.Add(grace).Unix()
 }
 
-// attempts bounds how often an operation begins anew because another changed
-// the document between its read and its write.
+// attempts limits how often an operation restarts because another changed the
+// document between its read and its write.
 const attempts = 20
 
 // Claim implements [idempotency.Store].
-func (s *Store) Claim(ctx context.Context, key, token string, ttl time.Duration) (idempotency.Claim, error) {
+func (s *store) Claim(ctx context.Context, key, token string, ttl time.Duration) (idempotency.Claim, error) {
 	for range attempts {
 		fresh := &document{Key: escape(key), Token: token}
 		fresh.endIn(ttl)
@@ -114,7 +115,7 @@ func (s *Store) Claim(ctx context.Context, key, token string, ttl time.Duration)
 }
 
 // Renew implements [idempotency.Store].
-func (s *Store) Renew(ctx context.Context, key, token string, ttl time.Duration) error {
+func (s *store) Renew(ctx context.Context, key, token string, ttl time.Duration) error {
 	return s.change(ctx, "renew", key, func(d *document) error {
 		if d == nil || d.Token != token || d.Done {
 			return idempotency.ErrClaimLost
@@ -125,7 +126,7 @@ func (s *Store) Renew(ctx context.Context, key, token string, ttl time.Duration)
 }
 
 // Complete implements [idempotency.Store].
-func (s *Store) Complete(ctx context.Context, key, token string, result []byte, ttl time.Duration) error {
+func (s *store) Complete(ctx context.Context, key, token string, result []byte, ttl time.Duration) error {
 	return s.change(ctx, "complete", key, func(d *document) error {
 		switch {
 		case d == nil || d.Token != token:
@@ -141,7 +142,7 @@ func (s *Store) Complete(ctx context.Context, key, token string, result []byte, 
 
 // Release implements [idempotency.Store]. It ends the claim rather than deleting
 // the document: a delete conditional on a revision is not to be had everywhere.
-func (s *Store) Release(ctx context.Context, key, token string) error {
+func (s *store) Release(ctx context.Context, key, token string) error {
 	return s.change(ctx, "release", key, func(d *document) error {
 		if d == nil || d.Token != token || d.Done {
 			return errUnchanged
@@ -153,12 +154,12 @@ func (s *Store) Release(ctx context.Context, key, token string) error {
 	})
 }
 
-// errUnchanged is what a change returns if there is nothing to write.
+// errUnchanged is returned by a change that has nothing to write.
 var errUnchanged = errors.New("unchanged")
 
 // change reads a document, has f change it, and writes it, conditional on its
 // revision. f is given nil if there is none, and must then return an error.
-func (s *Store) change(ctx context.Context, op, key string, f func(*document) error) error {
+func (s *store) change(ctx context.Context, op, key string, f func(*document) error) error {
 	for range attempts {
 		doc, err := s.get(ctx, key)
 		if err != nil {
@@ -181,7 +182,7 @@ func (s *Store) change(ctx context.Context, op, key string, f func(*document) er
 }
 
 // get returns nil if there is no document.
-func (s *Store) get(ctx context.Context, key string) (*document, error) {
+func (s *store) get(ctx context.Context, key string) (*document, error) {
 	doc := &document{Key: escape(key)}
 	switch err := s.collection.Get(ctx, doc); gcerrors.Code(err) {
 	case gcerrors.OK:
@@ -194,7 +195,7 @@ func (s *Store) get(ctx context.Context, key string) (*document, error) {
 }
 
 // replace reports false where another changed the document first.
-func (s *Store) replace(ctx context.Context, doc *document) (bool, error) {
+func (s *store) replace(ctx context.Context, doc *document) (bool, error) {
 	switch err := s.collection.Replace(ctx, doc); gcerrors.Code(err) {
 	case gcerrors.OK:
 		return true, nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluice-go/sluice/middleware/idempotency"
 	"github.com/sluice-go/sluice/middleware/idempotency/docstore"
+	"github.com/sluice-go/sluice/middleware/idempotency/internal/policy"
 	"github.com/sluice-go/sluice/middleware/idempotency/storetest"
 )
 
@@ -35,7 +36,7 @@ func TestADocumentsKeyHasNoSlash(t *testing.T) {
 	defer c.Close()
 	s, err := docstore.New(c)
 	require.NoError(t, err)
-	_, err = s.Claim(t.Context(), idempotency.StoreKey("projects/p/subscriptions/s", "order/1"), "t", time.Minute)
+	_, err = s.Claim(t.Context(), policy.StoreKey("projects/p/subscriptions/s", "order/1"), "t", time.Minute)
 	require.NoError(t, err)
 	doc := map[string]any{"key": "26:projects%2Fp%2Fsubscriptions%2Fs:order%2F1"}
 	require.NoError(t, c.Get(t.Context(), doc))

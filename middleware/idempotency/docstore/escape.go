@@ -6,7 +6,7 @@ import "strings"
 // no "/" in a document's name, since that would name a document in a collection
 // within another, nor the names "", "." and ".." and those of the form __.*__.
 // Other databases take more; one rule serves them all. A key of
-// idempotency.MaxKey bytes has 765 at most, and Firestore takes 1500, MongoDB 1024
+// policy.MaxKey bytes has 765 at most, and Firestore takes 1500, MongoDB 1024
 // and DynamoDB 2048.
 func escape(key string) string {
 	switch {

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/middleware/idempotency/opened"
 )
 
 // A store that this program was built without names the way to have it.
@@ -16,7 +18,7 @@ func TestStoresThatNeedATag(t *testing.T) {
 		"firestore://projects/p/databases/(default)/documents/done": "build it with -tags sluice_firestore or sluice_all",
 	} {
 		_, err := URL(t.Context(), url)
-		require.ErrorIs(t, err, ErrURL)
+		require.ErrorIs(t, err, opened.ErrURL)
 		require.ErrorContains(t, err, want)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/sluice-go/sluice/internal/test/testserver"
 	"github.com/sluice-go/sluice/middleware/idempotency"
 	"github.com/sluice-go/sluice/middleware/idempotency/open"
+	"github.com/sluice-go/sluice/middleware/idempotency/opened"
 )
 
 func TestEachKindOfStoreOpensAndKeepsKeys(t *testing.T) {
@@ -67,7 +68,7 @@ func TestEachKindOfStoreOpensAndKeepsKeys(t *testing.T) {
 	}
 }
 
-func mustOpen(t *testing.T, url string) *open.Store {
+func mustOpen(t *testing.T, url string) *opened.Store {
 	t.Helper()
 	s, err := open.URL(t.Context(), url)
 	require.NoError(t, err)
@@ -89,7 +90,7 @@ func TestAWrongURLIsNamed(t *testing.T) {
 		{"bad table", "sqlite://x.db?table=a%3Bb", "table"},
 	} {
 		_, err := open.URL(t.Context(), c.url)
-		require.ErrorIs(t, err, open.ErrURL, c.name)
+		require.ErrorIs(t, err, opened.ErrURL, c.name)
 		require.ErrorContains(t, err, c.want, c.name)
 		require.NotContains(t, err.Error(), "hunter2", c.name)
 	}
@@ -101,10 +102,13 @@ func TestAnUnreachableStoreIsNoWrongURL(t *testing.T) {
 	for _, url := range []string{"redis://:hunter2@127.0.0.1:1/0", "postgres://u:hunter2@127.0.0.1:1/db?sslmode=disable&connect_timeout=2"} {
 		_, err := open.URL(ctx, url)
 		require.Error(t, err)
-		require.NotErrorIs(t, err, open.ErrURL)
+		require.NotErrorIs(t, err, opened.ErrURL)
 		require.NotContains(t, err.Error(), "hunter2")
 	}
 }
+
+// maxConns is the bound of a pool whose URL has none.
+const maxConns = 32
 
 // The pool keeps within its bound, and callers wait for a connection.
 func TestAPoolHasABound(t *testing.T) {
@@ -112,7 +116,7 @@ func TestAPoolHasABound(t *testing.T) {
 	for which, c := range map[string]struct {
 		query string
 		most  int
-	}{"default": {"", open.MaxConns}, "own": {"&pool_max_conns=2", 2}} {
+	}{"default": {"", maxConns}, "own": {"&pool_max_conns=2", 2}} {
 		t.Run(which, func(t *testing.T) {
 			name := testserver.Name(t)
 			s := mustOpen(t, url+c.query+"&application_name="+name)
@@ -130,7 +134,7 @@ func TestAPoolHasABound(t *testing.T) {
 			_, err = tx.ExecContext(t.Context(), "LOCK TABLE sluice_idempotency IN ACCESS EXCLUSIVE MODE")
 			require.NoError(t, err)
 			var calls sync.WaitGroup
-			for i := range 3 * open.MaxConns {
+			for i := range 3 * maxConns {
 				calls.Go(func() {
 					if _, err := s.Claim(t.Context(), fmt.Sprint(name, i), "t", time.Minute); err != nil {
 						t.Error(err)

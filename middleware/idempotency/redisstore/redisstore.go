@@ -7,7 +7,7 @@
 // noeviction, and package sqlstore where that must not happen.
 //
 // After a failover a connection may lead to a server that is a replica now
-// (READONLY). It is thrown away, and the call is made with another. Set
+// (READONLY). It is discarded, and the call is repeated with another. Set
 // ContextTimeoutEnabled and ConnMaxLifetime in the client's options: without the
 // first go-redis heeds no deadline, with the second the pool follows a server that
 // moves.
@@ -23,29 +23,43 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/sluice-go/sluice/internal/setting"
+	"github.com/sluice-go/sluice/middleware/control"
 	"github.com/sluice-go/sluice/middleware/idempotency"
+	"github.com/sluice-go/sluice/middleware/internal/controlredis"
 )
 
-// Config of a [Store]. The zero Config works.
+// Config configures [New]. The zero Config works.
 type Config struct {
 	// Prefix is put before each key. Empty means
 	// "sluice:idempotency:".
 	Prefix string
 }
 
-// Store is an [idempotency.Store] in Redis. It may be used concurrently.
-type Store struct {
+// store is an [idempotency.Store] in Redis.
+type store struct {
 	client redis.Scripter
 	prefix string
 }
 
-// New returns a store that uses client, any of go-redis's. A nil config is the
-// zero [Config]. The caller closes the client.
-func New(client redis.Scripter, c *Config) (*Store, error) {
+// New returns a store that uses client, any of go-redis's. It fails if client is nil.
+// A nil config is the zero [Config]. The caller closes the client.
+func New(client redis.Scripter, c *Config) (idempotency.Store, error) {
 	if client == nil {
 		return nil, errors.New("redisstore: the client is nil")
 	}
-	return &Store{client: client, prefix: cmp.Or(setting.Copy(c).Prefix, "sluice:idempotency:")}, nil
+	return &store{client: client, prefix: cmp.Or(setting.Copy(c).Prefix, defaultPrefix)}, nil
+}
+
+// defaultPrefix is the prefix of an empty Config.
+const defaultPrefix = "sluice:idempotency:"
+
+// Control returns the control store beside the keys. Package service asks for it.
+func (s *store) Control() control.Store {
+	key := controlredis.Key
+	if s.prefix != defaultPrefix {
+		key = s.prefix + key
+	}
+	return controlredis.New(s.client, key, "Redis hash "+key)
 }
 
 // A key's value is "c" and the owner's token, or "d", the token's length in two
@@ -81,7 +95,7 @@ return 1`)
 )
 
 // Claim implements [idempotency.Store].
-func (s *Store) Claim(ctx context.Context, key, token string, ttl time.Duration) (idempotency.Claim, error) {
+func (s *store) Claim(ctx context.Context, key, token string, ttl time.Duration) (idempotency.Claim, error) {
 	v, err := s.run(ctx, claim, key, token, millis(ttl), grace.Milliseconds()).Slice()
 	if err != nil {
 		return idempotency.Claim{}, fmt.Errorf("redisstore: claim: %w", err)
@@ -102,24 +116,24 @@ func (s *Store) Claim(ctx context.Context, key, token string, ttl time.Duration)
 }
 
 // Renew implements [idempotency.Store].
-func (s *Store) Renew(ctx context.Context, key, token string, ttl time.Duration) error {
+func (s *store) Renew(ctx context.Context, key, token string, ttl time.Duration) error {
 	return s.owned(ctx, renew, "renew", key, token, millis(ttl), grace.Milliseconds())
 }
 
 // Complete implements [idempotency.Store].
-func (s *Store) Complete(ctx context.Context, key, token string, result []byte, ttl time.Duration) error {
+func (s *store) Complete(ctx context.Context, key, token string, result []byte, ttl time.Duration) error {
 	return s.owned(ctx, complete, "complete", key, token, millis(ttl), result)
 }
 
 // Release implements [idempotency.Store].
-func (s *Store) Release(ctx context.Context, key, token string) error {
+func (s *store) Release(ctx context.Context, key, token string) error {
 	return s.owned(ctx, release, "release", key, token)
 }
 
 // run runs a script, once for each connection of the pool that leads to a replica
 // and once more. The client throws such connections away; it makes four tries of
 // its own.
-func (s *Store) run(ctx context.Context, script *redis.Script, key string, args ...any) *redis.Cmd {
+func (s *store) run(ctx context.Context, script *redis.Script, key string, args ...any) *redis.Cmd {
 	left := 1
 	if pool, ok := s.client.(interface{ PoolStats() *redis.PoolStats }); ok {
 		left += int(pool.PoolStats().TotalConns)
@@ -133,7 +147,7 @@ func (s *Store) run(ctx context.Context, script *redis.Script, key string, args 
 }
 
 // owned runs a script that answers 0 if the key is not the token's.
-func (s *Store) owned(ctx context.Context, script *redis.Script, op, key string, args ...any) error {
+func (s *store) owned(ctx context.Context, script *redis.Script, op, key string, args ...any) error {
 	n, err := s.run(ctx, script, key, args...).Int()
 	if err != nil {
 		return fmt.Errorf("redisstore: %s: %w", op, err)

@@ -21,6 +21,7 @@ import (
 // A batch has no transaction that is every message's. With the first message's, the
 // second would be marked and acked though its effect is rolled back with the first.
 func TestABatchGetsNoMessagesTransaction(t *testing.T) {
+	t.Parallel()
 	dialects(t, func(t *testing.T, db *sql.DB, s *sqlstore.Store) {
 		newLedger(t, db)
 		mw, err := sqlstore.Transactional(s, nil)
@@ -88,6 +89,7 @@ func TestABatchGetsNoMessagesTransaction(t *testing.T) {
 
 // The way out that the refusal names.
 func TestABatchWithinIdempotency(t *testing.T) {
+	t.Parallel()
 	dialects(t, func(t *testing.T, db *sql.DB, s *sqlstore.Store) {
 		_, err := db.ExecContext(t.Context(), `CREATE TABLE effects (id text NOT NULL PRIMARY KEY)`)
 		require.NoError(t, err)

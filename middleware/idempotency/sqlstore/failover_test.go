@@ -73,6 +73,7 @@ func fill(t *testing.T, db *sql.DB, n int) {
 }
 
 func TestAFailoverCostsNoCall(t *testing.T) {
+	t.Parallel()
 	for name, fail := range failed {
 		t.Run(name, func(t *testing.T) {
 			db := openPostgres(t)
@@ -115,6 +116,7 @@ func TestAFailoverCostsNoCall(t *testing.T) {
 // A connection that ends under a handler ends its transaction: the message was not
 // at fault, and its effect is not there.
 func TestAConnectionThatIsLostUnderAHandlerCostsNoAttempt(t *testing.T) {
+	t.Parallel()
 	db := openPostgres(t)
 	s := newPostgresStore(t, db)
 	l := newLedger(t, db)
@@ -164,6 +166,7 @@ func handleFree(t *testing.T, h handler.Handler, m *handler.Message) (err error)
 
 // While the server can't be written to, the gate is closed, though it can be read.
 func TestAServerThatStaysReadOnlyClosesTheGate(t *testing.T) {
+	t.Parallel()
 	db := openPostgres(t)
 	s := newPostgresStore(t, db)
 	l := newLedger(t, db)
@@ -190,6 +193,7 @@ func TestAServerThatStaysReadOnlyClosesTheGate(t *testing.T) {
 
 // Connections break in ways that only their driver knows.
 func TestABrokenPipeCostsNoCall(t *testing.T) {
+	t.Parallel()
 	server := testserver.Postgres(t)
 	pooler := startPooler(t, server)
 	db, err := sql.Open("pgx", pooler.URL())
@@ -205,6 +209,7 @@ func TestABrokenPipeCostsNoCall(t *testing.T) {
 
 // With fewer connections than handlers, these wait for one.
 func TestHandlersWaitForAConnection(t *testing.T) {
+	t.Parallel()
 	db := openPostgres(t)
 	db.SetMaxOpenConns(2)
 	s := newPostgresStore(t, db)

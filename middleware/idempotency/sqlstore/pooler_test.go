@@ -34,6 +34,7 @@ func startPooler(t *testing.T, server *testserver.Server) *pgpooler.Pooler {
 // The driver's default prepares statements by name, which the next client finds on
 // its connection (42P05), or does not find (26000).
 func TestAPoolerInTransactionMode(t *testing.T) {
+	t.Parallel()
 	server := testserver.Postgres(t)
 	pooler := startPooler(t, server)
 	direct, err := sql.Open("pgx", server.URL)

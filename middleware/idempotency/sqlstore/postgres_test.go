@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/test/testserver"
 	"github.com/sluice-go/sluice/middleware/idempotency"
+	"github.com/sluice-go/sluice/middleware/idempotency/internal/policy"
 	"github.com/sluice-go/sluice/middleware/idempotency/sqlstore"
 	"github.com/sluice-go/sluice/middleware/idempotency/storetest"
 )
@@ -37,6 +38,7 @@ func newPostgresStore(t testing.TB, db *sql.DB) *sqlstore.Store {
 }
 
 func TestPostgresConforms(t *testing.T) {
+	t.Parallel()
 	db := openPostgres(t)
 	s := newPostgresStore(t, db)
 	t.Run("rules", func(t *testing.T) {
@@ -45,6 +47,7 @@ func TestPostgresConforms(t *testing.T) {
 }
 
 func TestPostgresMigratesConcurrently(t *testing.T) {
+	t.Parallel()
 	db := openPostgres(t)
 	var wg sync.WaitGroup
 	for range 8 {
@@ -64,9 +67,10 @@ func TestPostgresMigratesConcurrently(t *testing.T) {
 // A mark of long ago has expired; its message is handled anew, and Cleanup comes
 // while its transaction is open. The new mark must stay.
 func TestCleanupLeavesWhatIsBeingMarked(t *testing.T) {
+	t.Parallel()
 	db := openPostgres(t)
 	s := newPostgresStore(t, db)
-	key := idempotency.StoreKey("", "order")
+	key := policy.StoreKey("", "order")
 	insert := func(key string) {
 		_, err := db.ExecContext(t.Context(), `INSERT INTO sluice_idempotency (key, token, done, expires_at)
 			VALUES ($1, 'old', true, (extract(epoch from now()) * 1000)::bigint - 120000)`, key)
@@ -98,6 +102,7 @@ func TestCleanupLeavesWhatIsBeingMarked(t *testing.T) {
 
 // Keys that are claimed while Cleanup removes thousands are not removed.
 func TestCleanupLeavesWhatIsBeingClaimed(t *testing.T) {
+	t.Parallel()
 	db := openPostgres(t)
 	s := newPostgresStore(t, db)
 	for range 5 {
@@ -125,6 +130,7 @@ func TestCleanupLeavesWhatIsBeingClaimed(t *testing.T) {
 
 // A role without the right to create can use a table that is there.
 func TestARoleWithoutDDLRightsStarts(t *testing.T) {
+	t.Parallel()
 	server := testserver.Postgres(t)
 	admin, err := sql.Open("pgx", server.URL)
 	require.NoError(t, err)

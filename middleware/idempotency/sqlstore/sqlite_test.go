@@ -31,6 +31,7 @@ func newSQLiteStore(t *testing.T, db *sql.DB) *sqlstore.Store {
 }
 
 func TestSQLiteConforms(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "keys.db")
 	db := openSQLite(t, path)
 	newSQLiteStore(t, db)

@@ -8,13 +8,13 @@
 //
 // # Connections
 //
-// An error of a connection does not come from the database: after a failover the pool's
-// connections are broken, or lead to a server that is read-only now. Each statement
-// is then tried with another connection, and those that failed are closed. Give the
-// pool bounds: as many open and idle connections as handlers run concurrently, one more
-// for [Transactional], and a life time (SetConnMaxLifetime) after which connections
-// follow a move of the database that no error reports. Handlers wait for a
-// connection, and a message whose wait is too long is postponed.
+// An error of a connection need not mean that the database is down: after a failover
+// the pool's connections are broken, or lead to a server that is now read-only. Each
+// statement is then tried with another connection, and those that failed are closed.
+// Limit the pool: as many open and idle connections as there are concurrent handlers,
+// one more for [Transactional], and a lifetime (SetConnMaxLifetime), so that
+// connections follow a move of the database that causes no error. Handlers wait for a
+// connection; a message that waits too long is postponed.
 //
 // # Poolers
 //
@@ -35,7 +35,10 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/internal/setting"
+	"github.com/sluice-go/sluice/internal/sqlconn"
+	"github.com/sluice-go/sluice/middleware/control"
 	"github.com/sluice-go/sluice/middleware/idempotency"
+	"github.com/sluice-go/sluice/middleware/internal/controlsql"
 )
 
 // A Dialect is a database's flavour of SQL.
@@ -81,26 +84,35 @@ func New(db *sql.DB, dialect Dialect, c *Config) (*Store, error) {
 		return nil, fmt.Errorf("sqlstore: %w", err)
 	}
 	s.queries = newQueries(dialect, s.table)
-	s.mode = pgxExec(db)
+	s.mode = sqlconn.Mode(db)
 	return s, nil
 }
 
 // String names the database and the table.
-func (s *Store) String() string {
-	kind := "PostgreSQL"
+func (s *Store) String() string { return s.database() + " table " + s.table }
+
+// database names the kind of database.
+func (s *Store) database() string {
 	if s.dialect == SQLite {
-		kind = "SQLite"
+		return "SQLite"
 	}
-	return kind + " table " + s.table
+	return "PostgreSQL"
 }
 
-// Migrate makes the table and its index, and changes nothing if they exist.
-// Several processes may call it at the same time. A role that may use the table and not
-// make one can call it too.
+// Control returns the control store in the same database: the table "sluice_control" in
+// the schema of s's own. The first write makes it.
+func (s *Store) Control() control.Store {
+	table := controlsql.Beside(s.table)
+	return controlsql.New(s.db, table, s.database()+" table "+table)
+}
+
+// Migrate makes the table and its index, and changes nothing if they exist. Several
+// processes may call it at the same time. A role that may use the table but not create
+// one can call it too.
 func (s *Store) Migrate(ctx context.Context) error {
 	for _, q := range s.queries.migrate {
 		_, err := s.exec(ctx, q)
-		if err != nil && !concurrentMigration(err) && !(sqlState(err) == insufficientPrivilege && s.usable(ctx)) {
+		if err != nil && !sqlconn.ConcurrentMigration(err) && !(sqlconn.State(err) == insufficientPrivilege && s.usable(ctx)) {
 			return fmt.Errorf("sqlstore: migrate table %s: %w", s.table, err)
 		}
 	}
@@ -133,7 +145,7 @@ func (s *Store) args(args ...any) []any {
 
 // exec runs a statement and returns how many rows it changed.
 func (s *Store) exec(ctx context.Context, query string, args ...any) (int64, error) {
-	return on(ctx, s.db, func(conn *sql.Conn) (int64, error) { return s.execOn(ctx, conn, query, args...) })
+	return sqlconn.On(ctx, s.db, func(conn *sql.Conn) (int64, error) { return s.execOn(ctx, conn, query, args...) })
 }
 
 func (s *Store) execOn(ctx context.Context, q querier, query string, args ...any) (int64, error) {
@@ -144,7 +156,8 @@ func (s *Store) execOn(ctx context.Context, q querier, query string, args ...any
 	return res.RowsAffected()
 }
 
-// look reads a key: a claim that is done or in progress, and what is left of it.
+// look reads a key: whether its claim is done or in progress, and the remaining
+// time.
 func (s *Store) look(ctx context.Context, q querier, key string) (c idempotency.Claim, left time.Duration, err error) {
 	var (
 		done   bool
@@ -158,20 +171,9 @@ func (s *Store) look(ctx context.Context, q querier, key string) (c idempotency.
 	return c, left, err
 }
 
-// concurrentMigration is PostgreSQL's answer to the loser of two concurrent
-// CREATE … IF NOT EXISTS: the catalog's unique index, or the table's row type.
-func concurrentMigration(err error) bool {
-	switch sqlState(err) {
-	case "23505", "42710", "42P07": // unique_violation, duplicate_object, duplicate_table
-		return true
-	default:
-		return false
-	}
-}
-
 // Cleanup removes expired keys, limit at most in one go, so that it never locks
-// much; it returns how many. Call it now and then, until it returns less than
-// limit. A limit of zero or less means 1000.
+// much; it returns how many. Call it periodically, each time until it returns
+// less than limit. A limit of zero or less means 1000.
 func (s *Store) Cleanup(ctx context.Context, limit int) (int64, error) {
 	if limit <= 0 {
 		limit = 1000
@@ -185,7 +187,7 @@ func (s *Store) Cleanup(ctx context.Context, limit int) (int64, error) {
 
 // Claim implements [idempotency.Store].
 func (s *Store) Claim(ctx context.Context, key, token string, ttl time.Duration) (idempotency.Claim, error) {
-	c, err := on(ctx, s.db, func(conn *sql.Conn) (idempotency.Claim, error) { return s.claimOn(ctx, conn, key, token, ttl) })
+	c, err := sqlconn.On(ctx, s.db, func(conn *sql.Conn) (idempotency.Claim, error) { return s.claimOn(ctx, conn, key, token, ttl) })
 	if err != nil {
 		return idempotency.Claim{}, fmt.Errorf("sqlstore: claim: %w", err)
 	}
@@ -240,15 +242,6 @@ func (s *Store) owned(ctx context.Context, op, query string, args ...any) error 
 	default:
 		return nil
 	}
-}
-
-// sqlState is PostgreSQL's error code, of pgx or lib/pq, or "".
-func sqlState(err error) string {
-	var e interface{ SQLState() string }
-	if errors.As(err, &e) {
-		return e.SQLState()
-	}
-	return ""
 }
 
 // index is the name of the table's index: a schema is not part of it.

@@ -26,6 +26,7 @@ func dialects(t *testing.T, test func(t *testing.T, db *sql.DB, s *sqlstore.Stor
 }
 
 func TestNewNamesEachFault(t *testing.T) {
+	t.Parallel()
 	_, err := sqlstore.New(nil, 0, &sqlstore.Config{Table: "drop table; --"})
 	require.ErrorContains(t, err, "the database is nil")
 	require.ErrorContains(t, err, "dialect 0")
@@ -33,6 +34,7 @@ func TestNewNamesEachFault(t *testing.T) {
 }
 
 func TestCleanupRemovesWhatEnded(t *testing.T) {
+	t.Parallel()
 	dialects(t, func(t *testing.T, db *sql.DB, s *sqlstore.Store) {
 		for i := range 30 {
 			_, err := s.Claim(t.Context(), fmt.Sprint(i), "t", time.Hour)

@@ -13,7 +13,9 @@ import (
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/setting"
+	"github.com/sluice-go/sluice/internal/sqlconn"
 	"github.com/sluice-go/sluice/middleware/idempotency"
+	"github.com/sluice-go/sluice/middleware/idempotency/internal/policy"
 	"github.com/sluice-go/sluice/middleware/internal/storegate"
 )
 
@@ -24,10 +26,10 @@ type TxConfig struct {
 	// the transaction, and ends with it. OnDuplicate's result is always nil.
 	idempotency.Config
 
-	// BusyRetry caps the delay, with full jitter, of a message that another
-	// transaction keeps waiting: its duplicate holds the key, SQLite's one writer
-	// is taken, or so are all connections of the pool. It costs no attempt. Zero
-	// means 5 seconds.
+	// BusyRetry is the longest delay, with full jitter, of a message that must
+	// wait for another transaction: a duplicate holds the key, SQLite's only
+	// writer is busy, or all connections of the pool are. It costs no attempt.
+	// Zero means 5 seconds.
 	BusyRetry time.Duration
 
 	// Options are the transaction's. Nil is the database's default isolation,
@@ -35,13 +37,13 @@ type TxConfig struct {
 	Options *sql.TxOptions
 }
 
-// Transactional returns the middleware that runs the handler in a transaction of
-// the store's database, together with the mark: the handler gets it by [Tx],
-// writes its effect with it, and must neither commit nor roll back. When the
-// handler succeeds (or drops the message), effect and mark are committed; when
-// it fails, panics, or loses its lease, both are rolled back. A duplicate of a
-// committed message is acked without running the handler; one of a message whose
-// transaction is still open is retried.
+// Transactional returns middleware that runs the handler and sets the mark in
+// one transaction of the store's database. The handler obtains the transaction
+// by [Tx], writes its effect with it, and must neither commit nor roll back.
+// When the handler succeeds (or drops the message), effect and mark are
+// committed; when it fails, panics, or loses its lease, both are rolled back. A
+// duplicate of a committed message is acked without running the handler; one of
+// a message whose transaction is still open is retried.
 //
 // A commit whose outcome is not known (the connection broke) is a retry: the next
 // delivery finds either the mark or nothing, and both are right. So there is
@@ -50,8 +52,8 @@ type TxConfig struct {
 //
 // A batch handler (see handler.Batch) can't be within Transactional: its messages
 // would share one effect and have a transaction each. Runtimes refuse such a handler
-// when they are made. Put idempotency.New around a batch handler instead, and have
-// its writes ignore what is there already.
+// when they are made. Use idempotency.New around a batch handler instead, and make
+// its writes ignore existing rows.
 //
 // SQLite has one writer: a handler holds it for as long as it runs. A handler on
 // PostgreSQL holds a connection: let the pool have one for each handler that runs
@@ -63,7 +65,7 @@ type TxConfig struct {
 // first two with the message's context.
 func Transactional(s *Store, c *TxConfig) (handler.Middleware, error) {
 	cfg := setting.Copy(c)
-	base, err := cfg.Config.WithDefaults()
+	rules, err := policy.Complete((*policy.Policy)(&cfg.Config))
 	if err := errors.Join(
 		setting.Refuse(s == nil, "the store is nil"),
 		err,
@@ -71,9 +73,8 @@ func Transactional(s *Store, c *TxConfig) (handler.Middleware, error) {
 	); err != nil {
 		return nil, fmt.Errorf("sqlstore: %w", err)
 	}
-	cfg.Config = base
-	g := &txGuard{store: s, cfg: cfg}
-	g.gate = cfg.Gate(s, g.probe)
+	g := &txGuard{Policy: rules, store: s, busyRetry: cfg.BusyRetry, options: cfg.Options}
+	g.gate = g.NewGate(s, g.probe)
 	return handler.Singly(func(next handler.Handler) handler.Handler {
 		return &txHandler{txGuard: g, next: next}
 	}, errBatch), nil
@@ -94,24 +95,26 @@ func Tx(ctx context.Context) *sql.Tx {
 
 // txGuard is what all handlers of one middleware share.
 type txGuard struct {
-	store *Store
-	cfg   TxConfig
-	gate  *storegate.Gate
+	policy.Policy
+	store     *Store
+	busyRetry time.Duration
+	options   *sql.TxOptions
+	gate      *storegate.Gate
 }
 
 // Gate returns the gate that is closed while the database does not answer;
 // handler.GatesOf finds it.
 func (g *txGuard) Gate() handler.Gate { return g.gate }
 
-// probe claims a key of its own, since a database that can be read may not be there
-// to be written: after a failover, for one. SQLite has one writer, which may be a
+// probe claims a separate key, because a database that can be read may not be
+// writable, for example after a failover. SQLite has one writer, which may be a
 // handler, so it is read only. A pool whose connections are all taken by handlers does
 // not prove an outage.
 func (g *txGuard) probe(ctx context.Context) error {
 	if g.saturated() {
 		return nil
 	}
-	key := idempotency.StoreKey("sluice", "probe")
+	key := policy.StoreKey("sluice", "probe")
 	if g.store.dialect == PostgreSQL {
 		_, err := g.store.Claim(ctx, key, rand.Text(), time.Second)
 		return err
@@ -135,7 +138,7 @@ type txHandler struct {
 
 // Handle implements handler.Handler.
 func (g *txHandler) Handle(ctx context.Context, m *handler.Message) error {
-	key, err := g.cfg.StoreKey(m)
+	key, err := g.StoreKey(m)
 	if err != nil {
 		return handler.Reject(err)
 	}
@@ -156,7 +159,7 @@ func (g *txHandler) Handle(ctx context.Context, m *handler.Message) error {
 	defer func() { g.close(ctx, txCtx, t, m) }()
 	if !won {
 		g.gate.Fine(key)
-		return g.cfg.Duplicate(ctx, m, nil)
+		return g.Duplicate(ctx, m, nil)
 	}
 
 	verdict := g.next.Handle(context.WithValue(ctx, txKey{}, t.tx), m)
@@ -172,7 +175,7 @@ func (g *txHandler) Handle(ctx context.Context, m *handler.Message) error {
 		// the message by now. It is not a failure of the message.
 		return handler.Postpone(0, fmt.Errorf("sqlstore: rolled back: %w", cause))
 	}
-	if err := t.end(txCtx, g.cfg.StoreTimeout, t.tx.Commit); err != nil {
+	if err := t.end(txCtx, g.StoreTimeout, t.tx.Commit); err != nil {
 		return g.failed(ctx, m, key, "commit", err)
 	}
 	g.gate.Fine(key)
@@ -188,16 +191,16 @@ func (g *txHandler) start(ctx, txCtx context.Context, end context.CancelFunc, ke
 		t, err = g.begin(ctx, txCtx, end)
 		if op = "begin"; err == nil {
 			op = "mark"
-			won, err = storegate.Call(ctx, g.cfg.StoreTimeout, func(ctx context.Context) (bool, error) { return g.mark(ctx, t.tx, key) })
+			won, err = storegate.Call(ctx, g.StoreTimeout, func(ctx context.Context) (bool, error) { return g.mark(ctx, t.tx, key) })
 		}
 		if err == nil || t == nil {
 			return t, won, op, err
 		}
-		t.bad = connectionFailed(err)
+		t.bad = sqlconn.Failed(err)
 		if left--; left < 0 {
 			left = g.store.db.Stats().OpenConnections
 		}
-		_ = t.close(txCtx, g.cfg.StoreTimeout)
+		_ = t.close(txCtx, g.StoreTimeout)
 		if !t.bad || left == 0 || ctx.Err() != nil {
 			return nil, false, op, err
 		}
@@ -210,7 +213,7 @@ func (g *txHandler) start(ctx, txCtx context.Context, end context.CancelFunc, ke
 func (g *txHandler) begin(ctx, txCtx context.Context, end context.CancelFunc) (*txn, error) {
 	defer context.AfterFunc(ctx, end)()
 	var refused error
-	t, err := storegate.Call(txCtx, g.cfg.StoreTimeout, func(context.Context) (*txn, error) {
+	t, err := storegate.Call(txCtx, g.StoreTimeout, func(context.Context) (*txn, error) {
 		conn, err := g.store.db.Conn(txCtx)
 		if err != nil {
 			return nil, err
@@ -218,7 +221,7 @@ func (g *txHandler) begin(ctx, txCtx context.Context, end context.CancelFunc) (*
 		t := &txn{conn: conn}
 		// If nobody waits for it any more.
 		t.keep = context.AfterFunc(txCtx, func() { _ = conn.Close() })
-		t.tx, t.failed = conn.BeginTx(txCtx, g.cfg.Options)
+		t.tx, t.failed = conn.BeginTx(txCtx, g.options)
 		return t, nil
 	})
 	if t != nil {
@@ -238,8 +241,8 @@ func (g *txHandler) spared(ctx, txCtx context.Context, t *txn, key string, verdi
 	if g.store.dialect != PostgreSQL || ctx.Err() != nil || handler.VerdictOf(verdict).Postponed {
 		return verdict
 	}
-	err := t.end(txCtx, g.cfg.StoreTimeout, func() error { _, err := t.tx.ExecContext(txCtx, "SELECT 1"); return err })
-	if !connectionFailed(err) {
+	err := t.end(txCtx, g.StoreTimeout, func() error { _, err := t.tx.ExecContext(txCtx, "SELECT 1"); return err })
+	if !sqlconn.Failed(err) {
 		return verdict
 	}
 	wait, own := g.gate.Suspect(key, err)
@@ -251,16 +254,16 @@ func (g *txHandler) spared(ctx, txCtx context.Context, t *txn, key string, verdi
 
 // close ends the transaction, if it has not ended, and gives its connection back.
 func (g *txHandler) close(ctx, txCtx context.Context, t *txn, m *handler.Message) {
-	if err := t.close(txCtx, g.cfg.StoreTimeout); err != nil {
-		g.cfg.Logger.WarnContext(ctx, "rollback failed; the database undoes the transaction by itself",
+	if err := t.close(txCtx, g.StoreTimeout); err != nil {
+		g.Logger.WarnContext(ctx, "rollback failed; the database undoes the transaction by itself",
 			slog.String("queue", m.Origin().Queue), slog.String("message_id", m.ID), slog.Any("error", err))
 	}
 }
 
-// failed is the verdict on a message whose transaction could not be had, marked or
-// committed. Nothing of it has happened, or all of it, and the mark with it: the
-// next delivery finds out. It spends no attempt, unless the database refuses what
-// this handler wrote.
+// failed returns the verdict on a message whose transaction could not be started,
+// marked or committed. Nothing of it has happened, or all of it, and the mark with
+// it: the next delivery finds out. It spends no attempt, unless the database
+// refuses what this handler wrote.
 func (g *txHandler) failed(ctx context.Context, m *handler.Message, key, op string, err error) error {
 	switch {
 	case errors.Is(err, errBusy), g.store.dialect == SQLite && sqliteBusy(err):
@@ -276,10 +279,10 @@ func (g *txHandler) failed(ctx context.Context, m *handler.Message, key, op stri
 		wait, own = g.gate.Suspect(key, err)
 	}
 	if own {
-		g.cfg.Logger.WarnContext(ctx, "the database refuses this message's transaction",
+		g.Logger.WarnContext(ctx, "the database refuses this message's transaction",
 			slog.String("queue", m.Origin().Queue), slog.String("message_id", m.ID),
 			slog.String("operation", op), slog.Any("error", err))
-		return g.cfg.Retry(err)
+		return g.Retry(err)
 	}
 	return handler.Postpone(wait, err)
 }
@@ -287,20 +290,20 @@ func (g *txHandler) failed(ctx context.Context, m *handler.Message, key, op stri
 // refused is true for what PostgreSQL says of the data of a transaction: a
 // constraint that is checked at the commit, for one.
 func refused(err error) bool {
-	state := sqlState(err)
+	state := sqlconn.State(err)
 	return strings.HasPrefix(state, "22") || strings.HasPrefix(state, "23")
 }
 
 // busy puts the message off: another transaction is in its way.
 func (g *txHandler) busy(reason error) error {
-	return handler.Postpone(time.Duration(mathrand.Float64()*float64(g.cfg.BusyRetry))+100*time.Millisecond, reason)
+	return handler.Postpone(time.Duration(mathrand.Float64()*float64(g.busyRetry))+100*time.Millisecond, reason)
 }
 
 // errBusy means that another transaction holds the key.
 var errBusy = errors.New("idempotency: another transaction holds the key, or the database")
 
 // errNoConnection means that other handlers have all connections of the pool.
-var errNoConnection = errors.New("idempotency: no connection is free: the pool is smaller than the handlers are many")
+var errNoConnection = errors.New("idempotency: no connection is free: the pool is smaller than the number of handlers")
 
 // mark takes the key within tx. It reports false if the key is done.
 func (g *txGuard) mark(ctx context.Context, tx *sql.Tx, key string) (bool, error) {
@@ -321,7 +324,7 @@ func (g *txGuard) mark(ctx context.Context, tx *sql.Tx, key string) (bool, error
 			return false, errBusy
 		}
 	}
-	n, err := g.store.execOn(ctx, tx, g.store.queries.mark, key, rand.Text(), g.cfg.DoneTTL.Milliseconds())
+	n, err := g.store.execOn(ctx, tx, g.store.queries.mark, key, rand.Text(), g.DoneTTL.Milliseconds())
 	if err != nil && g.store.dialect == SQLite && sqliteBusy(err) {
 		err = errBusy
 	}

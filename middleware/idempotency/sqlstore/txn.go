@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/sluice-go/sluice/internal/sqlconn"
 	"github.com/sluice-go/sluice/middleware/internal/storegate"
 )
 
@@ -24,7 +25,7 @@ type txn struct {
 // end calls f, which is a statement or the end of the transaction.
 func (t *txn) end(ctx context.Context, limit time.Duration, f func() error) error {
 	_, err := storegate.Call(ctx, limit, func(context.Context) (struct{}, error) { return struct{}{}, f() })
-	t.bad = t.bad || connectionFailed(err)
+	t.bad = t.bad || sqlconn.Failed(err)
 	return err
 }
 
@@ -40,7 +41,7 @@ func (t *txn) close(ctx context.Context, limit time.Duration) error {
 	}
 	t.keep()
 	if t.bad {
-		discard(t.conn)
+		sqlconn.Discard(t.conn)
 	}
 	_ = t.conn.Close() // what it says of a connection that was thrown away is known
 	return nil

@@ -15,10 +15,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/middleware/idempotency"
+	"github.com/sluice-go/sluice/middleware/idempotency/internal/policy"
 )
 
-// Run runs the suite on the store that open returns. open is called once a
-// rule; the stores may share their data, since each rule has keys of its own.
+// Run runs the suite on the store that open returns. open is called once for
+// each rule. The stores may share their data, because each rule uses separate
+// keys.
 func Run(t *testing.T, open func(t *testing.T) idempotency.Store) {
 	t.Helper()
 	for _, r := range rules {
@@ -181,7 +183,7 @@ var rules = []struct {
 		keys := []string{
 			prefix + "a", prefix + "A", prefix + "a ", prefix + "ключ", prefix + "鍵/%_'\"\\*?", prefix + "😀",
 			prefix + "a/b", prefix + "a%2Fb", prefix + "a%252Fb", prefix + "/", prefix + "//", prefix + "{a}",
-			prefix + strings.Repeat("k", idempotency.MaxKey-len(prefix)),
+			prefix + strings.Repeat("k", policy.MaxKey-len(prefix)),
 		}
 		for i, key := range keys {
 			requireState(t, s, key, fmt.Sprint("t", i), long, idempotency.Claimed)

@@ -3,9 +3,9 @@
 // rate limit.
 //
 // A [Gate] is open until a call of the store fails ([Gate.Suspect]). It then
-// closes, and when it is asked next it asks the store itself, with a question that
-// changes nothing. If the store answers, the gate opens and the failure was that
-// one call's. If not, the store is down: that is logged and reported once, and the
+// closes. The next call of the gate probes the store with a request that changes
+// nothing. If the store answers, the gate opens and the failure was that one
+// call's. If not, the store is down: that is logged and reported once, and the
 // gate asks again after pauses that grow, with jitter, until the store answers.
 //
 // Invariants: at most one probe decides at a time; a probe begins only when
@@ -185,10 +185,11 @@ func (g *Gate) Enter(ctx context.Context) (wait time.Duration, entered bool) {
 	return g.delay(), false
 }
 
-// Suspect reports that the store failed for the message of that key, and returns
-// in how long the message may try again: later after each failure for this key. own
-// is true if the store has failed for it for [Patience] while it answered otherwise:
-// then the failure is the message's. The key must be the message's alone.
+// Suspect records that the store failed for the message with this key, and returns
+// the delay until the message may try again, which grows with each failure for the
+// key. own is true if the store failed for the key throughout [Patience] while it
+// answered for others: the message then causes the failure. The key must be the
+// message's alone.
 func (g *Gate) Suspect(key string, err error) (wait time.Duration, own bool) {
 	err = invoke.Safe(err)
 	g.mu.Lock()
@@ -243,8 +244,9 @@ func (g *Gate) trouble(key string) (wait time.Duration, own bool) {
 	return wait, own
 }
 
-// delay is how long a message waits: until the next probe, and spread over a
-// pause's length, so that not all come back in the moment of the recovery.
+// delay returns how long a message waits: until the next probe, spread over the
+// length of a pause, so that messages do not all return at the moment of
+// recovery.
 func (g *Gate) delay() time.Duration {
 	return max(time.Until(g.until), 0) + 50*time.Millisecond + rand.N(max(g.pause, firstPause))
 }
@@ -309,7 +311,7 @@ func (g *Gate) ask(ended chan struct{}) {
 	}
 }
 
-// decide takes over what a probe has found, and reports a change of state.
+// decide applies the result of a probe and reports a change of state.
 func (g *Gate) decide(ended chan struct{}, err error) {
 	err = invoke.Safe(err)
 	g.mu.Lock()

@@ -32,7 +32,7 @@ import (
 	"github.com/sluice-go/sluice/middleware/ratelimit"
 )
 
-// Config has what is rarely needed. The zero Config has the defaults.
+// Config has rarely needed settings. The zero Config has the defaults.
 type Config struct {
 	// Prefix begins the names of all keys. Empty means
 	// "sluice:ratelimit:".
@@ -43,28 +43,26 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Store is a [ratelimit.Store] in Redis. It is safe for concurrent use.
-type Store struct {
+// store is a [ratelimit.Store] in Redis.
+type store struct {
 	client redis.Scripter
 	config Config
 	script *redis.Script
 }
-
-var _ ratelimit.Store = (*Store)(nil)
 
 //go:embed take.lua
 var takeScript string
 
 // New returns a store that uses the client, which stays the caller's to close. A
 // nil config has the defaults.
-func New(client redis.Scripter, config *Config) *Store {
+func New(client redis.Scripter, config *Config) ratelimit.Store {
 	c := setting.Copy(config)
 	c.Prefix = cmp.Or(c.Prefix, "sluice:ratelimit:")
-	return &Store{client: client, config: c, script: redis.NewScript(takeScript)}
+	return &store{client: client, config: c, script: redis.NewScript(takeScript)}
 }
 
 // Take implements [ratelimit.Store], to the microsecond.
-func (s *Store) Take(ctx context.Context, r ratelimit.Request) (ratelimit.Answer, error) {
+func (s *store) Take(ctx context.Context, r ratelimit.Request) (ratelimit.Answer, error) {
 	window := s.config.Prefix + "{" + r.Key + "}"
 	now := int64(-1)
 	if s.config.Now != nil {

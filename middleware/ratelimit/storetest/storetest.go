@@ -210,8 +210,8 @@ func testConcurrent(t *testing.T, h Harness) {
 	require.Len(t, taken, 50)
 }
 
-// Whatever is asked when, no stretch of the limit's time has more starts than the
-// limit, and a place is refused only if there is none.
+// At no time does a window have more starts than the limit, and a place is
+// refused only if the window is full.
 func testNever(t *testing.T, h Harness) {
 	run := 0
 	rapid.Check(t, func(rt *rapid.T) {

@@ -2,10 +2,8 @@ package cli
 
 import (
 	"context"
-	"strings"
 
 	"github.com/spf13/pflag"
-	"gocloud.dev/blob"
 	_ "gocloud.dev/blob/fileblob" // file://
 	_ "gocloud.dev/blob/s3blob"   // s3://
 
@@ -29,12 +27,9 @@ func newClaims(ctx context.Context, command, url string) (*claims, error) {
 	if url == "" {
 		return &claims{}, nil
 	}
-	if scheme, _, _ := strings.Cut(url, "://"); scheme == "gs" && !blob.DefaultURLMux().ValidBucketScheme(scheme) {
-		return nil, usage("%s: --claim-check: this sluice was built without Google Cloud Storage: build it with -tags sluice_gcs (or sluice_all)", command)
-	}
-	b, err := claimcheck.OpenBucket(ctx, url)
+	b, err := openBucket(ctx, command, "--claim-check", url)
 	if err != nil {
-		return nil, usage("%s: --claim-check: %w", command, err)
+		return nil, err
 	}
 	c := &claims{bucket: b}
 	if c.check, err = claimcheck.New(b, nil); err != nil {

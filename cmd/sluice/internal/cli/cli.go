@@ -1,22 +1,21 @@
 // Package cli is the sluice command: what it accepts, what it prints and how it
 // exits. Package main of cmd/sluice calls [Main] and does nothing else.
 //
-// A command is a method of the program that returns a cobra command, in a file
-// of its own. Results go to stdout, as text or as JSON (one object, or one
+// Each command is a type with its flags, in the file of its name, and a function
+// that makes the cobra command; what all commands share is in an app. Results go to stdout, as text or as JSON (one object, or one
 // object a line); logs and errors go to stderr. The exit status is one of the
 // Exit constants.
 package cli
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
 
-	"github.com/sluice-go/sluice/config"
+	"github.com/sluice-go/sluice/admin/letters"
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/internal/stopper"
 )
 
 // The exit statuses.
@@ -41,6 +40,9 @@ type Program struct {
 	Stdout, Stderr io.Writer
 	// Mux opens queues.
 	Mux *drivers.Mux
+	// Compile compiles the expressions of --where. Nil means that the program was built
+	// without the tag sluice_cel.
+	Compile func(source string) (Expression, error)
 	// Signals has the requests to end: the first stops the command, the second ends
 	// it immediately, the third ends the process. Nil is SIGINT, SIGTERM, SIGQUIT and
 	// SIGHUP, as far as they are not ignored.
@@ -50,9 +52,18 @@ type Program struct {
 	Exit func(code int)
 }
 
+// An Expression selects letters.
+type Expression interface {
+	// Selects reports whether it selects a letter.
+	Selects(l letters.Letter) bool
+	// Fault returns for how many letters it could not be evaluated, and why for the
+	// first.
+	Fault() (letters int, first error)
+}
+
 // Main runs the program and returns its exit status.
 func Main(p Program) int {
-	a := &app{in: p.Stdin, out: p.Stdout, err: p.Stderr, mux: p.Mux, level: new(slog.LevelVar)}
+	a := &app{in: p.Stdin, out: p.Stdout, err: p.Stderr, mux: p.Mux, compile: p.Compile, level: new(slog.LevelVar)}
 	if a.in == nil {
 		a.in = os.Stdin
 	}
@@ -68,61 +79,22 @@ func Main(p Program) int {
 		args = os.Args[1:]
 	}
 
-	ctx, ended := context.WithCancel(context.Background())
-	defer ended()
 	exit := p.Exit
 	if exit == nil {
 		exit = os.Exit
 	}
-	a.stop = newStopper(ctx, p.Signals, exit)
-	defer a.stop.close()
+	a.stop = stopper.New(context.Background(), p.Signals, exit)
+	defer a.stop.Close()
 
-	root := a.root()
+	root := newRoot(a)
 	root.SetArgs(args)
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
-	err := root.ExecuteContext(a.stop.ctx)
+	err := wayOut(root.ExecuteContext(a.stop.Stop))
 	code := exitCode(err)
 	if err != nil && code != ExitFindings {
 		a.complain(err)
 	}
 	return code
-}
-
-// An app is one run of the program.
-type app struct {
-	in       io.Reader
-	out, err io.Writer
-	mux      *drivers.Mux
-	log      *slog.Logger
-	level    *slog.LevelVar
-	stop     *stopper
-
-	// The global flags.
-	files    []string
-	format   string
-	logLevel string
-
-	loaded *config.Config
-}
-
-// complain writes an error to stderr, each line of it with the program's name.
-func (a *app) complain(err error) {
-	if errors.Is(err, context.Canceled) && a.stop.ctx.Err() != nil {
-		err = errors.New("interrupted")
-	}
-	var faults *config.Error
-	if errors.As(err, &faults) {
-		for _, f := range faults.Faults {
-			a.complainLine(f)
-		}
-		return
-	}
-	a.complainLine(err)
-}
-
-func (a *app) complainLine(err error) {
-	// If stderr cannot be written, nobody is left to read it.
-	_, _ = fmt.Fprintf(a.err, "sluice: %v%s\n", err, hint(err))
 }

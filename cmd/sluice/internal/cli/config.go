@@ -6,8 +6,14 @@ import (
 	"github.com/sluice-go/sluice/config"
 )
 
-func (a *app) configCommand() *cobra.Command {
-	var schema bool
+// A configCommand shows the configuration.
+type configCommand struct {
+	*app
+	schema bool
+}
+
+func newConfig(a *app) *cobra.Command {
+	s := &configCommand{app: a}
 	c := &cobra.Command{
 		Use:   "config",
 		Short: "Show the effective configuration and the source of each value",
@@ -20,30 +26,28 @@ With --schema it prints the JSON Schema of the file, for an editor.`,
   sluice config --config sluice.yaml --config live.yaml -o json
   sluice config --schema > sluice.schema.json`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			if schema {
-				return a.printf("%s", config.JSONSchema())
-			}
-			return a.showConfig()
-		},
+		RunE: s.run,
 	}
-	c.Flags().BoolVar(&schema, "schema", false, "print the JSON Schema of the configuration file")
+	c.Flags().BoolVar(&s.schema, "schema", false, "print the JSON Schema of the configuration file")
 	return c
 }
 
-func (a *app) showConfig() error {
-	c, err := a.config()
+func (s *configCommand) run(*cobra.Command, []string) error {
+	if s.schema {
+		return s.printf("%s", config.JSONSchema())
+	}
+	c, err := s.config()
 	if err != nil {
 		return err
 	}
-	if a.asJSON() {
+	if s.asJSON() {
 		type value struct {
 			Key    string `json:"key"`
 			Value  string `json:"value"`
 			Origin string `json:"origin"`
 		}
 		for _, v := range c.Values() {
-			if err := a.printJSON(value{v.Path, v.Text, v.Origin.String()}); err != nil {
+			if err := s.printJSON(value{v.Path, v.Text, v.Origin.String()}); err != nil {
 				return err
 			}
 		}
@@ -51,7 +55,7 @@ func (a *app) showConfig() error {
 	}
 	if len(c.Values()) == 0 {
 		if len(c.Files()) == 0 {
-			a.log.Info("nothing is configured: there is no " + config.DefaultFile + " here")
+			s.log.Info("nothing is configured: there is no " + config.DefaultFile + " here")
 		}
 		return nil
 	}
@@ -59,5 +63,5 @@ func (a *app) showConfig() error {
 	for _, v := range c.Values() {
 		rows = append(rows, []string{v.Path, v.Text, v.Origin.String()})
 	}
-	return a.table(rows)
+	return s.table(rows, layout{}) // its values must stay whole
 }

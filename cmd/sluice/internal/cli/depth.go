@@ -5,47 +5,56 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/sluice-go/sluice/config"
 	"github.com/sluice-go/sluice/drivers"
 )
 
-func (a *app) depthCommand() *cobra.Command {
-	var watch time.Duration
-	c := &cobra.Command{
-		Use:   "depth QUEUE...",
-		Short: "Count the messages of queues",
-		Long: `Counts the messages of each queue: visible (ready to be received), in flight (being
-handled), delayed, and dead letters. It also reports the age of the oldest message.
-A count that the provider does not report is "?", or null in JSON. Providers count
-approximately.`,
-		Example: `  sluice depth orders
-  sluice depth orders events --watch 5s -o json`,
-		Args:              a.queueArgs(0),
-		ValidArgsFunction: a.completeQueues,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if cmd.Flags().Changed("watch") && watch <= 0 {
-				return usage("depth: --watch %v is not above zero", watch)
-			}
-			return a.depth(cmd.Context(), args, watch)
-		},
-	}
-	durationVar(c.Flags(), &watch, "watch", "count again and again, with this pause, until interrupted")
-	return c
+// A depthCommand counts the messages of queues.
+type depthCommand struct {
+	*app
+	watch   time.Duration
+	metrics string
 }
 
-// durationVar adds a flag that takes days and weeks as the configuration does.
-func durationVar(f *pflag.FlagSet, d *time.Duration, name, about string) {
-	f.Var(durationValue{d}, name, about)
+func newDepth(a *app) *cobra.Command {
+	d := &depthCommand{app: a}
+	c := &cobra.Command{
+		Use:   "depth [QUEUE...]",
+		Short: "Count the messages of queues",
+		Long: `Counts the messages of the given queues, or of all queues of the configuration that
+can be received from: visible (ready to be received), in flight (being
+handled), delayed, and dead letters. It also reports the age of the oldest message.
+A count that the provider does not report is "?", or null in JSON. Providers count
+approximately. On SQS the age comes from CloudWatch, a minute or more late, and needs
+the permission cloudwatch:GetMetricStatistics.
+
+With --metrics it serves the counts to Prometheus at /metrics until interrupted, for
+queues whose consumers are scaled to zero or report elsewhere. Each scrape counts all
+queues at the same time, at most once in ten seconds.`,
+		Example: `  sluice depth orders
+  sluice depth --watch 5s
+  sluice depth orders events --watch 5s -o json
+  sluice depth --metrics 9090`,
+		Args:              a.namedQueues, // one that is given twice is two lines
+		ValidArgsFunction: a.completeQueues,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return d.run(cmd.Context(), args)
+		},
+	}
+	durationVar(c.Flags(), &d.watch, "watch", "count again and again, with this pause and with the time, until interrupted")
+	addressVar(c.Flags(), &d.metrics, "metrics", "", "serve the counts to Prometheus at `ADDR` until interrupted; a port alone is on 127.0.0.1")
+	return c
 }
 
 // depthResult is one queue's depth. A nil number is not known.
 type depthResult struct {
+	At               string   `json:"at,omitempty"` // of --watch
 	Queue            string   `json:"queue"`
 	Visible          *int64   `json:"visible"`
 	InFlight         *int64   `json:"in_flight"`
@@ -92,11 +101,19 @@ type counter struct {
 	inspector drivers.Inspector
 }
 
-func (a *app) depth(ctx context.Context, queues []string, watch time.Duration) (err error) {
+func (d *depthCommand) run(ctx context.Context, queues []string) (err error) {
+	if d.watch > 0 && d.metrics != "" {
+		return usage("depth: --watch prints counts and --metrics serves them: give one of the two")
+	}
+	if len(queues) == 0 {
+		if queues, err = d.all(); err != nil {
+			return err
+		}
+	}
 	for _, name := range queues {
 		// Every name is looked up before anything is opened: a wrong one is a
 		// fault of usage, and then nothing is done.
-		if _, err := a.queue(name); err != nil {
+		if _, err := d.find(name); err != nil {
 			return err
 		}
 	}
@@ -110,7 +127,7 @@ func (a *app) depth(ctx context.Context, queues []string, watch time.Duration) (
 		}
 	}()
 	for _, name := range queues {
-		c, err := a.counter(ctx, name)
+		c, err := d.counter(ctx, name)
 		if err != nil {
 			faults = append(faults, err)
 			continue
@@ -119,17 +136,38 @@ func (a *app) depth(ctx context.Context, queues []string, watch time.Duration) (
 	}
 	fault := errors.Join(faults...)
 	switch {
-	case exitCode(fault) == ExitUsage, len(counters) == 0, fault != nil && watch > 0:
+	case exitCode(fault) == ExitUsage, len(counters) == 0, fault != nil && (d.watch > 0 || d.metrics != ""):
 		return fault
-	case watch > 0:
-		return a.watch(ctx, counters, watch)
+	case d.metrics != "":
+		return newDepthExport(d.metrics, d.log, counters).run(ctx)
+	case d.watch > 0:
+		return d.repeat(ctx, counters)
 	default:
-		return errors.Join(fault, a.count(ctx, counters))
+		return errors.Join(fault, d.count(ctx, counters))
 	}
 }
 
-func (a *app) counter(ctx context.Context, name string) (*counter, error) {
-	q, source, err := a.source(ctx, name)
+// all returns the names of all queues that can be received from.
+func (d *depthCommand) all() ([]string, error) {
+	c, err := d.config()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, q := range c.Queues() {
+		if q.Source != "" {
+			names = append(names, q.Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil, usage("depth: no queue given%s", d.whatQueue())
+	}
+	return names, nil
+}
+
+// counter opens a queue for counting.
+func (d *depthCommand) counter(ctx context.Context, name string) (*counter, error) {
+	q, source, err := d.openExisting(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -141,48 +179,72 @@ func (a *app) counter(ctx context.Context, name string) (*counter, error) {
 }
 
 // count prints one round.
-func (a *app) count(ctx context.Context, counters []*counter) error {
+func (d *depthCommand) count(ctx context.Context, counters []*counter) error {
 	var faults []error
 	rows := [][]string{{"QUEUE", "VISIBLE", "IN FLIGHT", "DELAYED", "DEAD LETTERS", "OLDEST"}}
+	now := time.Now()
+	if d.watch > 0 {
+		rows[0] = append([]string{"TIME"}, rows[0]...)
+	}
 	for _, c := range counters {
-		d, err := c.inspector.Depth(ctx)
+		depth, err := drivers.ReadDepth(ctx, c.inspector)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("depth of %s: %w", c.label, err))
 			continue
 		}
-		r := newDepthResult(c.label, d)
-		if a.asJSON() {
-			if err := a.printJSON(r); err != nil {
+		r := newDepthResult(c.label, depth)
+		if d.watch > 0 {
+			r.At = now.UTC().Format(time.RFC3339)
+		}
+		if d.asJSON() {
+			if err := d.printJSON(r); err != nil {
 				return err
 			}
 			continue
 		}
-		rows = append(rows, r.row())
+		row := r.row()
+		if d.watch > 0 {
+			row = append([]string{now.Format(time.TimeOnly)}, row...)
+		}
+		rows = append(rows, row)
 	}
 	if len(rows) > 1 {
-		if err := a.table(rows); err != nil {
+		if d.redraws() {
+			if err := d.printf("%s", clearScreen); err != nil {
+				return err
+			}
+		}
+		if err := d.table(rows, layout{short: map[string]string{"IN FLIGHT": "FLIGHT", "DEAD LETTERS": "DEAD"}, drop: []string{"DELAYED"}, names: []string{"QUEUE"}}); err != nil {
 			return err
 		}
 	}
 	return errors.Join(faults...)
 }
 
-// watch prints rounds until ctx is done. A round that fails is reported and not
+// clearScreen moves a terminal's cursor to the top and clears what is below it.
+const clearScreen = "\x1b[H\x1b[J"
+
+// redraws reports whether each round takes the place of the one before.
+func (d *depthCommand) redraws() bool {
+	return d.watch > 0 && !d.asJSON() && terminal(d.out) && os.Getenv("TERM") != "dumb"
+}
+
+// repeat prints rounds until ctx is done. A round that fails is reported and not
 // the end: an outage is what one watches for.
-func (a *app) watch(ctx context.Context, counters []*counter, pause time.Duration) error {
-	tick := time.NewTicker(pause)
+func (d *depthCommand) repeat(ctx context.Context, counters []*counter) error {
+	tick := time.NewTicker(d.watch)
 	defer tick.Stop()
 	for {
-		if err := a.count(ctx, counters); err != nil && ctx.Err() == nil {
-			a.complain(err)
+		if err := d.count(ctx, counters); err != nil && ctx.Err() == nil {
+			d.complain(err)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		if !a.asJSON() {
-			if err := a.printf("\n"); err != nil {
+		if !d.asJSON() && !d.redraws() {
+			if err := d.printf("\n"); err != nil {
 				return err
 			}
 		}

@@ -4,12 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -18,27 +14,28 @@ import (
 	"github.com/sluice-go/sluice/admin"
 	"github.com/sluice-go/sluice/config"
 	"github.com/sluice-go/sluice/drivers/provision"
-	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
-	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
-	"github.com/sluice-go/sluice/internal/queue/sqlitequeue"
-	"github.com/sluice-go/sluice/localstack"
+	"github.com/sluice-go/sluice/service"
 )
 
-// devFlags are the flags of dev.
-type devFlags struct {
+// A devCommand runs servers of this machine.
+type devCommand struct {
+	*app
+
 	sqs, pubsub string
 	data        string
 	localstack  bool
 }
 
-func (a *app) devCommand() *cobra.Command {
-	var f devFlags
+func newDev(a *app) *cobra.Command {
+	d := &devCommand{app: a}
 	c := &cobra.Command{
 		Use:   "dev",
 		Short: "Run SQS and Pub/Sub on this machine, with the configuration's queues",
 		Long: `Runs an SQS server and a Pub/Sub server in this process, on the loopback interface,
 creates the queues of the configuration in them, and prints the environment variables
-by which programs (and sluice itself) find them. When a configuration file changes, it
+by which programs (and sluice itself) find them: AWS_ENDPOINT_URL_SQS with the SQS
+server, since other services of AWS are not here, PUBSUB_EMULATOR_HOST with the Pub/Sub
+server, and AWS_ENDPOINT_URL too with LocalStack. When a configuration file changes, it
 creates the queues again. It runs until interrupted.
 
 Messages are kept in memory. With --data the SQS server keeps them in a file between
@@ -46,29 +43,24 @@ runs; Google's Pub/Sub fake cannot. --localstack starts LocalStack in place of t
 server, or uses the one that already listens at --sqs.`,
 		Example: `  sluice dev
   sluice dev --data .sluice >env.sh &          # then, in any shell: . ./env.sh
-  sluice dev --localstack --sqs 127.0.0.1:4566`,
+  sluice dev --sqs 9324 --pubsub ''            # SQS only, on another port
+  sluice dev --localstack --sqs 4566`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if f.localstack && f.data != "" {
+			if d.localstack && d.data != "" {
 				return usage("dev: --data is for the SQS server, LocalStack keeps what it is told in memory")
 			}
-			return a.dev(cmd.Context(), f)
+			return d.run(cmd.Context())
 		},
 	}
 	fs := c.Flags()
-	fs.StringVar(&f.sqs, "sqs", "127.0.0.1:4566", "`ADDR` of the SQS server; empty runs none")
-	fs.StringVar(&f.pubsub, "pubsub", "127.0.0.1:8085", "`ADDR` of the Pub/Sub server; empty runs none")
-	fs.StringVar(&f.data, "data", "", "keep SQS's messages in this `DIR`")
-	fs.BoolVar(&f.localstack, "localstack", false, "start or use LocalStack in place of the SQS server")
+	addressVar(fs, &d.sqs, "sqs", "127.0.0.1:4566", "`ADDR` of the SQS server, or a port of 127.0.0.1; empty runs none")
+	addressVar(fs, &d.pubsub, "pubsub", "127.0.0.1:8085", "`ADDR` of the Pub/Sub server, or a port of 127.0.0.1; empty runs none")
+	allow(fs, mayBeZero, "sqs")
+	allow(fs, mayBeZero, "pubsub")
+	fs.StringVar(&d.data, "data", "", "keep SQS's messages in this `DIR`")
+	fs.BoolVar(&d.localstack, "localstack", false, "start or use LocalStack in place of the SQS server")
 	return c
-}
-
-// A devServer is a server that dev runs.
-type devServer struct {
-	scheme string
-	url    string
-	env    []string
-	stop   func() error
 }
 
 // devResult is what dev prints as JSON, once it is ready.
@@ -81,8 +73,8 @@ type devResult struct {
 // devPoll is how often configuration files are looked at.
 const devPoll = 500 * time.Millisecond
 
-func (a *app) dev(ctx context.Context, f devFlags) (err error) {
-	if _, err := a.config(); err != nil {
+func (d *devCommand) run(ctx context.Context) (err error) {
+	if _, err := d.config(); err != nil {
 		return err
 	}
 	var servers []*devServer
@@ -91,8 +83,8 @@ func (a *app) dev(ctx context.Context, f devFlags) (err error) {
 			err = errors.Join(err, s.stop())
 		}
 	}()
-	for _, start := range []func(context.Context, devFlags) (*devServer, error){a.devSQS, a.devPubSub} {
-		s, err := start(ctx, f)
+	for _, start := range []func(context.Context) (*devServer, error){d.startSQS, d.startPubSub} {
+		s, err := start(ctx)
 		if err != nil {
 			return err
 		}
@@ -123,117 +115,33 @@ func (a *app) dev(ctx context.Context, f devFlags) (err error) {
 			}
 		}
 	}
-	if err := a.devApply(ctx, schemes); err != nil {
+	if err := d.apply(ctx, schemes); err != nil {
 		return err
 	}
-	if err := a.devReady(result, names); err != nil {
+	if err := d.ready(result, names); err != nil {
 		return err
 	}
-	return a.devWatch(ctx, schemes)
+	return d.watch(ctx, schemes)
 }
 
-func (a *app) devReady(r devResult, names []string) error {
-	if a.asJSON() {
-		return a.printJSON(r)
+// ready prints how the servers are found.
+func (d *devCommand) ready(r devResult, names []string) error {
+	if d.asJSON() {
+		return d.printJSON(r)
 	}
 	for _, name := range names {
-		if err := a.printf("export %s=%s\n", name, r.Env[name]); err != nil {
+		if err := d.printf("export %s=%s\n", name, r.Env[name]); err != nil {
 			return err
 		}
 	}
-	a.log.Info("ready", "sqs", r.SQS, "pubsub", r.PubSub)
+	d.log.Info("ready", "sqs", r.SQS, "pubsub", r.PubSub)
 	return nil
 }
 
-// devSQS starts what answers for SQS.
-func (a *app) devSQS(ctx context.Context, f devFlags) (*devServer, error) {
-	if f.sqs == "" {
-		return nil, nil
-	}
-	if f.localstack {
-		return a.devLocalStack(ctx, f.sqs)
-	}
-	c := &sqstest.Config{Addr: f.sqs}
-	stop := func() error { return nil }
-	if f.data != "" {
-		if err := os.MkdirAll(f.data, 0o750); err != nil {
-			return nil, err
-		}
-		engine, err := sqlitequeue.Open(ctx, filepath.Join(f.data, "sqs.db"), nil)
-		if err != nil {
-			return nil, fmt.Errorf("dev: --data: %w", err)
-		}
-		c.Store, stop = engine, engine.Close
-	}
-	s, err := sqstest.NewServer(c)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("dev: SQS server: %w", err), stop())
-	}
-	env := append([]string{"AWS_ENDPOINT_URL=" + s.URL()}, s.Env()...)
-	slices.Sort(env)
-	return &devServer{scheme: "awssqs", url: s.URL(), env: slices.Compact(env), stop: func() error {
-		return errors.Join(s.Close(), stop())
-	}}, nil
-}
-
-// devLocalStack uses the LocalStack at addr, or starts one there.
-func (a *app) devLocalStack(ctx context.Context, addr string) (*devServer, error) {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return nil, usage("dev: --sqs %s: %w", addr, err)
-	}
-	url := "http://" + addr
-	if healthy(ctx, url+"/_localstack/health") {
-		a.log.Info("using the LocalStack that is running", "url", url)
-		return &devServer{scheme: "awssqs", url: url, env: localstack.Environment(url), stop: func() error { return nil }}, nil
-	}
-	n, err := strconv.Atoi(port)
-	if err != nil || host != "127.0.0.1" && host != "localhost" {
-		return nil, usage("dev: --sqs %s: LocalStack is started on a port of 127.0.0.1", addr)
-	}
-	a.log.Info("starting LocalStack; the first time it is installed, which takes a minute")
-	s, err := localstack.Start(ctx, &localstack.Config{Port: n})
-	if err != nil {
-		return nil, fmt.Errorf("dev: LocalStack: %w", err)
-	}
-	return &devServer{scheme: "awssqs", url: s.URL, env: localstack.Environment(s.URL), stop: s.Stop}, nil
-}
-
-// healthTimeout is how long a LocalStack may take to say that it is there. If
-// nobody listens, the answer comes immediately; one that is busy is slow, and must not
-// be taken for none: another cannot be started in its place.
-const healthTimeout = 20 * time.Second
-
-func healthy(ctx context.Context, url string) bool {
-	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return false
-	}
-	resp, err := (&http.Client{}).Do(req)
-	if err != nil {
-		return false
-	}
-	_ = resp.Body.Close() // it was not read
-	return resp.StatusCode == http.StatusOK
-}
-
-func (a *app) devPubSub(_ context.Context, f devFlags) (*devServer, error) {
-	if f.pubsub == "" {
-		return nil, nil
-	}
-	s, err := pubsubtest.Start(f.pubsub)
-	if err != nil {
-		return nil, fmt.Errorf("dev: Pub/Sub server: %w", err)
-	}
-	return &devServer{scheme: "gcppubsub", url: s.Addr(), env: []string{"PUBSUB_EMULATOR_HOST=" + s.Addr()}, stop: s.Close}, nil
-}
-
-// devApply makes the configuration's queues that are of the given schemes. Alarms
+// apply makes the configuration's queues that are of the given schemes. Alarms
 // are left out: nobody here would sound them.
-func (a *app) devApply(ctx context.Context, schemes []string) error {
-	c, err := a.config()
+func (d *devCommand) apply(ctx context.Context, schemes []string) error {
+	c, err := d.config()
 	if err != nil {
 		return err
 	}
@@ -241,16 +149,16 @@ func (a *app) devApply(ctx context.Context, schemes []string) error {
 	for _, q := range c.Queues() {
 		scheme, _, _ := strings.Cut(q.URL(), ":")
 		if !slices.Contains(schemes, scheme) {
-			a.log.Info("the queue is not served here", "queue", q.Name, "url", config.Redact(q.URL()))
+			d.log.Info("the queue is not served here", "queue", q.Name, "url", config.Redact(q.URL()))
 			continue
 		}
 		q.Spec.Alarms = nil
-		changes, err := admin.Apply(ctx, a.mux, target(&q), false)
+		changes, err := admin.Apply(ctx, d.mux, target(&q), false)
 		if err != nil {
 			faults = append(faults, err)
 			continue
 		}
-		a.log.Info("queue ready", "queue", q.Name, "changes", made(changes))
+		d.log.Info("queue ready", "queue", q.Name, "changes", made(changes))
 	}
 	return errors.Join(faults...)
 }
@@ -265,42 +173,42 @@ func made(changes []provision.Change) int {
 	return n
 }
 
-// devWatch makes the queues again whenever a configuration file changes, until
+// watch makes the queues again whenever a configuration file changes, until
 // ctx is done. A configuration with a fault is reported, and the one before it
 // stays.
-func (a *app) devWatch(ctx context.Context, schemes []string) error {
+func (d *devCommand) watch(ctx context.Context, schemes []string) error {
 	tick := time.NewTicker(devPoll)
 	defer tick.Stop()
-	last := a.devFiles()
+	last := d.fingerprint()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		now := a.devFiles()
+		now := d.fingerprint()
 		if now == last {
 			continue
 		}
 		last = now
-		before := a.loaded
-		a.loaded = nil
-		if _, err := a.config(); err != nil {
-			a.loaded = before
-			a.complain(err)
+		before := d.loaded
+		d.loaded = nil
+		if _, err := d.config(); err != nil {
+			d.loaded = before
+			d.complain(err)
 			continue
 		}
-		a.log.Info("configuration changed")
-		if err := a.devApply(ctx, schemes); err != nil && ctx.Err() == nil {
-			a.complain(err)
+		d.log.Info("configuration changed")
+		if err := d.apply(ctx, schemes); err != nil && ctx.Err() == nil {
+			d.complain(err)
 		}
 	}
 }
 
-// devFiles is what the configuration files look like from outside.
-func (a *app) devFiles() string {
-	files := a.files
-	if len(files) == 0 {
+// fingerprint is what the configuration files look like from outside.
+func (d *devCommand) fingerprint() string {
+	files := d.loaded.Files()
+	if len(files) == 0 { // it may come
 		files = []string{config.DefaultFile}
 	}
 	var b strings.Builder
@@ -310,4 +218,26 @@ func (a *app) devFiles() string {
 		}
 	}
 	return b.String()
+}
+
+// startSQS starts the server that answers for SQS, or uses LocalStack.
+func (d *devCommand) startSQS(ctx context.Context) (*devServer, error) {
+	switch {
+	case d.sqs == "":
+		return nil, nil
+	case d.localstack:
+		return useLocalStack(ctx, d.log, service.Loopback(d.sqs))
+	default:
+		s, err := startSQS(ctx, service.Loopback(d.sqs), d.data)
+		return s, busy(err, "sqs")
+	}
+}
+
+// startPubSub starts the server that answers for Pub/Sub.
+func (d *devCommand) startPubSub(context.Context) (*devServer, error) {
+	if d.pubsub == "" {
+		return nil, nil
+	}
+	s, err := startPubSub(service.Loopback(d.pubsub))
+	return s, busy(err, "pubsub")
 }

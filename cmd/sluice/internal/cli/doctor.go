@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -13,18 +14,21 @@ import (
 	"github.com/sluice-go/sluice/config"
 )
 
-// doctorFlags are doctor's flags.
-type doctorFlags struct {
+// A doctorCommand examines queues.
+type doctorCommand struct {
+	*app
+
 	json      bool
 	tier      string
 	watch     time.Duration
 	p99       time.Duration
 	heartbeat bool
 	attempts  int
+	changed   func(flag string) bool // reports whether a flag was given
 }
 
-func (a *app) doctorCommand() *cobra.Command {
-	var f doctorFlags
+func newDoctor(a *app) *cobra.Command {
+	d := &doctorCommand{app: a}
 	c := &cobra.Command{
 		Use:   "doctor [QUEUE...]",
 		Short: "Find faults of queues",
@@ -36,54 +40,54 @@ The exit status is 3 if there are findings and 0 if not.
 With --watch it examines them repeatedly and reports findings that appear or
 disappear.
 
+It compares each queue with its handlers, as the section consumer of the configuration
+describes them: p99, heartbeat and retry.max_attempts. --p99, --heartbeat and
+--max-attempts win over it.
+
 On SQS and Pub/Sub it receives a few dead letters to learn their age, and gives them
 back.`,
 		Example: `  sluice doctor
   sluice doctor orders --tier major -o json
   sluice doctor orders --p99 45s            # from the metrics of the handlers
   sluice doctor --watch 1m`,
+		Args:              a.someQueues,
 		ValidArgsFunction: a.completeQueues,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if cmd.Flags().Changed("watch") && f.watch <= 0 {
-				return usage("doctor: --watch %v is not above zero", f.watch)
-			}
-			if cmd.Flags().Changed("max-attempts") && f.attempts < 1 {
-				return usage("doctor: --max-attempts %d is below 1", f.attempts)
-			}
-			if f.json {
+			if d.json {
 				a.format = formatJSON
 			}
-			return a.doctor(cmd.Context(), args, f)
+			d.changed = cmd.Flags().Changed
+			return d.run(cmd.Context(), args)
 		},
 	}
 	fs := c.Flags()
-	fs.BoolVar(&f.json, "json", false, "the same as --output json")
-	fs.StringVar(&f.tier, "tier", string(admin.Minor), "least `TIER` that counts: critical, major or minor")
-	durationVar(fs, &f.watch, "watch", "look again and again, with this pause, until interrupted")
-	durationVar(fs, &f.p99, "p99", "how long the slowest hundredth of the handlers take")
-	fs.BoolVar(&f.heartbeat, "heartbeat", false, "the handlers have the heartbeat middleware")
-	fs.IntVar(&f.attempts, "max-attempts", 0, "the handlers reject a message that failed `N` times")
+	fs.BoolVar(&d.json, "json", false, "the same as --output json")
+	fs.StringVar(&d.tier, "tier", string(admin.Minor), "least `TIER` that counts: critical, major or minor")
+	durationVar(fs, &d.watch, "watch", "look again and again, with this pause, until interrupted")
+	durationVar(fs, &d.p99, "p99", "how long the slowest hundredth of the handlers take")
+	fs.BoolVar(&d.heartbeat, "heartbeat", false, "the handlers have the heartbeat middleware")
+	fs.IntVar(&d.attempts, "max-attempts", 0, "the handlers reject a message that failed `N` times")
 	return c
 }
 
 // tiers are the severities from the gravest on.
 var tiers = []admin.Severity{admin.Critical, admin.Major, admin.Minor}
 
-func (a *app) doctor(ctx context.Context, names []string, f doctorFlags) error {
-	least := slices.Index(tiers, admin.Severity(f.tier))
+func (d *doctorCommand) run(ctx context.Context, names []string) error {
+	least := slices.Index(tiers, admin.Severity(d.tier))
 	if least < 0 {
-		return usage("doctor: --tier %s: it is critical, major or minor", f.tier)
+		return usage("doctor: --tier %s: it is critical, major or minor", d.tier)
 	}
-	targets, err := a.targets(names, f)
+	targets, err := d.targets(names)
 	if err != nil {
 		return err
 	}
-	if f.watch > 0 {
-		return a.watchHealth(ctx, targets, least, f.watch)
+	if d.watch > 0 {
+		return d.repeat(ctx, targets, least)
 	}
-	found, err := a.examine(ctx, targets, least)
+	found, err := d.examine(ctx, targets, least)
 	for _, x := range found {
-		if err := a.showFinding("", x); err != nil {
+		if err := d.showFinding("", x); err != nil {
 			return err
 		}
 	}
@@ -92,10 +96,10 @@ func (a *app) doctor(ctx context.Context, names []string, f doctorFlags) error {
 		return opening(err)
 	case len(found) > 0:
 		return errFindings
-	case a.asJSON():
+	case d.asJSON():
 		return nil
 	default:
-		return a.printf("no findings: %s\n", sound(len(targets)))
+		return d.printf("no findings: %s\n", sound(len(targets)))
 	}
 }
 
@@ -103,12 +107,26 @@ func sound(n int) string {
 	if n == 1 {
 		return "the queue is sound"
 	}
-	return fmt.Sprintf("%d queues are sound", n)
+	return counted(n, "queue") + " are sound"
+}
+
+// handlers describes the handlers of a queue, by the flags and by its section consumer
+// as far as they say nothing.
+func (d *doctorCommand) handlers(q *config.Queue) admin.Handlers {
+	h := admin.Handlers{P99: d.p99, Heartbeat: d.heartbeat, MaxAttempts: d.attempts}
+	if c := q.Consumer; c != nil {
+		h.P99 = cmp.Or(h.P99, c.P99)
+		h.MaxAttempts = cmp.Or(h.MaxAttempts, q.Retries().MaxAttempts)
+		if !d.changed("heartbeat") {
+			h.Heartbeat = c.Heartbeat
+		}
+	}
+	return h
 }
 
 // targets are the queues to examine.
-func (a *app) targets(names []string, f doctorFlags) ([]admin.Target, error) {
-	c, err := a.config()
+func (d *doctorCommand) targets(names []string) ([]admin.Target, error) {
+	c, err := d.config()
 	if err != nil {
 		return nil, err
 	}
@@ -126,40 +144,42 @@ func (a *app) targets(names []string, f doctorFlags) ([]admin.Target, error) {
 		queues = append(queues, q)
 	}
 	if len(queues) == 0 {
-		return nil, usage("doctor: no queue given%s", a.whatQueue())
+		return nil, usage("doctor: no queue given%s", d.whatQueue())
 	}
 	var targets []admin.Target
 	for _, q := range queues {
-		if !q.Configured && f.attempts > 0 {
+		if !q.Configured && d.attempts > 0 {
 			return nil, usage("doctor: --max-attempts needs a queue of the configuration, and %s is given by its URL", q.Name)
 		}
-		if !q.Configured && f.p99 > 0 {
+		if !q.Configured && d.p99 > 0 {
 			return nil, usage("doctor: --p99 needs a queue of the configuration, and %s is given by its URL", q.Name)
 		}
 		t := target(q)
-		t.Handlers = admin.Handlers{P99: f.p99, Heartbeat: f.heartbeat, MaxAttempts: f.attempts}
+		t.Handlers = d.handlers(q)
 		targets = append(targets, t)
 	}
 	return targets, nil
 }
 
-func (a *app) examine(ctx context.Context, targets []admin.Target, least int) ([]admin.Finding, error) {
-	found, err := admin.Examine(ctx, a.mux, targets)
+func (d *doctorCommand) examine(ctx context.Context, targets []admin.Target, least int) ([]admin.Finding, error) {
+	tally := newTally(d.app, "doctor", len(targets))
+	found, err := (&admin.Fleet{Mux: d.mux, Targets: targets, Progress: tally.show}).Examine(ctx)
+	tally.clear()
 	return slices.DeleteFunc(found, func(f admin.Finding) bool { return slices.Index(tiers, f.Severity) > least }), err
 }
 
-// watchHealth reports findings that appear and disappear until ctx is done.
-func (a *app) watchHealth(ctx context.Context, targets []admin.Target, least int, pause time.Duration) error {
-	tick := time.NewTicker(pause)
+// repeat reports findings that appear and disappear until ctx is done.
+func (d *doctorCommand) repeat(ctx context.Context, targets []admin.Target, least int) error {
+	tick := time.NewTicker(d.watch)
 	defer tick.Stop()
 	known := make(map[string]admin.Finding)
 	for {
-		found, err := a.examine(ctx, targets, least)
+		found, err := d.examine(ctx, targets, least)
 		if ctx.Err() == nil {
 			if err != nil {
-				a.complain(err)
+				d.complain(err)
 			}
-			if err := a.changes(known, found, err == nil); err != nil {
+			if err := d.changes(known, found, err == nil); err != nil {
 				return err
 			}
 		}
@@ -176,13 +196,13 @@ func (a *app) watchHealth(ctx context.Context, targets []admin.Target, least int
 
 // changes prints what was not known and what is gone. Where not every queue could
 // be examined, nothing is taken to be gone.
-func (a *app) changes(known map[string]admin.Finding, found []admin.Finding, complete bool) error {
+func (d *doctorCommand) changes(known map[string]admin.Finding, found []admin.Finding, complete bool) error {
 	now := make(map[string]bool, len(found))
 	for _, f := range found {
 		key := f.Queue + "\x00" + f.ID
 		now[key] = true
 		if _, old := known[key]; !old {
-			if err := a.showFinding("new", f); err != nil {
+			if err := d.showFinding("new", f); err != nil {
 				return err
 			}
 		}
@@ -191,13 +211,16 @@ func (a *app) changes(known map[string]admin.Finding, found []admin.Finding, com
 	for key, f := range known {
 		if complete && !now[key] {
 			delete(known, key)
-			if err := a.showFinding("resolved", f); err != nil {
+			if err := d.showFinding("resolved", f); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
 }
+
+// findingIndent is the column at which the parts of a finding begin.
+const findingIndent = len("    fact:  ")
 
 // A shownFinding is a finding as JSON. Change is of --watch.
 type shownFinding struct {
@@ -206,12 +229,12 @@ type shownFinding struct {
 	Command string `json:"command"`
 }
 
-func (a *app) showFinding(change string, f admin.Finding) error {
-	if a.asJSON() {
-		return a.printJSON(shownFinding{change, f, command(&f)})
+func (d *doctorCommand) showFinding(change string, f admin.Finding) error {
+	if d.asJSON() {
+		return d.printJSON(shownFinding{change, f, command(&f, d.given())})
 	}
 	heading := string(f.Severity)
-	if colours(a.out) {
+	if colours(d.out) {
 		colour := map[admin.Severity]string{admin.Critical: "31", admin.Major: "33", admin.Minor: "36"}[f.Severity]
 		heading = "\x1b[" + colour + "m" + heading + "\x1b[0m"
 	}
@@ -219,10 +242,16 @@ func (a *app) showFinding(change string, f admin.Finding) error {
 		heading = change + " " + heading
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %s  %s\n", heading, f.Queue, f.ID)
-	if change == "resolved" {
-		return a.printf("%s", b.String())
+	apart, width := "  ", columns(d.out)
+	if plain := strings.Join([]string{change, string(f.Severity), f.Queue, f.ID}, "  "); width > 0 && textWidth(plain) > width {
+		apart = "\n    "
 	}
-	fmt.Fprintf(&b, "    fact:  %s\n    why:   %s\n    mend:  %s\n", f.Fact, f.Why, command(&f))
-	return a.printf("%s", b.String())
+	fmt.Fprintf(&b, "%s  %s%s%s\n", heading, f.Queue, apart, f.ID)
+	if change == "resolved" {
+		return d.printf("%s", b.String())
+	}
+	// The command stays on one line, to be pasted.
+	fmt.Fprintf(&b, "    fact:  %s\n    why:   %s\n    mend:  %s\n",
+		folded(f.Fact, findingIndent, findingIndent, width), folded(f.Why, findingIndent, findingIndent, width), command(&f, d.given()))
+	return d.printf("%s", b.String())
 }

@@ -4,9 +4,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/sluice-go/sluice/config"
 	"github.com/sluice-go/sluice/drivers"
-	"github.com/sluice-go/sluice/middleware/idempotency/open"
+	"github.com/sluice-go/sluice/service"
 )
 
 // errFindings is returned by a command that has printed findings or changes.
@@ -25,20 +24,14 @@ func usage(format string, args ...any) error {
 
 // exitCode returns the exit status for what a command returned.
 func exitCode(err error) int {
-	var (
-		asUsage   *usageError
-		asConfig  *config.Error
-		asUnknown *config.UnknownQueueError
-	)
+	asUsage := (*usageError)(nil)
 	switch {
-	case err == nil:
-		return ExitDone
 	case errors.Is(err, errFindings):
 		return ExitFindings
-	case errors.As(err, &asUsage), errors.As(err, &asConfig), errors.As(err, &asUnknown), errors.Is(err, open.ErrURL):
+	case errors.As(err, &asUsage):
 		return ExitUsage
 	default:
-		return ExitFailed
+		return service.ExitStatus(err)
 	}
 }
 

@@ -1,9 +1,15 @@
 package cli
 
 import (
+	"bytes"
+	"io"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/mem"
 )
 
 func TestParseBackoff(t *testing.T) {
@@ -31,4 +37,12 @@ func TestParseAttributes(t *testing.T) {
 		_, err := parseAttributes(bad)
 		require.Equal(t, ExitUsage, exitCode(err), bad)
 	}
+}
+
+// A program without expressions names the tag that it lacks.
+func TestWhereNeedsATag(t *testing.T) {
+	var errs bytes.Buffer
+	code := Main(Program{Args: []string{"letters", "mem://jobs", "--where", "true"}, Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: &errs, Mux: drivers.NewMux(&mem.Opener{})})
+	require.Equal(t, ExitUsage, code)
+	require.Equal(t, "sluice: letters: --where: this sluice was built without expressions: build it with -tags sluice_cel (or sluice_all)\n", errs.String())
 }

@@ -2,16 +2,11 @@ package cli
 
 import (
 	"context"
-	"encoding/base64"
-	"fmt"
-	"sort"
-	"strconv"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluice-go/sluice/admin/letters"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/handler"
@@ -20,18 +15,29 @@ import (
 // The most of a body that peek shows, unless told otherwise.
 const defaultBodyLimit = 256
 
-func (a *app) peekCommand() *cobra.Command {
-	var (
-		dead, spend  bool
-		number, body int
-		claim        string
-	)
+// A peekCommand shows messages.
+type peekCommand struct {
+	*app
+	filterFlags
+	showFlags
+	lookFlags
+	dead   bool
+	number int
+	claim  string
+}
+
+func newPeek(a *app) *cobra.Command {
+	p := &peekCommand{app: a}
 	c := &cobra.Command{
 		Use:   "peek QUEUE",
 		Short: "Show messages and leave them in the queue",
 		Long: `Shows messages of the queue, or of its dead-letter queue, with ID, attempt,
 attributes and the beginning of the body, and returns them immediately. Of a dead
-letter it shows the reason first.
+letter it shows the reason first, and how often the message was attempted before it
+became a letter. On a terminal it shows a table, with -v all of each message.
+
+` + filterHelp + ` Of a
+queue's messages only the first 1,000 are looked at to find --number.
 
 SQS and Pub/Sub have no way to look at a message without receiving it: there,
 peek counts as a delivery attempt. A message that has used all attempts of its queue
@@ -40,111 +46,35 @@ cannot know this before. Therefore it refuses queues that allow three attempts o
 fewer, unless --spend-attempts is given, and warns about the others. The embedded
 queue can be read without an attempt: there a new message has had 0.`,
 		Example: `  sluice peek orders
-  sluice peek orders --dead -n 100 -o json`,
-		Args:              a.queueArgs(1),
+  sluice peek orders --dead -n 100 -o json
+  sluice peek orders --dead --reason '*timeout*' -v`,
+		Args:              a.oneQueue,
 		ValidArgsFunction: a.completeQueues,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if number < 1 {
-				return usage("peek: -n %d is below 1", number)
-			}
-			if body < 0 {
-				return usage("peek: --body-limit %d is below zero", body)
-			}
-			return a.peek(cmd.Context(), args[0], number, dead, spend, body, claim)
+			return p.run(cmd.Context(), args[0])
 		},
 	}
 	f := c.Flags()
-	f.BoolVar(&dead, "dead", false, "show the dead letters")
-	f.BoolVar(&spend, "spend-attempts", false, "look at a queue with few attempts, though it may dead-letter messages")
-	f.IntVarP(&number, "number", "n", 10, "show at most `N` messages")
-	f.IntVar(&body, "body-limit", defaultBodyLimit, "show at most `BYTES` of each body; 0 shows all")
-	claimVar(f, &claim, "show large bodies that are")
+	f.BoolVar(&p.dead, "dead", false, "show the dead letters")
+	f.IntVarP(&p.number, "number", "n", 10, "show at most `N` messages")
+	p.filterFlags.add(f)
+	p.showFlags.add(f)
+	p.lookFlags.add(f)
+	claimVar(f, &p.claim, "show large bodies that are")
 	return c
 }
 
-// peeked is a message as peek shows it.
-type peeked struct {
-	ID         string            `json:"id"`
-	Attempt    *int              `json:"attempt"` // nil if the provider does not report it
-	Reason     string            `json:"reason,omitempty"`
-	EnqueuedAt *time.Time        `json:"enqueued_at,omitempty"`
-	Group      string            `json:"group,omitempty"`
-	DedupeID   string            `json:"dedupe_id,omitempty"`
-	Attributes map[string]string `json:"attributes"`
-	// Body or, if it is not text, BodyBase64; BodyBytes is its whole length.
-	Body       *string `json:"body,omitempty"`
-	BodyBase64 string  `json:"body_base64,omitempty"`
-	BodyBytes  int     `json:"body_bytes"`
-	Cut        bool    `json:"body_cut"`
-}
-
-// newPeeked shows a message. counted is whether the provider counts attempts, so
-// that 0 is a number.
-func newPeeked(m *handler.Message, counted bool, limit int) peeked {
-	p := peeked{ID: m.ID, Group: m.Group, DedupeID: m.DedupeID, Attributes: m.Attributes, BodyBytes: len(m.Body)}
-	if p.Attributes == nil {
-		p.Attributes = map[string]string{}
+func (p *peekCommand) run(ctx context.Context, queue string) (err error) {
+	filter, err := p.parse("peek", time.Now(), p.compile)
+	if err != nil {
+		return err
 	}
-	if m.Attempt > 0 || counted {
-		p.Attempt = &m.Attempt
-	}
-	if !m.EnqueuedAt.IsZero() {
-		at := m.EnqueuedAt.UTC()
-		p.EnqueuedAt = &at
-	}
-	if letter, ok := drivers.ParseFailure(m.Attributes); ok {
-		p.Reason = letter.Reason
-	}
-	body, text := m.Body, utf8.Valid(m.Body)
-	if limit > 0 && len(body) > limit {
-		p.Cut = true
-		body = body[:limit]
-		for text && !utf8.Valid(body) {
-			body = body[:len(body)-1] // between two characters
-		}
-	}
-	if text {
-		s := string(body)
-		p.Body = &s
-	} else {
-		p.BodyBase64 = base64.StdEncoding.EncodeToString(body)
-	}
-	return p
-}
-
-// fewAttempts is the most attempts of a queue at which a look needs a flag: so few
-// that a message is likely at its last when someone wants to look at it.
-const fewAttempts = 3
-
-// attemptsOf is how many attempts the queue that is looked at allows, 0 if it has no
-// limit, or if looking spends none.
-func attemptsOf(ctx context.Context, source drivers.Source, dead bool) int {
-	c := source.Capabilities()
-	if dead {
-		d, ok := source.(deadletter.Opener)
-		if !ok {
-			return 0
-		}
-		letters, err := d.OpenDeadLetters(ctx)
-		if err != nil {
-			return 0 // the look says why
-		}
-		c = letters.Capabilities()
-		_ = letters.Close()
-	}
-	if c.FreeRelease { // an embedded queue is only read
-		return 0
-	}
-	return c.MaxAttempts
-}
-
-func (a *app) peek(ctx context.Context, queue string, number int, dead, spend bool, limit int, claim string) (err error) {
-	large, err := newClaims(ctx, "peek", claim)
+	large, err := newClaims(ctx, "peek", p.claim)
 	if err != nil {
 		return err
 	}
 	defer closing(large, &err)
-	_, source, err := a.source(ctx, queue)
+	q, source, err := p.openExisting(ctx, queue)
 	if err != nil {
 		return err
 	}
@@ -153,99 +83,101 @@ func (a *app) peek(ctx context.Context, queue string, number int, dead, spend bo
 	if err != nil {
 		return err
 	}
-	attempts := attemptsOf(ctx, source, dead)
+	var (
+		attempts int
+		few      bool
+	)
+	if p.dead {
+		attempts = p.lookable(ctx, p.app, source)
+	} else {
+		attempts, few = deadletter.LookAttempts(source.Capabilities())
+	}
 	switch {
-	case attempts > 0 && attempts <= fewAttempts && !spend:
+	case few && !p.spend:
 		return usage("peek: %s allows %d attempts, of which looking spends one, and a message that has used them up is dead-lettered when it is looked at: give --spend-attempts to look all the same",
 			queue, attempts)
-	case attempts > 0:
-		a.log.Warn("looking spends an attempt of each message, and dead-letters one that has used them up", "queue", queue, "attempts", attempts)
+	case attempts > 0 && !p.dead:
+		warnLook(p.app, queue, attempts)
 	}
-	ms, err := inspector.Peek(ctx, number, dead)
+	if filter.Queue, err = p.originOf(ctx, p.app, queue, source); err != nil {
+		return err
+	}
+	shown := newShower(p.app, p.showFlags)
+	if p.dead {
+		err = p.letters(ctx, label(q, source.Capabilities()), source, filter, attempts, large, shown)
+	} else {
+		err = p.messages(ctx, source, inspector, filter, attempts, large, shown)
+	}
+	p.warn(p.app)
+	if fault := shown.flush(); err == nil {
+		err = fault
+	}
+	if err == nil && shown.n == 0 {
+		p.log.Info("nothing there that can be received now", "queue", source.Capabilities().Queue, "dead_letters", p.dead)
+	}
+	return err
+}
+
+// letters shows dead letters.
+func (p *peekCommand) letters(ctx context.Context, name string, source drivers.Source, filter letters.Filter, attempts int, large *claims, shown *shower) error {
+	done, err := letters.Each(ctx, source, &letters.Options{Filter: filter, Max: p.number, SpendAttempts: p.spend}, func(l letters.Letter) error {
+		p.warnSpent(name, attempts, l.Message)
+		l.Message = p.whole(ctx, large, l.Message)
+		return shown.add(l, newPeekedLetter(l, p.body))
+	})
+	warnHidden(p.app, name, done.Hidden)
+	return err
+}
+
+// mostLooked is how many messages of a queue are looked at to find those that a filter
+// selects: each look is a delivery.
+const mostLooked = 1000
+
+// messages shows messages of the queue itself.
+func (p *peekCommand) messages(ctx context.Context, source drivers.Source, inspector drivers.Inspector, filter letters.Filter, attempts int, large *claims, shown *shower) error {
+	most := p.number
+	if !filter.IsZero() {
+		most = max(most, mostLooked)
+	}
+	c := source.Capabilities()
+	ms, err := inspector.Peek(ctx, most, false)
 	if err != nil {
 		return err
 	}
 	for _, m := range ms {
-		if attempts > 0 && m.Attempt >= attempts {
-			a.log.Warn("its attempts are used up: the next receive dead-letters it", "queue", queue, "message", m.ID, "attempt", m.Attempt, "attempts", attempts)
-		}
+		p.warnSpent(c.Queue, attempts, m)
 	}
-	for i, m := range ms {
-		m, err := large.whole(ctx, m)
-		if err != nil {
-			a.log.Warn("the body could not be had: its pointer is shown", "message", m.ID, "error", handler.Cause(err))
+	for _, m := range ms {
+		l := letters.Live(m)
+		if !filter.Matches(l) {
+			continue
 		}
-		p := newPeeked(m, source.Capabilities().AttemptKnown, limit)
-		if a.asJSON() {
-			err = a.printJSON(p)
-		} else {
-			err = a.printPeeked(p, i > 0)
-		}
-		if err != nil {
+		l.Message = p.whole(ctx, large, m)
+		if err := shown.add(l, newPeeked(l.Message, c.AttemptKnown, p.body)); err != nil {
 			return err
 		}
+		if shown.n == p.number {
+			return nil
+		}
 	}
-	if len(ms) == 0 {
-		a.log.Info("nothing there that can be received now", "queue", source.Capabilities().Queue, "dead_letters", dead)
+	if !filter.IsZero() && len(ms) == most {
+		p.log.Warn("only the first messages were looked at", "queue", c.Queue, "messages", most)
 	}
 	return nil
 }
 
-func (a *app) printPeeked(p peeked, apart bool) error {
-	var b strings.Builder
-	if apart {
-		b.WriteString("\n")
+// warnSpent warns of a message that the next receive dead-letters.
+func (p *peekCommand) warnSpent(name string, attempts int, m *handler.Message) {
+	if attempts > 0 && m.Attempt >= attempts {
+		p.log.Warn("its attempts are used up: the next receive dead-letters it", "queue", name, "message", m.ID, "attempt", m.Attempt, "attempts", attempts)
 	}
-	line := func(name, value string) {
-		if value != "" {
-			fmt.Fprintf(&b, "%-9s %s\n", name, value)
-		}
-	}
-	line("id", printable(p.ID)) // on NATS and its like the sender gives it
-	if p.Attempt != nil {
-		line("attempt", strconv.Itoa(*p.Attempt))
-	}
-	line("reason", printable(p.Reason))
-	if p.EnqueuedAt != nil {
-		line("enqueued", p.EnqueuedAt.Format(time.RFC3339))
-	}
-	line("group", printable(p.Group))
-	line("dedupe-id", printable(p.DedupeID))
-	names := make([]string, 0, len(p.Attributes))
-	for name := range p.Attributes {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	for _, name := range names {
-		shown := printable(name)
-		if strings.ContainsAny(name, `="`) {
-			shown = strconv.Quote(name) // so that the end of the name is plain
-		}
-		line("attribute", shown+"="+printable(p.Attributes[name]))
-	}
-	var body string
-	switch {
-	case p.BodyBytes == 0:
-		body = "(empty)"
-	case p.Body != nil:
-		body = printable(*p.Body)
-	default:
-		body = "(base64) " + p.BodyBase64
-	}
-	if p.Cut {
-		body += fmt.Sprintf(" ... (%d bytes)", p.BodyBytes)
-	}
-	line("body", body)
-	return a.printf("%s", b.String())
 }
 
-// printable is text as it is, unless it has characters that would act on a
-// terminal or break the line: then it is quoted.
-func printable(s string) string {
-	for _, r := range s {
-		if !strconv.IsPrint(r) {
-			return strconv.Quote(s)
-		}
+// whole returns a message with its body.
+func (p *peekCommand) whole(ctx context.Context, large *claims, m *handler.Message) *handler.Message {
+	m, err := large.whole(ctx, m)
+	if err != nil {
+		p.log.Warn("the body could not be had: its pointer is shown", "message", m.ID, "error", handler.Cause(err))
 	}
-	return s
+	return m
 }

@@ -7,23 +7,14 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
 )
-
-// colours is true where output to w may be coloured: it is a terminal, and
-// nobody said no (https://no-color.org).
-func colours(w io.Writer) bool {
-	return terminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-}
-
-func terminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // a descriptor fits into an int
-}
 
 // progressPause is how often a progress line is written if there is no
 // terminal.
 const progressPause = 5 * time.Second
+
+// barRoom is the room that a bar's numbers take beside what it is of.
+const barRoom = 32
 
 // A progress shows on stderr how far something is: as a bar on a terminal, as a
 // line now and then elsewhere.
@@ -34,14 +25,16 @@ type progress struct {
 	last time.Time
 }
 
-// progress begins to show how far something is; total is negative if it is
-// not known.
-func (a *app) progress(what string, total int64) *progress {
-	p := &progress{w: a.err, what: what, last: time.Now()}
-	if terminal(a.err) {
-		p.bar = progressbar.NewOptions64(max(total, -1), progressbar.OptionSetWriter(a.err), progressbar.OptionSetDescription(what),
+// newProgress begins to show on w how far something is.
+func newProgress(w io.Writer, what string) *progress {
+	p := &progress{w: w, what: what, last: time.Now()}
+	if terminal(w) && os.Getenv("TERM") != "dumb" {
+		if n := columns(w); n > 0 { // a bar that wraps could not be redrawn
+			what = squeezed(what, max(n-barRoom, leastText))
+		}
+		p.bar = progressbar.NewOptions64(-1, progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(what),
 			progressbar.OptionShowCount(), progressbar.OptionThrottle(100*time.Millisecond),
-			progressbar.OptionEnableColorCodes(colours(a.err)), progressbar.OptionClearOnFinish())
+			progressbar.OptionEnableColorCodes(colours(w)), progressbar.OptionClearOnFinish())
 	}
 	return p
 }

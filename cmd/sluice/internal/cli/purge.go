@@ -2,15 +2,20 @@ package cli
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-go/sluice/drivers"
 )
 
-func (a *app) purgeCommand() *cobra.Command {
-	var dead, yes bool
+// A purgeCommand removes all messages of a queue.
+type purgeCommand struct {
+	*app
+	dead, yes bool
+}
+
+func newPurge(a *app) *cobra.Command {
+	p := &purgeCommand{app: a}
 	c := &cobra.Command{
 		Use:   "purge QUEUE --yes",
 		Short: "Remove all messages of a queue",
@@ -18,19 +23,19 @@ func (a *app) purgeCommand() *cobra.Command {
 queue. They cannot be restored. Without --yes it only reports what it would remove.`,
 		Example: `  sluice purge orders
   sluice purge orders --dead --yes`,
-		Args:              a.queueArgs(1),
+		Args:              a.oneQueue,
 		ValidArgsFunction: a.completeQueues,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.purge(cmd.Context(), args[0], dead, yes)
+			return p.run(cmd.Context(), args[0])
 		},
 	}
-	c.Flags().BoolVar(&dead, "dead", false, "remove the dead letters, not the messages")
-	c.Flags().BoolVar(&yes, "yes", false, "really do it")
+	c.Flags().BoolVar(&p.dead, "dead", false, "remove the dead letters, not the messages")
+	c.Flags().BoolVar(&p.yes, "yes", false, "really do it")
 	return c
 }
 
-func (a *app) purge(ctx context.Context, queue string, dead, yes bool) (err error) {
-	q, source, err := a.source(ctx, queue)
+func (p *purgeCommand) run(ctx context.Context, queue string) (err error) {
+	q, source, err := p.openExisting(ctx, queue)
 	if err != nil {
 		return err
 	}
@@ -39,47 +44,44 @@ func (a *app) purge(ctx context.Context, queue string, dead, yes bool) (err erro
 	if err != nil {
 		return err
 	}
-	name, what := label(q, source.Capabilities()), "messages"
-	if dead {
-		what = "dead letters"
+	name, noun := label(q, source.Capabilities()), "message"
+	if p.dead {
+		noun = "dead letter"
 	}
-	n := a.held(ctx, source, dead)
-	if !yes {
-		count := "all"
-		if n != nil {
-			count = fmt.Sprintf("%d", *n)
-		}
-		return usage("purge would remove %s %s of %s for good: give --yes to do it", count, what, name)
+	n := p.held(ctx, source)
+	what := "all " + noun + "s"
+	if n != nil {
+		what = counted(*n, noun)
 	}
-	if err := purger.Purge(ctx, dead); err != nil {
+	if !p.yes {
+		return usage("purge would remove %s of %s for good: give --yes to do it", what, name)
+	}
+	if err := purger.Purge(ctx, p.dead); err != nil {
 		return err
 	}
-	if a.asJSON() {
-		return a.printJSON(struct {
+	if p.asJSON() {
+		return p.printJSON(struct {
 			Queue    string `json:"queue"`
 			Dead     bool   `json:"dead"`
 			Messages *int64 `json:"messages"` // as they were counted before
-		}{name, dead, n})
+		}{name, p.dead, n})
 	}
-	if n == nil {
-		return a.printf("purged the %s of %s\n", what, name)
-	}
-	return a.printf("purged %d %s of %s\n", *n, what, name)
+	return p.printf("purged %s of %s\n", what, name)
 }
 
 // held counts what a purge removes; nil is not known.
-func (a *app) held(ctx context.Context, source drivers.Source, dead bool) *int64 {
+func (p *purgeCommand) held(ctx context.Context, source drivers.Source) *int64 {
 	inspector, ok := source.(drivers.Inspector)
 	if !ok {
 		return nil
 	}
 	d, err := inspector.Depth(ctx)
 	if err != nil {
-		a.log.Debug("the messages cannot be counted", "error", err)
+		p.log.Debug("the messages cannot be counted", "error", err)
 		return nil
 	}
 	first, others := d.Visible, []int64{d.InFlight, d.Delayed}
-	if dead {
+	if p.dead {
 		first, others = d.DeadLetters, nil
 	}
 	if first == drivers.Unknown {

@@ -2,35 +2,39 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluice-go/sluice/admin/letters"
 	"github.com/sluice-go/sluice/admin/redrive"
-	"github.com/sluice-go/sluice/config"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/handler"
 )
 
-// redriveFlags are the flags of redrive.
-type redriveFlags struct {
-	attributes  []string
-	ids         []string
-	source      string
-	since       string
+// A redriveCommand brings dead letters back.
+type redriveCommand struct {
+	*app
+	filterFlags
+	lookFlags
+
+	replaySince string
 	rate        int
 	max         int
 	maxRedrives int
 	dryRun      bool
 	noWait      bool
+	from        string
+	canary      int
+	canaryWait  time.Duration
+	canaryQuiet time.Duration
 }
 
-func (a *app) redriveCommand() *cobra.Command {
-	var f redriveFlags
+func newRedrive(a *app) *cobra.Command {
+	r := &redriveCommand{app: a}
 	c := &cobra.Command{
 		Use:   "redrive QUEUE",
 		Short: "Bring dead letters back to their queue",
@@ -39,41 +43,58 @@ filter the provider itself moves them if it can (SQS: a message move task; the
 embedded queue). The command shows the progress, and watches a task that is already
 running. Ctrl-C cancels the task; moved messages stay moved.
 
-With a filter (--attr, --id, --source, --max) or --max-redrives, and on Pub/Sub, the
+With a filter, --max or --max-redrives, and on Pub/Sub, the
 command moves letters one by one: it sends a letter first and deletes it afterwards. A
 crash loses none and doubles at most one batch (10 letters on SQS, up to 100
 elsewhere). Letters that do not match stay invisible for up to ten minutes. A letter
 that was brought back --max-redrives times stays in the dead-letter queue, because it
 would only return.
 
---since replays acknowledged messages (Pub/Sub, if the subscription retains them):
+` + filterHelp + `
+
+--canary sends so many letters first and waits until they are acked, at most --canary-wait;
+then it brings the others back. A consumer must be running. If one of the first becomes a
+dead letter again, the others stay and the exit status is 3; if they are neither acked nor
+back in time, it is 1. On SQS and Pub/Sub, which cannot be asked for one message, they
+are acked when the queue counts as empty for --canary-quiet and none is a dead letter.
+
+--from sends the letters of an export or an archive, a file or all objects below a bucket's
+prefix, and leaves the dead-letter queue alone. They remain in the archive.
+
+--dry-run looks at all letters and counts those that would be brought back.
+
+--replay replays acknowledged messages (Pub/Sub, if the subscription retains them):
 everything that was published since then is delivered again.`,
 		Example: `  sluice redrive orders
   sluice redrive orders --attr tenant=acme --max 100 --dry-run
   sluice redrive orders --id 7d2f… --id 81aa…
+  sluice redrive orders --reason '*timeout*' --since 2h
+  sluice redrive orders --group g3f9a2c1b --canary 5
+  sluice redrive orders --from 's3://archive?region=us-east-1&prefix=orders/' --since 2026-11-01
   sluice redrive orders --rate 50 --no-wait -o json`,
-		Args:              a.queueArgs(1),
+		Args:              a.oneQueue,
 		ValidArgsFunction: a.completeQueues,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			switch given := cmd.Flags().Changed("max-redrives"); {
-			case !given:
-				f.maxRedrives = 0 // the default, for which no native redrive is given up
-			case f.maxRedrives == 0:
-				return usage("redrive: --max-redrives 0 would bring nothing back")
+			if !cmd.Flags().Changed("max-redrives") {
+				r.maxRedrives = 0 // the default, for which no native redrive is given up
 			}
-			return a.redrive(cmd.Context(), args[0], f)
+			return r.run(cmd.Context(), args[0])
 		},
 	}
 	fs := c.Flags()
-	fs.StringArrayVar(&f.attributes, "attr", nil, "only letters with this attribute, as `KEY=VALUE`; repeatable, all must match")
-	fs.StringArrayVar(&f.ids, "id", nil, "only the letter with this `ID`; repeatable")
-	fs.StringVar(&f.source, "source", "", "only letters that came from this `QUEUE`, of a dead-letter queue that serves several")
-	fs.StringVar(&f.since, "since", "", "replay what was published since this `TIME` (RFC 3339, or a duration back, such as 2h), acked or not")
-	fs.IntVar(&f.rate, "rate", 0, "at most `N` messages a second")
-	fs.IntVar(&f.max, "max", 0, "at most `N` letters")
-	fs.IntVar(&f.maxRedrives, "max-redrives", redrive.DefaultMaxRedrives, "leave a letter that was brought back `N` times; negative: no limit")
-	fs.BoolVar(&f.dryRun, "dry-run", false, "show what would be brought back, and bring nothing back")
-	fs.BoolVar(&f.noWait, "no-wait", false, "start the provider's own redrive and do not wait for its end")
+	r.filterFlags.add(fs)
+	r.lookFlags.add(fs)
+	fs.StringVar(&r.replaySince, "replay", "", "replay what was published since this `TIME` (RFC 3339, or a duration back, such as 2h), acked or not")
+	fs.IntVar(&r.rate, "rate", 0, "at most `N` messages a second")
+	fs.IntVar(&r.max, "max", 0, "at most `N` letters")
+	fs.IntVar(&r.maxRedrives, "max-redrives", redrive.DefaultMaxRedrives, "leave a letter that was brought back `N` times; negative: no limit")
+	allow(fs, mayBeNegative, "max-redrives")
+	fs.BoolVar(&r.dryRun, "dry-run", false, "show what would be brought back, and bring nothing back")
+	fs.StringVar(&r.from, "from", "", "send the letters of this `FILE` or bucket's URL, an export or an archive; - is stdin")
+	fs.IntVar(&r.canary, "canary", 0, "send `N` letters first, and the others once these are acked")
+	durationVar(fs, &r.canaryWait, "canary-wait", "wait this long for the first letters to be acked (default 10m)")
+	durationVar(fs, &r.canaryQuiet, "canary-quiet", "the queue must count as empty for this long (default: 1m on SQS, 5m on Pub/Sub)")
+	fs.BoolVar(&r.noWait, "no-wait", false, "start the provider's own redrive and do not wait for its end")
 	return c
 }
 
@@ -85,151 +106,163 @@ type redriveResult struct {
 	DryRun  bool   `json:"dry_run,omitempty"`
 	Would   *int64 `json:"would_move,omitempty"`
 	Seen    *int64 `json:"seen,omitempty"`
+	Matched *int64 `json:"matched,omitempty"`
 	Refused int64  `json:"refused,omitempty"`
 	Failed  int64  `json:"failed,omitempty"`
 	Doubled int64  `json:"doubled,omitempty"`
+	// Canaries is the number of letters that were sent first, Returned of those that are
+	// letters again.
+	Canaries int64 `json:"canaries,omitempty"`
+	Returned int   `json:"returned,omitempty"`
 	// Task is of a native redrive that goes on.
 	Task   string `json:"task,omitempty"`
 	Status string `json:"status,omitempty"`
+	place
 }
 
-func (f *redriveFlags) options() (*redrive.Options, error) {
-	o := &redrive.Options{IDs: f.ids, Source: f.source, Rate: f.rate, Max: f.max, MaxRedrives: f.maxRedrives, DryRun: f.dryRun, Detach: f.noWait}
-	for _, pair := range f.attributes {
-		k, v, ok := strings.Cut(pair, "=")
-		if !ok || k == "" {
-			return nil, usage("redrive: --attr %s is not KEY=VALUE", pair)
-		}
-		if o.Attributes == nil {
-			o.Attributes = make(map[string]string)
-		}
-		o.Attributes[k] = v
-	}
-	for _, n := range []struct {
-		name  string
-		value int
-	}{{"rate", f.rate}, {"max", f.max}} {
-		if n.value < 0 {
-			return nil, usage("redrive: --%s %d is below zero", n.name, n.value)
-		}
-	}
-	if f.noWait && (len(f.attributes) > 0 || len(f.ids) > 0 || f.source != "" || f.max > 0 || f.maxRedrives > 0 || f.dryRun) {
+func (r *redriveCommand) options() (*redrive.Options, error) {
+	if r.noWait && (r.selects() || r.max > 0 || r.maxRedrives > 0 || r.dryRun) {
 		return nil, usage("redrive: --no-wait goes with the provider's own redrive, which has no filter")
 	}
-	return o, nil
+	switch {
+	case r.canary == 0 && (r.canaryWait > 0 || r.canaryQuiet > 0):
+		return nil, usage("redrive: --canary-wait and --canary-quiet go with --canary")
+	case r.canary > 0 && (r.noWait || r.dryRun || r.from != "" || r.replaySince != ""):
+		return nil, usage("redrive: --canary goes with none of --no-wait, --dry-run, --from and --replay")
+	case r.from != "" && (r.noWait || r.replaySince != ""):
+		return nil, usage("redrive: --from goes with neither --no-wait nor --replay")
+	}
+	filter, err := r.parse("redrive", time.Now(), r.compile)
+	return &redrive.Options{Filter: filter, Rate: r.rate, Max: r.max, MaxRedrives: r.maxRedrives, DryRun: r.dryRun, Detach: r.noWait, SpendAttempts: r.spend}, err
 }
 
-func (a *app) redrive(ctx context.Context, queue string, f redriveFlags) (err error) {
-	o, err := f.options()
+func (r *redriveCommand) run(ctx context.Context, queue string) (err error) {
+	o, err := r.options()
 	if err != nil {
 		return err
 	}
-	q, source, err := a.source(ctx, queue)
+	from, err := openDepot(ctx, "redrive", "--from", r.from)
+	if err != nil {
+		return err
+	}
+	defer closing(from, &err)
+	q, source, err := r.openExisting(ctx, queue)
 	if err != nil {
 		return err
 	}
 	defer closing(source, &err)
-	name := label(q, source.Capabilities())
-	if o.Source, err = a.origin(ctx, f.source, queue, source); err != nil {
+	at := placeOf(q, source)
+	name := at.Queue
+	at.announce(r.log, "redriving dead letters")
+	if o.Filter.Queue, err = r.originOf(ctx, r.app, queue, source); err != nil {
 		return err
 	}
-	if f.since != "" {
-		return a.replay(ctx, name, source, f)
+	if r.replaySince != "" {
+		return r.replay(ctx, name, source)
 	}
-	if f.dryRun {
+	if r.canary > 0 || r.selects() || r.max > 0 || r.maxRedrives > 0 || r.dryRun {
+		r.lookable(ctx, r.app, source) // otherwise the provider moves them by itself, or the scan refuses
+	}
+	if r.dryRun {
 		o.Found = func(m *handler.Message) {
-			if err := a.showLetter(m); err != nil {
-				a.log.Error("cannot write", "error", err)
+			if err := r.showLetter(m); err != nil {
+				r.log.Error("cannot write", "error", err)
 			}
 		}
 	}
-	bar := a.progress("redriving "+name, drivers.Unknown)
-	o.Progress = func(r redrive.Result) { bar.set(r.Moved, r.Total) }
-	r, err := redrive.Run(ctx, source, o)
+	bar := newProgress(r.err, "redriving "+name)
+	o.Progress = func(done redrive.Result) { bar.set(done.Moved, done.Total) }
+	var (
+		done redrive.Result
+		out  = redriveResult{Queue: at.Queue, place: at}
+	)
+	switch {
+	case r.from != "":
+		done, err = redrive.From(ctx, source, from.records(ctx, r.in), o)
+	case r.canary > 0:
+		var first redrive.Canaries
+		first, done, err = redrive.Canary(ctx, source, o, &redrive.CanaryOptions{Letters: r.canary, Wait: r.canaryWait, Quiet: r.canaryQuiet, Tried: func(sent redrive.Result) {
+			r.log.Info("sent the first letters back: waiting for them to be acked", "queue", name, "letters", sent.Moved)
+		}})
+		out.Canaries, out.Returned = first.Sent.Moved, len(first.Returned)
+		err = r.reportCanaries(name, first, err)
+	default:
+		done, err = redrive.Run(ctx, source, o)
+	}
 	bar.done()
-	if r.Mode == "" {
+	r.warn(r.app)
+	if done.Mode == "" || err != nil && done.Moved+done.Seen == 0 {
 		return err
 	}
-	if fault := a.redriven(name, f, r); fault != nil && err == nil {
+	if fault := r.report(out, done); fault != nil && err == nil {
 		err = fault
 	}
 	return err
 }
 
-// origin is what dead letters call the queue that --source names, by its name in
-// the configuration, its URL, or what the provider calls it.
-func (a *app) origin(ctx context.Context, given, queue string, source drivers.Source) (_ string, err error) {
-	if given == "" {
-		return "", nil
+// reportCanaries reports the letters that returned, and returns the error of the command.
+func (r *redriveCommand) reportCanaries(name string, first redrive.Canaries, err error) error {
+	if !errors.Is(err, redrive.ErrReturned) {
+		return err
 	}
-	if given == queue {
-		return source.Capabilities().Queue, nil
+	for _, l := range first.Returned {
+		r.log.Error("a letter that was sent back is a dead letter again", "queue", name, "message", l.Message.ID, "reason", l.Reason)
 	}
-	c, err := a.config()
-	if err != nil {
-		return "", err
-	}
-	if !config.IsURL(given) && !slices.Contains(c.Names(), given) {
-		return given, nil
-	}
-	_, other, err := a.source(ctx, given)
-	if err != nil {
-		return "", err
-	}
-	defer closing(other, &err)
-	return other.Capabilities().Queue, nil
+	r.log.Error("the other letters stay", "queue", name, "returned", len(first.Returned), "sent", first.Sent.Moved)
+	return errFindings
 }
 
-// redriven prints what a redrive did, even if it failed on the way.
-func (a *app) redriven(name string, f redriveFlags, r redrive.Result) error {
-	if r.Hidden {
-		a.log.Warn("letters of an ordered queue that were not wanted stood before others of their group: those were not looked at", "queue", name)
+// report prints what a redrive did, even if it failed on the way.
+func (r *redriveCommand) report(out redriveResult, done redrive.Result) error {
+	name := out.Queue
+	warnHidden(r.app, name, done.Hidden)
+	if done.Doubled > 0 {
+		r.log.Warn("letters were sent back and could not be deleted: they are in both queues", "queue", name, "letters", done.Doubled)
 	}
-	if r.Doubled > 0 {
-		a.log.Warn("letters were sent back and could not be deleted: they are in both queues", "queue", name, "letters", r.Doubled)
+	out.Moved, out.Mode, out.DryRun = done.Moved, string(done.Mode), r.dryRun
+	out.Refused, out.Failed, out.Doubled = done.Refused, done.Failed, done.Doubled
+	if r.dryRun {
+		out.Moved, out.Would, out.Matched = 0, &done.Moved, &done.Matched
 	}
-	out := redriveResult{Queue: name, Moved: r.Moved, Mode: string(r.Mode), DryRun: f.dryRun, Refused: r.Refused, Failed: r.Failed, Doubled: r.Doubled}
-	if f.dryRun {
-		out.Moved, out.Would = 0, &r.Moved
-	}
-	if r.Mode == redrive.Selective {
-		out.Seen = &r.Seen
+	if done.Mode != redrive.Native {
+		out.Seen = &done.Seen
 	} else {
-		out.Task, out.Status = r.Task.ID, string(r.Task.Status)
+		out.Task, out.Status = done.Task.ID, string(done.Task.Status)
 	}
-	if a.asJSON() {
-		return a.printJSON(out)
+	if r.asJSON() {
+		return r.printJSON(out)
 	}
 	switch {
-	case f.dryRun:
-		return a.printf("%d of %d dead letters of %s would be brought back\n", r.Moved, r.Seen, name)
-	case f.noWait && r.Task.Status == deadletter.Running:
-		return a.printf("bringing the dead letters of %s back; it goes on at the provider\n", name)
-	case r.Refused > 0:
-		return a.printf("brought %d dead letters of %s back (%s); %d were brought back too often before and stay\n", r.Moved, name, r.Mode, r.Refused)
+	case r.dryRun:
+		also := ""
+		if done.Matched > done.Moved {
+			also = fmt.Sprintf(" (%d match)", done.Matched)
+		}
+		return r.printf("%d of %s of %s would be brought back%s\n", done.Moved, counted(done.Seen, "dead letter"), name, also)
+	case r.noWait && done.Task.Status == deadletter.Running:
+		return r.printf("bringing the dead letters of %s back; it goes on at the provider\n", name)
+	case done.Refused > 0:
+		return r.printf("brought %s of %s back (%s); left %d that had come back too often\n",
+			counted(done.Moved, "dead letter"), name, done.Mode, done.Refused)
 	default:
-		return a.printf("brought %d dead letters of %s back (%s)\n", r.Moved, name, r.Mode)
+		return r.printf("brought %s of %s back (%s)\n", counted(done.Moved, "dead letter"), name, done.Mode)
 	}
 }
 
-func (a *app) showLetter(m *handler.Message) error {
-	p := newPeeked(m, true, defaultBodyLimit)
-	if a.asJSON() {
-		return a.printJSON(p)
+func (r *redriveCommand) showLetter(m *handler.Message) error {
+	l := letters.Of(m)
+	if r.asJSON() {
+		return r.printJSON(newPeekedLetter(l, defaultBodyLimit))
 	}
-	reason := p.Reason
-	if reason == "" {
-		reason = "attempts used up"
-	}
-	return a.printf("%s  %s\n", printable(m.ID), printable(reason))
+	return r.printf("%s  %s\n", printable(m.ID), printable(l.Reason))
 }
 
 // replay goes back in time.
-func (a *app) replay(ctx context.Context, name string, source drivers.Source, f redriveFlags) error {
-	if len(f.attributes) > 0 || len(f.ids) > 0 || f.source != "" || f.max > 0 || f.rate > 0 || f.noWait {
-		return usage("redrive: --since replays everything, and goes with no filter")
+func (r *redriveCommand) replay(ctx context.Context, name string, source drivers.Source) error {
+	if r.selects() || r.max > 0 || r.rate > 0 || r.noWait {
+		return usage("redrive: --replay replays everything, and goes with no filter")
 	}
-	at, err := parseSince(f.since, time.Now())
+	at, err := parseTime("redrive", "replay", r.replaySince, time.Now())
 	if err != nil {
 		return err
 	}
@@ -237,29 +270,18 @@ func (a *app) replay(ctx context.Context, name string, source drivers.Source, f 
 	if err != nil {
 		return err
 	}
-	if f.dryRun {
-		return a.printf("everything published to %s since %s would be delivered again\n", name, at.Format(time.RFC3339))
+	if r.dryRun {
+		return r.printf("everything published to %s since %s would be delivered again\n", name, at.Format(time.RFC3339))
 	}
 	if err := replayer.Replay(ctx, at); err != nil {
 		return err
 	}
-	if a.asJSON() {
-		return a.printJSON(struct {
+	if r.asJSON() {
+		return r.printJSON(struct {
 			Queue string    `json:"queue"`
 			Mode  string    `json:"mode"`
 			Since time.Time `json:"since"`
 		}{name, "replay", at.UTC()})
 	}
-	return a.printf("everything published to %s since %s is delivered again\n", name, at.Format(time.RFC3339))
-}
-
-func parseSince(s string, now time.Time) (time.Time, error) {
-	if t, err := time.Parse(time.RFC3339, s); err == nil {
-		return t, nil
-	}
-	var d time.Duration
-	if err := (durationValue{&d}).Set(s); err != nil || d <= 0 {
-		return time.Time{}, usage("redrive: --since %s is neither a time such as %s nor a duration such as 2h", s, fmt.Sprint(now.UTC().Format(time.RFC3339)))
-	}
-	return now.Add(-d), nil
+	return r.printf("everything published to %s since %s is delivered again\n", name, at.Format(time.RFC3339))
 }

@@ -1,20 +1,14 @@
 package cli
 
 import (
-	"bytes"
 	"flag"
-	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
 	"github.com/stretchr/testify/require"
-
-	"github.com/sluice-go/sluice/drivers"
 )
 
 var update = flag.Bool("update", false, "write docs/cli anew")
@@ -22,18 +16,9 @@ var update = flag.Bool("update", false, "write docs/cli anew")
 // reference is the folder of the reference of all commands.
 var reference = filepath.Join("..", "..", "..", "..", "docs", "cli")
 
-// documented is the command with everything that it brings, as its help has it.
-func documented() *cobra.Command {
-	a := &app{out: io.Discard, err: io.Discard, mux: drivers.NewMux(), level: new(slog.LevelVar), log: slog.New(slog.DiscardHandler)}
-	root := a.root()
-	root.DisableAutoGenTag = true // no date: the same command gives the same text
-	root.InitDefaultHelpCmd()
-	return root
-}
-
 func TestTheReferenceIsCurrent(t *testing.T) {
 	fresh := t.TempDir()
-	require.NoError(t, doc.GenMarkdownTree(documented(), fresh))
+	require.NoError(t, doc.GenMarkdownTree(Documented(), fresh))
 	if *update {
 		require.NoError(t, os.RemoveAll(reference))
 		require.NoError(t, os.CopyFS(reference, os.DirFS(fresh)))
@@ -53,16 +38,9 @@ func TestTheReferenceIsCurrent(t *testing.T) {
 	}
 }
 
-// Packagers make man pages of the same commands.
-func TestManPagesCanBeMade(t *testing.T) {
-	var page bytes.Buffer
-	require.NoError(t, doc.GenMan(documented(), &doc.GenManHeader{Title: "SLUICE", Section: "1"}, &page))
-	require.Contains(t, page.String(), ".TH \"SLUICE\" \"1\"")
-}
-
 // Every command has what its help needs: a line about it, and examples.
 func TestEveryCommandIsExplained(t *testing.T) {
-	for _, c := range documented().Commands() {
+	for _, c := range Documented().Commands() {
 		if c.Name() == "help" || c.Name() == "completion" {
 			continue // cobra's
 		}

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -13,31 +12,43 @@ import (
 	"github.com/sluice-go/sluice/internal/nearest"
 )
 
-// The formats of results.
-const (
-	formatText = "text"
-	formatJSON = "json"
-)
-
 // commands are all commands, in the order in which help lists them.
-func (a *app) commands() []*cobra.Command {
+func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
-		a.sendCommand(),
-		a.runCommand(),
-		a.depthCommand(),
-		a.peekCommand(),
-		a.redriveCommand(),
-		a.purgeCommand(),
-		a.planCommand(),
-		a.applyCommand(),
-		a.doctorCommand(),
-		a.devCommand(),
-		a.configCommand(),
-		a.versionCommand(),
+		newSend(a),
+		newRun(a),
+		newIngest(a),
+		newRelay(a),
+		newOutbox(a),
+		newSchedules(a),
+		newPause(a),
+		newResume(a),
+		newLimit(a),
+		newProbe(a),
+		newDepth(a),
+		newPeek(a),
+		newLetters(a),
+		newRedrive(a),
+		newDiscard(a),
+		newEdit(a),
+		newExport(a),
+		newImport(a),
+		newArchive(a),
+		newPurge(a),
+		newPlan(a),
+		newApply(a),
+		newDoctor(a),
+		newIAM(a),
+		newScaler(a),
+		newConsole(a),
+		newDev(a),
+		newInit(a),
+		newConfig(a),
+		newVersion(a),
 	}
 }
 
-func (a *app) root() *cobra.Command {
+func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "sluice",
 		Short: "Send, handle, inspect and repair queues on SQS, Pub/Sub and files",
@@ -48,14 +59,18 @@ in the same way. A QUEUE is a URL
   gcppubsub://projects/my-project/subscriptions/orders
   sqlite://jobs.db?queue=orders
 
-or a name from the configuration: ` + config.DefaultFile + `, or the files of --config.
+or a name from the configuration: the files of --config or of $SLUICE_CONFIG, or else
+` + config.DefaultFile + `.
 
 Results go to stdout, logs to stderr. Exit status: 0 done, 1 failed, 2 wrong usage
 or configuration, 3 findings or changes.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          a.noSuchCommand,
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		Args:          noSuchCommand,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkFlags(cmd); err != nil {
+				return err
+			}
 			return a.globals()
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -67,36 +82,24 @@ or configuration, 3 findings or changes.`,
 		},
 	}
 	f := root.PersistentFlags()
-	f.StringArrayVar(&a.files, "config", nil, "configuration `FILE`; repeatable, later ones win (default "+config.DefaultFile+" if it is there)")
+	f.StringArrayVar(&a.files, "config", nil, "configuration `FILE`; repeatable, later ones win (default those of $SLUICE_CONFIG, separated as in PATH, or "+config.DefaultFile+" if it is there)")
 	f.StringVarP(&a.format, "output", "o", formatText, "`FORMAT` of results: text or json")
 	f.StringVar(&a.logLevel, "log-level", "info", "least `LEVEL` of logs: debug, info, warn or error")
+	f.StringVar(&a.logFormat, "log-format", formatText, "`FORMAT` of logs and errors: text or json")
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(a.commands()...)
-	root.SetHelpCommand(a.helpCommand(root))
+	root.AddCommand(commands(a)...)
+	root.SetHelpCommand(newHelp(root))
 	root.InitDefaultCompletionCmd()
-	a.completeFlags(root)
+	completeFlags(root, a.log)
+	onceEach(root)
 	for _, c := range root.Commands() {
 		strictArgs(c)
 	}
 	return root
 }
 
-// globals checks the global flags before any command runs.
-func (a *app) globals() error {
-	if a.format != formatText && a.format != formatJSON {
-		return usage("--output %s: it is %s or %s", a.format, formatText, formatJSON)
-	}
-	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
-	level, ok := levels[a.logLevel]
-	if !ok {
-		return usage("--log-level %s: it is debug, info, warn or error", a.logLevel)
-	}
-	a.level.Set(level)
-	return nil
-}
-
 // noSuchCommand refuses a first argument that is not a command.
-func (a *app) noSuchCommand(cmd *cobra.Command, args []string) error {
+func noSuchCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
@@ -121,8 +124,8 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	return usage("unknown command %q (%s)", args[0], known)
 }
 
-// helpCommand is cobra's, but for an unknown command being a fault.
-func (a *app) helpCommand(root *cobra.Command) *cobra.Command {
+// newHelp is cobra's help command, except that an unknown command is a fault.
+func newHelp(root *cobra.Command) *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [COMMAND]",
 		Short: "Help about any command",
@@ -181,48 +184,17 @@ func flagError(cmd *cobra.Command, err error) error {
 }
 
 // completeFlags completes the values of the global flags in a shell.
-func (a *app) completeFlags(root *cobra.Command) {
+func completeFlags(root *cobra.Command, log *slog.Logger) {
 	for flag, values := range map[string][]string{
-		"output":    {formatText, formatJSON},
-		"log-level": {"debug", "info", "warn", "error"},
+		"output":     {formatText, formatJSON},
+		"log-format": {formatText, formatJSON},
+		"log-level":  {"debug", "info", "warn", "error"},
 	} {
 		if err := root.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
-			a.log.Debug("no completion", "flag", flag, "error", err)
+			log.Debug("no completion", "flag", flag, "error", err)
 		}
 	}
 	if err := root.MarkPersistentFlagFilename("config", "yaml", "yml"); err != nil {
-		a.log.Debug("no completion", "flag", "config", "error", err)
+		log.Debug("no completion", "flag", "config", "error", err)
 	}
-}
-
-// queueArgs accepts one queue or more, most at most (zero: any number), and says what a queue is if there
-// are too few.
-func (a *app) queueArgs(most int) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		switch {
-		case len(args) == 0:
-			return fmt.Errorf("no queue given%s", a.whatQueue())
-		case most > 0 && len(args) > most:
-			return fmt.Errorf("unexpected argument %q after %q", args[most], args[most-1])
-		}
-		return nil
-	}
-}
-
-// whatQueue says what can be given for a queue.
-func (a *app) whatQueue() string {
-	c, err := a.config()
-	if err != nil || len(c.Names()) == 0 {
-		return ": give a URL, such as sqlite://jobs.db?queue=orders or awssqs:///orders, or a name from a " + config.DefaultFile
-	}
-	return ": give a URL or a name from the configuration (known: " + strings.Join(c.Names(), ", ") + ")"
-}
-
-// completeQueues completes the names of the configuration.
-func (a *app) completeQueues(_ *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	c, err := a.config()
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
-	return c.Names(), cobra.ShellCompDirectiveNoFileComp
 }

@@ -5,22 +5,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"slices"
+	"os"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/sluice-go/sluice/cmd/sluice/internal/telemetry"
 	"github.com/sluice-go/sluice/config"
 	"github.com/sluice-go/sluice/consumer"
-	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/handler/exechandler"
-	"github.com/sluice-go/sluice/middleware/otel"
+	"github.com/sluice-go/sluice/internal/setting"
+	"github.com/sluice-go/sluice/middleware"
+	"github.com/sluice-go/sluice/middleware/backoff"
+	controlopen "github.com/sluice-go/sluice/middleware/control/open"
+	"github.com/sluice-go/sluice/middleware/expiry"
+	"github.com/sluice-go/sluice/middleware/idempotency/open"
+	"github.com/sluice-go/sluice/service"
+	"github.com/sluice-go/sluice/service/telemetry"
 )
 
 // The longest that a stop may take: together less than the 30 seconds that Kubernetes and
@@ -42,12 +45,26 @@ type runFlags struct {
 	timeout     time.Duration
 	metrics     string
 	claim       string
+	expired     string
+	control     string
 }
 
-func (a *app) runCommand() *cobra.Command {
-	var f runFlags
+// The values of --expired.
+const (
+	expiredDrop       = "drop"
+	expiredDeadLetter = "dead-letter"
+)
+
+// A runCommand consumes a queue.
+type runCommand struct {
+	*app
+	runFlags
+}
+
+func newRun(a *app) *cobra.Command {
+	r := &runCommand{app: a}
 	c := &cobra.Command{
-		Use:   "run QUEUE (--exec 'CMD ARGS...' | --http URL)",
+		Use:   "run QUEUE... (--exec 'CMD ARGS...' | --http URL | --type KIND='CMD ARGS...')",
 		Short: "Handle messages with a command or an HTTP endpoint",
 		Long: `Receives messages and hands each to a command or an HTTP endpoint, in any
 language, until SIGINT, SIGTERM, SIGQUIT or SIGHUP. Then it finishes the messages that
@@ -87,18 +104,39 @@ attribute, Sluice-Attr-NAME (other characters than letters and digits as -; in
 values, what a header cannot carry and % as %XX); the attribute Content-Type also
 as itself. traceparent and tracestate are those of the span in which the message
 is handled, or without telemetry those of the message. A 2xx answer acks; 408,
-409, 425, 429 and 5xx retry, after Retry-After (12 hours at most) if the answer
-has it; any other 4xx rejects with the beginning of the answer as the reason.
-Redirects are not followed: they retry.
+409, 425, 429 and 5xx retry, after Retry-After (a second at least, 12 hours at most)
+if the answer has it; any other 4xx rejects with the beginning of the answer as the
+reason. Redirects are not followed: they retry.
+
+--type, once a kind, runs the command of the kind that a message's attribute "type"
+names, as --exec does, also with --worker. A message of another kind is postponed, which
+spends no attempt, so that a worker that knows it can take it; after --type-grace it is
+rejected with the reason "no handler for kind ...".
+
+A message past the time that "send --expires" has set is not handled: --expired drops it
+or dead-letters it, and the summary counts it.
 
 While the command cannot be started, or the endpoint cannot be reached, messages wait
 without spending an attempt, and no more are received.
+
+On a terminal the last line shows, once a second, the messages handled a second, those in
+flight, the retries and the dead letters of this run. It is left out with --log-format json,
+with TERM=dumb, and with -o json if the results go elsewhere.
 
 With --http-secret-env requests are signed by Standard Webhooks, with the headers
 webhook-id (the dedupe ID, or the message's), webhook-timestamp and
 webhook-signature: "v1," and the base64 of the HMAC-SHA256 of "id.timestamp.body".
 The variable has a secret, "whsec_" and the base64 of 24 to 64 bytes, or several that
 are separated by spaces while one is being changed: each gives a signature.
+
+A queue's section consumer of the configuration says how it is consumed, and the flags
+--concurrency, --timeout, --heartbeat, --max-attempts, --backoff and --idempotency win over
+it. They hold for each of several queues. Queues of one group share its handlers. With a section consumer the heartbeat is on unless
+the section or --heartbeat=false says otherwise.
+
+sluice pause, resume and limit hold for a running worker, within five seconds, if it and
+they have the same control store: that of --control, of the configuration's service.control,
+or the one beside the idempotency store.
 
 A retry comes back after the delay of --backoff, or of the configuration's retry
 section, or else by the queue's own policy. The failure of the last
@@ -109,130 +147,132 @@ counted as postponed only.`,
 		Example: `  sluice run orders --exec './charge --live' --backoff 1s..5m --max-attempts 8
   sluice run awssqs:///orders --http http://127.0.0.1:8080/orders --concurrency 64
   WEBHOOK_SECRET=whsec_... sluice run orders --http http://127.0.0.1:8080/ --http-secret-env WEBHOOK_SECRET
+  sluice run jobs --type resize='./resize' --type mail='./mail --smtp localhost'
   sluice run jobs --exec 'python3 worker.py' --worker --worker-messages 10000 --timeout 5m
+  sluice run orders emails --exec './handle'
   sluice run jobs --exec 'jq .' --until-empty -o json`,
-		Args:              a.queueArgs(1),
+		Args:              a.queuesArgs,
 		ValidArgsFunction: a.completeQueues,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.run(cmd, args[0], &f)
+			return r.run(cmd, args)
 		},
 	}
-	f.add(c)
+	r.add(c)
 	fl := c.Flags()
-	fl.IntVar(&f.concurrency, "concurrency", consumer.DefaultConcurrency, "handle up to `N` messages concurrently")
-	fl.BoolVar(&f.untilEmpty, "until-empty", false, "end once the queue is drained")
-	fl.IntVar(&f.maxAttempts, "max-attempts", 0, "reject a message that failed `N` times (default, and if lower: the queue's own limit)")
-	fl.StringVar(&f.backoff, "backoff", "", "delay retries by `MIN..MAX`, growing with the attempt, at random")
-	fl.StringVar(&f.idempotency, "idempotency", "", "handle no message twice, by marks in the store at `URL` (mem, redis, postgres, sqlite, dynamodb, firestore, mongo)")
-	fl.BoolVar(&f.heartbeat, "heartbeat", false, "keep a message's lease while it is handled")
-	durationVar(fl, &f.timeout, "timeout", "end a handler that takes longer (default: never, for --http 1m)")
-	fl.StringVar(&f.metrics, "metrics", "", "serve Prometheus metrics at `ADDR`, and /healthz, /livez and /readyz; a port alone is on 127.0.0.1")
-	claimVar(fl, &f.claim, "get large bodies that are")
+	fl.IntVar(&r.concurrency, "concurrency", consumer.DefaultConcurrency, "handle up to `N` messages of each queue concurrently")
+	fl.BoolVar(&r.untilEmpty, "until-empty", false, "end once the queue is drained")
+	fl.IntVar(&r.maxAttempts, "max-attempts", 0, "reject a message that failed `N` times (default, and if lower: the queue's own limit)")
+	fl.StringVar(&r.backoff, "backoff", "", "delay retries by `MIN..MAX`, growing with the attempt, at random")
+	fl.StringVar(&r.idempotency, "idempotency", "", "handle no message twice, by marks in the store at `URL` (mem, redis, postgres, sqlite, dynamodb, firestore, mongo)")
+	fl.StringVar(&r.expired, "expired", expiredDrop, "`drop` or dead-letter messages that have expired")
+	fl.BoolVar(&r.heartbeat, "heartbeat", false, "keep a message's lease while it is handled")
+	durationVar(fl, &r.timeout, "timeout", "end a handler that takes longer (default: never, for --http 1m)")
+	addressVar(fl, &r.metrics, "metrics", "", "serve Prometheus metrics at `ADDR`, and /healthz, /livez and /readyz; a port alone is on 127.0.0.1 (default: the configuration's service.admin)")
+	claimVar(fl, &r.claim, "get large bodies that are")
+	controlVar(c, &r.control)
 	return c
 }
 
-func (a *app) run(cmd *cobra.Command, queue string, f *runFlags) (err error) {
+func (r *runCommand) run(cmd *cobra.Command, names []string) (err error) {
 	ctx := cmd.Context()
-	if err := f.check(cmd); err != nil {
+	if err := r.check(); err != nil {
 		return err
 	}
-	w, err := a.work(&f.workFlags, f.concurrency, f.timeout)
+	if r.expired != expiredDrop && r.expired != expiredDeadLetter {
+		return usage("run: --expired %s: it is %s or %s", r.expired, expiredDrop, expiredDeadLetter)
+	}
+	retries, err := parseBackoff(r.backoff)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, w.close()) }()
-	unfollow := w.follow(a.stop.now)
-	defer unfollow()
-	retries, err := parseBackoff(f.backoff)
-	if err != nil {
-		return err
-	}
-	large, err := newClaims(ctx, "run", f.claim)
+	large, err := newClaims(ctx, "run", r.claim)
 	if err != nil {
 		return err
 	}
 	defer closing(large, &err)
-	q, source, err := a.source(ctx, queue)
+	conf, err := r.config()
 	if err != nil {
 		return err
 	}
-	caps := source.Capabilities()
-	if err := attemptsCount(f, caps); err != nil {
-		return errors.Join(err, source.Close())
-	}
-	if f.maxAttempts > caps.MaxAttempts && caps.MaxAttempts > 0 {
-		a.log.Warn("the queue's own limit of attempts is lower than --max-attempts, and is what counts", "queue", label(q, caps),
-			"limit", caps.MaxAttempts, "max_attempts", f.maxAttempts)
-	}
-	if retries == nil {
-		retries = q.Spec.Retry
-	}
-
 	counts := &handler.Counter{}
-	health, live, ready := lateHandler{}, lateHandler{early: http.StatusOK}, lateHandler{}
-	tel, err := telemetry.Setup(ctx, telemetry.Options{
-		MetricsAddr: f.metrics, Health: &health, Live: &live, Ready: &ready, ServiceName: "sluice", Version: readBuild().Version,
+	line := newLive(r.app)
+	defer line.end()
+	s, err := service.New(conf, &service.Options{
+		Mux: r.mux, OpenStore: open.URL, OpenControl: controlopen.URL, Control: r.control, Telemetry: telemetry.Setup, Middleware: r.stack, Observers: []handler.Observer{counts},
+		Logger: r.log, Name: "sluice", Version: readBuild().Version, Admin: cmp.Or(r.metrics, conf.Service().Admin, service.NoAdmin),
+		UntilEmpty: r.untilEmpty, DrainTimeout: drainTime, StopTimeout: stopTime,
+		Signals: make(chan os.Signal), // r.stop has them
 	})
 	if err != nil {
-		return errors.Join(err, source.Close())
+		return err
 	}
-	defer a.shutdown(tel)
-
-	s := &stack{app: a, flags: f, retries: retries, counts: counts}
-	defer s.close(&err)
-	if err := s.telemetry(tel, caps, source); err != nil {
-		return errors.Join(err, source.Close())
+	for _, name := range names {
+		q, fault := conf.Queue(name)
+		if fault != nil {
+			return fault
+		}
+		if c := q.Consumer; c != nil && c.Group != "" && cmd.Flags().Changed("concurrency") {
+			return usage("run: --concurrency is for one queue, and %q shares the handlers of the group %q: set service.groups.%s.concurrency", q.Name, c.Group, c.Group)
+		}
+		r.over(cmd, q, retries)
+		w, fault := r.open(r.log, q.Consumer.Concurrency, q.Consumer.Timeout)
+		if fault != nil {
+			return fault
+		}
+		defer func() { err = errors.Join(err, w.close()) }()
+		defer context.AfterFunc(r.stop.Now, w.kill)()
+		s.HandleQueue(q, &work{Handler: large.wrap(w), gates: w.gates})
 	}
-	h, err := s.wrap(ctx, large.wrap(w))
-	if err != nil {
-		return errors.Join(err, source.Close())
+	defer context.AfterFunc(r.stop.Now, s.Abort)()
+	line.start((&pulse{counts: counts.Counts, health: s.Health}).text)
+	err = s.Run(ctx)
+	line.end()
+	if len(s.Health().Queues) > 0 { // it has run
+		err = errors.Join(err, r.printSummary(counts.Counts()))
 	}
-	c, err := consumer.New(source, h, &consumer.Config{
-		Concurrency: f.concurrency, UntilEmpty: f.untilEmpty, DrainTimeout: drainTime, StopTimeout: stopTime,
-		Gates: slices.Concat(w.gates, s.gates), Observers: s.observers, Logger: a.log,
-	})
-	if err != nil {
-		return errors.Join(err, source.Close())
-	}
-	health.set(consumer.HealthHandler(c.Health))
-	live.set(consumer.Liveness(c.Health))
-	ready.set(consumer.Readiness(c.Health))
-	defer context.AfterFunc(ctx, func() {
-		a.log.Info("stopping: what was begun is finished; a second signal ends it at once", "at_most", drainTime)
-	})()
-	var cut atomic.Bool // the second signal came while handlers ran
-	unfollow()
-	defer context.AfterFunc(a.stop.now, func() {
-		cut.Store(c.Stats().Running > 0)
-		c.Abort()
-		w.kill()
-	})()
-	if tel.Addr != "" {
-		a.log.Info("serving metrics", "url", "http://"+tel.Addr+"/metrics")
-	}
-	a.log.Info("handling messages", "queue", label(q, caps), "concurrency", f.concurrency)
-	err = c.Run(ctx)
-	if err == nil && cut.Load() {
-		// Their messages were given back in good time, and yet they are not handled.
-		err = consumer.ErrDrainTimeout
-	}
-	return errors.Join(err, a.printSummary(counts.Counts()))
+	return err
 }
 
-// check finds what is wrong with the flags by themselves.
-func (f *runFlags) check(cmd *cobra.Command) error {
-	if err := f.workFlags.check(cmd); err != nil {
-		return err
+// stack keeps to what exit statuses and answers mean: what they do not reject is
+// retried, whatever the error looks like. Without delays of the configuration or the
+// flags, the queue spaces retries.
+func (f *runFlags) stack(q *config.Queue) (*middleware.Config, error) {
+	r := q.Retries()
+	return &middleware.Config{Expiry: &expiry.Config{DeadLetter: f.expired == expiredDeadLetter}, Backoff: &backoff.Config{
+		Native:     r.Min == 0 && r.Max == 0,
+		Classifier: func(error) backoff.Class { return backoff.Transient },
+	}}, nil
+}
+
+// over lays the flags over what the configuration says of a queue's consumer.
+func (f *runFlags) over(cmd *cobra.Command, q *config.Queue, retries *provision.Retry) {
+	given := cmd.Flags().Changed
+	c := setting.Copy(q.Consumer)
+	if given("concurrency") || c.Concurrency == 0 {
+		c.Concurrency = f.concurrency
 	}
-	switch {
-	case f.concurrency < 1:
-		return usage("run: --concurrency %d is below 1", f.concurrency)
-	case cmd.Flags().Changed("max-attempts") && f.maxAttempts < 1:
-		return usage("run: --max-attempts %d is below 1", f.maxAttempts)
-	case cmd.Flags().Changed("timeout") && f.timeout <= 0:
-		return usage("run: --timeout is not above zero")
+	if given("timeout") {
+		c.Timeout = f.timeout
 	}
-	return nil
+	if given("heartbeat") {
+		c.Heartbeat = f.heartbeat
+	}
+	if given("max-attempts") || retries != nil {
+		r := setting.Copy(c.Retry)
+		if given("max-attempts") {
+			r.MaxAttempts = f.maxAttempts
+		}
+		if retries != nil {
+			r.Min, r.Max = retries.Min, retries.Max
+		}
+		c.Retry = &r
+	}
+	if given("idempotency") {
+		i := setting.Copy(c.Idempotency)
+		i.Store = f.idempotency
+		c.Idempotency = &i
+	}
+	q.Consumer = &c
 }
 
 // parseBackoff reads MIN..MAX. It returns nil for "".
@@ -258,57 +298,32 @@ func parseBackoff(s string) (*provision.Retry, error) {
 	return &provision.Retry{Min: least, Max: most}, nil
 }
 
-// attemptsCount refuses a limit of attempts on a queue that does not count them.
-func attemptsCount(f *runFlags, c drivers.Capabilities) error {
-	if f.maxAttempts > 0 && !c.AttemptKnown {
-		return usage("run: --max-attempts: the queue %q does not count attempts (on Pub/Sub, give the subscription a dead-letter policy)", c.Queue)
-	}
-	return nil
-}
-
-// printSummary prints what a run has counted. A dropped message is acked.
-func (a *app) printSummary(n handler.Counts) error {
-	acked := n.Acked + n.Dropped
-	if !a.asJSON() {
-		postponed := ""
-		if n.Postponed > 0 {
-			postponed = fmt.Sprintf(", postponed %d", n.Postponed)
+// printSummary prints what a run has counted. A rejected message is one whose letter is in
+// the dead-letter queue; a dropped one was deleted by the verdict of its handler, or because
+// it had expired, and is not acked.
+func (r *runCommand) printSummary(n handler.Counts) error {
+	if !r.asJSON() {
+		rest := ""
+		if n.Dropped > 0 {
+			rest += fmt.Sprintf(", dropped %d", n.Dropped)
 		}
-		return a.printf("received %d, acked %d, retried %d, rejected %d, duplicates %d%s\n",
-			n.Received, acked, n.Retried, n.DeadLettered, n.Duplicates, postponed)
+		if n.Postponed > 0 {
+			rest += fmt.Sprintf(", postponed %d", n.Postponed)
+		}
+		if n.Expired > 0 {
+			rest += fmt.Sprintf(", expired %d", n.Expired)
+		}
+		return r.printf("received %d, acked %d, retried %d, rejected %d, duplicates %d%s\n",
+			n.Received, n.Acked, n.Retried, n.DeadLettered, n.Duplicates, rest)
 	}
-	return a.printJSON(struct {
+	return r.printJSON(struct {
 		Received   uint64 `json:"received"`
 		Acked      uint64 `json:"acked"`
 		Retried    uint64 `json:"retried"`
 		Rejected   uint64 `json:"rejected"`
 		Duplicates uint64 `json:"duplicates"`
+		Dropped    uint64 `json:"dropped,omitempty"`
 		Postponed  uint64 `json:"postponed,omitempty"`
-	}{n.Received, acked, n.Retried, n.DeadLettered, n.Duplicates, n.Postponed})
-}
-
-// A lateHandler is an HTTP handler that becomes known after the server has
-// started.
-type lateHandler struct {
-	known atomic.Pointer[http.Handler]
-	early int // the status until then; zero means 503
-}
-
-func (l *lateHandler) set(h http.Handler) { l.known.Store(&h) }
-
-// ServeHTTP implements http.Handler.
-func (l *lateHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if h := l.known.Load(); h != nil {
-		(*h).ServeHTTP(w, r)
-		return
-	}
-	http.Error(w, "starting", cmp.Or(l.early, http.StatusServiceUnavailable))
-}
-
-// depthOf asks a queue for its depth as telemetry wants it.
-func depthOf(i drivers.Inspector) func(context.Context) (otel.Depth, error) {
-	return func(ctx context.Context) (otel.Depth, error) {
-		d, err := i.Depth(ctx)
-		return otel.Depth{Visible: d.Visible, InFlight: d.InFlight, Delayed: d.Delayed, DeadLetters: d.DeadLetters, OldestAge: d.OldestAge}, err
-	}
+		Expired    uint64 `json:"expired,omitempty"`
+	}{n.Received, n.Acked, n.Retried, n.DeadLettered, n.Duplicates, n.Dropped, n.Postponed, n.Expired})
 }

@@ -8,15 +8,14 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/mem"
+	"github.com/sluice-go/sluice/internal/stopper"
 )
 
 // A stuck opener ignores its context.
@@ -63,7 +62,7 @@ func TestSignalsEndAnyCommand(t *testing.T) {
 	}{
 		{"send", []string{"send", "mem://x"}, 1, 0, 2 * time.Second},
 		{"send lines", []string{"send", "mem://x", "--lines"}, 1, 0, 2 * time.Second},
-		{"stuck, two", []string{"depth", "stuck://x"}, 2, 1, endGrace + 2*time.Second},
+		{"stuck, two", []string{"depth", "stuck://x"}, 2, 1, stopper.Grace + 2*time.Second},
 		{"stuck, three", []string{"depth", "stuck://x"}, 3, 1, 2 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -105,23 +104,4 @@ func TestSignalsEndAnyCommand(t *testing.T) {
 			}
 		})
 	}
-}
-
-// A signal that timeout(1) sends twice, to the process and to its group, is one.
-func TestASignalThatComesTwiceIsOne(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		in := make(chan os.Signal, 3)
-		out := distinct(in)
-		in <- syscall.SIGTERM
-		in <- syscall.SIGTERM
-		require.Equal(t, syscall.SIGTERM, <-out)
-		synctest.Wait()
-		require.Empty(t, out)
-		in <- os.Interrupt // another kind is another signal
-		require.Equal(t, os.Interrupt, <-out)
-		<-time.After(twice)
-		in <- os.Interrupt
-		require.Equal(t, os.Interrupt, <-out)
-		close(in)
-	})
 }

@@ -27,7 +27,7 @@ const (
 	Failed Status = "failed"
 	// Excepted: the rule is broken, as the harness said it would be.
 	Excepted Status = "excepted"
-	// Inapplicable: the queue has nothing that the rule is about.
+	// Inapplicable: the queue lacks the feature that the rule is about.
 	Inapplicable Status = "inapplicable"
 )
 
@@ -48,7 +48,7 @@ type Result struct {
 	Duration time.Duration `json:"duration_ns"`
 }
 
-// Write writes the report to a file of its own in dir.
+// Write writes the report to a new file in dir.
 func (r *Report) Write(dir string) error {
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {

@@ -6,8 +6,8 @@ const (
 	// MoveStep is the most messages that a task moves in one operation, so that
 	// other operations do not wait long.
 	MoveStep = 100
-	// LookStep is the most messages that it looks at in one operation: some cannot
-	// be moved.
+	// LookStep is the most messages that it examines in one operation, because
+	// some cannot be moved.
 	LookStep = 10 * MoveStep
 	// KeepMoves is the number of tasks that a queue remembers.
 	KeepMoves = 10

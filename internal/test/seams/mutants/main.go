@@ -68,7 +68,7 @@ const (
 
 func markdown() string {
 	var b strings.Builder
-	b.WriteString("| point | fault put back | where | caught by |\n|---|---|---|---|\n")
+	b.WriteString("| point | fault reintroduced | where | caught by |\n|---|---|---|---|\n")
 	for i := range mutants {
 		m := &mutants[i]
 		fmt.Fprintf(&b, "| %s | %s | `%s` | %s |\n", m.point, m.fault, m.file, m.catcher())

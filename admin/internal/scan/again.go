@@ -1,0 +1,96 @@
+package scan
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/sluice-go/sluice/drivers"
+)
+
+// Operations that fail for the moment are tried again, this often, with pauses that double
+// from the first on: drivers do not.
+const (
+	tries      = 5
+	firstPause = 100 * time.Millisecond
+)
+
+// again waits, and reports whether the operation that failed with err should be tried
+// once more.
+func again(ctx context.Context, try int, err error) bool {
+	if try >= tries || !drivers.CodeOf(err).Retryable() || ctx.Err() != nil {
+		return false
+	}
+	longest := firstPause << (try - 1)
+	return Pause(ctx, longest/2+rand.N(longest/2)) //nolint:gosec // jitter needs no secrecy
+}
+
+// Ended returns why ctx ended, or err if it has not.
+func Ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// Pause waits for d. It returns false if ctx ended first.
+func Pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// An Order says whether transient failures may be tried again after a permanent failure
+// in the same batch. With InOrder they are not: the retried item could overtake the one
+// that failed.
+type Order bool
+
+// The orders.
+const (
+	AnyOrder Order = false
+	InOrder  Order = true
+)
+
+// Each calls do with the items, at most so many at a time, and again with those
+// that failed for the moment. It returns an error an item.
+func Each[T any](ctx context.Context, items []T, most int, o Order, do func(context.Context, []T) []error) []error {
+	errs := make([]error, len(items))
+	todo := make([]int, len(items))
+	for i := range todo {
+		todo[i] = i
+	}
+	for try := 1; len(todo) > 0; try++ {
+		var failed []int
+		final := false
+		for part := range slices.Chunk(todo, max(most, 1)) {
+			batch := make([]T, len(part))
+			for i, at := range part {
+				batch[i] = items[at]
+			}
+			got := do(ctx, batch)
+			for i, at := range part {
+				errs[at] = nil
+				if got == nil || got[i] == nil {
+					continue
+				}
+				errs[at] = got[i]
+				if drivers.CodeOf(got[i]).Retryable() {
+					failed = append(failed, at)
+				} else {
+					final = true
+				}
+			}
+		}
+		if len(failed) == 0 || final && o == InOrder || !again(ctx, try, errs[failed[0]]) {
+			break
+		}
+		todo = failed
+	}
+	return errs
+}

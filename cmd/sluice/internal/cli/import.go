@@ -1,0 +1,94 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluice-go/sluice/admin/letters"
+	"github.com/sluice-go/sluice/drivers"
+)
+
+// An importCommand brings exported letters into a dead-letter queue.
+type importCommand struct {
+	*app
+	filterFlags
+	from string
+	max  int
+}
+
+func newImport(a *app) *cobra.Command {
+	i := &importCommand{app: a}
+	c := &cobra.Command{
+		Use:   "import QUEUE",
+		Short: "Bring exported letters into a dead-letter queue",
+		Long: `Sends the letters of an export or an archive to the dead-letter queue of QUEUE, where they
+are dead letters with their reasons and attempts as before. It reads stdin, or with
+--from a file or all objects below a bucket's prefix. "sluice redrive --from" sends
+them to QUEUE itself instead.
+
+A letter keeps its identity. If the command fails on the way, the letters before the
+fault are in the queue, and another import sends them again.
+
+` + bucketHelp + `
+
+` + filterHelp,
+		Example: `  sluice import orders < letters.jsonl
+  sluice import orders --from 's3://incidents?region=us-east-1&prefix=4711/' --kind refund`,
+		Args:              a.oneQueue,
+		ValidArgsFunction: a.completeQueues,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return i.run(cmd.Context(), args[0])
+		},
+	}
+	i.filterFlags.add(c.Flags())
+	c.Flags().StringVar(&i.from, "from", "", "read this `FILE` or bucket's URL; - is stdin")
+	c.Flags().IntVar(&i.max, "max", 0, "at most `N` letters")
+	return c
+}
+
+func (i *importCommand) run(ctx context.Context, queue string) (err error) {
+	filter, err := i.parse("import", time.Now(), i.compile)
+	if err != nil {
+		return err
+	}
+	from, err := openDepot(ctx, "import", "--from", i.from)
+	if err != nil {
+		return err
+	}
+	defer closing(from, &err)
+	q, source, err := i.openExisting(ctx, queue)
+	if err != nil {
+		return err
+	}
+	defer closing(source, &err)
+	if filter.Queue, err = i.originOf(ctx, i.app, queue, source); err != nil {
+		return err
+	}
+	at := placeOf(q, source)
+	at.announce(i.log, "importing dead letters")
+	bar := newProgress(i.err, "importing into "+at.Queue)
+	done, err := letters.Import(ctx, source, from.records(ctx, i.in), &letters.Options{
+		Filter: filter, Max: i.max, Progress: func(r letters.Result) { bar.set(r.Done, drivers.Unknown) },
+	})
+	bar.done()
+	i.warn(i.app)
+	if err != nil && done.Done == 0 {
+		return err
+	}
+	var fault error
+	if i.asJSON() {
+		where := from.name
+		if where == "" {
+			where = "stdin"
+		}
+		fault = i.printJSON(exportResult{Queue: at.Queue, place: at, Letters: done.Done, Seen: done.Seen, At: where})
+	} else {
+		fault = i.printf("imported %s into the dead-letter queue of %s\n", counted(done.Done, "dead letter"), at.Queue)
+	}
+	if err == nil {
+		err = fault
+	}
+	return err
+}

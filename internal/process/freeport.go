@@ -1,0 +1,48 @@
+package process
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"sync"
+)
+
+// Ports are taken from below those that systems give to outgoing connections and to
+// listeners without a port (32768 and more on Linux, 49152 on others): between the
+// search and the server's start, any connection could take such a port.
+const (
+	lowestPort  = 20_000
+	highestPort = 32_000
+	portTries   = 1_000
+)
+
+var (
+	portsMu sync.Mutex
+	ports   = map[int]bool{} // those that FreePort has returned
+)
+
+// FreePort returns a port of the loopback interface that nobody listens on and that it has
+// not returned before. It may be called concurrently.
+func FreePort() (int, error) {
+	portsMu.Lock()
+	defer portsMu.Unlock()
+	var last error
+	for range portTries {
+		port := lowestPort + rand.IntN(highestPort-lowestPort)
+		if ports[port] {
+			continue
+		}
+		if last = CheckPort(port); last == nil {
+			ports[port] = true
+			return port, nil
+		}
+	}
+	return 0, fmt.Errorf("no free port from %d to %d after %d tries: %w", lowestPort, highestPort, portTries, last)
+}
+
+// FreeAddr is FreePort for an address of the loopback interface, HOST:PORT.
+func FreeAddr() (string, error) {
+	port, err := FreePort()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), err
+}
