@@ -399,3 +399,30 @@ func (q noting) Receive(ctx context.Context, n int, wait time.Duration) ([]drive
 	})
 	return ds, err
 }
+
+// Of an ordered queue a receive asks for more messages than it has slots, since most wait
+// for their group. If none does, it takes no more than there are handlers for.
+func TestMessagesWithoutGroupsTakeTheirSlots(t *testing.T) {
+	for _, free := range []bool{true, false} {
+		t.Run(fmt.Sprint("releases are free: ", free), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				sources := make([]consumer.Weighted, 2)
+				for i := range sources {
+					q := namedQueue(fmt.Sprint("q", i), 10_000)
+					q.caps.Ordered, q.caps.FreeRelease = true, free
+					sources[i] = consumer.Weighted{Source: q, Priority: i}
+				}
+				w := startAll(t, sources, lasting(50*time.Millisecond), consumer.Config{Concurrency: 16})
+				pass(time.Second) // each queue begins with a few messages beside the slots
+				most := 0
+				for range 900 {
+					pass(10 * time.Millisecond)
+					most = max(most, w.c.Stats().Waiting)
+				}
+				require.Greater(t, w.c.Stats().Acked, uint64(10*20*16*7/10), "the slots are used")
+				require.LessOrEqual(t, most, 2)
+				require.NoError(t, w.stop())
+			})
+		})
+	}
+}

@@ -146,8 +146,8 @@ func (s *source) noteReceived(n, asked, turns int) {
 		return
 	}
 	s.turns = max(turns, s.turns/2)
-	if s.times.usual > 0 && turns == n && n >= asked && s.releasesCost() {
-		s.turns = 2 * asked // the next one may be of as many groups
+	if turns == n && (!s.releasesCost() || s.times.usual > 0 && n >= asked) {
+		s.turns = max(s.turns, 2*n) // the next one may be of as many groups
 	}
 }
 
