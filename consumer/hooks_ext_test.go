@@ -185,6 +185,47 @@ func survives(t *testing.T, fail func(), kind handler.EventKind, set func(*consu
 	})
 }
 
+// An observer that ends the goroutine of each handler, before it or after it, misses its
+// events. Each handler runs once, and its verdict is carried out.
+func TestAnObserverEndsNoHandler(t *testing.T) {
+	verdicts := map[string]func() error{
+		"m1": func() error { return nil },
+		"m2": func() error { return errors.New("boom") },
+		"m3": func() error { return handler.Reject(errors.New("bad")) },
+		"m4": func() error { return handler.Drop(errors.New("old")) },
+		"m5": func() error { return handler.Postpone(time.Hour, nil) },
+		"m6": func() error { runtime.Goexit(); return nil },
+		"m7": func() error { panic("boom") },
+	}
+	for _, kind := range []handler.EventKind{handler.EventStarted, handler.EventHandled} {
+		t.Run(kind.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := newQueue(len(verdicts))
+				var runs order
+				watch := &events{}
+				w := start(t, q, func(_ context.Context, m *handler.Message) error {
+					runs.add(m.ID)
+					return verdicts[m.ID]()
+				}, consumer.Config{Concurrency: 2, Logger: slog.New(slog.DiscardHandler), Observers: []handler.Observer{
+					&failing{kind: kind, fail: runtime.Goexit}, watch,
+				}})
+				pass(500 * time.Millisecond)
+				require.Len(t, runs.all(), len(verdicts), "%v", runs.all())
+				require.Len(t, watch.of(handler.EventStarted), len(verdicts))
+				require.Len(t, watch.of(handler.EventHandled), len(verdicts))
+				s := w.c.Stats()
+				require.EqualValues(t, 1, s.Acked)
+				require.EqualValues(t, 3, s.Retried)
+				require.EqualValues(t, 1, s.DeadLettered)
+				require.EqualValues(t, 1, s.Dropped)
+				require.EqualValues(t, 1, s.Postponed)
+				require.Zero(t, s.Running)
+				require.NoError(t, w.stop())
+			})
+		})
+	}
+}
+
 type failingCodec struct{ fail func() }
 
 func (c failingCodec) Encode(*handler.Message, any) error { c.fail(); return nil }

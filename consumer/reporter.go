@@ -36,14 +36,21 @@ func (r *reporter) count(e handler.Event) { r.counter.Observe(e) }
 // pass passes an event to the observers.
 func (r *reporter) pass(e handler.Event) { r.observers.Observe(e) }
 
+// observeHere is observe, but an observer that ends its goroutine ends the caller's. The
+// worker that calls it continues on another one.
+func (r *reporter) observeHere(e handler.Event) {
+	r.count(e)
+	r.observers.ObserveHere(e)
+}
+
 //go:noinline
 func (r *reporter) started(d *delivery, waited time.Duration) {
-	r.observe(handler.Event{Kind: handler.EventStarted, Origin: d.source.origin, Message: d.msg, Waited: waited})
+	r.observeHere(handler.Event{Kind: handler.EventStarted, Origin: d.source.origin, Message: d.msg, Waited: waited})
 }
 
 //go:noinline
 func (r *reporter) handled(d *delivery, a handler.Action, took time.Duration, err error) {
-	r.observe(handler.Event{
+	r.observeHere(handler.Event{
 		Kind: handler.EventHandled, Origin: d.source.origin, Message: d.msg, Action: a, Duration: took, Err: err,
 	})
 }

@@ -40,7 +40,20 @@ type outcome struct {
 	postponed bool
 	group     groupOutcome
 	delay     time.Duration // of the retry, if the group is given back
+
+	stage stage // of the work on the delivery
+	err   error // that the handler returned, from stageHandled on
 }
+
+// A stage is how far a worker's work on a delivery is, so that another one can continue
+// if its goroutine ends.
+type stage uint8
+
+const (
+	stageStarted stage = iota + 1 // observers are called: the handler is about to start
+	stageCalled                   // the handler is called
+	stageHandled                  // observers are called: the handler has returned
+)
 
 // enqueue makes a delivery whose turn has come run as soon as a worker is free. It
 // takes a slot, over the limit if need be: the message is not new, and receiving
@@ -68,7 +81,7 @@ func (w *workers) wake() {
 	if w.number < w.c.cfg.Concurrency {
 		w.waking = true
 		w.number++
-		go w.run()
+		go w.run(nil, outcome{})
 	}
 }
 
@@ -94,26 +107,21 @@ func (w *workers) take() *delivery {
 	return w.c.isolation.start()
 }
 
-// run is a worker: it runs handlers until it is not needed any more.
-func (w *workers) run() {
-	var d *delivery
+// run is a worker: it runs handlers until it is not needed any more. d is a delivery on
+// which another goroutine could not finish its work, and o is what it has done; d is nil
+// for a new worker.
+func (w *workers) run(d *delivery, o outcome) {
 	defer func() {
-		if d == nil {
-			return
+		if d != nil {
+			// The handler or an observer called runtime.Goexit, which ends this
+			// goroutine. Another one does the rest.
+			go w.run(d, o)
 		}
-		// The handler called runtime.Goexit, which ends this goroutine. The message
-		// is retried.
-		var o outcome
-		w.settle(d, invoke.ErrGoexit, &o)
-		w.c.mu.Lock()
-		w.number--
-		back := w.release(d, &o)
-		w.wake()
-		w.c.mu.Unlock()
-		w.c.nack(back)
 	}()
-	var o outcome
-	woken := true
+	woken := d == nil
+	if d != nil {
+		w.resume(d, &o)
+	}
 	for {
 		var waited bool
 		last := d
@@ -129,6 +137,20 @@ func (w *workers) run() {
 		}
 		o = outcome{}
 		w.handle(d, began, &o)
+	}
+}
+
+// resume continues the work on a delivery after its goroutine has ended.
+func (w *workers) resume(d *delivery, o *outcome) {
+	switch o.stage {
+	case stageStarted:
+		w.begin(d, o)
+	case stageHandled:
+		v, failure := w.verdict(d, o.err, o.ended)
+		w.conclude(d, v, failure, o.err, o)
+	default:
+		// The handler ended it. The message is retried.
+		w.settle(d, invoke.ErrGoexit, o)
 	}
 }
 
@@ -281,11 +303,19 @@ func (w *workers) handle(d *delivery, now time.Time, o *outcome) {
 		return
 	}
 	if len(w.c.cfg.Observers) > 0 {
+		o.stage = stageStarted
 		w.c.report.started(d, o.waited)
 	}
+	w.begin(d, o)
+}
+
+// begin runs the handler on a delivery that has started, and starts to carry out its
+// verdict.
+func (w *workers) begin(d *delivery, o *outcome) {
+	o.stage = stageCalled
 	d.probe().started()
 	if d.alone {
-		w.c.report.runsAlone(d, now)
+		w.c.report.runsAlone(d, time.Now())
 	}
 	w.settle(d, w.call(d), o)
 }
@@ -309,8 +339,7 @@ func (w *workers) call(d *delivery) error {
 	return err
 }
 
-// settle reads the verdict in a handler's error, hands it to the settler and completes
-// the outcome.
+// settle reads the verdict in a handler's error and starts to carry it out.
 func (w *workers) settle(d *delivery, err error, o *outcome) {
 	now := time.Now()
 	w.c.progress.note(now)
@@ -318,15 +347,22 @@ func (w *workers) settle(d *delivery, err error, o *outcome) {
 	v, failure := w.verdict(d, err, now)
 	o.ended, o.took = now, at(now).sub(d.started)
 	if len(w.c.cfg.Observers) > 0 {
+		o.stage, o.err = stageHandled, err
 		w.c.report.handled(d, v.Action, o.took, err)
 	}
+	w.conclude(d, v, failure, err, o)
+}
+
+// conclude hands the verdict in a handler's error to the settler and completes the
+// outcome.
+func (w *workers) conclude(d *delivery, v handler.Verdict, failure *drivers.Failure, err error, o *outcome) {
 	d.probe().finished()
 	o.postponed = v.Postponed
 	if err != nil && w.c.drain.begun() && invoke.Is(err, handler.ErrStopped) {
 		// Its process, or another resource, was ended before its context.
 		d.markStopped()
 	}
-	d.source.settler.accept(d, v, failure, now, o)
+	d.source.settler.accept(d, v, failure, o.ended, o)
 }
 
 // verdict returns the verdict in a handler's error, and the failure that goes with a

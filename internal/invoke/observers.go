@@ -18,6 +18,8 @@ import (
 // and Close these are kept for further events, so that an event costs two switches
 // between goroutines and no allocation. Those of this module that call no code of users
 // ([Inline], and [handler.Counter]) are called first, on the goroutine of the event.
+// A caller that can continue when its goroutine is ended saves the switches by
+// ObserveHere.
 type Observers struct {
 	inline []handler.Observer
 	list   []handler.Observer // the others
@@ -118,6 +120,39 @@ func (o *Observers) observe(e *handler.Event) {
 	}
 }
 
+// ObserveHere is Observe on the caller's goroutine. An observer that ends it ends the
+// caller, whose deferred functions run once the other observers have the event.
+func (o *Observers) ObserveHere(e handler.Event) {
+	if o != nil && len(o.inline)+len(o.list) > 0 {
+		o.observeHere(&e)
+	}
+}
+
+//go:noinline
+func (o *Observers) observeHere(e *handler.Event) {
+	if e.Err != nil {
+		e.Err = Safe(e.Err)
+	}
+	o.callInline(e)
+	at := 0
+	defer func() {
+		if at == len(o.list) {
+			return
+		}
+		o.failed(o.list[at], ErrGoexit)
+		if at++; at < len(o.list) {
+			c := o.take()
+			c.one[0] = *e
+			o.callFrom(at, c, c.one[:])
+		}
+	}()
+	for ; at < len(o.list); at++ {
+		if p := observeOne(o.list[at], e); p != nil {
+			o.failed(o.list[at], p)
+		}
+	}
+}
+
 // ObserveAll is Observe for several events, which changes goroutines once for all of
 // them. It owns the slice until it returns.
 func (o *Observers) ObserveAll(es []handler.Event) {
@@ -145,8 +180,11 @@ func (o *Observers) callInline(e *handler.Event) {
 }
 
 // call passes events by c, and by others if an observer ends its goroutine.
-func (o *Observers) call(c *caller, es []handler.Event) {
-	for from := 0; ; {
+func (o *Observers) call(c *caller, es []handler.Event) { o.callFrom(0, c, es) }
+
+// callFrom is call without the first event's observers before an index.
+func (o *Observers) callFrom(from int, c *caller, es []handler.Event) {
+	for {
 		c.calls <- call{es, from}
 		at := <-c.reached
 		if es = es[at.event:]; len(es) == 0 {

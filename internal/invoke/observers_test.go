@@ -65,7 +65,58 @@ func TestAnObservedEventAllocatesNothing(t *testing.T) {
 	o.Keep()
 	defer o.Close()
 	require.Zero(t, testing.AllocsPerRun(100, func() { o.Observe(handler.Event{Kind: handler.EventStarted}) }))
-	require.Equal(t, 101, n)
+	require.Zero(t, testing.AllocsPerRun(100, func() { o.ObserveHere(handler.Event{Kind: handler.EventStarted}) }))
+	require.Equal(t, 202, n)
+}
+
+// Of observers on the caller's goroutine one that ends it misses an event. The others
+// have it before the caller's deferred functions run.
+func TestObserveHere(t *testing.T) {
+	for name, c := range map[string]struct {
+		fail     func()
+		ends     []bool
+		want     string
+		failures int
+	}{
+		"none":               {func() {}, []bool{true, true, true}, "abc", 0},
+		"panic":              {func() { panic("boom") }, []bool{false, true, false}, "abc", 1},
+		"first ends":         {runtime.Goexit, []bool{true, false, false}, "abc.", 1},
+		"second ends":        {runtime.Goexit, []bool{false, true, false}, "abc.", 1},
+		"last ends":          {runtime.Goexit, []bool{false, false, true}, "abc.", 1},
+		"two end":            {runtime.Goexit, []bool{true, true, false}, "abc.", 2},
+		"all end":            {runtime.Goexit, []bool{true, true, true}, "abc.", 3},
+		"all panic":          {func() { panic("boom") }, []bool{true, true, true}, "abc", 3},
+		"first and last end": {runtime.Goexit, []bool{true, false, true}, "abc.", 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got string
+			var list []handler.Observer
+			for i, ends := range c.ends {
+				list = append(list, observerFunc(func(handler.Event) {
+					got += string(rune('a' + i))
+					if ends {
+						c.fail()
+					}
+				}))
+			}
+			o := NewObservers(list, Logger(slog.New(slog.DiscardHandler)))
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				ended := true
+				defer func() {
+					if ended {
+						got += "."
+					}
+				}()
+				o.ObserveHere(handler.Event{Kind: handler.EventStarted})
+				ended = false
+			}()
+			<-done
+			require.Equal(t, c.want, got)
+			require.EqualValues(t, c.failures, o.Failures())
+		})
+	}
 }
 
 // Several events are passed in order; the observer that ends its goroutine misses one.
@@ -128,6 +179,12 @@ func BenchmarkObserve(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				o.ObserveAll(es)
+			}
+		})
+		b.Run(name+"/here", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				o.ObserveHere(handler.Event{Kind: handler.EventStarted})
 			}
 		})
 		o.Close()
