@@ -67,6 +67,7 @@ type rarity struct {
 	probe        *probe           // the restricted receive that brought it; nil otherwise
 	firstFailure time.Time        // when the handler failed first, if it failed here
 	failure      *drivers.Failure // of a dead letter
+	result       error            // of the handler, if an observer ended its goroutine after it
 }
 
 // slabSize is the number of deliveries allocated together: few enough that one

@@ -42,7 +42,6 @@ type outcome struct {
 	delay     time.Duration // of the retry, if the group is given back
 
 	stage stage // of the work on the delivery
-	err   error // that the handler returned, from stageHandled on
 }
 
 // A stage is how far a worker's work on a delivery is, so that another one can continue
@@ -81,7 +80,7 @@ func (w *workers) wake() {
 	if w.number < w.c.cfg.Concurrency {
 		w.waking = true
 		w.number++
-		go w.run(nil, outcome{})
+		go w.run(nil)
 	}
 }
 
@@ -107,20 +106,22 @@ func (w *workers) take() *delivery {
 	return w.c.isolation.start()
 }
 
-// run is a worker: it runs handlers until it is not needed any more. d is a delivery on
-// which another goroutine could not finish its work, and o is what it has done; d is nil
-// for a new worker.
-func (w *workers) run(d *delivery, o outcome) {
+// run is a worker: it runs handlers until it is not needed any more. rest is what another
+// worker could not finish, nil if there is nothing.
+func (w *workers) run(rest *unfinished) {
+	var d *delivery
+	var o outcome
 	defer func() {
 		if d != nil {
 			// The handler or an observer called runtime.Goexit, which ends this
 			// goroutine. Another one does the rest.
-			go w.run(d, o)
+			w.replace(d, &o)
 		}
 	}()
-	woken := d == nil
-	if d != nil {
-		w.resume(d, &o)
+	woken := rest == nil
+	if rest != nil {
+		d = rest.d
+		w.resume(d, rest, &o)
 	}
 	for {
 		var waited bool
@@ -130,24 +131,35 @@ func (w *workers) run(d *delivery, o outcome) {
 			return
 		}
 		woken = false
-		began := o.ended
-		if waited || began.IsZero() {
-			began = time.Now() // otherwise one handler begins when the last one ended
-			w.c.progress.note(began)
+		if w.start(d, waited, &o) {
+			w.handle(d, &o)
 		}
-		o = outcome{}
-		w.handle(d, began, &o)
 	}
 }
 
+// An unfinished is the work of a worker whose goroutine has ended.
+type unfinished struct {
+	d *delivery
+	o outcome
+}
+
+// replace starts a worker that continues on a delivery.
+//
+//go:noinline
+func (w *workers) replace(d *delivery, o *outcome) { go w.run(&unfinished{d, *o}) }
+
 // resume continues the work on a delivery after its goroutine has ended.
-func (w *workers) resume(d *delivery, o *outcome) {
+//
+//go:noinline
+func (w *workers) resume(d *delivery, rest *unfinished, o *outcome) {
+	*o = rest.o
 	switch o.stage {
 	case stageStarted:
-		w.begin(d, o)
+		w.handle(d, o)
 	case stageHandled:
-		v, failure := w.verdict(d, o.err, o.ended)
-		w.conclude(d, v, failure, o.err, o)
+		err := d.rare.result
+		v, failure := w.verdict(d, err, o.ended)
+		w.conclude(d, v, failure, err, o)
 	default:
 		// The handler ended it. The message is retried.
 		w.settle(d, invoke.ErrGoexit, o)
@@ -294,29 +306,38 @@ func (w *workers) release(d *delivery, o *outcome) []*delivery {
 // therefore in functions that are not inlined: with their frames the stack would
 // exceed the two KiB that a goroutine begins with.
 
-// handle runs the handler on a delivery and starts to carry out its verdict.
-func (w *workers) handle(d *delivery, now time.Time, o *outcome) {
-	var ok bool
+// start prepares a delivery for its handler, and tells observers. o is the outcome of the
+// worker's last delivery, and becomes that of d. It reports whether the lease still holds;
+// if not, the delivery is done.
+//
+//go:noinline
+func (w *workers) start(d *delivery, waited bool, o *outcome) (ok bool) {
+	now := o.ended
+	if waited || now.IsZero() {
+		now = time.Now() // otherwise one handler begins when the last one ended
+		w.c.progress.note(now)
+	}
+	*o = outcome{}
 	if o.waited, ok = d.start(now); !ok {
 		w.skipLost(d)
 		o.done, o.group = true, groupHeadLost
-		return
+		return false
+	}
+	if d.alone {
+		w.c.report.runsAlone(d, now)
 	}
 	if len(w.c.cfg.Observers) > 0 {
 		o.stage = stageStarted
 		w.c.report.started(d, o.waited)
 	}
-	w.begin(d, o)
+	return true
 }
 
-// begin runs the handler on a delivery that has started, and starts to carry out its
+// handle runs the handler on a delivery that has started, and starts to carry out its
 // verdict.
-func (w *workers) begin(d *delivery, o *outcome) {
+func (w *workers) handle(d *delivery, o *outcome) {
 	o.stage = stageCalled
 	d.probe().started()
-	if d.alone {
-		w.c.report.runsAlone(d, time.Now())
-	}
 	w.settle(d, w.call(d), o)
 }
 
@@ -347,10 +368,25 @@ func (w *workers) settle(d *delivery, err error, o *outcome) {
 	v, failure := w.verdict(d, err, now)
 	o.ended, o.took = now, at(now).sub(d.started)
 	if len(w.c.cfg.Observers) > 0 {
-		o.stage, o.err = stageHandled, err
-		w.c.report.handled(d, v.Action, o.took, err)
+		w.observeHandled(d, v.Action, err, o)
 	}
 	w.conclude(d, v, failure, err, o)
+}
+
+// observeHandled reports that a handler has returned err. If an observer ends the
+// goroutine, the delivery keeps err for the one that continues.
+//
+//go:noinline
+func (w *workers) observeHandled(d *delivery, a handler.Action, err error, o *outcome) {
+	o.stage = stageHandled
+	ended := true
+	defer func() {
+		if ended {
+			d.rarity().result = err
+		}
+	}()
+	w.c.report.handled(d, a, o.took, err)
+	ended = false
 }
 
 // conclude hands the verdict in a handler's error to the settler and completes the
