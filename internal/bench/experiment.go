@@ -14,6 +14,8 @@ type experiment struct {
 	peers []peer
 	// runs bounds the runs, if one is long. Zero means no bound.
 	runs int
+	// times multiplies the runs of a short case whose least value is judged. Zero is one.
+	times int
 	// open is called before the first run; nil is nothing to open.
 	open func(ctx context.Context, e *env) error
 }
@@ -50,6 +52,9 @@ func runAll(ctx context.Context, e *env, xs []experiment, log io.Writer) ([]row,
 		runs := e.sizes.runs
 		if x.runs > 0 {
 			runs = min(runs, x.runs)
+		}
+		if runs > 1 { // not a smoke run
+			runs *= max(x.times, 1)
 		}
 		samples := make([][]sample, len(x.peers))
 		for r := range runs {

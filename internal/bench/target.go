@@ -22,7 +22,8 @@ type target struct {
 	peers []string
 	// with is the measurement of the same row instead, if it is not nil.
 	with func(metrics map[string]stat) (name string, value float64, ok bool)
-	// flat compares the worst of the cases with the best, both of one peer.
+	// flat compares the worst of the cases with the best, both of one peer, by the least
+	// cost of the runs: what else a machine does only adds to it.
 	flat bool
 
 	// floor says what the measurement can't get below or above. near is a peer that
@@ -207,7 +208,7 @@ func (v *verdict) compareWithin(rows []row, t *target) bool {
 	return ok
 }
 
-// compareGrowth compares the worst case with the best one.
+// compareGrowth compares the costliest case with the cheapest one.
 func (v *verdict) compareGrowth(rows []row, t *target) bool {
 	cases := 0
 	for _, r := range rows {
@@ -216,11 +217,11 @@ func (v *verdict) compareGrowth(rows []row, t *target) bool {
 		if err != nil || !ok || r.Peer != cmp.Or(t.peer, sluice) || !strings.HasPrefix(r.Case, t.id) {
 			continue
 		}
-		if cases++; cases == 1 || v.Least == (s.Median < v.Got) {
-			v.Got = s.Median
+		if cases++; cases == 1 || s.Min > v.Got {
+			v.Got = s.Min
 		}
-		if cases == 1 || v.Least == (s.Median > v.Best) {
-			v.Peer, v.Best = "itself at "+number(n), s.Median
+		if cases == 1 || s.Min < v.Best {
+			v.Peer, v.Best = "itself at "+number(n), s.Min
 		}
 	}
 	return cases > 1
