@@ -58,7 +58,7 @@
 //     would have ended, which is when the provider would deliver it again;
 //   - messages wait for their group, or for a group whose head was given back;
 //   - a retry whose delay is longer than the provider's longest is given back when the rest
-//     of the delay fits.
+//     of the delay fits; so is any delayed retry if the provider has no delays.
 //
 // Receiving pauses while 10,000 messages, or 64 MiB of bodies, are held, or while more than
 // 20 messages a slot (at least 1,000) wait for their group. A message is released

@@ -83,6 +83,66 @@ func TestASourceWithoutLeasesAndDelays(t *testing.T) {
 			require.Zero(t, s.Delay, "the provider has no delays, and would refuse one")
 		}
 		require.Equal(t, handler.ActionAck, q.settled[2].Action)
-		require.Equal(t, 2, w.logs.count("cannot delay a retry"), "three hours lie between them")
+		require.Zero(t, w.logs.count("cannot delay a retry"))
+	})
+}
+
+// A queue that neither delays nor counts attempts gives a poison message back as soon as
+// it is released. The consumer keeps it for the retry's delay, or for a second.
+func TestAPoisonMessageOfAQueueWithoutDelays(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		runs int // in a minute
+	}{
+		"no delay":    {errors.New("boom"), 60},
+		"a delay":     {handler.RetryAfter(20*time.Second, errors.New("boom")), 3},
+		"a rejection": {handler.Reject(errors.New("boom")), 60},
+		"a panic":     {nil, 60},
+		"now":         {handler.RetryAfter(0, errors.New("boom")), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := &undelayed{ready: make(chan struct{}, 1)}
+				q.ready <- struct{}{}
+				runs := 0
+				w := start(t, q, func(context.Context, *handler.Message) error {
+					runs++
+					switch {
+					case c.err == nil:
+						panic("boom")
+					case c.runs == 0 && runs == 100:
+						return nil // it asked for no delay
+					}
+					return c.err
+				}, consumer.Config{})
+				pass(time.Minute - time.Millisecond)
+				if c.runs == 0 {
+					require.Equal(t, 100, runs)
+				} else {
+					require.InDelta(t, c.runs, runs, 1)
+					require.Equal(t, 1, w.c.Stats().Parked)
+				}
+				began := time.Now()
+				require.NoError(t, w.stop())
+				require.Less(t, time.Since(began), time.Second, "a drain gives it back")
+			})
+		})
+	}
+}
+
+// A consumer that stops keeps no message.
+func TestADrainOfAQueueWithoutDelays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &undelayed{ready: make(chan struct{}, 1)}
+		q.ready <- struct{}{}
+		w := start(t, q, func(context.Context, *handler.Message) error {
+			<-time.After(10 * time.Second)
+			return handler.RetryAfter(time.Hour, errors.New("boom"))
+		}, consumer.Config{})
+		pass(time.Second)
+		require.NoError(t, w.stop())
+		require.Len(t, q.settled, 1)
+		require.Equal(t, handler.ActionRetry, q.settled[0].Action)
+		require.Equal(t, 1, w.logs.count("cannot delay a retry"))
 	})
 }

@@ -12,8 +12,9 @@ import (
 //   - The message was postponed: its handler runs again here, as the same attempt.
 //   - It is the failed head of an ordered group: its handler runs again here, as the
 //     next attempt, and the group waits behind it.
-//   - Its retry's delay is longer than the provider's longest (Pub/Sub: 600 s): it is
-//     given back when the rest of the delay fits into one settlement.
+//   - Its retry's delay is longer than the provider's longest (Pub/Sub: 600 s), or the
+//     provider has none (RabbitMQ): it is given back when the rest of the delay fits into
+//     one settlement.
 //
 // The first two are reruns. A parked message is released with the rest of its delay
 // if its lease cannot be extended or a shutdown needs to end.
@@ -67,7 +68,7 @@ func (p *parking) parkRerun(d *delivery, v *handler.Verdict, now time.Time) bool
 // reports whether that is within the bounds. The delivery's lock is held.
 func (p *parking) parkDelay(d *delivery, now time.Time) bool {
 	until := now.Add(d.verdict.delay)
-	if !d.lease.timed() || !p.takeRoom(d, until, false) {
+	if !p.takeRoom(d, until, false) {
 		return false
 	}
 	d.state = parked
@@ -110,7 +111,7 @@ func (p *parking) freeRoom(d *delivery) {
 func (p *parking) reschedule(d *delivery, now time.Time) {
 	due := d.verdict.until
 	if !d.verdict.rerun {
-		due = due.add(-d.source.caps.MaxDelay)
+		due = due.add(-max(d.source.caps.MaxDelay, 0))
 	}
 	if d.lease.timed() {
 		due = min(due, d.nextCare(now))
@@ -140,7 +141,7 @@ func (p *parking) wake(d *delivery, now time.Time) {
 		d.lease.keep.answerWaiting(handler.ErrLeaseLost)
 		d.mu.Unlock()
 		p.rerun(d, now)
-	case !d.verdict.rerun && rest <= d.source.caps.MaxDelay, d.expiring(now):
+	case !d.verdict.rerun && rest <= max(d.source.caps.MaxDelay, 0), d.expiring(now):
 		p.nack(d, rest, now)
 	default:
 		d.requestBeat(now)

@@ -140,18 +140,16 @@ func (st *settler) decide(d *delivery, v *handler.Verdict, failure *drivers.Fail
 	default:
 		// An action that this runtime does not know: never lose the message.
 	}
-	if d.verdict.action == handler.ActionRetry && !d.verdict.delayed && d.attempt <= 0 && s.caps.MaxDelay > 0 {
+	if d.verdict.action == handler.ActionRetry && !d.verdict.delayed && d.attempt <= 0 {
 		d.verdict.delayed, d.verdict.delay = true, uncountedDelay
 	}
 	u := unsupported{noDLQ: v.Action == handler.ActionDeadLetter && d.verdict.action != handler.ActionDeadLetter}
-	if d.verdict.delayed {
-		asked := d.verdict.delay
-		d.verdict.delay = d.lease.capDelay(asked, at(now))
-		if s.caps.MaxDelay <= 0 {
-			u.undelayed = asked
-		}
+	if !d.verdict.delayed {
+		return u
 	}
-	if m := s.caps.MaxDelay; d.verdict.delayed && m > 0 && d.verdict.delay > m {
+	asked := d.verdict.delay
+	d.verdict.delay = max(d.lease.cap(asked, at(now)), 0)
+	if m := max(s.caps.MaxDelay, 0); d.verdict.delay > m {
 		if s.c.parking.parkDelay(d, now) {
 			o.park = true
 			if d.group != nil {
@@ -159,7 +157,11 @@ func (st *settler) decide(d *delivery, v *handler.Verdict, failure *drivers.Fail
 			}
 			return u
 		}
-		u.cut = d.verdict.delay
+		if m > 0 {
+			u.cut = d.verdict.delay
+		} else {
+			u.undelayed = asked
+		}
 		d.verdict.delay = m
 	}
 	o.delay = d.verdict.delay
