@@ -146,11 +146,14 @@ func (j *judge) letters() {
 		}
 		j.add(letters, "", "%d %s in %s", d.Letters, noun, d.Name)
 	}
-	for _, age := range d.Ages {
-		if left := d.Retention - age; d.Retention > 0 && left <= d.Retention/lettersNearExpiry {
-			j.add(lettersExpire, "", "one of %d examined letters expires in %v", len(d.Ages), left.Round(time.Second))
-			break
-		}
+	near := func(age time.Duration) bool {
+		return d.Retention > 0 && d.Retention-age <= d.Retention/lettersNearExpiry
+	}
+	left := func(age time.Duration) time.Duration { return max(d.Retention-age, 0).Round(time.Second) }
+	if i := slices.IndexFunc(d.Ages, near); i >= 0 {
+		j.add(lettersExpire, "", "one of %d examined letters expires in %v", len(d.Ages), left(d.Ages[i]))
+	} else if near(d.OldestAge) {
+		j.add(lettersExpire, "", "the oldest letter expires in %v", left(d.OldestAge))
 	}
 	if d.Unwatched {
 		j.add(noAlarm, "", "no alarm watches the depth of %s", d.Name)

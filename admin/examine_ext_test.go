@@ -140,6 +140,9 @@ func TestRules(t *testing.T) {
 			s.DeadLetter.Letters, s.DeadLetter.Ages = 3, []time.Duration{day, 11 * day, 12 * day}
 		},
 			want: []string{"critical letters-expire ", "major letters-present "}},
+		{name: "letters near their end by the provider's metrics", change: func(s *provision.State) { s.DeadLetter.Letters, s.DeadLetter.OldestAge = 3, 12*day },
+			want: []string{"critical letters-expire ", "major letters-present "}},
+		{name: "young letters by the provider's metrics", change: func(s *provision.State) { s.DeadLetter.OldestAge = 10 * day }},
 		{name: "no alarm", change: func(s *provision.State) { s.DeadLetter.Unwatched = true }, want: []string{"minor no-alarm alarms.dead_letters: 1"}},
 		{name: "no order", spec: &provision.Spec{FIFO: true}, want: []string{"critical ordering-off ", "minor drift "}},
 		{name: "a driver's own fault", change: func(s *provision.State) { s.Fault("odd", "it is odd") }, want: []string{"major odd "}},

@@ -64,6 +64,10 @@ type DeadLetterState struct {
 	Letters int64
 	// Ages are the ages of the letters that were looked at.
 	Ages []time.Duration
+	// OldestAge is the age of the oldest letter by the provider's metrics, which may be
+	// less than the letter's own: SQS counts it from when the letter was made. Zero is not
+	// known.
+	OldestAge time.Duration
 	// Unwatched reports that no alarm watches the number of letters. False is also
 	// not known.
 	Unwatched bool

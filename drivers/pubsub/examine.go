@@ -204,6 +204,7 @@ func (e *examination) letters(ctx context.Context) error {
 	count := int64(drivers.Unknown)
 	if b, err := (monitor{e.clients}).monitored(ctx, e.wish.deadSub); err == nil {
 		count = b.visible + max(b.inFlight, 0)
+		e.state.DeadLetter.OldestAge = max(b.oldest, 0)
 	} else if ctx.Err() != nil {
 		return ctx.Err()
 	}

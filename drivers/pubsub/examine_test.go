@@ -24,6 +24,7 @@ import (
 	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/drivers/pubsub"
 	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
+	"github.com/sluice-go/sluice/internal/lookonly"
 )
 
 func findings(t *testing.T, q pubsubtest.Queue, s *provision.Spec, h ...admin.Handlers) []string {
@@ -258,6 +259,26 @@ func TestADiagnosisMovesNoLetters(t *testing.T) {
 	})
 	require.Contains(t, findings(t, q, nil), "major letters-present")
 	require.False(t, pulled)
+}
+
+// Whoever only looks learns from Cloud Monitoring that letters are near their end.
+func TestOldLettersForThoseWhoOnlyLook(t *testing.T) {
+	q := unmade(t)
+	apply(t, q, wanted())
+	deadLetters(t, q, 1)
+	for age, want := range map[time.Duration]bool{30 * 24 * time.Hour: true, time.Hour: false} {
+		told, pulled := aged(q.DeadLetter(), age), false
+		withFault(t, func(ctx context.Context, method string, req any, next func() (any, error)) (any, error) {
+			pulled = pulled || method == "Pull"
+			return told(ctx, method, req, next)
+		})
+		s := wanted()
+		found, err := admin.Examine(lookonly.Context(t.Context()), drivers.NewMux(provisioner()), []admin.Target{{URL: url(q.Subscription()), Spec: &s}})
+		require.NoError(t, err)
+		expires := slices.ContainsFunc(found, func(f admin.Finding) bool { return f.ID == "letters-expire" })
+		require.Equal(t, want, expires, "%v: %v", age, found)
+		require.False(t, pulled)
+	}
 }
 
 // alerts has Cloud Monitoring know one alert policy, on a subscription's backlog.

@@ -1,10 +1,13 @@
 package sqs_test
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,7 +18,10 @@ import (
 	"github.com/aws/smithy-go/encoding/cbor"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice/admin"
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/sqs"
+	"github.com/sluice-go/sluice/internal/lookonly"
 )
 
 // A cloudWatch knows the age of the oldest message of two queues, or refuses to say it.
@@ -23,6 +29,8 @@ type cloudWatch struct {
 	asked  atomic.Int32
 	refuse atomic.Bool
 	hang   atomic.Bool
+	// letters is the age of the oldest letter. Zero means a day.
+	letters atomic.Int64
 }
 
 func (c *cloudWatch) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -45,7 +53,7 @@ func (c *cloudWatch) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	age := 120.0
 	if strings.Contains(string(body), "orders-dlq") {
-		age = 86400
+		age = cmp.Or(time.Duration(c.letters.Load()), 24*time.Hour).Seconds()
 	}
 	_, _ = w.Write(cbor.Encode(cbor.Map{"Datapoints": cbor.List{
 		cbor.Map{"Timestamp": timestamp(time.Now().Add(-time.Minute)), "Maximum": cbor.Float64(age)},
@@ -94,6 +102,22 @@ func TestTheAgesComeFromCloudWatch(t *testing.T) {
 		require.Equal(t, 4*24*time.Hour, d.LetterRetention)
 	}
 	require.EqualValues(t, 2, watch.asked.Load())
+}
+
+// Whoever only looks learns from CloudWatch that letters are near their end.
+func TestOldLettersForThoseWhoOnlyLook(t *testing.T) {
+	watch, _ := watched(t)
+	expires := func(ctx context.Context) bool {
+		found, err := admin.Examine(ctx, drivers.NewMux(new(sqs.Opener)), []admin.Target{{URL: "awssqs:///orders?region=us-east-1"}})
+		require.NoError(t, err)
+		return slices.ContainsFunc(found, func(f admin.Finding) bool { return f.ID == "letters-expire" })
+	}
+	require.False(t, expires(lookonly.Context(t.Context())), "the letter is a day old and kept for four")
+	watch.letters.Store(int64(3 * 24 * time.Hour))
+	require.True(t, expires(lookonly.Context(t.Context())))
+	require.False(t, expires(t.Context()), "a look at the letter itself knows better: it is new")
+	watch.refuse.Store(true)
+	require.False(t, expires(lookonly.Context(t.Context())))
 }
 
 // Without the permission the counts are there, the ages are unknown, and CloudWatch is

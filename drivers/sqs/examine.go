@@ -157,6 +157,18 @@ func kind(fifo bool) string {
 	return "standard"
 }
 
+// letterAge reads the age of the oldest letter from CloudWatch, as age does.
+func (e *examination) letterAge(ctx context.Context, dlq *queue) error {
+	rctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	age, _, err := oldestAge(rctx, e.watch, dlq.name)
+	if err != nil {
+		return e.unanswered(ctx, err)
+	}
+	e.state.DeadLetter.OldestAge = age
+	return nil
+}
+
 // letters counts the dead letters and looks at some.
 func (e *examination) letters(ctx context.Context, dlq *queue, attributes map[string]string) error {
 	d := e.state.DeadLetter
@@ -167,7 +179,7 @@ func (e *examination) letters(ctx context.Context, dlq *queue, attributes map[st
 		return nil // a look at a queue with a dead-letter queue of its own could move letters there
 	}
 	if lookonly.Asked(ctx) {
-		return nil
+		return e.letterAge(ctx, dlq)
 	}
 	sample, err := peek(ctx, "peek", dlq, provision.SampledLetters)
 	if err != nil {
