@@ -422,7 +422,8 @@ func (db *database) file(ctx context.Context, do func(tx *txn) error) error {
 	return db.wrap(db.transact(ctx, do))
 }
 
-// read runs do, which must not write.
+// read runs do, which must not write. Its statements see one moment: what one of them finds
+// missing another engine may have added before the next.
 func (db *database) read(ctx context.Context, do func(tx *txn) error) error {
 	if err := db.enter(ctx); err != nil {
 		return err
@@ -430,10 +431,17 @@ func (db *database) read(ctx context.Context, do func(tx *txn) error) error {
 	defer func() { <-db.turn }()
 	return db.wrap(db.retry(ctx, func() error {
 		tx := &txn{db: db}
-		if err := tx.tick(false); err != nil {
+		err := tx.exec("BEGIN")
+		if err != nil {
 			return err
 		}
-		return do(tx)
+		if err = tx.tick(false); err == nil {
+			err = do(tx)
+		}
+		if end := tx.exec("ROLLBACK"); err == nil { // there is nothing to undo
+			err = end
+		}
+		return err
 	}))
 }
 

@@ -53,7 +53,8 @@ func (l line) writePassed() error {
 type waitingFirst struct{ id, visibleAt, enqueuedAt int64 }
 
 // first finds the first message that waits in the order of sending. Rows before it
-// are gone through once.
+// are gone through once. The transaction must see one moment: otherwise a message that
+// is added between two statements would be passed, and never received.
 func (l line) first() (f waitingFirst, found bool, err error) {
 	err = l.tx.rows("SELECT id, visible_at, enqueued_at FROM messages WHERE id > ? AND id < ? AND via = 2 ORDER BY id LIMIT 1", func(r *direct.Stmt) error {
 		found = true

@@ -258,3 +258,41 @@ func TestRealTimeInABubble(t *testing.T) {
 		require.NoError(t, e.Close())
 	})
 }
+
+// A receive that finds nothing remembers how far it has looked, and must not pass a message
+// that another engine sends meanwhile.
+func TestAReceivePassesNoMessageThatIsSentMeanwhile(t *testing.T) {
+	t.Parallel()
+	const n = 1000
+	a, b := twoEngines(t, nil)
+	require.NoError(t, a.Create(t.Context(), "q", queue.Config{}))
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		for range n {
+			if _, err := a.Send(t.Context(), "q", text("x")); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	sent := make(chan struct{})
+	go func() {
+		sending.Wait()
+		close(sent)
+	}()
+	for got, all := 0, false; got < n; {
+		rs, err := b.Receive(t.Context(), "q", queue.ReceiveRequest{Max: 10, Visibility: time.Hour})
+		require.NoError(t, err)
+		got += len(rs)
+		if len(rs) > 0 {
+			require.Empty(t, b.Delete(t.Context(), "q", receipts(rs)))
+			continue
+		}
+		require.False(t, all, "%d of %d messages were received, and the rest is not found", got, n)
+		select {
+		case <-sent:
+			all = true
+		default:
+		}
+	}
+}
