@@ -17,8 +17,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sluice-go/sluice/internal/install"
 	"github.com/sluice-go/sluice/internal/process"
@@ -60,8 +62,13 @@ func Install(ctx context.Context) (python string, err error) {
 	return install.Python(ctx, "localstack", requirements)
 }
 
-// Start installs LocalStack if it is not installed, starts it and waits until
-// it is healthy, about four seconds. A nil config is the zero Config.
+// startTimeout is how long LocalStack may take to serve. It is a large Python program: on
+// a machine with other work it takes a minute.
+const startTimeout = 3 * time.Minute
+
+// Start installs LocalStack if it is not installed, starts it and waits until it is
+// healthy and serves SQS if that is among its services: about five seconds. A nil config
+// is the zero Config.
 func Start(ctx context.Context, c *Config) (*Server, error) {
 	if c == nil {
 		c = &Config{}
@@ -84,12 +91,28 @@ func Start(ctx context.Context, c *Config) (*Server, error) {
 	s := &Server{URL: fmt.Sprintf("http://127.0.0.1:%d", port), dir: dir}
 	s.process, err = process.Start(ctx, process.Spec{
 		Name: "LocalStack", Args: args, Env: env, Dir: dir, RemoveDir: true, Port: port,
-		Healthy: process.HTTP(s.URL + "/_localstack/health"),
+		Healthy: s.serves(c.Services), Timeout: startTimeout,
 	})
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return s, nil
+}
+
+// serves returns the health check. LocalStack loads a service at the first request to it,
+// which takes longer than clients wait on a busy machine.
+func (s *Server) serves(services []string) func(context.Context) error {
+	healthy := process.HTTP(s.URL + "/_localstack/health")
+	if len(services) > 0 && !slices.Contains(services, "sqs") {
+		return healthy
+	}
+	sqs := process.HTTP(s.URL + "/?Action=ListQueues&Version=2012-11-05")
+	return func(ctx context.Context) error {
+		if err := healthy(ctx); err != nil {
+			return err
+		}
+		return sqs(ctx)
+	}
 }
 
 // Stop ends the server. Its queues and messages are lost. A second call does nothing.

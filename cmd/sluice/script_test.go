@@ -161,7 +161,7 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // deadline bounds every wait of a script.
-const deadline = 3 * time.Minute
+const deadline = 5 * time.Minute
 
 // await FILE [TEXT] waits until a file is there, and has the text in it.
 func await(ts *testscript.TestScript, neg bool, args []string) {
