@@ -306,7 +306,7 @@ func (w *workers) release(d *delivery, o *outcome) []*delivery {
 // therefore in functions that are not inlined: with their frames the stack would
 // exceed the two KiB that a goroutine begins with.
 
-// start prepares a delivery for its handler, and tells observers. o is the outcome of the
+// start prepares a delivery for its handler, and reports it to observers. o is the outcome of the
 // worker's last delivery, and becomes that of d. It reports whether the lease still holds;
 // if not, the delivery is done.
 //
