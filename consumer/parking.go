@@ -111,7 +111,7 @@ func (p *parking) freeRoom(d *delivery) {
 func (p *parking) reschedule(d *delivery, now time.Time) {
 	due := d.verdict.until
 	if !d.verdict.rerun {
-		due = due.add(-max(d.source.caps.MaxDelay, 0))
+		due = due.add(-d.source.caps.MaxDelay)
 	}
 	if d.lease.timed() {
 		due = min(due, d.nextCare(now))
@@ -141,7 +141,7 @@ func (p *parking) wake(d *delivery, now time.Time) {
 		d.lease.keep.answerWaiting(handler.ErrLeaseLost)
 		d.mu.Unlock()
 		p.rerun(d, now)
-	case !d.verdict.rerun && rest <= max(d.source.caps.MaxDelay, 0), d.expiring(now):
+	case !d.verdict.rerun && rest <= d.source.caps.MaxDelay, d.expiring(now):
 		p.nack(d, rest, now)
 	default:
 		d.requestBeat(now)

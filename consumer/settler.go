@@ -149,7 +149,7 @@ func (st *settler) decide(d *delivery, v *handler.Verdict, failure *drivers.Fail
 	}
 	asked := d.verdict.delay
 	d.verdict.delay = max(d.lease.cap(asked, at(now)), 0)
-	if m := max(s.caps.MaxDelay, 0); d.verdict.delay > m {
+	if m := s.caps.MaxDelay; d.verdict.delay > m {
 		if s.c.parking.parkDelay(d, now) {
 			o.park = true
 			if d.group != nil {

@@ -64,6 +64,7 @@ func newSource(c *Consumer, w Weighted) *source {
 	if s.caps.MaxLease == 0 {
 		s.caps.MaxLease = max(s.caps.MaxExtension, s.caps.Lease)
 	}
+	s.caps.MaxDelay = max(s.caps.MaxDelay, 0)
 	s.inspector, _ = w.Source.(drivers.Inspector)
 	s.watcher, _ = w.Source.(drivers.Watcher)
 	s.origin = &handler.Origin{Queue: s.caps.Queue, System: s.caps.System, Server: s.caps.Server}

@@ -16,8 +16,7 @@ type Stats struct {
 	// messages that wait for a slot or for their group. Parked is the number of
 	// messages held for a time: postponed messages, failed heads of ordered groups,
 	// and retries whose delay is longer than the provider's longest, if it has any.
-	// Settling is
-	// the number of verdicts that are being carried out.
+	// Settling is the number of verdicts that are being carried out.
 	Running, Waiting, Parked, Settling int
 	// Paused is the number of queues from which a gate holds back receiving.
 	Paused int

@@ -68,13 +68,18 @@ func (e *examination) own() {
 // that can't be asked: an advisory question must not keep the others from being
 // asked.
 func (e *examination) age(ctx context.Context) error {
+	return e.ageOf(ctx, e.name, &e.state.OldestAge)
+}
+
+// ageOf is age of a queue, which it writes to age.
+func (e *examination) ageOf(ctx context.Context, queue string, age *time.Duration) error {
 	rctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	age, _, err := oldestAge(rctx, e.watch, e.name)
+	oldest, _, err := oldestAge(rctx, e.watch, queue)
 	if err != nil {
 		return e.unanswered(ctx, err)
 	}
-	e.state.OldestAge = age
+	*age = oldest
 	return nil
 }
 
@@ -157,18 +162,6 @@ func kind(fifo bool) string {
 	return "standard"
 }
 
-// letterAge reads the age of the oldest letter from CloudWatch, as age does.
-func (e *examination) letterAge(ctx context.Context, dlq *queue) error {
-	rctx, cancel := context.WithTimeout(ctx, answerTime)
-	defer cancel()
-	age, _, err := oldestAge(rctx, e.watch, dlq.name)
-	if err != nil {
-		return e.unanswered(ctx, err)
-	}
-	e.state.DeadLetter.OldestAge = age
-	return nil
-}
-
 // letters counts the dead letters and looks at some.
 func (e *examination) letters(ctx context.Context, dlq *queue, attributes map[string]string) error {
 	d := e.state.DeadLetter
@@ -179,7 +172,7 @@ func (e *examination) letters(ctx context.Context, dlq *queue, attributes map[st
 		return nil // a look at a queue with a dead-letter queue of its own could move letters there
 	}
 	if lookonly.Asked(ctx) {
-		return e.letterAge(ctx, dlq)
+		return e.ageOf(ctx, dlq.name, &d.OldestAge)
 	}
 	sample, err := peek(ctx, "peek", dlq, provision.SampledLetters)
 	if err != nil {

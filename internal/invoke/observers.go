@@ -109,14 +109,16 @@ func (o *Observers) Observe(e handler.Event) {
 //
 //go:noinline
 func (o *Observers) observe(e *handler.Event) {
-	if e.Err != nil {
-		e.Err = Safe(e.Err)
-	}
 	o.callInline(e)
-	if len(o.list) > 0 {
+	o.apart(e, 0)
+}
+
+// apart passes an event to the observers from an index on, on a goroutine of theirs.
+func (o *Observers) apart(e *handler.Event, from int) {
+	if from < len(o.list) {
 		c := o.take()
 		c.one[0] = *e
-		o.call(c, c.one[:])
+		o.call(c, c.one[:], from)
 	}
 }
 
@@ -130,20 +132,12 @@ func (o *Observers) ObserveHere(e handler.Event) {
 
 //go:noinline
 func (o *Observers) observeHere(e *handler.Event) {
-	if e.Err != nil {
-		e.Err = Safe(e.Err)
-	}
 	o.callInline(e)
 	at := 0
 	defer func() {
-		if at == len(o.list) {
-			return
-		}
-		o.failed(o.list[at], ErrGoexit)
-		if at++; at < len(o.list) {
-			c := o.take()
-			c.one[0] = *e
-			o.callFrom(at, c, c.one[:])
+		if at < len(o.list) {
+			o.failed(o.list[at], ErrGoexit)
+			o.apart(e, at+1)
 		}
 	}()
 	for ; at < len(o.list); at++ {
@@ -160,18 +154,19 @@ func (o *Observers) ObserveAll(es []handler.Event) {
 		return
 	}
 	for i := range es {
-		if es[i].Err != nil {
-			es[i].Err = Safe(es[i].Err)
-		}
 		o.callInline(&es[i])
 	}
 	if len(o.list) > 0 {
-		o.call(o.take(), es)
+		o.call(o.take(), es, 0)
 	}
 }
 
-// callInline passes an event to the observers that need no other goroutine.
+// callInline makes the event's error safe, and passes the event to the observers that
+// need no other goroutine.
 func (o *Observers) callInline(e *handler.Event) {
+	if e.Err != nil {
+		e.Err = Safe(e.Err)
+	}
 	for _, one := range o.inline {
 		if p := observeOne(one, e); p != nil {
 			o.failed(one, p)
@@ -179,11 +174,9 @@ func (o *Observers) callInline(e *handler.Event) {
 	}
 }
 
-// call passes events by c, and by others if an observer ends its goroutine.
-func (o *Observers) call(c *caller, es []handler.Event) { o.callFrom(0, c, es) }
-
-// callFrom is call without the first event's observers before an index.
-func (o *Observers) callFrom(from int, c *caller, es []handler.Event) {
+// call passes events by c, and by others if an observer ends its goroutine. It leaves out
+// the first event's observers before an index.
+func (o *Observers) call(c *caller, es []handler.Event, from int) {
 	for {
 		c.calls <- call{es, from}
 		at := <-c.reached
