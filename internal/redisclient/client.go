@@ -116,17 +116,33 @@ func (c *Client) Ping(ctx context.Context) error {
 func (c *Client) do(ctx context.Context, command string, args []any) (any, error) {
 	for attempt := 0; ; attempt++ {
 		v, err := c.try(ctx, command, args)
-		if err == nil || attempt >= c.retries || ctx.Err() != nil || !passing(err) {
+		if err == nil || !passing(err) {
 			return v, err
+		}
+		if over := ended(ctx); over != nil {
+			return nil, errors.Join(over, err)
+		}
+		if attempt >= c.retries {
+			return nil, err
 		}
 		pause := time.NewTimer(rand.N(min(c.min<<attempt, c.max) + 1))
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
 			pause.Stop()
-			return nil, errors.Join(err, ctx.Err())
+			return nil, errors.Join(ctx.Err(), err)
 		}
 	}
+}
+
+// ended returns the error of a context that is over, or nil. The deadline of a
+// connection is that of the context, and may pass a moment before the context
+// says so.
+func ended(ctx context.Context) error {
+	if end, ok := ctx.Deadline(); ok && !time.Now().Before(end) {
+		return context.DeadlineExceeded
+	}
+	return ctx.Err()
 }
 
 func (c *Client) try(ctx context.Context, command string, args []any) (any, error) {

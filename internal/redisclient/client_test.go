@@ -133,11 +133,27 @@ func TestACallEndsWithItsContext(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer listener.Close() // it accepts and never answers
-	c := open(t, "redis://"+listener.Addr().String()+"?read_timeout=1m")
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	require.ErrorIs(t, c.Ping(ctx), context.DeadlineExceeded)
+	for _, retries := range []string{"-1", "3"} {
+		c := open(t, "redis://"+listener.Addr().String()+"?read_timeout=1m&max_retries="+retries)
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		require.ErrorIs(t, c.Ping(ctx), context.DeadlineExceeded)
+		require.ErrorIs(t, c.Ping(lateContext{t.Context(), time.Now().Add(50 * time.Millisecond)}), context.DeadlineExceeded)
+
+		stopped, stop := context.WithCancel(t.Context())
+		time.AfterFunc(50*time.Millisecond, stop)
+		require.ErrorIs(t, c.Ping(stopped), context.Canceled)
+	}
 }
+
+// lateContext is a context whose timer has not fired yet: the connection's
+// deadline, which is the same, passes first.
+type lateContext struct {
+	context.Context
+	end time.Time
+}
+
+func (c lateContext) Deadline() (time.Time, bool) { return c.end, true }
 
 func TestFaultsOfTheURL(t *testing.T) {
 	t.Parallel()
