@@ -233,6 +233,14 @@ func (a *app) printf(format string, args ...any) error {
 	return err
 }
 
+// print writes a result: as an object if results are JSON, else as the text.
+func (a *app) print(result any, format string, args ...any) error {
+	if a.asJSON() {
+		return a.printJSON(result)
+	}
+	return a.printf(format, args...)
+}
+
 // counted is a number with its noun, of which there is one or several.
 func counted[N int | int64](n N, noun string) string {
 	if n == 1 {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"time"
@@ -9,7 +10,6 @@ import (
 
 	"github.com/sluice-go/sluice/admin/letters"
 	"github.com/sluice-go/sluice/config"
-	"github.com/sluice-go/sluice/drivers"
 )
 
 // An archiveCommand moves old dead letters into a bucket.
@@ -83,15 +83,11 @@ func (r *archiveCommand) run(ctx context.Context, queue, url string) (err error)
 		return err
 	}
 	defer closing(to, &err)
-	q, source, err := r.openExisting(ctx, queue)
+	at, source, err := r.open(ctx, r.app, queue, &filter)
 	if err != nil {
 		return err
 	}
 	defer closing(source, &err)
-	if filter.Queue, err = r.originOf(ctx, r.app, queue, source); err != nil {
-		return err
-	}
-	at := placeOf(q, source)
 	at.announce(r.log, "archiving dead letters")
 	r.lookable(ctx, r.app, source)
 	bar := newProgress(r.err, "archiving from "+at.Queue)
@@ -101,21 +97,12 @@ func (r *archiveCommand) run(ctx context.Context, queue, url string) (err error)
 			return err
 		})
 		return err
-	}, &letters.Options{Filter: filter, SpendAttempts: r.spend, Progress: func(r letters.Result) { bar.set(r.Done, drivers.Unknown) }})
+	}, &letters.Options{Filter: filter, SpendAttempts: r.spend, Progress: bar.letters})
 	bar.done()
-	r.warn(r.app)
-	warnHidden(r.app, at.Queue, done.Hidden)
+	r.warn(r.app, at.Queue, done.Hidden)
 	if err != nil && done.Done == 0 {
 		return err
 	}
-	var fault error
-	if r.asJSON() {
-		fault = r.printJSON(exportResult{Queue: at.Queue, place: at, Letters: done.Done, Seen: done.Seen, At: to.name})
-	} else {
-		fault = r.printf("archived %s of %s in %s\n", counted(done.Done, "dead letter"), at.Queue, to.name)
-	}
-	if err == nil {
-		err = fault
-	}
-	return err
+	return cmp.Or(err, r.print(newExportResult(at, done, to.name),
+		"archived %s of %s in %s\n", counted(done.Done, "dead letter"), at.Queue, to.name))
 }

@@ -119,13 +119,9 @@ func (s *consoleCommand) run(ctx context.Context, names []string) (err error) {
 		return usage("console: --listen: %w", err)
 	}
 	at := "http://" + l.Addr().String() + "/"
-	if s.asJSON() {
-		err = s.printJSON(struct {
-			URL string `json:"url"`
-		}{at})
-	} else {
-		err = s.printf("%s\n", at)
-	}
+	err = s.print(struct {
+		URL string `json:"url"`
+	}{at}, "%s\n", at)
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}

@@ -166,10 +166,7 @@ func (c *controlCommand) change(ctx context.Context, queue string, change func(*
 	if err != nil {
 		return err
 	}
-	if c.asJSON() {
-		return c.printJSON(newControlResult(q.Name, s))
-	}
-	return c.printf("%s: %s\nworkers that read %s obey within 5s\n", q.Name, cmp.Or(s.String(), "neither paused nor limited"), store)
+	return c.print(newControlResult(q.Name, s), "%s: %s\nworkers that read %s obey within 5s\n", q.Name, cmp.Or(s.String(), "neither paused nor limited"), store)
 }
 
 // list prints all states of the stores that the flag or the configuration names.

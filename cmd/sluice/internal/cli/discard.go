@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -71,15 +72,11 @@ func (d *discardCommand) run(ctx context.Context, queue string) (err error) {
 	if !d.yes && !d.dryRun && !asks {
 		return usage("discard would delete letters of %s for good, and there is no terminal to ask on: give --yes to do it, or --dry-run to see which", queue)
 	}
-	q, source, err := d.openExisting(ctx, queue)
+	at, source, err := d.open(ctx, d.app, queue, &filter)
 	if err != nil {
 		return err
 	}
 	defer closing(source, &err)
-	if filter.Queue, err = d.originOf(ctx, d.app, queue, source); err != nil {
-		return err
-	}
-	at := placeOf(q, source)
 	at.announce(d.log, "discarding dead letters")
 	d.lookable(ctx, d.app, source)
 	o := &letters.Options{Filter: filter, Max: d.max, SpendAttempts: d.spend}
@@ -88,10 +85,8 @@ func (d *discardCommand) run(ctx context.Context, queue string) (err error) {
 		if err != nil {
 			return err
 		}
-		if d.asJSON() {
-			return d.printJSON(discardResult{Queue: at.Queue, place: at, Would: &done.Done, Seen: done.Seen, DryRun: true})
-		}
-		return d.printf("%d of %s of %s would be discarded\n", done.Done, counted(done.Seen, "dead letter"), at.Queue)
+		return d.print(discardResult{Queue: at.Queue, place: at, Would: &done.Done, Seen: done.Seen, DryRun: true},
+			"%d of %s of %s would be discarded\n", done.Done, counted(done.Seen, "dead letter"), at.Queue)
 	}
 	if !d.yes {
 		done, ids, err := d.preview(ctx, at.Queue, source, o)
@@ -108,24 +103,15 @@ func (d *discardCommand) run(ctx context.Context, queue string) (err error) {
 		o = &letters.Options{Filter: letters.Filter{Where: func(l letters.Letter) bool { return ids[l.Message.ID] }}, Max: len(ids), SpendAttempts: d.spend}
 	}
 	bar := newProgress(d.err, "discarding from "+at.Queue)
-	o.Progress = func(r letters.Result) { bar.set(r.Done, drivers.Unknown) }
+	o.Progress = bar.letters
 	done, err := letters.Discard(ctx, source, o)
 	bar.done()
-	d.warn(d.app)
-	warnHidden(d.app, at.Queue, done.Hidden)
+	d.warn(d.app, at.Queue, done.Hidden)
 	if err != nil && done.Seen == 0 {
 		return err
 	}
-	var fault error
-	if d.asJSON() {
-		fault = d.printJSON(discardResult{Queue: at.Queue, place: at, Discarded: done.Done, Seen: done.Seen})
-	} else {
-		fault = d.printf("discarded %s of %s\n", counted(done.Done, "dead letter"), at.Queue)
-	}
-	if err == nil {
-		err = fault
-	}
-	return err
+	return cmp.Or(err, d.print(discardResult{Queue: at.Queue, place: at, Discarded: done.Done, Seen: done.Seen},
+		"discarded %s of %s\n", counted(done.Done, "dead letter"), at.Queue))
 }
 
 // preview shows by cause what would be deleted, and returns the message IDs.
@@ -137,8 +123,7 @@ func (d *discardCommand) preview(ctx context.Context, name string, source driver
 		ids[l.Message.ID] = true
 		return nil
 	})
-	d.warn(d.app)
-	warnHidden(d.app, name, done.Hidden)
+	d.warn(d.app, name, done.Hidden)
 	if err != nil || d.asJSON() || done.Done == 0 {
 		return done, ids, err
 	}

@@ -82,19 +82,12 @@ func (e *editCommand) run(ctx context.Context, queue string) (err error) {
 		err = errors.Join(err, os.Remove(e.text))
 	}
 	result := editResult{Queue: at.Queue, place: at, ID: e.id, Sent: sent != nil}
+	said := fmt.Sprintf("nothing was changed: letter %s remains", printable(e.id))
 	if sent != nil {
 		result.SentID = sent.ID
+		said = fmt.Sprintf("sent the changed letter to %s as %s", at.Queue, printable(sent.ID))
 	}
-	var fault error
-	switch {
-	case e.asJSON():
-		fault = e.printJSON(result)
-	case sent == nil:
-		fault = e.printf("nothing was changed: letter %s remains\n", printable(e.id))
-	default:
-		fault = e.printf("sent the changed letter to %s as %s\n", at.Queue, printable(sent.ID))
-	}
-	return errors.Join(err, fault)
+	return errors.Join(err, e.print(result, "%s\n", said))
 }
 
 // change has a person change a message, or reads it from the file.

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-go/sluice/admin/letters"
-	"github.com/sluice-go/sluice/drivers"
 )
 
 // bucketHelp is of the URLs of buckets, in the help of each command that has them.
@@ -61,6 +60,10 @@ type exportResult struct {
 	place
 }
 
+func newExportResult(at place, done letters.Result, where string) exportResult {
+	return exportResult{Queue: at.Queue, place: at, Letters: done.Done, Seen: done.Seen, At: where}
+}
+
 func (e *exportCommand) run(ctx context.Context, queue string) (err error) {
 	filter, err := e.parse("export", time.Now(), e.compile)
 	if err != nil {
@@ -71,28 +74,23 @@ func (e *exportCommand) run(ctx context.Context, queue string) (err error) {
 		return err
 	}
 	defer closing(to, &err)
-	q, source, err := e.openExisting(ctx, queue)
+	at, source, err := e.open(ctx, e.app, queue, &filter)
 	if err != nil {
 		return err
 	}
 	defer closing(source, &err)
-	if filter.Queue, err = e.originOf(ctx, e.app, queue, source); err != nil {
-		return err
-	}
-	at := placeOf(q, source)
 	at.announce(e.log, "exporting dead letters")
 	e.lookable(ctx, e.app, source)
 	bar := newProgress(e.err, "exporting from "+at.Queue)
 	var done letters.Result
 	where, err := to.write(ctx, e.out, at.Queue, func(w io.Writer) (err error) {
 		done, err = letters.Export(ctx, source, w, &letters.Options{
-			Filter: filter, Max: e.max, SpendAttempts: e.spend, Progress: func(r letters.Result) { bar.set(r.Done, drivers.Unknown) },
+			Filter: filter, Max: e.max, SpendAttempts: e.spend, Progress: bar.letters,
 		})
 		return err
 	})
 	bar.done()
-	e.warn(e.app)
-	warnHidden(e.app, at.Queue, done.Hidden)
+	e.warn(e.app, at.Queue, done.Hidden)
 	if err != nil {
 		return err
 	}
@@ -100,8 +98,5 @@ func (e *exportCommand) run(ctx context.Context, queue string) (err error) {
 		e.log.Info("exported dead letters", "queue", at.Queue, "letters", done.Done, "seen", done.Seen)
 		return nil
 	}
-	if e.asJSON() {
-		return e.printJSON(exportResult{Queue: at.Queue, place: at, Letters: done.Done, Seen: done.Seen, At: where})
-	}
-	return e.printf("exported %s of %s to %s\n", counted(done.Done, "dead letter"), at.Queue, where)
+	return e.print(newExportResult(at, done, where), "exported %s of %s to %s\n", counted(done.Done, "dead letter"), at.Queue, where)
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -76,14 +77,30 @@ func (f *filterFlags) parse(command string, now time.Time, compile func(string) 
 	return out, nil
 }
 
-// warn reports letters for which --where could not be evaluated.
-func (f *filterFlags) warn(a *app) {
-	if f.expression == nil {
-		return
+// warn reports letters for which --where could not be evaluated and, if hidden is true,
+// that the look at the named queue could not see some.
+func (f *filterFlags) warn(a *app, name string, hidden bool) {
+	if f.expression != nil {
+		if n, fault := f.expression.Fault(); n > 0 {
+			a.log.Warn("--where could not be evaluated for some messages: they are not selected", "messages", n, "first", fault)
+		}
 	}
-	if n, fault := f.expression.Fault(); n > 0 {
-		a.log.Warn("--where could not be evaluated for some messages: they are not selected", "messages", n, "first", fault)
+	if hidden {
+		a.log.Warn("letters of an ordered queue that were held stood before others of their group: those were not looked at", "queue", name)
 	}
+}
+
+// open opens the queue whose letters a command works on, and completes the filter with the
+// queue that --source names.
+func (f *filterFlags) open(ctx context.Context, a *app, queue string, filter *letters.Filter) (place, drivers.Source, error) {
+	q, source, err := a.openExisting(ctx, queue)
+	if err != nil {
+		return place{}, nil, err
+	}
+	if filter.Queue, err = f.originOf(ctx, a, queue, source); err != nil {
+		return place{}, nil, errors.Join(err, source.Close())
+	}
+	return placeOf(q, source), source, nil
 }
 
 // selects reports whether any of the flags was given.

@@ -1,13 +1,13 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-go/sluice/admin/letters"
-	"github.com/sluice-go/sluice/drivers"
 )
 
 // An importCommand brings exported letters into a dead-letter queue.
@@ -58,37 +58,19 @@ func (i *importCommand) run(ctx context.Context, queue string) (err error) {
 		return err
 	}
 	defer closing(from, &err)
-	q, source, err := i.openExisting(ctx, queue)
+	at, source, err := i.open(ctx, i.app, queue, &filter)
 	if err != nil {
 		return err
 	}
 	defer closing(source, &err)
-	if filter.Queue, err = i.originOf(ctx, i.app, queue, source); err != nil {
-		return err
-	}
-	at := placeOf(q, source)
 	at.announce(i.log, "importing dead letters")
 	bar := newProgress(i.err, "importing into "+at.Queue)
-	done, err := letters.Import(ctx, source, from.records(ctx, i.in), &letters.Options{
-		Filter: filter, Max: i.max, Progress: func(r letters.Result) { bar.set(r.Done, drivers.Unknown) },
-	})
+	done, err := letters.Import(ctx, source, from.records(ctx, i.in), &letters.Options{Filter: filter, Max: i.max, Progress: bar.letters})
 	bar.done()
-	i.warn(i.app)
+	i.warn(i.app, at.Queue, done.Hidden)
 	if err != nil && done.Done == 0 {
 		return err
 	}
-	var fault error
-	if i.asJSON() {
-		where := from.name
-		if where == "" {
-			where = "stdin"
-		}
-		fault = i.printJSON(exportResult{Queue: at.Queue, place: at, Letters: done.Done, Seen: done.Seen, At: where})
-	} else {
-		fault = i.printf("imported %s into the dead-letter queue of %s\n", counted(done.Done, "dead letter"), at.Queue)
-	}
-	if err == nil {
-		err = fault
-	}
-	return err
+	return cmp.Or(err, i.print(newExportResult(at, done, cmp.Or(from.name, "stdin")),
+		"imported %s into the dead-letter queue of %s\n", counted(done.Done, "dead letter"), at.Queue))
 }

@@ -75,17 +75,14 @@ func (i *initCommand) run(cmd *cobra.Command, dir string) error {
 	if err := p.Write(dir); err != nil {
 		return fmt.Errorf("init: %w", err)
 	}
-	if i.asJSON() {
-		return i.printJSON(struct {
-			Dir      string   `json:"dir"`
-			Module   string   `json:"module"`
-			Provider string   `json:"provider"`
-			Queue    string   `json:"queue"`
-			Kinds    []string `json:"kinds,omitempty"`
-			Store    string   `json:"store"`
-		}{dir, p.Module, p.Provider, p.Queue, p.Kinds, p.Store})
-	}
-	return i.printf("wrote %s, a worker for the queue %s, into %s\n\n  cd %s\n  go test ./...\n  go run .\n\nREADME.md has the next steps.\n",
+	return i.print(struct {
+		Dir      string   `json:"dir"`
+		Module   string   `json:"module"`
+		Provider string   `json:"provider"`
+		Queue    string   `json:"queue"`
+		Kinds    []string `json:"kinds,omitempty"`
+		Store    string   `json:"store"`
+	}{dir, p.Module, p.Provider, p.Queue, p.Kinds, p.Store}, "wrote %s, a worker for the queue %s, into %s\n\n  cd %s\n  go test ./...\n  go run .\n\nREADME.md has the next steps.\n",
 		p.Module, p.Queue, dir, quoted(dir))
 }
 

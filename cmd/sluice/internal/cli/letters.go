@@ -83,16 +83,13 @@ func (l *lettersCommand) run(ctx context.Context, queue string) (err error) {
 	if err != nil {
 		return err
 	}
-	q, source, err := l.openExisting(ctx, queue)
+	at, source, err := l.open(ctx, l.app, queue, &filter)
 	if err != nil {
 		return err
 	}
 	defer closing(source, &err)
-	if filter.Queue, err = l.originOf(ctx, l.app, queue, source); err != nil {
-		return err
-	}
 	l.lookable(ctx, l.app, source)
-	name := label(q, source.Capabilities())
+	name := at.Queue
 	listing := place > 0 || len(l.groups) > 0 || len(l.ids) > 0 || l.verbose
 	if listing && place == 0 {
 		return l.list(ctx, name, source, filter)
@@ -122,8 +119,7 @@ func (l *lettersCommand) collect(ctx context.Context, name string, source driver
 		return nil
 	})
 	bar.done()
-	l.warn(l.app)
-	warnHidden(l.app, name, done.Hidden)
+	l.warn(l.app, name, done.Hidden)
 	return groups.Sorted(), done, err
 }
 
@@ -178,8 +174,7 @@ func (l *lettersCommand) list(ctx context.Context, name string, source drivers.S
 	done, err := letters.Each(ctx, source, &letters.Options{Filter: filter, Max: l.number, SpendAttempts: l.spend}, func(letter letters.Letter) error {
 		return shown.add(letter, newPeekedLetter(letter, l.body))
 	})
-	l.warn(l.app)
-	warnHidden(l.app, name, done.Hidden)
+	l.warn(l.app, name, done.Hidden)
 	if err == nil && done.Done == 0 {
 		l.log.Info("no dead letter matches", "queue", name, "seen", done.Seen)
 	}
@@ -187,11 +182,4 @@ func (l *lettersCommand) list(ctx context.Context, name string, source drivers.S
 		err = fault
 	}
 	return err
-}
-
-// warnHidden reports letters that a scan could not see.
-func warnHidden(a *app, name string, hidden bool) {
-	if hidden {
-		a.log.Warn("letters of an ordered queue that were held stood before others of their group: those were not looked at", "queue", name)
-	}
 }

@@ -74,7 +74,7 @@ func (p *peekCommand) run(ctx context.Context, queue string) (err error) {
 		return err
 	}
 	defer closing(large, &err)
-	q, source, err := p.openExisting(ctx, queue)
+	at, source, err := p.open(ctx, p.app, queue, &filter)
 	if err != nil {
 		return err
 	}
@@ -99,16 +99,14 @@ func (p *peekCommand) run(ctx context.Context, queue string) (err error) {
 	case attempts > 0 && !p.dead:
 		warnLook(p.app, queue, attempts)
 	}
-	if filter.Queue, err = p.originOf(ctx, p.app, queue, source); err != nil {
-		return err
-	}
 	shown := newShower(p.app, p.showFlags)
+	hidden := false
 	if p.dead {
-		err = p.letters(ctx, label(q, source.Capabilities()), source, filter, attempts, large, shown)
+		hidden, err = p.letters(ctx, at.Queue, source, filter, attempts, large, shown)
 	} else {
 		err = p.messages(ctx, source, inspector, filter, attempts, large, shown)
 	}
-	p.warn(p.app)
+	p.warn(p.app, at.Queue, hidden)
 	if fault := shown.flush(); err == nil {
 		err = fault
 	}
@@ -118,15 +116,14 @@ func (p *peekCommand) run(ctx context.Context, queue string) (err error) {
 	return err
 }
 
-// letters shows dead letters.
-func (p *peekCommand) letters(ctx context.Context, name string, source drivers.Source, filter letters.Filter, attempts int, large *claims, shown *shower) error {
+// letters shows dead letters, and reports whether the look at them could not see some.
+func (p *peekCommand) letters(ctx context.Context, name string, source drivers.Source, filter letters.Filter, attempts int, large *claims, shown *shower) (hidden bool, err error) {
 	done, err := letters.Each(ctx, source, &letters.Options{Filter: filter, Max: p.number, SpendAttempts: p.spend}, func(l letters.Letter) error {
 		p.warnSpent(name, attempts, l.Message)
 		l.Message = p.whole(ctx, large, l.Message)
 		return shown.add(l, newPeekedLetter(l, p.body))
 	})
-	warnHidden(p.app, name, done.Hidden)
-	return err
+	return done.Hidden, err
 }
 
 // mostLooked is how many messages of a queue are looked at to find those that a filter

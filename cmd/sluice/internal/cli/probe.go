@@ -84,10 +84,7 @@ func (p *probeCommand) run(ctx context.Context, args []string) error {
 		body, _ := io.ReadAll(io.LimitReader(answer.Body, maxProbed))
 		return fmt.Errorf("probe: %s answered %s: %s", url, answer.Status, strings.TrimSpace(string(body)))
 	}
-	if p.asJSON() {
-		return p.printJSON(probed{url, answer.StatusCode})
-	}
-	return p.printf("%s: %s\n", url, answer.Status)
+	return p.print(probed{url, answer.StatusCode}, "%s: %s\n", url, answer.Status)
 }
 
 // address returns the address to ask, which is never that of all interfaces.

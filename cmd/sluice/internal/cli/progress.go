@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+
+	"github.com/sluice-go/sluice/admin/letters"
+	"github.com/sluice-go/sluice/drivers"
 )
 
 // progressPause is how often a progress line is written if there is no
@@ -57,6 +60,9 @@ func (p *progress) set(done, total int64) {
 	}
 	_, _ = fmt.Fprintf(p.w, "%s: %d\n", p.what, done)
 }
+
+// letters shows how many letters something is done with; the whole number is not known.
+func (p *progress) letters(r letters.Result) { p.set(r.Done, drivers.Unknown) }
 
 // done takes the bar away.
 func (p *progress) done() {

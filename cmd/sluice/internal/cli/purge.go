@@ -59,14 +59,11 @@ func (p *purgeCommand) run(ctx context.Context, queue string) (err error) {
 	if err := purger.Purge(ctx, p.dead); err != nil {
 		return err
 	}
-	if p.asJSON() {
-		return p.printJSON(struct {
-			Queue    string `json:"queue"`
-			Dead     bool   `json:"dead"`
-			Messages *int64 `json:"messages"` // as they were counted before
-		}{name, p.dead, n})
-	}
-	return p.printf("purged %s of %s\n", what, name)
+	return p.print(struct {
+		Queue    string `json:"queue"`
+		Dead     bool   `json:"dead"`
+		Messages *int64 `json:"messages"` // as they were counted before
+	}{name, p.dead, n}, "purged %s of %s\n", what, name)
 }
 
 // held counts what a purge removes; nil is not known.

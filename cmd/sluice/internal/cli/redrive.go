@@ -146,17 +146,13 @@ func (r *redriveCommand) run(ctx context.Context, queue string) (err error) {
 		return err
 	}
 	defer closing(from, &err)
-	q, source, err := r.openExisting(ctx, queue)
+	at, source, err := r.open(ctx, r.app, queue, &o.Filter)
 	if err != nil {
 		return err
 	}
 	defer closing(source, &err)
-	at := placeOf(q, source)
 	name := at.Queue
 	at.announce(r.log, "redriving dead letters")
-	if o.Filter.Queue, err = r.originOf(ctx, r.app, queue, source); err != nil {
-		return err
-	}
 	if r.replaySince != "" {
 		return r.replay(ctx, name, source)
 	}
@@ -190,7 +186,7 @@ func (r *redriveCommand) run(ctx context.Context, queue string) (err error) {
 		done, err = redrive.Run(ctx, source, o)
 	}
 	bar.done()
-	r.warn(r.app)
+	r.warn(r.app, name, done.Hidden)
 	if done.Mode == "" || err != nil && done.Moved+done.Seen == 0 {
 		return err
 	}
@@ -215,7 +211,6 @@ func (r *redriveCommand) reportCanaries(name string, first redrive.Canaries, err
 // report prints what a redrive did, even if it failed on the way.
 func (r *redriveCommand) report(out redriveResult, done redrive.Result) error {
 	name := out.Queue
-	warnHidden(r.app, name, done.Hidden)
 	if done.Doubled > 0 {
 		r.log.Warn("letters were sent back and could not be deleted: they are in both queues", "queue", name, "letters", done.Doubled)
 	}
@@ -251,10 +246,7 @@ func (r *redriveCommand) report(out redriveResult, done redrive.Result) error {
 
 func (r *redriveCommand) showLetter(m *handler.Message) error {
 	l := letters.Of(m)
-	if r.asJSON() {
-		return r.printJSON(newPeekedLetter(l, defaultBodyLimit))
-	}
-	return r.printf("%s  %s\n", printable(m.ID), printable(l.Reason))
+	return r.print(newPeekedLetter(l, defaultBodyLimit), "%s  %s\n", printable(m.ID), printable(l.Reason))
 }
 
 // replay goes back in time.
@@ -276,12 +268,9 @@ func (r *redriveCommand) replay(ctx context.Context, name string, source drivers
 	if err := replayer.Replay(ctx, at); err != nil {
 		return err
 	}
-	if r.asJSON() {
-		return r.printJSON(struct {
-			Queue string    `json:"queue"`
-			Mode  string    `json:"mode"`
-			Since time.Time `json:"since"`
-		}{name, "replay", at.UTC()})
-	}
-	return r.printf("everything published to %s since %s is delivered again\n", name, at.Format(time.RFC3339))
+	return r.print(struct {
+		Queue string    `json:"queue"`
+		Mode  string    `json:"mode"`
+		Since time.Time `json:"since"`
+	}{name, "replay", at.UTC()}, "everything published to %s since %s is delivered again\n", name, at.Format(time.RFC3339))
 }

@@ -165,12 +165,9 @@ func (s *sendCommand) readBody(cmd *cobra.Command) ([]byte, error) {
 
 // printID prints the ID of a message that was sent.
 func printID(a *app, id string) error {
-	if a.asJSON() {
-		return a.printJSON(struct {
-			ID string `json:"id"`
-		}{id})
-	}
-	return a.printf("%s\n", id)
+	return a.print(struct {
+		ID string `json:"id"`
+	}{id}, "%s\n", id)
 }
 
 // sendFault returns the one failure of a message that was sent alone, without
