@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/attribute"
 	"github.com/sluice-go/sluice/internal/invoke"
 	"github.com/sluice-go/sluice/internal/seldom"
 	"github.com/sluice-go/sluice/internal/setting"
@@ -22,8 +23,8 @@ import (
 
 // The attributes that an [Inbox] sets.
 const (
-	// AttributeType has the event's type. Package route reads it.
-	AttributeType = "type"
+	// AttributeType, "type", has the event's type. Package route reads it.
+	AttributeType = attribute.Kind
 	// AttributeContentType has the request's Content-Type.
 	AttributeContentType = "content-type"
 )

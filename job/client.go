@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/attribute"
 	"github.com/sluice-go/sluice/internal/invoke"
 	"github.com/sluice-go/sluice/internal/setting"
 )
@@ -91,7 +92,7 @@ func (c *Client) Enqueue(ctx context.Context, j Job, options *Options) (id strin
 		return "", err
 	}
 	if err := c.send(ctx, m, options); err != nil {
-		return "", fmt.Errorf("job: enqueue %q: %w", m.Attribute(attribute), err)
+		return "", fmt.Errorf("job: enqueue %q: %w", m.Attribute(attribute.Kind), err)
 	}
 	return m.ID, nil
 }
@@ -99,7 +100,7 @@ func (c *Client) Enqueue(ctx context.Context, j Job, options *Options) (id strin
 // send sends a job to the queue of its kind, or writes it into that queue's table.
 func (c *Client) send(ctx context.Context, m *handler.Message, o *Options) (err error) {
 	queue := c.queue
-	if q, ok := c.cfg.Queues[m.Attribute(attribute)]; ok {
+	if q, ok := c.cfg.Queues[m.Attribute(attribute.Kind)]; ok {
 		queue = q
 	}
 	if queue == nil {
@@ -139,7 +140,7 @@ func (c *Client) message(j Job, options *Options) (*handler.Message, error) {
 	if err != nil {
 		return nil, fmt.Errorf("job: encode %q: %w", kind, err)
 	}
-	m.SetAttribute(attribute, kind)
+	m.SetAttribute(attribute.Kind, kind)
 	if err := options.apply(m, c.cfg.Now()); err != nil {
 		return nil, fmt.Errorf("job: enqueue %q: %w", kind, err)
 	}

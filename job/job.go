@@ -11,9 +11,6 @@ import (
 	"github.com/sluice-go/sluice/internal/invoke"
 )
 
-// attribute is the attribute that holds a job's kind. It is the router's default.
-const attribute = "type"
-
 // A Job is a value that describes work, mostly a struct with exported fields.
 type Job interface {
 	// Kind returns the name of the kind of work. It must not be empty, and must be the

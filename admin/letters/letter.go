@@ -8,6 +8,7 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/attribute"
 )
 
 // The reasons of letters for which no handler has given one.
@@ -45,7 +46,7 @@ type Letter struct {
 
 // Of returns the letter that a message of a dead-letter queue is.
 func Of(m *handler.Message) Letter {
-	l := Letter{Message: m, Kind: m.Attribute("type"), Redrives: Redrives(m)}
+	l := Letter{Message: m, Kind: m.Attribute(attribute.Kind), Redrives: Redrives(m)}
 	d, failed := drivers.ParseFailure(m.Attributes)
 	l.Attempts, l.First, l.Last, l.Queue, l.Consumer = d.Attempt, d.First, d.Last, d.Queue, d.Consumer
 	switch {
@@ -62,7 +63,7 @@ func Of(m *handler.Message) Letter {
 // Live returns a message that is not a letter in the same form, so that a [Filter] can
 // select it. Failure attributes of such a message are its sender's, and do not count.
 func Live(m *handler.Message) Letter {
-	return Letter{Message: m, Kind: m.Attribute("type"), Attempts: m.Attempt, Redrives: Redrives(m)}
+	return Letter{Message: m, Kind: m.Attribute(attribute.Kind), Attempts: m.Attempt, Redrives: Redrives(m)}
 }
 
 // At returns when the message failed last, or when it was enqueued if that is not known.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/attribute"
 	"github.com/sluice-go/sluice/internal/invoke"
 )
 
@@ -70,7 +71,7 @@ func New(config *Config) (*Router, error) {
 		c = *config
 	}
 	if c.Kind == nil {
-		c.Kind = func(m *handler.Message) string { return m.Attribute("type") }
+		c.Kind = func(m *handler.Message) string { return m.Attribute(attribute.Kind) }
 	}
 	r := &Router{kind: c.Kind, grace: cmp.Or(c.Grace, 10*time.Minute)}
 	r.strange.log = invoke.Logger(c.Logger)

@@ -27,6 +27,9 @@ import (
 	"unicode"
 )
 
+// Kind is the attribute that has a message's kind, which package route reads.
+const Kind = "type"
+
 // ownPrefix begins the names that drivers, dead letters and redrives set.
 const ownPrefix = "sluice-"
 

@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/attribute"
 )
 
 // edited are the fields of a letter in a form.
@@ -20,9 +21,6 @@ type edited struct {
 	// others.
 	Body, Kind, Attributes, Group string
 }
-
-// kindAttribute is the attribute that has a message's kind.
-const kindAttribute = "type"
 
 // aside reports whether an attribute is a record of the redrives of a letter, which stays
 // as it is.
@@ -33,8 +31,8 @@ func aside(name string) bool {
 // newEdited returns the fields of a letter as it would be sent back.
 func newEdited(m *handler.Message) edited {
 	as := drivers.WithoutFailure(m.Attributes)
-	e := edited{Body: string(m.Body), Kind: as[kindAttribute], Group: m.Group}
-	delete(as, kindAttribute)
+	e := edited{Body: string(m.Body), Kind: as[attribute.Kind], Group: m.Group}
+	delete(as, attribute.Kind)
 	maps.DeleteFunc(as, func(name, _ string) bool { return aside(name) })
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -82,14 +80,14 @@ func (e edited) attributes() (map[string]string, error) {
 		switch {
 		case name == "":
 			return nil, errors.New("an attribute has no name")
-		case name == kindAttribute:
+		case name == attribute.Kind:
 			return nil, fmt.Errorf("the attribute %q is the kind: change it in its own field", name)
 		case aside(name):
 			return nil, fmt.Errorf("the attribute %q is the record of redrives, which is kept: leave it away", name)
 		}
 	}
 	if e.Kind != "" {
-		out[kindAttribute] = e.Kind
+		out[attribute.Kind] = e.Kind
 	}
 	return out, nil
 }
