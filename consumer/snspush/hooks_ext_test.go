@@ -16,6 +16,7 @@ import (
 
 	"github.com/sluice-go/sluice/consumer/snspush"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/test/snstest"
 )
 
 type typedNil struct{ err error }
@@ -48,7 +49,7 @@ func (b badTransport) RoundTrip(*http.Request) (*http.Response, error) {
 // TestUserCodeThatFails has each piece of user code fail in each way. Every request
 // over a real server is answered, and by the verdict.
 func TestUserCodeThatFails(t *testing.T) {
-	a := newAmazon(t)
+	a := snstest.Start(t)
 	boom := errors.New("boom")
 	for how, fail := range map[string]func(){
 		"value":     func() { panic("boom") },
@@ -85,12 +86,12 @@ func TestUserCodeThatFails(t *testing.T) {
 			"host":   {code: 403, config: func(c *snspush.Config) { c.Host = func(string) bool { fail(); return true } }},
 			"client": {code: 503, config: func(c *snspush.Config) { c.Client = &http.Client{Transport: badTransport{fail}} }},
 			"client that confirms": {kind: "SubscriptionConfirmation", code: 503, config: func(c *snspush.Config) {
-				c.Client = &http.Client{Transport: onlyCertificates{a.server.Client().Transport, badTransport{fail}}}
+				c.Client = &http.Client{Transport: onlyCertificates{a.Client().Transport, badTransport{fail}}}
 			}},
 		} {
 			t.Run(what+"/"+how, func(t *testing.T) {
 				var reason error
-				e := a.endpoint(handler.HandlerFunc(func(_ context.Context, m *handler.Message) error {
+				e := endpoint(t, a, handler.HandlerFunc(func(_ context.Context, m *handler.Message) error {
 					if c.handle == nil {
 						return nil
 					}
@@ -99,7 +100,7 @@ func TestUserCodeThatFails(t *testing.T) {
 				}), func(config *snspush.Config) {
 					config.Logger = slog.New(slog.DiscardHandler)
 					config.DeadLetter = func(_ context.Context, m *handler.Message, err error) error {
-						require.Equal(t, "Hello\nworld", string(m.Body))
+						require.Equal(t, "Hello\nworld!", string(m.Body))
 						reason = err
 						return nil
 					}
@@ -113,7 +114,7 @@ func TestUserCodeThatFails(t *testing.T) {
 				if kind == "" {
 					kind = "Notification"
 				}
-				body, err := json.Marshal(a.sign(a.document(kind)))
+				body, err := json.Marshal(a.Sign(a.Document(kind)))
 				require.NoError(t, err)
 				r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, bytes.NewReader(body))
 				require.NoError(t, err)
@@ -141,13 +142,13 @@ func (o onlyCertificates) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // The panic of a batch handler is logged with its stack.
 func TestTheFaultOfABatchHandlerIsLogged(t *testing.T) {
-	a := newAmazon(t)
+	a := snstest.Start(t)
 	b, err := handler.Batch(handler.BatchHandlerFunc(func(context.Context, []*handler.Message) []error { panic("boom") }),
 		&handler.BatchConfig{MaxCount: 1})
 	require.NoError(t, err)
 	var logs bytes.Buffer
-	e := a.endpoint(b, func(c *snspush.Config) { c.Logger = slog.New(slog.NewTextHandler(&logs, nil)) })
-	require.Equal(t, http.StatusServiceUnavailable, post(t, e, a.sign(a.document("Notification"))))
+	e := endpoint(t, a, b, func(c *snspush.Config) { c.Logger = slog.New(slog.NewTextHandler(&logs, nil)) })
+	require.Equal(t, http.StatusServiceUnavailable, post(t, e, a.Sign(a.Document("Notification"))))
 	require.Equal(t, 1, bytes.Count(logs.Bytes(), []byte("handler panicked")))
 	require.Contains(t, logs.String(), "TestTheFaultOfABatchHandlerIsLogged", "its stack")
 }
