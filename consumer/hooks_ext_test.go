@@ -16,30 +16,15 @@ import (
 	"github.com/sluice-go/sluice/consumer"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/test/broken"
 )
 
-// chargeError is an error whose methods panic when it is nil.
-type chargeError struct{ err error }
-
-func (e *chargeError) Error() string        { return "charge: " + e.err.Error() }
-func (e *chargeError) Unwrap() error        { return e.err }
-func (e *chargeError) Is(target error) bool { return errors.Is(e.err, target) }
-func (e *chargeError) As(target any) bool   { return errors.As(e.err, target) }
-
-// exitError is an error whose methods end the goroutine.
-type exitError struct{}
-
-func (exitError) Error() string { runtime.Goexit(); return "" }
-func (exitError) Unwrap() error { runtime.Goexit(); return nil }
-
-// failures are the ways in which user code fails.
-var failures = map[string]func(){
-	"value":     func() { panic("boom") },
-	"error":     func() { panic(errors.New("boom")) },
-	"typed nil": func() { panic((*chargeError)(nil)) },
-	"verdict":   func() { panic(handler.Drop(nil)) },
-	"goexit":    runtime.Goexit,
-	"runtime":   func() { var e *chargeError; _ = e.err },
+// failures returns the ways in which user code fails.
+func failures() map[string]func() {
+	all := broken.Ways()
+	all["verdict"] = func() { panic(handler.Drop(nil)) }
+	all["runtime"] = func() { var e *broken.TypedNil; _ = e.Error() }
+	return all
 }
 
 // failing fails as an observer, a gate, a logger and a value in an error's text.
@@ -115,12 +100,12 @@ func TestUserCodeThatFails(t *testing.T) {
 			return func(context.Context, *handler.Message) error { panic("logged") }
 		},
 	} {
-		for name, fail := range failures {
+		for name, fail := range failures() {
 			t.Run(hook+"/"+name, func(t *testing.T) { survives(t, fail, 0, set) })
 		}
 	}
 	for kind := handler.EventReceived; kind <= handler.EventReleased; kind++ {
-		for name, fail := range failures {
+		for name, fail := range failures() {
 			t.Run(fmt.Sprintf("observer of %d/%s", kind, name), func(t *testing.T) {
 				survives(t, fail, kind, func(cfg *consumer.Config, f *failing) handler.HandlerFunc {
 					cfg.Observers = []handler.Observer{f}
@@ -250,13 +235,13 @@ func TestATypedNilIsAnErrorLikeAnyOther(t *testing.T) {
 		action handler.Action
 		reason string
 	}{
-		{"returned", (*chargeError)(nil), handler.ActionRetry, ""},
-		{"wrapped", fmt.Errorf("order 7: %w", error((*chargeError)(nil))), handler.ActionRetry, ""},
-		{"joined", errors.Join(errors.New("a"), (*chargeError)(nil)), handler.ActionRetry, ""},
-		{"rejected", handler.Reject((*chargeError)(nil)), handler.ActionDeadLetter, "*consumer_test.chargeError"},
-		{"dropped", handler.Drop((*chargeError)(nil)), handler.ActionDrop, ""},
-		{"retried", handler.RetryAfter(time.Second, (*chargeError)(nil)), handler.ActionRetry, ""},
-		{"rejected, ends its goroutine", handler.Reject(exitError{}), handler.ActionDeadLetter, "consumer_test.exitError"},
+		{"returned", (*broken.TypedNil)(nil), handler.ActionRetry, ""},
+		{"wrapped", fmt.Errorf("order 7: %w", error((*broken.TypedNil)(nil))), handler.ActionRetry, ""},
+		{"joined", errors.Join(errors.New("a"), (*broken.TypedNil)(nil)), handler.ActionRetry, ""},
+		{"rejected", handler.Reject((*broken.TypedNil)(nil)), handler.ActionDeadLetter, "*broken.TypedNil"},
+		{"dropped", handler.Drop((*broken.TypedNil)(nil)), handler.ActionDrop, ""},
+		{"retried", handler.RetryAfter(time.Second, (*broken.TypedNil)(nil)), handler.ActionRetry, ""},
+		{"rejected, ends its goroutine", handler.Reject(broken.Error{Fail: runtime.Goexit}), handler.ActionDeadLetter, "broken.Error"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

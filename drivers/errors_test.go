@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/internal/test/broken"
 )
 
 func TestErrorNamesEverything(t *testing.T) {
@@ -88,22 +89,9 @@ func TestErrorTypesAreKinds(t *testing.T) {
 	}
 }
 
-// Errors of drivers that others write, and of what they are given.
-type (
-	ownCause  struct{}
-	ownCauses struct{}
-	typedNil  struct{ err error }
-)
-
-func (ownCause) Error() string      { return "its own cause" }
-func (e ownCause) Unwrap() error    { return e }
-func (ownCauses) Error() string     { return "its own causes" }
-func (e ownCauses) Unwrap() []error { return []error{e, e} }
-func (e *typedNil) Error() string   { return e.err.Error() }
-func (e *typedNil) Unwrap() error   { return e.err }
-
+// Drivers that others write, and what they are given, have such errors.
 func TestErrorsThatCannotBeWalkedHaveNoCode(t *testing.T) {
-	for _, bad := range []error{ownCause{}, ownCauses{}, (*typedNil)(nil), fmt.Errorf("around: %w", ownCause{})} {
+	for _, bad := range []error{broken.OwnCause{}, broken.OwnCauses{}, (*broken.TypedNil)(nil), fmt.Errorf("around: %w", broken.OwnCause{})} {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)

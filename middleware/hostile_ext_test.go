@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/test/broken"
 	"github.com/sluice-go/sluice/middleware"
 	"github.com/sluice-go/sluice/middleware/backoff"
 	"github.com/sluice-go/sluice/middleware/breaker"
@@ -33,8 +34,6 @@ import (
 
 // Errors as users write them by mistake.
 type (
-	ownCause      struct{}
-	ownCauses     struct{}
 	endless       struct{ n int }
 	badText       struct{}
 	badIs         struct{}
@@ -45,15 +44,10 @@ type (
 	badTimeout    struct{}
 	badStatus     struct{}
 	badType       struct{}
-	typedNil      struct{ err error }
 	typedNilCodes struct{ code string }
 	uncomparable  []string
 )
 
-func (ownCause) Error() string            { return "its own cause" }
-func (e ownCause) Unwrap() error          { return e }
-func (ownCauses) Error() string           { return "its own causes" }
-func (e ownCauses) Unwrap() []error       { return []error{e, e} }
 func (endless) Error() string             { return "without an end" }
 func (e endless) Unwrap() error           { return endless{e.n + 1} }
 func (badText) Error() string             { panic("Error") }
@@ -73,16 +67,14 @@ func (badStatus) Error() string           { return "its StatusCode panics" }
 func (badStatus) StatusCode() int         { panic("StatusCode") }
 func (badType) Error() string             { return "its ErrorType panics" }
 func (badType) ErrorType() string         { panic("ErrorType") }
-func (e *typedNil) Error() string         { return e.err.Error() }
-func (e *typedNil) Unwrap() error         { return e.err }
 func (e *typedNilCodes) Error() string    { return e.code }
 func (e *typedNilCodes) SQLState() string { return e.code }
 func (e uncomparable) Error() string      { return "it cannot be compared" }
 
 var hostile = map[string]error{
-	"its own cause": ownCause{}, "its own causes": ownCauses{}, "endless": endless{}, "Error": badText{}, "Is": badIs{}, "As": badAs{},
+	"its own cause": broken.OwnCause{}, "its own causes": broken.OwnCauses{}, "endless": endless{}, "Error": badText{}, "Is": badIs{}, "As": badAs{},
 	"Unwrap": badUnwrap{}, "Unwrap of many": badUnwraps{}, "Retryable": badRetryable{}, "Timeout": badTimeout{},
-	"StatusCode": badStatus{}, "ErrorType": badType{}, "typed nil": (*typedNil)(nil), "typed nil with a code": (*typedNilCodes)(nil),
+	"StatusCode": badStatus{}, "ErrorType": badType{}, "typed nil": (*broken.TypedNil)(nil), "typed nil with a code": (*typedNilCodes)(nil),
 	"uncomparable": uncomparable{"x"},
 }
 

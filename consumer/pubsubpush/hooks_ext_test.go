@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -18,32 +17,8 @@ import (
 	"github.com/sluice-go/sluice/consumer/pubsubpush"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/test/broken"
 )
-
-// typedNil is the error that a nil pointer makes.
-type typedNil struct{ err error }
-
-func (e *typedNil) Error() string { return e.err.Error() }
-
-// badError is an error whose methods all fail.
-type badError struct{ fail func() }
-
-func (e badError) Error() string { e.fail(); return "" }
-func (e badError) Unwrap() error { e.fail(); return nil }
-func (e badError) Is(error) bool { e.fail(); return false }
-func (e badError) As(any) bool   { e.fail(); return false }
-
-type badObserver struct{ fail func() }
-
-func (o badObserver) Observe(handler.Event) { o.fail() }
-
-type badLog struct {
-	slog.Handler
-	fail func()
-}
-
-func (b badLog) Enabled(context.Context, slog.Level) bool  { b.fail(); return true }
-func (b badLog) Handle(context.Context, slog.Record) error { b.fail(); return nil }
 
 type badSink struct {
 	sink
@@ -52,26 +27,14 @@ type badSink struct {
 
 func (s *badSink) Send(context.Context, []*handler.Message) []error { s.fail(); return nil }
 
-type badTransport struct{ fail func() }
-
-func (b badTransport) RoundTrip(*http.Request) (*http.Response, error) {
-	b.fail()
-	return nil, errors.New("down")
-}
-
 // TestUserCodeThatFails has each piece of user code fail in each way. Every push
 // over a real server is answered, and by the verdict.
 func TestUserCodeThatFails(t *testing.T) {
 	issuer := newIssuer(t)
 	token, err := issuer.Token(audience, email)
 	require.NoError(t, err)
-	for how, fail := range map[string]func(){
-		"value":     func() { panic("boom") },
-		"error":     func() { panic(errors.New("boom")) },
-		"typed nil": func() { panic((*typedNil)(nil)) },
-		"goexit":    runtime.Goexit,
-	} {
-		bad := badError{fail}
+	for how, fail := range broken.Ways() {
+		bad := broken.Error{Fail: fail}
 		for what, c := range map[string]struct {
 			handle  func() error
 			config  pubsubpush.Config
@@ -79,8 +42,8 @@ func TestUserCodeThatFails(t *testing.T) {
 			letters int
 		}{
 			"handler":               {handle: func() error { fail(); return nil }, code: 500},
-			"observer":              {config: pubsubpush.Config{Observers: []handler.Observer{badObserver{fail}}}, code: 204},
-			"logger":                {handle: func() error { return handler.Drop(errBroken) }, config: pubsubpush.Config{Logger: slog.New(badLog{slog.DiscardHandler, fail})}, code: 204},
+			"observer":              {config: pubsubpush.Config{Observers: []handler.Observer{broken.Hook{Fail: fail}}}, code: 204},
+			"logger":                {handle: func() error { return handler.Drop(errBroken) }, config: pubsubpush.Config{Logger: slog.New(broken.Hook{Fail: fail})}, code: 204},
 			"sink":                  {handle: func() error { return handler.Reject(errBroken) }, config: pubsubpush.Config{DeadLetter: &badSink{fail: fail}}, code: 503},
 			"error":                 {handle: func() error { return bad }, code: 500},
 			"joined error":          {handle: func() error { return errors.Join(errBroken, bad) }, code: 500},
@@ -89,7 +52,7 @@ func TestUserCodeThatFails(t *testing.T) {
 			"reason of a delay":     {handle: func() error { return handler.RetryAfter(time.Second, bad) }, code: 503},
 			"reason postponed":      {handle: func() error { return handler.Postpone(time.Second, bad) }, code: 429},
 			"keys' transport": {code: 503, config: pubsubpush.Config{
-				Audiences: []string{audience}, Emails: []string{email}, KeysClient: &http.Client{Transport: badTransport{fail}}}},
+				Audiences: []string{audience}, Emails: []string{email}, KeysClient: &http.Client{Transport: broken.Hook{Fail: fail}}}},
 		} {
 			t.Run(what+"/"+how, func(t *testing.T) {
 				if what == "reason postponed" && how == "goexit" {
@@ -133,7 +96,7 @@ func TestUserCodeThatFails(t *testing.T) {
 
 // The panic of a batch handler is logged with its stack and counted.
 func TestTheFaultOfABatchHandlerIsLogged(t *testing.T) {
-	for name, value := range map[string]any{"text": "boom", "typed nil": (*typedNil)(nil)} {
+	for name, value := range map[string]any{"text": "boom", "typed nil": (*broken.TypedNil)(nil)} {
 		t.Run(name, func(t *testing.T) {
 			b, err := handler.Batch(handler.BatchHandlerFunc(func(context.Context, []*handler.Message) []error { panic(value) }),
 				&handler.BatchConfig{MaxCount: 1})

@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/test/broken"
 )
 
 // wrapped is a push of a subscription at an attempt.
@@ -39,10 +40,10 @@ func TestTheLastAttempt(t *testing.T) {
 		{name: "plain", err: errBroken, attempt: 5, code: 204, reason: "attempts used up: attempt 5 of 5: broken", stats: pubsubpush.Stats{Counts: handler.Counts{DeadLettered: 1}}},
 		{name: "with a delay", err: handler.RetryAfter(time.Minute, errBroken), attempt: 6, code: 204,
 			reason: "attempts used up: attempt 6 of 5: broken", stats: pubsubpush.Stats{Counts: handler.Counts{DeadLettered: 1}}},
-		{name: "typed nil", err: (*typedNil)(nil), attempt: 5, code: 204,
-			reason: "attempts used up: attempt 5 of 5: an error of type *pubsubpush_test.typedNil whose Error method panicked", stats: pubsubpush.Stats{Counts: handler.Counts{DeadLettered: 1}}},
-		{name: "rejected with a typed nil", err: handler.Reject((*typedNil)(nil)), attempt: 1, code: 204,
-			reason: "rejected: an error of type *pubsubpush_test.typedNil whose Error method panicked", stats: pubsubpush.Stats{Counts: handler.Counts{DeadLettered: 1}}},
+		{name: "typed nil", err: (*broken.TypedNil)(nil), attempt: 5, code: 204,
+			reason: "attempts used up: attempt 5 of 5: an error of type *broken.TypedNil whose Error method panicked", stats: pubsubpush.Stats{Counts: handler.Counts{DeadLettered: 1}}},
+		{name: "rejected with a typed nil", err: handler.Reject((*broken.TypedNil)(nil)), attempt: 1, code: 204,
+			reason: "rejected: an error of type *broken.TypedNil whose Error method panicked", stats: pubsubpush.Stats{Counts: handler.Counts{DeadLettered: 1}}},
 		{name: "postponed", err: handler.Postpone(time.Second, errBroken), attempt: 5, code: 429, stats: pubsubpush.Stats{Counts: handler.Counts{Released: 1, Postponed: 1}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"testing"
 	"time"
 
@@ -16,48 +15,17 @@ import (
 
 	"github.com/sluice-go/sluice/consumer/snspush"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/test/broken"
 	"github.com/sluice-go/sluice/internal/test/snstest"
 )
-
-type typedNil struct{ err error }
-
-func (e *typedNil) Error() string { return e.err.Error() }
-
-// badError is an error whose methods all fail.
-type badError struct{ fail func() }
-
-func (e badError) Error() string { e.fail(); return "" }
-func (e badError) Unwrap() error { e.fail(); return nil }
-func (e badError) Is(error) bool { e.fail(); return false }
-func (e badError) As(any) bool   { e.fail(); return false }
-
-type badLog struct {
-	slog.Handler
-	fail func()
-}
-
-func (b badLog) Enabled(context.Context, slog.Level) bool  { b.fail(); return true }
-func (b badLog) Handle(context.Context, slog.Record) error { b.fail(); return nil }
-
-type badTransport struct{ fail func() }
-
-func (b badTransport) RoundTrip(*http.Request) (*http.Response, error) {
-	b.fail()
-	return nil, errors.New("down")
-}
 
 // TestUserCodeThatFails has each piece of user code fail in each way. Every request
 // over a real server is answered, and by the verdict.
 func TestUserCodeThatFails(t *testing.T) {
 	a := snstest.Start(t)
 	boom := errors.New("boom")
-	for how, fail := range map[string]func(){
-		"value":     func() { panic("boom") },
-		"error":     func() { panic(boom) },
-		"typed nil": func() { panic((*typedNil)(nil)) },
-		"goexit":    runtime.Goexit,
-	} {
-		bad := badError{fail}
+	for how, fail := range broken.Ways() {
+		bad := broken.Error{Fail: fail}
 		for what, c := range map[string]struct {
 			kind   string // of the request; empty: a notification
 			handle func() error
@@ -72,9 +40,9 @@ func TestUserCodeThatFails(t *testing.T) {
 			"reason of a delay":     {handle: func() error { return handler.RetryAfter(time.Second, bad) }, code: 503},
 			"postponed":             {handle: func() error { return handler.Postpone(time.Second, nil) }, code: 503},
 			"reason of a rejection": {handle: func() error { return handler.Reject(bad) }, code: 200, letter: true},
-			"typed nil rejected":    {handle: func() error { return handler.Reject((*typedNil)(nil)) }, code: 200, letter: true},
+			"typed nil rejected":    {handle: func() error { return handler.Reject((*broken.TypedNil)(nil)) }, code: 200, letter: true},
 			"logger": {handle: func() error { return handler.Drop(boom) }, code: 200,
-				config: func(c *snspush.Config) { c.Logger = slog.New(badLog{slog.DiscardHandler, fail}) }},
+				config: func(c *snspush.Config) { c.Logger = slog.New(broken.Hook{Fail: fail}) }},
 			"dead-letter function": {handle: func() error { return handler.Reject(boom) }, code: 503,
 				config: func(c *snspush.Config) {
 					c.DeadLetter = func(context.Context, *handler.Message, error) error { fail(); return nil }
@@ -84,9 +52,9 @@ func TestUserCodeThatFails(t *testing.T) {
 					c.DeadLetter = func(context.Context, *handler.Message, error) error { return bad }
 				}},
 			"host":   {code: 403, config: func(c *snspush.Config) { c.Host = func(string) bool { fail(); return true } }},
-			"client": {code: 503, config: func(c *snspush.Config) { c.Client = &http.Client{Transport: badTransport{fail}} }},
+			"client": {code: 503, config: func(c *snspush.Config) { c.Client = &http.Client{Transport: broken.Hook{Fail: fail}} }},
 			"client that confirms": {kind: "SubscriptionConfirmation", code: 503, config: func(c *snspush.Config) {
-				c.Client = &http.Client{Transport: onlyCertificates{a.Client().Transport, badTransport{fail}}}
+				c.Client = &http.Client{Transport: onlyCertificates{a.Client().Transport, broken.Hook{Fail: fail}}}
 			}},
 		} {
 			t.Run(what+"/"+how, func(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -15,40 +14,16 @@ import (
 	"github.com/sluice-go/sluice/consumer/sqslambda"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/test/broken"
 )
-
-// badError is an error whose methods all fail.
-type badError struct{ fail func() }
-
-func (e badError) Error() string { e.fail(); return "" }
-func (e badError) Unwrap() error { e.fail(); return nil }
-func (e badError) Is(error) bool { e.fail(); return false }
-func (e badError) As(any) bool   { e.fail(); return false }
-
-type badObserver struct{ fail func() }
-
-func (o badObserver) Observe(handler.Event) { o.fail() }
-
-type badLog struct {
-	slog.Handler
-	fail func()
-}
-
-func (b badLog) Enabled(context.Context, slog.Level) bool  { b.fail(); return true }
-func (b badLog) Handle(context.Context, slog.Record) error { b.fail(); return nil }
 
 // TestUserCodeThatFails has each piece of user code fail in each way, for the
 // first of three messages. The event is answered, the other messages are handled,
 // and nothing is lost.
 func TestUserCodeThatFails(t *testing.T) {
 	type outcome struct{ failed, letters int }
-	for how, fail := range map[string]func(){
-		"value":     func() { panic("boom") },
-		"error":     func() { panic(errors.New("boom")) },
-		"typed nil": func() { panic((*typedNil)(nil)) },
-		"goexit":    runtime.Goexit,
-	} {
-		bad := badError{fail}
+	for how, fail := range broken.Ways() {
+		bad := broken.Error{Fail: fail}
 		for what, c := range map[string]struct {
 			handle   func() error
 			observer bool
@@ -71,10 +46,10 @@ func TestUserCodeThatFails(t *testing.T) {
 					r.send(message("1", ""), message("2", ""), message("3", ""))
 					config := &sqslambda.Config{WholeBatch: whole, Logger: slog.New(slog.DiscardHandler)}
 					if c.observer {
-						config.Observers = []handler.Observer{badObserver{fail}}
+						config.Observers = []handler.Observer{broken.Hook{Fail: fail}}
 					}
 					if c.log {
-						config.Logger = slog.New(badLog{slog.DiscardHandler, fail})
+						config.Logger = slog.New(broken.Hook{Fail: fail})
 					}
 					fn := r.function(func(_ context.Context, m *handler.Message) error {
 						if c.handle == nil || string(m.Body) != "1" {
@@ -107,7 +82,7 @@ func TestUserCodeThatFails(t *testing.T) {
 // The panic of a batch handler, which all messages of its batch share, is logged
 // with its stack and counted once. A value that can't be printed does no harm.
 func TestTheFaultOfABatchHandlerIsLogged(t *testing.T) {
-	for name, value := range map[string]any{"text": "boom", "typed nil": (*typedNil)(nil)} {
+	for name, value := range map[string]any{"text": "boom", "typed nil": (*broken.TypedNil)(nil)} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, rigOptions{})
 			r.send(message("1", ""), message("2", ""), message("3", ""))

@@ -13,12 +13,8 @@ import (
 	"github.com/sluice-go/sluice/consumer/sqslambda"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/test/broken"
 )
-
-// typedNil is the error that a nil pointer makes.
-type typedNil struct{ err error }
-
-func (e *typedNil) Error() string { return e.err.Error() }
 
 // TestTheLastAttempt has a message fail at each attempt that the redrive policy
 // allows, which is five, and at the last one in each way.
@@ -35,10 +31,10 @@ func TestTheLastAttempt(t *testing.T) {
 		{name: "plain", err: errBoom, attempt: 5, reason: "attempts used up: attempt 5 of 5: boom", stats: sqslambda.Stats{Counts: handler.Counts{DeadLettered: 1}}},
 		{name: "beyond", err: errBoom, attempt: 7, reason: "attempts used up: attempt 7 of 5: boom", stats: sqslambda.Stats{Counts: handler.Counts{DeadLettered: 1}}},
 		{name: "with a delay", err: handler.RetryAfter(time.Minute, errBoom), attempt: 5, reason: "attempts used up: attempt 5 of 5: boom", stats: sqslambda.Stats{Counts: handler.Counts{DeadLettered: 1}}},
-		{name: "typed nil", err: (*typedNil)(nil), attempt: 5,
-			reason: "attempts used up: attempt 5 of 5: an error of type *sqslambda_test.typedNil whose Error method panicked", stats: sqslambda.Stats{Counts: handler.Counts{DeadLettered: 1}}},
-		{name: "rejected with a typed nil", err: handler.Reject((*typedNil)(nil)), attempt: 1,
-			reason: "rejected: an error of type *sqslambda_test.typedNil whose Error method panicked", stats: sqslambda.Stats{Counts: handler.Counts{DeadLettered: 1}}},
+		{name: "typed nil", err: (*broken.TypedNil)(nil), attempt: 5,
+			reason: "attempts used up: attempt 5 of 5: an error of type *broken.TypedNil whose Error method panicked", stats: sqslambda.Stats{Counts: handler.Counts{DeadLettered: 1}}},
+		{name: "rejected with a typed nil", err: handler.Reject((*broken.TypedNil)(nil)), attempt: 1,
+			reason: "rejected: an error of type *broken.TypedNil whose Error method panicked", stats: sqslambda.Stats{Counts: handler.Counts{DeadLettered: 1}}},
 		{name: "rejected with nothing", err: handler.Reject(nil), attempt: 1, reason: "rejected: no cause given", stats: sqslambda.Stats{Counts: handler.Counts{DeadLettered: 1}}},
 		{name: "postponed", err: handler.Postpone(10*time.Second, errBoom), attempt: 5, stats: sqslambda.Stats{Counts: handler.Counts{Released: 1, Postponed: 1}}},
 		{name: "without a dead-letter queue", err: errBoom, attempt: 5, noDLQ: true, stats: sqslambda.Stats{Counts: handler.Counts{Retried: 1}}},

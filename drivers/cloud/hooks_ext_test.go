@@ -2,8 +2,6 @@ package cloud_test
 
 import (
 	"context"
-	"errors"
-	"runtime"
 	"testing"
 	"time"
 
@@ -14,22 +12,14 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/cloud"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/test/broken"
 )
-
-type typedNil struct{ err error }
-
-func (e *typedNil) Error() string { return e.err.Error() }
 
 // TestHooksThatFail has each hook fail in each way. The failure is an error of the
 // operation, or has no consequence; the source goes on and can be closed.
 func TestHooksThatFail(t *testing.T) {
 	t.Parallel()
-	for how, fail := range map[string]func(){
-		"value":     func() { panic("boom") },
-		"error":     func() { panic(errors.New("boom")) },
-		"typed nil": func() { panic((*typedNil)(nil)) },
-		"goexit":    runtime.Goexit,
-	} {
+	for how, fail := range broken.Ways() {
 		t.Run("sink/"+how, func(t *testing.T) {
 			for name, config := range map[string]cloud.SinkConfig{
 				"Flush":   {Queue: "q", Provider: cloud.Provider{Flush: func(context.Context, *pubsub.Topic) error { fail(); return nil }}},

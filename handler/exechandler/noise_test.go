@@ -4,12 +4,10 @@ package exechandler
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/test/broken"
 )
 
 func script(t *testing.T, text string) string {
@@ -84,24 +83,13 @@ func TestACommandThatFailsHasHadTheMessage(t *testing.T) {
 	require.Equal(t, 5, n)
 }
 
-type badLog struct {
-	slog.Handler
-	fail func()
-}
-
-func (b badLog) Enabled(context.Context, slog.Level) bool  { b.fail(); return true }
-func (b badLog) Handle(context.Context, slog.Record) error { b.fail(); return nil }
-func (b badLog) WithAttrs([]slog.Attr) slog.Handler        { return b }
-
 // A command's output is logged by goroutines of the standard library's: a logger that
 // panics there would end the process.
 func TestALoggerThatFails(t *testing.T) {
 	t.Parallel()
-	for how, fail := range map[string]func(){
-		"value": func() { panic("boom") }, "error": func() { panic(errors.New("boom")) }, "goexit": runtime.Goexit,
-	} {
+	for how, fail := range broken.Ways() {
 		t.Run(how, func(t *testing.T) {
-			config := Config{Logger: slog.New(badLog{slog.DiscardHandler, fail})}
+			config := Config{Logger: slog.New(broken.Hook{Fail: fail})}
 			h, err := New([]string{script(t, "echo out; echo err >&2")}, &config)
 			require.NoError(t, err)
 			require.NoError(t, h.Handle(t.Context(), &handler.Message{ID: "1"}))

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/test/broken"
 )
 
 func TestCall(t *testing.T) {
@@ -41,14 +42,9 @@ func TestCall(t *testing.T) {
 	}
 }
 
-type typedNil struct{ err error }
-
-func (e *typedNil) Error() string { return e.err.Error() }
-func (e *typedNil) Unwrap() error { return e.err }
-
 func TestErrorsWhoseMethodsPanic(t *testing.T) {
-	bad := fmt.Errorf("around: %w", error((*typedNil)(nil)))
-	require.Contains(t, Text((*typedNil)(nil)), "*invoke.typedNil")
+	bad := fmt.Errorf("around: %w", error((*broken.TypedNil)(nil)))
+	require.Contains(t, Text((*broken.TypedNil)(nil)), "*broken.TypedNil")
 	require.Empty(t, Text(nil))
 	require.Equal(t, "x", Text(errors.New("x")))
 	require.False(t, Is(bad, context.Canceled))
@@ -59,11 +55,11 @@ func TestErrorsWhoseMethodsPanic(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, 1, p.Value)
 	require.NoError(t, Safe(nil))
-	require.EqualError(t, Safe((*typedNil)(nil)), Text((*typedNil)(nil)))
+	require.EqualError(t, Safe((*broken.TypedNil)(nil)), Text((*broken.TypedNil)(nil)))
 	require.Equal(t, context.Canceled, Safe(context.Canceled))
 	require.Equal(t, handler.ActionRetry, handler.VerdictOf(bad).Action)
-	require.Equal(t, handler.ActionRetry, handler.VerdictOf((*typedNil)(nil)).Action)
-	require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(handler.Reject((*typedNil)(nil))).Action)
+	require.Equal(t, handler.ActionRetry, handler.VerdictOf((*broken.TypedNil)(nil)).Action)
+	require.Equal(t, handler.ActionDeadLetter, handler.VerdictOf(handler.Reject((*broken.TypedNil)(nil))).Action)
 }
 
 func TestDo(t *testing.T) {
@@ -74,34 +70,17 @@ func TestDo(t *testing.T) {
 	require.ErrorIs(t, DoApart(runtime.Goexit), ErrGoexit)
 }
 
-type exits struct{}
-
-func (exits) Error() string      { runtime.Goexit(); return "" }
-func (exits) Is(error) bool      { runtime.Goexit(); return true }
-func (exits) Unwrap() error      { runtime.Goexit(); return nil }
-func (exits) As(target any) bool { runtime.Goexit(); return true }
-
 func TestErrorsWhoseMethodsEndTheGoroutine(t *testing.T) {
-	require.Contains(t, Text(exits{}), "invoke.exits")
-	require.False(t, Is(exits{}, context.Canceled))
-	_, ok := As[*handler.PanicError](exits{})
+	require.Contains(t, Text(broken.Error{Fail: runtime.Goexit}), "broken.Error")
+	require.False(t, Is(broken.Error{Fail: runtime.Goexit}, context.Canceled))
+	_, ok := As[*handler.PanicError](broken.Error{Fail: runtime.Goexit})
 	require.False(t, ok)
-	require.EqualError(t, Safe(exits{}), Text(exits{}))
+	require.EqualError(t, Safe(broken.Error{Fail: runtime.Goexit}), Text(broken.Error{Fail: runtime.Goexit}))
 }
 
 type observerFunc func(handler.Event)
 
 func (f observerFunc) Observe(e handler.Event) { f(e) }
-
-type badLog struct {
-	slog.Handler
-	fail func()
-}
-
-func (b badLog) Enabled(context.Context, slog.Level) bool  { b.fail(); return true }
-func (b badLog) Handle(context.Context, slog.Record) error { b.fail(); return nil }
-func (b badLog) WithAttrs([]slog.Attr) slog.Handler        { b.fail(); return b }
-func (b badLog) WithGroup(string) slog.Handler             { b.fail(); return b }
 
 // Each hook fails in each way. The caller goes on, and whoever else is called
 // still is.
@@ -109,7 +88,7 @@ func TestHooksThatFail(t *testing.T) {
 	for name, fail := range map[string]func(){
 		"panic with a value":     func() { panic("boom") },
 		"panic with an error":    func() { panic(errors.New("boom")) },
-		"panic with a typed nil": func() { panic((*typedNil)(nil)) },
+		"panic with a typed nil": func() { panic((*broken.TypedNil)(nil)) },
 		"panic with nil":         func() { panic(any(nil)) }, //nolint:govet // the runtime makes an error of it
 		"goexit":                 runtime.Goexit,
 	} {
@@ -119,17 +98,17 @@ func TestHooksThatFail(t *testing.T) {
 			require.Same(t, log, Logger(log))
 			var got []handler.Event
 			o := NewObservers([]handler.Observer{
-				observerFunc(func(handler.Event) { fail() }),
+				broken.Hook{Fail: fail},
 				observerFunc(func(e handler.Event) { got = append(got, e) }),
 			}, log)
-			o.Observe(handler.Event{Kind: handler.EventStarted, Err: (*typedNil)(nil)})
+			o.Observe(handler.Event{Kind: handler.EventStarted, Err: (*broken.TypedNil)(nil)})
 			o.Observe(handler.Event{Kind: handler.EventHandled})
 			require.Len(t, got, 2)
-			require.Contains(t, got[0].Err.Error(), "typedNil")
+			require.Contains(t, got[0].Err.Error(), "TypedNil")
 			require.Equal(t, 1, strings.Count(text.String(), "an observer failed"), text.String())
 
-			bad := Logger(slog.New(badLog{slog.DiscardHandler, fail}))
-			bad.With("a", 1).WithGroup("g").Error("this goes to standard error", "b", (*typedNil)(nil))
+			bad := Logger(slog.New(broken.Hook{Fail: fail}))
+			bad.With("a", 1).WithGroup("g").Error("this goes to standard error", "b", (*broken.TypedNil)(nil))
 		})
 	}
 	var none *Observers
@@ -137,18 +116,8 @@ func TestHooksThatFail(t *testing.T) {
 	require.NotNil(t, Logger(nil))
 }
 
-type ownCause struct{}
-
-func (ownCause) Error() string   { return "its own cause" }
-func (e ownCause) Unwrap() error { return e }
-
-type ownCauses struct{}
-
-func (ownCauses) Error() string     { return "its own causes" }
-func (e ownCauses) Unwrap() []error { return []error{e, e} }
-
 func TestErrorsWithoutAnEnd(t *testing.T) {
-	for _, bad := range []error{ownCause{}, ownCauses{}, fmt.Errorf("around: %w", ownCauses{})} {
+	for _, bad := range []error{broken.OwnCause{}, broken.OwnCauses{}, fmt.Errorf("around: %w", broken.OwnCauses{})} {
 		require.False(t, Is(bad, context.Canceled))
 		_, ok := As[*handler.PanicError](bad)
 		require.False(t, ok)
@@ -160,7 +129,7 @@ func TestErrorsWithoutAnEnd(t *testing.T) {
 
 // An error on the outside is found whatever is within.
 func TestWhatIsOutsideOfABadErrorIsFound(t *testing.T) {
-	for _, bad := range []error{ownCause{}, ownCauses{}, (*typedNil)(nil), exits{}} {
+	for _, bad := range []error{broken.OwnCause{}, broken.OwnCauses{}, (*broken.TypedNil)(nil), broken.Error{Fail: runtime.Goexit}} {
 		err := &around{context.Canceled, bad}
 		require.True(t, Is(err, context.Canceled), "%T", bad)
 		found, ok := As[*around](&around{nil, err})

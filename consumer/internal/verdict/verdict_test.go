@@ -9,13 +9,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/test/broken"
 )
 
 var errBoom = errors.New("boom")
-
-type typedNil struct{ s string }
-
-func (e *typedNil) Error() string { return e.s }
 
 func TestTheLastAttemptIsARejectionWithItsReason(t *testing.T) {
 	for _, c := range []struct {
@@ -38,8 +35,8 @@ func TestTheLastAttemptIsARejectionWithItsReason(t *testing.T) {
 		{"lease lost", fmt.Errorf("x: %w", handler.ErrLeaseLost), 3, 3, true, handler.ActionRetry, ""},
 		{"stopped", handler.RetryAfter(0, handler.ErrStopped), 3, 3, true, handler.ActionRetry, ""},
 		{"rejected", handler.Reject(errBoom), 3, 3, true, handler.ActionDeadLetter, "rejected: boom"},
-		{"typed nil", (*typedNil)(nil), 3, 3, true, handler.ActionDeadLetter,
-			"attempts used up: attempt 3 of 3: an error of type *verdict.typedNil whose Error method panicked"},
+		{"typed nil", (*broken.TypedNil)(nil), 3, 3, true, handler.ActionDeadLetter,
+			"attempts used up: attempt 3 of 3: an error of type *broken.TypedNil whose Error method panicked"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			v := Of(c.err, c.attempt, c.max, c.deadLetter)
