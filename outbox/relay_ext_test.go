@@ -17,6 +17,7 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/mem"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/test/output"
 	"github.com/sluice-go/sluice/outbox"
 )
 
@@ -155,7 +156,7 @@ func TestARowThatCantBeSentIsLogged(t *testing.T) {
 					_, err := db.ExecContext(t.Context(), "UPDATE sluice_outbox SET message = '{' WHERE queue = 'orders'")
 					require.NoError(t, err)
 				}
-				records := new(testlog)
+				records := new(output.Buffer)
 				run(t, table, &outbox.RelayConfig{Open: p.open, Logger: slog.New(slog.NewTextHandler(records, nil)),
 					Source: &outbox.SourceConfig{Poll: 5 * time.Millisecond, Lease: 100 * time.Millisecond}})
 				require.Eventually(t, func() bool {
@@ -169,24 +170,6 @@ func TestARowThatCantBeSentIsLogged(t *testing.T) {
 			})
 		})
 	}
-}
-
-// A testlog keeps what is logged.
-type testlog struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *testlog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *testlog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 func TestADelayComesByTheTable(t *testing.T) {

@@ -1,7 +1,6 @@
 package service_test
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -12,7 +11,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -26,6 +24,7 @@ import (
 	"github.com/sluice-go/sluice/drivers/mem"
 	"github.com/sluice-go/sluice/drivers/sqlite"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/test/output"
 	"github.com/sluice-go/sluice/middleware"
 	"github.com/sluice-go/sluice/middleware/backoff"
 	"github.com/sluice-go/sluice/middleware/heartbeat"
@@ -38,31 +37,13 @@ import (
 
 const patience = 30 * time.Second
 
-// A logBuffer is a log that can be read while it is written.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // A rig is a service of a configuration, on queues in memory and in files.
 type rig struct {
 	*service.Service
 	conf    *config.Config
 	mux     *drivers.Mux
 	signals chan os.Signal
-	log     *logBuffer
+	log     *output.Buffer
 	exits   atomic.Int32
 }
 
@@ -79,7 +60,7 @@ func newRig(t *testing.T, text string, change func(o *service.Options)) *rig {
 	t.Helper()
 	r := &rig{
 		conf: load(t, text), mux: drivers.NewMux(&mem.Opener{}, &sqlite.Opener{}),
-		signals: make(chan os.Signal, 3), log: &logBuffer{},
+		signals: make(chan os.Signal, 3), log: &output.Buffer{},
 	}
 	o := &service.Options{
 		Mux: r.mux, OpenStore: openStore, Signals: r.signals, Exit: func(int) { r.exits.Add(1) },

@@ -21,6 +21,7 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/sqs"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/test/output"
 )
 
 // damaging changes "evil" to "EVIL" in answers to ReceiveMessage, as a bad cable
@@ -132,7 +133,7 @@ func TestAConsumerWorksBesideADamagedMessage(t *testing.T) {
 			ran[string(m.Body)] = true
 			return nil
 		})
-		var text lockedBuffer
+		var text output.Buffer
 		c, err := consumer.New(src, h, &consumer.Config{Logger: slog.New(slog.NewTextHandler(&text, nil))})
 		require.NoError(t, err)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -143,23 +144,6 @@ func TestAConsumerWorksBesideADamagedMessage(t *testing.T) {
 		require.Contains(t, text.String(), "the MD5 of its body is not")
 		require.Equal(t, 5, v.depth(q))
 	})
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // garbling changes the MD5 of the first message in answers to SendMessageBatch.

@@ -1,7 +1,6 @@
 package observability_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,7 +12,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -25,6 +23,7 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/mem"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/test/output"
 	"github.com/sluice-go/sluice/internal/test/testserver"
 	"github.com/sluice-go/sluice/middleware/idempotency"
 	"github.com/sluice-go/sluice/middleware/idempotency/opened"
@@ -171,24 +170,6 @@ func panels(t *testing.T) []panel {
 	return d.Panels
 }
 
-// logBuffer is a log that can be read while it is written.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // scrapes runs a worker and returns two scrapes of it, between which it has handled
 // messages.
 func scrapes(t *testing.T) (first, second map[string]float64) {
@@ -203,7 +184,7 @@ queues:
 `), 0o600))
 	conf, err := config.Load(&config.Options{Files: []string{file}, Environ: []string{}})
 	require.NoError(t, err)
-	log := &logBuffer{}
+	log := &output.Buffer{}
 	mux := drivers.NewMux(&mem.Opener{})
 	s, err := service.New(conf, &service.Options{
 		Mux: mux, Admin: "0", Telemetry: telemetry.Setup, Logger: slog.New(slog.NewTextHandler(log, nil)), Signals: make(chan os.Signal),

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"database/sql"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -15,28 +13,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/internal/test/command"
+	"github.com/sluice-go/sluice/internal/test/output"
 	"github.com/sluice-go/sluice/internal/test/testserver"
 )
 
 const patience = time.Minute
-
-// A lines is a log that can be read while it is written.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
 
 // Each job has its effect once, on SQLite and on PostgreSQL: only the store's URL differs.
 func TestTheShop(t *testing.T) {
@@ -71,7 +52,7 @@ func TestTheShop(t *testing.T) {
 			run("place", "2", "bob", "100")
 			run("cancel", "3") // there is none
 			worker := command()
-			var log lines
+			var log output.Buffer
 			worker.Stderr = &log
 			require.NoError(t, worker.Start())
 			t.Cleanup(func() { _ = worker.Process.Kill() }) // of a test that failed

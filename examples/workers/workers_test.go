@@ -14,7 +14,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/internal/test/command"
+	"github.com/sluice-go/sluice/internal/test/output"
 	"github.com/sluice-go/sluice/internal/test/suite"
 	"github.com/sluice-go/sluice/internal/test/testserver"
 )
@@ -43,30 +43,12 @@ func needs(t *testing.T, program string) {
 	}
 }
 
-// buffer can be read while it is written.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
-func sluiceCommand(t *testing.T, args ...string) (c *exec.Cmd, stderr *buffer) {
+func sluiceCommand(t *testing.T, args ...string) (c *exec.Cmd, stderr *output.Buffer) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
 	c = exec.CommandContext(ctx, "sluice", args...)
-	stderr = &buffer{}
+	stderr = &output.Buffer{}
 	c.Stderr = stderr
 	return c, stderr
 }

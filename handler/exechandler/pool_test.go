@@ -3,7 +3,6 @@
 package exechandler
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -20,33 +19,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/test/output"
 )
 
-// guard is a log that can be read while it is written.
-type guard struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (g *guard) Write(p []byte) (int, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.b.Write(p)
-}
-
-func (g *guard) String() string {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.b.String()
-}
-
 // pool returns a pool of this test binary as workers.
-func pool(t testing.TB, c *PoolConfig, args ...string) (*Pool, *guard) {
+func pool(t testing.TB, c *PoolConfig, args ...string) (*Pool, *output.Buffer) {
 	t.Helper()
 	if c == nil {
 		c = &PoolConfig{}
 	}
-	logged := &guard{}
+	logged := &output.Buffer{}
 	c.Env = append(append(os.Environ(), asWorker+"=1"), c.Env...)
 	c.Logger = slog.New(slog.NewTextHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if c.MinRestart == 0 {

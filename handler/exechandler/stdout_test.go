@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/test/output"
 )
 
 // A library's output on standard output costs no message and becomes no verdict.
@@ -39,7 +40,7 @@ func TestAWorkerWhoseLibrariesPrint(t *testing.T) {
 		{name: "a verdict that is none", before: "echo DEBUG", answer: `echo '{"verdict":"acked","id":"'$id'"}'`, says: "is not a verdict"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			var logged guard
+			var logged output.Buffer
 			text := tc.banner + strings.NewReplacer("GOOD", answer, "BEFORE", tc.before, "ANSWER", tc.answer, "AFTER", tc.after).Replace(loop)
 			p, err := NewPool([]string{script(t, text)}, &PoolConfig{Workers: 1, MinRestart: time.Millisecond, Config: Config{Logger: slog.New(slog.NewTextHandler(&logged, nil))}})
 			require.NoError(t, err)

@@ -1,7 +1,6 @@
 package log_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,27 +16,17 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/test/output"
 	"github.com/sluice-go/sluice/middleware/log"
 )
 
 var errBoom = errors.New("boom")
 
 // records is a log that can be read.
-type records struct {
-	mu sync.Mutex
-	bytes.Buffer
-}
-
-func (r *records) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.Buffer.Write(p)
-}
+type records struct{ output.Buffer }
 
 func (r *records) read(t *testing.T) []map[string]any {
 	t.Helper()
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	var all []map[string]any
 	for line := range strings.Lines(r.String()) {
 		var one map[string]any

@@ -13,7 +13,6 @@ import (
 	"os"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -30,6 +29,7 @@ import (
 	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/test/output"
 	"github.com/sluice-go/sluice/internal/test/suite"
 )
 
@@ -65,30 +65,12 @@ func run(m *testing.M) (code int, err error) {
 type site struct {
 	t   *testing.T
 	url string
-	log *logged
+	log *output.Buffer
 	web *http.Client
 
 	console *console.Console
 	// page, unless it is nil, answers in place of the console on the path /evil.
 	page func(http.ResponseWriter)
-}
-
-// A logged is the console's log.
-type logged struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 // open starts a console that has expressions.
@@ -107,7 +89,7 @@ func open(t *testing.T, c *console.Config) *site {
 // serve starts a console.
 func serve(t *testing.T, c *console.Config) *site {
 	t.Helper()
-	s := &site{t: t, log: new(logged)}
+	s := &site{t: t, log: new(output.Buffer)}
 	c.Logger = slog.New(slog.NewTextHandler(s.log, nil))
 	one, err := console.New(c)
 	require.NoError(t, err)

@@ -16,7 +16,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -31,28 +30,11 @@ import (
 	"github.com/sluice-go/sluice/drivers/all"
 	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
+	"github.com/sluice-go/sluice/internal/test/output"
 	"github.com/sluice-go/sluice/internal/test/testserver"
 )
 
 const patience = 60 * time.Second
-
-// buffer can be read while it is written.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
 
 // A desk runs commands on one cloud.
 type desk struct {
@@ -101,7 +83,7 @@ func (d *desk) write(t *testing.T, more string) {
 // run runs a command, which must end with one of the given exit statuses.
 func (d *desk) run(t *testing.T, codes []int, args ...string) string {
 	t.Helper()
-	var out buffer
+	var out output.Buffer
 	code := cli.Main(cli.Program{
 		Args: append([]string{"--config", filepath.Join(d.dir, "sluice.yaml")}, args...), Stdin: strings.NewReader(""),
 		Stdout: &out, Stderr: &out, Mux: all.Mux(), Signals: make(chan os.Signal),
@@ -114,7 +96,7 @@ func (d *desk) run(t *testing.T, codes []int, args ...string) string {
 // interrupt runs a command until ready returns true, and interrupts it.
 func (d *desk) interrupt(t *testing.T, ready func(log string) bool, args ...string) {
 	t.Helper()
-	out := &buffer{}
+	out := &output.Buffer{}
 	signals := make(chan os.Signal, 1)
 	ended := make(chan int, 1)
 	go func() {

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,25 +16,8 @@ import (
 	"github.com/sluice-go/sluice/cmd/sluice/internal/cli"
 	pb "github.com/sluice-go/sluice/cmd/sluice/internal/scaler/externalscaler"
 	"github.com/sluice-go/sluice/drivers/all"
+	"github.com/sluice-go/sluice/internal/test/output"
 )
-
-// buffer can be read while it is written.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
 
 // The command answers KEDA's calls about a queue with messages, and ends while a stream
 // is open.
@@ -50,7 +32,7 @@ func TestTheCommandAnswersKEDA(t *testing.T) {
 		Stdout: &sent, Stderr: &sent, Mux: all.Mux(), Signals: make(chan os.Signal),
 	}), sent.String())
 
-	out, signals, ended := &buffer{}, make(chan os.Signal, 1), make(chan int, 1)
+	out, signals, ended := &output.Buffer{}, make(chan os.Signal, 1), make(chan int, 1)
 	go func() {
 		ended <- cli.Main(cli.Program{
 			Args:  []string{"--config", conf, "scaler", "--listen", "0", "--drain-time", "1m"},
