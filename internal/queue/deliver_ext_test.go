@@ -266,7 +266,7 @@ func TestWaitingReceiveNotices(t *testing.T) {
 		{"a send", func(b *bench) { b.send("q", text("x")...) }},
 		{"a delay that ends", func(b *bench) {
 			b.send("q", queue.Message{Delay: time.Second})
-			b.until(func() bool { return b.clock.Waiters() > 1 })
+			b.until(func() bool { return b.clock.Waiting() > 1 })
 			b.clock.Advance(time.Second)
 		}},
 		{"a lease that ends", func(b *bench) {
@@ -300,7 +300,7 @@ func TestWaitingReceiveNotices(t *testing.T) {
 					}
 					came <- rs
 				}()
-				b.until(func() bool { return b.clock.Waiters() > 0 })
+				b.until(func() bool { return b.clock.Waiting() > 0 })
 				c.do(b)
 				select {
 				case rs := <-came:
@@ -340,7 +340,7 @@ func TestWaitingReceiveEnds(t *testing.T) {
 						ended <- err
 					}()
 				}
-				b.until(func() bool { return b.clock.Waiters() >= n })
+				b.until(func() bool { return b.clock.Waiting() >= n })
 				c.do(b, cancel)
 				for range n {
 					select {
@@ -372,7 +372,7 @@ func TestEveryWaiterIsServed(t *testing.T) {
 					came <- len(rs)
 				}()
 			}
-			b.until(func() bool { return b.clock.Waiters() >= n })
+			b.until(func() bool { return b.clock.Waiting() >= n })
 			if single {
 				for i := range n {
 					b.send("q", text(fmt.Sprint(i))...)

@@ -4,69 +4,24 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/internal/queue"
 	"github.com/sluice-go/sluice/internal/queue/sqlitequeue"
 )
 
-// clock is a queue.Clock that stands still until it is moved.
-type clock struct {
-	mu      sync.Mutex
-	now     time.Time
-	waiting map[chan time.Time]time.Time
-}
-
-func newClock() *clock {
-	return &clock{now: time.Unix(1_800_000_000, 0), waiting: map[chan time.Time]time.Time{}}
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) After(d time.Duration) <-chan time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	ch := make(chan time.Time, 1)
-	if d <= 0 {
-		ch <- c.now
-	} else {
-		c.waiting[ch] = c.now.Add(d)
-	}
-	return ch
-}
-
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-	for ch, at := range c.waiting {
-		if !at.After(c.now) {
-			ch <- c.now
-			delete(c.waiting, ch)
-		}
-	}
-}
-
-// Waiters is how many wait for the clock.
-func (c *clock) Waiters() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.waiting)
-}
+// newClock returns a clock that stands still until it is moved.
+func newClock() *sqstest.ManualClock { return sqstest.NewManualClock(time.Unix(1_800_000_000, 0)) }
 
 // bench is an engine under test, with a queue "q".
 type bench struct {
 	*testing.T
 	queue.Engine
-	clock *clock
+	clock *sqstest.ManualClock
 	ctx   context.Context //nolint:containedctx // the test's own
 	held  []queue.Received
 }
@@ -94,7 +49,7 @@ func stores(t *testing.T, test func(b *bench)) {
 	})
 }
 
-func newBench(t *testing.T, c *clock, e queue.Engine) *bench {
+func newBench(t *testing.T, c *sqstest.ManualClock, e queue.Engine) *bench {
 	t.Cleanup(func() { require.NoError(t, e.Close()) })
 	return &bench{T: t, Engine: e, clock: c, ctx: context.Background()}
 }

@@ -131,7 +131,7 @@ func TestMoveAtARate(t *testing.T) {
 		moved := func() int64 { return b.stats("q").Visible }
 		for want := int64(2); want < 40; want += 2 {
 			b.until(func() bool { return moved() == want })
-			b.until(func() bool { return b.clock.Waiters() > 0 })
+			b.until(func() bool { return b.clock.Waiting() > 0 })
 			require.Equal(b, want, moved(), "no faster than asked for")
 			b.clock.Advance(100 * time.Millisecond)
 		}
@@ -146,7 +146,7 @@ func TestCancelMove(t *testing.T) {
 		require.NoError(b, err)
 		_, err = b.StartMove(b.ctx, "d", "q", 1)
 		require.ErrorIs(b, err, queue.ErrTaskRunning)
-		b.until(func() bool { return b.stats("q").Visible == 1 && b.clock.Waiters() > 0 })
+		b.until(func() bool { return b.stats("q").Visible == 1 && b.clock.Waiting() > 0 })
 		canceled, err := b.CancelMove(b.ctx, task.Handle)
 		require.NoError(b, err)
 		require.Equal(b, int64(1), canceled.Moved)

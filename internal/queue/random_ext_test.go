@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/internal/queue"
 	"github.com/sluice-go/sluice/internal/queue/sqlitequeue"
 )
@@ -27,7 +28,7 @@ type store struct {
 type machine struct {
 	*rapid.T
 	number int
-	clock  *clock
+	clock  *sqstest.ManualClock
 	model  *model
 	stores []*store
 	sent   int
@@ -42,7 +43,7 @@ var kinds = []string{"plain", "ordered", "letters", "dedupe"}
 
 func (m *machine) named(kind string) string { return fmt.Sprintf("%s %d", kind, m.number) }
 
-func newMachine(t *rapid.T, number int, c *clock, memory, file, other queue.Engine) *machine {
+func newMachine(t *rapid.T, number int, c *sqstest.ManualClock, memory, file, other queue.Engine) *machine {
 	m := &machine{T: t, number: number, clock: c, deliveries: map[string][]int{}}
 	m.model = &model{now: c.Now(), queues: map[string]*modelQueue{}}
 	m.stores = []*store{

@@ -148,7 +148,7 @@ func TestCancelOfAnotherEnginesTask(t *testing.T) {
 	}
 	was := moved()
 	c.Advance(time.Hour)
-	require.Eventually(t, func() bool { return c.Waiters() == 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return c.Waiting() == 0 }, 10*time.Second, time.Millisecond)
 	require.Equal(t, was, moved())
 }
 
