@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/consumer"
-	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
 )
 
@@ -163,26 +162,6 @@ func TestWhatIsParkedWhenAConsumerStops(t *testing.T) {
 			})
 		})
 	}
-}
-
-// A retry longer than the provider's longest delay that is returned during a drain is
-// cut, and the cut is logged; the drain does not fail.
-func TestALongRetryWhileDraining(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		q := newQueue(1)
-		q.caps.MaxDelay, q.caps.MaxExtension, q.caps.MaxLease = 10*time.Minute, 10*time.Minute, drivers.Unlimited
-		w := start(t, q, func(context.Context, *handler.Message) error {
-			<-time.After(2 * time.Second)
-			return handler.RetryAfter(20*time.Minute, errors.New("later"))
-		}, consumer.Config{})
-		pass(time.Second)
-		began := time.Now()
-		require.NoError(t, w.stop())
-		require.Less(t, time.Since(began), 2*time.Second)
-		require.Len(t, q.settles, 1)
-		require.Equal(t, 10*time.Minute, q.settles[0][0].Delay)
-		require.Equal(t, 1, w.logs.count("limits the delay"))
-	})
 }
 
 func TestAbortGivesBackWhatHasNotBeenStarted(t *testing.T) {
