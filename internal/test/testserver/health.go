@@ -1,14 +1,13 @@
 package testserver
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 )
 
@@ -39,8 +38,9 @@ func serves(ctx context.Context, url string, services []string) (err error) {
 	return nil
 }
 
-// pong returns a health check: the Redis at addr answers a PING.
-func pong(addr string) func(context.Context) error {
+// answers returns a health check: the server at addr answers say with text that begins
+// with begin.
+func answers(addr, say, begin string) func(context.Context) error {
 	return func(ctx context.Context) (err error) {
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 		if err != nil {
@@ -50,12 +50,12 @@ func pong(addr string) func(context.Context) error {
 		if err := conn.SetDeadline(time.Now().Add(2 * time.Second)); err != nil {
 			return err
 		}
-		if _, err := conn.Write([]byte("PING\r\n")); err != nil {
+		if _, err := io.WriteString(conn, say); err != nil {
 			return err
 		}
-		line, err := bufio.NewReader(conn).ReadString('\n')
-		if err == nil && !strings.HasPrefix(line, "+PONG") {
-			err = fmt.Errorf("answered %q", line)
+		got := make([]byte, len(begin))
+		if _, err = io.ReadFull(conn, got); err == nil && string(got) != begin {
+			err = fmt.Errorf("answered %q", got)
 		}
 		return err
 	}

@@ -4,14 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/sluice-go/sluice/internal/process"
 )
@@ -86,32 +82,7 @@ func prepareRabbitMQ(context.Context) (*recipe, error) {
 			"RABBITMQ_ENABLED_PLUGINS_FILE=" + in("plugins"),
 			"RABBITMQ_PID_FILE=" + in("pid"),
 		},
-		Healthy: speaksAMQP(addr),
+		// A method frame answers AMQP's header. RabbitMQ listens when all else has started.
+		Healthy: answers(addr, "AMQP\x00\x00\x09\x01", "\x01"),
 	}), nil
-}
-
-// speaksAMQP returns a health check: who connects to addr with AMQP's header is
-// answered with a method frame. RabbitMQ listens when all else has started.
-func speaksAMQP(addr string) func(context.Context) error {
-	return func(ctx context.Context) (err error) {
-		conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, conn.Close()) }()
-		if err := conn.SetDeadline(time.Now().Add(2 * time.Second)); err != nil {
-			return err
-		}
-		if _, err := io.Copy(conn, strings.NewReader("AMQP\x00\x00\x09\x01")); err != nil {
-			return err
-		}
-		var frame [1]byte
-		if _, err := io.ReadFull(conn, frame[:]); err != nil {
-			return err
-		}
-		if frame[0] != 1 {
-			return fmt.Errorf("answered with a frame of the type %d", frame[0])
-		}
-		return nil
-	}
 }

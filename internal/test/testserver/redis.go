@@ -44,6 +44,6 @@ func prepareRedis(context.Context) (*recipe, error) {
 		Name: "Redis", Dir: dir,
 		Args: []string{path, "--bind", "127.0.0.1", "--port", fmt.Sprint(port), "--dir", dir,
 			"--save", "", "--appendonly", "yes", "--appendfsync", "no"},
-		Healthy: pong(addr),
+		Healthy: answers(addr, "PING\r\n", "+PONG"),
 	}), nil
 }
