@@ -9,12 +9,13 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/internal/test/pages"
 )
 
 var (
-	command = regexp.MustCompile(`^\s*([A-Z_]+=\S+ )*(go|sluice|make|\.ci/run|export|curl|createdb|cd|eval|docker|sam|aws|gcloud) `)
-	quoted  = regexp.MustCompile(`'[^']*'|"[^"]*"|#.*`)
-	glob    = regexp.MustCompile(`\S+://[^\s]*[?*&\[]`)
+	quoted = regexp.MustCompile(`'[^']*'|"[^"]*"|#.*`)
+	glob   = regexp.MustCompile(`\S+://[^\s]*[?*&\[]`)
 )
 
 // The shell lines of the documentation parse in bash and in zsh, and quote what
@@ -28,20 +29,13 @@ func TestShellLinesOfTheDocumentation(t *testing.T) {
 		text, err := os.ReadFile(filepath.Join(root, file))
 		require.NoError(t, err)
 		var script strings.Builder
-		fenced, code, other := false, false, false
-		for line := range strings.Lines(string(text)) {
-			if strings.HasPrefix(line, "```") {
-				fenced = !fenced
-				kind, _, _ := strings.Cut(strings.TrimSpace(line), " ")
-				code, other = fenced && kind == "```sh", fenced && kind != "```sh" && kind != "```"
-				continue
-			}
-			if other || !code && !((fenced || strings.HasPrefix(line, "    ")) && command.MatchString(line)) || strings.Contains(line, "[flags]") {
+		for _, c := range pages.Commands(file, string(text)) {
+			if strings.Contains(c.Text, "[flags]") {
 				continue
 			}
 			n++
-			require.NotRegexp(t, glob, quoted.ReplaceAllString(line, ""), "%s: quote the URL", file)
-			script.WriteString(line)
+			require.NotRegexp(t, glob, quoted.ReplaceAllString(c.Text, ""), "%s:%d: quote the URL", file, c.Line)
+			script.WriteString(c.Text + "\n")
 		}
 		for _, shell := range []string{"bash", "zsh"} {
 			if _, err := exec.LookPath(shell); err != nil && os.Getenv("CI") == "" {

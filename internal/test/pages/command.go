@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// A Command is one of a page's shell lines that is not in a session: of a sh block, or
-// indented.
+// A Command is one of a page's shell lines that is not in a session: of a sh block, or of
+// a block that is indented, or fenced without a kind, and begins with a program's name.
 type Command struct {
 	Page  string // the page's path from the root of the repository
 	Line  int    // from 1
@@ -14,13 +14,13 @@ type Command struct {
 	Shown string // the next indented block that has no command: its output, if the page shows it
 }
 
-// program begins an indented block of commands.
-var program = regexp.MustCompile(`^    ([A-Z_]+=\S+ )*(go|sluice|make|\.ci/run|export|curl|createdb|cd|eval|docker|helm|install|systemctl|sam|aws|gcloud) `)
+// program begins a block of commands.
+var program = regexp.MustCompile(`^([A-Z_]+=\S+ )*(go|sluice|make|\.ci/run|export|curl|createdb|cd|eval|docker|helm|install|systemctl|sam|aws|gcloud) `)
 
 // Commands returns the shell lines of a page.
 func Commands(page, text string) []Command {
 	var all []Command
-	fence, indented := "", ""
+	fence, block := "", ""
 	shown := true // the output of the last command was seen, or it has none
 	lines := strings.Split(text, "\n")
 	for i := 0; i < len(lines); i++ {
@@ -31,20 +31,23 @@ func Commands(page, text string) []Command {
 			} else {
 				fence = ""
 			}
+			block = ""
 			continue
 		}
-		code, isIndented := strings.CutPrefix(line, "    ")
-		isIndented = isIndented && fence == ""
-		switch {
-		case !isIndented:
-			indented = ""
-		case indented == "" && program.MatchString(line):
-			indented = "commands"
-		case indented == "":
-			indented = "other"
+		code, indented := strings.CutPrefix(line, "    ")
+		if fence == " " {
+			code = strings.TrimSpace(line)
 		}
 		switch {
-		case indented == "other":
+		case fence != " " && (fence != "" || !indented):
+			block = ""
+		case block == "" && program.MatchString(code):
+			block = "commands"
+		case block == "":
+			block = "other"
+		}
+		switch {
+		case block == "other":
 			if !shown {
 				all[len(all)-1].Shown += code + "\n"
 				shown = i+1 < len(lines) && !strings.HasPrefix(lines[i+1], "    ")
@@ -52,7 +55,7 @@ func Commands(page, text string) []Command {
 		case fence == "sh ":
 			code = line
 			fallthrough
-		case indented == "commands":
+		case block == "commands":
 			if strings.TrimSpace(code) == "" {
 				continue
 			}
