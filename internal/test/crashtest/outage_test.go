@@ -11,10 +11,6 @@ import (
 	"time"
 
 	"github.com/Shopify/toxiproxy/v2"
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
@@ -24,6 +20,7 @@ import (
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/test/suite"
 	"github.com/sluice-go/sluice/internal/test/testserver"
+	"github.com/sluice-go/sluice/internal/test/testserver/dynamotable"
 	"github.com/sluice-go/sluice/middleware/backoff"
 	"github.com/sluice-go/sluice/middleware/heartbeat"
 	"github.com/sluice-go/sluice/middleware/idempotency"
@@ -162,16 +159,7 @@ func TestTheStoreIsDownForAWhile(t *testing.T) {
 		// server and not the server.
 		proxy := newProxy(t, s.Addr())
 		t.Setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://"+proxy.Listen)
-		table := testserver.Name(t)
-		cfg, err := config.LoadDefaultConfig(t.Context())
-		require.NoError(t, err)
-		_, err = dynamodb.NewFromConfig(cfg).CreateTable(t.Context(), &dynamodb.CreateTableInput{
-			TableName:            aws.String(table),
-			AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("key"), AttributeType: types.ScalarAttributeTypeS}},
-			KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("key"), KeyType: types.KeyTypeHash}},
-			BillingMode:          types.BillingModePayPerRequest,
-		})
-		require.NoError(t, err)
+		table, _ := dynamotable.New(t, s.URL)
 		through(t, "dynamodb://"+table, func(t *testing.T) func() {
 			proxy.Stop()
 			return func() { require.NoError(t, proxy.Start()) }

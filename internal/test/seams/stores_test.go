@@ -15,10 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -29,10 +25,10 @@ import (
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/test/suite"
 	"github.com/sluice-go/sluice/internal/test/testserver"
+	"github.com/sluice-go/sluice/internal/test/testserver/dynamotable"
 	"github.com/sluice-go/sluice/internal/test/testserver/pgpooler"
 	"github.com/sluice-go/sluice/middleware"
 	"github.com/sluice-go/sluice/middleware/idempotency"
-	"github.com/sluice-go/sluice/middleware/idempotency/docstore"
 	"github.com/sluice-go/sluice/middleware/idempotency/open"
 	"github.com/sluice-go/sluice/middleware/idempotency/opened"
 	"github.com/sluice-go/sluice/middleware/idempotency/sqlstore"
@@ -174,16 +170,7 @@ func onPostgresStore(t *testing.T, pooled bool) *shop {
 
 func onDynamoDBStore(t *testing.T) *shop {
 	u := testserver.DynamoDB(t).URL
-	cfg, err := config.LoadDefaultConfig(t.Context())
-	require.NoError(t, err)
-	table := testserver.Name(t)
-	_, err = dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) { o.BaseEndpoint = &u }).CreateTable(t.Context(), &dynamodb.CreateTableInput{
-		TableName:            aws.String(table),
-		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String(docstore.KeyField), AttributeType: types.ScalarAttributeTypeS}},
-		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String(docstore.KeyField), KeyType: types.KeyTypeHash}},
-		BillingMode:          types.BillingModePayPerRequest,
-	})
-	require.NoError(t, err)
+	table, _ := dynamotable.New(t, u)
 	t.Setenv("AWS_ENDPOINT_URL_DYNAMODB", u)
 	return &shop{store: openShop(t, "dynamodb://"+table+"?region=us-east-1")}
 }

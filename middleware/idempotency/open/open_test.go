@@ -9,13 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/internal/test/testserver"
+	"github.com/sluice-go/sluice/internal/test/testserver/dynamotable"
 	"github.com/sluice-go/sluice/middleware/idempotency"
 	"github.com/sluice-go/sluice/middleware/idempotency/open"
 	"github.com/sluice-go/sluice/middleware/idempotency/opened"
@@ -24,16 +21,7 @@ import (
 func TestEachKindOfStoreOpensAndKeepsKeys(t *testing.T) {
 	dynamo := testserver.DynamoDB(t).URL
 	t.Setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamo)
-	table := testserver.Name(t)
-	cfg, err := config.LoadDefaultConfig(t.Context())
-	require.NoError(t, err)
-	_, err = dynamodb.NewFromConfig(cfg).CreateTable(t.Context(), &dynamodb.CreateTableInput{
-		TableName:            aws.String(table),
-		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("key"), AttributeType: types.ScalarAttributeTypeS}},
-		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("key"), KeyType: types.KeyTypeHash}},
-		BillingMode:          types.BillingModePayPerRequest,
-	})
-	require.NoError(t, err)
+	table, _ := dynamotable.New(t, dynamo)
 
 	for _, c := range []struct {
 		name, url string
