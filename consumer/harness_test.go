@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-go/sluice/consumer"
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/sleep"
 	"github.com/sluice-go/sluice/internal/test/output"
 )
 
@@ -152,14 +153,7 @@ func ack(context.Context, *handler.Message) error { return nil }
 // lasting is a handler that takes a while, or until it is canceled.
 func lasting(d time.Duration) handler.HandlerFunc {
 	return func(ctx context.Context, _ *handler.Message) error {
-		t := time.NewTimer(d)
-		defer t.Stop()
-		select {
-		case <-t.C:
-			return nil
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+		return sleep.For(ctx, d)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/internal/identity"
+	"github.com/sluice-go/sluice/internal/sleep"
 	"github.com/sluice-go/sluice/internal/sqlconn"
 )
 
@@ -65,12 +66,7 @@ func (k *ticker) run(ctx context.Context) {
 		case err == nil:
 			failures = 0
 		}
-		timer := time.NewTimer(min(max(wait, 10*time.Millisecond), longest))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-		}
+		_ = sleep.For(ctx, min(max(wait, 10*time.Millisecond), longest))
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sluice-go/sluice/internal/sleep"
 )
 
 const (
@@ -65,12 +67,7 @@ func (profiler) record(w http.ResponseWriter, r *http.Request, start func() erro
 		return
 	}
 	defer stop()
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-r.Context().Done():
-	}
+	_ = sleep.For(r.Context(), d)
 }
 
 func (profiler) lookup(w http.ResponseWriter, r *http.Request, name string) {

@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/setting"
+	"github.com/sluice-go/sluice/internal/sleep"
 )
 
 // defaultCanaryWait is the default of CanaryOptions.Wait.
@@ -171,7 +172,7 @@ func (w *canary) wait(ctx context.Context) ([]letters.Letter, error) {
 				return nil, fmt.Errorf("%w (%v)", ErrUndecided, w.Wait)
 			}
 		}
-		if !scan.Pause(ctx, min(pause, max(time.Until(end), 0)+time.Millisecond)) {
+		if sleep.For(ctx, min(pause, max(time.Until(end), 0)+time.Millisecond)) != nil {
 			return nil, context.Cause(ctx)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/sleep"
 )
 
 // EditOptions are those of [Edit].
@@ -97,7 +98,7 @@ func whileKept(ctx context.Context, s *scan.Scan, letter drivers.Delivery, m *ha
 	go func() {
 		defer close(kept)
 		// A third leaves time for two more tries.
-		for scan.Pause(ctx, s.Lease()/3) {
+		for sleep.For(ctx, s.Lease()/3) == nil {
 			if err := s.Renew(ctx, letter); err != nil && ctx.Err() == nil && !drivers.CodeOf(err).Retryable() {
 				cancel(fmt.Errorf("letter %s was let go of: %w", letter.Message.ID, err))
 			}

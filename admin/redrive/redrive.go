@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/internal/sleep"
 )
 
 // Run brings dead letters of the queue behind source back to it. A nil o is the
@@ -71,7 +72,7 @@ func runNative(ctx context.Context, r deadletter.Redriver, queue string, o Optio
 	wait := firstLook
 	for task.Status == deadletter.Running {
 		o.Progress(result)
-		if !scan.Pause(ctx, wait) {
+		if sleep.For(ctx, wait) != nil {
 			return cancelNative(ctx, r, result)
 		}
 		wait = min(2*wait, mostLook)

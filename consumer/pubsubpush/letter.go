@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"time"
+
+	"github.com/sluice-go/sluice/internal/sleep"
 )
 
 const (
@@ -34,12 +36,5 @@ func buryContext(r *http.Request) (context.Context, context.CancelFunc) {
 // pause waits before another try, longer each time. It reports false if ctx ended.
 func pause(ctx context.Context, try int) bool {
 	longest := firstPause << (try - 1)
-	t := time.NewTimer(longest/2 + rand.N(longest/2)) //nolint:gosec // jitter needs no secrecy
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return sleep.For(ctx, longest/2+rand.N(longest/2)) == nil //nolint:gosec // jitter needs no secrecy
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/sluice-go/sluice/drivers/sqs"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/sleep"
 	"github.com/sluice-go/sluice/internal/test/lambdatest"
 )
 
@@ -149,18 +150,9 @@ func (r *rig) visible(within time.Duration) map[string]time.Duration {
 			_, err := r.client.DeleteMessage(r.t.Context(), &awssqs.DeleteMessageInput{QueueUrl: aws.String(r.server.QueueURL(r.name)), ReceiptHandle: m.ReceiptHandle})
 			require.NoError(r.t, err)
 		}
-		pass(r.t.Context(), time.Second)
+		_ = sleep.For(r.t.Context(), time.Second)
 	}
 	return out
-}
-
-func pass(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }
 
 // history remembers observed events.

@@ -25,6 +25,7 @@ import (
 	"github.com/sluice-go/sluice/drivers/sqs"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/sleep"
 	"github.com/sluice-go/sluice/internal/test/lambdatest"
 	"github.com/sluice-go/sluice/internal/test/suite"
 )
@@ -96,7 +97,7 @@ func effects(file *os.File) handler.HandlerFunc {
 		case kind == "stuck" && m.Attempt == 1:
 			<-make(chan struct{})
 		case kind == "slow":
-			pass(ctx, 20*time.Millisecond)
+			_ = sleep.For(ctx, 20*time.Millisecond)
 		}
 		return line("end", m)
 	}
@@ -213,7 +214,7 @@ func (l *loop) run(environments ...*lambdatest.Environment) {
 		if d.Visible+d.InFlight+d.Delayed == 0 {
 			break
 		}
-		pass(ctx, 50*time.Millisecond)
+		_ = sleep.For(ctx, 50*time.Millisecond)
 	}
 	cancel()
 	pollers.Wait()
@@ -362,7 +363,7 @@ func TestKilledMidBatch(t *testing.T) {
 			// Work has begun since the last kill.
 			begun := len(l.lines("begin"))
 			for len(l.lines("begin")) == begun && len(l.lines("end")) < messages && ctx.Err() == nil {
-				pass(ctx, time.Millisecond)
+				_ = sleep.For(ctx, time.Millisecond)
 			}
 			if !e.Kill() {
 				continue

@@ -10,6 +10,7 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/internal/sleep"
 )
 
 const (
@@ -148,14 +149,7 @@ func (s *settler) bounded(todo []*item, try int) (context.Context, context.Cance
 
 // pause waits, with jitter. It reports whether time is left.
 func (s *settler) pause(d time.Duration) bool {
-	t := time.NewTimer(d/2 + rand.N(d/2+1))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-s.ops.Done():
-		return false
-	}
+	return sleep.For(s.ops, d/2+rand.N(d/2+1)) == nil
 }
 
 // settled records that SQS has confirmed a settlement.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/sluice-go/sluice/consumer/sqslambda"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/sleep"
 )
 
 // invocation is a context as Lambda gives it.
@@ -224,7 +225,7 @@ func TestGroupsOfAFIFOQueue(t *testing.T) {
 			mu.Lock()
 			order[m.Group] = append(order[m.Group], string(m.Body))
 			mu.Unlock()
-			pass(t.Context(), time.Second)
+			_ = sleep.For(t.Context(), time.Second)
 			if string(m.Body) == "b4" {
 				return errBoom
 			}
@@ -255,7 +256,7 @@ func TestFairQueuesAreNotSerial(t *testing.T) {
 			began := time.Now()
 			fn := r.function(func(_ context.Context, m *handler.Message) error {
 				require.Equal(t, "tenant", m.Group)
-				pass(t.Context(), time.Second)
+				_ = sleep.For(t.Context(), time.Second)
 				return nil
 			}, &sqslambda.Config{Concurrency: c.concurrency})
 			_, err := fn.Handle(invocation(t, time.Minute), e)
@@ -310,7 +311,7 @@ func TestLoudOnceAMinute(t *testing.T) {
 			response, err := fn.Handle(t.Context(), e)
 			require.NoError(t, err)
 			require.Len(t, failed(t, e, response), 3)
-			pass(t.Context(), 40*time.Second)
+			_ = sleep.For(t.Context(), 40*time.Second)
 		}
 		require.Equal(t, 2, bytes.Count(text.Bytes(), []byte("no dead-letter queue")))
 		require.Contains(t, text.String(), "not_logged=5")

@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/sleep"
 )
 
 // A bench is a queue with a source and a sink open on it, and the steps that
@@ -81,11 +82,7 @@ func (b *bench) pass(d time.Duration) {
 		b.advanced.Add(int64(d))
 		return
 	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-b.ctx.Done():
+	if sleep.For(b.ctx, d) != nil {
 		b.fatalf("the rule's time ran out")
 	}
 }
@@ -343,14 +340,7 @@ func (b *bench) drain(src drivers.Source, seen *tally, n int, handle func(driver
 }
 
 // pause lets others work, between two receives that do not wait.
-func (b *bench) pause() {
-	timer := time.NewTimer(20 * time.Millisecond)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-b.ctx.Done():
-	}
-}
+func (b *bench) pause() { _ = sleep.For(b.ctx, 20*time.Millisecond) }
 
 // tryExtend extends a delivery by a minute if the queue can.
 func (b *bench) tryExtend(d drivers.Delivery) []error {

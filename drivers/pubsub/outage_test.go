@@ -20,6 +20,7 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/sleep"
 )
 
 // An emulator may end an idle Pull in its own way. That is not an outage; the same
@@ -43,7 +44,7 @@ func TestAnIdlePullMayEndInAnyWay(t *testing.T) {
 		e := found.(*end)
 		e.pulls.Add(1)
 		if e.waits.Load() {
-			pass(ctx, 1050*time.Millisecond)
+			_ = sleep.For(ctx, 1050*time.Millisecond)
 		}
 		return nil, status.Error(e.code, "made to end")
 	})
@@ -80,15 +81,6 @@ func TestAnIdlePullMayEndInAnyWay(t *testing.T) {
 	}
 }
 
-func pass(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
-}
-
 // An emulator that is an HTTP server answers an idle Pull with a bare 200.
 func TestABare200IsAnIdlePull(t *testing.T) {
 	q := pubsubtest.Queue{Project: project, ID: "bare"}
@@ -98,7 +90,7 @@ func TestABare200IsAnIdlePull(t *testing.T) {
 	protocols.SetUnencryptedHTTP2(true)
 	server := &http.Server{Protocols: protocols, ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/Pull") {
-			pass(r.Context(), 1050*time.Millisecond)
+			_ = sleep.For(r.Context(), 1050*time.Millisecond)
 			return
 		}
 		w.Header().Set("Content-Type", "application/grpc")

@@ -20,6 +20,8 @@ import (
 
 	"github.com/gomodule/redigo/redis"
 	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/sluice-go/sluice/internal/sleep"
 )
 
 // The times of a pooled connection: how long it may be unused, and how old it may
@@ -125,11 +127,7 @@ func (c *Client) do(ctx context.Context, command string, args []any) (any, error
 		if attempt >= c.retries {
 			return nil, err
 		}
-		pause := time.NewTimer(rand.N(min(c.min<<attempt, c.max) + 1))
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
+		if sleep.For(ctx, rand.N(min(c.min<<attempt, c.max)+1)) != nil {
 			return nil, errors.Join(ctx.Err(), err)
 		}
 	}

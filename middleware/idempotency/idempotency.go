@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
+	"github.com/sluice-go/sluice/internal/sleep"
 	"github.com/sluice-go/sluice/middleware/idempotency/internal/policy"
 	"github.com/sluice-go/sluice/middleware/internal/storegate"
 	"github.com/sluice-go/sluice/middleware/internal/unhandled"
@@ -98,7 +99,7 @@ func (g *guarded) Handle(ctx context.Context, m *handler.Message) error {
 
 	claim, err := r.claim(ctx)
 	if err == nil && claim.State == InProgress && claim.Remaining <= shortWait {
-		pause(ctx, claim.Remaining)
+		_ = sleep.For(ctx, claim.Remaining)
 		claim, err = r.claim(ctx)
 	}
 	if err != nil {
@@ -261,7 +262,7 @@ func (r *run) again() time.Duration { return minClaim + mathrand.N(minClaim) }
 // handler's, has ended. If the worker dies, the claim ends soon after it.
 func (r *run) keep(ctx context.Context, cancel context.CancelCauseFunc) {
 	for {
-		pause(ctx, r.cfg.ClaimTTL/3)
+		_ = sleep.For(ctx, r.cfg.ClaimTTL/3)
 		if ctx.Err() != nil {
 			return
 		}
@@ -295,7 +296,7 @@ func (r *run) renew(ctx context.Context, deadline time.Time, cancel context.Canc
 			cancel(fmt.Errorf("%w: %w", ErrClaimLost, err))
 			return
 		}
-		pause(ctx, renewPause)
+		_ = sleep.For(ctx, renewPause)
 	}
 }
 
@@ -356,7 +357,7 @@ func (r *run) complete(ctx context.Context, result []byte) error {
 		if last {
 			return err
 		}
-		pause(ctx, renewPause)
+		_ = sleep.For(ctx, renewPause)
 	}
 }
 
@@ -374,14 +375,5 @@ func (r *run) release(ctx context.Context, limit time.Duration) {
 	if err != nil && r.gate.Open() {
 		r.cfg.Logger.WarnContext(ctx, "idempotency claim not released; it expires by itself",
 			slog.String("queue", r.m.Origin().Queue), slog.String("message_id", r.m.ID), slog.Any("error", err))
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
 	}
 }

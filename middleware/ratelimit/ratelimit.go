@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/sleep"
 	"github.com/sluice-go/sluice/middleware/internal/storegate"
 )
 
@@ -112,7 +113,7 @@ func (l *Limiter) Middleware(next handler.Handler) handler.Handler {
 			return handler.Postpone(a.After, l.reached)
 		}
 		if a.After > 0 {
-			if err := wait(ctx, a.After); err != nil {
+			if err := sleep.For(ctx, a.After); err != nil {
 				return handler.Postpone(0, err)
 			}
 		}
@@ -154,15 +155,4 @@ func (l *Limiter) patience(m *handler.Message, now time.Time) time.Duration {
 		d = min(d, max(deadline.Sub(now)/2, 0))
 	}
 	return d
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/sluice-go/sluice/internal/sleep"
 	"github.com/sluice-go/sluice/outbox"
 )
 
@@ -63,12 +64,7 @@ func Listen(ctx context.Context, pool *pgxpool.Pool) <-chan struct{} {
 	go func() {
 		for ctx.Err() == nil {
 			if err := listen(ctx, pool, wake); err != nil {
-				timer := time.NewTimer(time.Second)
-				select {
-				case <-timer.C:
-				case <-ctx.Done():
-					timer.Stop()
-				}
+				_ = sleep.For(ctx, time.Second)
 			}
 		}
 	}()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/internal/sleep"
 )
 
 // Operations that fail for the moment are tried again, this often, with pauses that double
@@ -23,7 +24,7 @@ func again(ctx context.Context, try int, err error) bool {
 		return false
 	}
 	longest := firstPause << (try - 1)
-	return Pause(ctx, longest/2+rand.N(longest/2)) //nolint:gosec // jitter needs no secrecy
+	return sleep.For(ctx, longest/2+rand.N(longest/2)) == nil //nolint:gosec // jitter needs no secrecy
 }
 
 // Ended returns why ctx ended, or err if it has not.
@@ -32,18 +33,6 @@ func Ended(ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	}
 	return err
-}
-
-// Pause waits for d. It returns false if ctx ended first.
-func Pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
 }
 
 // An Order says whether transient failures may be tried again after a permanent failure

@@ -17,6 +17,7 @@ import (
 	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/sleep"
 	"github.com/sluice-go/sluice/internal/test/suite"
 	"github.com/sluice-go/sluice/internal/test/testserver"
 	"github.com/sluice-go/sluice/middleware/heartbeat"
@@ -54,7 +55,7 @@ func longWork(t *testing.T, queue string, ended func(calls int32, cause error) b
 	var cause atomic.Pointer[error]
 	h := handler.HandlerFunc(func(ctx context.Context, _ *handler.Message) error {
 		calls.Add(1)
-		err := pause(ctx, 10*lease)
+		err := sleep.For(ctx, 10*lease)
 		if err != nil {
 			cause.CompareAndSwap(nil, &err)
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/all"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/sleep"
 	"github.com/sluice-go/sluice/internal/test/suite"
 	"github.com/sluice-go/sluice/internal/test/testserver"
 	"github.com/sluice-go/sluice/internal/test/testserver/dynamotable"
@@ -91,7 +92,7 @@ func through(t *testing.T, url string, outage func(t *testing.T) (end func())) {
 	require.NoError(t, err)
 	var done effectsOf
 	h := handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
-		if err := pause(ctx, 10*time.Millisecond); err != nil {
+		if err := sleep.For(ctx, 10*time.Millisecond); err != nil {
 			return err
 		}
 		done.add(m.DedupeID)
@@ -111,7 +112,7 @@ func through(t *testing.T, url string, outage func(t *testing.T) (end func())) {
 	require.Eventually(t, func() bool { return done.keys() >= messages/4 }, time.Minute, time.Millisecond)
 	require.Less(t, done.keys(), messages, "the outage comes too late to prove anything")
 	end := outage(t)
-	require.NoError(t, pause(ctx, 3*time.Second))
+	require.NoError(t, sleep.For(ctx, 3*time.Second))
 	require.Eventually(t, func() bool { return outages.n.Load() > 0 }, 30*time.Second, time.Millisecond, "no message has met the outage")
 	end()
 	var d drivers.Depth

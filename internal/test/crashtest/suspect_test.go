@@ -18,6 +18,7 @@ import (
 	"github.com/sluice-go/sluice/drivers/provision"
 	"github.com/sluice-go/sluice/drivers/sqs/sqstest"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/sleep"
 	"github.com/sluice-go/sluice/internal/test/suite"
 	"github.com/sluice-go/sluice/internal/test/testserver"
 )
@@ -31,7 +32,7 @@ const (
 // process run out of memory.
 func killed(ctx context.Context, source drivers.Source) error {
 	h := handler.HandlerFunc(func(ctx context.Context, m *handler.Message) error {
-		if err := pause(ctx, 20*time.Millisecond); err != nil { // its neighbours have begun
+		if err := sleep.For(ctx, 20*time.Millisecond); err != nil { // its neighbours have begun
 			return err
 		}
 		if string(m.Body) == killer {
@@ -41,7 +42,7 @@ func killed(ctx context.Context, source drivers.Source) error {
 			}
 			return self.Kill()
 		}
-		return pause(ctx, 50*time.Millisecond)
+		return sleep.For(ctx, 50*time.Millisecond)
 	})
 	c, err := consumer.New(source, h, &consumer.Config{Concurrency: 16, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/sluice-go/sluice/consumer"
 	"github.com/sluice-go/sluice/drivers/all"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/sleep"
 	"github.com/sluice-go/sluice/middleware/backoff"
 	"github.com/sluice-go/sluice/middleware/heartbeat"
 	"github.com/sluice-go/sluice/middleware/idempotency"
@@ -132,7 +133,7 @@ func effects(takes time.Duration) handler.Handler {
 		if _, err := sqlstore.Tx(ctx).ExecContext(ctx, `INSERT INTO effects (id) VALUES ($1)`, m.DedupeID); err != nil {
 			return err
 		}
-		return pause(ctx, takes)
+		return sleep.For(ctx, takes)
 	})
 }
 
@@ -147,7 +148,7 @@ func history(file *os.File, takes time.Duration) handler.Handler {
 		if err := line("begin", m); err != nil {
 			return err
 		}
-		if err := pause(ctx, takes); err != nil {
+		if err := sleep.For(ctx, takes); err != nil {
 			return errors.Join(err, line("failed", m))
 		}
 		return line("end", m)
@@ -172,17 +173,6 @@ func unmarked(file *os.File, once handler.Middleware) handler.Middleware {
 func note(file *os.File, what string, m *handler.Message) error {
 	_, err := fmt.Fprintf(file, "%d %d %s %s\n", time.Now().UnixNano(), os.Getpid(), what, m.DedupeID)
 	return err
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // count runs a query that returns a number.

@@ -23,6 +23,7 @@ import (
 	"github.com/sluice-go/sluice/consumer"
 	"github.com/sluice-go/sluice/drivers/mem"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/sleep"
 	"github.com/sluice-go/sluice/internal/test/suite"
 	"github.com/sluice-go/sluice/internal/test/testserver"
 	"github.com/sluice-go/sluice/internal/test/testserver/dynamotable"
@@ -101,7 +102,7 @@ func onSQLiteStore(t *testing.T) *shop {
 			if err != nil {
 				return nil //nolint:nilerr // it is writing already
 			}
-			sleep(ctx, 200*time.Millisecond)
+			_ = sleep.For(ctx, 200*time.Millisecond)
 			return tx.Rollback()
 		},
 	}}
@@ -154,7 +155,7 @@ func onPostgresStore(t *testing.T, pooled bool) *shop {
 			// Connections of this while stay read-only, as those to the old primary.
 			_, err := admin.ExecContext(ctx, "ALTER DATABASE "+database+" SET default_transaction_read_only = on")
 			err = errors.Join(err, terminate(ctx))
-			sleep(ctx, 100*time.Millisecond)
+			_ = sleep.For(ctx, 100*time.Millisecond)
 			_, reset := admin.ExecContext(context.WithoutCancel(ctx), "ALTER DATABASE "+database+" RESET default_transaction_read_only")
 			return errors.Join(err, reset)
 		})
@@ -173,15 +174,6 @@ func onDynamoDBStore(t *testing.T) *shop {
 	table, _ := dynamotable.New(t, u)
 	t.Setenv("AWS_ENDPOINT_URL_DYNAMODB", u)
 	return &shop{store: openShop(t, "dynamodb://"+table+"?region=us-east-1")}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }
 
 // road is the way to a store. In a weather other than fair, calls do not arrive, are
@@ -205,7 +197,7 @@ func through[T any](ctx context.Context, r *road, f func() (T, error)) (T, error
 	case cutOff:
 		return zero, errStore
 	case slow:
-		sleep(ctx, 150*time.Millisecond)
+		_ = sleep.For(ctx, 150*time.Millisecond)
 	case lossy:
 		_, _ = f()
 		return zero, errStore
@@ -379,7 +371,7 @@ func trade(t *testing.T, s *shop, d deal, seed uint64) {
 			}
 		}
 		send(i % n)
-		sleep(t.Context(), time.Duration(dice.IntN(30))*time.Millisecond)
+		_ = sleep.For(t.Context(), time.Duration(dice.IntN(30))*time.Millisecond)
 	}
 	road.weather.Store(fair)
 	empty := func() bool {
