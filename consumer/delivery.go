@@ -79,8 +79,12 @@ const slabSize = 9
 func newDeliveries(ds []*delivery, s *source, received []drivers.Delivery, now time.Time, p *probe) []*delivery {
 	ds = slices.Grow(ds, len(received))
 	var slab []delivery
+	var l lease
 	for i := range received {
 		from := &received[i]
+		if i == 0 || from.Deadline != received[i-1].Deadline || from.Lease != received[i-1].Lease {
+			l = newLease(s, from, now) // most often one for all
+		}
 		if len(slab) == 0 {
 			slab = make([]delivery, min(slabSize, len(received)-i))
 		}
@@ -89,7 +93,7 @@ func newDeliveries(ds []*delivery, s *source, received []drivers.Delivery, now t
 		d.msg, d.receipt = from.Message, from.Receipt
 		d.body, d.attrs = from.Message.Body, from.Message.Attributes
 		d.attempt = int32(min(from.Message.Attempt, math.MaxInt32))
-		d.lease = newLease(s, from, now)
+		d.lease = l
 		if p != nil {
 			d.rare = &rarity{probe: p}
 		}

@@ -28,6 +28,9 @@ const system = "gcp_pubsub"
 // minute: the runtime retries, backs off and reports.
 var once = gax.WithRetry(nil)
 
+// logAnswers is the environment variable that makes the SDK log requests and answers.
+const logAnswers = "GOOGLE_SDK_GO_LOGGING_LEVEL"
+
 // Clients are the SDK's clients that a source or a sink uses. They remain the
 // caller's, who must close them after the source or the sink.
 type Clients struct {
@@ -51,6 +54,10 @@ type clients struct {
 
 	// emulated reports whether PUBSUB_EMULATOR_HOST is set.
 	emulated bool
+
+	// private reports whether nothing but the driver can read answers: the connection has
+	// no interceptors of the program's, and the SDK does not log.
+	private bool
 
 	users atomic.Int32
 	conn  *grpc.ClientConn // the only connection; nil if the caller owns the clients
@@ -82,9 +89,10 @@ var keepAlive = keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 15 *
 // a hundred concurrent calls.
 func dial(ctx context.Context, on name, endpoint string, opts []option.ClientOption) (*clients, error) {
 	var err error
-	c := &clients{options: opts}
-	if host := emulatorHost(); host != "" {
-		c.emulated = true
+	host := emulatorHost()
+	c := &clients{options: opts, emulated: host != ""}
+	c.private = (c.emulated || len(opts) == 0) && os.Getenv(logAnswers) == ""
+	if c.emulated {
 		conn, err := toEmulator(host)
 		if err != nil {
 			return nil, invalid(on, "open", err)

@@ -155,8 +155,9 @@ func (i inspector) take(ctx context.Context, op string, sub name, most int, wait
 	var got []*pubsubpb.ReceivedMessage
 	var err error
 	for len(got) < most {
-		var rms []*pubsubpb.ReceivedMessage
-		rms, _, err = i.pull(ctx, op, sub, most-len(got), wait)
+		var resp *pubsubpb.PullResponse
+		resp, _, err = i.pull(ctx, op, sub, most-len(got), wait)
+		rms := resp.GetReceivedMessages()
 		if err != nil || len(rms) == 0 {
 			break
 		}
@@ -185,7 +186,8 @@ func (i inspector) giveBack(ctx context.Context, op string, sub name, rms []*pub
 // drain acknowledges messages until none is left to receive.
 func (i inspector) drain(ctx context.Context, sub name) error {
 	for {
-		rms, _, err := i.pull(ctx, "purge", sub, maxPull, 0)
+		resp, _, err := i.pull(ctx, "purge", sub, maxPull, 0)
+		rms := resp.GetReceivedMessages()
 		if err != nil || len(rms) == 0 {
 			return err
 		}

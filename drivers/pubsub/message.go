@@ -152,14 +152,11 @@ func escape(k string) string {
 func decode(rm *pubsubpb.ReceivedMessage) *handler.Message {
 	m := new(handler.Message)
 	decodeTo(m, rm)
+	finish(m)
 	return m
 }
 
-// slab is the number of messages of a Pull that are allocated together: few, so that
-// a message that is kept for long holds little memory of others. Seven, with the header
-// that the allocator adds, waste the least.
-const slab = 7
-
+// decodeTo fills m from a message of the SDK, but for what finish does.
 func decodeTo(m *handler.Message, rm *pubsubpb.ReceivedMessage) {
 	pm := rm.GetMessage()
 	*m = handler.Message{
@@ -176,6 +173,11 @@ func decodeTo(m *handler.Message, rm *pubsubpb.ReceivedMessage) {
 		m.DedupeID = id
 		delete(m.Attributes, attributeDedupeID)
 	}
+}
+
+// finish turns the attributes that m has on the wire, without the dedupe ID, into those
+// that it was sent with.
+func finish(m *handler.Message) {
 	if _, ok := m.Attributes[attributeEmpty]; ok && len(m.Body) == 0 {
 		delete(m.Attributes, attributeEmpty)
 	}

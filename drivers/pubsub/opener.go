@@ -43,7 +43,9 @@ const permissionPublish = "pubsub.topics.publish"
 type Opener struct {
 	// ClientOptions are the options of the SDK's clients, such as
 	// option.WithAuthCredentials. Nil means the Application Default Credentials.
-	// They are not used for an emulator.
+	// They are not used for an emulator. They may add interceptors that read what is
+	// received, so with options a source decodes messages by the SDK, which takes a
+	// quarter more processor time for a message.
 	ClientOptions []option.ClientOption
 	// ProjectNumber returns the number of a project, which is part of the name of
 	// Pub/Sub's service agent in it. Apply grants this agent the roles that native

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"github.com/googleapis/gax-go/v2"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
@@ -33,8 +34,9 @@ const (
 type puller struct{ *subscription }
 
 // pull makes one Pull of the subscription sub that waits for up to wait. It returns
-// the messages and the time from which their leases are counted.
-func (p puller) pull(ctx context.Context, op string, sub name, most int, wait time.Duration) ([]*pubsubpb.ReceivedMessage, time.Time, error) {
+// the answer, which is nil if there was none, and the time from which the leases of its
+// messages are counted.
+func (p puller) pull(ctx context.Context, op string, sub name, most int, wait time.Duration, more ...gax.CallOption) (*pubsubpb.PullResponse, time.Time, error) {
 	req := &pubsubpb.PullRequest{Subscription: sub.String(), MaxMessages: int32(min(most, maxPull))}
 	began := time.Now()
 	limit := wait + wayBack
@@ -55,7 +57,7 @@ func (p puller) pull(ctx context.Context, op string, sub name, most int, wait ti
 	if wait > 0 && soonest(ctx, end) {
 		pctx = serverDeadline{Context: pctx, end: end}
 	}
-	resp, err := p.c.subscriptions.Pull(pctx, req, once)
+	resp, err := p.c.subscriptions.Pull(pctx, req, append(more, once)...)
 	switch code := status.Code(err); {
 	case err == nil:
 	case ctx.Err() == nil && p.life.Err() == nil && p.idle(code, wait, time.Since(began)):
@@ -74,7 +76,7 @@ func (p puller) pull(ctx context.Context, op string, sub name, most int, wait ti
 	if latest := time.Now().Add(-p.watch.current().native / 4); latest.After(from) {
 		from = latest
 	}
-	return resp.GetReceivedMessages(), from, nil
+	return resp, from, nil
 }
 
 // idle reports whether a Pull that ended with an error after some time did so

@@ -7,7 +7,6 @@ import (
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 
 	"github.com/sluice-go/sluice/drivers"
-	"github.com/sluice-go/sluice/handler"
 )
 
 const (
@@ -58,42 +57,40 @@ func (r receiver) receive(ctx context.Context, most int, wait time.Duration) ([]
 // receiveOnce pulls once. It reports whether messages arrived, even if all of them
 // were skipped.
 func (r receiver) receiveOnce(ctx context.Context, most int, wait time.Duration) (ds []drivers.Delivery, some bool, err error) {
-	rms, from, err := r.pull(ctx, "receive", r.sub, most, wait)
-	if err != nil || len(rms) == 0 {
+	in := intake{receiver: r}
+	resp, from, err := r.pull(ctx, "receive", r.sub, most, wait, in.options()...)
+	if err != nil || resp == nil {
 		return nil, false, err
 	}
-	rms = r.skip(ctx, rms)
-	if len(rms) == 0 {
-		return nil, true, nil
+	if rms := resp.GetReceivedMessages(); len(rms) > 0 {
+		in.addAll(rms)
+	}
+	r.skip(ctx, in.foreign)
+	if len(in.ds) == 0 {
+		return nil, len(in.foreign) > 0, nil
 	}
 	native := r.watch.current().native
 	deadline, lease := from.Add(native), native
 	if r.lease > 0 {
-		deadline, lease = r.extend(ctx, rms, from)
+		deadline, lease = r.extend(ctx, in.ds, from)
 	}
-	ds = make([]drivers.Delivery, len(rms))
-	var ms []handler.Message
-	for i, rm := range rms {
-		if len(ms) == 0 {
-			ms = make([]handler.Message, min(slab, len(rms)-i))
-		}
-		decodeTo(&ms[0], rm)
-		if r.dead {
-			forwarded(&ms[0])
-		}
-		ds[i] = drivers.Delivery{Message: &ms[0], Receipt: rm.GetAckId(), Deadline: deadline, Lease: lease}
-		ms = ms[1:]
+	for i := range in.ds {
+		in.ds[i].Deadline, in.ds[i].Lease = deadline, lease
 	}
-	return ds, true, nil
+	return in.ds, true, nil
 }
 
 // extend gives the messages this source's own lease. If that fails they may have the
 // subscription's, or the new one: the shorter of the two, counted from their
 // arrival, has not ended in either case.
-func (r receiver) extend(ctx context.Context, rms []*pubsubpb.ReceivedMessage, from time.Time) (deadline time.Time, lease time.Duration) {
+func (r receiver) extend(ctx context.Context, ds []drivers.Delivery, from time.Time) (deadline time.Time, lease time.Duration) {
 	now := time.Now()
+	ids := make([]string, len(ds))
+	for i := range ds {
+		ids[i] = ds[i].Receipt
+	}
 	err := r.c.subscriptions.ModifyAckDeadline(ctx, &pubsubpb.ModifyAckDeadlineRequest{
-		Subscription: r.sub.String(), AckIds: ackIDs(rms), AckDeadlineSeconds: seconds(r.lease),
+		Subscription: r.sub.String(), AckIds: ids, AckDeadlineSeconds: seconds(r.lease),
 	}, once)
 	if err != nil {
 		lease = min(r.lease, r.watch.current().native)
@@ -102,29 +99,15 @@ func (r receiver) extend(ctx context.Context, rms []*pubsubpb.ReceivedMessage, f
 	return now.Add(r.lease), r.lease
 }
 
-// skip acknowledges the messages that a redrive aimed at another subscription and
-// returns the others. It removes the aim from those aimed at this one.
-func (r receiver) skip(ctx context.Context, rms []*pubsubpb.ReceivedMessage) []*pubsubpb.ReceivedMessage {
-	var foreign []string
-	own := rms[:0]
-	for _, rm := range rms {
-		switch r.aim(rm.GetMessage().GetAttributes()) {
-		case aimedElsewhere:
-			foreign = append(foreign, rm.GetAckId())
-			continue
-		case aimedHere:
-			delete(rm.Message.Attributes, attributeRedriveTarget)
-			delete(rm.Message.Attributes, attributeRedriveTopic)
-		}
-		own = append(own, rm)
+// skip acknowledges the messages that a redrive aimed at another subscription.
+func (r receiver) skip(ctx context.Context, foreign []string) {
+	if len(foreign) == 0 {
+		return
 	}
-	if len(foreign) > 0 {
-		ctx, cancel := context.WithTimeout(ctx, skipTimeout)
-		defer cancel()
-		// A message that cannot be acknowledged is redelivered and skipped again.
-		_ = r.c.subscriptions.Acknowledge(ctx, &pubsubpb.AcknowledgeRequest{Subscription: r.sub.String(), AckIds: foreign}, once)
-	}
-	return own
+	ctx, cancel := context.WithTimeout(ctx, skipTimeout)
+	defer cancel()
+	// A message that cannot be acknowledged is redelivered and skipped again.
+	_ = r.c.subscriptions.Acknowledge(ctx, &pubsubpb.AcknowledgeRequest{Subscription: r.sub.String(), AckIds: foreign}, once)
 }
 
 // pause waits for d, unless ctx or life ends first.

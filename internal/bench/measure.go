@@ -112,13 +112,17 @@ func (m *meter) end(n int) (sample, error) {
 		metricBytes:  per(float64(memory.TotalAlloc - m.memory.TotalAlloc)),
 	}
 	if m.counts != nil {
-		counts := m.counts.since(m.before)
-		s[metricRequests] = per(float64(total(counts)))
-		for action, v := range counts {
-			s[metricRequests+":"+action] = per(float64(v))
-		}
+		s.requests(m.counts.since(m.before), n)
 	}
 	return s, nil
+}
+
+// requests sets the metrics of the requests, by action, that n messages took.
+func (s sample) requests(counts map[string]int64, n int) {
+	s[metricRequests] = float64(total(counts)) / float64(n)
+	for action, v := range counts {
+		s[metricRequests+":"+action] = float64(v) / float64(n)
+	}
 }
 
 // cpuTime is the processor time that this process has used, and its children

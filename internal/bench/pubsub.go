@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -18,12 +20,13 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/stats"
 
+	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/pubsub"
 	"github.com/sluice-go/sluice/internal/bench/fastpubsub"
 )
 
 // rpcs counts requests: each message that is sent, so that those of a stream
-// count too.
+// count too. Sluice's own connection has no place for it: there the fake counts.
 type rpcs struct {
 	counts  *counter
 	acked   atomic.Int64 // messages in the acknowledgements that were sent
@@ -64,6 +67,7 @@ func (r *rpcs) HandleConn(context.Context, stats.ConnStats) {}
 // A subscription is the one of the fake, and clients of it whose requests are
 // counted.
 type subscription struct {
+	addr    string
 	conn    *grpc.ClientConn
 	clients pubsub.Clients
 	counts  *counter
@@ -76,7 +80,7 @@ func (s *subscription) options() []option.ClientOption {
 
 // newSubscription connects to the fake and drops what a run before has left.
 func newSubscription(ctx context.Context, e *env) (*subscription, error) {
-	s := &subscription{counts: &counter{}}
+	s := &subscription{addr: e.pubsub, counts: &counter{}}
 	s.rpcs = &rpcs{counts: s.counts}
 	var err error
 	s.conn, err = grpc.NewClient("passthrough:///"+e.pubsub, grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -133,11 +137,11 @@ func pubsubCases() []experiment {
 		xs = append(xs, experiment{
 			id: fmt.Sprint("pubsub-consume/", c), title: fmt.Sprintf("Pub/Sub consume, no-op, concurrency %d, on a fast fake", c), open: startPubSub,
 			peers: []peer{
-				{sluice, consumePubSub(consumeSluicePubSub(c, false), share)},
-				{observed, consumePubSub(consumeSluicePubSub(c, true), share)},
-				{rawPull, consumePubSub(consumePull(c), share)},
-				{gcpHigh, consumePubSub(consumeSubscriber(c), share)},
-				{gcpCloud, consumePubSub(consumeGCP(c), share)},
+				{sluice, consumePubSub(consumeSluiceURL(c), share, true)},
+				{observed, consumePubSub(consumeSluiceClients(c), share, false)},
+				{rawPull, consumePubSub(consumePull(c), share, false)},
+				{gcpHigh, consumePubSub(consumeSubscriber(c), share, false)},
+				{gcpCloud, consumePubSub(consumeGCP(c), share, false)},
 			},
 		})
 	}
@@ -154,7 +158,9 @@ func pubsubCases() []experiment {
 	})
 }
 
-func consumePubSub(consume pubsubConsumer, share int) func(context.Context, *env) (sample, error) {
+// consumePubSub measures a consumer. If its connection counts no requests, fakeCounts is
+// true.
+func consumePubSub(consume pubsubConsumer, share int, fakeCounts bool) func(context.Context, *env) (sample, error) {
 	return func(ctx context.Context, e *env) (sample, error) {
 		s, err := newSubscription(ctx, e)
 		if err != nil {
@@ -166,6 +172,10 @@ func consumePubSub(consume pubsubConsumer, share int) func(context.Context, *env
 		if err := s.publishRaw(ctx, 4, 2*n, 500); err != nil {
 			return nil, err
 		}
+		served, err := s.served(ctx)
+		if err != nil {
+			return nil, err
+		}
 		m, err := begin(s.counts)
 		if err != nil {
 			return nil, err
@@ -175,6 +185,9 @@ func consumePubSub(consume pubsubConsumer, share int) func(context.Context, *env
 			return nil, err
 		}
 		r, err := m.end(n)
+		if err == nil && fakeCounts {
+			err = s.countServed(ctx, r, served, n)
+		}
 		if done != nil {
 			err = errors.Join(err, done())
 		}
@@ -185,16 +198,65 @@ func consumePubSub(consume pubsubConsumer, share int) func(context.Context, *env
 	}
 }
 
-func consumeSluicePubSub(concurrency int, observed bool) pubsubConsumer {
+// consumeSluiceURL opens the queue by its URL, as a configuration does.
+func consumeSluiceURL(concurrency int) pubsubConsumer {
+	return func(ctx context.Context, s *subscription, n int) (func() error, error) {
+		src, err := s.open(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return runSluice(ctx, src, n, concurrency, 0)
+	}
+}
+
+// open opens the fake's subscription by its URL.
+func (s *subscription) open(ctx context.Context) (drivers.Source, error) {
+	const host = "PUBSUB_EMULATOR_HOST"
+	if err := os.Setenv(host, s.addr); err != nil {
+		return nil, err
+	}
+	defer os.Unsetenv(host) // the other peers have connections of their own
+	return drivers.NewMux(&pubsub.Opener{}).OpenSource(ctx, "gcppubsub://"+fastpubsub.Subscription, nil)
+}
+
+// served returns how many requests the fake has had, by action.
+func (s *subscription) served(ctx context.Context) (map[string]int64, error) {
+	t, err := s.clients.Topics.GetTopic(ctx, &pubsubpb.GetTopicRequest{Topic: fastpubsub.Topic})
+	if err != nil {
+		return nil, err
+	}
+	calls := make(map[string]int64, len(t.Labels))
+	for action, text := range t.Labels {
+		if calls[action], err = strconv.ParseInt(text, 10, 64); err != nil {
+			return nil, err
+		}
+	}
+	return calls, nil
+}
+
+// countServed sets the metrics of the requests that the fake has had since before.
+func (s *subscription) countServed(ctx context.Context, r sample, before map[string]int64, n int) error {
+	counts, err := s.served(ctx)
+	if err != nil {
+		return err
+	}
+	for action := range counts {
+		if counts[action] -= before[action]; action == "GetTopic" || counts[action] == 0 {
+			delete(counts, action)
+		}
+	}
+	r.requests(counts, n)
+	return nil
+}
+
+// consumeSluiceClients hands over clients, which time the round trips.
+func consumeSluiceClients(concurrency int) pubsubConsumer {
 	return func(ctx context.Context, s *subscription, n int) (func() error, error) {
 		src, err := pubsub.NewSource(ctx, s.clients, fastpubsub.Subscription, nil)
 		if err != nil {
 			return nil, err
 		}
-		if observed {
-			return runSluice(ctx, src, n, concurrency, 0, &s.rpcs.waiting)
-		}
-		return runSluice(ctx, src, n, concurrency, 0)
+		return runSluice(ctx, src, n, concurrency, 0, &s.rpcs.waiting)
 	}
 }
 

@@ -28,8 +28,9 @@ func serve(stdin io.Reader, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	g := grpc.NewServer(grpc.MaxRecvMsgSize(64 << 20))
-	fastpubsub.New().Register(g)
+	fake := fastpubsub.New()
+	g := grpc.NewServer(grpc.MaxRecvMsgSize(64<<20), grpc.UnaryInterceptor(fake.Count))
+	fake.Register(g)
 	if _, err := fmt.Fprintln(stdout, l.Addr()); err != nil {
 		return err
 	}

@@ -137,10 +137,36 @@ func (h *Heap) Remove(it *Item) {
 func (h *Heap) RemoveAll(n int, item func(i int) *Item) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if n > len(h.nodes)/2 {
+		h.cutAll(n, item)
+		return
+	}
 	for i := range n {
 		if it := item(i); it.pos != 0 {
 			h.cut(it.pos - 1)
 		}
+	}
+}
+
+// cutAll takes many nodes out of the heap. It makes a heap of the others, in linear
+// time, which costs less than to cut half of the nodes one by one. h.mu is held.
+func (h *Heap) cutAll(n int, item func(i int) *Item) {
+	for i := range n {
+		if it := item(i); it.pos != 0 {
+			h.nodes[it.pos-1].item, it.pos = nil, 0
+		}
+	}
+	kept := h.nodes[:0]
+	for _, n := range h.nodes {
+		if n.item != nil {
+			kept = append(kept, n)
+			n.item.pos = len(kept)
+		}
+	}
+	clear(h.nodes[len(kept):])
+	h.nodes = kept
+	for i := len(kept)/2 - 1; i >= 0; i-- {
+		h.down(i)
 	}
 }
 

@@ -134,7 +134,7 @@ func TestCloseForgetsAndWaits(t *testing.T) {
 func TestAgainstAModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		steps := rapid.SliceOf(rapid.Custom(func(t *rapid.T) [3]int {
-			return [3]int{rapid.IntRange(0, 2).Draw(t, "what"), rapid.IntRange(0, 9).Draw(t, "which"), rapid.IntRange(1, 100).Draw(t, "when")}
+			return [3]int{rapid.IntRange(0, 3).Draw(t, "what"), rapid.IntRange(0, 9).Draw(t, "which"), rapid.IntRange(1, 100).Draw(t, "when")}
 		})).Draw(rt, "steps")
 		synctest.Test(t, func(t *testing.T) {
 			h := timer.New()
@@ -164,6 +164,11 @@ func TestAgainstAModel(t *testing.T) {
 				case 2:
 					<-time.After(time.Duration(s[2]) * time.Second / 2)
 					synctest.Wait()
+				case 3:
+					h.RemoveAll(s[2]%10, func(i int) *timer.Item {
+						delete(due, (s[1]+i)%10)
+						return &alarms[(s[1]+i)%10].item
+					})
 				}
 				ripen()
 				require.Equal(rt, len(due), h.Len())
@@ -215,6 +220,32 @@ func BenchmarkSetRemove(b *testing.B) {
 	}
 }
 
+// BenchmarkRemoveAll measures the cost of a message of a large batch: deadlines are set
+// as they are received, and most of them are removed when they are settled.
+func BenchmarkRemoveAll(b *testing.B) {
+	h := timer.New()
+	defer h.Close()
+	const held, settled = 4000, 2500
+	alarms := make([]alarm, held)
+	for i := range alarms {
+		alarms[i].item.Owner = &alarms[i]
+	}
+	began := time.Now().Add(time.Hour)
+	first, n := 0, 0 // of those that are set, and how many were set
+	b.ReportAllocs()
+	for b.Loop() {
+		h.SetAll(held-h.Len(), func(int) (*timer.Item, time.Time) {
+			n++
+			return &alarms[n%held].item, began.Add(time.Duration(n/1000) * time.Millisecond)
+		})
+		h.RemoveAll(settled, func(int) *timer.Item {
+			first++
+			return &alarms[first%held].item
+		})
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/settled, "ns/item")
+}
+
 // A time without a monotonic part, as a provider or a database gives it, is read
 // by the clocks of the moment.
 func TestATimeOfTheWallClock(t *testing.T) {
@@ -261,5 +292,36 @@ func TestManyItemsUnderOneLock(t *testing.T) {
 		h.Close()
 		h.SetAll(1, func(int) (*timer.Item, time.Time) { return &alarms[0].item, time.Now() })
 		require.Zero(t, h.Len())
+	})
+}
+
+// Those that are left when most are removed together still fire when they are due.
+func TestRemovingMostOfThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := timer.New()
+		defer h.Close()
+		began := time.Now()
+		due := func(i int) time.Time { return began.Add(time.Duration(1+i*37%101) * time.Second) }
+		alarms := make([]*alarm, 101)
+		h.SetAll(len(alarms), func(i int) (*timer.Item, time.Time) {
+			alarms[i] = newAlarm()
+			return &alarms[i].item, due(i)
+		})
+		h.RemoveAll(68, func(i int) *timer.Item { return &alarms[i/2*3+i%2].item }) // all but each third
+		require.Equal(t, 101-68, h.Len())
+		moved := due(100).Add(time.Minute)
+		h.Set(&alarms[98].item, moved)
+		<-time.After(time.Hour)
+		synctest.Wait()
+		for i, a := range alarms {
+			switch {
+			case i == 98:
+				require.Equal(t, []time.Time{moved}, a.fired())
+			case i%3 == 2:
+				require.Equal(t, []time.Time{due(i)}, a.fired(), i)
+			default:
+				require.Empty(t, a.fired(), i)
+			}
+		}
 	})
 }

@@ -8,6 +8,7 @@ package fastpubsub
 
 import (
 	"context"
+	"path"
 	"strconv"
 	"sync"
 	"time"
@@ -45,10 +46,13 @@ type Server struct {
 	out     map[string]*pubsubpb.ReceivedMessage
 	next    int
 	arrived chan struct{} // closed when messages come; nil if no one waits
+	calls   map[string]int
 }
 
 // New returns a fake with an empty topic.
-func New() *Server { return &Server{out: make(map[string]*pubsubpb.ReceivedMessage)} }
+func New() *Server {
+	return &Server{out: make(map[string]*pubsubpb.ReceivedMessage), calls: make(map[string]int)}
+}
 
 // Register registers the fake's services.
 func (s *Server) Register(g *grpc.Server) {
@@ -56,9 +60,23 @@ func (s *Server) Register(g *grpc.Server) {
 	pubsubpb.RegisterSubscriberServer(g, s)
 }
 
-// GetTopic implements the service.
+// Count is a [grpc.UnaryServerInterceptor] that counts calls by method.
+func (s *Server) Count(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	s.mu.Lock()
+	s.calls[path.Base(info.FullMethod)]++
+	s.mu.Unlock()
+	return handler(ctx, req)
+}
+
+// GetTopic implements the service. The topic's labels are what Count has counted.
 func (s *Server) GetTopic(context.Context, *pubsubpb.GetTopicRequest) (*pubsubpb.Topic, error) {
-	return &pubsubpb.Topic{Name: Topic}, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := &pubsubpb.Topic{Name: Topic, Labels: make(map[string]string, len(s.calls))}
+	for method, n := range s.calls {
+		t.Labels[method] = strconv.Itoa(n)
+	}
+	return t, nil
 }
 
 // GetSubscription implements the service.
