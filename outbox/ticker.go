@@ -48,13 +48,20 @@ func newTickers(t *Table, ss []Schedule, log *slog.Logger) ([]*ticker, error) {
 // clockKey is what the unique key of a schedule's row begins with.
 const clockKey = "schedule:"
 
+// patience is how long the database may take for the messages of a schedule, and for the
+// removal of old rows. A line that has died says nothing: a driver that waits for an answer
+// finds out after the best part of an hour.
+const patience = 30 * time.Second
+
 // run makes messages until ctx is done. It looks again when the next time comes, by the
 // database's clock, and at least every ten seconds, since clocks are set.
 func (k *ticker) run(ctx context.Context) {
 	const longest = 10 * time.Second
 	failures := 0
 	for ctx.Err() == nil {
-		wait, err := k.tick(ctx)
+		asked, cancel := context.WithTimeout(ctx, patience)
+		wait, err := k.tick(asked)
+		cancel()
 		switch {
 		case err != nil && ctx.Err() == nil:
 			if failures++; failures == 1 {
