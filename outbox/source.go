@@ -169,7 +169,7 @@ func (s *source) take(ctx context.Context, conn *sql.Conn, n int, token string) 
 		return readRows(ctx, conn, q, s.t.args(conn, append([]any{token}, s.names()...)))
 	case PostgreSQL:
 		err = transact(ctx, conn, func(tx *sql.Tx) error {
-			if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", s.t.args(conn, []any{s.t.name})...); err != nil {
+			if _, err := tx.ExecContext(ctx, maxIdle+", pg_advisory_xact_lock(hashtextextended($1, 0))", s.t.args(conn, []any{s.t.name})...); err != nil {
 				return err
 			}
 			q := s.t.q.lease(s.t.q.take(2, len(s.c.Queues), n), millis) + " RETURNING " + columns

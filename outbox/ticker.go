@@ -199,7 +199,7 @@ func (k *ticker) describe() string {
 // make writes the messages of times and moves the schedule's row on, unless another ticker
 // has.
 func (k *ticker) make(ctx context.Context, last, upTo time.Time, due []time.Time) error {
-	err := transact(ctx, k.t.db, func(tx *sql.Tx) error { return k.makeIn(ctx, tx, last, upTo, due) })
+	err := k.t.transact(ctx, func(tx *sql.Tx) error { return k.makeIn(ctx, tx, last, upTo, due) })
 	return k.t.wrap(ctx, "make scheduled messages", err)
 }
 
