@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"io"
 	"log/slog"
 	"sync/atomic"
 	"testing"
@@ -69,4 +70,42 @@ func (*records) Enabled(context.Context, slog.Level) bool { return true }
 func (r *records) Handle(context.Context, slog.Record) error {
 	r.n.Add(1)
 	return nil
+}
+
+// An empty database has no rows.
+type empty struct{ silent }
+
+func (e *empty) Connect(context.Context) (driver.Conn, error) { return e, nil }
+
+func (e *empty) QueryContext(context.Context, string, []driver.NamedValue) (driver.Rows, error) {
+	if e.asked.Add(1) > 1000 {
+		return nil, errors.New("it is asked all the time") // and the bubble's clock stands still
+	}
+	return noRows{}, nil
+}
+
+type noRows struct{}
+
+func (noRows) Columns() []string         { return []string{"seq"} }
+func (noRows) Close() error              { return nil }
+func (noRows) Next([]driver.Value) error { return io.EOF }
+
+// A channel that is closed receives all the time.
+func TestAWakeThatIsClosedMakesNoHotLoop(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := new(empty)
+		db := sql.OpenDB(e)
+		defer db.Close()
+		table, err := New(db, SQLite, nil)
+		require.NoError(t, err)
+		wake := make(chan struct{})
+		s, err := table.Source(&SourceConfig{Wake: wake})
+		require.NoError(t, err)
+		close(wake)
+		ds, err := s.Receive(t.Context(), 1, 2*time.Second)
+		require.NoError(t, err)
+		require.Empty(t, ds)
+		require.LessOrEqual(t, e.asked.Load(), int32(12))
+	})
 }

@@ -58,6 +58,7 @@ var (
 func (s *source) Receive(ctx context.Context, n int, wait time.Duration) ([]drivers.Delivery, error) {
 	n = min(n, maxBatch)
 	deadline := time.Now().Add(wait)
+	wake := s.c.Wake
 	for {
 		if s.isClosed() {
 			return nil, s.closedError("receive")
@@ -76,7 +77,10 @@ func (s *source) Receive(ctx context.Context, n int, wait time.Duration) ([]driv
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
-		case <-s.c.Wake:
+		case _, ok := <-wake:
+			if !ok { // nobody wakes it any more
+				wake = nil
+			}
 		case <-s.closed:
 		case <-ctx.Done():
 			timer.Stop()

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
@@ -255,7 +256,7 @@ func (t *Table) Debounce(ctx context.Context, tx Tx, queue, key string, m *handl
 }
 
 func (t *Table) keyed(ctx context.Context, queue, key string, m *handler.Message) (*row, error) {
-	if key == "" || len(key) > 255 || strings.ContainsRune(key, 0) {
+	if key == "" || len(key) > 255 || !utf8.ValidString(key) || strings.ContainsRune(key, 0) {
 		return nil, t.invalid(queue, fmt.Errorf("a key has 1 to 255 bytes of text, not %q", key))
 	}
 	r, err := t.row(ctx, queue, m)

@@ -271,7 +271,7 @@ func (r *run) again() time.Duration { return minClaim + mathrand.N(minClaim) }
 // handler's, has ended. If the worker dies, the claim ends soon after it.
 func (r *run) keep(ctx context.Context, cancel context.CancelCauseFunc) {
 	for {
-		pause(ctx, r.cfg.ClaimTTL/3)
+		pause(ctx, max(r.cfg.ClaimTTL, minClaim)/3)
 		if ctx.Err() != nil {
 			return
 		}

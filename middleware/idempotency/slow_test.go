@@ -2,6 +2,7 @@ package idempotency_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -103,5 +104,30 @@ func TestAHungRenewalEndsTheHandlerWithItsClaim(t *testing.T) {
 		require.Less(t, time.Since(begin), 31*time.Second)
 		require.True(t, handler.VerdictOf(err).Postponed)
 		<-time.After(time.Hour) // the store's calls return
+	})
+}
+
+// counted counts renewals.
+type counted struct {
+	idempotency.Store
+	renewals atomic.Int32
+}
+
+func (c *counted) Renew(ctx context.Context, key, token string, ttl time.Duration) error {
+	c.renewals.Add(1)
+	return c.Store.Renew(ctx, key, token, ttl)
+}
+
+// A claim lasts a second at least. It is not renewed as often as if it were shorter.
+func TestAShortClaimIsNotRenewedAllTheTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &counted{Store: idempotency.NewMemory()}
+		h := guard(t, s, &idempotency.Config{ClaimTTL: time.Millisecond}, func(context.Context, *handler.Message) error {
+			<-time.After(10 * time.Second)
+			return nil
+		})
+		require.NoError(t, h.Handle(t.Context(), &handler.Message{ID: "a"}))
+		require.LessOrEqual(t, s.renewals.Load(), int32(30))
+		require.GreaterOrEqual(t, s.renewals.Load(), int32(20))
 	})
 }
