@@ -39,6 +39,9 @@ func TestAFailureOfTheHandlerSpendsAnAttempt(t *testing.T) {
 		}},
 		{name: "it hides the error of a statement", after: hidden("SELECT 1/0")},
 		{name: "it hides a violation", after: hidden("INSERT INTO effects (id) VALUES (NULL)")},
+		{name: "it ends the transaction", after: func(_ *testing.T, ctx context.Context, _ *sql.DB) error {
+			return sqlstore.Tx(ctx).Rollback()
+		}},
 		{name: "it idles for longer than the database allows", after: func(t *testing.T, ctx context.Context, db *sql.DB) error {
 			require.NoError(t, exec(ctx, "SET LOCAL idle_in_transaction_session_timeout = 50"))
 			awaitEnd(t, ctx, db)

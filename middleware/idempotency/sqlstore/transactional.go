@@ -309,9 +309,9 @@ func (g *txHandler) failed(ctx context.Context, m *handler.Message, key, op stri
 
 // refused reports whether a transaction failed by what its handler did. PostgreSQL says so
 // of the transaction's data (a constraint that is checked at the commit, for one), and if
-// the handler let it idle or last for too long. The others are the answers of drivers to
-// the commit of a transaction that the database had rolled back: the handler returned nil
-// in spite of a statement's error.
+// the handler let it idle or last for too long. The others are the answers to the commit of
+// a transaction that the handler has ended itself, or that the database had rolled back: the
+// handler returned nil in spite of a statement's error.
 func refused(err error) bool {
 	switch state := sqlconn.State(err); {
 	case strings.HasPrefix(state, "22"), strings.HasPrefix(state, "23"),
@@ -321,7 +321,8 @@ func refused(err error) bool {
 		return false
 	}
 	text := err.Error()
-	return text == "commit unexpectedly resulted in rollback" || // pgx
+	return errors.Is(err, sql.ErrTxDone) ||
+		text == "commit unexpectedly resulted in rollback" || // pgx
 		text == "pq: Could not complete operation in a failed transaction" ||
 		strings.Contains(text, "cannot commit - no transaction is active") // SQLite
 }
