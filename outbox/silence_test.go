@@ -52,7 +52,7 @@ func TestADatabaseThatNeverAnswersIsReported(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 				defer cancel()
 				run(r, ctx)
-				require.Positive(t, log.n.Load(), "it is silent")
+				require.GreaterOrEqual(t, log.n.Load(), int32(2), "it is silent, or says so once")
 				require.Greater(t, s.asked.Load(), int32(2), "it waits for the first answer")
 			})
 		})

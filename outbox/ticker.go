@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/internal/identity"
+	"github.com/sluice-go/sluice/internal/seldom"
 	"github.com/sluice-go/sluice/internal/sqlconn"
 )
 
@@ -18,11 +19,12 @@ import (
 // due_at is the latest time that has been dealt with. Whoever moves it on writes the
 // messages in the same transaction, so that of any number of tickers one makes them.
 type ticker struct {
-	t     *Table
-	s     Schedule
-	times times
-	log   *slog.Logger
-	ahead bool // the database's clock was set back far behind the schedule's latest time
+	t      *Table
+	s      Schedule
+	times  times
+	log    *slog.Logger
+	failed seldom.Event
+	ahead  bool // the database's clock was set back far behind the schedule's latest time
 }
 
 func newTickers(t *Table, ss []Schedule, log *slog.Logger) ([]*ticker, error) {
@@ -64,9 +66,10 @@ func (k *ticker) run(ctx context.Context) {
 		cancel()
 		switch {
 		case err != nil && ctx.Err() == nil:
-			if failures++; failures == 1 {
+			failures++
+			if missed, ok := k.failed.Allow(time.Now(), time.Minute); ok {
 				k.log.LogAttrs(ctx, slog.LevelError, "a schedule could not make its messages; it tries again",
-					slog.String("schedule", k.s.Name), slog.String("queue", k.s.Queue), slog.Any("error", err))
+					slog.String("schedule", k.s.Name), slog.String("queue", k.s.Queue), slog.Any("error", err), slog.Int("not_logged", missed))
 			}
 			wait = min(time.Second<<min(failures-1, 4), longest)
 		case err == nil:
