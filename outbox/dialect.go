@@ -9,7 +9,9 @@ type Dialect uint8
 const (
 	PostgreSQL Dialect = iota + 1
 	SQLite
-	// MySQL is MySQL or MariaDB. Its transactions must be READ COMMITTED or stricter.
+	// MySQL is MySQL or MariaDB. Its transactions must be READ COMMITTED or stricter. A
+	// relay whose host is gone holds up the others until the server ends its session: set
+	// wait_timeout to little more than the pool's idle time, as package opentable does.
 	MySQL
 )
 

@@ -51,7 +51,7 @@
 //
 // # Databases
 //
-// PostgreSQL from version 9.5, SQLite from version 3.35 (in WAL mode, with a busy
+// PostgreSQL from version 11, SQLite from version 3.35 (in WAL mode, with a busy
 // timeout) and MySQL from version 8.0.1 or MariaDB from version 10.6 are supported.
 // [Migration] prints the SQL that makes the table; [Table.Migrate] runs it.
 package outbox

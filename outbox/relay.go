@@ -203,7 +203,9 @@ func (r *Relay) clean(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		for {
-			n, err := r.t.Cleanup(ctx, r.c.Retention, most)
+			asked, cancel := context.WithTimeout(ctx, patience)
+			n, err := r.t.Cleanup(asked, r.c.Retention, most)
+			cancel()
 			if err != nil && ctx.Err() == nil {
 				r.c.Logger.LogAttrs(ctx, slog.LevelWarn, "old rows of the outbox could not be removed",
 					slog.String("table", r.t.name), slog.Any("error", err))

@@ -51,7 +51,8 @@ func (s *sink) Send(ctx context.Context, ms []*handler.Message) []error {
 		n++
 	}
 	if n > 0 {
-		_, err := s.t.db.ExecContext(ctx, s.t.q.insert(n, ""), s.t.args(s.t.db, args)...)
+		tx := s.t.orOwn(nil)
+		_, err := tx.ExecContext(ctx, s.t.q.insert(n, ""), s.t.args(tx, args)...)
 		err = s.t.wrap(ctx, "send", err)
 		for i, r := range rows {
 			switch {

@@ -58,6 +58,7 @@ var (
 func (s *source) Receive(ctx context.Context, n int, wait time.Duration) ([]drivers.Delivery, error) {
 	n = min(n, maxBatch)
 	deadline := time.Now().Add(wait)
+	wake := s.c.Wake
 	for {
 		if s.isClosed() {
 			return nil, s.closedError("receive")
@@ -76,7 +77,10 @@ func (s *source) Receive(ctx context.Context, n int, wait time.Duration) ([]driv
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
-		case <-s.c.Wake:
+		case _, ok := <-wake:
+			if !ok { // nobody wakes it any more
+				wake = nil
+			}
 		case <-s.closed:
 		case <-ctx.Done():
 			timer.Stop()
@@ -169,7 +173,7 @@ func (s *source) take(ctx context.Context, conn *sql.Conn, n int, token string) 
 		return readRows(ctx, conn, q, s.t.args(conn, append([]any{token}, s.names()...)))
 	case PostgreSQL:
 		err = transact(ctx, conn, func(tx *sql.Tx) error {
-			if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", s.t.args(conn, []any{s.t.name})...); err != nil {
+			if _, err := tx.ExecContext(ctx, maxIdle+", pg_advisory_xact_lock(hashtextextended($1, 0))", s.t.args(conn, []any{s.t.name})...); err != nil {
 				return err
 			}
 			q := s.t.q.lease(s.t.q.take(2, len(s.c.Queues), n), millis) + " RETURNING " + columns

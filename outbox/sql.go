@@ -6,6 +6,8 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
+
+	"github.com/sluice-go/sluice/internal/sqlconn"
 )
 
 // A querier is a *sql.Conn or *sql.Tx.
@@ -47,13 +49,33 @@ func read[T any](ctx context.Context, q querier, query string, args []any, scan 
 	return out, rows.Err()
 }
 
+// own is a [Tx] in which each statement has a transaction of its own, on a connection whose
+// server may be written to.
+type own struct{ db *sql.DB }
+
+// ExecContext implements [Tx].
+func (o own) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	return sqlconn.Once(ctx, o.db, func(conn *sql.Conn) (sql.Result, error) { return conn.ExecContext(ctx, query, args...) })
+}
+
+// ScanRow implements scanner.
+func (o own) ScanRow(ctx context.Context, query string, args []any, dest ...any) error {
+	_, err := sqlconn.On(ctx, o.db, func(conn *sql.Conn) (struct{}, error) {
+		return struct{}{}, conn.QueryRowContext(ctx, query, args...).Scan(dest...)
+	})
+	return err
+}
+
+// maxIdle has PostgreSQL end a transaction of ours that idles for ten seconds, as the first
+// statement of that transaction or a part of it. The client's host is gone then, or frozen.
+// PostgreSQL would keep the transaction and its locks, for which other relays wait, until TCP
+// keepalive finds out: two hours by default.
+const maxIdle = "SELECT set_config('idle_in_transaction_session_timeout', '10000', true)"
+
 // transact calls f with a transaction, which commits if f returns nil and is rolled back
 // otherwise.
-func transact(ctx context.Context, db interface {
-	BeginTx(ctx context.Context, opts *sql.TxOptions) (*sql.Tx, error)
-}, f func(tx *sql.Tx) error,
-) error {
-	tx, err := db.BeginTx(ctx, nil)
+func transact(ctx context.Context, conn *sql.Conn, f func(tx *sql.Tx) error) error {
+	tx, err := conn.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}

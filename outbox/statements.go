@@ -125,9 +125,14 @@ func (s *statements) insertUnique() string {
 	return s.insert(1, " ON CONFLICT (queue, unique_key) DO NOTHING")
 }
 
-// firstOf reads the ID of the pending row with a key.
+// firstOf reads the ID of the pending row with a key. MySQL's transactions would see the row
+// that was pending when they began; a lock has it read as it is.
 func (s *statements) firstOf() string {
-	return s.fill("SELECT id FROM {table} WHERE queue = $1 AND unique_key = $2")
+	lock := ""
+	if s.dialect == MySQL {
+		lock = " LOCK IN SHARE MODE"
+	}
+	return s.fill("SELECT id FROM {table} WHERE queue = $1 AND unique_key = $2" + lock)
 }
 
 // replace gives the pending row with a key another message and another time. It ends the

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
@@ -123,7 +124,7 @@ func (t *Table) Send(ctx context.Context, tx Tx, queue string, ms ...*handler.Me
 	}
 	var err error
 	if tx == nil && len(ms) > maxBatch {
-		err = t.wrap(ctx, "send", transact(ctx, t.db, func(tx *sql.Tx) error { return t.insert(ctx, tx, args) }))
+		err = t.wrap(ctx, "send", t.transact(ctx, func(tx *sql.Tx) error { return t.insert(ctx, tx, args) }))
 	} else {
 		err = t.insert(ctx, t.orOwn(tx), args)
 	}
@@ -149,7 +150,7 @@ func (t *Table) insert(ctx context.Context, tx Tx, rows [][]any) error {
 // orOwn returns tx, or the table's database if tx is nil.
 func (t *Table) orOwn(tx Tx) Tx {
 	if tx == nil {
-		return t.db
+		return own{t.db}
 	}
 	return tx
 }
@@ -255,7 +256,7 @@ func (t *Table) Debounce(ctx context.Context, tx Tx, queue, key string, m *handl
 }
 
 func (t *Table) keyed(ctx context.Context, queue, key string, m *handler.Message) (*row, error) {
-	if key == "" || len(key) > 255 || strings.ContainsRune(key, 0) {
+	if key == "" || len(key) > 255 || !utf8.ValidString(key) || strings.ContainsRune(key, 0) {
 		return nil, t.invalid(queue, fmt.Errorf("a key has 1 to 255 bytes of text, not %q", key))
 	}
 	r, err := t.row(ctx, queue, m)
@@ -437,7 +438,7 @@ func (t *Table) Clocks(ctx context.Context) ([]Clock, error) {
 // own database, whose driver takes them.
 func (t *Table) args(tx Tx, args []any) []any {
 	switch tx.(type) {
-	case *sql.Tx, *sql.Conn, *sql.DB:
+	case *sql.Tx, *sql.Conn, *sql.DB, own:
 		if t.mode != nil && len(args) > 0 {
 			return append([]any{t.mode}, args...)
 		}
@@ -454,6 +455,22 @@ func (t *Table) exec(ctx context.Context, query string, args ...any) (int64, err
 		}
 		return res.RowsAffected()
 	})
+}
+
+// transact calls f with a transaction of the table's database, which commits if f returns nil
+// and is rolled back otherwise.
+func (t *Table) transact(ctx context.Context, f func(tx *sql.Tx) error) error {
+	_, err := sqlconn.Once(ctx, t.db, func(conn *sql.Conn) (struct{}, error) {
+		return struct{}{}, transact(ctx, conn, func(tx *sql.Tx) error {
+			if t.q.dialect == PostgreSQL {
+				if _, err := tx.ExecContext(ctx, maxIdle); err != nil {
+					return err
+				}
+			}
+			return f(tx)
+		})
+	})
+	return err
 }
 
 // note writes the latest error of a row.

@@ -257,7 +257,7 @@ func TestBadInput(t *testing.T) {
 			_, err := table.Sink(queue)
 			require.ErrorIs(t, err, drivers.ErrInvalid)
 		}
-		for _, key := range []string{"", strings.Repeat("k", 256), "a\x00"} {
+		for _, key := range []string{"", strings.Repeat("k", 256), "a\x00", "\xff"} {
 			_, err := table.SendUnique(t.Context(), db, "q", key, message("x"))
 			require.ErrorIs(t, err, drivers.ErrInvalid, "%q", key)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/internal/identity"
+	"github.com/sluice-go/sluice/internal/seldom"
 	"github.com/sluice-go/sluice/internal/sleep"
 	"github.com/sluice-go/sluice/internal/sqlconn"
 )
@@ -19,11 +20,12 @@ import (
 // due_at is the latest time that has been dealt with. Whoever moves it on writes the
 // messages in the same transaction, so that of any number of tickers one makes them.
 type ticker struct {
-	t     *Table
-	s     Schedule
-	times times
-	log   *slog.Logger
-	ahead bool // the database's clock was set back far behind the schedule's latest time
+	t      *Table
+	s      Schedule
+	times  times
+	log    *slog.Logger
+	failed seldom.Event
+	ahead  bool // the database's clock was set back far behind the schedule's latest time
 }
 
 func newTickers(t *Table, ss []Schedule, log *slog.Logger) ([]*ticker, error) {
@@ -49,18 +51,26 @@ func newTickers(t *Table, ss []Schedule, log *slog.Logger) ([]*ticker, error) {
 // clockKey is what the unique key of a schedule's row begins with.
 const clockKey = "schedule:"
 
+// patience is how long the database may take for the messages of a schedule, and for the
+// removal of old rows. A line that has died says nothing: a driver that waits for an answer
+// finds out after the best part of an hour.
+const patience = 30 * time.Second
+
 // run makes messages until ctx is done. It looks again when the next time comes, by the
 // database's clock, and at least every ten seconds, since clocks are set.
 func (k *ticker) run(ctx context.Context) {
 	const longest = 10 * time.Second
 	failures := 0
 	for ctx.Err() == nil {
-		wait, err := k.tick(ctx)
+		asked, cancel := context.WithTimeout(ctx, patience)
+		wait, err := k.tick(asked)
+		cancel()
 		switch {
 		case err != nil && ctx.Err() == nil:
-			if failures++; failures == 1 {
+			failures++
+			if missed, ok := k.failed.Allow(time.Now(), time.Minute); ok {
 				k.log.LogAttrs(ctx, slog.LevelError, "a schedule could not make its messages; it tries again",
-					slog.String("schedule", k.s.Name), slog.String("queue", k.s.Queue), slog.Any("error", err))
+					slog.String("schedule", k.s.Name), slog.String("queue", k.s.Queue), slog.Any("error", err), slog.Int("not_logged", missed))
 			}
 			wait = min(time.Second<<min(failures-1, 4), longest)
 		case err == nil:
@@ -188,7 +198,7 @@ func (k *ticker) describe() string {
 // make writes the messages of times and moves the schedule's row on, unless another ticker
 // has.
 func (k *ticker) make(ctx context.Context, last, upTo time.Time, due []time.Time) error {
-	err := transact(ctx, k.t.db, func(tx *sql.Tx) error { return k.makeIn(ctx, tx, last, upTo, due) })
+	err := k.t.transact(ctx, func(tx *sql.Tx) error { return k.makeIn(ctx, tx, last, upTo, due) })
 	return k.t.wrap(ctx, "make scheduled messages", err)
 }
 

@@ -13,10 +13,12 @@ import (
 )
 
 const (
-	// cleanupEvery is how often expired keys are removed from a SQL store, and
-	// cleanupLimit how many by one statement.
-	cleanupEvery = 10 * time.Minute
-	cleanupLimit = 1000
+	// cleanupEvery is how often expired keys are removed from a SQL store, cleanupLimit
+	// how many by one statement, and cleanupTimeout how long that may take: a line that has
+	// died says nothing.
+	cleanupEvery   = 10 * time.Minute
+	cleanupLimit   = 1000
+	cleanupTimeout = time.Minute
 )
 
 // stores are the idempotency stores of a service. Each is opened once, however many
@@ -62,7 +64,9 @@ func (s *stores) sweep(ctx context.Context, store *sqlstore.Store) {
 	tick := time.NewTicker(cleanupEvery)
 	defer tick.Stop()
 	for {
-		n, err := store.Cleanup(ctx, cleanupLimit)
+		asked, cancel := context.WithTimeout(ctx, cleanupTimeout)
+		n, err := store.Cleanup(asked, cleanupLimit)
+		cancel()
 		if err != nil && ctx.Err() == nil {
 			s.log.Warn("expired idempotency keys were not removed", "store", store.String(), "error", err)
 		}

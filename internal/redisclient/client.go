@@ -12,10 +12,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/url"
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gomodule/redigo/redis"
@@ -38,7 +40,14 @@ type Client struct {
 	wait     time.Duration
 	retries  int
 	min, max time.Duration
+	// silent is when the latest call without an answer began, in nanoseconds since 1970. A
+	// connection that was last used before that may be as dead as that call's.
+	silent atomic.Int64
 }
+
+// silence is how long a call without an answer must have waited to say something of other
+// connections: a caller may have had no time left.
+const silence = 100 * time.Millisecond
 
 var _ goredis.Scripter = (*Client)(nil)
 
@@ -88,11 +97,20 @@ func Parse(u *url.URL) (*Client, error) {
 			IdleTimeout: or(o.ConnMaxIdleTime, connIdle), MaxConnLifetime: or(o.ConnMaxLifetime, connLife),
 		},
 	}
+	c.pool.TestOnBorrow = func(_ redis.Conn, used time.Time) error {
+		if used.UnixNano() < c.silent.Load() {
+			return errSilent
+		}
+		return nil
+	}
 	if c.retries == 0 {
 		c.retries = 3
 	}
 	return c, nil
 }
+
+// errSilent has the pool drop a connection that may be dead.
+var errSilent = errors.New("redis: another connection of that time gives no answer")
 
 // or returns d, or its default if d is 0. A negative d, which go-redis reads as
 // "off", is 0.
@@ -154,7 +172,11 @@ func (c *Client) try(ctx context.Context, command string, args []any) (any, erro
 	if err != nil {
 		return nil, err
 	}
+	begun := time.Now()
 	v, err := redis.DoContext(conn, ctx, command, args...)
+	if late := net.Error(nil); errors.As(err, &late) && late.Timeout() && time.Since(begun) >= silence {
+		c.silent.Store(max(begun.UnixNano(), c.silent.Load()))
+	}
 	// A fault of the connection is in err already.
 	_ = conn.Close()
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluice-go/sluice/internal/redisclient"
 	"github.com/sluice-go/sluice/internal/test/testserver"
+	"github.com/sluice-go/sluice/internal/test/testserver/swallow"
 	"github.com/sluice-go/sluice/middleware/idempotency"
 	"github.com/sluice-go/sluice/middleware/idempotency/redisstore"
 	"github.com/sluice-go/sluice/middleware/idempotency/storetest"
@@ -126,6 +127,37 @@ func TestARestartCostsNoCall(t *testing.T) {
 	server.Stop(t)
 	server.Start(t)
 	require.NoError(t, s.Complete(t.Context(), "k", "t", nil, time.Minute))
+}
+
+// Connections that die together, in silence, cost one read timeout and not one each.
+func TestALineThatDiesCostsNoCall(t *testing.T) {
+	t.Parallel()
+	u, err := url.Parse(testserver.Redis(t).URL)
+	require.NoError(t, err)
+	line := swallow.ToAddr(u.Host)
+	t.Cleanup(line.Close)
+	u.Host, err = line.Listen()
+	require.NoError(t, err)
+	u.RawQuery = "read_timeout=300ms"
+	c := open(t, u.String())
+	const n = 20
+	var calls sync.WaitGroup
+	for range n {
+		calls.Go(func() {
+			// Long enough for all to have a connection.
+			if err := c.Eval(t.Context(), "local t = redis.call('TIME'); local e = t[1] * 1000000 + t[2] + 5000; "+
+				"while true do t = redis.call('TIME'); if t[1] * 1000000 + t[2] > e then return 1 end end", nil).Err(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	calls.Wait()
+	idle := c.PoolStats().IdleConns
+	require.Greater(t, idle, uint32(8), "it tries that many connections by its retries")
+	line.Die()
+	require.NoError(t, c.Ping(t.Context()))
+	require.NoError(t, c.Ping(t.Context()))
+	require.Less(t, c.PoolStats().TotalConns, idle, "dead connections are kept")
 }
 
 func TestACallEndsWithItsContext(t *testing.T) {

@@ -20,6 +20,17 @@ import (
 // the pool had, and once for a new one: if that fails too, the server does. f must
 // be safe to repeat.
 func On[T any](ctx context.Context, db *sql.DB, f func(conn *sql.Conn) (T, error)) (T, error) {
+	return on(ctx, db, Failed, f)
+}
+
+// Once is On for an f that is not safe to repeat: it is called again only if the server
+// that it wrote to may not be written to, which leaves nothing.
+func Once[T any](ctx context.Context, db *sql.DB, f func(conn *sql.Conn) (T, error)) (T, error) {
+	return on(ctx, db, readOnly, f)
+}
+
+// on calls f again after errors that again accepts.
+func on[T any](ctx context.Context, db *sql.DB, again func(error) bool, f func(conn *sql.Conn) (T, error)) (T, error) {
 	left := 0 // tries; the first is not counted
 	for {
 		conn, err := db.Conn(ctx)
@@ -38,7 +49,7 @@ func On[T any](ctx context.Context, db *sql.DB, f func(conn *sql.Conn) (T, error
 		if cerr := conn.Close(); err == nil && cerr != nil && !errors.Is(cerr, driver.ErrBadConn) {
 			err = cerr
 		}
-		if !bad || left == 0 || ctx.Err() != nil {
+		if !bad || !again(err) || left == 0 || ctx.Err() != nil {
 			return v, err
 		}
 	}
@@ -57,9 +68,10 @@ func Failed(err error) bool {
 		return false
 	}
 	switch state := State(err); {
+	case readOnly(err):
+		return true
 	case state == "":
 	case strings.HasPrefix(state, "08"), // connection exceptions
-		state == "25006",                                     // read_only_sql_transaction: the server is a replica now
 		state == "57P01", state == "57P02", state == "57P03", // admin_shutdown, crash_shutdown, cannot_connect_now
 		state == "57P05": // idle_session_timeout
 		return true
@@ -69,7 +81,22 @@ func Failed(err error) bool {
 	var op *net.OpError
 	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) ||
-		errors.As(err, &op) || strings.HasSuffix(err.Error(), "conn closed") // pgx, of a connection that it has given up
+		errors.As(err, &op) || strings.HasSuffix(err.Error(), "conn closed") || // pgx, of a connection that it has given up
+		strings.HasSuffix(err.Error(), "invalid connection") // go-sql-driver, likewise
+}
+
+// readOnly reports whether err is a server's that may not be written to: it is a replica
+// now. PostgreSQL says so by a code, MySQL and MariaDB by numbers of go-sql-driver's text.
+func readOnly(err error) bool {
+	if err == nil {
+		return false
+	}
+	if state := State(err); state != "" {
+		return state == "25006" // read_only_sql_transaction
+	}
+	text := err.Error()
+	return strings.Contains(text, "Error 1290 (") && strings.Contains(text, "read-only") || // ER_OPTION_PREVENTS_STATEMENT
+		strings.Contains(text, "Error 1792 (") || strings.Contains(text, "Error 1836 (") // in a read-only transaction, or mode
 }
 
 // State is PostgreSQL's error code (SQLSTATE), of pgx or lib/pq, or "".

@@ -220,11 +220,21 @@ func (r *run) handle(ctx context.Context, next handler.Handler) error {
 		<-ready // one renewal at a time
 		r.renew(work, deadline, cancel)
 	})
-	// The lease may have been extended while the claim was being made.
+	// The lease may have been extended while the claim was being made, or the store may
+	// have taken longer than the claim lasts.
 	if now := r.m.Lease().Deadline(); now.After(r.deadline) {
 		r.renew(work, now, cancel)
+	} else if !time.Now().Before(r.ends) {
+		_, end := r.claimEnd(ctx)
+		r.renew(work, end, cancel)
 	}
 	close(ready)
+	if cause := context.Cause(work); cause != nil {
+		// The lease or the claim is lost, or the consumer stopped. A handler that does not
+		// look at its context would begin what another worker begins too.
+		r.release(ctx, settleTime)
+		return handler.Postpone(0, fmt.Errorf("idempotency: not handled: %w", cause))
+	}
 	if r.deadline.IsZero() {
 		go r.keep(work, cancel)
 	}
@@ -262,7 +272,7 @@ func (r *run) again() time.Duration { return minClaim + mathrand.N(minClaim) }
 // handler's, has ended. If the worker dies, the claim ends soon after it.
 func (r *run) keep(ctx context.Context, cancel context.CancelCauseFunc) {
 	for {
-		_ = sleep.For(ctx, r.cfg.ClaimTTL/3)
+		_ = sleep.For(ctx, max(r.cfg.ClaimTTL, minClaim)/3)
 		if ctx.Err() != nil {
 			return
 		}
@@ -276,11 +286,12 @@ func (r *run) keep(ctx context.Context, cancel context.CancelCauseFunc) {
 
 // renew moves the claim's end to the lease's, trying until the claim has ended.
 // A claim that could not be renewed is not a protection any more, so the handler
-// is canceled rather than left to run beside another.
+// is canceled rather than left to run beside another. A call of a store that hangs is
+// not waited for beyond that end.
 func (r *run) renew(ctx context.Context, deadline time.Time, cancel context.CancelCauseFunc) {
 	for {
 		end := latest(deadline, time.Now())
-		_, err := call(ctx, r.guard, r.cfg.StoreTimeout, func(ctx context.Context) (struct{}, error) {
+		_, err := call(ctx, r.guard, max(time.Until(r.ends), renewPause), func(ctx context.Context) (struct{}, error) {
 			return struct{}{}, r.store.Renew(ctx, r.key, r.token, time.Until(end))
 		})
 		if err == nil {

@@ -10,7 +10,8 @@
 //
 // A pool has at most 32 connections (pool_max_conns=N in a URL of PostgreSQL). Idle
 // connections stay in the pool for five minutes, and no connection gets older than half an
-// hour.
+// hour. MySQL closes a session that does nothing for six minutes, unless the URL has a
+// wait_timeout of its own: a relay whose host is gone holds up the others for so long.
 // PostgreSQL statements are not prepared by name, so that poolers in transaction mode work,
 // unless the URL has a default_query_exec_mode of its own.
 package opentable
@@ -85,6 +86,11 @@ func invalid(err error, remedy string) error {
 	return &drivers.Error{Code: drivers.Invalid, Op: "open the outbox's table", Err: err, Remedy: remedy}
 }
 
+// waitTimeout is after how many seconds the server closes a session that does nothing: more
+// than the pool keeps one. A relay whose host is gone leaves the table's lock to its session,
+// which lasts for eight hours by default.
+const waitTimeout = "360"
+
 // parseMySQL reads a URL whose parameters are those of the driver's own data source names.
 func parseMySQL(u *url.URL) (*sqlconn.Target, error) {
 	q, err := url.ParseQuery(u.RawQuery)
@@ -104,6 +110,12 @@ func parseMySQL(u *url.URL) (*sqlconn.Target, error) {
 	c.Net, c.Addr, c.DBName = "tcp", u.Host, name
 	if u.Port() == "" {
 		c.Addr += ":3306"
+	}
+	if c.Params["wait_timeout"] == "" {
+		if c.Params == nil {
+			c.Params = make(map[string]string)
+		}
+		c.Params["wait_timeout"] = waitTimeout
 	}
 	if u.User != nil {
 		c.User = u.User.Username()

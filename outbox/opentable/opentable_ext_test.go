@@ -100,3 +100,18 @@ func TestLookingCreatesNoFile(t *testing.T) {
 	require.Empty(t, rows)
 	require.ErrorContains(t, table.Send(look, nil, "orders", &handler.Message{}), "readonly")
 }
+
+// A relay whose host is gone leaves the table's lock to its session.
+func TestTheSessionsOfMySQLEndSoon(t *testing.T) {
+	t.Parallel()
+	for params, want := range map[string]int{"": 360, "?wait_timeout=60": 60} {
+		_, db, err := opentable.URL(t.Context(), mysqlURL(t)+params)
+		require.NoError(t, err)
+		conn, ok := db.(*sql.DB)
+		require.True(t, ok)
+		var seconds int
+		require.NoError(t, conn.QueryRowContext(t.Context(), "SELECT @@session.wait_timeout").Scan(&seconds))
+		require.Equal(t, want, seconds)
+		require.NoError(t, db.Close())
+	}
+}

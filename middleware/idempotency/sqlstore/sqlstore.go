@@ -46,7 +46,7 @@ type Dialect uint8
 
 // The dialects.
 const (
-	// PostgreSQL from version 9.5 on.
+	// PostgreSQL from version 11 on.
 	PostgreSQL Dialect = iota + 1
 	// SQLite from version 3.42 on. The file's journal should be in WAL mode, and
 	// a busy timeout set.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/invoke"
 	"github.com/sluice-go/sluice/internal/setting"
 	"github.com/sluice-go/sluice/internal/sqlconn"
 	"github.com/sluice-go/sluice/middleware/idempotency"
@@ -58,6 +59,17 @@ type TxConfig struct {
 // SQLite has one writer: a handler holds it for as long as it runs. A handler on
 // PostgreSQL holds a connection: let the pool have one for each handler that runs
 // at the same time, and one more.
+//
+// A handler must return an error if a statement of the transaction fails. PostgreSQL has
+// nothing of such a transaction committed: if the handler returns nil all the same, that
+// is a failed attempt of its message. SQLite rolls a transaction back when a statement of
+// it is interrupted by its context or the disk is full, and commits each later statement
+// by itself, without the mark.
+//
+// If a worker's host is gone and did not close its connections, PostgreSQL keeps the
+// worker's transactions, and has the duplicates of their messages wait, until TCP
+// keepalive finds out. That takes two hours unless the server's tcp_keepalives_idle and
+// tcp_keepalives_interval are lower; a minute and ten seconds are good.
 //
 // While the database does not answer, messages are postponed and a gate is closed,
 // as with the other form; see package idempotency. Waits for a connection, for the
@@ -236,9 +248,11 @@ func (g *txHandler) begin(ctx, txCtx context.Context, end context.CancelFunc) (*
 
 // spared returns the verdict of a handler that failed. If its transaction was lost
 // with its connection, that is not a failure of the message, unless it happens to this
-// one again and again.
+// one again and again. A handler whose own context ended during a statement has lost the
+// connection by that: drivers close it then.
 func (g *txHandler) spared(ctx, txCtx context.Context, t *txn, key string, verdict error) error {
-	if g.store.dialect != PostgreSQL || ctx.Err() != nil || handler.VerdictOf(verdict).Postponed {
+	if g.store.dialect != PostgreSQL || ctx.Err() != nil || handler.VerdictOf(verdict).Postponed ||
+		invoke.Is(verdict, context.DeadlineExceeded) || invoke.Is(verdict, context.Canceled) {
 		return verdict
 	}
 	err := t.end(txCtx, g.StoreTimeout, func() error { _, err := t.tx.ExecContext(txCtx, "SELECT 1"); return err })
@@ -255,7 +269,7 @@ func (g *txHandler) spared(ctx, txCtx context.Context, t *txn, key string, verdi
 // close ends the transaction, if it has not ended, and gives its connection back.
 func (g *txHandler) close(ctx, txCtx context.Context, t *txn, m *handler.Message) {
 	if err := t.close(txCtx, g.StoreTimeout); err != nil {
-		g.Logger.WarnContext(ctx, "rollback failed; the database undoes the transaction by itself",
+		g.Logger.WarnContext(ctx, "the transaction could not be ended; its connection is closed, and what was not committed is undone",
 			slog.String("queue", m.Origin().Queue), slog.String("message_id", m.ID), slog.Any("error", err))
 	}
 }
@@ -272,9 +286,11 @@ func (g *txHandler) failed(ctx context.Context, m *handler.Message, key, op stri
 		return handler.Postpone(0, context.Cause(ctx))
 	case op == "begin" && g.saturated():
 		return g.busy(errNoConnection)
+	case conflict(err):
+		return g.busy(fmt.Errorf("sqlstore: %s: %w", op, err))
 	}
-	err = fmt.Errorf("sqlstore: %s: %w", op, err)
 	wait, own := time.Duration(0), refused(err)
+	err = fmt.Errorf("sqlstore: %s: %w", op, err)
 	if !own {
 		wait, own = g.gate.Suspect(key, err)
 	}
@@ -284,14 +300,38 @@ func (g *txHandler) failed(ctx context.Context, m *handler.Message, key, op stri
 			slog.String("operation", op), slog.Any("error", err))
 		return g.Retry(err)
 	}
+	if op == "commit" {
+		g.Logger.WarnContext(ctx, "handled, but the commit failed: the next delivery finds the mark, or is handled again",
+			slog.String("queue", m.Origin().Queue), slog.String("message_id", m.ID), slog.Any("error", err))
+	}
 	return handler.Postpone(wait, err)
 }
 
-// refused is true for what PostgreSQL says of the data of a transaction: a
-// constraint that is checked at the commit, for one.
+// refused reports whether a transaction failed by what its handler did. PostgreSQL says so
+// of the transaction's data (a constraint that is checked at the commit, for one), and if
+// the handler let it idle or last for too long. The others are the answers to the commit of
+// a transaction that the handler has ended itself, or that the database had rolled back: the
+// handler returned nil in spite of a statement's error.
 func refused(err error) bool {
+	switch state := sqlconn.State(err); {
+	case strings.HasPrefix(state, "22"), strings.HasPrefix(state, "23"),
+		state == "25P03", state == "25P04": // idle_in_transaction_session_timeout, transaction_timeout
+		return true
+	case state != "":
+		return false
+	}
+	text := err.Error()
+	return errors.Is(err, sql.ErrTxDone) ||
+		text == "commit unexpectedly resulted in rollback" || // pgx
+		text == "pq: Could not complete operation in a failed transaction" ||
+		strings.Contains(text, "cannot commit - no transaction is active") // SQLite
+}
+
+// conflict reports whether PostgreSQL rolled a transaction back because of another: a
+// serialization failure or a deadlock. The same transaction can succeed right after.
+func conflict(err error) bool {
 	state := sqlconn.State(err)
-	return strings.HasPrefix(state, "22") || strings.HasPrefix(state, "23")
+	return state == "40001" || state == "40P01"
 }
 
 // busy puts the message off: another transaction is in its way.

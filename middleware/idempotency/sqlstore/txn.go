@@ -20,19 +20,35 @@ type txn struct {
 	// failed is why there is no transaction.
 	failed error
 	bad    bool // the connection has failed
+	// hung is why a call of the connection was left behind. It has the connection until
+	// it returns, and closing the connection would wait for that.
+	hung error
 }
 
-// end calls f, which is a statement or the end of the transaction.
+// end calls f, which is a statement or the end of the transaction. It does not wait for
+// f longer than limit.
 func (t *txn) end(ctx context.Context, limit time.Duration, f func() error) error {
-	_, err := storegate.Call(ctx, limit, func(context.Context) (struct{}, error) { return struct{}{}, f() })
-	t.bad = t.bad || sqlconn.Failed(err)
+	returned := make(chan struct{})
+	_, err := storegate.Call(ctx, limit, func(context.Context) (struct{}, error) {
+		defer close(returned)
+		return struct{}{}, f()
+	})
+	select {
+	case <-returned:
+		t.bad = t.bad || sqlconn.Failed(err)
+	default:
+		t.hung = err
+	}
 	return err
 }
 
 // close rolls the transaction back, if it has not ended, and gives the connection
-// back to the pool. If the rollback takes longer than limit, the connection is
-// closed when ctx ends.
+// back to the pool. If the rollback or an earlier call takes longer than limit, the
+// connection is closed when ctx ends.
 func (t *txn) close(ctx context.Context, limit time.Duration) error {
+	if t.hung != nil {
+		return t.hung
+	}
 	if t.tx != nil {
 		err := t.end(ctx, limit, t.tx.Rollback)
 		if err != nil && !errors.Is(err, sql.ErrTxDone) && !t.bad {

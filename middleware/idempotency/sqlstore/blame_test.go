@@ -1,0 +1,140 @@
+package sqlstore_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/middleware/idempotency/sqlstore"
+	"github.com/sluice-go/sluice/middleware/timeout"
+)
+
+// A message at which its handler fails spends an attempt, so that it is dead-lettered in
+// the end. That the database rolled its transaction back, or that its connection went
+// with the handler's time, is not an outage of the store.
+func TestAFailureOfTheHandlerSpendsAnAttempt(t *testing.T) {
+	t.Parallel()
+	exec := func(ctx context.Context, q string) error {
+		_, err := sqlstore.Tx(ctx).ExecContext(ctx, q)
+		return err
+	}
+	hidden := func(q string) func(t *testing.T, ctx context.Context, _ *sql.DB) error {
+		return func(t *testing.T, ctx context.Context, _ *sql.DB) error {
+			require.Error(t, exec(ctx, q))
+			return nil
+		}
+	}
+	for _, c := range []struct {
+		name  string
+		after func(t *testing.T, ctx context.Context, db *sql.DB) error
+		limit time.Duration // of the handler
+	}{
+		{name: "its time ends during a statement", limit: 100 * time.Millisecond, after: func(_ *testing.T, ctx context.Context, _ *sql.DB) error {
+			return exec(ctx, "SELECT pg_sleep(60)")
+		}},
+		{name: "it hides the error of a statement", after: hidden("SELECT 1/0")},
+		{name: "it hides a violation", after: hidden("INSERT INTO effects (id) VALUES (NULL)")},
+		{name: "it ends the transaction", after: func(_ *testing.T, ctx context.Context, _ *sql.DB) error {
+			return sqlstore.Tx(ctx).Rollback()
+		}},
+		{name: "it idles for longer than the database allows", after: func(t *testing.T, ctx context.Context, db *sql.DB) error {
+			require.NoError(t, exec(ctx, "SET LOCAL idle_in_transaction_session_timeout = 50"))
+			awaitEnd(t, ctx, db)
+			return nil
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			db := openPostgres(t)
+			l := newLedger(t, db)
+			l.after = func(ctx context.Context) error { return c.after(t, ctx, db) }
+			mw, err := sqlstore.Transactional(newPostgresStore(t, db), nil)
+			require.NoError(t, err)
+			h := handler.Handler(l)
+			if c.limit > 0 {
+				limit, err := timeout.New(c.limit, nil)
+				require.NoError(t, err)
+				h = limit(h)
+			}
+			err = mw(h).Handle(t.Context(), &handler.Message{ID: "m"})
+			v := handler.VerdictOf(err)
+			require.Equal(t, handler.ActionRetry, v.Action)
+			require.False(t, v.Postponed, "%v", err)
+			n, _ := handler.GatesOf(mw)[0].Admit(1)
+			require.Equal(t, 1, n, "the store answers")
+			require.Zero(t, l.effects(t))
+		})
+	}
+}
+
+// awaitEnd returns when the server has ended the handler's session.
+func awaitEnd(t *testing.T, ctx context.Context, db *sql.DB) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		var n int
+		err := db.QueryRowContext(ctx, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'").Scan(&n)
+		return err == nil && n == 0
+	}, time.Minute, 10*time.Millisecond)
+}
+
+// SQLite ends the transaction with the statement that is interrupted.
+func TestAnInterruptedTransactionSpendsAnAttempt(t *testing.T) {
+	t.Parallel()
+	db := openSQLite(t, t.TempDir()+"/k.db")
+	l := newLedger(t, db)
+	l.after = func(ctx context.Context) error {
+		short, end := context.WithTimeout(ctx, 50*time.Millisecond)
+		defer end()
+		_, err := sqlstore.Tx(ctx).ExecContext(short, "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c) INSERT INTO effects SELECT 'z' FROM c WHERE x < 0")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		return nil
+	}
+	err := transactional(t, newSQLiteStore(t, db), l, nil).Handle(t.Context(), &handler.Message{ID: "m"})
+	v := handler.VerdictOf(err)
+	require.Equal(t, handler.ActionRetry, v.Action)
+	require.False(t, v.Postponed, "%v", err)
+	require.Zero(t, l.effects(t))
+}
+
+// A transaction that another one made impossible can succeed right after. It is neither
+// the message's failure nor the store's.
+func TestAConflictAtTheCommitIsPutOff(t *testing.T) {
+	t.Parallel()
+	db := openPostgres(t)
+	serializable := &sql.TxOptions{Isolation: sql.LevelSerializable}
+	mw, err := sqlstore.Transactional(newPostgresStore(t, db), &sqlstore.TxConfig{Options: serializable})
+	require.NoError(t, err)
+	newLedger(t, db)
+	// Two that count all effects and add one cannot both be first.
+	add := func(ctx context.Context, tx *sql.Tx) error {
+		var n int
+		err := tx.QueryRowContext(ctx, "SELECT count(*) FROM effects").Scan(&n)
+		_, ierr := tx.ExecContext(ctx, "INSERT INTO effects VALUES ('e')")
+		return errors.Join(err, ierr)
+	}
+	between := func(ctx context.Context) error {
+		tx, err := db.BeginTx(ctx, serializable)
+		if err != nil {
+			return err
+		}
+		return errors.Join(add(ctx, tx), tx.Commit())
+	}
+	h := mw(handler.HandlerFunc(func(ctx context.Context, _ *handler.Message) error {
+		if err := add(ctx, sqlstore.Tx(ctx)); err != nil {
+			return err
+		}
+		return between(ctx)
+	}))
+	err = h.Handle(t.Context(), &handler.Message{ID: "m"})
+	require.ErrorContains(t, err, "40001")
+	require.True(t, handler.VerdictOf(err).Postponed, "%v", err)
+	n, _ := handler.GatesOf(mw)[0].Admit(1)
+	require.Equal(t, 1, n, "the store answers")
+	between = func(context.Context) error { return nil }
+	require.NoError(t, h.Handle(t.Context(), &handler.Message{ID: "m"}))
+}
