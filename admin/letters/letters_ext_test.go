@@ -107,6 +107,17 @@ func TestALookLeavesLettersWhereTheyAre(t *testing.T) {
 			got, err = letters.Each(t.Context(), of(l), nil, func(letters.Letter) error { return stop })
 			require.ErrorIs(t, err, stop)
 			require.Zero(t, got.Done)
+			require.Len(t, bodies(t, l), 6)
+			visits := 0
+			got, err = letters.Each(t.Context(), of(l), nil, func(letters.Letter) error {
+				if visits++; visits == 4 { // such as a pipe that nobody reads any more
+					return stop
+				}
+				return nil
+			})
+			require.ErrorIs(t, err, stop)
+			require.EqualValues(t, 3, got.Done)
+			require.Len(t, bodies(t, l), 6, "those that were visited are given back, too")
 			got, err = letters.Each(t.Context(), of(l), &letters.Options{Max: 2}, func(letters.Letter) error { return nil })
 			require.NoError(t, err)
 			require.EqualValues(t, 2, got.Done)

@@ -69,8 +69,9 @@ func (s *Scan) More() bool {
 }
 
 // Next receives up to most letters and returns those that it has not returned before, or
-// none. The caller must pass each of them to Hold, Note or Delete. If it returns an error
-// it keeps a note of all that it has received.
+// none. GiveBack releases all that were received and not deleted, whatever ended the scan.
+// A caller that goes on must pass each letter to Hold or Delete: until then it is out of
+// sight only for as long as the dead-letter queue's own lease.
 func (s *Scan) Next(ctx context.Context, most int) ([]drivers.Delivery, error) {
 	ds, err := s.receive(ctx, most)
 	if err != nil {
@@ -78,6 +79,7 @@ func (s *Scan) Next(ctx context.Context, most int) ([]drivers.Delivery, error) {
 	}
 	var fresh, old []drivers.Delivery
 	for _, d := range ds {
+		s.held[d.Message.ID] = d.Receipt
 		if _, seen := s.seen[d.Message.ID]; seen {
 			old = append(old, d)
 			continue
@@ -94,11 +96,9 @@ func (s *Scan) Next(ctx context.Context, most int) ([]drivers.Delivery, error) {
 		s.empty, s.again = 0, 0
 	}
 	if ctx.Err() != nil {
-		s.Note(fresh, old)
 		return nil, context.Cause(ctx)
 	}
 	if err := s.Hold(ctx, old); err != nil {
-		s.Note(fresh)
 		return nil, err
 	}
 	return fresh, nil
@@ -117,16 +117,6 @@ func (s *Scan) receive(ctx context.Context, most int) ([]drivers.Delivery, error
 	}
 }
 
-// Note records letters to release when the scan ends, without extending their
-// leases.
-func (s *Scan) Note(groups ...[]drivers.Delivery) {
-	for _, ds := range groups {
-		for _, d := range ds {
-			s.held[d.Message.ID] = d.Receipt
-		}
-	}
-}
-
 // Hold keeps letters out of sight until the scan is over.
 func (s *Scan) Hold(ctx context.Context, ds []drivers.Delivery) error {
 	if len(ds) == 0 {
@@ -135,7 +125,6 @@ func (s *Scan) Hold(ctx context.Context, ds []drivers.Delivery) error {
 	es := make([]drivers.Extension, len(ds))
 	for i, d := range ds {
 		es[i] = drivers.Extension{Receipt: d.Receipt, By: s.Lease()}
-		s.held[d.Message.ID] = d.Receipt
 		if s.caps.Ordered && d.Message.Group != "" {
 			s.Hidden = true
 		}
