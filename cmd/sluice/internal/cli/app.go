@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -46,6 +47,9 @@ type app struct {
 	logFormat string
 
 	loaded *config.Config
+
+	mu    sync.Mutex      // guards asked: a console finds queues concurrently
+	asked []*config.Queue // the queues that find has returned, each once
 }
 
 // config loads the configuration, once.
@@ -78,7 +82,13 @@ func (a *app) find(nameOrURL string) (*config.Queue, error) {
 		// not pass unnoticed: its values would have been meant to count.
 		return nil, err
 	}
-	return c.Queue(nameOrURL)
+	q, err := c.Queue(nameOrURL)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err == nil && !slices.ContainsFunc(a.asked, func(other *config.Queue) bool { return other.Name == q.Name }) {
+		a.asked = append(a.asked, q)
+	}
+	return q, err
 }
 
 // openSource opens a queue for receiving.
@@ -263,7 +273,7 @@ func (a *app) table(rows [][]string, l layout) error {
 	return a.printf("%s\n", folded("(-o json also has "+strings.Join(left, ", ")+")", 0, 1, width))
 }
 
-// complain writes an error to stderr, each line of it with the program's name.
+// complain writes an error to stderr, a line for each that is joined in it.
 func (a *app) complain(err error) {
 	if a.unread(err) {
 		return // whoever reads the results, such as head, has had enough
@@ -278,7 +288,9 @@ func (a *app) complain(err error) {
 		}
 		return
 	}
-	a.complainLine(err)
+	for _, fault := range apart(err) {
+		a.complainLine(fault)
+	}
 }
 
 // unread reports whether an error is that nobody reads stdout any more.
@@ -291,9 +303,9 @@ func (a *app) unread(err error) bool {
 // complainLine writes an error of one line, in the format of the logs.
 func (a *app) complainLine(err error) {
 	if a.logFormat == formatJSON {
-		a.log.Error(err.Error() + hint(err, a.given()))
+		a.log.Error(err.Error() + adviser{a}.hint(err))
 		return
 	}
 	// If stderr cannot be written, nobody is left to read it.
-	_, _ = fmt.Fprintf(a.err, "sluice: %v%s\n", err, hint(err, a.given()))
+	_, _ = fmt.Fprintf(a.err, "sluice: %v%s\n", err, adviser{a}.hint(err))
 }

@@ -82,7 +82,7 @@ func configured(a *app, names []string) ([]config.Queue, error) {
 		if config.IsURL(n) {
 			return nil, usage("%s: a queue that is given by its URL has no configuration to compare with", config.Redact(n))
 		}
-		q, err := c.Queue(n)
+		q, err := a.find(n)
 		if err != nil {
 			return nil, err
 		}
