@@ -117,5 +117,8 @@ func (r *archiveCommand) run(ctx context.Context, queue, url string) (err error)
 	if err == nil {
 		err = fault
 	}
+	if err == nil && r.olderThan == 0 {
+		err = r.unfound("archive", done.Matched, 0, lettersOf(at.Queue))
+	}
 	return err
 }

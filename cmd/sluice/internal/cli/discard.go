@@ -89,17 +89,27 @@ func (d *discardCommand) run(ctx context.Context, queue string) (err error) {
 			return err
 		}
 		if d.asJSON() {
-			return d.printJSON(discardResult{Queue: at.Queue, place: at, Would: &done.Done, Seen: done.Seen, DryRun: true})
+			err = d.printJSON(discardResult{Queue: at.Queue, place: at, Would: &done.Done, Seen: done.Seen, DryRun: true})
+		} else {
+			err = d.printf("%d of %s of %s would be discarded\n", done.Done, counted(done.Seen, "dead letter"), at.Queue)
 		}
-		return d.printf("%d of %s of %s would be discarded\n", done.Done, counted(done.Seen, "dead letter"), at.Queue)
+		if err != nil {
+			return err
+		}
+		return d.unfound("discard", done.Matched, d.max, lettersOf(at.Queue))
 	}
+	var unfound error
 	if !d.yes {
 		done, ids, err := d.preview(ctx, at.Queue, source, o)
 		if err != nil {
 			return err
 		}
+		unfound = d.unfound("discard", done.Matched, d.max, lettersOf(at.Queue))
 		if done.Done == 0 {
-			return d.printf("no dead letter of %s matches\n", at.Queue)
+			if err := d.printf("no dead letter of %s matches\n", at.Queue); err != nil {
+				return err
+			}
+			return unfound
 		}
 		if err := confirm(ctx, d.app, fmt.Sprintf("delete %s for good", counted(done.Done, "dead letter")), at); err != nil {
 			return err
@@ -124,6 +134,12 @@ func (d *discardCommand) run(ctx context.Context, queue string) (err error) {
 	}
 	if err == nil {
 		err = fault
+	}
+	if d.yes { // else the preview knows, and what it has shown is gone by now
+		unfound = d.unfound("discard", done.Matched, d.max, lettersOf(at.Queue))
+	}
+	if err == nil {
+		err = unfound
 	}
 	return err
 }

@@ -96,12 +96,16 @@ func (e *exportCommand) run(ctx context.Context, queue string) (err error) {
 	if err != nil {
 		return err
 	}
-	if to.name == "" { // stdout has the letters
+	switch {
+	case to.name == "": // stdout has the letters
 		e.log.Info("exported dead letters", "queue", at.Queue, "letters", done.Done, "seen", done.Seen)
-		return nil
+	case e.asJSON():
+		err = e.printJSON(exportResult{Queue: at.Queue, place: at, Letters: done.Done, Seen: done.Seen, At: where})
+	default:
+		err = e.printf("exported %s of %s to %s\n", counted(done.Done, "dead letter"), at.Queue, where)
 	}
-	if e.asJSON() {
-		return e.printJSON(exportResult{Queue: at.Queue, place: at, Letters: done.Done, Seen: done.Seen, At: where})
+	if err != nil {
+		return err
 	}
-	return e.printf("exported %s of %s to %s\n", counted(done.Done, "dead letter"), at.Queue, where)
+	return e.unfound("export", done.Matched, e.max, lettersOf(at.Queue))
 }

@@ -79,16 +79,15 @@ func (i *importCommand) run(ctx context.Context, queue string) (err error) {
 	}
 	var fault error
 	if i.asJSON() {
-		where := from.name
-		if where == "" {
-			where = "stdin"
-		}
-		fault = i.printJSON(exportResult{Queue: at.Queue, place: at, Letters: done.Done, Seen: done.Seen, At: where})
+		fault = i.printJSON(exportResult{Queue: at.Queue, place: at, Letters: done.Done, Seen: done.Seen, At: from.String()})
 	} else {
 		fault = i.printf("imported %s into the dead-letter queue of %s\n", counted(done.Done, "dead letter"), at.Queue)
 	}
 	if err == nil {
 		err = fault
+	}
+	if err == nil {
+		err = i.unfound("import", done.Matched, i.max, from.String())
 	}
 	return err
 }

@@ -197,6 +197,13 @@ func (r *redriveCommand) run(ctx context.Context, queue string) (err error) {
 	if fault := r.report(out, done); fault != nil && err == nil {
 		err = fault
 	}
+	if err == nil {
+		where := lettersOf(name)
+		if r.from != "" {
+			where = from.String()
+		}
+		err = r.unfound("redrive", done.Matched, r.max, where)
+	}
 	return err
 }
 
