@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/sluice-go/sluice/admin/internal/scan"
 	"github.com/sluice-go/sluice/drivers"
@@ -118,5 +119,5 @@ type taker func(context.Context, *scan.Scan, []drivers.Delivery, *Result) error
 func Unsupported(source drivers.Source, op string) error {
 	c := source.Capabilities()
 	return &drivers.Error{Code: drivers.Unsupported, Queue: c.Queue, Op: op + " dead letters",
-		Err: fmt.Errorf("the driver for %s cannot read this queue's dead letters", c.System)}
+		Err: fmt.Errorf("the driver for %s cannot read this queue's dead letters", strings.TrimPrefix(c.System, "sluice_"))}
 }

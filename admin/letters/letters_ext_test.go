@@ -241,7 +241,7 @@ func TestAQueueWithoutLettersSaysSo(t *testing.T) {
 	bridged := struct{ drivers.Source }{source}
 	_, err = letters.Discard(t.Context(), bridged, nil)
 	require.ErrorIs(t, err, drivers.ErrUnsupported)
-	require.ErrorContains(t, err, "the driver for sluice_mem cannot read this queue's dead letters")
+	require.ErrorContains(t, err, "the driver for mem cannot read this queue's dead letters")
 	_, err = letters.Import(t.Context(), bridged, nil, nil)
 	require.ErrorIs(t, err, drivers.ErrUnsupported)
 }
