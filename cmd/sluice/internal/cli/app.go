@@ -162,11 +162,34 @@ func (a *app) globals() error {
 	switch a.logFormat {
 	case formatText:
 	case formatJSON:
-		a.log = slog.New(slog.NewJSONHandler(a.err, &slog.HandlerOptions{Level: a.level}))
+		a.logJSON()
 	default:
 		return usage("--log-format %s: it is %s or %s", a.logFormat, formatText, formatJSON)
 	}
 	return nil
+}
+
+// logJSON has logs and errors written as JSON.
+func (a *app) logJSON() {
+	a.logFormat = formatJSON
+	a.log = slog.New(slog.NewJSONHandler(a.err, &slog.HandlerOptions{Level: a.level}))
+}
+
+// wantsJSON reports whether arguments ask for logs in JSON, also if they are wrong: their
+// fault is reported before the flags are checked, or even read to the end.
+func wantsJSON(args []string) bool {
+	format := ""
+	for i, arg := range args {
+		if arg == "--" {
+			break
+		}
+		if value, ok := strings.CutPrefix(arg, "--log-format="); ok {
+			format = value
+		} else if arg == "--log-format" && i+1 < len(args) {
+			format = args[i+1]
+		}
+	}
+	return format == formatJSON
 }
 
 // oneQueue accepts one queue, and says what a queue is if there is none.

@@ -94,6 +94,9 @@ func Main(p Program) int {
 	err := wayOut(root.ExecuteContext(a.stop.Stop))
 	code := exitCode(err)
 	if err != nil {
+		if wantsJSON(args) {
+			a.logJSON()
+		}
 		a.complain(err)
 	}
 	return code
