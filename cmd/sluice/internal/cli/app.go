@@ -46,6 +46,9 @@ type app struct {
 	// logFormat is of the logs, as format is of the results.
 	logFormat string
 
+	// command is the name of the command that runs, or of the one that it belongs to.
+	command string
+
 	loaded *config.Config
 
 	mu    sync.Mutex      // guards asked: a console finds queues concurrently

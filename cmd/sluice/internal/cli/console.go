@@ -166,7 +166,7 @@ func (s *consoleCommand) settings(names []string) (*console.Config, error) {
 			return source, err
 		},
 		Handlers: (&doctorCommand{app: s.app, changed: func(string) bool { return false }}).handlers,
-		Command:  adviser{s.app}.command,
+		Command:  adviser{s.app}.mend,
 	}
 	if s.compile != nil {
 		conf.Compile = func(source string) (func(letters.Letter) bool, error) {

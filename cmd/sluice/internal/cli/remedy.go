@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/sluice-go/sluice/admin"
+	"github.com/sluice-go/sluice/cmd/sluice/internal/iam"
 	"github.com/sluice-go/sluice/config"
 	"github.com/sluice-go/sluice/drivers"
 )
@@ -32,6 +33,11 @@ func (a adviser) hint(err error) string {
 		return "; to list the IDs: sluice letters" + words(about) + " -v" + a.given()
 	case e.Code == drivers.NotFound && strings.Contains(e.Remedy, "its configuration") && apply != "":
 		return "; to create it: " + apply
+	case e.Code == drivers.Denied && strings.Contains(e.Remedy, "grant "):
+		if c, ok := iam.CommandNamed(a.command); ok && len(c.Purposes) > 0 {
+			return "; to print what is needed: sluice iam" + words(about) + " --for " + a.command + a.given()
+		}
+		return ""
 	case e.Code == drivers.Invalid && strings.Contains(e.Remedy, "by origin"):
 		return "; to select by origin: sluice redrive" + words(about) + " --source" + words(about) + a.given()
 	case e.Code == drivers.Unsupported && strings.Contains(e.Remedy, "dead_letter") && apply != "":
@@ -97,10 +103,10 @@ func words(queues []*config.Queue) string {
 	return b.String()
 }
 
-// command words a finding's remedy as command lines of this program, with the flags
+// mend words a finding's remedy as command lines of this program, with the flags
 // that this one was given, to be pasted. Text in parentheses comes with them. A line that
 // applies names the queue, so that it changes no other.
-func (a adviser) command(f *admin.Finding) string {
+func (a adviser) mend(f *admin.Finding) string {
 	r := f.Remedy
 	queue := quoted(f.Queue) + a.given()
 	apply, plan := "sluice apply "+queue, "sluice plan "+queue
