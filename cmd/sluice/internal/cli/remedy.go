@@ -38,6 +38,8 @@ func (a adviser) hint(err error) string {
 			return "; to print what is needed: sluice iam" + words(about) + " --for " + a.command + a.given()
 		}
 		return ""
+	case e.Code == drivers.Invalid && strings.Contains(e.Remedy, "claim check") && a.command == "send":
+		return "; from here: --claim-check URL"
 	case e.Code == drivers.Invalid && strings.Contains(e.Remedy, "by origin"):
 		return "; to select by origin: sluice redrive" + words(about) + " --source" + words(about) + a.given()
 	case e.Code == drivers.Unsupported && strings.Contains(e.Remedy, "dead_letter") && apply != "":

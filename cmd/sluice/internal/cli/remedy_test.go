@@ -34,6 +34,7 @@ func TestHints(t *testing.T) {
 		"missing, cannot tell":       {"depth", []*config.Queue{orders, events}, drivers.NotFound, "other", apply, "; to create it: sluice apply orders events --config my.yaml"},
 		"missing, by URL":            {"depth", []*config.Queue{byURL}, drivers.NotFound, "orders", apply, ""},
 		"gone, and not to be made":   {"run", []*config.Queue{orders}, drivers.NotFound, "orders", "put the file back", ""},
+		"too large":                  {"send", []*config.Queue{orders}, drivers.Invalid, "orders", "put a claim check into the producer", "; from here: --claim-check URL"},
 		"another's letters":          {"redrive", []*config.Queue{orders}, drivers.Invalid, "orders", "redrive by origin", "; to select by origin: sluice redrive orders --source orders --config my.yaml"},
 	} {
 		a := adviser{&app{command: c.command, asked: c.asked, files: []string{"my.yaml"}}}
