@@ -129,6 +129,41 @@ func TestALookLeavesLettersWhereTheyAre(t *testing.T) {
 	}
 }
 
+// A slow source is interrupted while the provider answers a receive.
+type slow struct {
+	*leased
+	interrupt func()
+}
+
+func (s *slow) OpenDeadLetters(ctx context.Context) (drivers.Source, error) {
+	dead, err := s.leased.OpenDeadLetters(ctx)
+	return &slowLetters{dead, s.interrupt}, err
+}
+
+type slowLetters struct {
+	drivers.Source
+	interrupt func()
+}
+
+func (s *slowLetters) Receive(ctx context.Context, most int, wait time.Duration) ([]drivers.Delivery, error) {
+	ds, err := s.Source.Receive(context.WithoutCancel(ctx), most, wait) // it has leased them
+	s.interrupt()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return ds, err
+}
+
+func TestALookThatIsInterruptedGivesBackWhatItWasReceiving(t *testing.T) {
+	t.Parallel()
+	l := queue(t, 6)
+	ctx, cancel := context.WithCancel(t.Context())
+	got, err := letters.Each(ctx, &slow{l, cancel}, nil, func(letters.Letter) error { return nil })
+	require.ErrorIs(t, err, context.Canceled)
+	require.Zero(t, got.Done)
+	require.Len(t, bodies(t, l), 6)
+}
+
 func TestDiscardDeletesWhatIsSelected(t *testing.T) {
 	t.Parallel()
 	l := queue(t, 6)

@@ -23,6 +23,8 @@ const (
 	// emptyWait is how long one look into the dead-letter queue waits. SQS asks
 	// only some of its servers when it does not wait at all.
 	emptyWait = time.Second
+	// cutAfter is how long after the end of its context a look may still take.
+	cutAfter = emptyWait + 2*time.Second
 	// quietLooks is how many looks in a row must bring nothing before the
 	// letters count as seen to the end.
 	quietLooks = 2
@@ -105,9 +107,17 @@ func (s *Scan) Next(ctx context.Context, most int) ([]drivers.Delivery, error) {
 }
 
 func (s *Scan) receive(ctx context.Context, most int) ([]drivers.Delivery, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	most = max(1, min(most, s.caps.MaxReceive, AtOnce))
+	// The provider may have leased letters for a receive that is cut off, and then nobody
+	// gives them back. It ends by itself, soon after ctx.
+	later, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(cutAfter, cut) })()
 	for try := 1; ; try++ {
-		ds, err := s.source.Receive(ctx, most, emptyWait)
+		ds, err := s.source.Receive(later, most, emptyWait)
 		if err == nil || len(ds) > 0 {
 			return ds, nil // one that came damaged comes again
 		}
