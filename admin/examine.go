@@ -180,5 +180,9 @@ func (j *judge) drift(wanted []provision.Change) {
 	if differ[0].Field != "" {
 		at += " " + differ[0].Field
 	}
+	if len(differ) == 1 {
+		j.add(drift, "", "a difference between the queue and its configuration: %s", at)
+		return
+	}
 	j.add(drift, "", "%d differences between the queue and its configuration, such as %s", len(differ), at)
 }

@@ -56,6 +56,11 @@ func Load(o *Options) (*Config, error) {
 
 	m := newMerger()
 	for _, file := range files {
+		if file == "" && len(opts.Files) == 0 { // as in a.yaml:$OVERLAY without the variable
+			m.faults = append(m.faults, &Fault{Origin: Origin{Variable: filesVariable}, Problem: "the name of a file is empty",
+				Remedy: "name a file between all separators, and at both ends"})
+			continue
+		}
 		content, err := os.ReadFile(file)
 		switch {
 		case err == nil:

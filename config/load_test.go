@@ -367,4 +367,7 @@ func TestFilesOfTheEnvironment(t *testing.T) {
 
 	_, err = config.Load(&config.Options{Environ: []string{list + "x"}})
 	require.ErrorContains(t, err, "cannot be read", "a file that is named must exist")
+
+	_, err = config.Load(&config.Options{Environ: []string{list + string(filepath.ListSeparator)}})
+	require.EqualError(t, err, "$SLUICE_CONFIG: the name of a file is empty (name a file between all separators, and at both ends)")
 }

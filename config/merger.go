@@ -290,7 +290,15 @@ func (m *merger) check(name string, q *binding) {
 		}
 		o, ok := m.origins[at]
 		if !ok {
-			o = m.origins[path]
+			o, ok = m.origins[path]
+		}
+		if !ok { // a queue that variables define has the origins of its keys alone
+			for _, key := range slices.Sorted(maps.Keys(m.origins)) {
+				if strings.HasPrefix(key, path+separator) {
+					o = m.origins[key]
+					break
+				}
+			}
 		}
 		m.faults = append(m.faults, &Fault{Origin: o, Path: display(at), Problem: problem, Remedy: remedy})
 	}

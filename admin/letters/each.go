@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/sluice-go/sluice/admin/internal/scan"
 	"github.com/sluice-go/sluice/drivers"
@@ -27,9 +28,8 @@ func Each(ctx context.Context, source drivers.Source, o *Options, visit func(Let
 		return peekEach(ctx, inspector, opts, visit)
 	}
 	return through(ctx, source, "read", opts, func(ctx context.Context, s *scan.Scan, ds []drivers.Delivery, r *Result) error {
-		for i, d := range ds {
+		for _, d := range ds {
 			if err := visit(Of(d.Message)); err != nil {
-				s.Note(ds[i:])
 				return err
 			}
 			r.Done++
@@ -64,7 +64,7 @@ func peekEach(ctx context.Context, inspector drivers.Inspector, o Options, visit
 
 // through looks through letters under their leases and calls take with those that o
 // selects, a batch at a time, and finish, unless it is nil, when all were seen. take must
-// pass each letter to Hold, Note or Delete.
+// pass each letter to Hold or Delete, unless it returns an error.
 func through(ctx context.Context, source drivers.Source, op string, o Options, take taker,
 	finish func(context.Context, *scan.Scan, *Result) error,
 ) (r Result, err error) {
@@ -95,7 +95,6 @@ func through(ctx context.Context, source drivers.Source, op string, o Options, t
 			}
 		}
 		if err := s.Hold(ctx, others); err != nil {
-			s.Note(wanted)
 			return r, err
 		}
 		if len(wanted) > 0 {
@@ -120,5 +119,5 @@ type taker func(context.Context, *scan.Scan, []drivers.Delivery, *Result) error
 func Unsupported(source drivers.Source, op string) error {
 	c := source.Capabilities()
 	return &drivers.Error{Code: drivers.Unsupported, Queue: c.Queue, Op: op + " dead letters",
-		Err: fmt.Errorf("the driver for %s cannot read this queue's dead letters", c.System)}
+		Err: fmt.Errorf("the driver for %s cannot read this queue's dead letters", strings.TrimPrefix(c.System, "sluice_"))}
 }

@@ -107,6 +107,17 @@ func TestALookLeavesLettersWhereTheyAre(t *testing.T) {
 			got, err = letters.Each(t.Context(), of(l), nil, func(letters.Letter) error { return stop })
 			require.ErrorIs(t, err, stop)
 			require.Zero(t, got.Done)
+			require.Len(t, bodies(t, l), 6)
+			visits := 0
+			got, err = letters.Each(t.Context(), of(l), nil, func(letters.Letter) error {
+				if visits++; visits == 4 { // such as a pipe that nobody reads any more
+					return stop
+				}
+				return nil
+			})
+			require.ErrorIs(t, err, stop)
+			require.EqualValues(t, 3, got.Done)
+			require.Len(t, bodies(t, l), 6, "those that were visited are given back, too")
 			got, err = letters.Each(t.Context(), of(l), &letters.Options{Max: 2}, func(letters.Letter) error { return nil })
 			require.NoError(t, err)
 			require.EqualValues(t, 2, got.Done)
@@ -116,6 +127,41 @@ func TestALookLeavesLettersWhereTheyAre(t *testing.T) {
 			require.ErrorContains(t, err, "Max")
 		})
 	}
+}
+
+// A slow source is interrupted while the provider answers a receive.
+type slow struct {
+	*leased
+	interrupt func()
+}
+
+func (s *slow) OpenDeadLetters(ctx context.Context) (drivers.Source, error) {
+	dead, err := s.leased.OpenDeadLetters(ctx)
+	return &slowLetters{dead, s.interrupt}, err
+}
+
+type slowLetters struct {
+	drivers.Source
+	interrupt func()
+}
+
+func (s *slowLetters) Receive(ctx context.Context, most int, wait time.Duration) ([]drivers.Delivery, error) {
+	ds, err := s.Source.Receive(context.WithoutCancel(ctx), most, wait) // it has leased them
+	s.interrupt()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return ds, err
+}
+
+func TestALookThatIsInterruptedGivesBackWhatItWasReceiving(t *testing.T) {
+	t.Parallel()
+	l := queue(t, 6)
+	ctx, cancel := context.WithCancel(t.Context())
+	got, err := letters.Each(ctx, &slow{l, cancel}, nil, func(letters.Letter) error { return nil })
+	require.ErrorIs(t, err, context.Canceled)
+	require.Zero(t, got.Done)
+	require.Len(t, bodies(t, l), 6)
 }
 
 func TestDiscardDeletesWhatIsSelected(t *testing.T) {
@@ -230,7 +276,7 @@ func TestAQueueWithoutLettersSaysSo(t *testing.T) {
 	bridged := struct{ drivers.Source }{source}
 	_, err = letters.Discard(t.Context(), bridged, nil)
 	require.ErrorIs(t, err, drivers.ErrUnsupported)
-	require.ErrorContains(t, err, "the driver for sluice_mem cannot read this queue's dead letters")
+	require.ErrorContains(t, err, "the driver for mem cannot read this queue's dead letters")
 	_, err = letters.Import(t.Context(), bridged, nil, nil)
 	require.ErrorIs(t, err, drivers.ErrUnsupported)
 }

@@ -111,6 +111,7 @@ func Canary(ctx context.Context, source drivers.Source, o *Options, c *CanaryOpt
 	}
 	done, err := Run(ctx, source, &rest)
 	done.Moved += out.Sent.Moved
+	done.Matched += out.Sent.Moved // which are not there to be matched again
 	if done.Total != drivers.Unknown {
 		done.Total += out.Sent.Moved
 	}

@@ -60,7 +60,6 @@ func (m *mover) run(ctx context.Context) error {
 		}
 		wanted, others := m.sort(ds)
 		if err := m.move(ctx, wanted); err != nil {
-			m.scan.Note(others)
 			return err
 		}
 		if err := m.scan.Hold(ctx, others); err != nil {
@@ -130,14 +129,11 @@ func (m *mover) move(ctx context.Context, ds []drivers.Delivery) error {
 	}
 	if m.limiter != nil {
 		if err := m.limiter.WaitN(ctx, len(ds)); err != nil {
-			m.scan.Note(ds)
 			return scan.Ended(ctx, err)
 		}
 	}
-	batches := scan.Parts(ds, m.back.Capabilities())
-	for i, part := range batches {
+	for _, part := range scan.Parts(ds, m.back.Capabilities()) {
 		if err := m.moveBatch(ctx, part); err != nil {
-			m.scan.Note(batches[i+1:]...)
 			return err
 		}
 	}
@@ -149,7 +145,6 @@ func (m *mover) moveBatch(ctx context.Context, ds []drivers.Delivery) error {
 	for i, d := range ds {
 		c, err := restore(d.Message)
 		if err != nil {
-			m.scan.Note(ds)
 			return err
 		}
 		copies[i] = c
@@ -175,7 +170,6 @@ func (m *mover) moveBatch(ctx context.Context, ds []drivers.Delivery) error {
 			if failure == nil {
 				failure = scan.Ended(ctx, fmt.Errorf("letter %s: %w", d.Message.ID, err))
 			}
-			m.scan.Note([]drivers.Delivery{d})
 		}
 	}
 	for i, err := range m.scan.Delete(ctx, sent) {

@@ -288,6 +288,7 @@ func TestACanaryDecides(t *testing.T) {
 		require.True(t, first.Acked)
 		require.EqualValues(t, 3, first.Sent.Moved)
 		require.EqualValues(t, 8, all.Moved)
+		require.EqualValues(t, 8, all.Matched, "with those that were sent first")
 		require.Len(t, r.left(t), 4)
 		require.LessOrEqual(t, stop(), 8)
 	})

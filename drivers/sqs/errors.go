@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 
 	smithy "github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -116,6 +117,8 @@ func remedy(c drivers.Code, code string) string {
 
 const remedyExpired = "the credentials have expired or can't be renewed just now; aws sts get-caller-identity must succeed with the same environment"
 
+const remedyRefused = "is the server at the endpoint running? The endpoint is the URL's, or else that of AWS_ENDPOINT_URL_SQS or AWS_ENDPOINT_URL"
+
 // isExpired reports whether err means that credentials have expired or could not be
 // renewed. Either is an outage, which ends when their provider issues new ones,
 // except when the queue is opened: the credentials have not been valid before. An
@@ -154,6 +157,9 @@ func classifyError(err error) (drivers.Code, string) {
 	}
 	if dns, ok := invoke.As[*net.DNSError](err); ok && dns.IsNotFound {
 		return drivers.Transient, "check the region and the endpoint: the host " + dns.Name + " is not known"
+	}
+	if invoke.Is(err, syscall.ECONNREFUSED) { // AWS does not: it is a local server that was named
+		return drivers.Transient, remedyRefused
 	}
 	if invoke.Is(err, context.DeadlineExceeded) {
 		return drivers.Transient, "the endpoint did not answer in time"

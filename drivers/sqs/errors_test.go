@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
+	"syscall"
 	"testing"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -75,6 +77,7 @@ func TestErrorsAreClassified(t *testing.T) {
 		{"unknown, forbidden", answered(403, api("New", "")), drivers.Denied, "get-caller-identity"},
 		{"unknown, ours", answered(400, api("New", "")), drivers.Invalid, ""},
 		{"connection", &net.OpError{Op: "dial", Err: errors.New("connection refused")}, drivers.Transient, ""},
+		{"connection refused", fmt.Errorf("send: %w", &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}), drivers.Transient, "AWS_ENDPOINT_URL_SQS"},
 		{"host", fmt.Errorf("send: %w", &net.DNSError{Name: "sqs.nowhere.amazonaws.com", IsNotFound: true}), drivers.Transient, "sqs.nowhere.amazonaws.com is not known"},
 		{"no answer", fmt.Errorf("send: %w", context.DeadlineExceeded), drivers.Transient, "did not answer"},
 	} {

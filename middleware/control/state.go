@@ -64,12 +64,20 @@ func (s State) String() string {
 func (s State) limits() string {
 	var parts []string
 	if s.Concurrency > 0 {
-		parts = append(parts, fmt.Sprintf("%d handlers", s.Concurrency))
+		parts = append(parts, counted(s.Concurrency, "handler"))
 	}
 	if s.Rate > 0 {
-		parts = append(parts, fmt.Sprintf("%d messages in %v", s.Rate, s.Per))
+		parts = append(parts, fmt.Sprintf("%s in %v", counted(s.Rate, "message"), s.Per))
 	}
 	return strings.Join(parts, " and ")
+}
+
+// counted returns a number with its noun.
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // check returns why s can't be obeyed.

@@ -23,6 +23,8 @@ const (
 	// emptyWait is how long one look into the dead-letter queue waits. SQS asks
 	// only some of its servers when it does not wait at all.
 	emptyWait = time.Second
+	// cutAfter is how long after the end of its context a look may still take.
+	cutAfter = emptyWait + 2*time.Second
 	// quietLooks is how many looks in a row must bring nothing before the
 	// letters count as seen to the end.
 	quietLooks = 2
@@ -69,8 +71,9 @@ func (s *Scan) More() bool {
 }
 
 // Next receives up to most letters and returns those that it has not returned before, or
-// none. The caller must pass each of them to Hold, Note or Delete. If it returns an error
-// it keeps a note of all that it has received.
+// none. GiveBack releases all that were received and not deleted, whatever ended the scan.
+// A caller that goes on must pass each letter to Hold or Delete: until then it is out of
+// sight only for as long as the dead-letter queue's own lease.
 func (s *Scan) Next(ctx context.Context, most int) ([]drivers.Delivery, error) {
 	ds, err := s.receive(ctx, most)
 	if err != nil {
@@ -78,6 +81,7 @@ func (s *Scan) Next(ctx context.Context, most int) ([]drivers.Delivery, error) {
 	}
 	var fresh, old []drivers.Delivery
 	for _, d := range ds {
+		s.held[d.Message.ID] = d.Receipt
 		if _, seen := s.seen[d.Message.ID]; seen {
 			old = append(old, d)
 			continue
@@ -94,35 +98,31 @@ func (s *Scan) Next(ctx context.Context, most int) ([]drivers.Delivery, error) {
 		s.empty, s.again = 0, 0
 	}
 	if ctx.Err() != nil {
-		s.Note(fresh, old)
 		return nil, context.Cause(ctx)
 	}
 	if err := s.Hold(ctx, old); err != nil {
-		s.Note(fresh)
 		return nil, err
 	}
 	return fresh, nil
 }
 
 func (s *Scan) receive(ctx context.Context, most int) ([]drivers.Delivery, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	most = max(1, min(most, s.caps.MaxReceive, AtOnce))
+	// The provider may have leased letters for a receive that is cut off, and then nobody
+	// gives them back. It ends by itself, soon after ctx.
+	later, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(cutAfter, cut) })()
 	for try := 1; ; try++ {
-		ds, err := s.source.Receive(ctx, most, emptyWait)
+		ds, err := s.source.Receive(later, most, emptyWait)
 		if err == nil || len(ds) > 0 {
 			return ds, nil // one that came damaged comes again
 		}
 		if !again(ctx, try, err) {
 			return nil, Ended(ctx, err)
-		}
-	}
-}
-
-// Note records letters to release when the scan ends, without extending their
-// leases.
-func (s *Scan) Note(groups ...[]drivers.Delivery) {
-	for _, ds := range groups {
-		for _, d := range ds {
-			s.held[d.Message.ID] = d.Receipt
 		}
 	}
 }
@@ -135,7 +135,6 @@ func (s *Scan) Hold(ctx context.Context, ds []drivers.Delivery) error {
 	es := make([]drivers.Extension, len(ds))
 	for i, d := range ds {
 		es[i] = drivers.Extension{Receipt: d.Receipt, By: s.Lease()}
-		s.held[d.Message.ID] = d.Receipt
 		if s.caps.Ordered && d.Message.Group != "" {
 			s.Hidden = true
 		}

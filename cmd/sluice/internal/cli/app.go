@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -45,7 +46,13 @@ type app struct {
 	// logFormat is of the logs, as format is of the results.
 	logFormat string
 
+	// command is the name of the command that runs, or of the one that it belongs to.
+	command string
+
 	loaded *config.Config
+
+	mu    sync.Mutex      // guards asked: a console finds queues concurrently
+	asked []*config.Queue // the queues that find has returned, each once
 }
 
 // config loads the configuration, once.
@@ -78,7 +85,13 @@ func (a *app) find(nameOrURL string) (*config.Queue, error) {
 		// not pass unnoticed: its values would have been meant to count.
 		return nil, err
 	}
-	return c.Queue(nameOrURL)
+	q, err := c.Queue(nameOrURL)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err == nil && !slices.ContainsFunc(a.asked, func(other *config.Queue) bool { return other.Name == q.Name }) {
+		a.asked = append(a.asked, q)
+	}
+	return q, err
 }
 
 // openSource opens a queue for receiving.
@@ -152,11 +165,34 @@ func (a *app) globals() error {
 	switch a.logFormat {
 	case formatText:
 	case formatJSON:
-		a.log = slog.New(slog.NewJSONHandler(a.err, &slog.HandlerOptions{Level: a.level}))
+		a.logJSON()
 	default:
 		return usage("--log-format %s: it is %s or %s", a.logFormat, formatText, formatJSON)
 	}
 	return nil
+}
+
+// logJSON has logs and errors written as JSON.
+func (a *app) logJSON() {
+	a.logFormat = formatJSON
+	a.log = slog.New(slog.NewJSONHandler(a.err, &slog.HandlerOptions{Level: a.level}))
+}
+
+// wantsJSON reports whether arguments ask for logs in JSON, also if they are wrong: their
+// fault is reported before the flags are checked, or even read to the end.
+func wantsJSON(args []string) bool {
+	format := ""
+	for i, arg := range args {
+		if arg == "--" {
+			break
+		}
+		if value, ok := strings.CutPrefix(arg, "--log-format="); ok {
+			format = value
+		} else if arg == "--log-format" && i+1 < len(args) {
+			format = args[i+1]
+		}
+	}
+	return format == formatJSON
 }
 
 // oneQueue accepts one queue, and says what a queue is if there is none.
@@ -271,7 +307,7 @@ func (a *app) table(rows [][]string, l layout) error {
 	return a.printf("%s\n", folded("(-o json also has "+strings.Join(left, ", ")+")", 0, 1, width))
 }
 
-// complain writes an error to stderr, each line of it with the program's name.
+// complain writes an error to stderr, a line for each that is joined in it.
 func (a *app) complain(err error) {
 	if a.unread(err) {
 		return // whoever reads the results, such as head, has had enough
@@ -286,7 +322,9 @@ func (a *app) complain(err error) {
 		}
 		return
 	}
-	a.complainLine(err)
+	for _, fault := range apart(err) {
+		a.complainLine(fault)
+	}
 }
 
 // unread reports whether an error is that nobody reads stdout any more.
@@ -299,9 +337,9 @@ func (a *app) unread(err error) bool {
 // complainLine writes an error of one line, in the format of the logs.
 func (a *app) complainLine(err error) {
 	if a.logFormat == formatJSON {
-		a.log.Error(err.Error() + hint(err, a.given()))
+		a.log.Error(err.Error() + adviser{a}.hint(err))
 		return
 	}
 	// If stderr cannot be written, nobody is left to read it.
-	_, _ = fmt.Fprintf(a.err, "sluice: %v%s\n", err, hint(err, a.given()))
+	_, _ = fmt.Fprintf(a.err, "sluice: %v%s\n", err, adviser{a}.hint(err))
 }

@@ -46,11 +46,11 @@ which sluice plan --alerts prints for gcloud.`,
 }
 
 func (p *applyCommand) run(ctx context.Context, names []string) error {
-	changes, err := provisionQueues(ctx, p.app, "apply", names, func(f *admin.Fleet, ctx context.Context) iter.Seq[admin.Outcome] {
+	changes, err := provisionQueues(ctx, p.app, applying, names, func(f *admin.Fleet, ctx context.Context) iter.Seq[admin.Outcome] {
 		return f.Apply(ctx, p.destructive)
 	}, p.leaveAlerts)
 	if err != nil {
-		return err
+		return errors.Join(p.reportPart(changes), err)
 	}
 	return p.report(changes)
 }
@@ -66,6 +66,20 @@ func (p *applyCommand) leaveAlerts(ctx context.Context, t admin.Target) error {
 			"policies", len(policies), "command", "sluice plan "+t.Name+" --alerts")
 	}
 	return err
+}
+
+// reportPart says how many changes were made before an error.
+func (p *applyCommand) reportPart(changes []provision.Change) error {
+	made := 0
+	for _, c := range changes {
+		if c.Applied {
+			made++
+		}
+	}
+	if p.asJSON() || len(changes) == 0 {
+		return nil
+	}
+	return p.printf("%d of %s made\n", made, counted(len(changes), "change"))
 }
 
 // report says how apply ended.

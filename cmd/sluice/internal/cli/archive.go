@@ -103,6 +103,10 @@ func (r *archiveCommand) run(ctx context.Context, queue, url string) (err error)
 	if err != nil && done.Done == 0 {
 		return err
 	}
-	return cmp.Or(err, r.print(newExportResult(at, done, to.name),
+	err = cmp.Or(err, r.print(newExportResult(at, done, to.name),
 		"archived %s of %s in %s\n", counted(done.Done, "dead letter"), at.Queue, to.name))
+	if err == nil && r.olderThan == 0 {
+		err = r.unfound("archive", done.Matched, 0, lettersOf(at.Queue))
+	}
+	return err
 }

@@ -93,7 +93,10 @@ func Main(p Program) int {
 	root.SetErr(a.err)
 	err := wayOut(root.ExecuteContext(a.stop.Stop))
 	code := exitCode(err)
-	if err != nil && code != ExitFindings {
+	if err != nil {
+		if wantsJSON(args) {
+			a.logJSON()
+		}
 		a.complain(err)
 	}
 	return code

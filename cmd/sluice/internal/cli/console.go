@@ -14,7 +14,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sluice-go/sluice/admin"
 	"github.com/sluice-go/sluice/admin/letters"
 	"github.com/sluice-go/sluice/cmd/sluice/internal/console"
 	"github.com/sluice-go/sluice/config"
@@ -163,7 +162,7 @@ func (s *consoleCommand) settings(names []string) (*console.Config, error) {
 			return source, err
 		},
 		Handlers: (&doctorCommand{app: s.app, changed: func(string) bool { return false }}).handlers,
-		Command:  func(f *admin.Finding) string { return command(f, s.given()) },
+		Command:  adviser{s.app}.mend,
 	}
 	if s.compile != nil {
 		conf.Compile = func(source string) (func(letters.Letter) bool, error) {

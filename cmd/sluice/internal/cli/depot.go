@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -60,6 +61,9 @@ func openBucket(ctx context.Context, command, what, url string) (claimcheck.Buck
 	}
 	return b, nil
 }
+
+// String names the depot that letters are read from.
+func (d *depot) String() string { return cmp.Or(d.name, "stdin") }
 
 // Close closes the bucket.
 func (d *depot) Close() error {

@@ -85,16 +85,22 @@ func (d *discardCommand) run(ctx context.Context, queue string) (err error) {
 		if err != nil {
 			return err
 		}
-		return d.print(discardResult{Queue: at.Queue, place: at, Would: &done.Done, Seen: done.Seen, DryRun: true},
-			"%d of %s of %s would be discarded\n", done.Done, counted(done.Seen, "dead letter"), at.Queue)
+		return cmp.Or(d.print(discardResult{Queue: at.Queue, place: at, Would: &done.Done, Seen: done.Seen, DryRun: true},
+			"%d of %s of %s would be discarded\n", done.Done, counted(done.Seen, "dead letter"), at.Queue),
+			d.unfound("discard", done.Matched, d.max, lettersOf(at.Queue)))
 	}
+	var unfound error
 	if !d.yes {
 		done, ids, err := d.preview(ctx, at.Queue, source, o)
 		if err != nil {
 			return err
 		}
+		unfound = d.unfound("discard", done.Matched, d.max, lettersOf(at.Queue))
 		if done.Done == 0 {
-			return d.printf("no dead letter of %s matches\n", at.Queue)
+			if err := d.printf("no dead letter of %s matches\n", at.Queue); err != nil {
+				return err
+			}
+			return unfound
 		}
 		if err := confirm(ctx, d.app, fmt.Sprintf("delete %s for good", counted(done.Done, "dead letter")), at); err != nil {
 			return err
@@ -110,8 +116,11 @@ func (d *discardCommand) run(ctx context.Context, queue string) (err error) {
 	if err != nil && done.Seen == 0 {
 		return err
 	}
+	if d.yes { // else the preview knows, and what it has shown is gone by now
+		unfound = d.unfound("discard", done.Matched, d.max, lettersOf(at.Queue))
+	}
 	return cmp.Or(err, d.print(discardResult{Queue: at.Queue, place: at, Discarded: done.Done, Seen: done.Seen},
-		"discarded %s of %s\n", counted(done.Done, "dead letter"), at.Queue))
+		"discarded %s of %s\n", counted(done.Done, "dead letter"), at.Queue), unfound)
 }
 
 // preview shows by cause what would be deleted, and returns the message IDs.

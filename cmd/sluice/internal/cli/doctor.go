@@ -137,7 +137,7 @@ func (d *doctorCommand) targets(names []string) ([]admin.Target, error) {
 		}
 	}
 	for _, n := range names {
-		q, err := c.Queue(n)
+		q, err := d.find(n)
 		if err != nil {
 			return nil, err
 		}
@@ -231,7 +231,7 @@ type shownFinding struct {
 
 func (d *doctorCommand) showFinding(change string, f admin.Finding) error {
 	if d.asJSON() {
-		return d.printJSON(shownFinding{change, f, command(&f, d.given())})
+		return d.printJSON(shownFinding{change, f, adviser{d.app}.mend(&f)})
 	}
 	heading := string(f.Severity)
 	if colours(d.out) {
@@ -252,6 +252,6 @@ func (d *doctorCommand) showFinding(change string, f admin.Finding) error {
 	}
 	// The command stays on one line, to be pasted.
 	fmt.Fprintf(&b, "    fact:  %s\n    why:   %s\n    mend:  %s\n",
-		folded(f.Fact, findingIndent, findingIndent, width), folded(f.Why, findingIndent, findingIndent, width), command(&f, d.given()))
+		folded(f.Fact, findingIndent, findingIndent, width), folded(f.Why, findingIndent, findingIndent, width), adviser{d.app}.mend(&f))
 	return d.printf("%s", b.String())
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/service"
@@ -42,4 +43,29 @@ func opening(err error) error {
 		return &usageError{err}
 	}
 	return err
+}
+
+// apart returns the errors that were joined, each of which has its own remedy, without
+// errFindings: what was found is printed already.
+func apart(err error) []error {
+	if err == errFindings { //nolint:errorlint // not one that wraps it
+		return nil
+	}
+	if wrong, ok := err.(*usageError); ok { //nolint:errorlint // the outermost only: a message in between would be lost
+		err = wrong.err
+	}
+	many, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var texts []string
+	var out []error
+	for _, one := range many.Unwrap() {
+		texts = append(texts, one.Error())
+		out = append(out, apart(one)...)
+	}
+	if strings.Join(texts, "\n") != err.Error() { // it has a message of its own
+		return []error{err}
+	}
+	return out
 }

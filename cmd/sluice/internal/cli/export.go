@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"time"
@@ -96,7 +97,8 @@ func (e *exportCommand) run(ctx context.Context, queue string) (err error) {
 	}
 	if to.name == "" { // stdout has the letters
 		e.log.Info("exported dead letters", "queue", at.Queue, "letters", done.Done, "seen", done.Seen)
-		return nil
+	} else {
+		err = e.print(newExportResult(at, done, where), "exported %s of %s to %s\n", counted(done.Done, "dead letter"), at.Queue, where)
 	}
-	return e.print(newExportResult(at, done, where), "exported %s of %s to %s\n", counted(done.Done, "dead letter"), at.Queue, where)
+	return cmp.Or(err, e.unfound("export", done.Matched, e.max, lettersOf(at.Queue)))
 }

@@ -109,6 +109,26 @@ func (f *filterFlags) selects() bool {
 		f.origin != "" || f.since != "" || f.until != "" || f.where != ""
 }
 
+// unfound returns an error if fewer letters matched than --id names, and nothing else
+// selects: what was asked for by name was not done. max is the most letters that were
+// asked for, or 0 for all. where is what was searched.
+func (f *filterFlags) unfound(command string, matched int64, max int, where string) error {
+	ids := len(slices.Compact(slices.Sorted(slices.Values(f.ids))))
+	rest := *f
+	rest.ids = nil
+	switch {
+	case rest.selects() || max > 0 || matched >= int64(ids):
+		return nil
+	case ids == 1:
+		return fmt.Errorf("%s: no letter in %s has the ID %s, unless somebody holds it just now", command, where, f.ids[0])
+	default:
+		return fmt.Errorf("%s: only %d of the %d letters with these IDs are in %s, unless somebody holds the others just now", command, matched, ids, where)
+	}
+}
+
+// lettersOf names what has the letters of a queue.
+func lettersOf(queue string) string { return "the dead-letter queue of " + queue }
+
 // originOf returns what dead letters call the queue that --source names, by its name in
 // the configuration, its URL, or what the provider calls it.
 func (f *filterFlags) originOf(ctx context.Context, a *app, queue string, source drivers.Source) (_ string, err error) {

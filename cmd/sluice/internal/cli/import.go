@@ -71,6 +71,7 @@ func (i *importCommand) run(ctx context.Context, queue string) (err error) {
 	if err != nil && done.Done == 0 {
 		return err
 	}
-	return cmp.Or(err, i.print(newExportResult(at, done, cmp.Or(from.name, "stdin")),
-		"imported %s into the dead-letter queue of %s\n", counted(done.Done, "dead letter"), at.Queue))
+	return cmp.Or(err, i.print(newExportResult(at, done, from.String()),
+		"imported %s into the dead-letter queue of %s\n", counted(done.Done, "dead letter"), at.Queue),
+		i.unfound("import", done.Matched, i.max, from.String()))
 }

@@ -56,6 +56,12 @@ func provisionQueues(ctx context.Context, a *app, what string, names []string, d
 			if err := showChange(a, c); err != nil {
 				return nil, err
 			}
+			// A failure ends the changes of a queue: those that follow look as if they were made.
+			if what == applying && o.Err != nil && !c.Applied && c.LeftOut == "" && c.Kind != provision.Note && !a.asJSON() {
+				if err := a.printf("    not made: an error ended the changes of this queue\n"); err != nil {
+					return nil, err
+				}
+			}
 		}
 		all = append(all, o.Changes...)
 	}
@@ -82,7 +88,7 @@ func configured(a *app, names []string) ([]config.Queue, error) {
 		if config.IsURL(n) {
 			return nil, usage("%s: a queue that is given by its URL has no configuration to compare with", config.Redact(n))
 		}
-		q, err := c.Queue(n)
+		q, err := a.find(n)
 		if err != nil {
 			return nil, err
 		}
@@ -90,6 +96,9 @@ func configured(a *app, names []string) ([]config.Queue, error) {
 	}
 	return queues, nil
 }
+
+// applying is what a tally calls the applying of changes.
+const applying = "apply"
 
 // changeIndent is the column at which the lines of a change after its first begin.
 const changeIndent = len("    ")

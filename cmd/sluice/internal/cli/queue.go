@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/sluice-go/sluice/config"
 	"github.com/sluice-go/sluice/drivers"
@@ -32,7 +33,7 @@ func ability[T any](s drivers.Source, op string) (T, error) {
 	if !ok {
 		c := s.Capabilities()
 		return t, &drivers.Error{Code: drivers.Unsupported, Queue: c.Queue, Op: op,
-			Err: fmt.Errorf("the driver for %s cannot do it", c.System)}
+			Err: fmt.Errorf("the driver for %s cannot do it", strings.TrimPrefix(c.System, "sluice_"))}
 	}
 	return t, nil
 }

@@ -193,6 +193,13 @@ func (r *redriveCommand) run(ctx context.Context, queue string) (err error) {
 	if fault := r.report(out, done); fault != nil && err == nil {
 		err = fault
 	}
+	if err == nil {
+		where := lettersOf(name)
+		if r.from != "" {
+			where = from.String()
+		}
+		err = r.unfound("redrive", done.Matched, r.max, where)
+	}
 	return err
 }
 
@@ -236,6 +243,9 @@ func (r *redriveCommand) report(out redriveResult, done redrive.Result) error {
 		return r.printf("%d of %s of %s would be brought back%s\n", done.Moved, counted(done.Seen, "dead letter"), name, also)
 	case r.noWait && done.Task.Status == deadletter.Running:
 		return r.printf("bringing the dead letters of %s back; it goes on at the provider\n", name)
+	case out.Returned > 0:
+		return r.printf("brought %s of %s back first (%s); %d of them became dead letters again, and the others stay\n",
+			counted(done.Moved, "dead letter"), name, done.Mode, out.Returned)
 	case done.Refused > 0:
 		return r.printf("brought %s of %s back (%s); left %d that had come back too often\n",
 			counted(done.Moved, "dead letter"), name, done.Mode, done.Refused)

@@ -3,41 +3,119 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/sluice-go/sluice/admin"
+	"github.com/sluice-go/sluice/cmd/sluice/internal/iam"
+	"github.com/sluice-go/sluice/config"
 	"github.com/sluice-go/sluice/drivers"
 )
 
+// An adviser words the remedies for what a command has met.
+type adviser struct{ *app }
+
 // hint names the command that mends an error of a driver, which names none. The
-// command has the flags that this one was given.
-func hint(err error, flags string) string {
+// command has the flags that this one was given, and the queues that it is about.
+func (a adviser) hint(err error) string {
 	var e *drivers.Error
 	if !errors.As(err, &e) {
 		return ""
 	}
+	about := a.about(e.Queue)
+	apply := a.applying(about)
 	switch {
 	case e.Code == drivers.NotFound && strings.Contains(e.Remedy, "outbox.Migration"):
-		return "; from here: sluice outbox --migrate" + flags
+		return "; from here: sluice outbox --migrate" + a.given()
 	case e.Code == drivers.NotFound && e.Op == "edit": // the letter is not there
-		return "; to list the IDs: sluice letters QUEUE -v" + flags
-	case e.Code == drivers.NotFound:
-		return "; to create it: sluice apply" + flags
+		return "; to list the IDs: sluice letters" + words(about) + " -v" + a.given()
+	case e.Code == drivers.NotFound && strings.Contains(e.Remedy, "its configuration") && apply != "":
+		return "; to create it: " + apply
+	case e.Code == drivers.Denied && strings.Contains(e.Remedy, "grant "):
+		if c, ok := iam.CommandNamed(a.command); ok && len(c.Purposes) > 0 {
+			return "; to print what is needed: sluice iam" + words(about) + " --for " + a.command + a.given()
+		}
+		return ""
+	case e.Code == drivers.Invalid && strings.Contains(e.Remedy, "claim check") && a.command == "send":
+		return "; from here: --claim-check URL"
 	case e.Code == drivers.Invalid && strings.Contains(e.Remedy, "by origin"):
-		return "; to select by origin: sluice redrive --source QUEUE" + flags
+		return "; to select by origin: sluice redrive" + words(about) + " --source" + words(about) + a.given()
+	case e.Code == drivers.Unsupported && strings.Contains(e.Remedy, "dead_letter") && apply != "":
+		return "; to apply it: " + apply
 	case e.Code == drivers.Unsupported && strings.Contains(e.Remedy, "dead_letter"):
-		return "; to apply it: sluice apply" + flags
+		return "; if it is a dead-letter queue itself, give the queue whose letters it has"
 	default:
 		return ""
 	}
 }
 
-// command words a finding's remedy as command lines of this program, with the flags
-// that this one was given, to be pasted. Text in parentheses comes with them.
-func command(f *admin.Finding, flags string) string {
+// about returns the queues that an error is about, by what a driver calls the queue: of
+// those that the command was given, or else of the configuration. It returns all of
+// these if none of them is called so.
+func (a adviser) about(name string) []*config.Queue {
+	a.mu.Lock()
+	queues := slices.Clone(a.asked)
+	a.mu.Unlock()
+	if c, err := a.config(); len(queues) == 0 && err == nil {
+		for _, q := range c.Queues() {
+			queues = append(queues, &q)
+		}
+	}
+	var out []*config.Queue
+	for _, q := range queues {
+		if called(q.Source, name) || called(q.Sink, name) {
+			out = append(out, q)
+		}
+	}
+	if len(out) == 0 {
+		return queues
+	}
+	return out
+}
+
+// called reports whether a driver calls the queue at rawURL so: by its path, the end of
+// it, or the parameter queue.
+func called(rawURL, name string) bool {
+	u, err := url.Parse(rawURL)
+	if err != nil || name == "" {
+		return false
+	}
+	return u.Query().Get("queue") == name || strings.HasSuffix("/"+u.Host+u.Path, "/"+name)
+}
+
+// applying returns the command that makes queues as they are configured. It returns "" if
+// one of them is not configured: the command would change other queues, and not that one.
+func (a adviser) applying(queues []*config.Queue) string {
+	for _, q := range queues {
+		if !q.Configured {
+			return ""
+		}
+	}
+	return "sluice apply" + words(queues) + a.given()
+}
+
+// words are the names of queues as a shell reads them, each after a space.
+func words(queues []*config.Queue) string {
+	var b strings.Builder
+	for _, q := range queues {
+		b.WriteString(" " + quoted(q.Name))
+	}
+	return b.String()
+}
+
+// mend words a finding's remedy as command lines of this program, with the flags
+// that this one was given, to be pasted. Text in parentheses comes with them. A line that
+// applies names the queue, so that it changes no other.
+func (a adviser) mend(f *admin.Finding) string {
 	r := f.Remedy
-	queue, apply := quoted(f.Queue)+flags, "sluice apply"+flags
+	queue := quoted(f.Queue) + a.given()
+	apply, plan := "sluice apply "+queue, "sluice plan "+queue
+	if config.IsURL(f.Queue) { // it has no configuration to apply
+		apply = "name the queue in the configuration, then: sluice apply NAME" + a.given()
+		plan = "name the queue in the configuration, then: sluice plan NAME" + a.given()
+	}
 	var line string
 	switch r.Kind {
 	case admin.ApplySpec:
@@ -53,9 +131,9 @@ func command(f *admin.Finding, flags string) string {
 	case admin.ConsumeMore:
 		line = fmt.Sprintf("sluice run %s --concurrency N … (or raise %s and: %s)", queue, r.Setting, apply)
 	case admin.ReadPlan:
-		line = "sluice plan" + flags + " (shows the way out)"
+		line = plan + " (shows the way out)"
 	default:
-		line = "sluice plan" + flags
+		line = plan
 	}
 	if r.Command != "" {
 		line += " (or: " + r.Command + ")"

@@ -68,6 +68,11 @@ or configuration, 3 findings or changes.`,
 		SilenceUsage:  true,
 		Args:          noSuchCommand,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			top := cmd
+			for top.HasParent() && top.Parent().HasParent() {
+				top = top.Parent()
+			}
+			a.command = top.Name()
 			if err := checkFlags(cmd); err != nil {
 				return err
 			}

@@ -207,7 +207,7 @@ func (r *runCommand) run(cmd *cobra.Command, names []string) (err error) {
 		return err
 	}
 	for _, name := range names {
-		q, fault := conf.Queue(name)
+		q, fault := r.find(name)
 		if fault != nil {
 			return fault
 		}

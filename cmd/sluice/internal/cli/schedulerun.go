@@ -73,7 +73,11 @@ func (s *scheduleRunCommand) run(ctx context.Context, name string) (err error) {
 		if n := nearest.Of(name, s.names()); n != "" {
 			return usage("schedules: unknown schedule %q: did you mean %q?", name, n)
 		}
-		return usage("schedules: unknown schedule %q (known: %s)", name, strings.Join(s.names(), ", "))
+		known := s.names()
+		if len(known) == 0 {
+			return usage("schedules: unknown schedule %q: the configuration has no schedules", name)
+		}
+		return usage("schedules: unknown schedule %q (known: %s)", name, strings.Join(known, ", "))
 	}
 	m := all[i].MessageAt(time.Now())
 	m.DedupeID = name + "/now/" + rand.Text()

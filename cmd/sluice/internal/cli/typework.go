@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sluice-go/sluice/handler/exechandler"
 	"github.com/sluice-go/sluice/handler/route"
 )
 
@@ -37,7 +36,7 @@ func (f *typeFlags) parse() ([]kindCommand, error) {
 		if slices.Contains(seen, kind) {
 			return nil, usage("run: --type %s is given twice", kind)
 		}
-		words, err := exechandler.Split(command)
+		words, err := commandWords(command)
 		if err != nil {
 			return nil, usage("run: --type %s: %w", kind, err)
 		}

@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"fmt"
 	"log/slog"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,7 +69,7 @@ func (f *workFlags) open(log *slog.Logger, concurrency int, limit time.Duration)
 	if len(f.types.commands) > 0 {
 		return f.types.open(log, command)
 	}
-	words, err := exechandler.Split(f.exec)
+	words, err := commandWords(f.exec)
 	if err != nil {
 		return nil, usage("--exec %w", err)
 	}
@@ -75,6 +78,24 @@ func (f *workFlags) open(log *slog.Logger, concurrency int, limit time.Duration)
 		return nil, usage("--exec: %w", err)
 	}
 	return w, nil
+}
+
+// shellWord matches a word that only a shell understands: a pipe, a list or a redirection.
+var shellWord = regexp.MustCompile(`^(\|\|?|&&?|;|[0-9]?(>>?|<)(&[0-9]|[A-Za-z0-9_./-]*))$`)
+
+// commandWords splits a command line. It refuses a word that only a shell understands,
+// unless it is quoted: "echo done >> log" would be an echo of it all, which acks the message.
+func commandWords(line string) ([]string, error) {
+	words, err := exechandler.Split(line)
+	if err != nil {
+		return nil, err
+	}
+	for _, bare := range strings.Fields(line) {
+		if shellWord.MatchString(bare) && slices.Contains(words, bare) {
+			return nil, fmt.Errorf("%q: no shell runs the command, and %s would be an argument of it: write sh -c '…', or quote the %[2]s", line, bare)
+		}
+	}
+	return words, nil
 }
 
 // openCommand returns the handler that runs a command, once a message or as workers.

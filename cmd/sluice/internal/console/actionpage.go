@@ -55,6 +55,10 @@ func (p actionPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, r, http.StatusBadRequest, "The form cannot be read.")
 		return
 	}
+	if name := unread(r.URL.Query()); name != "" {
+		p.fail(w, r, http.StatusBadRequest, fmt.Sprintf("%q selects no letters, and without a selection this page is about all of them. Choose the letters on the page of the dead letters.", name))
+		return
+	}
 	d := actionData{action: p.action, Queue: q.queue.Name, URL: config.Redact(q.queue.URL()), Select: selectionOf(r.Form)}
 	depth, _, _ := q.status()
 	d.Dead = depth.DeadLetters
@@ -154,7 +158,7 @@ func idsOf(d *actionData, chosen []*seen) map[string]bool {
 func (p actionPage) start(w http.ResponseWriter, r *http.Request, q *watched, d actionData, o order) {
 	extent := "all letters"
 	if !d.All {
-		extent = fmt.Sprintf("%d letters (%s)", d.Chosen, d.Select.Query())
+		extent = fmt.Sprintf("%s (%s)", plural(d.Chosen, "letter"), d.Select.Query())
 	}
 	if o.first > 0 {
 		extent += fmt.Sprintf(", %d of them first", o.first)

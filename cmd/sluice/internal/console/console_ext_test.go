@@ -212,6 +212,7 @@ func TestTheOverviewHasAllQueues(t *testing.T) {
 	for _, text := range []string{"<strong>4 queues</strong>", "<strong>2</strong> dead letters", "send only", `href="/queues/orders"`} {
 		require.Contains(t, body, text)
 	}
+	require.Contains(t, body, `1<span class="sr"> finding major</span>`)
 	page := s.get("/queues/orders").body
 	require.Regexp(t, `<dt>Visible</dt><dd>3</dd>`, page)
 	require.Regexp(t, `<dt>Dead letters</dt><dd>2</dd>`, page)

@@ -228,6 +228,12 @@ func TestLettersAreBroughtBackAndDiscarded(t *testing.T) {
 	preview := s.get(at).body
 	require.Contains(t, preview, "<strong>6 dead letters</strong>")
 	require.Contains(t, preview, "mem://orders")
+	for _, path := range []string{"/queues/orders/redrive", "/queues/orders/discard"} {
+		wrong := s.get(path + "?group=" + cause) // as the command calls it
+		require.Equal(t, http.StatusBadRequest, wrong.StatusCode, "a selection that is not understood is not all letters")
+		require.Contains(t, wrong.body, "group")
+		require.Equal(t, http.StatusBadRequest, s.post(path, path+"?group="+cause, url.Values{"confirm": {"orders"}}).StatusCode)
+	}
 
 	form := func(confirm, chosen string) url.Values {
 		return url.Values{"cause": {cause}, "confirm": {confirm}, "chosen": {chosen}}
@@ -248,7 +254,7 @@ func TestLettersAreBroughtBackAndDiscarded(t *testing.T) {
 	require.Contains(t, s.ends(s.post("/queues/orders/discard", "/queues/orders/discard", url.Values{"confirm": {"orders"}})), "Done: 4 discarded.")
 	s.sees("/queues/orders", "<dt>Dead letters</dt><dd>0</dd>")
 	log := s.get("/audit").body
-	for _, text := range []string{"brought dead letters back", "6 brought back", "discarded dead letters", "4 discarded", "loopback"} {
+	for _, text := range []string{"brought dead letters back", "6 brought back", "6 letters (cause=", "discarded dead letters", "4 discarded", "loopback"} {
 		require.Contains(t, log, text)
 		if text != "loopback" {
 			require.Contains(t, s.log.String(), text)

@@ -42,6 +42,19 @@ func selectionOf(q url.Values) selection {
 	return s
 }
 
+// unread returns a parameter that makes no selection, or "": a link with a wrong name must
+// not select all letters.
+func unread(q url.Values) string {
+	var s selection
+	fields := s.fields()
+	for name := range q {
+		if fields[name] == nil {
+			return name
+		}
+	}
+	return ""
+}
+
 // IsZero reports whether s selects all letters.
 func (s selection) IsZero() bool { return s == selection{} }
 
