@@ -36,7 +36,8 @@ type Consumer struct {
 	log     *slog.Logger // survives its handler
 	handler handler.Handler
 	sources []*source
-	heap    *timer.Heap // drives all leases
+	heap    *timer.Heap[*delivery] // drives all leases
+	shuts   *timer.Heap[*shut]     // opens groups
 
 	// base is the context of handlers: Run's without its end. ops is that of requests to
 	// the provider and ends when Run returns; polls is that of receives and ends soon
@@ -132,7 +133,7 @@ func NewWeighted(sources []Weighted, h handler.Handler, cfg *Config) (*Consumer,
 		return nil, fmt.Errorf("consumer: %w", err)
 	}
 	c := &Consumer{
-		cfg: full, log: full.Logger, handler: h, heap: timer.New(),
+		cfg: full, log: full.Logger, handler: h, heap: timer.New[*delivery](), shuts: timer.New[*shut](),
 		base: context.Background(), ops: context.Background(), polls: context.Background(),
 		fatal:    make(chan error, 1),
 		aborted:  make(chan struct{}),

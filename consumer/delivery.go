@@ -8,7 +8,6 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
-	"github.com/sluice-go/sluice/internal/timer"
 )
 
 // A state is a delivery's place in its life; the package comment draws it.
@@ -37,9 +36,8 @@ type delivery struct {
 	body  []byte
 	attrs map[string]string
 
-	ctx   contextState
-	timer timer.Item
-	rare  *rarity // nil if it has none
+	ctx  contextState
+	rare *rarity // nil if it has none
 
 	// group is set before the delivery is ready. It is nil unless the queue is
 	// ordered and the message has a group.
@@ -71,9 +69,9 @@ type rarity struct {
 }
 
 // slabSize is the number of deliveries allocated together: few enough that one
-// that lives long keeps little memory of others. Nine, with the header that the allocator
-// adds, fill two KiB.
-const slabSize = 9
+// that lives long keeps little memory of others. Ten, as many as SQS delivers together,
+// fill two KiB with the header that the allocator adds.
+const slabSize = 10
 
 // newDeliveries appends the deliveries of a receive to ds.
 func newDeliveries(ds []*delivery, s *source, received []drivers.Delivery, now time.Time, p *probe) []*delivery {
@@ -97,7 +95,6 @@ func newDeliveries(ds []*delivery, s *source, received []drivers.Delivery, now t
 		if p != nil {
 			d.rare = &rarity{probe: p}
 		}
-		d.timer.Owner = d
 		from.Message.Bind(s.origin, (*handlerLease)(d))
 		ds = append(ds, d)
 	}
@@ -120,7 +117,6 @@ func (d *delivery) successor() *delivery {
 		next.attempt++ // the runtime counts; the provider sees one delivery
 	}
 	m.Attempt = int(next.attempt)
-	next.timer.Owner = next
 	m.Bind(d.source.origin, (*handlerLease)(next))
 	return next
 }
@@ -140,7 +136,7 @@ func (d *delivery) start(now time.Time) (waited time.Duration, ok bool) {
 		d.state = done
 		d.mu.Unlock()
 		(*handlerContext)(d).cancelReturned()
-		d.source.c.heap.Remove(&d.timer)
+		d.source.c.heap.Remove(d)
 		return waited, false
 	}
 	d.state = running
@@ -225,7 +221,7 @@ func (d *delivery) loseLease(cause error) {
 	}
 	d.lease.keep.answerWaiting(handler.ErrLeaseLost)
 	d.mu.Unlock()
-	c.heap.Remove(&d.timer)
+	c.heap.Remove(d)
 	switch was {
 	case running:
 		(*handlerContext)(d).cancel(handler.ErrLeaseLost)
@@ -261,7 +257,7 @@ func (d *delivery) nack(delay time.Duration, now time.Time) {
 	d.mu.Unlock()
 	d.probe().started()
 	d.probe().finished()
-	d.source.c.heap.Remove(&d.timer)
+	d.source.c.heap.Remove(d)
 	if lost {
 		d.source.c.hand.remove(d)
 		return
@@ -364,7 +360,7 @@ func (d *delivery) rarity() *rarity {
 // d.mu is held.
 func (d *delivery) reschedule(now time.Time) {
 	if d.lease.timed() {
-		d.source.c.heap.Set(&d.timer, d.nextCare(now).time())
+		d.source.c.heap.Set(d, d.nextCare(now).time())
 	}
 }
 
@@ -440,6 +436,6 @@ func (d *delivery) shiftLease(by time.Duration) {
 	}
 	d.lease.deadline, d.lease.received = d.lease.deadline.add(-by), d.lease.received.add(-by)
 	if d.state <= parked {
-		d.source.c.heap.Set(&d.timer, time.Now())
+		d.source.c.heap.Set(d, time.Now())
 	}
 }

@@ -210,7 +210,7 @@
 //
 // # Locks and invariants
 //
-// Lock order: delivery.mu, then Consumer.mu, then the leaves: the locks of the timer heap,
+// Lock order: delivery.mu, then Consumer.mu, then the leaves: the locks of the timer heaps,
 // of the batches, and of outage, emptiness, backlog and probe. No user code (handlers and
 // the methods of their errors, observers, gates, hooks, loggers) is called, and no request
 // is made, under any of them.

@@ -254,6 +254,7 @@ func (r *drain) close(end time.Time) error {
 	// Handlers that never return keep their workers; nothing else is left.
 	r.wait(waitBy, nil, func() bool { return c.workers.number <= c.hand.running })
 	within(waitBy, c.heap.Close)
+	within(waitBy, c.shuts.Close)
 	ctx, cancel := context.WithDeadline(c.base, waitBy)
 	defer cancel()
 	for _, s := range c.sources {

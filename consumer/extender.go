@@ -130,7 +130,7 @@ func (e *extender) answer(d *delivery, sent time.Time, by time.Duration, err err
 		c.report.extensionRefused(d, err, now)
 	}
 	if submit && lost {
-		c.heap.Remove(&d.timer)
+		c.heap.Remove(d)
 		s.settler.expire([]*delivery{d})
 		return
 	}

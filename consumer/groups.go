@@ -44,7 +44,7 @@ type shut struct {
 	source *source
 	group  *group
 	head   string // its message's ID
-	timer  timer.Item
+	timer.Item
 }
 
 // Fire implements timer.Owner: the head's time has come.
@@ -100,8 +100,7 @@ func (g *groups) admit(d *delivery, now time.Time) bool {
 			return true
 		}
 		one.shut = &shut{source: g.source, group: one, head: g.blocked[one.key].id}
-		one.shut.timer.Owner = one.shut
-		c.heap.Set(&one.shut.timer, now.Add(wait))
+		c.shuts.Set(one.shut, now.Add(wait))
 	} else {
 		d.group = one
 		if one.shut != nil && one.shut.head == d.msg.ID {
@@ -117,7 +116,7 @@ func (g *groups) admit(d *delivery, now time.Time) bool {
 
 // open ends a group's shutting. Consumer.mu is held.
 func (g *groups) open(one *group) {
-	g.source.c.heap.Remove(&one.shut.timer)
+	g.source.c.shuts.Remove(one.shut)
 	one.shut = nil
 }
 
@@ -258,7 +257,7 @@ func (g *groups) nackExpiring(d *delivery) {
 	if back == nil { // its turn has come, or comes now
 		d.mu.Lock()
 		if d.state == held && !d.lease.lost {
-			c.heap.Set(&d.timer, d.lease.deadline.time())
+			c.heap.Set(d, d.lease.deadline.time())
 		}
 		d.mu.Unlock()
 	}

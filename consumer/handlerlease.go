@@ -13,6 +13,9 @@ import (
 // conversion, so that it costs no allocation.
 type handlerLease delivery
 
+// Origin returns the message's origin, so that [handler.Message.Bind] does not allocate.
+func (h *handlerLease) Origin() *handler.Origin { return h.source.origin }
+
 // Deadline implements handler.Lease.
 func (h *handlerLease) Deadline() time.Time {
 	d := (*delivery)(h)

@@ -136,7 +136,7 @@ func handlerStacks() string {
 	}
 	var out bytes.Buffer
 	for g := range bytes.SplitSeq(buf, []byte("\n\n")) {
-		if bytes.Contains(g, []byte("consumer.(*workers).call(")) {
+		if bytes.Contains(g, []byte("consumer.(*workers).handle(")) {
 			fmt.Fprintf(&out, "%s\n\n", bytes.TrimSpace(g))
 		}
 	}

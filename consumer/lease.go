@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/internal/timer"
 )
 
 const (
@@ -29,8 +30,9 @@ type lease struct {
 	length   time.Duration // as received
 	deadline instant       // zero if the delivery has no lease
 	keep     *keeper       // nil until someone wants an extension
-	lost     bool
-	revoked  bool // the provider has reported the loss
+	timer.Item
+	lost    bool
+	revoked bool // the provider has reported the loss
 }
 
 func newLease(s *source, from *drivers.Delivery, now time.Time) lease {

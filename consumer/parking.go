@@ -116,7 +116,7 @@ func (p *parking) reschedule(d *delivery, now time.Time) {
 	if d.lease.timed() {
 		due = min(due, d.nextCare(now))
 	}
-	p.c.heap.Set(&d.timer, due.time())
+	p.c.heap.Set(d, due.time())
 }
 
 // wake continues with a parked delivery whose timer fired. No lock is held.
@@ -156,7 +156,7 @@ func (p *parking) rerun(d *delivery, now time.Time) {
 	c := p.c
 	next := d.successor()
 	next.reschedule(now) // no one else knows it yet, so its lock is not needed
-	c.heap.Remove(&d.timer)
+	c.heap.Remove(d)
 	if !d.verdict.released {
 		c.report.retriedHere(d)
 	}
@@ -187,7 +187,7 @@ func (p *parking) nack(d *delivery, delay time.Duration, now time.Time) {
 	c.slots.grant()
 	c.mu.Unlock()
 	if !waits {
-		c.heap.Remove(&d.timer)
+		c.heap.Remove(d)
 		d.source.settler.submit(d, now)
 	}
 	c.nack(back)

@@ -7,7 +7,6 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
-	"github.com/sluice-go/sluice/internal/timer"
 )
 
 const (
@@ -205,12 +204,9 @@ func (p *poller) accept(received []drivers.Delivery, n, slots int, followed *pro
 	} else if c.hand.empty() {
 		c.progress.note(now)
 	}
-	c.heap.SetAll(len(ds), func(i int) (*timer.Item, time.Time) {
-		d := ds[i] // no one else knows it yet, so its lock is not needed
-		if !d.lease.timed() {
-			return nil, time.Time{}
-		}
-		return &d.timer, d.nextCare(now).time()
+	c.heap.SetAll(ds, func(d *delivery) (time.Time, bool) {
+		// No one else knows it yet, so its lock is not needed.
+		return d.nextCare(now).time(), d.lease.timed()
 	})
 	c.mu.Lock()
 	c.slots.release(s, slots)

@@ -13,7 +13,6 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/invoke"
-	"github.com/sluice-go/sluice/internal/timer"
 )
 
 // A settler carries out the verdicts on a source's deliveries. Verdicts of one kind
@@ -74,7 +73,7 @@ func (st *settler) accept(d *delivery, v handler.Verdict, failure *drivers.Failu
 	case d.lease.lost:
 		d.state = done
 		d.mu.Unlock()
-		c.heap.Remove(&d.timer)
+		c.heap.Remove(d)
 		c.report.lateVerdict(d, v.Action, handler.ErrLeaseLost)
 		o.done, o.group = true, groupHeadLost
 		return
@@ -214,7 +213,7 @@ func (st *settler) send(ds []*delivery) {
 	c := st.source.c
 	c.sleepClock.shortenLeases()
 	// Until here the timer did nothing: Fire ignores a settling delivery.
-	c.heap.RemoveAll(len(ds), func(i int) *timer.Item { return &ds[i].timer })
+	c.heap.RemoveAll(ds)
 	byLeaseLeft(ds, st.request, st.expire)
 }
 
@@ -340,7 +339,7 @@ func (st *settler) answer(d *delivery, sent, now time.Time, err error, refused b
 	if again && inTime && c.ops.Err() == nil {
 		d.mu.Lock()
 		d.verdict.again = true
-		c.heap.Set(&d.timer, now.Add(wait))
+		c.heap.Set(d, now.Add(wait))
 		d.mu.Unlock()
 		return false
 	}

@@ -204,16 +204,16 @@ func (p *slots) removeWaiter(w *waiter) {
 // slots plus the messages that may be requested in advance, and none while too many
 // messages are held. Consumer.mu is held.
 func (p *slots) available(s *source) int {
-	free, asked := p.free, 0
+	share, ahead := p.share(s), p.ahead(s)
+	asked := min(max(s.used-share, 0), ahead)
+	free := p.free + asked
 	for _, other := range p.c.sources {
-		n := p.askedAhead(other)
-		free += n
-		if other == s {
-			asked = n
+		if other != s {
+			free += p.askedAhead(other)
 		}
 	}
-	plain := max(min(free, p.share(s)-s.used), 0)
-	return min(plain+p.ahead(s)-asked, p.c.hand.room())
+	plain := max(min(free, share-s.used), 0)
+	return min(plain+ahead-asked, p.c.hand.room())
 }
 
 // ahead returns how many slots s may have beyond its share, until handlers that are
@@ -250,6 +250,9 @@ func (p *slots) preceded(s *source) bool {
 // other sources of its priority that have messages waiting, and none while a source of a
 // higher priority has. Consumer.mu is held.
 func (p *slots) share(s *source) int {
+	if len(p.c.sources) == 1 {
+		return p.c.cfg.Concurrency // each handled message asks for it
+	}
 	if p.preceded(s) {
 		return 0
 	}

@@ -39,9 +39,8 @@ type outcome struct {
 	// nothing about handlers.
 	postponed bool
 	group     groupOutcome
+	stage     stage         // of the work on the delivery
 	delay     time.Duration // of the retry, if the group is given back
-
-	stage stage // of the work on the delivery
 }
 
 // A stage is how far a worker's work on a delivery is, so that another one can continue
@@ -338,7 +337,11 @@ func (w *workers) start(d *delivery, waited bool, o *outcome) (ok bool) {
 func (w *workers) handle(d *delivery, o *outcome) {
 	o.stage = stageCalled
 	d.probe().started()
-	w.settle(d, w.call(d), o)
+	p, err := invoke.Call((*handlerContext)(d), d.source.handler, d.msg) // a panic becomes an error
+	if p != nil {
+		w.c.report.handlerPanicked(d, p, err)
+	}
+	w.settle(d, err, o)
 }
 
 // skipLost reports a delivery whose lease ended before its turn came: someone else
@@ -349,15 +352,6 @@ func (w *workers) skipLost(d *delivery) {
 	w.c.report.observe(handler.Event{Kind: handler.EventLeaseLost, Origin: d.source.origin, Message: d.msg, Err: handler.ErrLeaseLost})
 	d.probe().started()
 	d.probe().finished()
-}
-
-// call calls the handler. A panic becomes an error.
-func (w *workers) call(d *delivery) error {
-	p, err := invoke.Call((*handlerContext)(d), d.source.handler, d.msg)
-	if p != nil {
-		w.c.report.handlerPanicked(d, p, err)
-	}
-	return err
 }
 
 // settle reads the verdict in a handler's error and starts to carry it out.

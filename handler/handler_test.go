@@ -43,6 +43,31 @@ func TestAMessageMadeByHandHasNeitherOriginNorLease(t *testing.T) {
 	require.ErrorIs(t, m.Lease().Extend(t.Context(), time.Second), handler.ErrNoLease)
 }
 
+// ownLease is a lease that knows the origin of its message.
+type ownLease struct {
+	handler.Lease
+	origin *handler.Origin
+}
+
+func (l *ownLease) Origin() *handler.Origin { return l.origin }
+
+func TestAMessageHasTheOriginAndTheLeaseThatItWasBoundTo(t *testing.T) {
+	orders, bills := &handler.Origin{Queue: "orders"}, &handler.Origin{Queue: "bills"}
+	for _, l := range []handler.Lease{&struct{ handler.Lease }{}, &ownLease{origin: orders}, &ownLease{origin: bills}, &ownLease{}} {
+		for _, o := range []*handler.Origin{nil, orders} {
+			m := &handler.Message{}
+			m.Bind(o, l)
+			require.Same(t, l, m.Lease())
+			if o == nil {
+				o = &handler.Origin{}
+			}
+			require.Equal(t, *o, m.Origin())
+		}
+	}
+	m, own := &handler.Message{}, &ownLease{origin: orders}
+	require.Zero(t, testing.AllocsPerRun(10, func() { m.Bind(orders, own) }))
+}
+
 func TestAttributes(t *testing.T) {
 	m := &handler.Message{}
 	require.Empty(t, m.Attribute("k"))

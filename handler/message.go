@@ -53,8 +53,7 @@ type Message struct {
 	// has not been sent.
 	EnqueuedAt time.Time
 
-	origin *Origin
-	lease  Lease
+	lease  Lease // an originLease if the message has an origin
 	native any
 }
 
@@ -113,26 +112,56 @@ type Origin struct {
 // Origin returns the queue that the message was received from. It is the zero Origin on
 // a message that was not received from a queue.
 func (m *Message) Origin() Origin {
-	if m.origin == nil {
-		return Origin{}
+	if l, ok := m.lease.(originLease); ok && l.Origin() != nil {
+		return *l.Origin()
 	}
-	return *m.origin
+	return Origin{}
 }
 
 // Lease returns the lease under which the message is handled. It is never nil:
 // without a lease (AWS Lambda, HTTP push, a message made by hand) it is one
 // that refuses with [ErrNoLease].
 func (m *Message) Lease() Lease {
-	if m.lease == nil {
+	l := m.lease
+	if b, ok := l.(*boundLease); ok {
+		l = b.Lease
+	}
+	if l == nil {
 		return noLease{}
 	}
-	return m.lease
+	return l
 }
 
 // Bind attaches the origin and the lease to a message. It is for those who
 // deliver messages (the runtime, a test kit), not for handlers. Either may be
-// nil.
-func (m *Message) Bind(o *Origin, l Lease) { m.origin, m.lease = o, l }
+// nil. It allocates, unless the lease has a method Origin() *Origin that returns o.
+func (m *Message) Bind(o *Origin, l Lease) {
+	var own *Origin
+	if from, ok := l.(originLease); ok {
+		own = from.Origin()
+	}
+	if own != o {
+		l = &boundLease{Lease: l, origin: o}
+	}
+	m.lease = l
+}
+
+// An originLease is a lease that knows the origin of its message. Without a field for
+// the origin ten messages fit into a size class of the allocator that is smaller by 256
+// bytes.
+type originLease interface {
+	Lease
+	Origin() *Origin
+}
+
+// A boundLease is the originLease of an origin and a lease, which may be nil.
+type boundLease struct {
+	Lease
+	origin *Origin
+}
+
+// Origin implements originLease.
+func (b *boundLease) Origin() *Origin { return b.origin }
 
 // SetNative attaches a driver's data about a message, such as the types of
 // SQS's attributes. It is for drivers, not for handlers. It must not be changed

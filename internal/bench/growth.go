@@ -47,7 +47,7 @@ func concurrencyCases(top int) []experiment {
 	}
 	for n := 1; n <= top; n *= 4 {
 		xs = append(xs, experiment{
-			id: fmt.Sprint(byNoop, n), title: fmt.Sprintf("The runtime alone, handlers that do nothing, concurrency %d", n), times: growthTimes,
+			id: fmt.Sprint(byNoop, n), title: fmt.Sprintf("The runtime alone, handlers that do nothing, concurrency %d", n), rounds: byNoop, times: growthTimes,
 			peers: []peer{{sluice, func(ctx context.Context, e *env) (sample, error) {
 				return consumeTap(ctx, e.sizes.local, n, 0)
 			}}},

@@ -19,16 +19,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // alarm is an owner that records when it fired.
 type alarm struct {
-	item timer.Item
+	timer.Item
 	mu   sync.Mutex
 	at   []time.Time
 	then func(now time.Time)
 }
 
 func newAlarm() *alarm {
-	a := &alarm{}
-	a.item.Owner = a
-	return a
+	return &alarm{}
 }
 
 func (a *alarm) Fire(now time.Time) {
@@ -48,14 +46,14 @@ func (a *alarm) fired() []time.Time {
 
 func TestItemsFireWhenTheyAreDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := timer.New()
+		h := timer.New[*alarm]()
 		began := time.Now()
 		var alarms []*alarm
 		for _, i := range rand.Perm(1000) {
 			a := newAlarm()
 			alarms = append(alarms, a)
 			// None may be due before all are set: it would not be counted.
-			h.Set(&a.item, began.Add(time.Duration(1+i)*time.Millisecond))
+			h.Set(a, began.Add(time.Duration(1+i)*time.Millisecond))
 		}
 		require.Equal(t, 1000, h.Len())
 		<-time.After(time.Minute)
@@ -75,17 +73,17 @@ func TestItemsFireWhenTheyAreDue(t *testing.T) {
 
 func TestSetMovesAndRemoveForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := timer.New()
+		h := timer.New[*alarm]()
 		defer h.Close()
 		began := time.Now()
 		later, sooner, gone := newAlarm(), newAlarm(), newAlarm()
 		for _, a := range []*alarm{later, sooner, gone} {
-			h.Set(&a.item, began.Add(10*time.Second))
+			h.Set(a, began.Add(10*time.Second))
 		}
-		h.Set(&later.item, began.Add(20*time.Second))
-		h.Set(&sooner.item, began.Add(time.Second))
-		h.Remove(&gone.item)
-		h.Remove(&gone.item)
+		h.Set(later, began.Add(20*time.Second))
+		h.Set(sooner, began.Add(time.Second))
+		h.Remove(gone)
+		h.Remove(gone)
 		<-time.After(time.Minute)
 		synctest.Wait()
 		require.Equal(t, []time.Time{began.Add(20 * time.Second)}, later.fired())
@@ -96,14 +94,14 @@ func TestSetMovesAndRemoveForgets(t *testing.T) {
 
 func TestAnOwnerMaySetItselfAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := timer.New()
+		h := timer.New[*alarm]()
 		a := newAlarm()
 		a.then = func(now time.Time) {
 			if len(a.fired()) < 5 {
-				h.Set(&a.item, now.Add(time.Second))
+				h.Set(a, now.Add(time.Second))
 			}
 		}
-		h.Set(&a.item, time.Now().Add(-time.Hour)) // immediately
+		h.Set(a, time.Now().Add(-time.Hour)) // immediately
 		<-time.After(time.Minute)
 		synctest.Wait()
 		require.Len(t, a.fired(), 5)
@@ -113,17 +111,17 @@ func TestAnOwnerMaySetItselfAgain(t *testing.T) {
 
 func TestCloseForgetsAndWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := timer.New()
+		h := timer.New[*alarm]()
 		slow, never := newAlarm(), newAlarm()
 		slow.then = func(time.Time) { <-time.After(time.Second) }
-		h.Set(&slow.item, time.Now())
-		h.Set(&never.item, time.Now().Add(2*time.Second))
+		h.Set(slow, time.Now())
+		h.Set(never, time.Now().Add(2*time.Second))
 		synctest.Wait()
 		began := time.Now()
 		h.Close()
 		require.Equal(t, time.Second, time.Since(began), "it waits for one that fires")
-		h.Set(&never.item, time.Now())
-		h.Remove(&never.item)
+		h.Set(never, time.Now())
+		h.Remove(never)
 		<-time.After(time.Minute)
 		require.Empty(t, never.fired())
 		h.Close()
@@ -137,7 +135,7 @@ func TestAgainstAModel(t *testing.T) {
 			return [3]int{rapid.IntRange(0, 3).Draw(t, "what"), rapid.IntRange(0, 9).Draw(t, "which"), rapid.IntRange(1, 100).Draw(t, "when")}
 		})).Draw(rt, "steps")
 		synctest.Test(t, func(t *testing.T) {
-			h := timer.New()
+			h := timer.New[*alarm]()
 			defer h.Close()
 			var alarms [10]*alarm
 			for i := range alarms {
@@ -157,18 +155,20 @@ func TestAgainstAModel(t *testing.T) {
 				switch s[0] {
 				case 0:
 					due[s[1]] = time.Now().Add(time.Duration(s[2]) * time.Second)
-					h.Set(&alarms[s[1]].item, due[s[1]])
+					h.Set(alarms[s[1]], due[s[1]])
 				case 1:
 					delete(due, s[1])
-					h.Remove(&alarms[s[1]].item)
+					h.Remove(alarms[s[1]])
 				case 2:
 					<-time.After(time.Duration(s[2]) * time.Second / 2)
 					synctest.Wait()
 				case 3:
-					h.RemoveAll(s[2]%10, func(i int) *timer.Item {
+					var some []*alarm
+					for i := range s[2] % 10 {
 						delete(due, (s[1]+i)%10)
-						return &alarms[(s[1]+i)%10].item
-					})
+						some = append(some, alarms[(s[1]+i)%10])
+					}
+					h.RemoveAll(some)
 				}
 				ripen()
 				require.Equal(rt, len(due), h.Len())
@@ -184,15 +184,15 @@ func TestAgainstAModel(t *testing.T) {
 }
 
 func TestConcurrentUse(t *testing.T) {
-	h := timer.New()
+	h := timer.New[*alarm]()
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
 			a := newAlarm()
 			for i := range 2000 {
-				h.Set(&a.item, time.Now().Add(time.Duration(i%7)*time.Microsecond))
+				h.Set(a, time.Now().Add(time.Duration(i%7)*time.Microsecond))
 				if i%3 == 0 {
-					h.Remove(&a.item)
+					h.Remove(a)
 				}
 			}
 		})
@@ -204,44 +204,45 @@ func TestConcurrentUse(t *testing.T) {
 // BenchmarkSetRemove measures the cost of one message: its deadline is set when it is
 // received and removed when it is settled.
 func BenchmarkSetRemove(b *testing.B) {
-	h := timer.New()
+	h := timer.New[*alarm]()
 	defer h.Close()
 	others := make([]alarm, 10_000)
 	for i := range others {
-		others[i].item.Owner = &others[i]
-		h.Set(&others[i].item, time.Now().Add(time.Hour+time.Duration(i)*time.Second))
+		h.Set(&others[i], time.Now().Add(time.Hour+time.Duration(i)*time.Second))
 	}
 	a := newAlarm()
 	b.ReportAllocs()
 	at := time.Now().Add(time.Hour)
 	for b.Loop() {
-		h.Set(&a.item, at)
-		h.Remove(&a.item)
+		h.Set(a, at)
+		h.Remove(a)
 	}
 }
 
 // BenchmarkRemoveAll measures the cost of a message of a large batch: deadlines are set
 // as they are received, and most of them are removed when they are settled.
 func BenchmarkRemoveAll(b *testing.B) {
-	h := timer.New()
+	h := timer.New[*alarm]()
 	defer h.Close()
 	const held, settled = 4000, 2500
-	alarms := make([]alarm, held)
+	alarms := make([]*alarm, held)
 	for i := range alarms {
-		alarms[i].item.Owner = &alarms[i]
+		alarms[i] = newAlarm()
 	}
 	began := time.Now().Add(time.Hour)
-	first, n := 0, 0 // of those that are set, and how many were set
+	n := 0 // how many were set
+	set := func(as []*alarm) {
+		h.SetAll(as, func(*alarm) (time.Time, bool) {
+			n++
+			return began.Add(time.Duration(n/1000) * time.Millisecond), true
+		})
+	}
+	set(alarms)
 	b.ReportAllocs()
 	for b.Loop() {
-		h.SetAll(held-h.Len(), func(int) (*timer.Item, time.Time) {
-			n++
-			return &alarms[n%held].item, began.Add(time.Duration(n/1000) * time.Millisecond)
-		})
-		h.RemoveAll(settled, func(int) *timer.Item {
-			first++
-			return &alarms[first%held].item
-		})
+		h.RemoveAll(alarms[:settled])
+		set(alarms[:settled])
+		alarms = append(alarms[settled:], alarms[:settled]...)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/settled, "ns/item")
 }
@@ -250,10 +251,11 @@ func BenchmarkRemoveAll(b *testing.B) {
 // by the clocks of the moment.
 func TestATimeOfTheWallClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := timer.New()
+		h := timer.New[*alarm]()
 		defer h.Close()
 		began, fired := time.Now(), make(chan time.Time, 1)
-		it := &timer.Item{Owner: ownerFunc(func(now time.Time) { fired <- now })}
+		it := newAlarm()
+		it.then = func(now time.Time) { fired <- now }
 		h.Set(it, time.Now().Add(time.Minute).Round(0).UTC())
 		require.Equal(t, time.Minute, (<-fired).Sub(began))
 		h.Set(it, time.Now().Add(-time.Hour).Round(0))
@@ -263,26 +265,20 @@ func TestATimeOfTheWallClock(t *testing.T) {
 	})
 }
 
-type ownerFunc func(time.Time)
-
-func (f ownerFunc) Fire(now time.Time) { f(now) }
-
 func TestManyItemsUnderOneLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := timer.New()
+		h := timer.New[*alarm]()
 		alarms := make([]*alarm, 10)
 		for i := range alarms {
 			alarms[i] = newAlarm()
 		}
 		began := time.Now()
-		h.SetAll(len(alarms), func(i int) (*timer.Item, time.Time) {
-			if i == 9 {
-				return nil, time.Time{}
-			}
-			return &alarms[i].item, began.Add(time.Duration(10-i) * time.Second)
+		h.SetAll(alarms, func(a *alarm) (time.Time, bool) {
+			i := slices.Index(alarms, a)
+			return began.Add(time.Duration(10-i) * time.Second), i != 9
 		})
 		require.Equal(t, 9, h.Len())
-		h.RemoveAll(len(alarms), func(i int) *timer.Item { return &alarms[i/2].item }) // the first five, twice
+		h.RemoveAll(slices.Repeat(alarms[:5], 2))
 		require.Equal(t, 4, h.Len())
 		<-time.After(3 * time.Second)
 		synctest.Wait()
@@ -290,7 +286,7 @@ func TestManyItemsUnderOneLock(t *testing.T) {
 			require.Len(t, a.fired(), map[bool]int{true: 1}[i == 7 || i == 8], i)
 		}
 		h.Close()
-		h.SetAll(1, func(int) (*timer.Item, time.Time) { return &alarms[0].item, time.Now() })
+		h.SetAll(alarms, func(*alarm) (time.Time, bool) { return time.Now(), true })
 		require.Zero(t, h.Len())
 	})
 }
@@ -298,19 +294,22 @@ func TestManyItemsUnderOneLock(t *testing.T) {
 // Those that are left when most are removed together still fire when they are due.
 func TestRemovingMostOfThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := timer.New()
+		h := timer.New[*alarm]()
 		defer h.Close()
 		began := time.Now()
 		due := func(i int) time.Time { return began.Add(time.Duration(1+i*37%101) * time.Second) }
-		alarms := make([]*alarm, 101)
-		h.SetAll(len(alarms), func(i int) (*timer.Item, time.Time) {
+		alarms, most := make([]*alarm, 101), []*alarm(nil)
+		for i := range alarms {
 			alarms[i] = newAlarm()
-			return &alarms[i].item, due(i)
-		})
-		h.RemoveAll(68, func(i int) *timer.Item { return &alarms[i/2*3+i%2].item }) // all but each third
-		require.Equal(t, 101-68, h.Len())
+			h.Set(alarms[i], due(i))
+			if i%3 != 2 {
+				most = append(most, alarms[i])
+			}
+		}
+		h.RemoveAll(most)
+		require.Equal(t, len(alarms)-len(most), h.Len())
 		moved := due(100).Add(time.Minute)
-		h.Set(&alarms[98].item, moved)
+		h.Set(alarms[98], moved)
 		<-time.After(time.Hour)
 		synctest.Wait()
 		for i, a := range alarms {

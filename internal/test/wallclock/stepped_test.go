@@ -269,10 +269,10 @@ func TestDurations(t *testing.T) {
 	})
 }
 
-// An owner that sets its item to a time of the wall clock, until that is reached.
+// An owner that sets itself to a time of the wall clock, until that is reached.
 type owner struct {
-	item  timer.Item
-	heap  *timer.Heap
+	timer.Item
+	heap  *timer.Heap[*owner]
 	until time.Time
 	fires atomic.Int64
 	done  chan time.Time
@@ -281,7 +281,7 @@ type owner struct {
 func (o *owner) Fire(now time.Time) {
 	o.fires.Add(1)
 	if now.Before(o.until) {
-		o.heap.Set(&o.item, o.until)
+		o.heap.Set(o, o.until)
 		return
 	}
 	o.done <- now
@@ -289,12 +289,11 @@ func (o *owner) Fire(now time.Time) {
 
 func TestHeapDoesNotSpin(t *testing.T) {
 	for _, step := range []time.Duration{0, time.Hour, -time.Hour} {
-		h := timer.New()
+		h := timer.New[*owner]()
 		time.StepWallClock(step)
 		begin := time.Now()
 		o := &owner{heap: h, until: begin.Round(0).Add(500 * time.Millisecond), done: make(chan time.Time, 1)}
-		o.item.Owner = o
-		h.Set(&o.item, o.until)
+		h.Set(o, o.until)
 		select {
 		case at := <-o.done:
 			require.GreaterOrEqual(t, at.Sub(begin), 500*time.Millisecond)
