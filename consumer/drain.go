@@ -88,6 +88,18 @@ func (r *drain) inTime(s *source, at time.Time) bool {
 	return !at.Add(s.times.likely()).After(r.by)
 }
 
+// handled takes in how long the handler of a message of a group took, before the verdict
+// is carried out: by that the next message of the group has its turn, which may come
+// before the worker goes on. Consumer.mu is not held.
+func (r *drain) handled(d *delivery, took time.Duration) {
+	if d.group == nil || d.alone || !r.begun() {
+		return
+	}
+	r.c.mu.Lock()
+	d.source.times.atLeast(took)
+	r.c.mu.Unlock()
+}
+
 // run stops receiving, waits while held messages are handled as far as time allows, and
 // releases the rest. It returns when Run must return. A drain that was asked for is
 // logged once it has begun, unless QuietStop is set.

@@ -392,6 +392,9 @@ func (w *workers) conclude(d *delivery, v handler.Verdict, failure *drivers.Fail
 		// Its process, or another resource, was ended before its context.
 		d.markStopped()
 	}
+	if !o.postponed {
+		w.c.drain.handled(d, o.took)
+	}
 	d.source.settler.accept(d, v, failure, o.ended, o)
 }
 
