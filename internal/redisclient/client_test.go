@@ -81,6 +81,13 @@ func TestAnswersAreThoseOfGoRedis(t *testing.T) {
 	require.True(t, redis.HasErrorPrefix(ours.EvalSha(t.Context(), strings.Repeat("0", 40), nil).Err(), "NOSCRIPT"))
 }
 
+// occupy is a script that keeps the server for so many microseconds: calls that begin
+// together have a connection each.
+const occupy = `local t = redis.call('TIME')
+local e = t[1] * 1000000 + t[2] + ARGV[1]
+repeat t = redis.call('TIME') until t[1] * 1000000 + t[2] > e
+return 1`
+
 // A failover makes the server of every pooled connection a replica; new connections
 // reach the new server.
 func TestAFailoverCostsNoCall(t *testing.T) {
@@ -89,13 +96,13 @@ func TestAFailoverCostsNoCall(t *testing.T) {
 	var target atomic.Pointer[string]
 	point := func(s *testserver.Server) { addr := s.Addr(); target.Store(&addr) }
 	point(old)
-	c := open(t, "redis://"+relay(t, &target)+"?pool_size=30")
+	c := open(t, "redis://"+relay(t, &target)+"?pool_size=30&read_timeout=1m")
 	s, err := redisstore.New(c, nil)
 	require.NoError(t, err)
 	var calls sync.WaitGroup
 	for range 20 { // open connections
 		calls.Go(func() {
-			if err := c.Eval(t.Context(), "local n = 0; for i = 1, 5000000 do n = n + i end; return n", nil).Err(); err != nil {
+			if err := c.Eval(t.Context(), occupy, nil, 20_000).Err(); err != nil {
 				t.Error(err)
 			}
 		})
@@ -138,15 +145,13 @@ func TestALineThatDiesCostsNoCall(t *testing.T) {
 	t.Cleanup(line.Close)
 	u.Host, err = line.Listen()
 	require.NoError(t, err)
-	u.RawQuery = "read_timeout=300ms"
+	u.RawQuery = "read_timeout=2s"
 	c := open(t, u.String())
 	const n = 20
 	var calls sync.WaitGroup
 	for range n {
 		calls.Go(func() {
-			// Long enough for all to have a connection.
-			if err := c.Eval(t.Context(), "local t = redis.call('TIME'); local e = t[1] * 1000000 + t[2] + 5000; "+
-				"while true do t = redis.call('TIME'); if t[1] * 1000000 + t[2] > e then return 1 end end", nil).Err(); err != nil {
+			if err := c.Eval(t.Context(), occupy, nil, 5000).Err(); err != nil {
 				t.Error(err)
 			}
 		})
