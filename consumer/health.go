@@ -123,7 +123,8 @@ func (p healthHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // stacksLimit bounds the memory for the stacks of all goroutines.
 const stacksLimit = 16 << 20
 
-// handlerStacks returns the stacks of the goroutines that run a handler.
+// handlerStacks returns the stacks of the goroutines that run a handler, or carry out its
+// verdict: an observer may be what takes so long.
 func handlerStacks() string {
 	buf := make([]byte, 256<<10)
 	for {

@@ -134,7 +134,8 @@ func (m *Message) Lease() Lease {
 
 // Bind attaches the origin and the lease to a message. It is for those who
 // deliver messages (the runtime, a test kit), not for handlers. Either may be
-// nil. It allocates, unless the lease has a method Origin() *Origin that returns o.
+// nil. It allocates, unless the lease has a method Origin() *Origin that returns o, and
+// goes on returning it.
 func (m *Message) Bind(o *Origin, l Lease) {
 	var own *Origin
 	if from, ok := l.(originLease); ok {

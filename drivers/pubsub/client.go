@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/pubsub/internal/protocol"
 )
 
 // system is OpenTelemetry's messaging.system for Pub/Sub.
@@ -56,7 +57,7 @@ type clients struct {
 	emulated bool
 
 	// private reports whether nothing but the driver can read answers: the connection has
-	// no interceptors of the program's, and the SDK does not log.
+	// no interceptors and no codec of the program's, and the SDK does not log.
 	private bool
 
 	users atomic.Int32
@@ -91,7 +92,7 @@ func dial(ctx context.Context, on name, endpoint string, opts []option.ClientOpt
 	var err error
 	host := emulatorHost()
 	c := &clients{options: opts, emulated: host != ""}
-	c.private = (c.emulated || len(opts) == 0) && os.Getenv(logAnswers) == ""
+	c.private = (c.emulated || len(opts) == 0) && os.Getenv(logAnswers) == "" && protocol.Usable()
 	if c.emulated {
 		conn, err := toEmulator(host)
 		if err != nil {

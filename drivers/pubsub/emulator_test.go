@@ -23,6 +23,7 @@ import (
 var fake *pubsubtest.Server
 
 func TestMain(m *testing.M) {
+	registerCodec(os.Getenv(codecToRegister))
 	var err error
 	if fake, err = pubsubtest.Start(""); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -16,10 +16,13 @@
 // field.
 //
 // With a Codec the SDK's answer is empty. It must not be used on a connection on which a
-// program may have interceptors, which could read the messages there.
+// program may have interceptors, which could read the messages there, nor unless [Usable]
+// returns true.
 package protocol
 
 import (
+	"reflect"
+
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/proto"
@@ -64,6 +67,17 @@ func (c *Codec) Unmarshal(data mem.BufferSlice, v any) error {
 		return nil
 	}
 	return registered().Unmarshal(data, v)
+}
+
+// ownCodec is the package of gRPC's codec for protobuf.
+const ownCodec = "google.golang.org/grpc/encoding/proto"
+
+// Usable reports whether a Codec may take the place of the codec that is registered for
+// protobuf: that must be gRPC's. A program may register its own, which then has to see
+// the answers.
+func Usable() bool {
+	t := reflect.TypeOf(registered()) // nil if the program's has gRPC's older interface
+	return t != nil && t.Kind() == reflect.Pointer && t.Elem().PkgPath() == ownCodec
 }
 
 func registered() encoding.CodecV2 { return encoding.GetCodecV2(proto.Name) }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"github.com/stretchr/testify/require"
@@ -293,6 +294,13 @@ func describe(d protoreflect.MessageDescriptor) (fields []string) {
 		fields = append(fields, fmt.Sprint(f.Number(), " ", f.Cardinality(), " ", f.Kind(), " ", f.Name()))
 	}
 	return fields
+}
+
+// Most messages have no group: an empty string must not keep others in memory.
+func TestAnEmptyTextHoldsNoBlock(t *testing.T) {
+	var texts protocol.Texts
+	first := texts.Copy([]byte("first"), 100)
+	require.NotSame(t, unsafe.StringData(first), unsafe.StringData(texts.Copy(nil, 100)))
 }
 
 // Strings outlive the answer, and an allocation has few of them.

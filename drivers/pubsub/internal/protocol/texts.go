@@ -16,6 +16,9 @@ type Texts struct{ block strings.Builder }
 // Copy returns text as a string. About so many strings of its length, including it, will
 // be copied.
 func (t *Texts) Copy(text []byte, expected int) string {
+	if len(text) == 0 {
+		return "" // without a pointer into the block
+	}
 	if len(text) > longString {
 		return string(text)
 	}
