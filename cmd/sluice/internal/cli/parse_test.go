@@ -46,3 +46,33 @@ func TestWhereNeedsATag(t *testing.T) {
 	require.Equal(t, ExitUsage, code)
 	require.Equal(t, "sluice: letters: --where: this sluice was built without expressions: build it with -tags sluice_cel (or sluice_all)\n", errs.String())
 }
+
+func TestCommandWords(t *testing.T) {
+	t.Parallel()
+	for line, operator := range map[string]string{
+		`echo done >> log`:             ">>",
+		`echo start; ./handle`:         ";",
+		`echo a>>log`:                  ">>",
+		`cmd &>log`:                    "&>",
+		`x >$HOME/log`:                 ">",
+		`./handle 2>&1`:                "2>&",
+		`jq . | ./handle`:              "|",
+		`a&&b`:                         "&&",
+		`./handle &`:                   "&",
+		`sh -c 'true | true' | x`:      "|",
+		`cat <<END`:                    "<<",
+		`echo "a" '>' ">" \> > "x"`:    ">",
+		`sh -c 'true | true' '|'`:      "",
+		`sh -c "a > 'b'; c \"d\" | e"`: "",
+		`test a ">" \> '|' \;`:         "",
+		`curl http://h/?a=1&b=2`:       "",
+		`find . -name x -exec y {} \;`: "",
+	} {
+		_, err := commandWords(line)
+		if operator == "" {
+			require.NoError(t, err, line)
+			continue
+		}
+		require.ErrorContains(t, err, ", and "+operator+" would be text for it", line)
+	}
+}

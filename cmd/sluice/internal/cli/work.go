@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"os"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -80,20 +79,23 @@ func (f *workFlags) open(log *slog.Logger, concurrency int, limit time.Duration)
 	return w, nil
 }
 
-// shellWord matches a word that only a shell understands: a pipe, a list or a redirection.
-var shellWord = regexp.MustCompile(`^(\|\|?|&&?|;|[0-9]?(>>?|<)(&[0-9]|[A-Za-z0-9_./-]*))$`)
+var (
+	// quotation matches what is quoted in a command line.
+	quotation = regexp.MustCompile(`(?s)\\.|'[^']*'|"(?:\\.|[^"\\])*"`)
+	// operator matches what only a shell understands: a pipe, a list or a redirection. A
+	// bare & in a word is more likely one of a URL.
+	operator = regexp.MustCompile(`[0-9&]?(?:>[>&|]?|<[<&>]?)|\|[|&]?|;|&&|&(?:\s|$)`)
+)
 
-// commandWords splits a command line. It refuses a word that only a shell understands,
-// unless it is quoted: "echo done >> log" would be an echo of it all, which acks the message.
+// commandWords splits a command line. It refuses an operator of the shell, unless it is
+// quoted: "echo done >> log" would be an echo of it all, which acks the message.
 func commandWords(line string) ([]string, error) {
 	words, err := exechandler.Split(line)
 	if err != nil {
 		return nil, err
 	}
-	for _, bare := range strings.Fields(line) {
-		if shellWord.MatchString(bare) && slices.Contains(words, bare) {
-			return nil, fmt.Errorf("%q: no shell runs the command, and %s would be an argument of it: write sh -c '…', or quote the %[2]s", line, bare)
-		}
+	if op := strings.TrimSpace(operator.FindString(quotation.ReplaceAllString(line, "_"))); op != "" {
+		return nil, fmt.Errorf("%q: no shell runs the command, and %s would be text for it: write sh -c '…', or quote the %[2]s", line, op)
 	}
 	return words, nil
 }
