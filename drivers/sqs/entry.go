@@ -270,7 +270,8 @@ func (e *entry) overflow(as map[string]string, room int, rest *more) {
 			}
 		}
 	}
-	slices.SortFunc(names, func(a, b ranked) int { return cmp.Or(a.rank-b.rank, strings.Compare(a.name, b.name)) })
+	// The stable sort is as fast for so few, and a quarter of the code.
+	slices.SortStableFunc(names, func(a, b ranked) int { return cmp.Or(a.rank-b.rank, strings.Compare(a.name, b.name)) })
 	for i := range names {
 		if name := names[i].name; i < room {
 			e.setAs(name, as[name])

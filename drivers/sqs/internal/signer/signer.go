@@ -183,7 +183,8 @@ func (w *work) canonical(r *http.Request, payloadHash string) bool {
 		}
 		w.names = append(w.names, header{lower(name), values[0]})
 	}
-	slices.SortFunc(w.names, func(a, b header) int { return strings.Compare(a.name, b.name) })
+	// The stable sort is as fast for so few, and a quarter of the code.
+	slices.SortStableFunc(w.names, func(a, b header) int { return strings.Compare(a.name, b.name) })
 	b := append(w.text[:0], r.Method...)
 	b = append(b, '\n')
 	b = append(b, r.URL.Path...)
