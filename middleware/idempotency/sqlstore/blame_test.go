@@ -101,6 +101,46 @@ func TestAnInterruptedTransactionSpendsAnAttempt(t *testing.T) {
 	require.Zero(t, l.effects(t))
 }
 
+// A trigger that is deferred to the commit may refuse the handler's effect with any code. Only
+// those of the server are an outage.
+func TestTheCodeOfACommitSaysWhoseFailureItIs(t *testing.T) {
+	t.Parallel()
+	db := openPostgres(t)
+	s := newPostgresStore(t, db)
+	l := newLedger(t, db)
+	_, err := db.ExecContext(t.Context(), `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused' USING ERRCODE = NEW.id; END $$;
+CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON effects DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()`)
+	require.NoError(t, err)
+	for _, c := range []struct {
+		name              string
+		codes             []string
+		postponed, outage bool
+	}{
+		{name: "the transaction's", codes: []string{
+			"P0001", // of RAISE EXCEPTION without a code
+			"0A000", "21000", "22012", "23514", "2F003", "42501", "42P01", "44000", "55000", "57014", "U0001",
+		}},
+		{name: "another transaction's", codes: []string{"40001", "40P01"}, postponed: true},
+		{name: "the server's", codes: []string{"08006", "25006", "53100", "57P01", "57P03", "58030", "XX000"}, postponed: true, outage: true},
+	} {
+		for _, code := range c.codes {
+			t.Run(c.name+"/"+code, func(t *testing.T) {
+				mw, err := sqlstore.Transactional(s, nil)
+				require.NoError(t, err)
+				err = mw(l).Handle(t.Context(), &handler.Message{ID: "m", DedupeID: code})
+				require.ErrorContains(t, err, "commit: ")
+				require.ErrorContains(t, err, code)
+				v := handler.VerdictOf(err)
+				require.Equal(t, handler.ActionRetry, v.Action)
+				require.Equal(t, c.postponed, v.Postponed, "%v", err)
+				n, _ := handler.GatesOf(mw)[0].Admit(1)
+				require.Equal(t, c.outage, n == 0, "the gate admits %d", n)
+			})
+		}
+	}
+	require.Zero(t, l.effects(t))
+}
+
 // A transaction that another one made impossible can succeed right after. It is neither
 // the message's failure nor the store's.
 func TestAConflictAtTheCommitIsPutOff(t *testing.T) {
