@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/sluice-go/sluice/internal/invoke"
 	"github.com/sluice-go/sluice/internal/sqlconn"
 )
 
@@ -44,6 +45,22 @@ func ofServer(state string) bool {
 	default:
 		return false
 	}
+}
+
+// overlong reports whether a handler failed with PostgreSQL's code for a transaction that it
+// let idle or last for too long. The server ends the connection with it, which is not an
+// outage.
+func overlong(verdict error) bool {
+	e, ok := invoke.As[interface {
+		error
+		SQLState() string
+	}](verdict)
+	if !ok {
+		return false
+	}
+	var state string
+	_ = invoke.DoApart(func() { state = e.SQLState() }) // a method of the user's may panic
+	return state == "25P03" || state == "25P04"         // idle_in_transaction_session_timeout, transaction_timeout
 }
 
 // conflict reports whether PostgreSQL rolled a transaction back because of another: a

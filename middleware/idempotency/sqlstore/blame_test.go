@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -43,9 +44,22 @@ func TestAFailureOfTheHandlerSpendsAnAttempt(t *testing.T) {
 			return sqlstore.Tx(ctx).Rollback()
 		}},
 		{name: "it idles for longer than the database allows", after: func(t *testing.T, ctx context.Context, db *sql.DB) error {
-			require.NoError(t, exec(ctx, "SET LOCAL idle_in_transaction_session_timeout = 50"))
-			awaitEnd(t, ctx, db)
+			idle(t, ctx, db)
 			return nil
+		}},
+		{name: "it idles, and returns the error of its next statement", after: func(t *testing.T, ctx context.Context, db *sql.DB) error {
+			idle(t, ctx, db)
+			err := exec(ctx, "INSERT INTO effects (id) VALUES ('late')")
+			require.ErrorContains(t, err, "25P03")
+			return fmt.Errorf("late: %w", err)
+		}},
+		{name: "it idles, and returns an error of its own", after: func(t *testing.T, ctx context.Context, db *sql.DB) error {
+			idle(t, ctx, db)
+			return errors.New("its own")
+		}},
+		{name: "its transaction lasts for longer than the database allows", after: func(t *testing.T, ctx context.Context, _ *sql.DB) error {
+			require.Error(t, exec(ctx, "SELECT pg_terminate_backend(pg_backend_pid())"))
+			return codedError("25P04") // of PostgreSQL 17
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -72,9 +86,23 @@ func TestAFailureOfTheHandlerSpendsAnAttempt(t *testing.T) {
 	}
 }
 
-// awaitEnd returns when the server has ended the handler's session.
-func awaitEnd(t *testing.T, ctx context.Context, db *sql.DB) {
+// codedError is an error with a code of PostgreSQL. Without one, its method panics.
+type codedError string
+
+func (e codedError) Error() string { return "code " + string(e) }
+
+func (e codedError) SQLState() string {
+	if e == "" {
+		panic("no code")
+	}
+	return string(e)
+}
+
+// idle has the server end the handler's session, because its transaction idles.
+func idle(t *testing.T, ctx context.Context, db *sql.DB) {
 	t.Helper()
+	_, err := sqlstore.Tx(ctx).ExecContext(ctx, "SET LOCAL idle_in_transaction_session_timeout = 50")
+	require.NoError(t, err)
 	require.Eventually(t, func() bool {
 		var n int
 		err := db.QueryRowContext(ctx, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'").Scan(&n)

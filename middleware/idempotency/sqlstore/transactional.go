@@ -248,10 +248,12 @@ func (g *txHandler) begin(ctx, txCtx context.Context, end context.CancelFunc) (*
 // spared returns the verdict of a handler that failed. If its transaction was lost
 // with its connection, that is not a failure of the message, unless it happens to this
 // one again and again. A handler whose own context ended during a statement has lost the
-// connection by that: drivers close it then.
+// connection by that: drivers close it then. So has one whose transaction idled or lasted
+// for longer than the server allows; if no statement of the handler came upon that, ours
+// does, whose error is not one of the connection then.
 func (g *txHandler) spared(ctx, txCtx context.Context, t *txn, key string, verdict error) error {
 	if g.store.dialect != PostgreSQL || ctx.Err() != nil || handler.VerdictOf(verdict).Postponed ||
-		invoke.Is(verdict, context.DeadlineExceeded) || invoke.Is(verdict, context.Canceled) {
+		invoke.Is(verdict, context.DeadlineExceeded) || invoke.Is(verdict, context.Canceled) || overlong(verdict) {
 		return verdict
 	}
 	err := t.end(txCtx, g.StoreTimeout, func() error { _, err := t.tx.ExecContext(txCtx, "SELECT 1"); return err })
