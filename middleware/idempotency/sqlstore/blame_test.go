@@ -3,12 +3,14 @@ package sqlstore_test
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"modernc.org/sqlite"
 
 	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/middleware/idempotency/sqlstore"
@@ -110,16 +112,34 @@ func idle(t *testing.T, ctx context.Context, db *sql.DB) {
 	}, time.Minute, 10*time.Millisecond)
 }
 
+// connector opens SQLite by a driver of its own, which may have functions of its own.
+type connector struct {
+	own *sqlite.Driver
+	dsn string
+}
+
+func (c connector) Connect(context.Context) (driver.Conn, error) { return c.own.Open(c.dsn) }
+
+func (c connector) Driver() driver.Driver { return c.own }
+
 // SQLite ends the transaction with the statement that is interrupted.
 func TestAnInterruptedTransactionSpendsAnAttempt(t *testing.T) {
 	t.Parallel()
-	db := openSQLite(t, t.TempDir()+"/k.db")
+	var running context.CancelFunc // the statement calls it
+	own := &sqlite.Driver{}
+	require.NoError(t, own.RegisterScalarFunction("running", 0, func(*sqlite.FunctionContext, []driver.Value) (driver.Value, error) {
+		running()
+		return int64(1), nil
+	}))
+	db := sql.OpenDB(connector{own: own, dsn: sqliteDSN(t.TempDir() + "/k.db")})
+	defer db.Close()
 	l := newLedger(t, db)
 	l.after = func(ctx context.Context) error {
-		short, end := context.WithTimeout(ctx, 50*time.Millisecond)
+		short, end := context.WithCancel(ctx)
 		defer end()
-		_, err := sqlstore.Tx(ctx).ExecContext(short, "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c) INSERT INTO effects SELECT 'z' FROM c WHERE x < 0")
-		require.ErrorIs(t, err, context.DeadlineExceeded)
+		running = end
+		_, err := sqlstore.Tx(ctx).ExecContext(short, "WITH RECURSIVE c(x) AS (SELECT running() UNION ALL SELECT x+1 FROM c) INSERT INTO effects SELECT 'z' FROM c WHERE x < 0")
+		require.ErrorIs(t, err, context.Canceled)
 		return nil
 	}
 	err := transactional(t, newSQLiteStore(t, db), l, nil).Handle(t.Context(), &handler.Message{ID: "m"})
