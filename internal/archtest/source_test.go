@@ -120,6 +120,7 @@ var ofProviders = map[string]string{
 	"internal/sqlconn/conn.go":                         "the database driver's",
 	"middleware/idempotency/sqlstore/txn.go":           "the database driver's",
 	"middleware/idempotency/sqlstore/transactional.go": "the database driver's",
+	"middleware/idempotency/sqlstore/blame.go":         "the database driver's",
 }
 
 // Methods of a user's error (Unwrap, Is, As) may panic or lead back to where they

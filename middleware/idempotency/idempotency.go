@@ -221,10 +221,10 @@ func (r *run) handle(ctx context.Context, next handler.Handler) error {
 		r.renew(work, deadline, cancel)
 	})
 	// The lease may have been extended while the claim was being made, or the store may
-	// have taken longer than the claim lasts.
+	// have taken as long as the claim lasts, or so long that keep would come too late.
 	if now := r.m.Lease().Deadline(); now.After(r.deadline) {
 		r.renew(work, now, cancel)
-	} else if !time.Now().Before(r.ends) {
+	} else if time.Until(r.ends) < 2*renewPause {
 		_, end := r.claimEnd(ctx)
 		r.renew(work, end, cancel)
 	}
@@ -269,10 +269,12 @@ func (r *run) handle(ctx context.Context, next handler.Handler) error {
 func (r *run) again() time.Duration { return minClaim + mathrand.N(minClaim) }
 
 // keep renews the claim of a delivery without a lease until ctx, which is the
-// handler's, has ended. If the worker dies, the claim ends soon after it.
+// handler's, has ended. If the worker dies, the claim ends soon after it. A pause takes
+// half of what is left of the claim at most, because a slow store may have left little.
 func (r *run) keep(ctx context.Context, cancel context.CancelCauseFunc) {
 	for {
-		_ = sleep.For(ctx, max(r.cfg.ClaimTTL, minClaim)/3)
+		half := max(time.Until(r.ends)/2, renewPause)
+		_ = sleep.For(ctx, min(max(r.cfg.ClaimTTL, minClaim)/3, half))
 		if ctx.Err() != nil {
 			return
 		}

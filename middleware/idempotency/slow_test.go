@@ -86,6 +86,33 @@ func TestAClaimThatEndedMeanwhileIsRenewed(t *testing.T) {
 	})
 }
 
+// A claim of which the store's answer has left little is renewed before it ends.
+func TestAClaimThatHasNearlyEndedIsRenewedInTime(t *testing.T) {
+	const ttl = 3 * time.Second
+	for _, late := range []time.Duration{2600 * time.Millisecond, ttl, 3100 * time.Millisecond, 3150 * time.Millisecond, 3199 * time.Millisecond} {
+		t.Run(late.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &counted{Store: idempotency.NewMemory()}
+				second := guard(t, s.Store, nil, func(context.Context, *handler.Message) error {
+					t.Error("two handle it")
+					return nil
+				})
+				h := guard(t, &sluggish{Store: s, claim: late}, &idempotency.Config{ClaimTTL: ttl}, func(ctx context.Context, m *handler.Message) error {
+					for range 200 {
+						<-time.After(25 * time.Millisecond)
+						err := second.Handle(t.Context(), m)
+						require.True(t, handler.VerdictOf(err).Postponed, "%v", err)
+						require.NoError(t, context.Cause(ctx))
+					}
+					return nil
+				})
+				require.NoError(t, h.Handle(t.Context(), &handler.Message{ID: "a", DedupeID: "a"}))
+				require.LessOrEqual(t, s.renewals.Load(), int32(10), "it is renewed all the time")
+			})
+		})
+	}
+}
+
 // A handler does not go on while a renewal of its claim hangs beyond the claim's end.
 func TestAHungRenewalEndsTheHandlerWithItsClaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -138,6 +138,10 @@ func TestAConnectionThatIsLostUnderAHandlerCostsNoAttempt(t *testing.T) {
 			_ = lose(ctx)
 			return errors.New("no")
 		},
+		"the handler's error panics": func(ctx context.Context) error {
+			_ = lose(ctx)
+			return codedError("")
+		},
 	} {
 		l.after = after
 		v := handler.VerdictOf(handleFree(t, h, m))

@@ -38,7 +38,7 @@ func TestALineThatDiesHoldsNoMessage(t *testing.T) {
 	db, line := silenced(t)
 	s := newPostgresStore(t, db)
 	l := newLedger(t, db)
-	h := transactional(t, s, l, &sqlstore.TxConfig{Config: idempotency.Config{StoreTimeout: 200 * time.Millisecond}})
+	h := transactional(t, s, l, &sqlstore.TxConfig{Config: idempotency.Config{StoreTimeout: 2 * time.Second}})
 	for name, c := range map[string]struct {
 		verdict error
 		want    string

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
-	"strings"
 	"time"
 
 	"github.com/sluice-go/sluice/handler"
@@ -249,10 +248,12 @@ func (g *txHandler) begin(ctx, txCtx context.Context, end context.CancelFunc) (*
 // spared returns the verdict of a handler that failed. If its transaction was lost
 // with its connection, that is not a failure of the message, unless it happens to this
 // one again and again. A handler whose own context ended during a statement has lost the
-// connection by that: drivers close it then.
+// connection by that: drivers close it then. So has one whose transaction idled or lasted
+// for longer than the server allows; if no statement of the handler came upon that, ours
+// does, whose error is not one of the connection then.
 func (g *txHandler) spared(ctx, txCtx context.Context, t *txn, key string, verdict error) error {
 	if g.store.dialect != PostgreSQL || ctx.Err() != nil || handler.VerdictOf(verdict).Postponed ||
-		invoke.Is(verdict, context.DeadlineExceeded) || invoke.Is(verdict, context.Canceled) {
+		invoke.Is(verdict, context.DeadlineExceeded) || invoke.Is(verdict, context.Canceled) || overlong(verdict) {
 		return verdict
 	}
 	err := t.end(txCtx, g.StoreTimeout, func() error { _, err := t.tx.ExecContext(txCtx, "SELECT 1"); return err })
@@ -289,7 +290,7 @@ func (g *txHandler) failed(ctx context.Context, m *handler.Message, key, op stri
 	case conflict(err):
 		return g.busy(fmt.Errorf("sqlstore: %s: %w", op, err))
 	}
-	wait, own := time.Duration(0), refused(err)
+	wait, own := time.Duration(0), refused(op, err)
 	err = fmt.Errorf("sqlstore: %s: %w", op, err)
 	if !own {
 		wait, own = g.gate.Suspect(key, err)
@@ -305,33 +306,6 @@ func (g *txHandler) failed(ctx context.Context, m *handler.Message, key, op stri
 			slog.String("queue", m.Origin().Queue), slog.String("message_id", m.ID), slog.Any("error", err))
 	}
 	return handler.Postpone(wait, err)
-}
-
-// refused reports whether a transaction failed by what its handler did. PostgreSQL says so
-// of the transaction's data (a constraint that is checked at the commit, for one), and if
-// the handler let it idle or last for too long. The others are the answers to the commit of
-// a transaction that the handler has ended itself, or that the database had rolled back: the
-// handler returned nil in spite of a statement's error.
-func refused(err error) bool {
-	switch state := sqlconn.State(err); {
-	case strings.HasPrefix(state, "22"), strings.HasPrefix(state, "23"),
-		state == "25P03", state == "25P04": // idle_in_transaction_session_timeout, transaction_timeout
-		return true
-	case state != "":
-		return false
-	}
-	text := err.Error()
-	return errors.Is(err, sql.ErrTxDone) ||
-		text == "commit unexpectedly resulted in rollback" || // pgx
-		text == "pq: Could not complete operation in a failed transaction" ||
-		strings.Contains(text, "cannot commit - no transaction is active") // SQLite
-}
-
-// conflict reports whether PostgreSQL rolled a transaction back because of another: a
-// serialization failure or a deadlock. The same transaction can succeed right after.
-func conflict(err error) bool {
-	state := sqlconn.State(err)
-	return state == "40001" || state == "40P01"
 }
 
 // busy puts the message off: another transaction is in its way.
