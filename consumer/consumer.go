@@ -232,9 +232,16 @@ func (c *Consumer) Close() error {
 }
 
 // Abort ends the grace period of a shutdown, and begins the shutdown if it has not begun:
-// handlers are canceled, and Run returns after at most [Config.StopTimeout]. Abort does
-// not block.
-func (c *Consumer) Abort() { c.abortOnce.Do(func() { close(c.aborted) }) }
+// handlers are canceled, and Run returns after at most [Config.StopTimeout], with
+// [ErrDrainTimeout] if a handler was running. Abort does not block.
+func (c *Consumer) Abort() {
+	c.abortOnce.Do(func() {
+		c.mu.Lock()
+		c.drain.cut = c.hand.running > 0
+		c.mu.Unlock()
+		close(c.aborted)
+	})
+}
 
 // Stats returns the numbers of this moment.
 func (c *Consumer) Stats() Stats {

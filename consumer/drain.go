@@ -36,7 +36,10 @@ type drain struct {
 	stop    chan struct{} // closed when stopping begins
 	changes chan struct{} // something that wait waits for has changed; has room for one
 
-	// The fields below are guarded by Consumer.mu. They are set in this order.
+	// The fields below are guarded by Consumer.mu.
+	cut bool // an Abort found handlers running
+
+	// These are set in this order.
 	stopping bool        // nothing more is received
 	by       time.Time   // when handlers that have not started are given back
 	hurried  bool        // late messages are given back when they are found
@@ -181,12 +184,12 @@ func (r *drain) nackLate(now time.Time) {
 }
 
 // nackUnstarted releases all messages whose handler has not started. It reports
-// whether no handler runs. Consumer.mu is not held.
+// whether no handler runs or was cut short. Consumer.mu is not held.
 func (r *drain) nackUnstarted(now time.Time) bool {
 	c := r.c
 	c.mu.Lock()
 	r.by = time.Time{} // nothing is in time any more
-	drained := c.hand.running == 0
+	drained := c.hand.running == 0 && !r.cut
 	back := c.hand.ready.takeAll()
 	for _, d := range back {
 		c.slots.release(d.source, 1)

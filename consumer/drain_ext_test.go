@@ -203,6 +203,27 @@ func TestWhatWasKilledBeforeItsContextEndedIsGivenBack(t *testing.T) {
 	})
 }
 
+// A handler may end as soon as a drain is aborted, because its process was killed: it was
+// cut short all the same.
+func TestAnAbortThatCutsAHandlerShortIsNoDrain(t *testing.T) {
+	for range 20 { // it races with the handler's end
+		synctest.Test(t, func(t *testing.T) {
+			q := newQueue(1)
+			killed := make(chan struct{})
+			w := start(t, q, keeping(handler.KeepOptions{}, func(context.Context, *handler.Message) error {
+				<-killed
+				return handler.ErrStopped
+			}), consumer.Config{})
+			pass(time.Second)
+			time.AfterFunc(time.Second, func() {
+				w.c.Abort()
+				close(killed)
+			})
+			require.ErrorIs(t, w.stop(), consumer.ErrDrainTimeout)
+		})
+	}
+}
+
 // A drain that began while the first handlers ran learns from them how long a
 // handler takes, and starts none that it would have to cut short.
 func TestADrainStartsNothingThatItCutsShort(t *testing.T) {

@@ -206,6 +206,7 @@ func (r *runCommand) run(cmd *cobra.Command, names []string) (err error) {
 	if err != nil {
 		return err
 	}
+	cut := []func(){s.Abort} // before commands are killed: what it finds running, it has cut short
 	for _, name := range names {
 		q, fault := r.find(name)
 		if fault != nil {
@@ -220,10 +221,14 @@ func (r *runCommand) run(cmd *cobra.Command, names []string) (err error) {
 			return fault
 		}
 		defer func() { err = errors.Join(err, w.close()) }()
-		defer context.AfterFunc(r.stop.Now, w.kill)()
+		cut = append(cut, w.kill)
 		s.HandleQueue(q, &work{Handler: large.wrap(w), gates: w.gates})
 	}
-	defer context.AfterFunc(r.stop.Now, s.Abort)()
+	defer context.AfterFunc(r.stop.Now, func() {
+		for _, f := range cut {
+			f()
+		}
+	})()
 	line.start((&pulse{counts: counts.Counts, health: s.Health}).text)
 	err = s.Run(ctx)
 	line.end()
