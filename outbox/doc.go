@@ -54,4 +54,10 @@
 // PostgreSQL from version 11, SQLite from version 3.35 (in WAL mode, with a busy
 // timeout) and MySQL from version 8.0.1 or MariaDB from version 10.6 are supported.
 // [Migration] prints the SQL that makes the table; [Table.Migrate] runs it.
+//
+// Amazon RDS Proxy may pin the PostgreSQL connections of a relay, and of a [Table.Send] of
+// more than 100 messages without a transaction: it names set_config among the reasons. They
+// call it, for one transaction, so that PostgreSQL ends the transaction if the client's host
+// is gone. The proxy shares a pinned connection with no other client. A relay with a small
+// *sql.DB of its own ([database/sql.DB.SetMaxOpenConns]) pins few.
 package outbox

@@ -49,8 +49,8 @@ func read[T any](ctx context.Context, q querier, query string, args []any, scan 
 	return out, rows.Err()
 }
 
-// own is a [Tx] in which each statement has a transaction of its own, on a connection whose
-// server may be written to.
+// own is a [Tx] in which each statement has a transaction of its own, on a connection that
+// works and whose server may be written to.
 type own struct{ db *sql.DB }
 
 // ExecContext implements [Tx].
@@ -85,5 +85,5 @@ func transact(ctx context.Context, conn *sql.Conn, f func(tx *sql.Tx) error) err
 		}
 		return err
 	}
-	return tx.Commit()
+	return sqlconn.Commit(tx)
 }

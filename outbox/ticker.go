@@ -23,6 +23,7 @@ type ticker struct {
 	t      *Table
 	s      Schedule
 	times  times
+	batch  int // the number of messages that one transaction may write
 	log    *slog.Logger
 	failed seldom.Event
 	ahead  bool // the database's clock was set back far behind the schedule's latest time
@@ -43,7 +44,7 @@ func newTickers(t *Table, ss []Schedule, log *slog.Logger) ([]*ticker, error) {
 		}
 		times, err := s.times()
 		faults = append(faults, err)
-		out = append(out, &ticker{t: t, s: s, times: times, log: log})
+		out = append(out, &ticker{t: t, s: s, times: times, batch: most, log: log})
 	}
 	return out, errors.Join(faults...)
 }
@@ -62,8 +63,10 @@ func (k *ticker) run(ctx context.Context) {
 	const longest = 10 * time.Second
 	failures := 0
 	for ctx.Err() == nil {
+		begun := time.Now()
 		asked, cancel := context.WithTimeout(ctx, patience)
 		wait, err := k.tick(asked)
+		k.fit(time.Since(begun), err)
 		cancel()
 		switch {
 		case err != nil && ctx.Err() == nil:
@@ -80,8 +83,21 @@ func (k *ticker) run(ctx context.Context) {
 	}
 }
 
-// most is the number of messages that one transaction writes.
+// most is the number of messages that one transaction writes if the database is fast.
 const most = 100
+
+// fit adapts the batch to a database that is so slow that a tick of most messages would run
+// out of patience, and be rolled back, each time. A tick that took all of it halves the
+// batch. One that took less than a quarter doubles it: twice as much takes half of the
+// patience at most.
+func (k *ticker) fit(took time.Duration, err error) {
+	switch {
+	case err != nil && took >= patience:
+		k.batch = max(k.batch/2, 1)
+	case err == nil && took < patience/4:
+		k.batch = min(2*k.batch, most)
+	}
+}
 
 // tick makes the messages whose time has come, and returns how long it is until the next.
 func (k *ticker) tick(ctx context.Context) (time.Duration, error) {
@@ -132,7 +148,7 @@ func (k *ticker) due(last, now time.Time) (due []time.Time, upTo, next time.Time
 		from = old
 	}
 	for {
-		if next, err = k.times.next(from); err != nil || next.After(now) || len(due) == most {
+		if next, err = k.times.next(from); err != nil || next.After(now) || len(due) >= k.batch {
 			break
 		}
 		due, from = append(due, next), next

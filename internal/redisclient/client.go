@@ -17,7 +17,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/gomodule/redigo/redis"
@@ -40,14 +39,8 @@ type Client struct {
 	wait     time.Duration
 	retries  int
 	min, max time.Duration
-	// silent is when the latest call without an answer began, in nanoseconds since 1970. A
-	// connection that was last used before that may be as dead as that call's.
-	silent atomic.Int64
+	silent   silence
 }
-
-// silence is how long a call without an answer must have waited to say something of other
-// connections: a caller may have had no time left.
-const silence = 100 * time.Millisecond
 
 var _ goredis.Scripter = (*Client)(nil)
 
@@ -81,6 +74,7 @@ func Parse(u *url.URL) (*Client, error) {
 		redis.DialUseTLS(o.TLSConfig != nil), redis.DialTLSConfig(o.TLSConfig),
 	}
 	c := &Client{
+		silent:  silence{base: time.Now()},
 		wait:    or(o.PoolTimeout, read+time.Second),
 		retries: o.MaxRetries,
 		min:     or(o.MinRetryBackoff, 8*time.Millisecond),
@@ -98,7 +92,7 @@ func Parse(u *url.URL) (*Client, error) {
 		},
 	}
 	c.pool.TestOnBorrow = func(_ redis.Conn, used time.Time) error {
-		if used.UnixNano() < c.silent.Load() {
+		if c.silent.covers(used) { // the pool has the time from time.Now
 			return errSilent
 		}
 		return nil
@@ -174,8 +168,8 @@ func (c *Client) try(ctx context.Context, command string, args []any) (any, erro
 	}
 	begun := time.Now()
 	v, err := redis.DoContext(conn, ctx, command, args...)
-	if late := net.Error(nil); errors.As(err, &late) && late.Timeout() && time.Since(begun) >= silence {
-		c.silent.Store(max(begun.UnixNano(), c.silent.Load()))
+	if late := net.Error(nil); errors.As(err, &late) && late.Timeout() && time.Since(begun) >= patience {
+		c.silent.note(begun)
 	}
 	// A fault of the connection is in err already.
 	_ = conn.Close()

@@ -151,7 +151,7 @@ func TestALineThatDiesCostsNoCall(t *testing.T) {
 	var calls sync.WaitGroup
 	for range n {
 		calls.Go(func() {
-			if err := c.Eval(t.Context(), occupy, nil, 5000).Err(); err != nil {
+			if err := c.Eval(t.Context(), occupy, nil, 20_000).Err(); err != nil {
 				t.Error(err)
 			}
 		})

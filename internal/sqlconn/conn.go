@@ -23,26 +23,47 @@ func On[T any](ctx context.Context, db *sql.DB, f func(conn *sql.Conn) (T, error
 	return on(ctx, db, Failed, f)
 }
 
-// Once is On for an f that is not safe to repeat: it is called again only if the server
-// that it wrote to may not be written to, which leaves nothing.
+// Once is On for an f that is not safe to repeat: it is called again only if nothing was
+// written. Either the server may not be written to, or a driver said driver.ErrBadConn, which
+// means that the server has done nothing. f must commit by [Commit].
 func Once[T any](ctx context.Context, db *sql.DB, f func(conn *sql.Conn) (T, error)) (T, error) {
-	return on(ctx, db, readOnly, f)
+	return on(ctx, db, unwritten, f)
 }
+
+// unwritten reports whether err shows that nothing was written.
+func unwritten(err error) bool {
+	var c *commitError
+	return readOnly(err) || errors.Is(err, driver.ErrBadConn) && !errors.As(err, &c)
+}
+
+// Commit commits tx. [Once] does not repeat after an error of its connection: the commit may
+// have happened. lib/pq returns driver.ErrBadConn then, too.
+func Commit(tx *sql.Tx) error {
+	if err := tx.Commit(); err != nil {
+		return &commitError{err}
+	}
+	return nil
+}
+
+// A commitError is the error of a commit.
+type commitError struct{ err error }
+
+func (e *commitError) Error() string { return e.err.Error() }
+func (e *commitError) Unwrap() error { return e.err }
 
 // on calls f again after errors that again accepts.
 func on[T any](ctx context.Context, db *sql.DB, again func(error) bool, f func(conn *sql.Conn) (T, error)) (T, error) {
-	left := 0 // tries; the first is not counted
-	for {
+	for left := -1; ; left-- { // tries; the first is not counted
 		conn, err := db.Conn(ctx)
 		if err != nil {
 			var zero T
 			return zero, err
 		}
+		if left < 0 {
+			left = db.Stats().OpenConnections // before f: database/sql closes some of them itself
+		}
 		v, err := f(conn)
 		bad := Failed(err)
-		if left--; left < 0 {
-			left = db.Stats().OpenConnections
-		}
 		if bad {
 			Discard(conn)
 		}
