@@ -128,6 +128,9 @@ func NewRelay(t *Table, config *RelayConfig) (*Relay, error) {
 // exist or is of another version. Run blocks, and runs once.
 func (r *Relay) Run(ctx context.Context) error {
 	if err := r.t.Check(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = nil // it was stopped while it began
+		}
 		return errors.Join(err, r.consumer.Close())
 	}
 	aside, stop := context.WithCancel(ctx)

@@ -217,6 +217,17 @@ func TestARelayWithoutATable(t *testing.T) {
 	})
 }
 
+func TestARelayThatIsStoppedWhileItBegins(t *testing.T) {
+	t.Parallel()
+	databases(t, func(t *testing.T, _ *sql.DB, table *outbox.Table) {
+		r, err := outbox.NewRelay(table, &outbox.RelayConfig{Open: new(post).open})
+		require.NoError(t, err)
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		require.NoError(t, r.Run(ctx))
+	})
+}
+
 func TestAnAbortedRelayReturns(t *testing.T) {
 	t.Parallel()
 	databases(t, func(t *testing.T, _ *sql.DB, table *outbox.Table) {

@@ -365,6 +365,24 @@ func TestAControlStoreThatIsNotThereAtTheStart(t *testing.T) {
 	}
 }
 
+// A worker that is replaced while it starts, with a store that does not answer, has not
+// failed.
+func TestAStopWhileItStarts(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	queues := &counted{}
+	r := operated(t, queues, "service: {control: 'slow://'}\nqueues: {orders: {url: 'mem://orders'}}", func(o *service.Options) {
+		o.OpenControl = func(ctx context.Context, _ string) (*control.Opened, error) {
+			stop()
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+	})
+	r.Handle("orders", handler.HandlerFunc(func(context.Context, *handler.Message) error { return nil }))
+	require.NoError(t, r.Run(ctx))
+	require.Zero(t, queues.receives())
+}
+
 // Without a store of its own, control is beside the queue's marks; off has none.
 func TestControlBesideTheIdempotencyStore(t *testing.T) {
 	t.Parallel()

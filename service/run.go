@@ -92,9 +92,6 @@ func (r *run) work(ctx context.Context) error {
 		})
 	}
 	err := errors.Join(r.relay(ctx, stop, &group), errors.Join(faults...))
-	if err == nil {
-		err = r.interrupted()
-	}
 	if !untold() {
 		<-told
 	}

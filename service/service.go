@@ -31,7 +31,6 @@ type Service struct {
 	mu      sync.Mutex // guards the fields below
 	running []running
 	aborted bool
-	cut     bool // the drain was ended while handlers ran
 }
 
 // A running is a consumer or a relay that runs.
@@ -115,6 +114,10 @@ func (s *Service) Run(ctx context.Context) error {
 		s.start(r.crews, r.relayer)
 		err = r.work(signals.Stop)
 	} else {
+		if signals.Stop.Err() != nil {
+			s.options.Logger.Info("stopped while it was starting", "error", err)
+			err = nil
+		}
 		err = errors.Join(err, r.discard())
 	}
 	return errors.Join(err, r.close(ctx))
@@ -144,27 +147,9 @@ func (s *Service) Abort() {
 	s.aborted = true
 	all := s.running
 	s.mu.Unlock()
-	cut := false
-	for _, c := range all {
-		cut = c.Health().Running > 0 || cut
-	}
-	s.mu.Lock()
-	s.cut = s.cut || cut
-	s.mu.Unlock()
 	for _, c := range all {
 		c.Abort()
 	}
-}
-
-// interrupted returns consumer.ErrDrainTimeout if handlers were cut off by Abort: their
-// messages were given back in good time, and yet they are not handled.
-func (s *Service) interrupted() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.cut {
-		return consumer.ErrDrainTimeout
-	}
-	return nil
 }
 
 // Health returns the state of all queues together: the worst of theirs, and the sums of
