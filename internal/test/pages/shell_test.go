@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -93,11 +94,15 @@ const queues = `queues:
 service: {control: "file:control.json", admin: "off"}
 `
 
-// letters makes those that docs/deadletters.md shows.
-const letters = `letter() { printf '{"id":"%s","attributes":{"type":"%s","sluice-dead-letter-attempt":"%s","sluice-dead-letter-queue":"orders","sluice-dead-letter-first-failed":"2026-11-29T%sZ","sluice-dead-letter-last-failed":"2026-11-29T%sZ","sluice-dead-letter-reason":"%s"},"body":"{\\"amount\\":2000}"}\n' "$@"; }
-for i in $(seq 223 250); do letter r$i refund 1 09:12:25 09:40:02 "rejected: no such account: $i"; done >letters.jsonl
-for i in $(seq 12); do letter o$i order 5 09:31:07 09:31:44 "dial 10.0.3.7:5432: connection refused"; done >>letters.jsonl
+// letters makes those that docs/deadletters.md shows. They are of the last hour: older ones
+// are shown with their date after a day.
+var letters = `letter() { printf '{"id":"%s","attributes":{"type":"%s","sluice-dead-letter-attempt":"%s","sluice-dead-letter-queue":"orders","sluice-dead-letter-first-failed":"%s","sluice-dead-letter-last-failed":"%s","sluice-dead-letter-reason":"%s"},"body":"{\\"amount\\":2000}"}\n' "$@"; }
+for i in $(seq 223 250); do letter r$i refund 1 ` + ago(50*time.Minute) + ` ` + ago(22*time.Minute) + ` "rejected: no such account: $i"; done >letters.jsonl
+for i in $(seq 12); do letter o$i order 5 ` + ago(31*time.Minute) + ` ` + ago(30*time.Minute) + ` "dial 10.0.3.7:5432: connection refused"; done >>letters.jsonl
 sluice import orders <letters.jsonl`
+
+// ago returns the time that was d ago.
+func ago(d time.Duration) string { return time.Now().Add(-d).UTC().Format(time.RFC3339) }
 
 var scenes = map[string]scene{
 	"docs/deadletters.md":         {config: queues, setup: letters, worker: "sluice run orders --exec true"},
