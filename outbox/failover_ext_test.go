@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"testing"
 	"time"
 
@@ -111,15 +110,11 @@ func TestAFrozenRelayHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	// frozen returns a table by a line that can die, and the same by another.
 	frozen := func(t *testing.T) (*sql.DB, *outbox.Table, *outbox.Table, *swallow.Line) {
-		u, err := url.Parse(testserver.Postgres(t).URL)
-		require.NoError(t, err)
-		direct, err := sql.Open("pgx", u.String())
+		server := testserver.Postgres(t).URL
+		direct, err := sql.Open("pgx", server)
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, direct.Close()) })
-		line := swallow.ToAddr(u.Host)
-		t.Cleanup(line.Close)
-		u.Host, err = line.Listen()
-		require.NoError(t, err)
+		u, line := swallow.URL(t, server)
 		db, err := sql.Open("pgx", u.String())
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, db.Close()) })

@@ -1,7 +1,6 @@
 package pubsubpush_test
 
 import (
-	"net/url"
 	"testing"
 	"time"
 
@@ -16,12 +15,7 @@ import (
 // keys is not used again, since nobody sees that it has died.
 func TestKeysAreFetchedPastADeadConnection(t *testing.T) {
 	issuer := newIssuer(t)
-	u, err := url.Parse(issuer.URL())
-	require.NoError(t, err)
-	line := swallow.ToAddr(u.Host)
-	t.Cleanup(line.Close)
-	u.Host, err = line.Listen()
-	require.NoError(t, err)
+	u, line := swallow.URL(t, issuer.URL())
 	const interval = 100 * time.Millisecond
 	e, err := pubsubpush.New(&recorder{}, &pubsubpush.Config{
 		Audiences: []string{audience}, Emails: []string{email}, KeysURL: u.String(), KeysInterval: interval,

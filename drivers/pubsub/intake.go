@@ -95,17 +95,12 @@ func (in *intake) next() *handler.Message {
 	return &in.free[0]
 }
 
-// take takes the message that next returned, or sets it aside. It removes the aim from
-// one that is aimed at this subscription.
+// take takes the message that next returned, or sets it aside.
 func (in *intake) take(m *handler.Message, ackID string) {
 	in.left--
-	switch in.aim(m.Attributes) {
-	case aimedElsewhere:
+	if in.elsewhere(m.Attributes) {
 		in.foreign = append(in.foreign, ackID)
 		return
-	case aimedHere:
-		delete(m.Attributes, attributeRedriveTarget)
-		delete(m.Attributes, attributeRedriveTopic)
 	}
 	finish(m)
 	if in.dead {

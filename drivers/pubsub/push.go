@@ -89,12 +89,8 @@ func (p *PushSubscription) Read(rm *pubsubpb.ReceivedMessage, from string) (*han
 			s.watch.now.Store(&config{topic: topic})
 		}
 	}
-	switch s.aim(attrs) {
-	case aimedElsewhere:
+	if s.elsewhere(attrs) {
 		return nil, false
-	case aimedHere:
-		delete(attrs, attributeRedriveTarget)
-		delete(attrs, attributeRedriveTopic)
 	}
 	return decode(rm), true
 }

@@ -177,6 +177,19 @@ func (s *subscription) aim(attrs map[string]string) aim {
 	return aimedElsewhere
 }
 
+// elsewhere reports whether a redrive aimed a message at another subscription. It removes
+// the aim from one that is aimed at this one.
+func (s *subscription) elsewhere(attrs map[string]string) bool {
+	switch s.aim(attrs) {
+	case aimedElsewhere:
+		return true
+	case aimedHere:
+		delete(attrs, attributeRedriveTarget)
+		delete(attrs, attributeRedriveTopic)
+	}
+	return false
+}
+
 type aim uint8
 
 const (

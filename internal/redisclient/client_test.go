@@ -139,12 +139,7 @@ func TestARestartCostsNoCall(t *testing.T) {
 // Connections that die together, in silence, cost one read timeout and not one each.
 func TestALineThatDiesCostsNoCall(t *testing.T) {
 	t.Parallel()
-	u, err := url.Parse(testserver.Redis(t).URL)
-	require.NoError(t, err)
-	line := swallow.ToAddr(u.Host)
-	t.Cleanup(line.Close)
-	u.Host, err = line.Listen()
-	require.NoError(t, err)
+	u, line := swallow.URL(t, testserver.Redis(t).URL)
 	u.RawQuery = "read_timeout=2s"
 	c := open(t, u.String())
 	const n = 20

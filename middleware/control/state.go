@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-go/sluice/internal/noun"
 	"github.com/sluice-go/sluice/internal/setting"
 )
 
@@ -64,20 +65,12 @@ func (s State) String() string {
 func (s State) limits() string {
 	var parts []string
 	if s.Concurrency > 0 {
-		parts = append(parts, counted(s.Concurrency, "handler"))
+		parts = append(parts, noun.Counted(s.Concurrency, "handler"))
 	}
 	if s.Rate > 0 {
-		parts = append(parts, fmt.Sprintf("%s in %v", counted(s.Rate, "message"), s.Per))
+		parts = append(parts, fmt.Sprintf("%s in %v", noun.Counted(s.Rate, "message"), s.Per))
 	}
 	return strings.Join(parts, " and ")
-}
-
-// counted returns a number with its noun.
-func counted(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // check returns why s can't be obeyed.

@@ -3,7 +3,6 @@ package sqlstore_test
 import (
 	"context"
 	"database/sql"
-	"net/url"
 	"testing"
 	"time"
 
@@ -19,12 +18,7 @@ import (
 // silenced opens a PostgreSQL by a line that can die.
 func silenced(t *testing.T) (*sql.DB, *swallow.Line) {
 	t.Helper()
-	u, err := url.Parse(testserver.Postgres(t).URL)
-	require.NoError(t, err)
-	line := swallow.ToAddr(u.Host)
-	t.Cleanup(line.Close)
-	u.Host, err = line.Listen()
-	require.NoError(t, err)
+	u, line := swallow.URL(t, testserver.Postgres(t).URL)
 	db, err := sql.Open("pgx", u.String())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })

@@ -277,14 +277,6 @@ func (a *app) print(result any, format string, args ...any) error {
 	return a.printf(format, args...)
 }
 
-// counted is a number with its noun, of which there is one or several.
-func counted[N int | int64](n N, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
 // table writes rows in columns; the first row is the heading. On a terminal that is too
 // narrow for them it follows the layout, and names the columns that it leaves out.
 func (a *app) table(rows [][]string, l layout) error {

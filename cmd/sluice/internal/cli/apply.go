@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-go/sluice/admin"
 	"github.com/sluice-go/sluice/drivers/provision"
+	"github.com/sluice-go/sluice/internal/noun"
 )
 
 // An applyCommand makes the configuration's queues.
@@ -79,7 +80,7 @@ func (p *applyCommand) reportPart(changes []provision.Change) error {
 	if p.asJSON() || len(changes) == 0 {
 		return nil
 	}
-	return p.printf("%d of %s made\n", made, counted(len(changes), "change"))
+	return p.printf("%d of %s made\n", made, noun.Counted(len(changes), "change"))
 }
 
 // report says how apply ended.
@@ -102,10 +103,10 @@ func (p *applyCommand) report(changes []provision.Change) error {
 	}
 	var faults []error
 	if held > 0 {
-		faults = append(faults, fmt.Errorf("left out %s that can lose messages or guarantees: give --allow-destructive to make them all", counted(held, "change")))
+		faults = append(faults, fmt.Errorf("left out %s that can lose messages or guarantees: give --allow-destructive to make them all", noun.Counted(held, "change")))
 	}
 	if stuck > 0 {
-		faults = append(faults, fmt.Errorf("left out %s that cannot be made in place: the way out stands below each", counted(stuck, "change")))
+		faults = append(faults, fmt.Errorf("left out %s that cannot be made in place: the way out stands below each", noun.Counted(stuck, "change")))
 	}
 	if len(faults) > 0 {
 		return errors.Join(faults...)
@@ -114,12 +115,12 @@ func (p *applyCommand) report(changes []provision.Change) error {
 	case p.asJSON():
 		return nil
 	case left > 0:
-		return p.printf("%s made; %d left out, in part or as a whole: the server does not know them, as stands below each\n", counted(made, "change"), left)
+		return p.printf("%s made; %d left out, in part or as a whole: the server does not know them, as stands below each\n", noun.Counted(made, "change"), left)
 	case notes > 0:
-		return p.printf("%s made; %s left to you: what to do stands below each\n", counted(made, "change"), counted(notes, "thing"))
+		return p.printf("%s made; %s left to you: what to do stands below each\n", noun.Counted(made, "change"), noun.Counted(notes, "thing"))
 	case made == 0:
 		return p.printf("nothing to do: the queues are as configured\n")
 	default:
-		return p.printf("%s made\n", counted(made, "change"))
+		return p.printf("%s made\n", noun.Counted(made, "change"))
 	}
 }

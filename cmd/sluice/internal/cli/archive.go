@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-go/sluice/admin/letters"
 	"github.com/sluice-go/sluice/config"
+	"github.com/sluice-go/sluice/internal/noun"
 )
 
 // An archiveCommand moves old dead letters into a bucket.
@@ -104,7 +105,7 @@ func (r *archiveCommand) run(ctx context.Context, queue, url string) (err error)
 		return err
 	}
 	err = cmp.Or(err, r.print(newExportResult(at, done, to.name),
-		"archived %s of %s in %s\n", counted(done.Done, "dead letter"), at.Queue, to.name))
+		"archived %s of %s in %s\n", noun.Counted(done.Done, "dead letter"), at.Queue, to.name))
 	if err == nil && r.olderThan == 0 {
 		err = r.unfound("archive", done.Matched, 0, lettersOf(at.Queue))
 	}

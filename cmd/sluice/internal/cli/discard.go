@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-go/sluice/admin/letters"
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/internal/noun"
 )
 
 // A discardCommand deletes dead letters.
@@ -86,7 +87,7 @@ func (d *discardCommand) run(ctx context.Context, queue string) (err error) {
 			return err
 		}
 		return cmp.Or(d.print(discardResult{Queue: at.Queue, place: at, Would: &done.Done, Seen: done.Seen, DryRun: true},
-			"%d of %s of %s would be discarded\n", done.Done, counted(done.Seen, "dead letter"), at.Queue),
+			"%d of %s of %s would be discarded\n", done.Done, noun.Counted(done.Seen, "dead letter"), at.Queue),
 			d.unfound("discard", done.Matched, d.max, lettersOf(at.Queue)))
 	}
 	var unfound error
@@ -97,12 +98,9 @@ func (d *discardCommand) run(ctx context.Context, queue string) (err error) {
 		}
 		unfound = d.unfound("discard", done.Matched, d.max, lettersOf(at.Queue))
 		if done.Done == 0 {
-			if err := d.printf("no dead letter of %s matches\n", at.Queue); err != nil {
-				return err
-			}
-			return unfound
+			return cmp.Or(d.printf("no dead letter of %s matches\n", at.Queue), unfound)
 		}
-		if err := confirm(ctx, d.app, fmt.Sprintf("delete %s for good", counted(done.Done, "dead letter")), at); err != nil {
+		if err := confirm(ctx, d.app, fmt.Sprintf("delete %s for good", noun.Counted(done.Done, "dead letter")), at); err != nil {
 			return err
 		}
 		// A letter that has come since was not shown.
@@ -120,7 +118,7 @@ func (d *discardCommand) run(ctx context.Context, queue string) (err error) {
 		unfound = d.unfound("discard", done.Matched, d.max, lettersOf(at.Queue))
 	}
 	return cmp.Or(err, d.print(discardResult{Queue: at.Queue, place: at, Discarded: done.Done, Seen: done.Seen},
-		"discarded %s of %s\n", counted(done.Done, "dead letter"), at.Queue), unfound)
+		"discarded %s of %s\n", noun.Counted(done.Done, "dead letter"), at.Queue), unfound)
 }
 
 // preview shows by cause what would be deleted, and returns the message IDs.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-go/sluice/admin"
 	"github.com/sluice-go/sluice/config"
+	"github.com/sluice-go/sluice/internal/noun"
 )
 
 // A doctorCommand examines queues.
@@ -107,7 +108,7 @@ func sound(n int) string {
 	if n == 1 {
 		return "the queue is sound"
 	}
-	return counted(n, "queue") + " are sound"
+	return noun.Counted(n, "queue") + " are sound"
 }
 
 // handlers describes the handlers of a queue, by the flags and by its section consumer

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-go/sluice/admin/letters"
+	"github.com/sluice-go/sluice/internal/noun"
 )
 
 // bucketHelp is of the URLs of buckets, in the help of each command that has them.
@@ -98,7 +99,7 @@ func (e *exportCommand) run(ctx context.Context, queue string) (err error) {
 	if to.name == "" { // stdout has the letters
 		e.log.Info("exported dead letters", "queue", at.Queue, "letters", done.Done, "seen", done.Seen)
 	} else {
-		err = e.print(newExportResult(at, done, where), "exported %s of %s to %s\n", counted(done.Done, "dead letter"), at.Queue, where)
+		err = e.print(newExportResult(at, done, where), "exported %s of %s to %s\n", noun.Counted(done.Done, "dead letter"), at.Queue, where)
 	}
 	return cmp.Or(err, e.unfound("export", done.Matched, e.max, lettersOf(at.Queue)))
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-go/sluice/admin/letters"
+	"github.com/sluice-go/sluice/internal/noun"
 )
 
 // An importCommand brings exported letters into a dead-letter queue.
@@ -72,6 +73,6 @@ func (i *importCommand) run(ctx context.Context, queue string) (err error) {
 		return err
 	}
 	return cmp.Or(err, i.print(newExportResult(at, done, from.String()),
-		"imported %s into the dead-letter queue of %s\n", counted(done.Done, "dead letter"), at.Queue),
+		"imported %s into the dead-letter queue of %s\n", noun.Counted(done.Done, "dead letter"), at.Queue),
 		i.unfound("import", done.Matched, i.max, from.String()))
 }

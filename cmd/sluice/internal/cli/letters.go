@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-go/sluice/admin/letters"
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/internal/noun"
 )
 
 // A lettersCommand shows dead letters by their causes.
@@ -102,7 +103,7 @@ func (l *lettersCommand) run(ctx context.Context, queue string) (err error) {
 		return l.show(name, groups, done)
 	}
 	if place > len(groups) {
-		return fmt.Errorf("letters: --group %d: %s has %s", place, name, counted(len(groups), "group"))
+		return fmt.Errorf("letters: --group %d: %s has %s", place, name, noun.Counted(len(groups), "group"))
 	}
 	filter.Groups = []string{groups[place-1].ID}
 	return l.list(ctx, name, source, filter)
@@ -136,11 +137,11 @@ func (l *lettersCommand) show(name string, groups []letters.Group, done letters.
 	if err := showGroups(l.app, groups); err != nil {
 		return err
 	}
-	total := counted(done.Matched, "dead letter")
+	total := noun.Counted(done.Matched, "dead letter")
 	if done.Matched != done.Seen {
-		total = fmt.Sprintf("%d of %s", done.Matched, counted(done.Seen, "dead letter"))
+		total = fmt.Sprintf("%d of %s", done.Matched, noun.Counted(done.Seen, "dead letter"))
 	}
-	total = fmt.Sprintf("%s of %s in %s", total, name, counted(len(groups), "group"))
+	total = fmt.Sprintf("%s of %s in %s", total, name, noun.Counted(len(groups), "group"))
 	return l.printf("%s\n", folded(total, 0, 0, columns(l.out)))
 }
 

@@ -10,6 +10,7 @@ import (
 	"maps"
 
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/noun"
 	"github.com/sluice-go/sluice/producer"
 )
 
@@ -83,14 +84,14 @@ func (s *lineSender) run(ctx context.Context) error {
 		number = numbers[len(numbers)-1]
 		failed += n
 		if failed > 0 && s.stopAtFailure {
-			return fmt.Errorf("stopped after line %d: could not send %s, which later ones of the group must not overtake", number, counted(failed, "message"))
+			return fmt.Errorf("stopped after line %d: could not send %s, which later ones of the group must not overtake", number, noun.Counted(failed, "message"))
 		}
 	}
 	if err := <-read; err != nil {
 		return fmt.Errorf("stdin, after line %d: %w", number, err)
 	}
 	if failed > 0 {
-		return fmt.Errorf("could not send %d of %s", failed, counted(sent, "message"))
+		return fmt.Errorf("could not send %d of %s", failed, noun.Counted(sent, "message"))
 	}
 	return nil
 }

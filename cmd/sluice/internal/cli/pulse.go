@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluice-go/sluice/consumer"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/noun"
 )
 
 // pulseBeats is over how many beats a pulse takes its rate.
@@ -48,7 +49,7 @@ func (p *pulse) text(now time.Time) string {
 	case paused > 0 && paused == len(h.Queues):
 		parts = append(parts, "paused")
 	case paused > 0:
-		parts = append(parts, counted(paused, "queue")+" paused")
+		parts = append(parts, noun.Counted(paused, "queue")+" paused")
 	}
 	if h.Waiting+h.Parked > 0 {
 		parts = append(parts, fmt.Sprintf("waiting %d", h.Waiting+h.Parked))

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/internal/noun"
 )
 
 // A purgeCommand removes all messages of a queue.
@@ -44,14 +45,14 @@ func (p *purgeCommand) run(ctx context.Context, queue string) (err error) {
 	if err != nil {
 		return err
 	}
-	name, noun := label(q, source.Capabilities()), "message"
+	name, kind := label(q, source.Capabilities()), "message"
 	if p.dead {
-		noun = "dead letter"
+		kind = "dead letter"
 	}
 	n := p.held(ctx, source)
-	what := "all " + noun + "s"
+	what := "all " + kind + "s"
 	if n != nil {
-		what = counted(*n, noun)
+		what = noun.Counted(*n, kind)
 	}
 	if !p.yes {
 		return usage("purge would remove %s of %s for good: give --yes to do it", what, name)

@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/deadletter"
 	"github.com/sluice-go/sluice/handler"
+	"github.com/sluice-go/sluice/internal/noun"
 )
 
 // A redriveCommand brings dead letters back.
@@ -240,17 +241,17 @@ func (r *redriveCommand) report(out redriveResult, done redrive.Result) error {
 		if done.Matched > done.Moved {
 			also = fmt.Sprintf(" (%d match)", done.Matched)
 		}
-		return r.printf("%d of %s of %s would be brought back%s\n", done.Moved, counted(done.Seen, "dead letter"), name, also)
+		return r.printf("%d of %s of %s would be brought back%s\n", done.Moved, noun.Counted(done.Seen, "dead letter"), name, also)
 	case r.noWait && done.Task.Status == deadletter.Running:
 		return r.printf("bringing the dead letters of %s back; it goes on at the provider\n", name)
 	case out.Returned > 0:
 		return r.printf("brought %s of %s back first (%s); %d of them became dead letters again, and the others stay\n",
-			counted(done.Moved, "dead letter"), name, done.Mode, out.Returned)
+			noun.Counted(done.Moved, "dead letter"), name, done.Mode, out.Returned)
 	case done.Refused > 0:
 		return r.printf("brought %s of %s back (%s); left %d that had come back too often\n",
-			counted(done.Moved, "dead letter"), name, done.Mode, done.Refused)
+			noun.Counted(done.Moved, "dead letter"), name, done.Mode, done.Refused)
 	default:
-		return r.printf("brought %s of %s back (%s)\n", counted(done.Moved, "dead letter"), name, done.Mode)
+		return r.printf("brought %s of %s back (%s)\n", noun.Counted(done.Moved, "dead letter"), name, done.Mode)
 	}
 }
 

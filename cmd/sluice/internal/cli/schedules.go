@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-go/sluice/cmd/sluice/internal/timetable"
 	"github.com/sluice-go/sluice/internal/lookonly"
+	"github.com/sluice-go/sluice/internal/noun"
 )
 
 // A schedulesCommand lists the configuration's schedules.
@@ -68,7 +69,7 @@ func (s *schedulesCommand) print(lines []timetable.Line) error {
 			}
 			continue
 		}
-		row := []string{r.Schedule, r.Times, r.Zone, r.Queue, r.Last, r.Next, counted(r.Count, "time"), r.Note}
+		row := []string{r.Schedule, r.Times, r.Zone, r.Queue, r.Last, r.Next, noun.Counted(r.Count, "time"), r.Note}
 		for i, cell := range row {
 			if cell == "" {
 				row[i] = "-"

@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-go/sluice/admin/letters"
 	"github.com/sluice-go/sluice/config"
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/internal/noun"
 )
 
 // An actionPage is the preview of an action, with the form that starts it.
@@ -158,7 +159,7 @@ func idsOf(d *actionData, chosen []*seen) map[string]bool {
 func (p actionPage) start(w http.ResponseWriter, r *http.Request, q *watched, d actionData, o order) {
 	extent := "all letters"
 	if !d.All {
-		extent = fmt.Sprintf("%s (%s)", plural(d.Chosen, "letter"), d.Select.Query())
+		extent = fmt.Sprintf("%s (%s)", noun.Counted(d.Chosen, "letter"), d.Select.Query())
 	}
 	if o.first > 0 {
 		extent += fmt.Sprintf(", %d of them first", o.first)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/sluice-go/sluice/config"
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/internal/noun"
 )
 
 //go:embed templates static
@@ -84,18 +85,7 @@ var functions = template.FuncMap{
 	"span":   span,
 	"add":    func(a, b int) int { return a + b },
 	"wide":   func(n int) int64 { return int64(n) },
-	"plural": plural,
-}
-
-// plural returns a number with its noun.
-func plural(n int, one string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	if stem, ok := strings.CutSuffix(one, "y"); ok {
-		return fmt.Sprintf("%d %sies", n, stem)
-	}
-	return fmt.Sprintf("%d %ss", n, one)
+	"plural": noun.Counted[int],
 }
 
 // unknown stands for a value that is not known.
