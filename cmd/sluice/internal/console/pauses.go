@@ -26,9 +26,10 @@ type Controls interface {
 type pauses struct {
 	controls Controls // nil if no queue can be paused
 
-	mu     sync.Mutex
-	states map[string]control.State
-	fault  string
+	mu      sync.Mutex
+	states  map[string]control.State
+	fault   string
+	changes int // by viewers
 }
 
 // A pause is the state of a queue as a page shows it.
@@ -41,16 +42,23 @@ type pause struct {
 	State, Fault string
 }
 
-// read reads all states.
+// read reads all states. What it has read is not kept if a viewer has changed a state
+// meanwhile: it may be older than the change.
 func (p *pauses) read(ctx context.Context) {
 	if p.controls == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(lookonly.Context(ctx), answerTime)
 	defer cancel()
+	p.mu.Lock()
+	before := p.changes
+	p.mu.Unlock()
 	states, err := p.controls.States(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.changes != before {
+		return
+	}
 	if p.fault = ""; err != nil {
 		p.fault = problem(err)
 	}
@@ -85,5 +93,6 @@ func (p *pauses) set(ctx context.Context, queue string, paused bool, by control.
 		p.states = make(map[string]control.State)
 	}
 	p.states[queue] = s
+	p.changes++
 	return nil
 }
