@@ -41,6 +41,11 @@
 // either mode, since no lease is held by a machine without power; the messages come
 // again, and the attempts that were lost with the power are not counted.
 //
+// Commits wait by fdatasync where the system has it, as in SQLite's own builds for
+// Linux; a sandbox must permit the call. modernc.org/sqlite has one switch for the
+// whole process, so opening a queue sets it for the program's other files, too. No
+// commit is less durable by it.
+//
 // Several processes may use one file at the same time, on one machine: SQLite's
 // locks do not work on network file systems. Write operations take turns. A receive
 // that waits sees a message of its own process immediately and one of another

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"modernc.org/sqlite"
 
 	"github.com/sluice-go/sluice/internal/queue"
 	"github.com/sluice-go/sluice/internal/queue/sqlitequeue"
@@ -232,4 +233,14 @@ func TestLostFileIsNoticed(t *testing.T) {
 			require.NoError(t, e.Close())
 		})
 	}
+}
+
+// Commits wait by fdatasync where the system has it: fsync waits for the times of the file, too.
+func TestCommitsDoNotWaitForTimes(t *testing.T) {
+	t.Parallel()
+	e := openFile(t, filepath.Join(t.TempDir(), "q.db"))
+	defer func() { require.NoError(t, e.Close()) }()
+	enabled := sqlite.FdatasyncEnabled()
+	_, err := sqlite.Fdatasync(true)
+	require.Equal(t, err == nil, enabled)
 }
