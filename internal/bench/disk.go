@@ -61,9 +61,14 @@ func diskCases(backlog int) []experiment {
 	var xs []experiment
 	for _, d := range []durability{synced, written} {
 		for _, workers := range []int{1, 16} {
+			times := 1
+			if workers == 1 {
+				times = moreTimes
+			}
 			xs = append(xs, experiment{
 				id:    fmt.Sprintf("disk-%s/produce/%d", d, workers),
 				title: fmt.Sprintf("On disk, %s: produce, %d goroutines", d, workers),
+				times: times,
 				peers: onDisk(func(ctx context.Context, e *env, open openDisk) (sample, error) {
 					return produceDisk(ctx, e, open, d, workers)
 				}),

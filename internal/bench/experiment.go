@@ -18,7 +18,7 @@ type experiment struct {
 	// rounds names the cases that are compared with each other: those with the same name,
 	// one after the other, run in turn. Empty means that the case is not compared.
 	rounds string
-	// times multiplies the runs of a short case whose least value is judged. Zero is one.
+	// times multiplies the runs of a case whose runs are short, and differ much. Zero is one.
 	times int
 	// open is called before the first run; nil is nothing to open.
 	open func(ctx context.Context, e *env) error

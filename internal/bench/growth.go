@@ -24,9 +24,9 @@ const (
 // byNoop are the cases of handlers that do nothing, which have no chart.
 const byNoop = "noop/"
 
-// growthTimes multiplies the runs of the cases that are compared with each other: each takes
-// less than a second.
-const growthTimes = 3
+// moreTimes multiplies the runs of cases whose runs take about a second: what else the machine
+// and a server do makes some of them twice as long as others.
+const moreTimes = 3
 
 // concurrencyCases are the cost of a message by how many are handled at the same time,
 // with handlers that wait for a millisecond.
@@ -47,7 +47,7 @@ func concurrencyCases(top int) []experiment {
 	}
 	for n := 1; n <= top; n *= 4 {
 		xs = append(xs, experiment{
-			id: fmt.Sprint(byNoop, n), title: fmt.Sprintf("The runtime alone, handlers that do nothing, concurrency %d", n), rounds: byNoop, times: growthTimes,
+			id: fmt.Sprint(byNoop, n), title: fmt.Sprintf("The runtime alone, handlers that do nothing, concurrency %d", n), rounds: byNoop, times: moreTimes,
 			peers: []peer{{sluice, func(ctx context.Context, e *env) (sample, error) {
 				return consumeTap(ctx, e.sizes.local, n, 0)
 			}}},
@@ -62,7 +62,7 @@ func backlogCases(most int) []experiment {
 	m, s := &store{name: "mem"}, &store{name: "sqlite"}
 	for n := 1000; n <= most; n *= 10 {
 		xs = append(xs, experiment{
-			id: fmt.Sprint(byBacklog, n), title: fmt.Sprintf("Consume from a backlog of %d", n), times: growthTimes,
+			id: fmt.Sprint(byBacklog, n), title: fmt.Sprintf("Consume from a backlog of %d", n), times: moreTimes,
 			peers: []peer{
 				{sluice + ", mem", func(ctx context.Context, e *env) (sample, error) { return m.consume(ctx, e, n) }},
 				{sluice + ", sqlite", func(ctx context.Context, e *env) (sample, error) { return s.consume(ctx, e, n) }},

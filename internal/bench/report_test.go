@@ -73,7 +73,7 @@ func TestJudge(t *testing.T) {
 		{Text: "SQS consume, no-op, concurrency 32", Metric: metricRate, Got: 1000, Peer: piped, Best: 1200, Ratio: 1000.0 / 1200, Bound: 1, Least: true, Floor: floorSDK},
 		{Text: "SQS consume, no-op, concurrency 32: p99 of waiting in hand", Metric: metricWait99, Got: 90, Peer: "two round trips", Best: 100, Ratio: 0.9, Bound: 1, Met: true,
 			Floor: "what arrives together waits for each other"},
-		{Text: "Flat: CPU a message, 1,000 to 1,000,000 behind, in memory", Metric: metricCPU, Got: 3, Peer: "itself at 1,000", Best: 2, Ratio: 1.5, Bound: 1.2, Floor: floorFlat},
+		{Text: "Growth: CPU a message, 1,000 to 1,000,000 behind, in memory", Metric: metricCPU, Got: 3, Peer: "itself at 1,000", Best: 2, Ratio: 1.5, Bound: 1.2, Floor: floorGrowth},
 	}, vs)
 	require.Equal(t, `| case | Sluice | best peer | ratio | target | | floor |
 |---|---|---|---|---|---|---|

@@ -67,10 +67,14 @@ func sqsConsumeCases() []experiment {
 	}{{"noop", 0}, {"5ms", 5 * time.Millisecond}} {
 		for _, concurrency := range []int{32, 1000} {
 			l := sqsLoad{concurrency: concurrency, work: w.work}
+			times := 1
+			if concurrency < 1000 {
+				times = moreTimes
+			}
 			xs = append(xs, experiment{
 				id:    fmt.Sprintf("sqs-consume/%s/%d", w.name, concurrency),
 				title: fmt.Sprintf("SQS consume, handler %s, concurrency %d", w.name, concurrency),
-				open:  startSQS,
+				open:  startSQS, times: times,
 				peers: []peer{
 					{sluice, consumeSQS(consumeSluice(false), l)},
 					{observed, consumeSQS(consumeSluice(true), l)},

@@ -37,7 +37,7 @@ const (
 
 func sqsSendCases() []experiment {
 	return []experiment{{
-		id: sqsSend, title: "SQS send, 32 goroutines", open: startSQS,
+		id: sqsSend, title: "SQS send, 32 goroutines", open: startSQS, times: moreTimes,
 		peers: []peer{
 			{sluice, sendSQS(sendSluiceSQS(senders, 1))},
 			{rawFew, sendSQS(sendRawBatch(senders/10, false))},

@@ -12,7 +12,7 @@ import (
 // run. No bound is a time: another machine would have another.
 type target struct {
 	text   string
-	id     string // the case, or with flat the beginning of the cases' names
+	id     string // the case, or with grows the beginning of the cases' names
 	peer   string // whose row is judged; empty means Sluice's
 	metric string
 	ratio  float64 // the bound: the least ratio if more is better, else the greatest
@@ -22,9 +22,9 @@ type target struct {
 	peers []string
 	// with is the measurement of the same row instead, if it is not nil.
 	with func(metrics map[string]stat) (name string, value float64, ok bool)
-	// flat compares the worst of the cases with the best, both of one peer, by the least
-	// cost of the runs: what else a machine does only adds to it.
-	flat bool
+	// grows compares the worst of the cases with that of the smallest size, both of one
+	// peer, by the least cost of the runs: what else a machine does only adds to it.
+	grows bool
 
 	// floor says what the measurement can't get below or above. near is a peer that
 	// is the floor; its measurement is added.
@@ -36,7 +36,7 @@ const (
 	floorSDK     = "the SDK's work for a request: HTTP, signing, JSON"
 	floorGo      = "allocating and collecting the backlog"
 	floorCommit  = "a commit that waits for the disk, shared by the messages of a batch"
-	floorFlat    = "the cheapest of the sizes"
+	floorGrowth  = "the smallest size"
 	floorWritten = "SQLite's work for a message"
 )
 
@@ -61,8 +61,8 @@ func targets() []target {
 	ts = append(ts,
 		target{text: "SQS consume, no-op, concurrency 32: client CPU", id: "sqs-consume/noop/32", metric: metricCPU, peers: []string{piped}, ratio: 1.05, floor: floorSDK},
 		target{text: "SQS consume, no-op, concurrency 32: allocations", id: "sqs-consume/noop/32", metric: metricAllocs, ratio: 1.05, floor: floorSDK},
-		target{text: "SQS send, 32 callers of one message", id: sqsSend, metric: metricRate, peers: []string{rawFew, rawSingle, gocloudSQS}, ratio: 0.95, floor: "batches of as many messages under way", near: rawFewMarked},
-		target{text: "SQS send, 32 callers of ten messages", id: sqsSend, peer: sluiceTen, metric: metricRate, peers: []string{rawMany}, ratio: 0.95, floor: floorSDK, near: rawMarked},
+		target{text: "SQS send, 32 callers of one message", id: sqsSend, metric: metricRate, peers: []string{rawFewMarked, rawSingle, gocloudSQS}, ratio: 0.95, floor: "batches without an identity", near: rawFew},
+		target{text: "SQS send, 32 callers of ten messages", id: sqsSend, peer: sluiceTen, metric: metricRate, peers: []string{rawMarked}, ratio: 0.95, floor: "batches without an identity", near: rawMany},
 		target{text: "SQS idle: requests", id: "sqs-idle", metric: metricIdle, ratio: 1, floor: "a long poll of 20 s"},
 		target{text: "SQS idle after a burst: requests", id: "sqs-idle", metric: metricBurst, ratio: 1, floor: "a long poll of 20 s"},
 	)
@@ -101,9 +101,9 @@ func targets() []target {
 		target{text: "Enqueue in a transaction", id: enqueueCase, peer: outboxPostgres, metric: metricRate, peers: []string{riverOnPostgres}, ratio: 1, near: plainPostgres},
 		target{text: "Enqueue in a transaction: allocations", id: enqueueCase, peer: outboxPostgres, metric: metricAllocs, peers: []string{riverOnPostgres}, ratio: 1, floor: "the transaction"},
 		target{text: "Relay committed messages", id: relayCase, peer: outboxPostgres, metric: metricRate, ratio: 1, floor: "two statements for a hundred rows"},
-		target{text: "Flat: CPU a message, concurrency 1 to 4,096", id: byNoop, metric: metricCPU, ratio: 1.2, flat: true, floor: floorFlat},
-		target{text: "Flat: CPU a message, 1,000 to 1,000,000 behind, in memory", id: byBacklog, peer: sluice + ", mem", metric: metricCPU, ratio: 1.2, flat: true, floor: floorFlat},
-		target{text: "Flat: CPU a message, 1,000 to 1,000,000 behind, on disk", id: byBacklog, peer: sluice + ", sqlite", metric: metricCPU, ratio: 1.2, flat: true, floor: floorFlat},
+		target{text: "Growth: time a message, concurrency 1 to 4,096", id: byNoop, metric: metricTime, ratio: 1.2, grows: true, floor: floorGrowth},
+		target{text: "Growth: CPU a message, 1,000 to 1,000,000 behind, in memory", id: byBacklog, peer: sluice + ", mem", metric: metricCPU, ratio: 1.2, grows: true, floor: floorGrowth},
+		target{text: "Growth: CPU a message, 1,000 to 1,000,000 behind, on disk", id: byBacklog, peer: sluice + ", sqlite", metric: metricCPU, ratio: 1.2, grows: true, floor: floorGrowth},
 	)
 }
 
@@ -142,7 +142,7 @@ func judge(rows []row, ts []target) []verdict {
 		v := verdict{Text: t.text, Metric: t.metric, Bound: t.ratio, Least: more(t.metric), Floor: t.floor}
 		var ok bool
 		switch {
-		case t.flat:
+		case t.grows:
 			ok = v.compareGrowth(rows, &t)
 		case t.with != nil:
 			ok = v.compareWithin(rows, &t)
@@ -208,20 +208,19 @@ func (v *verdict) compareWithin(rows []row, t *target) bool {
 	return ok
 }
 
-// compareGrowth compares the costliest case with the cheapest one.
+// compareGrowth compares the costliest case with that of the smallest size.
 func (v *verdict) compareGrowth(rows []row, t *target) bool {
-	cases := 0
+	cases, smallest := 0, 0.0
 	for _, r := range rows {
 		n, err := strconv.ParseFloat(strings.TrimPrefix(r.Case, t.id), 64)
 		s, ok := r.Metrics[t.metric]
 		if err != nil || !ok || r.Peer != cmp.Or(t.peer, sluice) || !strings.HasPrefix(r.Case, t.id) {
 			continue
 		}
-		if cases++; cases == 1 || s.Min > v.Got {
-			v.Got = s.Min
-		}
-		if cases == 1 || s.Min < v.Best {
-			v.Peer, v.Best = "itself at "+number(n), s.Min
+		cases++
+		v.Got = max(v.Got, s.Min)
+		if cases == 1 || n < smallest {
+			smallest, v.Peer, v.Best = n, "itself at "+number(n), s.Min
 		}
 	}
 	return cases > 1
