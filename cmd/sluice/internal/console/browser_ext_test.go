@@ -76,7 +76,7 @@ func (s *site) browse(t *testing.T) *tab {
 	t.Cleanup(func() { <-tabs })
 	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
-	ctx, stop := context.WithTimeout(ctx, 3*time.Minute)
+	ctx, stop := context.WithTimeout(ctx, 10*time.Minute)
 	t.Cleanup(stop)
 	b := &tab{t: t, site: s, ctx: ctx}
 	b.size(1280, 900)
@@ -123,7 +123,7 @@ func (b *tab) waits(expression string) {
 	require.Eventually(b.t, func() bool {
 		holds, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("!!("+expression+")"))
 		return err == nil && holds
-	}, time.Minute, 20*time.Millisecond, "%s never holds", expression)
+	}, 2*time.Minute, 20*time.Millisecond, "%s never holds", expression)
 }
 
 // has waits until the page has a text.

@@ -173,7 +173,7 @@ func (s *site) sees(path, text string) string {
 	require.Eventually(s.t, func() bool {
 		body = s.get(path).body
 		return strings.Contains(body, text)
-	}, time.Minute, 20*time.Millisecond, "%s never has %q", path, text)
+	}, 2*time.Minute, 20*time.Millisecond, "%s never has %q", path, text)
 	return body
 }
 
