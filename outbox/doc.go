@@ -28,8 +28,8 @@
 // took row numbers, and a row whose transaction commits late can be sent after a later
 // one. A delayed row takes its place when it is due. A row that cannot be sent holds
 // back the later rows of its group, and no others. It is tried again with backoff, up to
-// every five minutes, until it is sent: the table has no dead-letter queue, because the
-// row itself is safe and visible ([Table.Pending]).
+// every five minutes, until it is sent or discarded ([Table.Discard]): the table has no
+// dead-letter queue, because the row itself is safe and visible ([Table.Pending]).
 //
 // # Time
 //

@@ -79,6 +79,51 @@ func TestOperatorsSeeTheTable(t *testing.T) {
 	})
 }
 
+// A message that its queue never takes holds back its group until it is discarded; one that a
+// relay is sending is left alone.
+func TestAPendingMessageIsDiscarded(t *testing.T) {
+	t.Parallel()
+	databases(t, func(t *testing.T, _ *sql.DB, table *outbox.Table) {
+		first, second, other := message("first"), message("second"), message("other")
+		first.Group, second.Group = "g", "g"
+		require.NoError(t, table.Send(t.Context(), nil, "q", first, second, other))
+		src, err := table.Source(nil)
+		require.NoError(t, err)
+		defer func() { require.NoError(t, src.Close()) }()
+		take := func() (bodies []string, ds []drivers.Delivery) {
+			ds, err := src.Receive(t.Context(), 10, 0)
+			require.NoError(t, err)
+			for _, d := range ds {
+				bodies = append(bodies, string(d.Message.Body))
+			}
+			return bodies, ds
+		}
+		discard := func(id string) bool {
+			did, err := table.Discard(t.Context(), id)
+			require.NoError(t, err)
+			return did
+		}
+		bodies, ds := take()
+		require.Equal(t, []string{"first", "second", "other"}, bodies)
+		require.False(t, discard(first.ID), "it is being sent")
+		var nacks []drivers.Settlement
+		for _, d := range ds[:2] {
+			nacks = append(nacks, drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Delay: time.Hour, Delayed: true})
+		}
+		nacks[1].Delay = 0
+		require.NoError(t, errors.Join(src.Settle(t.Context(), nacks)...))
+		bodies, _ = take()
+		require.Empty(t, bodies, "the first holds back its group")
+		require.True(t, discard(first.ID))
+		require.False(t, discard(first.ID), "it is gone")
+		bodies, _ = take()
+		require.Equal(t, []string{"second"}, bodies)
+		require.NoError(t, errors.Join(src.Settle(t.Context(), []drivers.Settlement{{Receipt: ds[2].Receipt, Message: ds[2].Message, Action: handler.ActionAck}})...))
+		require.False(t, discard(other.ID), "it was sent")
+		require.False(t, discard("none"))
+	})
+}
+
 func TestTheMessageOfATime(t *testing.T) {
 	t.Parallel()
 	s := outbox.Schedule{Name: "s", Message: &handler.Message{Body: []byte("b"), Group: "g", Attributes: map[string]string{"k": "v"}}}

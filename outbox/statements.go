@@ -230,6 +230,20 @@ func (s *statements) remove(seqs string) string {
 	return s.fill("DELETE FROM {table} WHERE state + 0 = 1 AND seq IN (" + seqs + ")")
 }
 
+// unleased is the condition on pending rows that no relay is sending.
+const unleased = "state + 0 = 0 AND (token = '' OR next_at <= {now})"
+
+// named finds the pending rows of the message with an ID. Like those that were sent, they are
+// removed by their numbers.
+func (s *statements) named() string {
+	return s.fill("SELECT seq FROM {table} WHERE state = 0 AND id = $1")
+}
+
+// discard removes rows of the message with an ID that no relay is sending.
+func (s *statements) discard(seqs string) string {
+	return s.fill("DELETE FROM {table} WHERE " + unleased + " AND id = $1 AND seq IN (" + seqs + ")")
+}
+
 // count counts pending rows: those that can be taken or wait for their group, those that
 // are leased, and those whose time has not come; and the age of the oldest that is due.
 func (s *statements) count(queues int) string {

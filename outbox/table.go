@@ -315,6 +315,21 @@ func (t *Table) Cleanup(ctx context.Context, retention time.Duration, limit int)
 	return n, t.wrap(ctx, "clean up", err)
 }
 
+// Discard deletes the pending row of the message with an ID, so that it is not sent, and
+// reports whether it did: not if no such row is pending any more, or if a relay is sending it.
+// It is for a message that its queue will never take. Later rows of its group are sent without
+// it. If the answer to an earlier attempt was lost, the queue may have the message all the same.
+func (t *Table) Discard(ctx context.Context, id string) (bool, error) {
+	seqs, err := sqlconn.On(ctx, t.db, func(conn *sql.Conn) ([]int64, error) {
+		return readNumbers(ctx, conn, t.q.named(), t.args(conn, []any{id}))
+	})
+	if err != nil || len(seqs) == 0 {
+		return false, t.wrap(ctx, "discard", err)
+	}
+	n, err := t.exec(ctx, t.q.discard(numbers(seqs)), id)
+	return n > 0, t.wrap(ctx, "discard", err)
+}
+
 // pending reads the first n pending rows of the queues, or of all queues, that also meet a
 // condition.
 func (t *Table) pending(ctx context.Context, also string, queues []string, n int) ([]*row, error) {

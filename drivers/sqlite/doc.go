@@ -41,7 +41,7 @@
 // either mode, since no lease is held by a machine without power; the messages come
 // again, and the attempts that were lost with the power are not counted.
 //
-// Commits wait by fdatasync where the system has it, as in SQLite's own builds for
+// Commits wait by fdatasync if the system has it, as in SQLite's own builds for
 // Linux; a sandbox must permit the call. modernc.org/sqlite has one switch for the
 // whole process, so opening a queue sets it for the program's other files, too. No
 // commit is less durable by it.

@@ -235,7 +235,7 @@ func TestLostFileIsNoticed(t *testing.T) {
 	}
 }
 
-// Commits wait by fdatasync where the system has it: fsync waits for the times of the file, too.
+// Commits wait by fdatasync if the system has it: fsync waits for the times of the file, too.
 func TestCommitsDoNotWaitForTimes(t *testing.T) {
 	t.Parallel()
 	e := openFile(t, filepath.Join(t.TempDir(), "q.db"))

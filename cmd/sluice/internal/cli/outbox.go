@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"net/url"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/sluice-go/sluice/config"
 	"github.com/sluice-go/sluice/internal/lookonly"
+	"github.com/sluice-go/sluice/internal/noun"
 	"github.com/sluice-go/sluice/outbox"
 )
 
@@ -23,13 +25,15 @@ type outboxCommand struct {
 	limit     int
 	migration string
 	migrate   bool
+	discard   []string
+	yes       bool
 }
 
 func newOutbox(a *app) *cobra.Command {
 	o := &outboxCommand{app: a}
 	c := &cobra.Command{
 		Use:   "outbox [QUEUE...]",
-		Short: "Show the pending rows of the delay store, or make its table",
+		Short: "Show or discard the pending rows of the delay store, or make its table",
 		Long: `Shows the messages that wait in the table that delay_store names, for each queue: due
 (to be sent now), sending, delayed, retrying after a failure, and how many of them have
 failed; and the age of the oldest that is due. Below are the rows whose latest attempt
@@ -38,10 +42,15 @@ failed, with the error. With --rows it lists the pending rows.
 The age of the oldest due row grows while no relay runs, or while a queue refuses its
 messages. Such rows are tried again, after up to 5 minutes, and never lost.
 
+--discard deletes the row with an ID for good: of a message that its queue will never take,
+because it is too large for it, and that holds back its group. Rows that a relay is sending
+are left alone. The command refuses to do it unless --yes is given.
+
 --migrate makes the table and its indexes if they do not exist. --migration prints the SQL
 that does, for postgresql, sqlite or mysql, to be run by other means.`,
 		Example: `  sluice outbox
   sluice outbox orders --rows --limit 10 -o json
+  sluice outbox --discard 4QWZ… --yes
   sluice outbox --migrate
   sluice outbox --migration postgresql > 0007_outbox.sql`,
 		Args:              a.someQueues,
@@ -55,21 +64,27 @@ that does, for postgresql, sqlite or mysql, to be run by other means.`,
 	fl.IntVar(&o.limit, "limit", 20, "list up to `N` rows")
 	fl.StringVar(&o.migration, "migration", "", "print the SQL that makes the table, in the `DIALECT` postgresql, sqlite or mysql")
 	fl.BoolVar(&o.migrate, "migrate", false, "make the table")
+	fl.StringArrayVar(&o.discard, "discard", nil, "delete the row with this `ID` for good; repeatable")
+	fl.BoolVar(&o.yes, "yes", false, "discard without asking")
 	return c
 }
 
 func (o *outboxCommand) run(cmd *cobra.Command, queues []string) (err error) {
 	given := 0
-	for _, name := range []string{"rows", "migration", "migrate"} {
+	for _, name := range []string{"rows", "migration", "migrate", "discard"} {
 		if cmd.Flags().Changed(name) {
 			given++
 		}
 	}
 	switch {
 	case given > 1:
-		return usage("outbox: --rows, --migration and --migrate exclude each other")
-	case (o.migration != "" || o.migrate) && len(queues) > 0:
-		return usage("outbox: --migration and --migrate are for the whole table, and a queue is given")
+		return usage("outbox: --rows, --migration, --migrate and --discard exclude each other")
+	case (o.migration != "" || o.migrate || len(o.discard) > 0) && len(queues) > 0:
+		return usage("outbox: --migration, --migrate and --discard are for the whole table, and a queue is given")
+	case o.yes && len(o.discard) == 0:
+		return usage("outbox: --yes is for --discard")
+	case len(o.discard) > 0 && !o.yes:
+		return usage("outbox would delete %s for good: give --yes to do it", noun.Counted(int64(len(o.discard)), "message"))
 	case o.migration != "":
 		return o.printMigration()
 	}
@@ -78,7 +93,7 @@ func (o *outboxCommand) run(cmd *cobra.Command, queues []string) (err error) {
 		return err
 	}
 	ctx := cmd.Context()
-	if !o.migrate {
+	if !o.migrate && len(o.discard) == 0 {
 		ctx = lookonly.Context(ctx)
 	}
 	table, db, err := c.OpenTable(ctx)
@@ -93,6 +108,8 @@ func (o *outboxCommand) run(cmd *cobra.Command, queues []string) (err error) {
 		}
 		o.log.Info("the table is there", "table", table.String())
 		return nil
+	case len(o.discard) > 0:
+		return o.remove(ctx, table)
 	case o.rows:
 		return o.list(ctx, table, queues)
 	default:
@@ -191,6 +208,34 @@ func (o *outboxCommand) printRows(entries []outbox.Entry) error {
 
 // oneLine returns text without line breaks, which a table has no room for.
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+
+// outboxDiscarded is the result of --discard: the IDs of rows that were deleted, and of those
+// that were not.
+type outboxDiscarded struct {
+	Discarded []string `json:"discarded"`
+	Left      []string `json:"left"`
+}
+
+// remove discards rows. Those that it cannot discard are a failure, which it returns at the end.
+func (o *outboxCommand) remove(ctx context.Context, table *outbox.Table) error {
+	result := outboxDiscarded{Discarded: []string{}, Left: []string{}}
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(o.discard))) {
+		did, err := table.Discard(ctx, id)
+		if err != nil {
+			return err
+		}
+		if did {
+			result.Discarded = append(result.Discarded, id)
+		} else {
+			result.Left = append(result.Left, id)
+		}
+	}
+	if err := o.print(result, "discarded %s of the %s\n", noun.Counted(int64(len(result.Discarded)), "message"), table); err != nil || len(result.Left) == 0 {
+		return err
+	}
+	return fmt.Errorf("outbox: no row of the %s with the ID %s is pending, or a relay is sending it just now: sluice outbox --rows shows which",
+		table, strings.Join(result.Left, " or "))
+}
 
 // outboxQueue is the backlog of one queue.
 type outboxQueue struct {
