@@ -32,6 +32,7 @@ type inspector struct{ puller }
 
 // depth implements [Source.Depth].
 func (i inspector) depth(ctx context.Context) (drivers.Depth, error) {
+	i.watch.reread(ctx) // of a source that only counts nobody else does
 	b, err := i.backlog(ctx, i.sub)
 	if err != nil {
 		return drivers.Depth{}, err
@@ -144,6 +145,7 @@ func (i inspector) seek(ctx context.Context, op string, sub name, t time.Time) e
 // which returns the subscription of the queue, or that of its dead letters.
 func (i inspector) which(ctx context.Context, op string, dead bool) (name, error) {
 	if dead {
+		i.watch.refresh(ctx)
 		return i.watch.letterSubscription(ctx, op)
 	}
 	return i.sub, nil

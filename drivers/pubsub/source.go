@@ -180,6 +180,7 @@ func (s *Source) OpenDeadLetters(ctx context.Context) (drivers.Source, error) {
 	if s.ended.Load() {
 		return nil, closed(s.sub, op)
 	}
+	s.watch.refresh(ctx)
 	sub, err := s.watch.letterSubscription(ctx, op)
 	if err != nil {
 		return nil, err
@@ -195,13 +196,15 @@ func (s *Source) OpenDeadLetters(ctx context.Context) (drivers.Source, error) {
 // OpenRedrive implements [deadletter.Opener]. The sink publishes to the topic,
 // which delivers to each of its subscriptions; the messages name the one for which
 // they are meant (see sluice-redrive-target).
-func (s *Source) OpenRedrive(_ context.Context) (drivers.Sink, error) {
+func (s *Source) OpenRedrive(ctx context.Context) (drivers.Sink, error) {
+	const op = "open redrive"
+	if s.ended.Load() {
+		return nil, closed(s.sub, op)
+	}
+	s.watch.refresh(ctx)
 	topic := s.watch.current().topic
-	switch {
-	case s.ended.Load():
-		return nil, closed(s.sub, "open redrive")
-	case topic.zero():
-		return nil, &drivers.Error{Code: drivers.NotFound, Queue: s.sub.String(), Op: "open redrive", Err: errTopicGone}
+	if topic.zero() {
+		return nil, &drivers.Error{Code: drivers.NotFound, Queue: s.sub.String(), Op: op, Err: errTopicGone}
 	}
 	return newSink(s.c.share(), topic, s.sub, s.caps.Ordered), nil
 }
@@ -214,6 +217,7 @@ func (s *Source) OpenDeadLetterSink(ctx context.Context) (drivers.Sink, error) {
 	if s.ended.Load() {
 		return nil, closed(s.sub, op)
 	}
+	s.watch.refresh(ctx)
 	if _, err := s.watch.letterSubscription(ctx, op); err != nil {
 		return nil, err
 	}

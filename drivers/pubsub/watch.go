@@ -159,6 +159,13 @@ func (w *watch) patrol(ctx context.Context) (end func()) {
 	}
 }
 
+// refresh reads the subscription before something is done with its letters, unless that was
+// done within rereadSoon.
+func (w *watch) refresh(ctx context.Context) {
+	w.Doubt()
+	w.reread(ctx)
+}
+
 // reread reads the subscription if that is due, and logs a change. If it fails the
 // configuration stays as it was: the receive reports the error.
 func (w *watch) reread(ctx context.Context) {
@@ -206,12 +213,14 @@ func (w *watch) reread(ctx context.Context) {
 // letterSubscription returns the subscription through which dead letters can be
 // read. It finds it on the first call and after a change of the dead-letter topic.
 func (w *watch) letterSubscription(ctx context.Context, op string) (name, error) {
+	w.deadMu.Lock()
+	defer w.deadMu.Unlock()
+	// Under the lock: a change of the topic is stored before deadSub is forgotten, so that
+	// deadSub cannot stay one of the topic before.
 	dead := w.current().dead
 	if dead.zero() {
 		return name{}, noDeadLetter(w.sub.String(), op)
 	}
-	w.deadMu.Lock()
-	defer w.deadMu.Unlock()
 	if !w.deadSub.zero() {
 		return w.deadSub, nil
 	}

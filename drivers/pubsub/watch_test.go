@@ -86,3 +86,33 @@ func TestAChangedSubscriptionIsFollowed(t *testing.T) {
 		require.Eventually(t, func() bool { return depth(t, to).Visible == 1 }, changeTime, 10*time.Millisecond, "the letter is not where the policy says")
 	}
 }
+
+// A source that receives nothing, as that of a console, counts, opens and purges the letters
+// of the topic that the policy names now.
+func TestASourceThatOnlyCountsFollowsThePolicy(t *testing.T) {
+	t.Parallel()
+	q, first, second := newQueue(t, pubsubtest.Queue{}), newQueue(t, pubsubtest.Queue{}), newQueue(t, pubsubtest.Queue{})
+	policy := func(to pubsubtest.Queue) {
+		change(t, q, &pubsubpb.Subscription{
+			DeadLetterPolicy: &pubsubpb.DeadLetterPolicy{DeadLetterTopic: to.Topic(), MaxDeliveryAttempts: 5},
+		}, "dead_letter_policy")
+	}
+	policy(first)
+	s := openSource(t, q, "")
+	send(t, openSink(t, first), text("old"))
+	send(t, openSink(t, second), text("new"), text("newer"))
+	letters := func(n int64) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			d, err := s.Depth(t.Context())
+			require.NoError(t, err)
+			return d.DeadLetters == n
+		}, changeTime, 10*time.Millisecond)
+	}
+	letters(1)
+	policy(second)
+	letters(2)
+	require.NoError(t, s.Purge(t.Context(), true))
+	letters(0)
+	require.EqualValues(t, 1, depth(t, first).Visible, "the letters of the topic before are not this queue's")
+}

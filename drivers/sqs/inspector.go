@@ -52,6 +52,7 @@ func (i *inspector) fill(ctx context.Context, d *drivers.Depth) {
 // counts returns the depth without the ages, which SQS itself does not know.
 func (i *inspector) counts(ctx context.Context, op string) (drivers.Depth, error) {
 	d := unknownDepth()
+	i.watch.reread(ctx, op) // of a source that only counts nobody else does
 	counts, err := i.attributes(ctx, op, depthNames...)
 	if err != nil {
 		return d, err
@@ -91,7 +92,7 @@ func count(counts map[string]string, name types.QueueAttributeName) int64 {
 
 // peek implements [Source.Peek].
 func (i *inspector) peek(ctx context.Context, op string, most int, dead bool) ([]*handler.Message, error) {
-	q, err := i.which(op, dead)
+	q, err := i.which(ctx, op, dead)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +101,7 @@ func (i *inspector) peek(ctx context.Context, op string, most int, dead bool) ([
 
 // purge implements [Source.Purge].
 func (i *inspector) purge(ctx context.Context, op string, dead bool) error {
-	q, err := i.which(op, dead)
+	q, err := i.which(ctx, op, dead)
 	if err != nil {
 		return err
 	}
@@ -110,11 +111,14 @@ func (i *inspector) purge(ctx context.Context, op string, dead bool) error {
 	return q.fail(ctx, op, err)
 }
 
-// which returns the queue, or its dead-letter queue.
-func (i *inspector) which(op string, dead bool) (*queue, error) {
+// which returns the queue, or its dead-letter queue, as the redrive policy named it within
+// rereadSoon.
+func (i *inspector) which(ctx context.Context, op string, dead bool) (*queue, error) {
 	if !dead {
 		return i.queue, nil
 	}
+	i.watch.Doubt() // whoever asks may change letters
+	i.watch.reread(ctx, op)
 	dlq := i.watch.dlq()
 	if dlq == nil {
 		return nil, i.noDeadLetter(op)

@@ -35,7 +35,7 @@ type redriver struct{ *inspector }
 
 // start implements [Source.StartRedrive].
 func (r redriver) start(ctx context.Context, op string, rate int) (deadletter.Task, error) {
-	api, dlq, err := r.mover(op)
+	api, dlq, err := r.mover(ctx, op)
 	if err != nil {
 		return deadletter.Task{}, err
 	}
@@ -72,8 +72,8 @@ func (r redriver) start(ctx context.Context, op string, rate int) (deadletter.Ta
 const clockSkew = 5 * time.Second
 
 // mover returns the client for a native redrive, and the dead-letter queue.
-func (r redriver) mover(op string) (moveAPI, *queue, error) {
-	dlq, err := r.which(op, true)
+func (r redriver) mover(ctx context.Context, op string) (moveAPI, *queue, error) {
+	dlq, err := r.which(ctx, op, true)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -119,7 +119,7 @@ func (r redriver) moveFailure(ctx context.Context, op string, dlq *queue, err er
 
 // list implements [Source.Redrives].
 func (r redriver) list(ctx context.Context, op string) ([]deadletter.Task, error) {
-	api, dlq, err := r.mover(op)
+	api, dlq, err := r.mover(ctx, op)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +161,7 @@ func taskStatus(s string) deadletter.Status {
 
 // cancel implements [Source.CancelRedrive].
 func (r redriver) cancel(ctx context.Context, op, id string) error {
-	api, dlq, err := r.mover(op)
+	api, dlq, err := r.mover(ctx, op)
 	if err != nil {
 		return err
 	}

@@ -225,7 +225,7 @@ func (s *Source) OpenDeadLetters(ctx context.Context) (drivers.Source, error) {
 	if err := s.ready(ctx, op); err != nil {
 		return nil, err
 	}
-	q, err := s.inspector.which(op, true)
+	q, err := s.inspector.which(ctx, op, true)
 	if err != nil {
 		return nil, err
 	}
@@ -261,7 +261,7 @@ func (s *Source) OpenDeadLetterSink(ctx context.Context) (drivers.Sink, error) {
 	if err := s.ready(ctx, op); err != nil {
 		return nil, err
 	}
-	q, err := s.inspector.which(op, true)
+	q, err := s.inspector.which(ctx, op, true)
 	if err != nil {
 		return nil, err
 	}

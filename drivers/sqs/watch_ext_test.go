@@ -99,3 +99,46 @@ func TestADeletedDeadLetterQueueIsNoticed(t *testing.T) {
 		require.Equal(t, 1, v.depth(dead))
 	})
 }
+
+// A source that receives nothing, as that of a console, counts, opens and purges the letters
+// of the dead-letter queue that the redrive policy names now.
+func TestASourceThatOnlyCountsFollowsTheRedrivePolicy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newVirtual(t)
+		q := v.create("orders", nil)
+		first, second := v.create("first", nil), v.create("second", nil)
+		v.redrive(q, "first", 5)
+		src, err := sqs.NewSource(t.Context(), v.client, q, nil)
+		require.NoError(t, err)
+		v.send(first, "old")
+		v.send(second, "new")
+		v.send(second, "newer")
+		letters := func() int64 {
+			d, err := src.Depth(t.Context())
+			require.NoError(t, err)
+			return d.DeadLetters
+		}
+		require.EqualValues(t, 1, letters())
+
+		v.redrive(q, "second", 5)
+		<-time.After(11 * time.Second)
+		dead, err := src.OpenDeadLetters(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, "second", dead.Capabilities().Queue, "before anything is done with letters the policy is read")
+		require.NoError(t, dead.Close())
+
+		v.redrive(q, "first", 5)
+		<-time.After(4 * time.Minute)
+		require.EqualValues(t, 1, letters())
+		v.redrive(q, "second", 5)
+		<-time.After(4 * time.Minute)
+		require.EqualValues(t, 2, letters())
+
+		v.redrive(q, "first", 5)
+		<-time.After(11 * time.Second)
+		require.NoError(t, src.Purge(t.Context(), true))
+		<-time.After(2 * time.Minute)
+		require.Equal(t, [2]int{0, 2}, [2]int{v.depth(first), v.depth(second)})
+		require.NoError(t, src.Close())
+	})
+}

@@ -63,11 +63,20 @@ func (g *gate) wakeAt(d time.Duration) <-chan struct{} {
 	return g.wake
 }
 
-// learn records the store's answer to a request made at now.
+// learn records the store's answer to a request made at now. Requests overlap: one that was
+// made before that of the latest answer may have been carried out before it or after, and
+// counts only if it found less.
 func (g *gate) learn(a Answer, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.free, g.asOf, g.openAt = a.Free, now, now.Add(a.Next)
+	if now.Before(g.asOf) {
+		if a.Free >= g.free {
+			return
+		}
+	} else {
+		g.asOf = now
+	}
+	g.free, g.openAt = a.Free, now.Add(a.Next)
 }
 
 // shut reports whether there is no place, as far as is known.

@@ -359,3 +359,39 @@ func BenchmarkLimiter(b *testing.B) {
 		})
 	}
 }
+
+// A heldStore answers each request when a test says so.
+type heldStore struct{ asked chan chan ratelimit.Answer }
+
+func (s heldStore) Take(context.Context, ratelimit.Request) (ratelimit.Answer, error) {
+	c := make(chan ratelimit.Answer)
+	s.asked <- c
+	return <-c, nil
+}
+
+// An answer that comes late does not reopen a gate that a newer one has closed.
+func TestALateAnswerDoesNotReopenTheGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := heldStore{asked: make(chan chan ratelimit.Answer)}
+		l := newLimit(t, 10, time.Minute, &ratelimit.Config{Store: store, StoreTimeout: time.Hour})
+		h := l.Middleware(&starts{})
+		ask := func() (question chan ratelimit.Answer, done chan error) {
+			done = make(chan error, 1)
+			go func() { done <- h.Handle(t.Context(), &handler.Message{ID: "m"}) }()
+			return <-store.asked, done
+		}
+		older, olderDone := ask()
+		time.Sleep(time.Second) //nolint:forbidigo // moves the bubble's clock
+		newer, newerDone := ask()
+		newer <- ratelimit.Answer{Taken: true, Next: 30 * time.Second}
+		require.NoError(t, <-newerDone)
+		older <- ratelimit.Answer{Taken: true, Free: 5}
+		require.NoError(t, <-olderDone)
+		n, _ := l.Admit(10)
+		require.Zero(t, n)
+		require.NotEmpty(t, l.Reason())
+		time.Sleep(31 * time.Second) //nolint:forbidigo // moves the bubble's clock
+		n, _ = l.Admit(10)
+		require.Positive(t, n)
+	})
+}

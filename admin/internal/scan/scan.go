@@ -46,7 +46,7 @@ type Scan struct {
 	caps   drivers.Capabilities
 	hold   time.Duration
 	seen   map[string]struct{} // letters by ID
-	held   map[string]string   // receipts by ID: a letter that comes again has a new one
+	held   map[string]grip     // letters by ID: one that comes again has a new receipt
 	empty  int                 // looks in a row that brought nothing
 	again  int                 // letters in a row that were seen before
 
@@ -55,9 +55,18 @@ type Scan struct {
 	Hidden bool
 }
 
+// A grip is the hold that a scan has on a letter.
+type grip struct {
+	receipt string
+	until   time.Time // zero if it does not end
+}
+
+// over reports whether the letter may be another's by now.
+func (g grip) over(now time.Time) bool { return !g.until.IsZero() && !now.Before(g.until) }
+
 // New returns a scan of the letters of source, which keeps them for hold at a time.
 func New(source drivers.Source, hold time.Duration) *Scan {
-	return &Scan{source: source, caps: source.Capabilities(), hold: hold, seen: make(map[string]struct{}), held: make(map[string]string)}
+	return &Scan{source: source, caps: source.Capabilities(), hold: hold, seen: make(map[string]struct{}), held: make(map[string]grip)}
 }
 
 // Capabilities returns those of the dead-letter queue.
@@ -81,7 +90,7 @@ func (s *Scan) Next(ctx context.Context, most int) ([]drivers.Delivery, error) {
 	}
 	var fresh, old []drivers.Delivery
 	for _, d := range ds {
-		s.held[d.Message.ID] = d.Receipt
+		s.held[d.Message.ID] = grip{d.Receipt, d.Deadline}
 		if _, seen := s.seen[d.Message.ID]; seen {
 			old = append(old, d)
 			continue
@@ -139,9 +148,15 @@ func (s *Scan) Hold(ctx context.Context, ds []drivers.Delivery) error {
 			s.Hidden = true
 		}
 	}
-	for _, err := range Each(ctx, es, s.caps.MaxExtend, AnyOrder, s.source.Extend) {
-		// A letter whose lease is lost is redelivered, and held then.
-		if err != nil && drivers.CodeOf(err) != drivers.LeaseLost {
+	asked := time.Now()
+	for i, err := range Each(ctx, es, s.caps.MaxExtend, AnyOrder, s.source.Extend) {
+		switch {
+		case err == nil:
+			s.held[ds[i].Message.ID] = grip{ds[i].Receipt, asked.Add(s.Lease())}
+		case drivers.CodeOf(err) == drivers.LeaseLost:
+			// It is redelivered, and held then.
+			s.held[ds[i].Message.ID] = grip{ds[i].Receipt, asked}
+		default:
 			return Ended(ctx, fmt.Errorf("extend the leases of letters: %w", err))
 		}
 	}
@@ -155,7 +170,12 @@ func (s *Scan) Lease() time.Duration { return min(s.hold, s.caps.MaxExtension) }
 // that is lost.
 func (s *Scan) Renew(ctx context.Context, d drivers.Delivery) error {
 	es := []drivers.Extension{{Receipt: d.Receipt, By: s.Lease()}}
-	return errors.Join(Each(ctx, es, 1, AnyOrder, s.source.Extend)...)
+	asked := time.Now()
+	err := errors.Join(Each(ctx, es, 1, AnyOrder, s.source.Extend)...)
+	if err == nil {
+		s.held[d.Message.ID] = grip{d.Receipt, asked.Add(s.Lease())}
+	}
+	return err
 }
 
 // Delete removes letters from the dead-letter queue and returns an error a letter. It does
@@ -167,16 +187,14 @@ func (s *Scan) Delete(ctx context.Context, ds []drivers.Delivery) []error {
 	for i, d := range ds {
 		ss[i] = drivers.Settlement{Receipt: d.Receipt, Message: d.Message, Action: handler.ActionAck}
 		if newer, ok := s.held[d.Message.ID]; ok { // it came again
-			ss[i].Receipt = newer
+			ss[i].Receipt = newer.receipt
 		}
 	}
 	fresh, cancel := context.WithTimeout(context.WithoutCancel(ctx), SettleTime)
 	defer cancel()
 	errs := Each(fresh, ss, s.caps.MaxSettle, AnyOrder, s.source.Settle)
 	for i, err := range errs {
-		if err != nil {
-			s.held[ds[i].Message.ID] = ss[i].Receipt
-		} else {
+		if err == nil {
 			delete(s.held, ds[i].Message.ID)
 		}
 	}
@@ -184,15 +202,19 @@ func (s *Scan) Delete(ctx context.Context, ds []drivers.Delivery) []error {
 }
 
 // GiveBack makes the letters that are held visible again, even if ctx has ended. Letters
-// that are not released in time become visible by themselves, after the hold.
+// that are not released in time become visible by themselves, after the hold. One whose hold
+// is over may be another's by now: on a standard SQS queue an old receipt would take it from
+// its holder.
 func (s *Scan) GiveBack(ctx context.Context) error {
 	most := min(SettleTime+time.Duration(len(s.held))*10*time.Millisecond, mostGiveBack)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), most)
 	defer cancel()
+	now := time.Now()
+	maps.DeleteFunc(s.held, func(_ string, g grip) bool { return g.over(now) })
 	ids := slices.Collect(maps.Keys(s.held))
 	ss := make([]drivers.Settlement, len(ids))
 	for i, id := range ids {
-		ss[i] = drivers.Settlement{Receipt: s.held[id], Action: handler.ActionRetry, Delayed: true, Released: true}
+		ss[i] = drivers.Settlement{Receipt: s.held[id].receipt, Action: handler.ActionRetry, Delayed: true, Released: true}
 	}
 	var failure error
 	for i, err := range Each(ctx, ss, s.caps.MaxSettle, AnyOrder, s.source.Settle) {

@@ -2,8 +2,11 @@ package console
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +35,8 @@ type actionData struct {
 	Dead   int64
 	All    bool
 	Chosen int
+	// Which stands for the selected letters, whatever their order.
+	Which  string
 	Select selection
 	Groups []letters.Group
 	Some   []*seen
@@ -85,7 +90,7 @@ func (p actionPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.Wrong, status = "To confirm, type the name of the queue: "+q.queue.Name, http.StatusUnprocessableEntity
 	case r.Method == http.MethodPost && wrong != nil:
 		d.Wrong, status = "The number of letters to try first must be a whole number above zero, or empty.", http.StatusUnprocessableEntity
-	case r.Method == http.MethodPost && !d.All && r.PostFormValue("chosen") != fmt.Sprint(len(chosen)):
+	case r.Method == http.MethodPost && !d.All && r.PostFormValue("chosen") != d.Which:
 		d.Wrong, status = "The letters have been looked at anew since this page was made, and others are selected now. Check them, and confirm again.", http.StatusConflict
 	case r.Method == http.MethodPost && looks && d.Cost.Risky && !spends(r):
 		d.Wrong, status = "Looking may move letters away. Tick the box to do it all the same.", http.StatusConflict
@@ -134,13 +139,24 @@ func (d *actionData) choose(snap *snapshot) ([]*seen, string) {
 	if len(chosen) == 0 {
 		return nil, "No letter of the latest look is selected."
 	}
-	d.Chosen = len(chosen)
+	d.Chosen, d.Which = len(chosen), digest(chosen)
 	var groups letters.Groups
 	for _, one := range chosen {
 		groups.Add(one.Letter)
 	}
 	d.Groups, d.Some = groups.Sorted(), chosen[:min(len(chosen), shownLetters)]
 	return chosen, ""
+}
+
+// digest returns a text that other letters do not have.
+func digest(chosen []*seen) string {
+	ids := make([]string, len(chosen))
+	for i, one := range chosen {
+		ids[i] = strconv.Quote(one.Message.ID)
+	}
+	slices.Sort(ids)
+	sum := sha256.Sum256([]byte(strings.Join(ids, ",")))
+	return hex.EncodeToString(sum[:])
 }
 
 // idsOf returns the message IDs of chosen letters, or nil for all.
@@ -172,7 +188,7 @@ func (p actionPage) start(w http.ResponseWriter, r *http.Request, q *watched, d 
 		o.task = t
 		done, err := p.action.run(ctx, s, o)
 		if done.complete {
-			q.look.forget(func(one *seen) bool { return o.ids == nil || o.ids[one.Message.ID] })
+			q.look.forget(o.ids)
 		}
 		q.count(ctx)
 		return done.text, err

@@ -82,7 +82,7 @@ func (p editPage) start(w http.ResponseWriter, r *http.Request, q *watched, d ed
 		if err != nil || sent == nil {
 			return "", err
 		}
-		q.look.forget(func(other *seen) bool { return other.Message.ID == id })
+		q.look.forget(map[string]bool{id: true})
 		q.count(ctx)
 		t.set(1, 1)
 		return fmt.Sprintf("letter %s brought back with a body of %d bytes", id, len(d.Fields.Body)), nil

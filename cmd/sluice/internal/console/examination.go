@@ -31,25 +31,34 @@ type examination struct {
 type report struct {
 	// At is when it ended; zero before the first.
 	At       time.Time
+	begun    time.Time
 	Findings []admin.Finding
 	// Err has the failure of each queue that could not be examined.
 	Err error
 }
 
 // run examines all queues, unless that was done just now.
-func (e *examination) run(ctx context.Context) {
+func (e *examination) run(ctx context.Context) { e.runFor(ctx, time.Now()) }
+
+// runFor examines all queues for a viewer who has asked for it at a time, unless that was
+// done just before, or was begun since. An examination that was under way then does not do:
+// what the viewer has mended may still be among its findings.
+func (e *examination) runFor(ctx context.Context, asked time.Time) {
 	e.running.Lock()
 	defer e.running.Unlock()
-	if at := e.latest().At; !at.IsZero() && time.Since(at) < examineAgain {
+	last := e.latest()
+	justDone := !last.At.IsZero() && !last.At.After(asked) && asked.Sub(last.At) < examineAgain
+	if justDone || last.begun.After(asked) {
 		return
 	}
+	begun := time.Now()
 	found, err := e.fleet.Examine(lookonly.Context(ctx))
 	if ctx.Err() != nil {
 		return // what was found is not all
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.report = report{time.Now(), found, err}
+	e.report = report{At: time.Now(), begun: begun, Findings: found, Err: err}
 }
 
 func (e *examination) latest() report {

@@ -6,6 +6,9 @@ import (
 	"github.com/sluice-go/sluice/drivers"
 )
 
+// KeepTries has the tries to log in that are used up stay used up, however slow the machine is.
+func (c *Console) KeepTries() { c.guard.logins.SetLimit(0) }
+
 // Fill gives a queue a history of an hour, before what it has counted: a count in five
 // seconds.
 func (c *Console) Fill(queue string, depth func(minute float64) drivers.Depth) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -238,15 +239,16 @@ func TestLettersAreBroughtBackAndDiscarded(t *testing.T) {
 	form := func(confirm, chosen string) url.Values {
 		return url.Values{"cause": {cause}, "confirm": {confirm}, "chosen": {chosen}}
 	}
-	require.Equal(t, http.StatusUnprocessableEntity, s.post(at, "/queues/orders/redrive", form("", "6")).StatusCode)
-	require.Equal(t, http.StatusUnprocessableEntity, s.post(at, "/queues/orders/redrive", form("order", "6")).StatusCode)
+	six := chosen(t, preview)
+	require.Equal(t, http.StatusUnprocessableEntity, s.post(at, "/queues/orders/redrive", form("", six)).StatusCode)
+	require.Equal(t, http.StatusUnprocessableEntity, s.post(at, "/queues/orders/redrive", form("order", six)).StatusCode)
 	require.Equal(t, http.StatusConflict, s.post(at, "/queues/orders/redrive", form("orders", "5")).StatusCode, "others than those of the preview")
 	for _, first := range []string{"x", "0", "-1", "1.5"} {
-		f := form("orders", "6")
+		f := form("orders", six)
 		f.Set("first", first)
 		require.Equal(t, http.StatusUnprocessableEntity, s.post(at, "/queues/orders/redrive", f).StatusCode, first)
 	}
-	require.Contains(t, s.ends(s.post(at, "/queues/orders/redrive", form("orders", "6"))), "Done: 6 brought back.")
+	require.Contains(t, s.ends(s.post(at, "/queues/orders/redrive", form("orders", six))), "Done: 6 brought back.")
 	s.sees("/queues/orders", "<dt>Visible</dt><dd>6</dd>")
 	require.Contains(t, s.get("/queues/orders/letters").body, "4 letters")
 	require.Contains(t, s.get(at).body, "No letter of the latest look is selected.")
@@ -260,6 +262,40 @@ func TestLettersAreBroughtBackAndDiscarded(t *testing.T) {
 			require.Contains(t, s.log.String(), text)
 		}
 	}
+}
+
+var chosenInput = regexp.MustCompile(`name="chosen" value="([^"]+)"`)
+
+// chosen returns what stands for the letters of a preview in its form.
+func chosen(t *testing.T, preview string) string {
+	t.Helper()
+	found := chosenInput.FindStringSubmatch(preview)
+	require.NotNil(t, found)
+	return found[1]
+}
+
+// A preview is of certain letters. As many others of the same cause, which another viewer's
+// look has brought meanwhile, are not discarded in their place.
+func TestOnlyTheLettersOfThePreviewAreDiscarded(t *testing.T) {
+	t.Parallel()
+	mux := all.Mux()
+	q := memory(t, mux, "orders", 0, 0)
+	dead(t, mux, noStock, 2, nil)
+	s := open(t, &console.Config{Mux: mux, Queues: []config.Queue{q}, Write: true})
+	_, rest, _ := strings.Cut(s.look(), "?cause=")
+	cause, _, _ := strings.Cut(rest, `"`)
+	const discard = "/queues/orders/discard"
+	at := discard + "?cause=" + cause
+	form := url.Values{"cause": {cause}, "confirm": {"orders"}, "chosen": {chosen(t, s.get(at).body)}}
+
+	require.Contains(t, s.ends(s.post(discard, discard, url.Values{"confirm": {"orders"}})), "Done: 2 discarded.")
+	dead(t, mux, noStock, 2, nil)
+	s.look()
+	s.sees(at, "<strong>2 dead letters</strong>")
+	refused := s.post(at, discard, form)
+	require.Equal(t, http.StatusConflict, refused.StatusCode, "others than those of the preview")
+	form.Set("chosen", chosen(t, refused.body))
+	require.Contains(t, s.ends(s.post(at, discard, form)), "Done: 2 discarded.")
 }
 
 // Without Write nothing changes, whatever is posted.

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -69,6 +70,24 @@ func (s *snapshot) letter(key string) *seen {
 	return &s.Seen[i]
 }
 
+// without returns a copy of s without the letters that are gone.
+func (s *snapshot) without(gone ...removal) *snapshot {
+	out := *s
+	out.Seen, out.byKey = nil, make(map[string]int)
+	var groups letters.Groups
+	for i := range s.Seen {
+		one := s.Seen[i]
+		if slices.ContainsFunc(gone, func(r removal) bool { return r.has(&one, i) }) {
+			continue
+		}
+		groups.Add(one.Letter)
+		out.byKey[one.Key] = len(out.Seen)
+		out.Seen = append(out.Seen, one)
+	}
+	out.Groups = groups.Sorted()
+	return &out
+}
+
 // A look reads the dead letters of a queue when a viewer asks for it, and keeps what it
 // has read. Its methods may be called concurrently.
 type look struct {
@@ -78,7 +97,22 @@ type look struct {
 	mu      sync.Mutex
 	latest  *snapshot // nil before the first
 	running bool
-	count   int64 // letters that the running look has read
+	count   int64     // letters that the running look has read
+	gone    []removal // during the running look
+}
+
+// A removal is of letters that are not in the dead-letter queue any more.
+type removal struct {
+	ids  map[string]bool // nil is all letters
+	read int             // how many letters the look had read
+}
+
+// has reports whether r is of a letter, which a look has read as the i-th.
+func (r removal) has(one *seen, i int) bool {
+	if r.ids == nil {
+		return i < r.read // the others came later
+	}
+	return r.ids[one.Message.ID]
 }
 
 // state returns the latest snapshot, whether a look is running, and how many letters
@@ -96,12 +130,12 @@ func (l *look) begin() bool {
 	if l.running {
 		return false
 	}
-	l.running, l.count = true, 0
+	l.running, l.count, l.gone = true, 0, nil
 	return true
 }
 
 // run reads up to most letters. The caller has called begin.
-func (l *look) run(ctx context.Context, who string, most int, spend bool, open func(context.Context) (drivers.Source, error)) *snapshot {
+func (l *look) run(ctx context.Context, who string, most int, spend bool, open func(context.Context) (drivers.Source, error)) {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	s := &snapshot{Who: who, Most: most, byKey: make(map[string]int), compile: l.compile}
@@ -110,16 +144,15 @@ func (l *look) run(ctx context.Context, who string, most int, spend bool, open f
 	if err == nil {
 		kept := 0
 		var r letters.Result
-		r, err = letters.Each(ctx, source, &letters.Options{Max: most, SpendAttempts: spend, Progress: func(r letters.Result) {
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			l.count = r.Seen
-		}}, func(one letters.Letter) error {
+		r, err = letters.Each(ctx, source, &letters.Options{Max: most, SpendAttempts: spend}, func(one letters.Letter) error {
 			groups.Add(one)
 			c := l.copyOf(one, maxBodies-kept)
 			kept += len(c.Message.Body)
 			s.byKey[c.Key] = len(s.Seen)
 			s.Seen = append(s.Seen, c)
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.count++
 			return nil
 		})
 		s.Hidden, s.Full = r.Hidden, len(s.Seen) >= most
@@ -128,35 +161,38 @@ func (l *look) run(ctx context.Context, who string, most int, spend bool, open f
 	if errors.Is(err, context.DeadlineExceeded) {
 		s.Err, s.Full = nil, true
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.latest, l.running = s, false
-	return s
+	for {
+		l.mu.Lock()
+		gone := l.gone
+		l.gone = nil
+		if len(gone) == 0 {
+			l.latest, l.running = s, false
+			l.mu.Unlock()
+			return
+		}
+		l.mu.Unlock()
+		s = s.without(gone...)
+	}
 }
 
-// forget removes letters that are not in the dead-letter queue any more.
-func (l *look) forget(gone func(*seen) bool) {
+// forget removes the letters with the given message IDs, or all if ids is nil, from what was
+// read: they are not in the dead-letter queue any more. A look that is running may have read
+// them before.
+func (l *look) forget(ids map[string]bool) {
 	l.mu.Lock()
 	old := l.latest
+	if l.running {
+		l.gone = append(l.gone, removal{ids: ids, read: int(l.count)})
+	}
 	l.mu.Unlock()
 	if old == nil {
 		return
 	}
-	s := *old
-	s.Seen, s.byKey = nil, make(map[string]int)
-	var groups letters.Groups
-	for i := range old.Seen {
-		if one := old.Seen[i]; !gone(&one) {
-			groups.Add(one.Letter)
-			s.byKey[one.Key] = len(s.Seen)
-			s.Seen = append(s.Seen, one)
-		}
-	}
-	s.Groups = groups.Sorted()
+	s := old.without(removal{ids: ids, read: len(old.Seen)})
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.latest == old {
-		l.latest = &s
+	if l.latest == old { // otherwise a look has ended meanwhile, without them
+		l.latest = s
 	}
 }
 

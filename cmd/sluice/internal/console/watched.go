@@ -34,6 +34,7 @@ type watched struct {
 	source  drivers.Source // nil until it is opened
 	fault   error          // of the latest count
 	counted time.Time      // the latest count that succeeded
+	asked   time.Time      // when the count began that fault is of
 	cost    cost           // of a look at its letters
 
 	asking  sync.Mutex // one asks for details at a time
@@ -80,6 +81,10 @@ func (w *watched) count(ctx context.Context) {
 	depth, err := w.depth(ctx)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if at.Before(w.asked) {
+		return // the count after a viewer's action began later
+	}
+	w.asked = at
 	switch {
 	case err == nil && w.fault != nil:
 		w.c.Logger.Info("the queue can be counted again", "queue", w.queue.Name)
