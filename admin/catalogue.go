@@ -10,6 +10,7 @@ import (
 // the others; see [provision.FaultKind].
 const (
 	lettersExpire provision.FaultKind = "letters-expire"
+	ownLetters    provision.FaultKind = "dlq-self"
 	dlqRetention  provision.FaultKind = "dlq-retention"
 	leaseShort    provision.FaultKind = "visibility-short"
 	orderingOff   provision.FaultKind = "ordering-off"
@@ -47,6 +48,8 @@ var catalogue = []entry{
 		"a message that failed is lost before anybody looks, earlier than one that nobody handled", ChangeSpec, ""},
 	{provision.DeadLetterMissing, "dlq-missing", Critical, "the dead-letter queue or topic that is named does not exist",
 		"the provider cannot move messages there: poison messages are retried until they expire, and are then lost", ApplySpec, ""},
+	{ownLetters, "dlq-self", Critical, "the queue is its own dead-letter queue",
+		"a poison message never ends: consumers treat the queue as one without a dead-letter queue, and other programs may handle the message for ever", ChangeSpec, "dead_letter.name"},
 	{provision.DeadLetterUnread, "dlq-no-subscription", Critical, "no subscription keeps the letters of the dead-letter topic",
 		"a letter that is published to a topic without a subscription is lost immediately", ApplySpec, ""},
 	{provision.GrantsMissing, "grants-missing", Critical, "Pub/Sub's service agent may not publish letters, or may not acknowledge the messages that it forwards",

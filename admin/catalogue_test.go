@@ -35,6 +35,7 @@ var faults = map[provision.FaultKind]built{
 	"letters-expire":  {cases("letters near their end"), cases("letters near their end"), nil},
 	"dlq-retention":   {cases("letters live no longer than messages"), cases("letters live for less than messages"), cases("letters live no longer than messages")},
 	"dlq-missing":     {cases("the dead-letter queue is gone"), cases("the dead-letter topic is gone"), nil},
+	"dlq-self":        {cases("the queue is its own dead-letter queue"), nil, nil},
 	"grants-missing":  {nil, cases("the service may not publish letters", "the service may not acknowledge"), nil},
 	"dlq-kind":        {cases("a standard dead-letter queue of a FIFO queue"), nil, nil},
 	"dlq-order":       {nil, cases("letters out of order"), nil},

@@ -102,6 +102,10 @@ func (j *judge) judge() {
 		j.add(noDeadLetter, "", "the queue has no dead-letter policy")
 		return
 	}
+	if s.DeadLetter.Name == s.Queue {
+		j.add(ownLetters, "", "the dead-letter policy names the queue itself")
+		return
+	}
 	j.attempts()
 	j.letters()
 }

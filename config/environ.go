@@ -160,10 +160,28 @@ func environFits(section, rest string, known []string, leaves []leaf) []fit {
 			lower, best = strings.ToLower(name), l
 		}
 	}
-	if !queueName.MatchString(lower) {
+	if !queueName.MatchString(lower) || misspelled(section, rest, known) {
 		return nil
 	}
 	return []fit{{[]string{section, lower}, best}}
+}
+
+// misspelled reports whether a variable that fits no key seems to be meant for a key within a
+// section of a known queue. As in SLUICE_QUEUES_ORDERS_CONSUMER_IDEMPOTENCY_URL, its end can
+// be that of a new queue's URL: orders would run without the store.
+func misspelled(section, rest string, known []string) bool {
+	for _, name := range known {
+		key, ok := strings.CutPrefix(rest, variableOf(name)+"_")
+		if !ok {
+			continue
+		}
+		for _, c := range schema().child(section).of.children {
+			if !c.leaf() && strings.HasPrefix(key, strings.ToUpper(c.key)+"_") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // variableOf returns a queue's name as the environment has it: in upper case, with

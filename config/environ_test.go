@@ -65,6 +65,10 @@ func TestFaultsOfTheEnvironment(t *testing.T) {
 		{"SLUICE_QUEUES_ORDERS_TAGS=x", `$SLUICE_QUEUES_ORDERS_TAGS: queues.orders.tags: "x" is not name=value`},
 		{"SLUICE_QUEUE_ORDERS_URL=mem://x", `$SLUICE_QUEUE_ORDERS_URL: no such variable (did you mean "SLUICE_QUEUES_ORDERS_URL"?)`},
 		{"SLUICE_QUEUES_A_URL=mem://x", `$SLUICE_QUEUES_A_URL: matches both queues.A.url and queues.a.url (set it in a file)`},
+		// The end of the name is that of a new queue's URL, and orders would have no store.
+		{"SLUICE_QUEUES_ORDERS_CONSUMER_IDEMPOTENCY_URL=redis://marks",
+			`$SLUICE_QUEUES_ORDERS_CONSUMER_IDEMPOTENCY_URL: matches no key of a queue (did you mean "SLUICE_QUEUES_ORDERS_CONSUMER_IDEMPOTENCY_TTL"?)`},
+		{"SLUICE_QUEUES_ORDERS_DEAD_LETTER_URL=mem://dead", `$SLUICE_QUEUES_ORDERS_DEAD_LETTER_URL: matches no key of a queue (did you mean "SLUICE_QUEUES_ORDERS_DEAD_LETTER_NAME"?)`},
 		{"SLUICE_QUEUES_NEW_FIFO=true", `$SLUICE_QUEUES_NEW_FIFO: queues.new: the queue has no URL (set url, or source and sink)`},
 		{"SLUICE_QUEUES_ORDERS_URL=orders", `$SLUICE_QUEUES_ORDERS_URL: queues.orders.url: "orders" is not a queue URL: it has no scheme (such as awssqs:///orders?region=us-east-1 or sqlite://jobs.db?queue=orders)`},
 	} {

@@ -171,6 +171,67 @@ func TestAnEmptyKeyTakesNothingAway(t *testing.T) {
 	require.Equal(t, []string{"a"}, c.Names())
 }
 
+// All lines of a section are commented out, or left out by a template.
+func TestAnEmptyKeyTakesNoMergedSectionAway(t *testing.T) {
+	const base = "x-base: &base\n  url: mem://a\n  consumer: {idempotency: {store: 'redis://marks'}}\nqueues:\n  a:\n    <<: *base\n"
+	for _, own := range []string{"", "    consumer:\n", "    consumer:\n      # timeout: 3s\n"} {
+		c, err := load(t, nil, base+own)
+		require.NoError(t, err, own)
+		q, err := c.Queue("a")
+		require.NoError(t, err)
+		require.NotNil(t, q.Consumer, own)
+		require.Equal(t, "redis://marks", q.Consumer.Idempotency.Store, own)
+	}
+	c, err := load(t, nil, base+"    consumer: null\n")
+	require.NoError(t, err)
+	q, err := c.Queue("a")
+	require.NoError(t, err)
+	require.Nil(t, q.Consumer, "null takes away")
+	require.Equal(t, []string{"a.yaml:7:5: queues.a.url: the key has no value (write null to remove the value of an earlier file)"}, faults(t, nil, base+"    url:\n"))
+}
+
+// A variable that is empty, as in the environment of a machine that lacks it, is no value:
+// without the key a queue would be unencrypted, without the source another queue is received from.
+func TestEmptyAndZeroValuesAreRefused(t *testing.T) {
+	for file, want := range map[string]string{
+		"queues: {a: {url: '${E}'}}":                                              "queues.a.url: the value is empty",
+		"queues: {a: {url: 'mem://a', source: '${E}'}}":                           "queues.a.source: the value is empty",
+		"queues: {a: {url: 'mem://a', sink: ' '}}":                                "queues.a.sink: the value is empty",
+		"queues: {a: {url: 'mem://a', kms_key: '${E}'}}":                          "queues.a.kms_key: the value is empty",
+		"queues: {a: {url: 'mem://a', dead_letter: {name: '${E:-}'}}}":            "queues.a.dead_letter.name: the value is empty",
+		"queues: {a: {url: 'mem://a', dead_letter: {retention: 0}}}":              "is not above zero",
+		"queues: {a: {url: 'mem://a', alarms: {notify: '${E}'}}}":                 "queues.a.alarms.notify: the value is empty",
+		"queues: {a: {url: 'mem://a', visibility_timeout: 0}}":                    "is not above zero",
+		"queues: {a: {url: 'mem://a', retention: 0s}}":                            "is not above zero",
+		"queues: {a: {url: 'mem://a', retry: {max: 0}}}":                          "is not above zero",
+		"queues: {a: {url: 'mem://a', consumer: {idempotency: {store: '${E}'}}}}": "queues.a.consumer.idempotency.store: the value is empty",
+		"delay_store: '${E}'":                                                     "delay_store: the value is empty",
+	} {
+		got := faults(t, []string{"E="}, file)
+		require.Len(t, got, 1, file)
+		require.Contains(t, got[0], want, file)
+	}
+}
+
+// An overlay, or a variable, that gives a URL must not leave production's queue in use.
+func TestAURLThatIsNotUsedIsRefused(t *testing.T) {
+	const base = "queues: {a: {source: 'mem://in', sink: 'mem://out'}}"
+	for _, got := range [][]string{
+		faults(t, nil, base, "queues: {a: {url: 'mem://dev'}}"),
+		faults(t, []string{"SLUICE_QUEUES_A_URL=mem://dev"}, base),
+	} {
+		require.Len(t, got, 1)
+		require.Contains(t, got[0], "queues.a.url: it would not be used: source (")
+		require.Contains(t, got[0], "a.yaml:1:40) go before it (set these instead, or take them away with null)")
+	}
+	c, err := load(t, nil, base, "queues: {a: {url: 'mem://dev', source: null, sink: null}}")
+	require.NoError(t, err)
+	q, err := c.Queue("a")
+	require.NoError(t, err)
+	require.Equal(t, "mem://dev", q.Source)
+	require.Equal(t, "mem://dev", q.Sink)
+}
+
 func TestStandardValues(t *testing.T) {
 	c, err := load(t, nil, "queues: {a: {url: 'mem://a', dead_letter: {}, retry: {}}}")
 	require.NoError(t, err)

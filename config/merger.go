@@ -311,6 +311,10 @@ func (m *merger) check(name string, q *binding) {
 	if q.url == "" && q.Source == "" && q.Sink == "" {
 		fault("", "the queue has no URL", "set url, or source and sink")
 	}
+	if q.url != "" && q.Source != "" && q.Sink != "" {
+		fault("url", fmt.Sprintf("it would not be used: source (%s) and sink (%s) go before it", where("source"), where("sink")),
+			"set these instead, or take them away with null")
+	}
 	for _, u := range []struct{ key, value string }{{"url", q.url}, {"source", q.Source}, {"sink", q.Sink}} {
 		if u.value != "" && !IsURL(u.value) {
 			if strings.HasPrefix(u.value, "projects/") { // Pub/Sub's own name

@@ -174,12 +174,30 @@ func (r *reader) entries(n ast.Node) (es []entry, ok bool) {
 			}
 		}
 	}
-	for _, e := range merged { // the mapping's own keys win
-		if !slices.ContainsFunc(es, func(o entry) bool { return o.key == e.key }) {
+	for _, e := range merged { // the mapping's own keys win, but an empty one takes no section away
+		switch i := slices.IndexFunc(es, func(o entry) bool { return o.key == e.key }); {
+		case i < 0:
 			es = append(es, e)
+		case r.empty(es[i].value) && r.mapping(e.value):
+			es[i].value = e.value
 		}
 	}
 	return es, true
+}
+
+// empty reports whether a key has nothing behind it, not even null.
+func (r *reader) empty(n ast.Node) bool {
+	null, is := r.resolve(n).(*ast.NullNode)
+	return is && (null.Token.Type == token.ImplicitNullType || null.Token.Value == "")
+}
+
+// mapping reports whether n is a mapping.
+func (r *reader) mapping(n ast.Node) bool {
+	switch r.resolve(n).(type) {
+	case *ast.MappingNode, *ast.MappingValueNode:
+		return true
+	}
+	return false
 }
 
 // queueName matches the names of queues: none of them reads as a URL.
@@ -227,9 +245,9 @@ func (r *reader) named(s *node, n ast.Node, path []string, out map[string]any) {
 // value reads what one key holds into out.
 func (r *reader) value(s *node, e entry, path []string, out map[string]any) {
 	n := r.resolve(e.value)
-	if null, is := n.(*ast.NullNode); is {
+	if _, is := n.(*ast.NullNode); is {
 		switch {
-		case null.Token.Type != token.ImplicitNullType && null.Token.Value != "":
+		case !r.empty(n):
 			r.layer.removed = append(r.layer.removed, strings.Join(path, separator))
 		case s.leaf():
 			r.fault(e.node, path, "the key has no value", "write null to remove the value of an earlier file")

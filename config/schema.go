@@ -57,7 +57,7 @@ type node struct {
 // schema returns the tree of all keys.
 func schema() *node {
 	return &node{kind: section, children: []*node{
-		{key: "delay_store", kind: queueURL, doc: "The database with the table of package outbox: postgres, sqlite or mysql. Delays that a provider cannot give go by it, and schedules need it. sluice outbox --migrate makes the table.",
+		{key: "delay_store", kind: queueURL, positive: true, doc: "The database with the table of package outbox: postgres, sqlite or mysql. Delays that a provider cannot give go by it, and schedules need it. sluice outbox --migrate makes the table.",
 			bind: func(b *binding) any { return &b.delayStore }},
 		{key: "queues", kind: byName, doc: "The queues, by the name that commands and programs use.",
 			of: &node{kind: section, doc: "One queue.", children: queueKeys()}},
@@ -132,15 +132,15 @@ type binding struct {
 // specification.
 func queueKeys() []*node {
 	return []*node{
-		{key: "url", kind: queueURL, doc: "The queue's URL, for receiving and for sending. A Pub/Sub subscription's URL sends to its topic.",
+		{key: "url", kind: queueURL, positive: true, doc: "The queue's URL, for receiving and for sending. A Pub/Sub subscription's URL sends to its topic.",
 			bind: func(q *binding) any { return &q.url }},
-		{key: "source", kind: queueURL, doc: "The URL for receiving, if it differs from url.",
+		{key: "source", kind: queueURL, positive: true, doc: "The URL for receiving, if it differs from url.",
 			bind: func(q *binding) any { return &q.Source }},
-		{key: "sink", kind: queueURL, doc: "The URL for sending, if it differs from url.",
+		{key: "sink", kind: queueURL, positive: true, doc: "The URL for sending, if it differs from url.",
 			bind: func(q *binding) any { return &q.Sink }},
-		{key: "visibility_timeout", kind: span, doc: "How long a received message is leased. SQS: visibility timeout; Pub/Sub: ack deadline (10s to 600s).",
+		{key: "visibility_timeout", kind: span, positive: true, doc: "How long a received message is leased. SQS: visibility timeout; Pub/Sub: ack deadline (10s to 600s).",
 			bind: func(q *binding) any { return &q.Spec.VisibilityTimeout }},
-		{key: "retention", kind: span, doc: "How long messages are kept. SQS: 60s to 14d; Pub/Sub: 10m to 31d.",
+		{key: "retention", kind: span, positive: true, doc: "How long messages are kept. SQS: 60s to 14d; Pub/Sub: 10m to 31d.",
 			bind: func(q *binding) any { return &q.Spec.Retention }},
 		{key: "fifo", kind: truth, doc: "Messages of one group are delivered in order. SQS: a FIFO queue; Pub/Sub: message ordering.",
 			bind: func(q *binding) any { return &q.Spec.FIFO }},
@@ -148,24 +148,24 @@ func queueKeys() []*node {
 			bind: func(q *binding) any { return &q.Spec.ExactlyOnce }},
 		{key: "retain_acked", kind: truth, doc: "Keep acknowledged messages for a replay. Pub/Sub only; other queues refuse it.",
 			bind: func(q *binding) any { return &q.Spec.RetainAcked }},
-		{key: "kms_key", kind: text, doc: "The key that encrypts messages. Without it the provider's own encryption is used. Embedded queues refuse it.",
+		{key: "kms_key", kind: text, positive: true, doc: "The key that encrypts messages. Without it the provider's own encryption is used. Embedded queues refuse it.",
 			bind: func(q *binding) any { return &q.Spec.KMSKey }},
 		{key: "tags", kind: textTable, doc: "Tags (SQS) or labels (Pub/Sub). Those that exist and are not named are left alone. Embedded queues refuse them.",
 			bind: func(q *binding) any { return &q.Spec.Tags }},
 		{key: "dead_letter", kind: section, doc: "The dead-letter queue. Without it none is made, except for an embedded queue, which has one by default.",
 			bind: func(q *binding) any { q.Spec.DeadLetter = &provision.DeadLetter{}; return nil }, children: []*node{
-				{key: "name", kind: text, doc: "The dead-letter queue's name, on Pub/Sub the topic's. Default: the queue's own with -dlq behind it.",
+				{key: "name", kind: text, positive: true, doc: "The dead-letter queue's name, on Pub/Sub the topic's. Default: the queue's own with -dlq behind it.",
 					bind: func(q *binding) any { return &q.Spec.DeadLetter.Name }},
 				{key: "max_attempts", kind: count, min: 1, standard: 5, doc: "After how many deliveries a message goes there. Pub/Sub: 5 to 100.",
 					bind: func(q *binding) any { return &q.Spec.DeadLetter.MaxAttempts }},
-				{key: "retention", kind: span, doc: "How long letters are kept. Default: as long as the provider can.",
+				{key: "retention", kind: span, positive: true, doc: "How long letters are kept. Default: as long as the provider can.",
 					bind: func(q *binding) any { return &q.Spec.DeadLetter.Retention }},
 			}},
 		{key: "retry", kind: section, doc: "The delay between deliveries. Pub/Sub: the subscription's retry policy; everywhere the backoff of consumers.",
 			bind: func(q *binding) any { q.Spec.Retry = &provision.Retry{}; return nil }, children: []*node{
 				{key: "min", kind: span, standard: time.Second, doc: "The delay after the first attempt.",
 					bind: func(q *binding) any { return &q.Spec.Retry.Min }},
-				{key: "max", kind: span, standard: 10 * time.Minute, doc: "The longest delay.",
+				{key: "max", kind: span, positive: true, standard: 10 * time.Minute, doc: "The longest delay.",
 					bind: func(q *binding) any { return &q.Spec.Retry.Max }},
 			}},
 		{key: "consumer", kind: section, doc: "How the queue is consumed by package service and sluice run. doctor compares it with the queue.",
@@ -176,7 +176,7 @@ func queueKeys() []*node {
 					bind: func(q *binding) any { return &q.Spec.Alarms.DeadLetters }},
 				{key: "oldest_age", kind: span, doc: "Alarm when the oldest message is older. 0 leaves it out.",
 					bind: func(q *binding) any { return &q.Spec.Alarms.OldestAge }},
-				{key: "notify", kind: text, doc: "The receiver of the alarm. SQS: an SNS topic's ARN; Pub/Sub: a notification channel.",
+				{key: "notify", kind: text, positive: true, doc: "The receiver of the alarm. SQS: an SNS topic's ARN; Pub/Sub: a notification channel.",
 					bind: func(q *binding) any { return &q.Spec.Alarms.Notify }},
 			}},
 	}
@@ -210,7 +210,7 @@ func consumerKeys() []*node {
 			}},
 		{key: "idempotency", kind: section, doc: "Handle no message twice, by marks in a store.",
 			bind: func(q *binding) any { q.Consumer.Idempotency = &Idempotency{}; return nil }, children: []*node{
-				{key: "store", kind: queueURL, doc: "The store's URL: mem, redis, postgres, sqlite, dynamodb, firestore or mongo.",
+				{key: "store", kind: queueURL, positive: true, doc: "The store's URL: mem, redis, postgres, sqlite, dynamodb, firestore or mongo.",
 					bind: func(q *binding) any { return &q.Consumer.Idempotency.Store }},
 				{key: "key", kind: key, named: []Key{ByDedupeID}, standard: ByDedupeID, doc: "The identity of a message: dedupe_id, or attribute:NAME.",
 					bind: func(q *binding) any { return &q.Consumer.Idempotency.Key }},
@@ -271,7 +271,7 @@ func (n *node) leaf() bool { return n.kind != section && n.kind != byName }
 func (n *node) parse(s string) (any, error) {
 	switch n.kind {
 	case text, queueURL:
-		if n.positive && s == "" {
+		if n.positive && strings.TrimSpace(s) == "" { // as ${NAME} of an empty variable
 			return nil, errors.New("the value is empty")
 		}
 		return s, nil

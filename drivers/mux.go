@@ -151,8 +151,8 @@ func (m *Mux) suggest(s string) string {
 }
 
 // CheckParams returns an error that names the first query parameter of u that
-// is not in known, and the nearest that is. A driver calls it, so that no
-// parameter is ever accepted and ignored.
+// is not in known, and the nearest that is, or that occurs twice or is empty. A driver
+// calls it, so that no parameter is ever accepted and ignored.
 func CheckParams(u *url.URL, known ...string) error {
 	q, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
@@ -165,6 +165,9 @@ func CheckParams(u *url.URL, known ...string) error {
 		}
 		if len(q[k]) > 1 {
 			return &Error{Code: Invalid, Op: "open", Err: fmt.Errorf("parameter %q occurs %d times in the %s URL", k, len(q[k]), u.Scheme)}
+		}
+		if q[k][0] == "" { // as in dead_letter=$DLQ without the variable
+			return &Error{Code: Invalid, Op: "open", Err: fmt.Errorf("parameter %q is empty in the %s URL", k, u.Scheme), Remedy: "give it a value, or leave it out"}
 		}
 	}
 	return nil

@@ -54,12 +54,16 @@ func (r *run) open(ctx context.Context) error {
 		r.list = append(r.list, r.otel)
 	}
 	r.observers = invoke.NewObservers(r.list, o.Logger)
+	if err := (sharing{r}).checkFiles(); err != nil {
+		return err
+	}
 	r.crews = crews(r.workers)
 	for _, c := range r.crews {
 		if err := c.open(ctx, r); err != nil {
 			return err
 		}
 	}
+	sharing{r}.warn()
 	if err := r.controls.start(ctx); err != nil {
 		return err
 	}

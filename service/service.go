@@ -60,8 +60,8 @@ func New(conf *config.Config, o *Options) (*Service, error) {
 }
 
 // Handle has h handle the messages of a queue, which is named as in the configuration
-// or by its URL. If there is no such queue, if it has a handler already, or if h can't be
-// used, Run returns an error that says so.
+// or by its URL. If there is no such queue, if it has a handler already, by another name
+// too, or if h can't be used, Run returns an error that says so.
 func (s *Service) Handle(queue string, h handler.Handler) {
 	q, err := s.conf.Queue(queue)
 	if err != nil {
@@ -78,8 +78,12 @@ func (s *Service) HandleQueue(q *config.Queue, h handler.Handler) {
 		s.faults = append(s.faults, usage("queue %q: %w", q.Name, err))
 	}
 	for _, w := range s.workers {
-		if w.queue.Name == q.Name {
+		switch {
+		case w.queue.Name == q.Name:
 			s.faults = append(s.faults, usage("queue %q has two handlers: use one that routes, such as handler/route's", q.Name))
+		case w.queue.Source != "" && w.queue.Source == q.Source:
+			s.faults = append(s.faults, usage("the queues %q and %q are one queue (%s), and each message would go to the handler of either: give them different URLs, or one handler that routes, such as handler/route's",
+				w.queue.Name, q.Name, config.Redact(q.Source)))
 		}
 	}
 	s.workers = append(s.workers, &worker{queue: q, handler: h})

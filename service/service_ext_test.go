@@ -213,6 +213,24 @@ queues:
 	require.NotContains(t, r.log.String(), "idle")
 }
 
+// The marks of two queues have the name of the queue at its provider, which here is the same:
+// an order's mail would count as a duplicate of the order.
+func TestQueuesOfOneNameThatShareAStore(t *testing.T) {
+	t.Parallel()
+	for file, warned := range map[string]bool{"marks.db": true, "others.db": false} {
+		r := newRig(t, `
+queues:
+  orders: {url: "sqlite://${DIR}/orders.db", consumer: {idempotency: {store: "sqlite://${DIR}/marks.db"}}}
+  emails: {url: "sqlite://${DIR}/emails.db", consumer: {idempotency: {store: "sqlite://${DIR}/`+file+`"}}}
+`, func(o *service.Options) { o.UntilEmpty = true })
+		for _, queue := range []string{"orders", "emails"} {
+			r.Handle(queue, handler.HandlerFunc(func(context.Context, *handler.Message) error { return nil }))
+		}
+		require.NoError(t, r.Run(t.Context()))
+		require.Equal(t, warned, strings.Contains(r.log.String(), "queue=emails other=orders name=default store="), file)
+	}
+}
+
 // The handler's effect and the mark commit together, by configuration.
 func TestTransactionsByConfiguration(t *testing.T) {
 	t.Parallel()
@@ -298,9 +316,16 @@ func TestFaultsBeforeTheStart(t *testing.T) {
 		want    string
 		failure bool // not a fault of usage
 	}{
-		"no handler":      {handle: func(*rig) {}, want: "no queue has a handler"},
-		"unknown queue":   {handle: func(r *rig) { r.Handle("p", ok) }, want: `unknown queue "p"`},
-		"two handlers":    {handle: func(r *rig) { r.Handle("q", ok); r.Handle("q", ok) }, want: `queue "q" has two handlers`},
+		"no handler":    {handle: func(*rig) {}, want: "no queue has a handler"},
+		"unknown queue": {handle: func(r *rig) { r.Handle("p", ok) }, want: `unknown queue "p"`},
+		"two handlers":  {handle: func(r *rig) { r.Handle("q", ok); r.Handle("q", ok) }, want: `queue "q" has two handlers`},
+		"one queue twice": {text: "queues: {q: {url: 'mem://q'}, p: {url: 'mem://q'}}", handle: func(r *rig) { r.Handle("q", ok); r.Handle("p", ok) },
+			want: `the queues "q" and "p" are one queue (mem://q)`},
+		"the store's file": {text: "queues: {q: {url: 'sqlite://${DIR}/shop.db?queue=q', consumer: {idempotency: {store: 'sqlite://${DIR}/./shop.db', transactional: true}}}}",
+			want: `is in the file of the queue "q"`},
+		"a store's file, of another queue": {
+			text:   "queues: {q: {url: 'mem://q', consumer: {idempotency: {store: 'sqlite://${DIR}/shop.db', transactional: true}}}, p: {url: 'sqlite:${DIR}/shop.db'}}",
+			handle: func(r *rig) { r.Handle("q", ok); r.Handle("p", ok) }, want: `is in the file of the queue "p"`},
 		"nil handler":     {handle: func(r *rig) { r.Handle("q", nil) }, want: `queue "q": `},
 		"unknown scheme":  {text: "queues: {q: {url: 'nope://q'}}", want: "unknown scheme"},
 		"no stores":       {text: "queues: {q: {url: 'mem://q', consumer: {idempotency: {store: 'mem://'}}}}", change: func(o *service.Options) { o.OpenStore = nil }, want: "set service.Options.OpenStore"},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"regexp"
 	"strings"
 
@@ -31,6 +32,15 @@ type Bucket struct {
 
 	// Blob is the open bucket, without a prefix. It is required.
 	Blob *blob.Bucket
+
+	folder bool // it is one, by New
+}
+
+// isFolder reports whether a bucket is a folder that is there: gocloud.dev/blob/fileblob
+// takes one that is missing, as on a disk that is not mounted, for an empty bucket.
+func isFolder(b *blob.Bucket) bool {
+	var info os.FileInfo
+	return b.As(&info)
 }
 
 // OpenBucket opens the bucket at a URL of gocloud.dev/blob, such as

@@ -41,6 +41,9 @@ func New(into Bucket, config *Config) (*Check, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("claim check: %w", err)
 	}
+	for i := range c.from {
+		c.from[i].folder = isFolder(c.from[i].Blob)
+	}
 	return c, nil
 }
 
@@ -160,9 +163,9 @@ func (c *Check) open(ctx context.Context, m *handler.Message) (*watchedReader, *
 	w.heard()
 	if err != nil {
 		defer w.end()
-		return nil, nil, failure(w, b, p, w.why(err))
+		return nil, nil, failure(ctx, b, p, w.why(err))
 	}
-	return &watchedReader{r, w, r.Size()}, p, nil
+	return &watchedReader{r, w, r.Size(), b}, p, nil
 }
 
 // load reads a body into memory.
@@ -181,23 +184,23 @@ func (c *Check) load(ctx context.Context, m *handler.Message) (body []byte, err 
 			ErrTooLarge, r.size, c.cfg.MaxBytes, p))
 	}
 	if r.size <= 0 {
-		return c.unsized(r, p)
+		return c.unsized(ctx, r, p)
 	}
 	// The store reports the size, not the message.
 	body = make([]byte, r.size)
 	if _, err := io.ReadFull(r, body); err != nil {
-		return nil, trouble(p, "", err)
+		return nil, failure(ctx, r.bucket, p, err)
 	}
 	return body, nil
 }
 
 // unsized reads a body whose size the store does not report, as one that answers in chunks:
 // gocloud.dev's size is then -1 or 0.
-func (c *Check) unsized(r io.Reader, p *pointer) ([]byte, error) {
+func (c *Check) unsized(ctx context.Context, r *watchedReader, p *pointer) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(r, c.cfg.MaxBytes+1))
 	switch {
 	case err != nil:
-		return nil, trouble(p, "", err)
+		return nil, failure(ctx, r.bucket, p, err)
 	case int64(len(body)) > c.cfg.MaxBytes:
 		return nil, handler.Reject(fmt.Errorf("%w: it has more than %d bytes (raise Config.MaxBytes, or stream the body with Check.Stream and Open), %v",
 			ErrTooLarge, c.cfg.MaxBytes, p))

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"time"
 
 	"gocloud.dev/gcerrors"
 
@@ -51,24 +53,40 @@ func Open(ctx context.Context, m *handler.Message) (io.ReadCloser, error) {
 	return r, nil
 }
 
-// failure returns the verdict on a body that could not be opened: a rejection only if
-// the body is missing. Stores report a missing bucket in the same way (S3: also one
-// in another region), for which no message is at fault.
-func failure(w *watch, b *Bucket, p *pointer, err error) error {
-	if gcerrors.Code(err) != gcerrors.NotFound {
+// outageWait is the shortest time after which a message is looked at again whose body
+// could not be read because the bucket is away; the longest is twice that.
+const outageWait = 10 * time.Second
+
+// failure returns the verdict on a body that could not be read. ctx is the handler's.
+//
+// A missing body is a rejection. If the bucket itself cannot be reached, or is missing, no
+// message is at fault: it is postponed, because an outage would use up the attempts of every
+// message that comes meanwhile. Anything else is a retry. Stores report a missing bucket (S3:
+// also one in another region) like a missing body, so the bucket is asked.
+func failure(ctx context.Context, b *Bucket, p *pointer, err error) error {
+	if ctx.Err() != nil {
 		return trouble(p, "", err)
 	}
-	w.wait()
+	w := watched(ctx, silence)
+	defer w.end()
 	there, aerr := b.Blob.IsAccessible(w.ctx)
-	w.heard()
+	there = there && (!b.folder || isFolder(b.Blob))
+	lost := gcerrors.Code(err) == gcerrors.NotFound
 	switch {
-	case aerr == nil && !there:
-		return trouble(p, "the bucket is not there: ", err)
-	case aerr != nil && gcerrors.Code(aerr) != gcerrors.PermissionDenied:
+	case ctx.Err() != nil:
 		return trouble(p, "", err)
+	case aerr == nil && !there:
+		return away(trouble(p, "the bucket is not there: ", err))
+	case aerr != nil && gcerrors.Code(aerr) != gcerrors.PermissionDenied:
+		return away(trouble(p, "", err))
+	case lost:
+		return handler.Reject(fmt.Errorf("%w: bucket %q has no key %q (deleted after another delivery's ack, or by a lifecycle rule?)", ErrLost, p.bucket, p.key))
 	}
-	return handler.Reject(fmt.Errorf("%w: bucket %q has no key %q (deleted after another delivery's ack, or by a lifecycle rule?)", ErrLost, p.bucket, p.key))
+	return trouble(p, "", err)
 }
+
+// away postpones a message whose body's bucket is away.
+func away(err error) error { return handler.Postpone(outageWait+rand.N(outageWait), err) }
 
 // A storeError is a failure of the store. It is retryable: otherwise the backoff
 // middleware would take a store's "denied" or "not found" for a fault of the message,

@@ -58,8 +58,9 @@ func (w *watch) why(err error) error {
 // A watchedReader is a body that is read under a watch.
 type watchedReader struct {
 	io.ReadCloser
-	watch *watch
-	size  int64
+	watch  *watch
+	size   int64
+	bucket *Bucket
 }
 
 // Read implements io.Reader.

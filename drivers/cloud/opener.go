@@ -173,6 +173,9 @@ func (o *Opener) read(u *url.URL, opts *drivers.Options) (*target, error) {
 		if len(q[p]) > 1 {
 			return nil, invalid(t.queue, "", "parameter %q occurs %d times", p, len(q[p]))
 		}
+		if q.Has(p) && q.Get(p) == "" { // as in dead_letter=$DLQ without the variable
+			return nil, invalid(t.queue, "give it a value, or leave it out", "parameter %q is empty", p)
+		}
 	}
 	t.retry = q.Get(paramRetry)
 	switch t.retry {
@@ -224,7 +227,16 @@ func (o *Opener) parse(u *url.URL, opts *drivers.Options) (*target, error) {
 		}
 		t.retryTopic = t.url
 	}
+	// A rejected message would come back as a new one, for ever.
+	if sameTopic(t.deadLetter, t.retryTopic) || t.provider.SameURL && sameTopic(t.deadLetter, t.url) {
+		return nil, invalid(t.queue, "name another topic in "+paramDeadLetter, "the queue's own topic cannot be its dead-letter topic")
+	}
 	return t, nil
+}
+
+// sameTopic reports whether two URLs, which can be nil, name one topic.
+func sameTopic(a, b *url.URL) bool {
+	return a != nil && b != nil && a.Scheme == b.Scheme && name(a) == name(b)
 }
 
 // provider returns the description of a URL's provider.

@@ -90,11 +90,14 @@ func TestWhatIsWrongWithAURLIsNamed(t *testing.T) {
 		"gomem://orders?retry=republish":                  "needs the topic",
 		"gomem://orders?retry_topic=gomem://orders":       "add retry=republish",
 		"gomem://orders?dead_letter=kafka://dead":         `the scheme "kafka"`,
+		"gomem://orders?dead_letter=":                     `"dead_letter" is empty`,
+		"gomem://orders?retry=":                           `"retry" is empty`,
 		"gomem://orders?max_message_bytes=-1":             "a number above 0",
 		"gomem://orders?retry=native&retry=republish":     "occurs 2 times",
 		"gomem://orders?ackdeadlines=1m":                  "ackdeadlines",
 		"gomem://?retry=native":                           "names no topic",
 		"gomem://orders?retry=republish&retry_topic=:bad": "malformed",
+		"gomem://orders?retry=republish&retry_topic=gomem://orders&dead_letter=gomem://orders": "cannot be its dead-letter topic",
 	} {
 		_, err := mux.OpenSource(t.Context(), u, nil)
 		require.ErrorIs(t, err, drivers.ErrInvalid, u)

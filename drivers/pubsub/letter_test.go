@@ -1,8 +1,10 @@
 package pubsub_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/drivers/pubsub"
 	"github.com/sluice-go/sluice/drivers/pubsub/pubsubtest"
 	"github.com/sluice-go/sluice/handler"
 )
@@ -114,6 +117,23 @@ func TestARejectionWithoutADeadLetterTopic(t *testing.T) {
 	require.ErrorIs(t, errs[0], drivers.ErrUnsupported)
 	require.ErrorContains(t, errs[0], "dead_letter")
 	require.EqualValues(t, 1, depth(t, q).InFlight, "it must not be dropped")
+}
+
+// The emulator takes a policy whose topic is the subscription's own. A letter on it would
+// come back as a new message, for ever.
+func TestADeadLetterTopicThatIsTheQueuesOwn(t *testing.T) {
+	q := newQueue(t, pubsubtest.Queue{})
+	change(t, q, &pubsubpb.Subscription{DeadLetterPolicy: &pubsubpb.DeadLetterPolicy{DeadLetterTopic: q.Topic(), MaxDeliveryAttempts: 5}}, "dead_letter_policy")
+	var log bytes.Buffer
+	s, err := mux().OpenSource(t.Context(), url(q.Subscription()), &drivers.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	require.False(t, s.Capabilities().DeadLetter)
+	require.Contains(t, log.String(), "is its own topic")
+	send(t, openSink(t, q), text("poison"))
+	errs := s.Settle(t.Context(), []drivers.Settlement{rejection(receive(t, s.(*pubsub.Source), 1)[0], "x")})
+	require.ErrorIs(t, errs[0], drivers.ErrUnsupported)
+	require.EqualValues(t, 1, depth(t, q).InFlight)
 }
 
 func TestADeadLetterTopicByName(t *testing.T) {

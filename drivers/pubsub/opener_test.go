@@ -49,6 +49,8 @@ func TestOpenRefusesWithAWayOut(t *testing.T) {
 		{"too long", source, url(q.Subscription()) + "?ack_deadline=601s", drivers.Invalid, "from 1s to 10m0s"},
 		{"fraction", source, url(q.Subscription()) + "?ack_deadline=1500ms", drivers.Invalid, "whole seconds"},
 		{"dead letter of another kind", source, url(q.Subscription()) + "?dead_letter=projects/p/subscriptions/s", drivers.Invalid, "topics is needed"},
+		{"dead letter of its own", source, url(q.Subscription()) + "?dead_letter=" + q.Topic(), drivers.Invalid, "the queue's own topic cannot be its dead-letter topic"},
+		{"empty parameter", source, url(q.Subscription()) + "?dead_letter=", drivers.Invalid, `parameter "dead_letter" is empty`},
 		{"dead letter that is not there", source, url(q.Subscription()) + "?dead_letter=nowhere", drivers.NotFound, "projects/test-project/topics/nowhere"},
 		{"dead-letter subscription without a topic", source, url(q.Subscription()) + "?dead_letter_subscription=x", drivers.Invalid, "no dead-letter topic"},
 		{"no such subscription", source, "gcppubsub://projects/p/subscriptions/none", drivers.NotFound, "its configuration"},

@@ -62,7 +62,7 @@ func (p *planner) plan(ctx context.Context) error {
 		return nil // a subscription that has to be replaced: nothing else matters
 	}
 	if w.topic == w.dead {
-		return invalid(w.sub, "plan", errors.New("the queue's own topic cannot be its dead-letter topic"))
+		return invalid(w.sub, "plan", errOwnLetters)
 	}
 	topic, err := p.findTopic(ctx, w.topic)
 	if err != nil {

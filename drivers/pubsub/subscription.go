@@ -32,7 +32,10 @@ const (
 	defaultMaxAttempts = 5
 )
 
-var errTopicGone = errors.New("the subscription's topic was deleted")
+var (
+	errTopicGone  = errors.New("the subscription's topic was deleted")
+	errOwnLetters = errors.New("the queue's own topic cannot be its dead-letter topic")
+)
 
 // A subscription is an open subscription. A [Source] pulls from it; a
 // [PushSubscription] reads what the service pushes from it.
@@ -88,7 +91,7 @@ func (s *subscription) open(ctx context.Context, o *SourceOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := s.checkDeadLetter(ctx, p.GetDeadLetterPolicy(), now.dead); err != nil {
+	if err := s.checkDeadLetter(ctx, p, now.dead); err != nil {
 		return err
 	}
 	s.lease = o.AckDeadline
@@ -108,10 +111,14 @@ func (s *subscription) open(ctx context.Context, o *SourceOptions) error {
 
 // checkDeadLetter checks the dead-letter topic, dead, when the subscription is
 // opened.
-func (s *subscription) checkDeadLetter(ctx context.Context, policy *pubsubpb.DeadLetterPolicy, dead name) (err error) {
-	o := &s.watch.options
+func (s *subscription) checkDeadLetter(ctx context.Context, p *pubsubpb.Subscription, dead name) (err error) {
+	o, policy := &s.watch.options, p.GetDeadLetterPolicy()
 	if policy.GetDeadLetterTopic() == deletedTopic {
 		invoke.Logger(o.Logger).WarnContext(ctx, "the dead-letter topic of the subscription was deleted: messages that use up their attempts are lost",
+			"queue", s.sub.String())
+	}
+	if policy.GetDeadLetterTopic() == p.Topic && p.Topic != deletedTopic && dead.zero() {
+		invoke.Logger(o.Logger).WarnContext(ctx, "the dead-letter topic of the subscription is its own topic: messages cannot be rejected; set another dead-letter topic",
 			"queue", s.sub.String())
 	}
 	if dead.zero() {

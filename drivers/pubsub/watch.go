@@ -59,6 +59,13 @@ func configOf(sub name, p *pubsubpb.Subscription, o *SourceOptions) (*config, er
 	if c.dead, err = findDeadLetter(sub, policy, o); err != nil {
 		return nil, err
 	}
+	if c.dead == c.topic {
+		// A rejected message would come back as a new one, for ever.
+		if o.DeadLetter != "" && !c.topic.zero() {
+			return nil, invalid(sub, "open", errOwnLetters)
+		}
+		c.dead = name{}
+	}
 	if policy != nil && policy.DeadLetterTopic != deletedTopic {
 		c.attempts = defaultMaxAttempts
 		if policy.MaxDeliveryAttempts > 0 {

@@ -158,7 +158,7 @@ func (w *wish) fillDead(q url.Values, spec *provision.Spec) (err error) {
 	case w.retention > w.deadRetention:
 		return fmt.Errorf("retention %v is above dead_letter.retention %v: letters would expire before messages", w.retention, w.deadRetention)
 	case w.dead == w.topic:
-		return errors.New("the queue's own topic cannot be its dead-letter topic")
+		return errOwnLetters
 	case w.deadSub == w.sub:
 		return errors.New("the queue's own subscription cannot be that of its dead letters")
 	}

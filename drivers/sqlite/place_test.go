@@ -47,7 +47,7 @@ func TestParseRefuses(t *testing.T) {
 		{"sqlite://", "no file"},
 		{"sqlite:///", "no file"},
 		{"sqlite:?queue=orders", "no file"},
-		{"sqlite:q.db?queue=", "no name"},
+		{"sqlite:q.db?queue=", `"queue" is empty`},
 		{"sqlite:q.db?synchronus=full", `did you mean "synchronous"`},
 		{"sqlite:q.db?synchronous=off", "normal or full"},
 		{"sqlite://me@host/q.db", "%40"},

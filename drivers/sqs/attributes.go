@@ -94,7 +94,7 @@ func wishes(t *target, spec *provision.Spec) (main wish, dead *wish, err error) 
 	case dead.fifo != strings.HasSuffix(dead.name, ".fifo"):
 		return refuse("the dead-letter queue %s must be of the queue's kind: the names of FIFO queues end in .fifo, other names do not", dead.name)
 	case dead.name == t.name:
-		return refuse("the queue cannot be its own dead-letter queue")
+		return refuse("%w", errOwnLetters)
 	case dead.retention < minRetention || dead.retention > maxRetention || dead.retention%time.Second != 0:
 		return refuse("dead_letter.retention is %v: SQS keeps messages for 1 minute to 14 days", dead.retention)
 	case main.maxReceives < 1 || main.maxReceives > maxReceives:

@@ -118,6 +118,9 @@ func TestFindings(t *testing.T) {
 			_, err = api.DeleteQueue(t.Context(), &awssqs.DeleteQueueInput{QueueUrl: at.QueueUrl})
 			require.NoError(t, err)
 		}, []string{"critical dlq-missing"}, ""},
+		{"the queue is its own dead-letter queue", func(t *testing.T, b *built) {
+			setAttribute(t, b.endpoint, b.name, "RedrivePolicy", `{"deadLetterTargetArn":"`+attributesOf(t, b.endpoint, b.name)["QueueArn"]+`","maxReceiveCount":"5"}`)
+		}, []string{"critical dlq-self", "minor no-allow-policy"}, "sqstest"},
 		{"letters", func(t *testing.T, b *built) { rejected(t, b.endpoint, b.name, 3) }, []string{"major letters-present"}, ""},
 		{"letters near their end", func(t *testing.T, b *built) {
 			setAttribute(t, b.endpoint, b.name, "MessageRetentionPeriod", "60")

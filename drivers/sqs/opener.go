@@ -53,6 +53,10 @@ func (o *Opener) OpenSource(ctx context.Context, u *url.URL, opts *drivers.Optio
 	c := &Config{VisibilityTimeout: t.visibility, DeadLetter: t.deadLetter}
 	if opts != nil {
 		t.log, c.Logger = opts.Logger, opts.Logger
+		if t.deadLetter != "" && opts.DeadLetter != "" && t.deadLetter != opts.DeadLetter {
+			return nil, (&queue{name: t.name}).invalid("open", fmt.Errorf("the URL names the dead-letter queue %q and the configuration %q", t.deadLetter, opts.DeadLetter),
+				"name one of them")
+		}
 		if opts.DeadLetter != "" {
 			c.DeadLetter = opts.DeadLetter
 		}

@@ -21,6 +21,8 @@ import (
 
 const system = "aws_sqs"
 
+var errOwnLetters = errors.New("the queue cannot be its own dead-letter queue")
+
 // A queue is a queue with its attributes as they were when it was opened. Sources
 // and sinks embed it.
 type queue struct {
@@ -133,8 +135,9 @@ func parseRedrivePolicy(s string) (redrivePolicy, error) {
 }
 
 // deadLetter opens the dead-letter queue: the one that c names, or else the target
-// of the redrive policy, whose ARN is policy. It returns nil if there is none. If
-// loud is true it logs a warning if the queue is missing or can't be read.
+// of the redrive policy, whose ARN is policy. It returns nil if there is none. A queue
+// can't be its own: a rejected message would come back as a new one, for ever. If loud
+// is true it logs a warning if the queue is missing, is q itself or can't be read.
 func (q *queue) deadLetter(ctx context.Context, c Config, policy string, loud bool) (*queue, error) {
 	name := c.DeadLetter
 	if name == "" {
@@ -166,6 +169,13 @@ func (q *queue) deadLetter(ctx context.Context, c Config, policy string, loud bo
 		d = &queue{api: q.api, url: where, name: lastSegment(where), server: q.server, fifo: q.fifo, maxBytes: oldRequestBytes}
 	default:
 		return nil, err
+	}
+	if d.url == q.url || d.arn != "" && d.arn == q.arn {
+		if c.DeadLetter != "" {
+			return nil, q.invalid("open", errOwnLetters, "name another queue in dead_letter")
+		}
+		warn("the queue's redrive policy names the queue itself: messages cannot be rejected; set another dead-letter queue", "queue", q.name)
+		return nil, nil
 	}
 	if d.fifo != q.fifo {
 		err := fmt.Errorf("the dead-letter queue %q is not of the queue's own kind: a FIFO queue needs a FIFO queue, a standard queue a standard one", d.name)

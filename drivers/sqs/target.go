@@ -75,11 +75,6 @@ func parseURL(u *url.URL) (*target, error) {
 			return nil, fmt.Errorf("endpoint=%s: it must be a URL, such as http://127.0.0.1:4566", t.endpoint)
 		}
 	}
-	for _, k := range parameters() {
-		if v, ok := q[k]; ok && v[0] == "" {
-			return nil, fmt.Errorf("the parameter %s is empty", k)
-		}
-	}
 	return t, nil
 }
 

@@ -61,7 +61,7 @@ func TestBadURLsAreRefusedWithAWayOut(t *testing.T) {
 		{"awssqs:///orders?visibility_timeout=-1s", "up to 12h"},
 		{"awssqs:///orders?endpoint=127.0.0.1:4566", "must be a URL"},
 		{"awssqs:///orders?endpoint=ftp://host", "must be a URL"},
-		{"awssqs:///orders?region=", "the parameter region is empty"},
+		{"awssqs:///orders?region=", `parameter "region" is empty`},
 		{"awssqs://localstack:4566/000000000000/q", "awssqs:///q?endpoint=http://localstack:4566"},
 		{"awssqs://s3.us-east-1.amazonaws.com/1/q", "not a host of SQS"},
 		{"awssqs://vpce-1.sqs.us-east-1.vpce.amazonaws.com/1/q?region=eu-west-1", "the host is in the region us-east-1"},

@@ -81,9 +81,6 @@ func FromURL(u *url.URL, o *drivers.Options, others ...string) (*Config, error) 
 		}
 		c.Ordered = &b
 	}
-	if p.values.Has("dead_letter") && c.DeadLetter == "" {
-		p.refuse("dead_letter", "the name of a queue, or "+NoDeadLetter)
-	}
 	if o != nil && o.DeadLetter != "" {
 		c.DeadLetter = o.DeadLetter
 	}

@@ -45,7 +45,7 @@ func TestFromURLRefuses(t *testing.T) {
 		{"visiblity_timeout=30s", `did you mean "visibility_timeout"`},
 		{"visibility_timeout=30", "a duration above zero"},
 		{"visibility_timeout=0", "a duration above zero"},
-		{"visibility_timeout=", "a duration above zero"},
+		{"visibility_timeout=", `"visibility_timeout" is empty`},
 		{"retention=-1h", "a duration above zero"},
 		{"retention=1d-25h", "a duration above zero"},
 		{"retention=xd", "a duration above zero"},
@@ -54,7 +54,7 @@ func TestFromURLRefuses(t *testing.T) {
 		{"max_attempts=-1", "a whole number"},
 		{"max_attempts=many", "a whole number"},
 		{"ordered=maybe", "true or false"},
-		{"dead_letter=", "the name of a queue"},
+		{"dead_letter=", `"dead_letter" is empty`},
 		{"delay=1s&delay=2s", "occurs 2 times"},
 	} {
 		_, err := FromURL(&url.URL{Scheme: "mem", RawQuery: c.query}, nil)

@@ -62,7 +62,9 @@ are acked when the queue counts as empty for --canary-quiet and none is a dead l
 --from sends the letters of an export or an archive, a file or all objects below a bucket's
 prefix, and leaves the dead-letter queue alone. They remain in the archive.
 
---dry-run looks at all letters and counts those that would be brought back.
+--dry-run looks at all letters and counts those that would be brought back. It warns of those
+that are past the time that their sender set, as every redrive but the provider's own does:
+by default consumers drop such a message.
 
 --replay replays acknowledged messages (Pub/Sub, if the subscription retains them):
 everything that was published since then is delivered again.`,
@@ -111,6 +113,9 @@ type redriveResult struct {
 	Refused int64  `json:"refused,omitempty"`
 	Failed  int64  `json:"failed,omitempty"`
 	Doubled int64  `json:"doubled,omitempty"`
+	// Expired is how many letters are past the time that their sender set. A native redrive
+	// looks at none.
+	Expired int64 `json:"expired,omitempty"`
 	// Canaries is the number of letters that were sent first, Returned of those that are
 	// letters again.
 	Canaries int64 `json:"canaries,omitempty"`
@@ -160,11 +165,16 @@ func (r *redriveCommand) run(ctx context.Context, queue string) (err error) {
 	if r.canary > 0 || r.selects() || r.max > 0 || r.maxRedrives > 0 || r.dryRun {
 		r.lookable(ctx, r.app, source) // otherwise the provider moves them by itself, or the scan refuses
 	}
-	if r.dryRun {
-		o.Found = func(m *handler.Message) {
-			if err := r.showLetter(m); err != nil {
-				r.log.Error("cannot write", "error", err)
-			}
+	expired := int64(0)
+	o.Found = func(m *handler.Message) {
+		if at, ok := m.Expires(); ok && !at.After(time.Now()) {
+			expired++
+		}
+		if !r.dryRun {
+			return
+		}
+		if err := r.showLetter(m); err != nil {
+			r.log.Error("cannot write", "error", err)
 		}
 	}
 	bar := newProgress(r.err, "redriving "+name)
@@ -188,6 +198,10 @@ func (r *redriveCommand) run(ctx context.Context, queue string) (err error) {
 	}
 	bar.done()
 	r.warn(r.app, name, done.Hidden)
+	if out.Expired = expired; expired > 0 {
+		r.log.Warn("letters are past the time that their sender set: by default consumers drop such a message; sluice edit can change its attribute "+handler.AttributeExpires,
+			"queue", name, "letters", expired)
+	}
 	if done.Mode == "" || err != nil && done.Moved+done.Seen == 0 {
 		return err
 	}
