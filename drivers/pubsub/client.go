@@ -29,6 +29,10 @@ const system = "gcp_pubsub"
 // minute: the runtime retries, backs off and reports.
 var once = gax.WithRetry(nil)
 
+// bounded gives a request its deadline, unless the context has one. The SDK does so
+// itself, except for access policies.
+var bounded = gax.WithTimeout(openTimeout)
+
 // logAnswers is the environment variable that makes the SDK log requests and answers.
 const logAnswers = "GOOGLE_SDK_GO_LOGGING_LEVEL"
 

@@ -188,9 +188,9 @@ func (p granter) accessPolicy(ctx context.Context, n name) (*iampb.Policy, error
 	var policy *iampb.Policy
 	var err error
 	if n.kind == kindTopic {
-		policy, err = p.topics.GetIamPolicy(ctx, in, once)
+		policy, err = p.topics.GetIamPolicy(ctx, in, once, bounded)
 	} else {
-		policy, err = p.subscriptions.GetIamPolicy(ctx, in, once)
+		policy, err = p.subscriptions.GetIamPolicy(ctx, in, once, bounded)
 	}
 	return policy, noPolicies(err)
 }
@@ -199,9 +199,9 @@ func (p granter) setAccessPolicy(ctx context.Context, n name, policy *iampb.Poli
 	in := &iampb.SetIamPolicyRequest{Resource: n.String(), Policy: policy}
 	var err error
 	if n.kind == kindTopic {
-		_, err = p.topics.SetIamPolicy(ctx, in, once)
+		_, err = p.topics.SetIamPolicy(ctx, in, once, bounded)
 	} else {
-		_, err = p.subscriptions.SetIamPolicy(ctx, in, once)
+		_, err = p.subscriptions.SetIamPolicy(ctx, in, once, bounded)
 	}
 	return noPolicies(err)
 }

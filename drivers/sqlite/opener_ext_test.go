@@ -77,7 +77,7 @@ func TestFilesThatCannotBeOpened(t *testing.T) {
 	}{
 		{"sqlite://" + filepath.Join(dir, "missing", "q.db") + "?queue=orders", "its directory must exist", drivers.ErrDenied},
 		{"sqlite://" + text + "?queue=orders", "not a SQLite file", drivers.ErrInvalid},
-		{"sqlite://" + dir + "?queue=orders", "", drivers.ErrDenied},
+		{"sqlite://" + dir + "?queue=orders", "must not be a directory's", drivers.ErrDenied},
 	} {
 		_, err := mux.OpenSource(t.Context(), c.url, nil)
 		require.ErrorIs(t, err, c.code, c.url)

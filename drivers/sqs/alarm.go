@@ -120,7 +120,7 @@ func planAlarms(ctx context.Context, p *planner, main string, dead *wish) error 
 			c.From = fmt.Sprintf("%s of %s from %g", aws.ToString(current.MetricName), dimension(current), aws.ToFloat64(current.Threshold))
 		}
 		p.Add(c, func(ctx context.Context) error {
-			_, err := client.PutMetricAlarm(ctx, a.input(p.spec.Alarms.Notify))
+			_, err := asked(ctx, client.PutMetricAlarm, a.input(p.spec.Alarms.Notify))
 			return alarmFailure(ctx, main, "apply alarms", err)
 		})
 	}
@@ -168,9 +168,7 @@ func dimension(m *cwtypes.MetricAlarm) string {
 }
 
 func describeAlarm(ctx context.Context, client *cloudwatch.Client, name string) (*cwtypes.MetricAlarm, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
-	defer cancel()
-	out, err := client.DescribeAlarms(ctx, &cloudwatch.DescribeAlarmsInput{AlarmNames: []string{name}})
+	out, err := asked(ctx, client.DescribeAlarms, &cloudwatch.DescribeAlarmsInput{AlarmNames: []string{name}})
 	if err != nil || len(out.MetricAlarms) == 0 {
 		return nil, err
 	}
@@ -179,9 +177,7 @@ func describeAlarm(ctx context.Context, client *cloudwatch.Client, name string) 
 
 // watched reports whether any alarm watches the queue for its depth.
 func watched(ctx context.Context, client *cloudwatch.Client, queue string) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
-	defer cancel()
-	out, err := client.DescribeAlarmsForMetric(ctx, &cloudwatch.DescribeAlarmsForMetricInput{
+	out, err := asked(ctx, client.DescribeAlarmsForMetric, &cloudwatch.DescribeAlarmsForMetricInput{
 		Namespace: aws.String(metricNamespace), MetricName: aws.String(metricVisible),
 		Dimensions: []cwtypes.Dimension{{Name: aws.String("QueueName"), Value: &queue}},
 	})

@@ -117,6 +117,12 @@ func TestSDKSpeaksToTheLogger(t *testing.T) {
 	o.Logger.Logf(logging.Warn, "about %d", 7)
 	require.Contains(t, log.String(), `text="about 7"`)
 	require.Contains(t, log.String(), "level=DEBUG")
+
+	// Those that are asked for credentials speak to it, too.
+	cfg, err := new(Opener).load(t.Context(), &target{log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	require.NoError(t, err)
+	cfg.Logger.Logf(logging.Warn, "about %d", 8)
+	require.Contains(t, log.String(), `text="about 8"`)
 }
 
 func TestOwnHTTPClientIsLeftAlone(t *testing.T) {

@@ -221,7 +221,8 @@ func (o *Opener) load(ctx context.Context, t *target) (aws.Config, error) {
 		}
 		return o.AWS.Copy(), nil
 	}
-	var opts []func(*config.LoadOptions) error
+	// Clients of what the SDK asks for credentials have this logger.
+	opts := []func(*config.LoadOptions) error{config.WithLogger(sdkLog(t.log))}
 	if t.profile != "" {
 		opts = append(opts, config.WithSharedConfigProfile(t.profile))
 	}

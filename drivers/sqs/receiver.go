@@ -76,6 +76,14 @@ func within(ctx context.Context, d time.Duration) (context.Context, context.Canc
 	return context.WithTimeout(ctx, d)
 }
 
+// asked makes a request that does not wait, and bounds it to answerTime. ctx stays the
+// caller's, so that its error is not taken for that of the endpoint.
+func asked[In, Out, Option any](ctx context.Context, request func(context.Context, *In, ...func(*Option)) (*Out, error), in *In) (*Out, error) {
+	rctx, cancel := within(ctx, answerTime)
+	defer cancel()
+	return request(rctx, in)
+}
+
 var allAttributes = []string{"All"}
 
 // deadline returns the end of the lease of messages that have just arrived, given

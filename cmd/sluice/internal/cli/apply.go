@@ -64,7 +64,7 @@ func (p *applyCommand) leaveAlerts(ctx context.Context, t admin.Target) error {
 	policies, err := admin.Alerts(ctx, p.mux, t)
 	if len(policies) > 0 {
 		p.log.Warn("the provider takes no alarms from sluice: create its alert policies yourself", "queue", t.Name,
-			"policies", len(policies), "command", "sluice plan "+t.Name+" --alerts")
+			"policies", len(policies), "command", adviser{p.app}.alerting(t.Name))
 	}
 	return err
 }

@@ -91,7 +91,7 @@ func (r *archiveCommand) run(ctx context.Context, queue, url string) (err error)
 	defer closing(source, &err)
 	at.announce(r.log, "archiving dead letters")
 	r.lookable(ctx, r.app, source)
-	bar := newProgress(r.err, "archiving from "+at.Queue)
+	bar := newProgress(r.app, "archiving from "+at.Queue)
 	done, err := letters.Archive(ctx, source, func(ctx context.Context, part []byte) error {
 		_, err := to.write(ctx, nil, at.Queue, func(w io.Writer) error {
 			_, err := w.Write(part)

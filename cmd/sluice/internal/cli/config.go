@@ -25,7 +25,7 @@ With --schema it prints the JSON Schema of the file, for an editor.`,
 		Example: `  sluice config
   sluice config --config sluice.yaml --config live.yaml -o json
   sluice config --schema > sluice.schema.json`,
-		Args: cobra.NoArgs,
+		Args: atMost(0),
 		RunE: s.run,
 	}
 	c.Flags().BoolVar(&s.schema, "schema", false, "print the JSON Schema of the configuration file")

@@ -52,7 +52,7 @@ that last and when.
 ` + whereControl,
 		Example: `  sluice pause orders --reason 'payment gateway is down'
   sluice pause`,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              atMost(1),
 		ValidArgsFunction: a.completeQueues,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {

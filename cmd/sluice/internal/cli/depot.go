@@ -57,7 +57,7 @@ func openBucket(ctx context.Context, command, what, url string) (claimcheck.Buck
 	}
 	b, err := claimcheck.OpenBucket(ctx, url)
 	if err != nil {
-		return b, usage("%s: %s: %w", command, what, err)
+		return b, usage("%s: %s: %s", command, what, strings.TrimPrefix(err.Error(), "claim check: "))
 	}
 	return b, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -94,8 +95,9 @@ func (r depthResult) row() []string {
 	return []string{r.Queue, count(r.Visible), count(r.InFlight), count(r.Delayed), count(r.DeadLetters), age}
 }
 
-// A counter counts one queue's messages.
+// A counter counts one queue's messages. It has no source if its queue could not be opened.
 type counter struct {
+	name      string
 	label     string
 	source    drivers.Source
 	inspector drivers.Inspector
@@ -119,31 +121,34 @@ func (d *depthCommand) run(ctx context.Context, queues []string) (err error) {
 	}
 	var (
 		counters []*counter
+		missing  []string
 		faults   []error
 	)
 	defer func() {
 		for _, c := range counters {
-			closing(c.source, &err)
+			closing(c, &err)
 		}
 	}()
 	for _, name := range queues {
 		c, err := d.counter(ctx, name)
 		if err != nil {
-			faults = append(faults, err)
-			continue
+			c, missing, faults = &counter{name: name}, append(missing, name), append(faults, err)
 		}
 		counters = append(counters, c)
 	}
 	fault := errors.Join(faults...)
 	switch {
-	case exitCode(fault) == ExitUsage, len(counters) == 0, fault != nil && (d.watch > 0 || d.metrics != ""):
+	case exitCode(fault) == ExitUsage, len(missing) == len(counters):
 		return fault
 	case d.metrics != "":
-		return newDepthExport(d.metrics, d.log, counters).run(ctx)
+		if fault != nil {
+			d.complain(fault)
+		}
+		return newDepthExport(d.app, d.metrics, counters).run(ctx, missing)
 	case d.watch > 0:
 		return d.repeat(ctx, counters)
 	default:
-		return errors.Join(fault, d.count(ctx, counters))
+		return errors.Join(fault, d.count(ctx, slices.DeleteFunc(slices.Clone(counters), (*counter).missing)))
 	}
 }
 
@@ -175,18 +180,48 @@ func (d *depthCommand) counter(ctx context.Context, name string) (*counter, erro
 	if err != nil {
 		return nil, errors.Join(err, source.Close())
 	}
-	return &counter{label(q, source.Capabilities()), source, inspector}, nil
+	return &counter{name, label(q, source.Capabilities()), source, inspector}, nil
+}
+
+func (c *counter) missing() bool { return c.source == nil }
+
+// Close closes the source, if there is one.
+func (c *counter) Close() error {
+	if c.missing() {
+		return nil
+	}
+	return c.source.Close()
+}
+
+// reopen opens the queues that are missing, and returns the errors of those that still are.
+func (d *depthCommand) reopen(ctx context.Context, counters []*counter) error {
+	var faults []error
+	for _, c := range counters {
+		if !c.missing() {
+			continue
+		}
+		opened, err := d.counter(ctx, c.name)
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		*c = *opened
+	}
+	return errors.Join(faults...)
 }
 
 // count prints one round.
 func (d *depthCommand) count(ctx context.Context, counters []*counter) error {
-	var faults []error
+	faults := []error{d.reopen(ctx, counters)}
 	rows := [][]string{{"QUEUE", "VISIBLE", "IN FLIGHT", "DELAYED", "DEAD LETTERS", "OLDEST"}}
 	now := time.Now()
 	if d.watch > 0 {
 		rows[0] = append([]string{"TIME"}, rows[0]...)
 	}
 	for _, c := range counters {
+		if c.missing() {
+			continue
+		}
 		depth, err := drivers.ReadDepth(ctx, c.inspector)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("depth of %s: %w", c.label, err))

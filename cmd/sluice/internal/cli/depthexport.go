@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,22 +31,28 @@ const (
 
 // A depthExport serves the depths of queues to Prometheus.
 type depthExport struct {
-	addr   string
-	log    *slog.Logger
+	addr string
+	log  *slog.Logger
+	open func(ctx context.Context, name string) (*counter, error)
+
+	mu     sync.Mutex
 	latest []*latest
 }
 
 // newDepthExport returns one that counts when it is scraped, at addr.
-func newDepthExport(addr string, log *slog.Logger, counters []*counter) *depthExport {
-	x := &depthExport{addr: addr, log: log}
+func newDepthExport(a *app, addr string, counters []*counter) *depthExport {
+	x := &depthExport{addr: addr, log: a.log, open: (&depthCommand{app: a}).counter}
 	for _, c := range counters {
-		x.latest = append(x.latest, &latest{Source: c.source, Inspector: c.inspector})
+		if !c.missing() {
+			x.latest = append(x.latest, &latest{Source: c.source, Inspector: c.inspector})
+		}
 	}
 	return x
 }
 
-// run serves until ctx is done.
-func (x *depthExport) run(ctx context.Context) (err error) {
+// run serves until ctx is done. The missing queues are counted as soon as they can be
+// opened.
+func (x *depthExport) run(ctx context.Context, missing []string) (err error) {
 	t, err := telemetry.Setup(ctx, service.TelemetryConfig{Name: "sluice", Version: readBuild().Version, Scraped: true})
 	if err != nil {
 		return fmt.Errorf("depth: telemetry: %w", err)
@@ -67,6 +74,23 @@ func (x *depthExport) run(ctx context.Context) (err error) {
 		}
 		defer func() { err = errors.Join(err, stop()) }()
 	}
+	later := &late{log: x.log, every: reopenEvery, open: func(ctx context.Context, name string) (func() error, error) {
+		c, err := x.open(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		l := &latest{Source: c.source, Inspector: c.inspector}
+		stop, err := service.WatchDepth(metrics, l)
+		if err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.latest = append(x.latest, l)
+		return func() error { return errors.Join(stop(), c.Close()) }, nil
+	}}
+	stop := later.start(ctx, missing)
+	defer func() { err = errors.Join(err, stop()) }()
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", x.before(t.Metrics))
 	if err := x.serve(ctx, mux); err != nil {
@@ -100,7 +124,10 @@ func (x *depthExport) before(next http.Handler) http.Handler {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), exportWait)
 		defer cancel()
 		var group sync.WaitGroup
-		for _, l := range x.latest {
+		x.mu.Lock()
+		all := slices.Clone(x.latest)
+		x.mu.Unlock()
+		for _, l := range all {
 			group.Go(func() { l.count(ctx) })
 		}
 		group.Wait()

@@ -45,7 +45,7 @@ server, or uses the one that already listens at --sqs.`,
   sluice dev --data .sluice >env.sh &          # then, in any shell: . ./env.sh
   sluice dev --sqs 9324 --pubsub ''            # SQS only, on another port
   sluice dev --localstack --sqs 4566`,
-		Args: cobra.NoArgs,
+		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if d.localstack && d.data != "" {
 				return usage("dev: --data is for the SQS server, LocalStack keeps what it is told in memory")

@@ -60,6 +60,7 @@ type discardResult struct {
 	Discarded int64  `json:"discarded"`
 	Would     *int64 `json:"would_discard,omitempty"`
 	Seen      int64  `json:"seen"`
+	Matched   *int64 `json:"matched,omitempty"`
 	DryRun    bool   `json:"dry_run,omitempty"`
 	place
 }
@@ -82,12 +83,17 @@ func (d *discardCommand) run(ctx context.Context, queue string) (err error) {
 	d.lookable(ctx, d.app, source)
 	o := &letters.Options{Filter: filter, Max: d.max, SpendAttempts: d.spend}
 	if d.dryRun {
-		done, _, err := d.preview(ctx, at.Queue, source, o)
+		o.Max = 0 // the totals are of all letters
+		done, ids, err := d.preview(ctx, at.Queue, source, o)
 		if err != nil {
 			return err
 		}
-		return cmp.Or(d.print(discardResult{Queue: at.Queue, place: at, Would: &done.Done, Seen: done.Seen, DryRun: true},
-			"%d of %s of %s would be discarded\n", done.Done, noun.Counted(done.Seen, "dead letter"), at.Queue),
+		would, also := int64(len(ids)), ""
+		if done.Matched > would {
+			also = fmt.Sprintf(" (%d match)", done.Matched)
+		}
+		return cmp.Or(d.print(discardResult{Queue: at.Queue, place: at, Would: &would, Seen: done.Seen, Matched: &done.Matched, DryRun: true},
+			"%d of %s of %s would be discarded%s\n", would, noun.Counted(done.Seen, "dead letter"), at.Queue, also),
 			d.unfound("discard", done.Matched, d.max, lettersOf(at.Queue)))
 	}
 	var unfound error
@@ -106,7 +112,7 @@ func (d *discardCommand) run(ctx context.Context, queue string) (err error) {
 		// A letter that has come since was not shown.
 		o = &letters.Options{Filter: letters.Filter{Where: func(l letters.Letter) bool { return ids[l.Message.ID] }}, Max: len(ids), SpendAttempts: d.spend}
 	}
-	bar := newProgress(d.err, "discarding from "+at.Queue)
+	bar := newProgress(d.app, "discarding from "+at.Queue)
 	o.Progress = bar.letters
 	done, err := letters.Discard(ctx, source, o)
 	bar.done()
@@ -121,13 +127,16 @@ func (d *discardCommand) run(ctx context.Context, queue string) (err error) {
 		"discarded %s of %s\n", noun.Counted(done.Done, "dead letter"), at.Queue), unfound)
 }
 
-// preview shows by cause what would be deleted, and returns the message IDs.
+// preview shows by cause what would be deleted, at most --max letters, and returns the
+// message IDs.
 func (d *discardCommand) preview(ctx context.Context, name string, source drivers.Source, o *letters.Options) (letters.Result, map[string]bool, error) {
 	var groups letters.Groups
 	ids := make(map[string]bool)
 	done, err := letters.Each(ctx, source, o, func(l letters.Letter) error {
-		groups.Add(l)
-		ids[l.Message.ID] = true
+		if d.max == 0 || len(ids) < d.max {
+			groups.Add(l)
+			ids[l.Message.ID] = true
+		}
 		return nil
 	})
 	d.warn(d.app, name, done.Hidden)

@@ -228,11 +228,16 @@ type shownFinding struct {
 	Change string `json:"change,omitempty"`
 	admin.Finding
 	Command string `json:"command"`
+	Note    string `json:"note,omitempty"` // on the command
 }
 
 func (d *doctorCommand) showFinding(change string, f admin.Finding) error {
+	mend, note := adviser{d.app}.mend(&f)
 	if d.asJSON() {
-		return d.printJSON(shownFinding{change, f, adviser{d.app}.mend(&f)})
+		return d.printJSON(shownFinding{change, f, mend, note})
+	}
+	if note != "" {
+		mend += " (" + note + ")"
 	}
 	heading := string(f.Severity)
 	if colours(d.out) {
@@ -253,6 +258,6 @@ func (d *doctorCommand) showFinding(change string, f admin.Finding) error {
 	}
 	// The command stays on one line, to be pasted.
 	fmt.Fprintf(&b, "    fact:  %s\n    why:   %s\n    mend:  %s\n",
-		folded(f.Fact, findingIndent, findingIndent, width), folded(f.Why, findingIndent, findingIndent, width), adviser{d.app}.mend(&f))
+		folded(f.Fact, findingIndent, findingIndent, width), folded(f.Why, findingIndent, findingIndent, width), mend)
 	return d.printf("%s", b.String())
 }

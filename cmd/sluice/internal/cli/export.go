@@ -83,7 +83,7 @@ func (e *exportCommand) run(ctx context.Context, queue string) (err error) {
 	defer closing(source, &err)
 	at.announce(e.log, "exporting dead letters")
 	e.lookable(ctx, e.app, source)
-	bar := newProgress(e.err, "exporting from "+at.Queue)
+	bar := newProgress(e.app, "exporting from "+at.Queue)
 	var done letters.Result
 	where, err := to.write(ctx, e.out, at.Queue, func(w io.Writer) (err error) {
 		done, err = letters.Export(ctx, source, w, &letters.Options{

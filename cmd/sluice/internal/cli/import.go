@@ -65,7 +65,7 @@ func (i *importCommand) run(ctx context.Context, queue string) (err error) {
 	}
 	defer closing(source, &err)
 	at.announce(i.log, "importing dead letters")
-	bar := newProgress(i.err, "importing into "+at.Queue)
+	bar := newProgress(i.app, "importing into "+at.Queue)
 	done, err := letters.Import(ctx, source, from.records(ctx, i.in), &letters.Options{Filter: filter, Max: i.max, Progress: bar.letters})
 	bar.done()
 	i.warn(i.app, at.Queue, done.Hidden)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -34,7 +35,12 @@ never overwritten.
 Sluice is not published: go.mod names the clone of --sluice, and has its requirements.`,
 		Example: `  sluice init ../orders
   sluice init ../mailer --yes --provider sqs --kind send-mail --kind send-sms --store postgres`,
-		Args: cobra.ExactArgs(1),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("no directory given: give one that is made for the worker, such as ../orders")
+			}
+			return atMost(1)(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return i.run(cmd, args[0])
 		},

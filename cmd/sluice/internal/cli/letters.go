@@ -112,7 +112,7 @@ func (l *lettersCommand) run(ctx context.Context, queue string) (err error) {
 // collect groups the letters.
 func (l *lettersCommand) collect(ctx context.Context, name string, source drivers.Source, filter letters.Filter) ([]letters.Group, letters.Result, error) {
 	var groups letters.Groups
-	bar := newProgress(l.err, "reading the dead letters of "+name)
+	bar := newProgress(l.app, "reading the dead letters of "+name)
 	done, err := letters.Each(ctx, source, &letters.Options{
 		Filter: filter, SpendAttempts: l.spend, Progress: func(r letters.Result) { bar.set(r.Seen, drivers.Unknown) },
 	}, func(letter letters.Letter) error {

@@ -31,12 +31,20 @@ type lineSender struct {
 	// stopAtFailure is true if a message must not be sent after one before it
 	// has failed.
 	stopAtFailure bool
+	// settled is the number of the last line whose message was sent or reported as failed.
+	settled int
 }
 
 // run sends the lines. Lines are read while others are sent, and
 // what is there is sent without waiting for more, so that a slow writer's lines
 // go out as they come.
-func (s *lineSender) run(ctx context.Context) error {
+func (s *lineSender) run(ctx context.Context) (err error) {
+	defer func() {
+		// Neither an interrupt nor a reader of the IDs that ends, such as head, tells where.
+		if errors.Is(err, context.Canceled) || s.unread(err) {
+			s.log.Warn("stopped: later lines are not sent", "after_line", s.settled)
+		}
+	}()
 	if terminal(s.in) {
 		s.log.Info("reading messages from the terminal, one a line: Ctrl-D ends them")
 	}
@@ -49,7 +57,7 @@ func (s *lineSender) run(ctx context.Context) error {
 		close(lines)
 	}()
 
-	number, sent, failed := 0, 0, 0
+	sent, failed := 0, 0
 	for {
 		var (
 			first line
@@ -58,7 +66,7 @@ func (s *lineSender) run(ctx context.Context) error {
 		select {
 		case first, more = <-lines:
 		case <-ctx.Done():
-			return fmt.Errorf("stopped after line %d: %w", number, ctx.Err())
+			return ctx.Err()
 		}
 		if !more {
 			break
@@ -81,14 +89,13 @@ func (s *lineSender) run(ctx context.Context) error {
 			return err
 		}
 		sent += len(ms)
-		number = numbers[len(numbers)-1]
 		failed += n
 		if failed > 0 && s.stopAtFailure {
-			return fmt.Errorf("stopped after line %d: could not send %s, which later ones of the group must not overtake", number, noun.Counted(failed, "message"))
+			return fmt.Errorf("stopped after line %d: could not send %s, which later ones of the group must not overtake", s.settled, noun.Counted(failed, "message"))
 		}
 	}
 	if err := <-read; err != nil {
-		return fmt.Errorf("stdin, after line %d: %w", number, err)
+		return fmt.Errorf("stdin, after line %d: %w", s.settled, err)
 	}
 	if failed > 0 {
 		return fmt.Errorf("could not send %d of %s", failed, noun.Counted(sent, "message"))
@@ -104,6 +111,7 @@ func (s *lineSender) send(ctx context.Context, ms []*handler.Message, numbers []
 	if err != nil && !errors.As(err, &faults) {
 		return 0, err
 	}
+	s.settled = numbers[len(numbers)-1]
 	bad := make(map[int]bool)
 	if faults != nil {
 		for _, f := range faults.Failed {

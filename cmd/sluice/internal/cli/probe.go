@@ -43,7 +43,7 @@ configuration's service.admin, which $SLUICE_SERVICE_ADMIN sets too, or else
 ` + service.DefaultAdmin + `. An address of all interfaces, 0.0.0.0 or [::], is asked by loopback.`,
 		Example: `  sluice probe
   sluice probe 9090 --ready`,
-		Args: cobra.MaximumNArgs(1),
+		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return p.run(cmd.Context(), args)
 		},

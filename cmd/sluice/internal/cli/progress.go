@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"time"
 
@@ -20,18 +19,18 @@ const progressPause = 5 * time.Second
 const barRoom = 32
 
 // A progress shows on stderr how far something is: as a bar on a terminal, as a
-// line now and then elsewhere.
+// line now and then elsewhere, which is a log record if logs are JSON.
 type progress struct {
-	w    io.Writer
+	app  *app
 	what string
 	bar  *progressbar.ProgressBar
 	last time.Time
 }
 
-// newProgress begins to show on w how far something is.
-func newProgress(w io.Writer, what string) *progress {
-	p := &progress{w: w, what: what, last: time.Now()}
-	if terminal(w) && os.Getenv("TERM") != "dumb" {
+// newProgress begins to show how far something is.
+func newProgress(a *app, what string) *progress {
+	p, w := &progress{app: a, what: what, last: time.Now()}, a.err
+	if a.logFormat != formatJSON && terminal(w) && os.Getenv("TERM") != "dumb" {
 		if n := columns(w); n > 0 { // a bar that wraps could not be redrawn
 			what = squeezed(what, max(n-barRoom, leastText))
 		}
@@ -54,11 +53,16 @@ func (p *progress) set(done, total int64) {
 		return
 	}
 	p.last = time.Now()
-	if total > 0 {
-		_, _ = fmt.Fprintf(p.w, "%s: %d of %d\n", p.what, done, total)
-		return
+	switch {
+	case p.app.logFormat == formatJSON && total > 0:
+		p.app.log.Info(p.what, "done", done, "total", total)
+	case p.app.logFormat == formatJSON:
+		p.app.log.Info(p.what, "done", done)
+	case total > 0:
+		_, _ = fmt.Fprintf(p.app.err, "%s: %d of %d\n", p.what, done, total)
+	default:
+		_, _ = fmt.Fprintf(p.app.err, "%s: %d\n", p.what, done)
 	}
-	_, _ = fmt.Fprintf(p.w, "%s: %d\n", p.what, done)
 }
 
 // letters shows how many letters something is done with; the whole number is not known.

@@ -177,7 +177,7 @@ func (r *redriveCommand) run(ctx context.Context, queue string) (err error) {
 			r.log.Error("cannot write", "error", err)
 		}
 	}
-	bar := newProgress(r.err, "redriving "+name)
+	bar := newProgress(r.app, "redriving "+name)
 	o.Progress = func(done redrive.Result) { bar.set(done.Moved, done.Total) }
 	var (
 		done redrive.Result
@@ -274,6 +274,14 @@ func (r *redriveCommand) showLetter(m *handler.Message) error {
 	return r.print(newPeekedLetter(l, defaultBodyLimit), "%s  %s\n", printable(m.ID), printable(l.Reason))
 }
 
+// replayResult is the JSON of --replay.
+type replayResult struct {
+	Queue  string    `json:"queue"`
+	Mode   string    `json:"mode"`
+	Since  time.Time `json:"since"`
+	DryRun bool      `json:"dry_run,omitempty"`
+}
+
 // replay goes back in time.
 func (r *redriveCommand) replay(ctx context.Context, name string, source drivers.Source) error {
 	if r.selects() || r.max > 0 || r.rate > 0 || r.noWait {
@@ -287,15 +295,12 @@ func (r *redriveCommand) replay(ctx context.Context, name string, source drivers
 	if err != nil {
 		return err
 	}
-	if r.dryRun {
-		return r.printf("everything published to %s since %s would be delivered again\n", name, at.Format(time.RFC3339))
+	if r.dryRun { // only the seek itself finds out whether the provider has kept it
+		return r.print(replayResult{name, "replay", at.UTC(), true},
+			"everything published to %s since %s would be delivered again, if the provider retains it\n", name, at.Format(time.RFC3339))
 	}
 	if err := replayer.Replay(ctx, at); err != nil {
 		return err
 	}
-	return r.print(struct {
-		Queue string    `json:"queue"`
-		Mode  string    `json:"mode"`
-		Since time.Time `json:"since"`
-	}{name, "replay", at.UTC()}, "everything published to %s since %s is delivered again\n", name, at.Format(time.RFC3339))
+	return r.print(replayResult{name, "replay", at.UTC(), false}, "everything published to %s since %s is delivered again\n", name, at.Format(time.RFC3339))
 }

@@ -33,7 +33,7 @@ A row that cannot be sent is tried again, after up to 5 minutes, until it is sen
 outbox" lists such rows. Rows stay in the table for 24 hours after they were sent.`,
 		Example: `  sluice relay
   sluice relay --metrics 0.0.0.0:9464`,
-		Args: cobra.NoArgs,
+		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return r.run(cmd.Context())
 		},

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 	"net/url"
 	"regexp"
 	"slices"
@@ -85,6 +84,11 @@ func called(rawURL, name string) bool {
 	return u.Query().Get("queue") == name || strings.HasSuffix("/"+u.Host+u.Path, "/"+name)
 }
 
+// alerting returns the command that prints the alert policies of a queue.
+func (a adviser) alerting(queue string) string {
+	return "sluice plan " + quoted(queue) + " --alerts" + a.given()
+}
+
 // applying returns the command that makes queues as they are configured. It returns "" if
 // one of them is not configured: the command would change other queues, and not that one.
 func (a adviser) applying(queues []*config.Queue) string {
@@ -105,10 +109,10 @@ func words(queues []*config.Queue) string {
 	return b.String()
 }
 
-// mend words a finding's remedy as command lines of this program, with the flags
-// that this one was given, to be pasted. Text in parentheses comes with them. A line that
-// applies names the queue, so that it changes no other.
-func (a adviser) mend(f *admin.Finding) string {
+// mend words a finding's remedy as a command line of this program, with the flags that
+// this one was given, to be pasted, and as what there is to say of it. A line that applies
+// names the queue, so that it changes no other.
+func (a adviser) mend(f *admin.Finding) (line, note string) {
 	r := f.Remedy
 	queue := quoted(f.Queue) + a.given()
 	apply, plan := "sluice apply "+queue, "sluice plan "+queue
@@ -116,29 +120,29 @@ func (a adviser) mend(f *admin.Finding) string {
 		apply = "name the queue in the configuration, then: sluice apply NAME" + a.given()
 		plan = "name the queue in the configuration, then: sluice plan NAME" + a.given()
 	}
-	var line string
+	var notes []string
 	switch r.Kind {
 	case admin.ApplySpec:
 		line = apply
 	case admin.ChangeSpec:
-		line = fmt.Sprintf("%s (with %s in the configuration)", apply, r.Setting)
+		line, notes = apply, []string{"with " + r.Setting + " in the configuration"}
 	case admin.Redrive:
 		line = "sluice redrive " + queue
 	case admin.PeekAndRedrive:
-		line = fmt.Sprintf("sluice peek %[1]s --dead, then: sluice redrive %[1]s", queue)
+		line, notes = "sluice peek "+queue+" --dead", []string{"then: sluice redrive " + queue}
 	case admin.KeepLeases:
-		line = fmt.Sprintf("sluice run %s --heartbeat … (or raise %s and: %s)", queue, r.Setting, apply)
+		line, notes = "sluice run "+queue+" --heartbeat …", []string{"or raise " + r.Setting + " and: " + apply}
 	case admin.ConsumeMore:
-		line = fmt.Sprintf("sluice run %s --concurrency N … (or raise %s and: %s)", queue, r.Setting, apply)
+		line, notes = "sluice run "+queue+" --concurrency N …", []string{"or raise " + r.Setting + " and: " + apply}
 	case admin.ReadPlan:
-		line = plan + " (shows the way out)"
+		line, notes = plan, []string{"shows the way out"}
 	default:
 		line = plan
 	}
 	if r.Command != "" {
-		line += " (or: " + r.Command + ")"
+		notes = append(notes, "or: "+r.Command)
 	}
-	return line
+	return line, strings.Join(notes, "; ")
 }
 
 // plainWord matches what a shell takes as it is.

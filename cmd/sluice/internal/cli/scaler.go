@@ -76,19 +76,48 @@ func (s *scalerCommand) run(ctx context.Context, names []string) (err error) {
 			return err
 		}
 	}
-	sources := make(map[string]drivers.Source)
+	var (
+		sources = make(map[string]drivers.Source)
+		missing []string
+		faults  []error
+	)
+	for _, name := range names {
+		if _, err := s.find(name); err != nil { // a fault of usage
+			return err
+		}
+	}
 	for _, name := range names {
 		_, source, err := s.openExisting(ctx, name)
 		if err != nil {
-			return err
+			sources[name], missing, faults = nil, append(missing, name), append(faults, err)
+			continue
 		}
 		defer closing(source, &err)
 		sources[name] = source
+	}
+	fault := errors.Join(faults...)
+	if len(missing) == len(names) || exitCode(fault) == ExitUsage {
+		return fault
 	}
 	answers, err := scaler.New(scaler.Config{Queues: sources, Drain: s.drain, Logger: s.log})
 	if err != nil {
 		return err
 	}
+	if fault != nil { // KEDA keeps what it has for these, and the others are scaled
+		s.complain(fault)
+	}
+	later := &late{log: s.log, every: reopenEvery, open: func(ctx context.Context, name string) (func() error, error) {
+		_, source, err := s.openExisting(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		if err := answers.Add(name, source); err != nil {
+			return nil, errors.Join(err, source.Close())
+		}
+		return source.Close, nil
+	}}
+	stop := later.start(ctx, missing)
+	defer func() { err = errors.Join(err, stop()) }()
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", service.Loopback(s.listen))
 	if err != nil {
 		return fmt.Errorf("scaler: --listen: %w", err)

@@ -17,7 +17,7 @@ type tally struct {
 // newTally returns the tally of a command on so many queues.
 func newTally(a *app, what string, total int) *tally {
 	t := &tally{w: io.Discard, what: what, total: total}
-	if total > 1 && terminal(a.err) && os.Getenv("TERM") != "dumb" {
+	if total > 1 && a.logFormat != formatJSON && terminal(a.err) && os.Getenv("TERM") != "dumb" {
 		t.w = a.err
 	}
 	t.show(0)

@@ -13,7 +13,7 @@ func newVersion(a *app) *cobra.Command {
 		Short: "Print the version",
 		Example: `  sluice version
   sluice version -o json`,
-		Args: cobra.NoArgs,
+		Args: atMost(0),
 		RunE: func(*cobra.Command, []string) error {
 			v := readBuild()
 			if a.asJSON() {

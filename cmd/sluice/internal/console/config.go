@@ -29,8 +29,9 @@ type Config struct {
 	Open func(ctx context.Context, name string) (drivers.Source, error)
 	// Handlers describes the handlers of a queue, for findings. Nil means unknown.
 	Handlers func(*config.Queue) admin.Handlers
-	// Command words the remedy of a finding as a command line. Nil shows none.
-	Command func(*admin.Finding) string
+	// Command words the remedy of a finding as a command line, and what there is to say
+	// of it. Nil shows none.
+	Command func(*admin.Finding) (line, note string)
 	// Compile compiles the expressions by which viewers select letters. Nil means that
 	// the program was built without expressions.
 	Compile func(source string) (func(letters.Letter) bool, error)

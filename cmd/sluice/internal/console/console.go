@@ -220,7 +220,7 @@ func (c *Console) worded(found []admin.Finding) []finding {
 	for i := range found {
 		out[i] = finding{Finding: found[i]}
 		if c.c.Command != nil {
-			out[i].Command = c.c.Command(&found[i])
+			out[i].Command, out[i].Note = c.c.Command(&found[i])
 		}
 	}
 	return out

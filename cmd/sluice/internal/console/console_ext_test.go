@@ -205,7 +205,7 @@ func TestTheOverviewHasAllQueues(t *testing.T) {
 	mux := all.Mux()
 	conf := &console.Config{Mux: mux, Queues: []config.Queue{memory(t, mux, "orders", 3, 2), memory(t, mux, "mail", 0, 0),
 		{Name: "out", Sink: "mem://out", Configured: true}, {Name: "gone", Source: "sqlite:///nowhere/x.db?queue=gone", Configured: true}},
-		Command: func(f *admin.Finding) string { return "sluice mend " + f.ID }}
+		Command: func(f *admin.Finding) (line, note string) { return "sluice mend " + f.ID, "soon" }}
 	s := open(t, conf)
 	body := s.sees("/", "Examined ")
 	body = s.sees("/", "not counted") + body
@@ -217,7 +217,7 @@ func TestTheOverviewHasAllQueues(t *testing.T) {
 	require.Regexp(t, `<dt>Visible</dt><dd>3</dd>`, page)
 	require.Regexp(t, `<dt>Dead letters</dt><dd>2</dd>`, page)
 	require.Contains(t, page, "None: the queue is as configured.")
-	require.Contains(t, page, "sluice mend letters-present")
+	require.Contains(t, page, `<code>sluice mend letters-present (soon)</code><button type="button" class="copy" data-copy="sluice mend letters-present" hidden>`)
 	require.Equal(t, http.StatusNotFound, s.get("/queues/nothing").StatusCode)
 	require.Equal(t, http.StatusNotFound, s.get("/nothing").StatusCode)
 	require.Contains(t, s.get("/queues/gone").body, "The last count failed")

@@ -23,7 +23,9 @@ func shop(t *testing.T, change func(*console.Config)) *site {
 	mux := all.Mux()
 	conf := &console.Config{Mux: mux, Every: time.Second, Queues: []config.Queue{
 		memory(t, mux, "orders", 42, 0), memory(t, mux, "refunds", 3, 2), memory(t, mux, "thumbnails", 0, 0),
-	}, Command: func(f *admin.Finding) string { return "sluice redrive " + f.Queue + " --config shop.yaml" }}
+	}, Command: func(f *admin.Finding) (line, note string) {
+		return "sluice redrive " + f.Queue + " --config shop.yaml", ""
+	}}
 	if change != nil {
 		change(conf)
 	}

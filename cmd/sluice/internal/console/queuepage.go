@@ -128,5 +128,5 @@ func yesNo(b bool) string {
 // A finding is one of doctor's, with the command that mends it.
 type finding struct {
 	admin.Finding
-	Command string
+	Command, Note string
 }

@@ -32,7 +32,7 @@ const (
 // Config configures a Scaler.
 type Config struct {
 	// Queues are the sources that may be asked for, by name. Each is a
-	// drivers.Inspector.
+	// drivers.Inspector, or nil until Add brings it.
 	Queues map[string]drivers.Source
 	// Drain is the drain time of a trigger that gives none.
 	Drain time.Duration
@@ -46,10 +46,10 @@ type Scaler struct {
 	drain   time.Duration
 	log     *slog.Logger
 	workers workers
-	queues  map[string]*queue
 	every   time.Duration // between two looks of a stream
 
 	mu     sync.Mutex
+	queues map[string]*queue // nil if its source is not there yet
 	meters map[string]*meter // by queue and URL of the workers
 }
 
@@ -60,13 +60,27 @@ func New(c Config) (*Scaler, error) {
 		workers: workers{client: &http.Client{}, lookup: net.DefaultResolver.LookupHost},
 	}
 	for name, source := range c.Queues {
-		inspector, ok := source.(drivers.Inspector)
-		if !ok {
-			return nil, errors.New("queue " + name + ": its driver cannot count")
+		s.queues[name] = nil
+		if source == nil {
+			continue
 		}
-		s.queues[name] = &queue{inspector: inspector, label: source.Capabilities().Queue}
+		if err := s.Add(name, source); err != nil {
+			return nil, err
+		}
 	}
 	return s, nil
+}
+
+// Add brings the source of a queue that was not there when the Scaler was made.
+func (s *Scaler) Add(name string, source drivers.Source) error {
+	inspector, ok := source.(drivers.Inspector)
+	if !ok {
+		return errors.New("queue " + name + ": its driver cannot count")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queues[name] = &queue{inspector: inspector, label: source.Capabilities().Queue}
+	return nil
 }
 
 // A queue counts its messages.
@@ -109,9 +123,14 @@ func (s *Scaler) find(ref *pb.ScaledObjectRef) (target, *queue, error) {
 	if err != nil {
 		return t, nil, err
 	}
-	q := s.queues[t.queue]
-	if q == nil {
+	s.mu.Lock()
+	q, known := s.queues[t.queue]
+	s.mu.Unlock()
+	switch {
+	case !known:
 		return t, nil, status.Errorf(codes.NotFound, "queue %q is none of those that this scaler was started with", t.queue)
+	case q == nil:
+		return t, nil, status.Errorf(codes.Unavailable, "queue %q could not be opened yet: the scaler's log says why", t.queue)
 	}
 	return t, q, nil
 }

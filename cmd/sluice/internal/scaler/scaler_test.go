@@ -95,6 +95,23 @@ func (r *rig) holds(visible, inFlight int64, err error) {
 	q.at = time.Time{}
 }
 
+// KEDA keeps what it has for a queue that is not there yet.
+func TestAQueueThatComesLate(t *testing.T) {
+	s, err := New(Config{Queues: map[string]drivers.Source{"orders": nil}, Drain: time.Minute, Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	_, err = s.IsActive(t.Context(), object())
+	require.Equal(t, codes.Unavailable, status.Code(err))
+	_, err = s.GetMetricSpec(t.Context(), object())
+	require.Equal(t, codes.Unavailable, status.Code(err))
+
+	late := &counted{}
+	late.set(3, 0, nil)
+	require.NoError(t, s.Add("orders", late))
+	active, err := s.IsActive(t.Context(), object())
+	require.NoError(t, err)
+	require.True(t, active.Result)
+}
+
 func object(metadata ...string) *pb.ScaledObjectRef {
 	m := map[string]string{"scalerAddress": "sluice-scaler:9465", "queue": "orders", "messagesPerSecond": "5"}
 	for i := 0; i < len(metadata); i += 2 {
