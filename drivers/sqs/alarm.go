@@ -120,7 +120,9 @@ func planAlarms(ctx context.Context, p *planner, main string, dead *wish) error 
 			c.From = fmt.Sprintf("%s of %s from %g", aws.ToString(current.MetricName), dimension(current), aws.ToFloat64(current.Threshold))
 		}
 		p.Add(c, func(ctx context.Context) error {
-			_, err := client.PutMetricAlarm(ctx, a.input(p.spec.Alarms.Notify))
+			rctx, cancel := within(ctx, answerTime)
+			defer cancel()
+			_, err := client.PutMetricAlarm(rctx, a.input(p.spec.Alarms.Notify))
 			return alarmFailure(ctx, main, "apply alarms", err)
 		})
 	}

@@ -90,9 +90,9 @@ func (p *planner) find(ctx context.Context, t *target, name string) (*found, err
 	if t.account != "" {
 		in.QueueOwnerAWSAccountId = &t.account
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	rctx, cancel := within(ctx, answerTime)
 	defer cancel()
-	at, err := p.client.GetQueueUrl(ctx, in)
+	at, err := p.client.GetQueueUrl(rctx, in)
 	if err != nil {
 		if err = q.fail(ctx, "plan", err); errors.Is(err, drivers.ErrNotFound) {
 			return nil, nil
@@ -104,7 +104,7 @@ func (p *planner) find(ctx context.Context, t *target, name string) (*found, err
 	if f.attributes, err = q.attributes(ctx, "plan", types.QueueAttributeNameAll); err != nil {
 		return nil, err
 	}
-	tags, err := p.client.ListQueueTags(ctx, &awssqs.ListQueueTagsInput{QueueUrl: &f.url})
+	tags, err := p.client.ListQueueTags(rctx, &awssqs.ListQueueTagsInput{QueueUrl: &f.url})
 	if err == nil {
 		f.tags = tags.Tags
 	} else if err = q.fail(ctx, "plan", err); drivers.CodeOf(err) != drivers.Denied && drivers.CodeOf(err) != drivers.Unsupported {
@@ -191,7 +191,7 @@ func (p *planner) create(ctx context.Context, w *wish, deadLetter func(ctx conte
 	if w.fifo {
 		attributes[attrFIFO] = "true"
 	}
-	_, err := p.client.CreateQueue(ctx, &awssqs.CreateQueueInput{QueueName: &w.name, Attributes: attributes, Tags: w.tags})
+	_, err := p.createQueue(ctx, &awssqs.CreateQueueInput{QueueName: &w.name, Attributes: attributes, Tags: w.tags})
 	if err = p.failure(ctx, w.name, err); err == nil || !lacks(err) {
 		return err
 	}
@@ -202,7 +202,7 @@ func (p *planner) create(ctx context.Context, w *wish, deadLetter func(ctx conte
 		plain[attrFIFO] = "true"
 		delete(attributes, attrFIFO)
 	}
-	made, err := p.client.CreateQueue(ctx, &awssqs.CreateQueueInput{QueueName: &w.name, Attributes: plain})
+	made, err := p.createQueue(ctx, &awssqs.CreateQueueInput{QueueName: &w.name, Attributes: plain})
 	if err != nil {
 		return p.failure(ctx, w.name, err)
 	}
@@ -222,6 +222,12 @@ func (p *planner) create(ctx context.Context, w *wish, deadLetter func(ctx conte
 	return left.result()
 }
 
+func (p *planner) createQueue(ctx context.Context, in *awssqs.CreateQueueInput) (*awssqs.CreateQueueOutput, error) {
+	rctx, cancel := within(ctx, answerTime)
+	defer cancel()
+	return p.client.CreateQueue(rctx, in)
+}
+
 // tag sets tags. It returns a leftOut error if the server has no tags.
 func (p *planner) tag(ctx context.Context, name, at string, tags map[string]string) error {
 	left := &leftOut{}
@@ -232,7 +238,9 @@ func (p *planner) tag(ctx context.Context, name, at string, tags map[string]stri
 }
 
 func (p *planner) tagQueue(ctx context.Context, at string, tags map[string]string) error {
-	_, err := p.client.TagQueue(ctx, &awssqs.TagQueueInput{QueueUrl: &at, Tags: tags})
+	rctx, cancel := within(ctx, answerTime)
+	defer cancel()
+	_, err := p.client.TagQueue(rctx, &awssqs.TagQueueInput{QueueUrl: &at, Tags: tags})
 	return err
 }
 
@@ -339,9 +347,9 @@ func (p *planner) setAttributes(ctx context.Context, name, queueURL string, attr
 
 // set1 sets one attribute.
 func (p *planner) set1(ctx context.Context, name, queueURL, attribute, value string) error {
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	rctx, cancel := within(ctx, answerTime)
 	defer cancel()
-	_, err := p.client.SetQueueAttributes(ctx, &awssqs.SetQueueAttributesInput{QueueUrl: &queueURL, Attributes: map[string]string{attribute: value}})
+	_, err := p.client.SetQueueAttributes(rctx, &awssqs.SetQueueAttributesInput{QueueUrl: &queueURL, Attributes: map[string]string{attribute: value}})
 	return p.failure(ctx, name, err)
 }
 

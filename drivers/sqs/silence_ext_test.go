@@ -104,3 +104,32 @@ func errorOf(errs []error) error {
 	}
 	return errs[0]
 }
+
+// A server that does not answer fails each request of a plan and of its changes, and the
+// error says so.
+func TestAServerThatDoesNotAnswerFailsAPlan(t *testing.T) {
+	for action, made := range map[string]bool{
+		"GetQueueUrl": true, "GetQueueAttributes": true, "ListQueueTags": true, "CreateQueue": false, "SetQueueAttributes": true, "TagQueue": true,
+	} {
+		t.Run(action, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				v := newVirtual(t)
+				o := &sqs.Opener{AWS: &aws.Config{
+					Region: sqstest.DefaultRegion, HTTPClient: v.server.HTTPClient(), Credentials: credentials.NewStaticCredentialsProvider("any", "thing", ""),
+				}}
+				u, wish := mustURL(t, v.server.URL(), "orders"), spec()
+				if made {
+					_, err := applyTo(t, o, u, wish, false)
+					require.NoError(t, err)
+					wish.VisibilityTimeout, wish.Tags = 2*time.Minute, map[string]string{"team": "orders"}
+				}
+				silent := v.server.Inject(sqstest.Fault{Action: action, Delay: time.Hour})
+				began := time.Now()
+				_, err := applyTo(t, o, u, wish, false)
+				require.Positive(t, silent.Hits())
+				require.ErrorIs(t, err, drivers.ErrTransient)
+				require.LessOrEqual(t, time.Since(began), time.Minute)
+			})
+		})
+	}
+}
