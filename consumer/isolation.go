@@ -26,8 +26,7 @@ type isolation struct {
 	c        *Consumer
 	suspects fifo[*delivery] // in hand
 	chosen   *delivery
-	alone    *delivery
-	over     bool      // alone has run for so long that others may begin
+	alone    *delivery // until it has run for soloPatience
 	began    time.Time // when chosen or alone was chosen
 	// spent is for how long suspects have kept others from being received, minus what
 	// has been earned since; at is the time up to which it is reckoned.
@@ -135,12 +134,11 @@ func (i *isolation) choose(now time.Time) {
 // start returns the chosen suspect, which runs alone from now on. Consumer.mu is held.
 func (i *isolation) start() *delivery {
 	d := i.chosen
-	i.chosen, i.alone, i.over = nil, d, false
+	i.chosen, i.alone = nil, d
 	d.alone = true
-	i.schedule(soloPatience, func(time.Time) {
-		i.over = true
-		i.c.workers.wake()
-		i.c.slots.grant()
+	i.schedule(soloPatience, func(now time.Time) { // it goes on beside others
+		i.alone = nil
+		i.charge(now)
 	})
 	return d
 }
@@ -150,7 +148,7 @@ func (i *isolation) end(d *delivery, now time.Time) {
 	if i.alone != d {
 		return
 	}
-	i.alone, i.over = nil, false
+	i.alone = nil
 	i.turn++ // the timer is for no one any more
 	i.charge(now)
 }
@@ -214,4 +212,4 @@ func (i *isolation) schedule(d time.Duration, f func(now time.Time)) {
 
 // excludes reports whether a suspect keeps others from being received. Consumer.mu is
 // held.
-func (i *isolation) excludes() bool { return i.chosen != nil || i.alone != nil && !i.over }
+func (i *isolation) excludes() bool { return i.chosen != nil || i.alone != nil }

@@ -194,6 +194,25 @@ func TestIsolationHasBounds(t *testing.T) {
 	}
 }
 
+// A suspect whose handler takes hours, or never returns, holds back the other suspects no
+// longer than other messages.
+func TestALongSuspectDelaysOtherSuspectsLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(20)
+		q.caps.MaxLease, q.caps.MaxExtension = drivers.Unlimited, drivers.Unlimited
+		q.suspects(4, func(i int) bool { return i%4 == 0 })
+		var begun atomic.Int64
+		w := start(t, q, keeping(handler.KeepOptions{}, func(ctx context.Context, _ *handler.Message) error {
+			begun.Add(1)
+			return lasting(time.Hour)(ctx, nil)
+		}), consumer.Config{Concurrency: 50})
+		<-time.After(5 * time.Minute)
+		require.EqualValues(t, 20, begun.Load())
+		w.c.Abort()
+		<-w.ended
+	})
+}
+
 // After a start, and once a suspect has come, receives ask for few messages: those that
 // are received beside a message that kills the process lose an attempt.
 func TestReceivesAfterAStartAskForFew(t *testing.T) {

@@ -87,7 +87,7 @@ func (w *workers) wake() {
 func (w *workers) runnable() bool {
 	h, i := &w.c.hand, &w.c.isolation
 	switch {
-	case i.alone != nil && !i.over && !w.c.drain.stopping: // a drain would give the others back
+	case i.alone != nil && !w.c.drain.stopping: // a drain would give the others back
 		return false
 	case h.ready.len() > 0:
 		return true

@@ -174,10 +174,11 @@ func (i inspector) take(ctx context.Context, op string, sub name, most int, wait
 
 // giveBack makes messages visible again, even if ctx has ended.
 func (i inspector) giveBack(ctx context.Context, op string, sub name, rms []*pubsubpb.ReceivedMessage) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveBackTimeout)
+	ctx = context.WithoutCancel(ctx)
+	rctx, cancel := context.WithTimeout(ctx, giveBackTimeout)
 	defer cancel()
 	for ids := range slices.Chunk(ackIDs(rms), maxAckIDs) {
-		err := i.c.subscriptions.ModifyAckDeadline(ctx, &pubsubpb.ModifyAckDeadlineRequest{Subscription: sub.String(), AckIds: ids}, once)
+		err := i.c.subscriptions.ModifyAckDeadline(rctx, &pubsubpb.ModifyAckDeadlineRequest{Subscription: sub.String(), AckIds: ids}, once)
 		if err != nil {
 			return i.wrap(ctx, sub, op, err)
 		}

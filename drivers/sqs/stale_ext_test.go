@@ -142,7 +142,8 @@ func (q *stale) run(t *testing.T, verdict error) (*consumer.Consumer, <-chan err
 	c, err := consumer.New(&receivesOne{Source: q.source}, handler.HandlerFunc(func(context.Context, *handler.Message) error {
 		stop() // it takes no more
 		return verdict
-	}), &consumer.Config{Logger: slog.New(slog.DiscardHandler), ReceiveWait: time.Second, Concurrency: 1})
+	}), &consumer.Config{Logger: slog.New(slog.DiscardHandler), ReceiveWait: time.Second, Concurrency: 1,
+		StopTimeout: time.Minute}) // B receives meanwhile
 	require.NoError(t, err)
 	done := make(chan error, 1)
 	go func() {

@@ -3,6 +3,7 @@ package process_test
 import (
 	"net"
 	"strconv"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -27,5 +28,7 @@ func TestFreeAddr(t *testing.T) {
 		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", addr)
 		require.NoError(t, err)
 		require.NoError(t, l.Close())
+		_, err = (&net.ListenConfig{}).ListenPacket(t.Context(), "udp", addr)
+		require.ErrorIs(t, err, syscall.EADDRINUSE, "no other process gets it from FreePort")
 	}
 }

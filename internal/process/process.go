@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -98,7 +97,7 @@ func tail(dir string) string {
 // CheckPort returns an error if a port of the loopback interface is taken. A
 // server that cannot listen may report it late.
 func CheckPort(port int) error {
-	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	l, err := net.Listen("tcp", loopback(port))
 	if err != nil {
 		return fmt.Errorf("port %d is taken: %w", port, err)
 	}
