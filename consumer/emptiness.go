@@ -30,6 +30,7 @@ type emptiness struct {
 	source *source
 
 	mu      sync.Mutex
+	resets  int  // how often messages came
 	looked  bool // the quick first look was taken
 	zeros   int  // depths of zero in a row
 	misses  int  // empty receives in a row
@@ -54,6 +55,7 @@ func (e *emptiness) wait(idle bool) time.Duration {
 func (e *emptiness) reset() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.resets++
 	e.looked, e.zeros, e.misses, e.drained = false, 0, 0, false
 }
 
@@ -93,12 +95,19 @@ func (e *emptiness) noteReceived(ds []*delivery) {
 // and ends Run if all sources are. It reports whether it did.
 func (e *emptiness) check() bool {
 	c := e.source.c
+	e.mu.Lock()
+	resets := e.resets
+	e.mu.Unlock()
 	if !c.hand.empty() {
 		e.reset()
 		return false
 	}
 	depth, known := e.depth()
 	e.mu.Lock()
+	if e.resets != resets { // another poller received messages, which the depth may lack
+		e.mu.Unlock()
+		return false
+	}
 	e.misses++
 	if known {
 		e.zeros++

@@ -65,8 +65,8 @@ var ErrUndecided = errors.New("letters that were sent back were neither acked no
 // The embedded queues are asked for each message. Elsewhere the messages of a queue cannot
 // be looked at without receiving them, so the first letters count as acked when the queue
 // counts as empty, nothing in flight, for CanaryOptions.Quiet, and the dead-letter queue
-// has none of them. On a queue that is never empty a canary redrive ends with
-// [ErrUndecided].
+// has none of them: all letters that it counts must have been seen. On a queue that is
+// never empty a canary redrive ends with [ErrUndecided].
 func Canary(ctx context.Context, source drivers.Source, o *Options, c *CanaryOptions) (Canaries, Result, error) {
 	opts, co := setting.Copy(o), setting.Copy(c)
 	_, err := o.complete()
@@ -142,6 +142,7 @@ func (w *canary) wait(ctx context.Context) ([]letters.Letter, error) {
 	var (
 		emptySince time.Time // when the queue was first seen empty, without a break
 		looked     int64     // number of letters when the dead-letter queue was searched last
+		unseen     bool      // the last search did not see all letters
 	)
 	for pause := canaryPause; ; pause = min(pause*3/2, mostPause) {
 		over := !time.Now().Before(end)
@@ -158,16 +159,24 @@ func (w *canary) wait(ctx context.Context) ([]letters.Letter, error) {
 			}
 			// Searching the dead-letter queue costs a receive of each letter.
 			if gone || over || depth.DeadLetters > looked || depth.DeadLetters == drivers.Unknown {
-				returned, err := w.returned(ctx)
+				returned, seen, err := w.returned(ctx)
+				unseen = !exact && seen < depth.DeadLetters
 				switch {
 				case err != nil:
 					return nil, err
 				case len(returned) > 0:
 					return returned, ErrReturned
+				case gone && unseen:
+					// Another command holds letters, or those of a group are behind others. Or
+					// the count is old.
+					emptySince = time.Time{}
 				case gone:
 					return nil, nil
 				}
 				looked = depth.DeadLetters
+			}
+			if over && unseen {
+				return nil, fmt.Errorf("%w (%v): not all dead letters could be looked at", ErrUndecided, w.Wait)
 			}
 			if over {
 				return nil, fmt.Errorf("%w (%v)", ErrUndecided, w.Wait)
@@ -205,15 +214,15 @@ func (w *canary) gone(ctx context.Context, exact bool, depth drivers.Depth, empt
 	return time.Since(*emptySince) >= quiet, nil
 }
 
-// returned looks for letters of those that were sent back.
-func (w *canary) returned(ctx context.Context) ([]letters.Letter, error) {
-	var out []letters.Letter
-	_, err := letters.Each(ctx, w.source, &letters.Options{Filter: letters.Filter{Where: func(l letters.Letter) bool {
+// returned looks for letters of those that were sent back. It also returns how many letters
+// it has seen.
+func (w *canary) returned(ctx context.Context) (out []letters.Letter, seen int64, err error) {
+	r, err := letters.Each(ctx, w.source, &letters.Options{Filter: letters.Filter{Where: func(l letters.Letter) bool {
 		before, one := w.sent[l.Identity()]
 		return one && l.Redrives > before // another may be a duplicate that was there
 	}}, Max: len(w.sent), SpendAttempts: w.spend}, func(l letters.Letter) error {
 		out = append(out, l)
 		return nil
 	})
-	return out, err
+	return out, r.Seen, err
 }

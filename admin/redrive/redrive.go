@@ -44,11 +44,15 @@ func Run(ctx context.Context, source drivers.Source, o *Options) (Result, error)
 	return runSelective(ctx, opener, opts)
 }
 
-// The pause between two looks at a native task grows from first to most.
+// The pause between two looks at a native task grows from first to most. A task that so many
+// looks in a row do not find is given up.
 const (
-	firstLook = 100 * time.Millisecond
-	mostLook  = 2 * time.Second
+	firstLook  = 100 * time.Millisecond
+	mostLook   = 2 * time.Second
+	mostMissed = 30
 )
+
+var errNotListed = errors.New("the provider does not list the task, which may go on")
 
 func runNative(ctx context.Context, r deadletter.Redriver, queue string, o Options) (Result, error) {
 	result := Result{Mode: Native, Total: drivers.Unknown}
@@ -69,7 +73,7 @@ func runNative(ctx context.Context, r deadletter.Redriver, queue string, o Optio
 	if o.Detach {
 		return result, nil
 	}
-	wait := firstLook
+	wait, missed := firstLook, 0
 	for task.Status == deadletter.Running {
 		o.Progress(result)
 		if sleep.For(ctx, wait) != nil {
@@ -81,12 +85,15 @@ func runNative(ctx context.Context, r deadletter.Redriver, queue string, o Optio
 			if ctx.Err() != nil {
 				return cancelNative(ctx, r, result)
 			}
-			if !drivers.CodeOf(err).Retryable() {
+			if invoke.Is(err, errNotListed) {
+				missed++
+			}
+			if !drivers.CodeOf(err).Retryable() || missed >= mostMissed {
 				return result, err
 			}
 			continue
 		}
-		task = now
+		task, missed = now, 0
 		result.Task, result.Moved, result.Total = task, task.Moved, task.Total
 	}
 	o.Progress(result)
@@ -126,8 +133,9 @@ func runningTask(ctx context.Context, r deadletter.Redriver) (*deadletter.Task, 
 	return nil, nil
 }
 
-// latest finds a task among the latest. SQS lists a task that has ended without
-// its ID, so it is known by when it was started.
+// latest finds a task among the latest. SQS lists a task that has ended without its ID, so
+// it is known by its start: exactly, if it was listed before, and otherwise as the newest
+// that did not start earlier.
 func latest(ctx context.Context, r deadletter.Redriver, task deadletter.Task) (deadletter.Task, error) {
 	tasks, err := r.Redrives(ctx)
 	if err != nil {
@@ -138,11 +146,17 @@ func latest(ctx context.Context, r deadletter.Redriver, task deadletter.Task) (d
 			return t, nil
 		}
 	}
+	for _, t := range tasks {
+		if t.ID == "" && !task.Started.IsZero() && t.Started.Equal(task.Started) {
+			t.ID = task.ID
+			return t, nil
+		}
+	}
 	for _, t := range tasks { // newest first
 		if t.ID == "" && (task.Started.IsZero() || !t.Started.Before(task.Started.Truncate(time.Millisecond))) {
 			t.ID = task.ID
 			return t, nil
 		}
 	}
-	return task, &drivers.Error{Code: drivers.Transient, Op: "list redrives", Err: errors.New("the task is not listed yet")}
+	return task, &drivers.Error{Code: drivers.Transient, Op: "list redrives", Err: errNotListed}
 }

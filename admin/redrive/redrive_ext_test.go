@@ -80,13 +80,13 @@ func TestEverythingGoesBackWhereTheProviderHasNoMeans(t *testing.T) {
 func TestARunningTaskIsWatched(t *testing.T) {
 	t.Parallel()
 	r := onSQS(t, serve(t, nil), provision.Spec{})
-	r.letters(t, 6)
-	begun, err := redrive.Run(t.Context(), r.source, &redrive.Options{Rate: 3, Detach: true})
+	r.letters(t, 10) // ten seconds' worth, so that the task runs when it is found
+	begun, err := redrive.Run(t.Context(), r.source, &redrive.Options{Rate: 1, Detach: true})
 	require.NoError(t, err)
 	require.Equal(t, deadletter.Running, begun.Task.Status)
 	got := run(t, r, nil)
 	require.Equal(t, redrive.Native, got.Mode)
-	require.EqualValues(t, 6, got.Moved)
+	require.EqualValues(t, 10, got.Moved)
 }
 
 func TestTheEndOfTheContextCancelsTheTask(t *testing.T) {

@@ -294,6 +294,33 @@ func TestACanaryDecides(t *testing.T) {
 	})
 }
 
+// The letter that was sent back first is a dead letter again, and another command holds it: a
+// search does not see it. The others stay.
+func TestACanaryThatAnotherHoldsIsNotAcked(t *testing.T) {
+	t.Parallel()
+	r := onSQS(t, serve(t, nil), provision.Spec{})
+	r.letters(t, 3)
+	dead, err := r.source.(deadletter.Opener).OpenDeadLetters(t.Context())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, dead.Close()) }()
+	o := &redrive.CanaryOptions{Letters: 1, Quiet: time.Second, Wait: 4 * time.Second, Tried: func(redrive.Result) {
+		d := receive(t, r.source, 1)[0]
+		require.Nil(t, r.source.Settle(t.Context(), []drivers.Settlement{{Receipt: d.Receipt, Message: d.Message, Action: handler.ActionDeadLetter}}))
+		for _, letter := range receive(t, dead, 3) {
+			if letters.Redrives(letter.Message) > 0 {
+				require.Nil(t, dead.Extend(t.Context(), []drivers.Extension{{Receipt: letter.Receipt, By: time.Hour}}))
+				continue
+			}
+			require.Nil(t, dead.Settle(t.Context(), []drivers.Settlement{{Receipt: letter.Receipt, Action: handler.ActionRetry, Delayed: true}}))
+		}
+	}}
+	first, done, err := redrive.Canary(t.Context(), r.source, nil, o)
+	require.ErrorIs(t, err, redrive.ErrUndecided)
+	require.False(t, first.Acked)
+	require.EqualValues(t, 1, done.Moved)
+	require.Len(t, r.left(t), 2)
+}
+
 func TestCanaryOptionsAreChecked(t *testing.T) {
 	t.Parallel()
 	r := onSQS(t, serve(t, nil), provision.Spec{})

@@ -35,7 +35,10 @@ type redriver struct{ *inspector }
 
 // start implements [Source.StartRedrive].
 func (r redriver) start(ctx context.Context, op string, rate int) (deadletter.Task, error) {
-	api, dlq, err := r.mover(ctx, op)
+	if _, err := r.which(ctx, op, true); err != nil { // which reads the redrive policy
+		return deadletter.Task{}, err
+	}
+	api, dlq, err := r.mover(op)
 	if err != nil {
 		return deadletter.Task{}, err
 	}
@@ -71,11 +74,12 @@ func (r redriver) start(ctx context.Context, op string, rate int) (deadletter.Ta
 // clockSkew is how far this machine's clock may be ahead of SQS's.
 const clockSkew = 5 * time.Second
 
-// mover returns the client for a native redrive, and the dead-letter queue.
-func (r redriver) mover(ctx context.Context, op string) (moveAPI, *queue, error) {
-	dlq, err := r.which(ctx, op, true)
-	if err != nil {
-		return nil, nil, err
+// mover returns the client for a native redrive, and the dead-letter queue. It does not read
+// the redrive policy: a task goes on if that changes.
+func (r redriver) mover(op string) (moveAPI, *queue, error) {
+	dlq := r.watch.dlq()
+	if dlq == nil {
+		return nil, nil, r.noDeadLetter(op)
 	}
 	api, ok := r.api.(moveAPI)
 	if !ok {
@@ -119,7 +123,7 @@ func (r redriver) moveFailure(ctx context.Context, op string, dlq *queue, err er
 
 // list implements [Source.Redrives].
 func (r redriver) list(ctx context.Context, op string) ([]deadletter.Task, error) {
-	api, dlq, err := r.mover(ctx, op)
+	api, dlq, err := r.mover(op)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +165,7 @@ func taskStatus(s string) deadletter.Status {
 
 // cancel implements [Source.CancelRedrive].
 func (r redriver) cancel(ctx context.Context, op, id string) error {
-	api, dlq, err := r.mover(ctx, op)
+	api, dlq, err := r.mover(op)
 	if err != nil {
 		return err
 	}
