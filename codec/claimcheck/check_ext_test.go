@@ -246,6 +246,7 @@ func TestTroubleWithTheStoreIsARetry(t *testing.T) {
 	err = check.Middleware(&handled{}).Handle(t.Context(), s3Pointer("large", "1"))
 	require.ErrorContains(t, err, `bucket "large", key "1"`)
 	require.Equal(t, handler.ActionRetry, handler.VerdictOf(err).Action)
+	require.True(t, handler.VerdictOf(err).Postponed, "no message is at fault")
 	require.NotErrorIs(t, err, claimcheck.ErrLost)
 	require.Equal(t, backoff.Transient, backoff.Classify(err), "the backoff middleware must not dead-letter it")
 	m := handler.Message{Body: body(1_000_000)}

@@ -53,9 +53,9 @@
 // A sender must not be able to make a consumer read or delete arbitrary objects. A
 // message is rejected if its pointer names an undeclared bucket or a key outside the
 // bucket's prefix ([ErrForeign]) or is malformed ([ErrMalformed]), or if the body is
-// missing ([ErrLost]) or too large ([ErrTooLarge]). While the bucket is away (an outage,
-// a missing bucket) the message is postponed, which spends no attempt. Any other failure
-// to read, such as a permission, is a retry.
+// missing ([ErrLost]) or too large ([ErrTooLarge]). While the bucket can't be read (an
+// outage, a folder that is not mounted) the message is postponed, which spends no attempt.
+// Any other failure to read (a permission, a missing bucket) is a retry.
 //
 // # Deletion
 //

@@ -59,10 +59,11 @@ const outageWait = 10 * time.Second
 
 // failure returns the verdict on a body that could not be read. ctx is the handler's.
 //
-// A missing body is a rejection. If the bucket itself cannot be reached, or is missing, no
-// message is at fault: it is postponed, because an outage would use up the attempts of every
-// message that comes meanwhile. Anything else is a retry. Stores report a missing bucket (S3:
-// also one in another region) like a missing body, so the bucket is asked.
+// A missing body is a rejection. If the bucket itself cannot be read, or is a folder that is
+// missing, no message is at fault: it is postponed, because an outage would use up the attempts
+// of every message that comes meanwhile. Anything else is a retry, which ends. Stores report a
+// missing bucket (S3: also one in another region, Cloud Storage: one that may not be listed)
+// like a missing body, so the bucket is asked.
 func failure(ctx context.Context, b *Bucket, p *pointer, err error) error {
 	if ctx.Err() != nil {
 		return trouble(p, "", err)
@@ -70,13 +71,14 @@ func failure(ctx context.Context, b *Bucket, p *pointer, err error) error {
 	w := watched(ctx, silence)
 	defer w.end()
 	there, aerr := b.Blob.IsAccessible(w.ctx)
-	there = there && (!b.folder || isFolder(b.Blob))
 	lost := gcerrors.Code(err) == gcerrors.NotFound
 	switch {
 	case ctx.Err() != nil:
 		return trouble(p, "", err)
+	case b.folder && !isFolder(b.Blob):
+		return away(trouble(p, "the folder is not there: ", err))
 	case aerr == nil && !there:
-		return away(trouble(p, "the bucket is not there: ", err))
+		return trouble(p, "the bucket is not there: ", err)
 	case aerr != nil && gcerrors.Code(aerr) != gcerrors.PermissionDenied:
 		return away(trouble(p, "", err))
 	case lost:

@@ -128,6 +128,7 @@ func TestAMessageAboveTheQueuesLimitGoesThroughS3(t *testing.T) {
 	none := a.open(t, "no-such-"+a.bucket)
 	err = newCheck(t, none, nil).Middleware(&h).Handle(t.Context(), s3Pointer(none.Name, "k"))
 	require.ErrorContains(t, err, "the bucket is not there")
+	require.False(t, handler.VerdictOf(err).Postponed, "it may never be there")
 	require.Equal(t, backoff.Transient, backoff.Classify(err), "the backoff middleware must not dead-letter it")
 	require.Equal(t, handler.ActionRetry, handler.VerdictOf(err).Action)
 }

@@ -120,6 +120,7 @@ var ofProviders = map[string]string{
 	"internal/sqlconn/conn.go":                         "the database driver's",
 	"middleware/idempotency/sqlstore/txn.go":           "the database driver's",
 	"middleware/idempotency/sqlstore/transactional.go": "the database driver's",
+	"middleware/internal/controlsql/store.go":          "the database driver's",
 	"middleware/idempotency/sqlstore/blame.go":         "the database driver's",
 }
 

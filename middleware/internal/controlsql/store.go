@@ -5,6 +5,7 @@ package controlsql
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -97,18 +98,39 @@ func absent(err error) bool {
 	}
 }
 
-// Swap implements control.Store.
+// busyTries is how often a write is tried on a SQLite file that another transaction holds.
+// Each try waits as long as the database is set to.
+const busyTries = 3
+
+// Swap implements control.Store. A handler in a transaction of the idempotency store is the
+// one writer of a SQLite file, and the next begins when it ends: the operator who would pause
+// the queue competes with them.
 func (s *Store) Swap(ctx context.Context, queue, old, text string) (bool, error) {
-	n, err := s.swap(ctx, queue, old, text)
-	if absent(err) {
-		if err = s.create(ctx); err == nil {
-			n, err = s.swap(ctx, queue, old, text)
+	var n int64
+	var err error
+	for try := 1; ; try++ {
+		if n, err = s.swap(ctx, queue, old, text); absent(err) {
+			if err = s.create(ctx); err == nil {
+				n, err = s.swap(ctx, queue, old, text)
+			}
+		}
+		if !busy(err) || try == busyTries || ctx.Err() != nil {
+			break
 		}
 	}
-	if err != nil {
+	switch {
+	case busy(err):
+		return false, fmt.Errorf("write table %s: handlers have their transactions in this file, one after the other: try again, or keep the states in another store (service.control): %w", s.table, err)
+	case err != nil:
 		return false, fmt.Errorf("write table %s: %w", s.table, err)
 	}
 	return n == 1, nil
+}
+
+// busy reports whether another transaction holds a SQLite file.
+func busy(err error) bool {
+	var e interface{ Code() int }
+	return errors.As(err, &e) && e.Code()&0xff == 5 // SQLITE_BUSY
 }
 
 func (s *Store) swap(ctx context.Context, queue, old, text string) (int64, error) {

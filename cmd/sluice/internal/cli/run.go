@@ -215,6 +215,10 @@ func (r *runCommand) run(cmd *cobra.Command, names []string) (err error) {
 		if c := q.Consumer; c != nil && c.Group != "" && cmd.Flags().Changed("concurrency") {
 			return usage("run: --concurrency is for one queue, and %q shares the handlers of the group %q: set service.groups.%s.concurrency", q.Name, c.Group, c.Group)
 		}
+		if c := q.Consumer; c != nil && c.Idempotency != nil && c.Idempotency.Transactional {
+			return usage("run: queues.%s.consumer.idempotency.transactional: the effect of a command or an endpoint is in no transaction of sluice, "+
+				"so that it would not commit with the mark: set it to false for sluice run, as in an overlay (--config)", q.Name)
+		}
 		r.over(cmd, q, retries)
 		w, fault := r.open(r.log, q.Consumer.Concurrency, q.Consumer.Timeout)
 		if fault != nil {
