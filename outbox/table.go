@@ -515,7 +515,7 @@ func (t *Table) wrap(ctx context.Context, op string, err error) error {
 	case strings.Contains(text, "file is not a database"):
 		code, remedy = drivers.Invalid, "the file is not a SQLite file: name another"
 	case strings.Contains(text, "unable to open database file") && op == "migrate": // which would have made it
-		code, remedy = drivers.Denied, "the file's directory must exist, this user must be allowed to write in it, and the name must not be a directory's"
+		code, remedy = drivers.Denied, "the file's directory must exist, this user must be allowed to write the file and in its directory, and the name must not be a directory's"
 	case strings.Contains(text, "unable to open database file"): // SQLite's, also of a file that who looks must not make
 		code, remedy = drivers.NotFound, "make the table with Table.Migrate or the SQL of outbox.Migration; the file's directory must exist"
 	case state == "42703", strings.Contains(text, "no such column"), strings.Contains(text, "Error 1054"):

@@ -94,7 +94,7 @@ func classify(err error) (drivers.Code, string) {
 	}
 	switch e.Code() & 0xff {
 	case sqlite3.SQLITE_CANTOPEN:
-		return drivers.Denied, "its directory must exist, this user must be allowed to write in it, and the name must not be a directory's"
+		return drivers.Denied, "its directory must exist, this user must be allowed to write the file and in its directory, and the name must not be a directory's"
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH:
 		return drivers.Denied, "this user must be allowed to write the file and in its directory"
 	case sqlite3.SQLITE_NOTADB:

@@ -2,7 +2,6 @@ package sqs_test
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -79,7 +78,7 @@ func TestApplyToASilentServerEnds(t *testing.T) {
 				_, err = admin.Apply(ctx, silent, second, false)
 				var classified *drivers.Error
 				require.Error(t, err)
-				require.False(t, errors.As(err, &classified), "%v", err)
+				require.NotErrorAs(t, err, &classified)
 			})
 		})
 	}

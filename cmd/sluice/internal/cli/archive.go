@@ -104,6 +104,9 @@ func (r *archiveCommand) run(ctx context.Context, queue, url string) (err error)
 	if err != nil && done.Done == 0 {
 		return err
 	}
+	if err == nil {
+		r.short(r.app, at.Queue, &filter, 0, done.Seen, done.Matched)
+	}
 	err = cmp.Or(err, r.print(newExportResult(at, done, to.name),
 		"archived %s of %s in %s\n", noun.Counted(done.Done, "dead letter"), at.Queue, to.name))
 	if err == nil && r.olderThan == 0 {

@@ -120,6 +120,9 @@ func (d *discardCommand) run(ctx context.Context, queue string) (err error) {
 	if err != nil && done.Seen == 0 {
 		return err
 	}
+	if d.yes && err == nil {
+		d.short(d.app, at.Queue, &o.Filter, d.max, done.Seen, done.Matched)
+	}
 	if d.yes { // else the preview knows, and what it has shown is gone by now
 		unfound = d.unfound("discard", done.Matched, d.max, lettersOf(at.Queue))
 	}
@@ -140,6 +143,9 @@ func (d *discardCommand) preview(ctx context.Context, name string, source driver
 		return nil
 	})
 	d.warn(d.app, name, done.Hidden)
+	if err == nil {
+		d.short(d.app, name, &o.Filter, o.Max, done.Seen, done.Matched)
+	}
 	if err != nil || d.asJSON() || done.Done == 0 {
 		return done, ids, err
 	}

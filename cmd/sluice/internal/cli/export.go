@@ -96,6 +96,7 @@ func (e *exportCommand) run(ctx context.Context, queue string) (err error) {
 	if err != nil {
 		return err
 	}
+	e.short(e.app, at.Queue, &filter, e.max, done.Seen, done.Matched)
 	if to.name == "" { // stdout has the letters
 		e.log.Info("exported dead letters", "queue", at.Queue, "letters", done.Done, "seen", done.Seen)
 	} else {

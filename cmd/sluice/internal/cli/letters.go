@@ -121,6 +121,9 @@ func (l *lettersCommand) collect(ctx context.Context, name string, source driver
 	})
 	bar.done()
 	l.warn(l.app, name, done.Hidden)
+	if err == nil {
+		l.short(l.app, name, &filter, 0, done.Seen, done.Matched)
+	}
 	return groups.Sorted(), done, err
 }
 
@@ -176,6 +179,9 @@ func (l *lettersCommand) list(ctx context.Context, name string, source drivers.S
 		return shown.add(letter, newPeekedLetter(letter, l.body))
 	})
 	l.warn(l.app, name, done.Hidden)
+	if err == nil {
+		l.short(l.app, name, &filter, l.number, done.Seen, done.Matched)
+	}
 	if err == nil && done.Done == 0 {
 		l.log.Info("no dead letter matches", "queue", name, "seen", done.Seen)
 	}

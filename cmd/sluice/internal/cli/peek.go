@@ -123,6 +123,9 @@ func (p *peekCommand) letters(ctx context.Context, name string, source drivers.S
 		l.Message = p.whole(ctx, large, l.Message)
 		return shown.add(l, newPeekedLetter(l, p.body))
 	})
+	if err == nil {
+		p.short(p.app, name, &filter, p.number, done.Seen, done.Matched)
+	}
 	return done.Hidden, err
 }
 

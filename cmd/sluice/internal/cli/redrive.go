@@ -195,6 +195,12 @@ func (r *redriveCommand) run(ctx context.Context, queue string) (err error) {
 		err = r.reportCanaries(name, first, err)
 	default:
 		done, err = redrive.Run(ctx, source, o)
+		if most := r.max; err == nil && done.Mode != redrive.Native {
+			if r.dryRun {
+				most = 0 // it looks at all
+			}
+			r.short(r.app, name, &o.Filter, most, done.Seen, done.Matched)
+		}
 	}
 	bar.done()
 	r.warn(r.app, name, done.Hidden)
