@@ -163,6 +163,22 @@ func TestLettersOfSeveralSubscriptions(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// What is named by mistake has the messages of another queue: a purge of dead letters would
+// delete them.
+func TestTheSubscriptionOfAnotherQueueHasNoLetters(t *testing.T) {
+	q, other := newQueue(t, pubsubtest.Queue{MaxAttempts: 5}), newQueue(t, pubsubtest.Queue{})
+	send(t, openSink(t, other), text("live"))
+	s := openSource(t, q, "?dead_letter_subscription="+other.ID)
+	lettersFail(t, s, drivers.Invalid, "which is named for the dead letters", other.Topic(), "name a subscription of the dead-letter topic")
+	_, err := s.OpenDeadLetterSink(t.Context())
+	require.ErrorIs(t, err, drivers.ErrInvalid)
+	require.EqualValues(t, 1, depth(t, other).Visible)
+
+	_, err = mux().OpenSource(t.Context(), url(q.Subscription())+"?dead_letter_subscription="+q.ID, nil)
+	require.ErrorIs(t, err, drivers.ErrInvalid)
+	require.ErrorContains(t, err, "the queue's own subscription cannot be that of its dead letters")
+}
+
 func TestLettersThatCannotBeRead(t *testing.T) {
 	t.Run("no dead-letter topic", func(t *testing.T) {
 		lettersFail(t, openSource(t, newQueue(t, pubsubtest.Queue{}), ""), drivers.Unsupported, "dead-letter policy")

@@ -35,6 +35,8 @@ const (
 var (
 	errTopicGone  = errors.New("the subscription's topic was deleted")
 	errOwnLetters = errors.New("the queue's own topic cannot be its dead-letter topic")
+
+	errOwnSubscription = errors.New("the queue's own subscription cannot be that of its dead letters")
 )
 
 // A subscription is an open subscription. A [Source] pulls from it; a
@@ -130,6 +132,9 @@ func (s *subscription) checkDeadLetter(ctx context.Context, p *pubsubpb.Subscrip
 	if o.DeadLetterSubscription != "" {
 		if s.watch.deadSub, err = parseNameIn(s.sub.project, kindSubscription, o.DeadLetterSubscription); err != nil {
 			return invalid(s.sub, "open", fmt.Errorf("dead-letter subscription: %w", err))
+		}
+		if s.watch.deadSub == s.sub {
+			return invalid(s.sub, "open", errOwnSubscription)
 		}
 	}
 	if dead.String() == policy.GetDeadLetterTopic() {

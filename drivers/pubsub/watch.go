@@ -11,6 +11,8 @@ import (
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/api/iterator"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/internal/reread"
@@ -110,6 +112,8 @@ type watch struct {
 
 	deadMu  sync.Mutex
 	deadSub name // of the dead letters; zero until it is known
+	// deadTopic is the topic that a deadSub which the options name was found to be on.
+	deadTopic name
 	// deadKept is how long the subscription deadKeptBy keeps letters, as it was read at
 	// deadReadAt. Zero is not known.
 	deadKept   time.Duration
@@ -229,7 +233,7 @@ func (w *watch) letterSubscription(ctx context.Context, op string) (name, error)
 		return name{}, noDeadLetter(w.sub.String(), op)
 	}
 	if !w.deadSub.zero() {
-		return w.deadSub, nil
+		return w.deadSub, w.checkLetters(ctx, op, dead)
 	}
 	var subs []string
 	it := w.c.topics.ListTopicSubscriptions(ctx, &pubsubpb.ListTopicSubscriptionsRequest{Topic: dead.String()}, once)
@@ -255,6 +259,30 @@ func (w *watch) letterSubscription(ctx context.Context, op string) (name, error)
 	}
 	w.deadSub = sub
 	return sub, nil
+}
+
+// checkLetters returns an error if the options name a subscription that is on another topic
+// than dead: a purge of the dead letters, or a discard, would delete the messages of another
+// queue. The caller holds deadMu.
+func (w *watch) checkLetters(ctx context.Context, op string, dead name) error {
+	if w.options.DeadLetterSubscription == "" || w.deadTopic == dead {
+		return nil
+	}
+	rctx, cancel := context.WithTimeout(ctx, rereadTime)
+	defer cancel()
+	p, err := w.c.subscriptions.GetSubscription(rctx, &pubsubpb.GetSubscriptionRequest{Subscription: w.deadSub.String()}, once)
+	switch {
+	case status.Code(err) == codes.PermissionDenied:
+		return nil // it may be read all the same
+	case err != nil:
+		return wrap(ctx, w.deadSub, op, err)
+	case p.Topic != dead.String():
+		return &drivers.Error{Code: drivers.Invalid, Queue: w.sub.String(), Op: op,
+			Err:    fmt.Errorf("%s, which is named for the dead letters, is on %s, not on the dead-letter topic %s", w.deadSub, p.Topic, dead),
+			Remedy: "name a subscription of the dead-letter topic with " + paramDeadLetters}
+	}
+	w.deadTopic = dead
+	return nil
 }
 
 // letterRetention returns how long sub, the subscription of the dead letters, keeps them,

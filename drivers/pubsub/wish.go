@@ -160,7 +160,7 @@ func (w *wish) fillDead(q url.Values, spec *provision.Spec) (err error) {
 	case w.dead == w.topic:
 		return errOwnLetters
 	case w.deadSub == w.sub:
-		return errors.New("the queue's own subscription cannot be that of its dead letters")
+		return errOwnSubscription
 	}
 	w.attempts = int32(attempts) //nolint:gosec // from 5 to 100
 	return nil
