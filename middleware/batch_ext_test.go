@@ -44,15 +44,15 @@ type kind struct {
 }
 
 var kinds = []kind{
-	{"mem", time.Second, func(_ *testing.T, lease time.Duration, _ bool) bulkQueue {
+	{"mem", 5 * time.Second, func(_ *testing.T, lease time.Duration, _ bool) bulkQueue {
 		u := "mem://orders"
 		return bulkQueue{all.Mux(), u, u + query(lease, "?"), "mem://orders-dlq"}
 	}},
-	{"sqlite", time.Second, func(t *testing.T, lease time.Duration, _ bool) bulkQueue {
+	{"sqlite", 5 * time.Second, func(t *testing.T, lease time.Duration, _ bool) bulkQueue {
 		u := "sqlite://" + filepath.ToSlash(t.TempDir()) + "/q.db?queue=orders"
 		return bulkQueue{all.Mux(), u, u + query(lease, "&"), u + "-dlq"}
 	}},
-	{"sqs", 2 * time.Second, func(t *testing.T, lease time.Duration, ordered bool) bulkQueue {
+	{"sqs", 5 * time.Second, func(t *testing.T, lease time.Duration, ordered bool) bulkQueue {
 		s, err := sqstest.NewServer(nil)
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, s.Close()) })

@@ -153,12 +153,13 @@ func TestDelaysThatProvidersCannotGive(t *testing.T) {
 			rows, err := delays.table.Pending(t.Context(), 0)
 			require.NoError(t, err)
 			require.Len(t, rows, 1)
-			require.WithinDuration(t, time.Now().Add(c.delay), rows[0].Due, 10*time.Second)
+			require.WithinDuration(t, time.Now().Add(c.delay), rows[0].Due, time.Minute)
 
-			delays.pass(t, c.delay-time.Since(rows[0].Message.EnqueuedAt)-time.Second)
-			require.Empty(t, got, "not before")
+			passes := time.Until(rows[0].Due) - time.Second
+			delays.pass(t, passes)
 			begin := time.Now()
 			m := next(t, got)
+			require.False(t, time.Now().Before(rows[0].Due.Add(-passes)), "not before")
 			require.Equal(t, "later", string(m.Body))
 			require.Equal(t, 1, m.Attempt)
 			require.Less(t, time.Since(begin), 10*time.Second)

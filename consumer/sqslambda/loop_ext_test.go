@@ -175,11 +175,15 @@ func newLoop(t *testing.T, o loopOptions) *loop {
 	return l
 }
 
+// environment returns an environment whose process has started: the leases of messages do
+// not wait for that.
 func (l *loop) environment() *lambdatest.Environment {
 	l.t.Helper()
 	e, err := lambdatest.New(lambdatest.Config{Command: l.command, Timeout: l.timeout})
 	require.NoError(l.t, err)
 	l.t.Cleanup(e.Close)
+	_, err = e.Invoke(l.t.Context(), []byte(`{"Records":[]}`))
+	require.NoError(l.t, err)
 	return e
 }
 

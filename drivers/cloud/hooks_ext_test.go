@@ -39,6 +39,7 @@ func TestHooksThatFail(t *testing.T) {
 			require.Error(t, err)
 		})
 		t.Run("source/"+how, func(t *testing.T) {
+			t.Parallel()
 			topic := mempubsub.NewTopic()
 			republish, err := cloud.NewSink(topic, cloud.SinkConfig{Queue: "q"})
 			require.NoError(t, err)
@@ -54,16 +55,16 @@ func TestHooksThatFail(t *testing.T) {
 			})
 			require.NoError(t, err)
 			require.NoError(t, topic.Send(t.Context(), &pubsub.Message{Body: []byte("1")}))
-			later := time.Now().Add(300 * time.Millisecond).UTC().Format(time.RFC3339Nano)
-			require.NoError(t, topic.Send(t.Context(), &pubsub.Message{Body: []byte("2"), Metadata: map[string]string{"sluice-cloud-not-before": later}}))
 			var ds []drivers.Delivery
-			for end := time.Now().Add(2 * time.Second); len(ds) == 0 && time.Now().Before(end); {
+			for end := time.Now().Add(time.Minute); len(ds) == 0 && time.Now().Before(end); {
 				ds, err = s.Receive(t.Context(), 10, time.Second)
 				require.NoError(t, err)
 			}
 			require.Len(t, ds, 1)
+			later := time.Now().Add(2 * time.Second).UTC().Format(time.RFC3339Nano)
+			require.NoError(t, topic.Send(t.Context(), &pubsub.Message{Body: []byte("2"), Metadata: map[string]string{"sluice-cloud-not-before": later}}))
 			require.ErrorIs(t, s.Settle(t.Context(), []drivers.Settlement{{Receipt: ds[0].Receipt, Message: ds[0].Message, Action: handler.ActionAck}})[0], drivers.ErrLeaseLost)
-			ds, err = s.Receive(t.Context(), 10, time.Second) // the held one is due, and asked about
+			ds, err = s.Receive(t.Context(), 10, 3*time.Second) // the second is held, due, and asked about
 			require.NoError(t, err)
 			require.Empty(t, ds)
 			require.Error(t, s.Close())

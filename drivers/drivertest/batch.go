@@ -75,13 +75,23 @@ func fullBatch(c *check) {
 
 func mixedDelays(c *check) {
 	b := c.retrying(QueueOptions{})
-	b.send(text("now"), text("later"))
-	got := byBody(b.receive(2))
-	begin := b.now()
-	b.settle(retry(got["later"], 3*time.Second), release(got["now"]))
-	require.Equal(c, "now", string(b.receiveOne().Message.Body))
-	require.Equal(c, "later", string(b.returns(3*time.Second).Message.Body))
-	require.GreaterOrEqual(c, b.since(begin), 3*time.Second)
+	const delay = 3 * time.Second
+	for tries := 3; ; tries-- {
+		b.send(text("now"), text("later"))
+		got := byBody(b.receive(2))
+		begin := b.now()
+		b.settle(retry(got["later"], delay), release(got["now"]))
+		d := b.receiveOne()
+		if slow := b.since(begin) >= delay; slow && tries > 1 {
+			// Both were due when the answer came, in either order.
+			b.settle(ack(d), ack(b.receiveOne()))
+			continue
+		}
+		require.Equal(c, "now", string(d.Message.Body))
+		require.Equal(c, "later", string(b.returns(delay).Message.Body))
+		require.GreaterOrEqual(c, b.since(begin), delay)
+		return
+	}
 }
 
 func receiptTwiceInABatch(c *check) {

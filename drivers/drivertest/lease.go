@@ -126,8 +126,8 @@ func extendRepeatedly(c *check) {
 	// Together the pauses are longer than one extension; each leaves seconds to
 	// spare.
 	for range 4 {
-		b.extend(drivers.Extension{Receipt: d.Receipt, By: 6 * time.Second})
-		b.nothing(2*time.Second, "the lease was extended")
+		b.extend(drivers.Extension{Receipt: d.Receipt, By: 12 * time.Second})
+		b.nothing(4*time.Second, "the lease was extended")
 	}
 	b.settle(ack(d))
 	b.nothing(time.Second, "the message was acked while its extended lease lasted")

@@ -80,7 +80,7 @@ func text(body string) *handler.Message { return &handler.Message{Body: []byte(b
 func receive(t *testing.T, s drivers.Source, n int) []drivers.Delivery {
 	t.Helper()
 	var got []drivers.Delivery
-	for end := time.Now().Add(30 * time.Second); len(got) < n; {
+	for end := time.Now().Add(2 * time.Minute); len(got) < n; {
 		require.True(t, time.Now().Before(end), "%d of %d messages came", len(got), n)
 		ds, err := s.Receive(t.Context(), n-len(got), time.Second)
 		require.NoError(t, err)

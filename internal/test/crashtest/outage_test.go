@@ -66,7 +66,7 @@ func (f *felt) Observe(e handler.Event) {
 func through(t *testing.T, url string, outage func(t *testing.T) (end func())) {
 	t.Helper()
 	const messages = 300
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
 	defer cancel()
 	queue := "sqlite://" + t.TempDir() + "/queue.db?queue=jobs&visibility_timeout=3s&max_attempts=0"
 	mux := all.Mux()
@@ -109,7 +109,7 @@ func through(t *testing.T, url string, outage func(t *testing.T) (end func())) {
 	ended := make(chan error, 1)
 	go func() { ended <- c.Run(running) }()
 
-	require.Eventually(t, func() bool { return done.keys() >= messages/4 }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool { return done.keys() >= messages/4 }, 2*time.Minute, time.Millisecond)
 	require.Less(t, done.keys(), messages, "the outage comes too late to prove anything")
 	end := outage(t)
 	require.NoError(t, sleep.For(ctx, 3*time.Second))
@@ -120,7 +120,7 @@ func through(t *testing.T, url string, outage func(t *testing.T) (end func())) {
 		var err error
 		d, err = watch.(drivers.Inspector).Depth(ctx)
 		return err == nil && d.Visible+d.InFlight+d.Delayed == 0
-	}, 90*time.Second, 50*time.Millisecond, "it does not recover by itself")
+	}, 3*time.Minute, 50*time.Millisecond, "it does not recover by itself")
 	stop()
 	require.NoError(t, <-ended)
 	require.Equal(t, messages, done.keys(), "a message was acked without its effect")

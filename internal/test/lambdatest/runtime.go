@@ -47,7 +47,8 @@ type Runtime struct {
 type invocation struct {
 	id       string
 	payload  []byte
-	deadline time.Time
+	timeout  time.Duration
+	deadline time.Time   // set when the function has it
 	answer   chan answer // has room for one
 }
 
@@ -85,30 +86,22 @@ func (r *Runtime) Close() error { return r.server.Close() }
 func (r *Runtime) Invoke(ctx context.Context, payload []byte, timeout time.Duration) ([]byte, error) {
 	r.mu.Lock()
 	r.number++
-	i := &invocation{id: fmt.Sprintf("00000000-0000-4000-8000-%012d", r.number), payload: payload, answer: make(chan answer, 1)}
+	i := &invocation{id: fmt.Sprintf("00000000-0000-4000-8000-%012d", r.number), payload: payload, timeout: timeout, answer: make(chan answer, 1)}
 	r.mu.Unlock()
-	// The time counts from when the function has the invocation: starting the
-	// process does not count.
-	i.deadline = time.Now().Add(timeout)
-	wait := time.NewTimer(timeout)
-	defer wait.Stop()
-	for sent := false; !sent; {
-		select {
-		case r.pending <- i:
-			sent = true
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-wait.C:
-			i.deadline = time.Now().Add(timeout)
-			wait.Reset(timeout)
-		}
+	select {
+	case r.pending <- i:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
 	defer func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		delete(r.current, i.id)
 	}()
-	wait.Reset(time.Until(i.deadline))
+	// The time counts from when the function has the invocation: starting the
+	// process does not count.
+	wait := time.NewTimer(timeout)
+	defer wait.Stop()
 	select {
 	case a := <-i.answer:
 		return a.body, a.err
@@ -127,6 +120,7 @@ func (r *Runtime) next(w http.ResponseWriter, q *http.Request) {
 	case <-q.Context().Done():
 		return
 	}
+	i.deadline = time.Now().Add(i.timeout)
 	r.mu.Lock()
 	r.current[i.id] = i
 	r.mu.Unlock()

@@ -245,7 +245,7 @@ func TestDurations(t *testing.T) {
 		require.Equal(t, "delayed", string(ds[0].Message.Body))
 		require.GreaterOrEqual(t, time.Since(began), 3*time.Second)
 		require.InDelta(t, time.Hour, time.Until(ds[0].Deadline), float64(10*time.Second), "by the monotonic clock")
-		require.WithinDuration(t, began, ds[0].Message.EnqueuedAt, time.Second, "what the clock showed when it was sent")
+		require.WithinDuration(t, began, ds[0].Message.EnqueuedAt, time.Minute, "what the clock showed when it was sent, but for small steps")
 
 		began2 := time.Now()
 		require.Nil(t, source.Settle(t.Context(), []drivers.Settlement{{
