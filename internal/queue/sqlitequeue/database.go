@@ -50,7 +50,7 @@ func openDatabase(ctx context.Context, path string, o *Options) (*database, erro
 		return nil, err
 	}
 	// The driver calls fsync unless it is told to do as SQLite does on Linux: fdatasync leaves
-	// out the file's times, which no reader of the file needs. Where there is no fdatasync the
+	// out the file's times, which no reader of the file needs. If there is no fdatasync the
 	// driver goes on as it is.
 	_, _ = sqlite.Fdatasync(true)
 	s := &database{
