@@ -49,9 +49,9 @@ func openDatabase(ctx context.Context, path string, o *Options) (*database, erro
 	if err != nil {
 		return nil, err
 	}
-	// The driver calls fsync unless it is told to do as SQLite does on Linux: fdatasync leaves
-	// out the file's times, which no reader of the file needs. If there is no fdatasync the
-	// driver goes on as it is.
+	// The driver's default is fsync. SQLite's own builds for Linux call fdatasync, which leaves
+	// out the file's times: no reader of the file needs them. On systems without it the driver
+	// keeps its default.
 	_, _ = sqlite.Fdatasync(true)
 	s := &database{
 		path: path, machine: newMachine(o), done: make(chan struct{}), turn: make(chan struct{}, 1),
