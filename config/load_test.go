@@ -190,7 +190,7 @@ func TestAnEmptyKeyTakesNoMergedSectionAway(t *testing.T) {
 	require.Equal(t, []string{"a.yaml:7:5: queues.a.url: the key has no value (write null to remove the value of an earlier file)"}, faults(t, nil, base+"    url:\n"))
 }
 
-// A variable that is empty, as in the environment of a machine that lacks it, is no value:
+// A variable that is empty, as in the environment of a machine that lacks it, does not count as a value:
 // without the key a queue would be unencrypted, without the source another queue is received from.
 func TestEmptyAndZeroValuesAreRefused(t *testing.T) {
 	for file, want := range map[string]string{

@@ -163,8 +163,8 @@ func TestLettersOfSeveralSubscriptions(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// A subscription that is named by mistake has the messages of another queue: a purge of dead letters would
-// delete them.
+// A subscription that is named by mistake has the messages of another queue: a purge of
+// dead letters would delete them.
 func TestTheSubscriptionOfAnotherQueueHasNoLetters(t *testing.T) {
 	q, other := newQueue(t, pubsubtest.Queue{MaxAttempts: 5}), newQueue(t, pubsubtest.Queue{})
 	send(t, openSink(t, other), text("live"))

@@ -40,7 +40,7 @@ type lineSender struct {
 // go out as they come.
 func (s *lineSender) run(ctx context.Context) (err error) {
 	defer func() {
-		// Neither an interrupt nor a reader of the IDs that ends, such as head, tells where.
+		// An interrupt, or a reader of the IDs that ends, such as head, does not say where.
 		if errors.Is(err, context.Canceled) || s.unread(err) {
 			s.log.Warn("stopped: later lines are not sent", "after_line", s.settled)
 		}

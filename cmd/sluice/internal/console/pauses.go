@@ -42,8 +42,8 @@ type pause struct {
 	State, Fault string
 }
 
-// read reads all states. What it has read is not kept if a viewer has changed a state
-// meanwhile: it may be older than the change.
+// read reads all states. They are not kept if a viewer has changed one
+// meanwhile: they may be older than the change.
 func (p *pauses) read(ctx context.Context) {
 	if p.controls == nil {
 		return
