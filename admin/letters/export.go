@@ -164,7 +164,7 @@ func sendBatch(ctx context.Context, sink drivers.Sink, b *scan.Batch, r *Result)
 		ids[i] = m.ID
 	}
 	var failure error
-	for i, err := range scan.Each(ctx, ms, len(ms), scan.InOrder, sink.Send) {
+	for i, err := range scan.Send(ctx, sink, ms) {
 		switch {
 		case err == nil:
 			r.Done++

@@ -59,7 +59,7 @@ func Edit(ctx context.Context, source drivers.Source, id string, o *EditOptions,
 		return nil, fmt.Errorf("letter %s was let go of meanwhile, and nothing was sent: %w", id, err)
 	}
 	m.ID = letter.Message.ID // what a FIFO queue knows a letter by that is sent back
-	if err := errors.Join(scan.Each(ctx, []*handler.Message{m}, 1, scan.InOrder, back.Send)...); err != nil {
+	if err := errors.Join(scan.Send(ctx, back, []*handler.Message{m})...); err != nil {
 		return nil, fmt.Errorf("letter %s remains: %w", id, scan.Ended(ctx, err))
 	}
 	if err := errors.Join(s.Delete(ctx, []drivers.Delivery{letter})...); err != nil {

@@ -125,7 +125,7 @@ func (r *resender) send(ctx context.Context) error {
 		ids[i] = m.ID
 	}
 	var failure error
-	for i, err := range scan.Each(ctx, ms, len(ms), scan.InOrder, r.back.Send) {
+	for i, err := range scan.Send(ctx, r.back, ms) {
 		switch {
 		case err == nil:
 			r.result.Moved++

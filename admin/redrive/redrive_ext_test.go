@@ -384,3 +384,19 @@ func TestLettersThatComeAgain(t *testing.T) {
 	require.EqualValues(t, 4, got.Moved)
 	require.EqualValues(t, 10, got.Seen)
 }
+
+// An interrupt lets the request that is on its way finish, so that no letter is in both places, and
+// makes no other.
+func TestAnInterruptDoublesNoLetter(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, r *rig) {
+		r.letters(t, 4)
+		ctx, cancel := context.WithCancel(t.Context())
+		got, err := redrive.Run(ctx, &interrupting{r.source, cancel}, &redrive.Options{MaxRedrives: 3, Rate: 2})
+		require.ErrorIs(t, err, context.Canceled)
+		require.Positive(t, got.Moved)
+		require.Less(t, got.Moved, int64(4))
+		require.Len(t, r.left(t), 4-int(got.Moved))
+		require.Len(t, drain(t, r.source), int(got.Moved))
+	})
+}

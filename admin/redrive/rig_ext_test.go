@@ -225,6 +225,38 @@ func (f *flaky) OpenRedrive(ctx context.Context) (drivers.Sink, error) {
 	return f.back.Sink(s), err
 }
 
+// interrupting has a redrive interrupted while its first request is on its way. The request
+// reaches the queue, and if its context has ended its answer is lost.
+type interrupting struct {
+	drivers.Source
+	interrupt context.CancelFunc
+}
+
+func (i *interrupting) OpenRedrive(ctx context.Context) (drivers.Sink, error) {
+	s, err := i.Source.(deadletter.Opener).OpenRedrive(ctx)
+	return &interruptingSink{s, i.interrupt}, err
+}
+
+func (i *interrupting) OpenDeadLetters(ctx context.Context) (drivers.Source, error) {
+	return i.Source.(deadletter.Opener).OpenDeadLetters(ctx)
+}
+
+type interruptingSink struct {
+	drivers.Sink
+	interrupt context.CancelFunc
+}
+
+func (i *interruptingSink) Send(ctx context.Context, ms []*handler.Message) []error {
+	i.interrupt()
+	if errs := i.Sink.Send(context.WithoutCancel(ctx), ms); errs != nil {
+		return errs
+	}
+	if err := ctx.Err(); err != nil {
+		return slices.Repeat([]error{err}, len(ms))
+	}
+	return nil
+}
+
 func history(t testing.TB, m *handler.Message) []map[string]any {
 	t.Helper()
 	var h []map[string]any

@@ -149,7 +149,7 @@ func (m *mover) moveBatch(ctx context.Context, ds []drivers.Delivery) error {
 		}
 		copies[i] = c
 	}
-	errs := scan.Each(ctx, copies, len(copies), scan.InOrder, m.back.Send)
+	errs := scan.Send(ctx, m.back, copies)
 	var (
 		failure error
 		sent    []drivers.Delivery

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice/drivers"
+	"github.com/sluice-go/sluice/handler"
 	"github.com/sluice-go/sluice/internal/sleep"
 )
 
@@ -25,6 +26,25 @@ func again(ctx context.Context, try int, err error) bool {
 	}
 	longest := firstPause << (try - 1)
 	return sleep.For(ctx, longest/2+rand.N(longest/2)) == nil //nolint:gosec // jitter needs no secrecy
+}
+
+// Send sends messages in order, as [Each] does. A request that has begun when ctx ends has
+// SettleTime to finish: if it were cut short nobody would know whether the queue has the
+// messages, and a letter that was sent would stay a letter. None begins after that.
+func Send(ctx context.Context, sink drivers.Sink, ms []*handler.Message) []error {
+	return Each(ctx, ms, len(ms), InOrder, func(ctx context.Context, ms []*handler.Message) []error {
+		if err := ctx.Err(); err != nil {
+			return slices.Repeat([]error{err}, len(ms))
+		}
+		begun, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		defer cancel()
+		defer context.AfterFunc(ctx, func() {
+			if sleep.For(begun, SettleTime) == nil {
+				cancel()
+			}
+		})()
+		return sink.Send(begun, ms)
+	})
 }
 
 // Ended returns why ctx ended, or err if it has not.
