@@ -9,20 +9,6 @@ type stat struct {
 	Max    float64 `json:"max"`
 }
 
-// judged returns the value that targets compare. It is the best run of a rate or of a cost:
-// what else the machine and a server do only makes runs slower, by up to a factor of two. It is
-// the median of anything else.
-func (s stat) judged(metric string) float64 {
-	switch metric {
-	case metricRate:
-		return s.Max
-	case metricTime, metricCPU:
-		return s.Min
-	default:
-		return s.Median
-	}
-}
-
 // summarize takes the median, the least and the most of each metric. A metric
 // that a run has not counts as zero there: an action that it did not need.
 func summarize(runs []sample) map[string]stat {

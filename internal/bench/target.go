@@ -22,7 +22,8 @@ type target struct {
 	peers []string
 	// with is the measurement of the same row instead, if it is not nil.
 	with func(metrics map[string]stat) (name string, value float64, ok bool)
-	// grows compares the worst of the cases with that of the smallest size, both of one peer.
+	// grows compares the worst of the cases with that of the smallest size, both of one
+	// peer, by the least cost of the runs: what else a machine does only adds to it.
 	grows bool
 
 	// floor says what the measurement can't get below or above. near is a peer that
@@ -133,7 +134,7 @@ type verdict struct {
 	Floor  string  `json:"floor"`
 }
 
-// judge compares the rows with the targets, by [stat.judged]. A target whose case did not run, or whose
+// judge compares medians with the targets. A target whose case did not run, or whose
 // peers did not, is left out.
 func judge(rows []row, ts []target) []verdict {
 	var vs []verdict
@@ -157,7 +158,7 @@ func judge(rows []row, ts []target) []verdict {
 			v.Met = v.Ratio >= v.Bound
 		}
 		if near, ok := find(rows, t.id, t.near); ok {
-			v.Floor = fmt.Sprintf("%s: %s", t.near, quantity(near.Metrics[t.metric].judged(t.metric), t.metric))
+			v.Floor = fmt.Sprintf("%s: %s", t.near, quantity(near.Metrics[t.metric].Median, t.metric))
 		}
 		vs = append(vs, v)
 	}
@@ -182,14 +183,14 @@ func (v *verdict) comparePeers(rows []row, t *target) bool {
 	if !ok || !measured {
 		return false
 	}
-	v.Got = got.judged(t.metric)
+	v.Got = got.Median
 	for _, r := range rows {
 		if r.Case != t.id || strings.HasPrefix(r.Peer, sluice) || len(t.peers) > 0 && !slices.Contains(t.peers, r.Peer) {
 			continue
 		}
 		s, ok := r.Metrics[t.metric]
-		if best := s.judged(t.metric); ok && (v.Peer == "" || v.Least == (best > v.Best)) {
-			v.Peer, v.Best = r.Peer, best
+		if ok && (v.Peer == "" || v.Least == (s.Median > v.Best)) {
+			v.Peer, v.Best = r.Peer, s.Median
 		}
 	}
 	return v.Peer != ""
@@ -217,9 +218,9 @@ func (v *verdict) compareGrowth(rows []row, t *target) bool {
 			continue
 		}
 		cases++
-		v.Got = max(v.Got, s.judged(t.metric))
+		v.Got = max(v.Got, s.Min)
 		if cases == 1 || n < smallest {
-			smallest, v.Peer, v.Best = n, "itself at "+number(n), s.judged(t.metric)
+			smallest, v.Peer, v.Best = n, "itself at "+number(n), s.Min
 		}
 	}
 	return cases > 1
