@@ -230,9 +230,6 @@ func (s *statements) remove(seqs string) string {
 	return s.fill("DELETE FROM {table} WHERE state + 0 = 1 AND seq IN (" + seqs + ")")
 }
 
-// unleased is the condition on pending rows that no relay is sending.
-const unleased = "state + 0 = 0 AND (token = '' OR next_at <= {now})"
-
 // named finds the pending rows of the message with an ID. Like those that were sent, they are
 // removed by their numbers.
 func (s *statements) named() string {
@@ -241,7 +238,7 @@ func (s *statements) named() string {
 
 // discard removes rows of the message with an ID that no relay is sending.
 func (s *statements) discard(seqs string) string {
-	return s.fill("DELETE FROM {table} WHERE " + unleased + " AND id = $1 AND seq IN (" + seqs + ")")
+	return s.fill("DELETE FROM {table} WHERE state + 0 = 0 AND (token = '' OR next_at <= {now}) AND id = $1 AND seq IN (" + seqs + ")")
 }
 
 // count counts pending rows: those that can be taken or wait for their group, those that

@@ -36,15 +36,21 @@ func Send(ctx context.Context, sink drivers.Sink, ms []*handler.Message) []error
 		if err := ctx.Err(); err != nil {
 			return slices.Repeat([]error{err}, len(ms))
 		}
-		begun, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		defer cancel()
-		defer context.AfterFunc(ctx, func() {
-			if sleep.For(begun, SettleTime) == nil {
-				cancel()
-			}
-		})()
+		begun, cut := outlasting(ctx, SettleTime)
+		defer cut()
 		return sink.Send(begun, ms)
 	})
+}
+
+// outlasting returns a context for a request that is not to be cut short. It ends a while after
+// ctx, or with cut.
+func outlasting(ctx context.Context, while time.Duration) (later context.Context, cut func()) {
+	later, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(while, cancel) })
+	return later, func() {
+		stop()
+		cancel()
+	}
 }
 
 // Ended returns why ctx ended, or err if it has not.

@@ -122,9 +122,8 @@ func (s *Scan) receive(ctx context.Context, most int) ([]drivers.Delivery, error
 	most = max(1, min(most, s.caps.MaxReceive, AtOnce))
 	// The provider may have leased letters for a receive that is cut off, and then nobody
 	// gives them back. It ends by itself, soon after ctx.
-	later, cut := context.WithCancel(context.WithoutCancel(ctx))
+	later, cut := outlasting(ctx, cutAfter)
 	defer cut()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(cutAfter, cut) })()
 	for try := 1; ; try++ {
 		ds, err := s.source.Receive(later, most, emptyWait)
 		if err == nil || len(ds) > 0 {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"slices"
 	"strconv"
 	"time"
 
@@ -148,7 +147,7 @@ func (d *depthCommand) run(ctx context.Context, queues []string) (err error) {
 	case d.watch > 0:
 		return d.repeat(ctx, counters)
 	default:
-		return errors.Join(fault, d.count(ctx, slices.DeleteFunc(slices.Clone(counters), (*counter).missing)))
+		return errors.Join(fault, d.count(ctx, counters))
 	}
 }
 
@@ -210,9 +209,9 @@ func (d *depthCommand) reopen(ctx context.Context, counters []*counter) error {
 	return errors.Join(faults...)
 }
 
-// count prints one round.
+// count prints one round, of the queues that are open.
 func (d *depthCommand) count(ctx context.Context, counters []*counter) error {
-	faults := []error{d.reopen(ctx, counters)}
+	var faults []error
 	rows := [][]string{{"QUEUE", "VISIBLE", "IN FLIGHT", "DELAYED", "DEAD LETTERS", "OLDEST"}}
 	now := time.Now()
 	if d.watch > 0 {
@@ -270,7 +269,7 @@ func (d *depthCommand) repeat(ctx context.Context, counters []*counter) error {
 	tick := time.NewTicker(d.watch)
 	defer tick.Stop()
 	for {
-		if err := d.count(ctx, counters); err != nil && ctx.Err() == nil {
+		if err := errors.Join(d.reopen(ctx, counters), d.count(ctx, counters)); err != nil && ctx.Err() == nil {
 			d.complain(err)
 		}
 		select {
