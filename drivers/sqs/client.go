@@ -17,7 +17,7 @@ import (
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/smithy-go/logging"
 
-	"github.com/sluice-go/sluice/drivers/sqs/internal/signer"
+	"github.com/sluice-go/sluice/drivers/sqs/internal/direct"
 )
 
 const (
@@ -134,7 +134,7 @@ func sdkLog(l *slog.Logger) logging.Logger {
 func signing(c aws.Config) aws.Config {
 	ours := func(_ string, options any) {
 		if o, ok := options.(*awssqs.Options); ok {
-			o.HTTPSignerV4 = signer.New(o.HTTPSignerV4)
+			direct.Sign(o)
 		}
 	}
 	c.ServiceOptions = append([]func(string, any){ours}, c.ServiceOptions...)

@@ -18,7 +18,7 @@ import (
 	"github.com/aws/smithy-go/logging"
 	"github.com/stretchr/testify/require"
 
-	"github.com/sluice-go/sluice/drivers/sqs/internal/signer"
+	"github.com/sluice-go/sluice/drivers/sqs/internal/direct"
 )
 
 // closing is a body as the SDK's: once it is closed it takes a look at what it
@@ -136,7 +136,9 @@ func TestOwnHTTPClientIsLeftAlone(t *testing.T) {
 // another.
 func TestSigning(t *testing.T) {
 	var c aws.Config
-	require.IsType(t, &signer.Signer{}, awssqs.NewFromConfig(signing(c)).Options().HTTPSignerV4)
+	var ours awssqs.Options
+	direct.Sign(&ours)
+	require.IsType(t, ours.HTTPSignerV4, awssqs.NewFromConfig(signing(c)).Options().HTTPSignerV4)
 	theirs := v4.NewSigner()
 	c.ServiceOptions = append(c.ServiceOptions, func(_ string, options any) {
 		if o, ok := options.(*awssqs.Options); ok {

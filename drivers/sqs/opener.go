@@ -16,6 +16,7 @@ import (
 
 	"github.com/sluice-go/sluice/drivers"
 	"github.com/sluice-go/sluice/drivers/provision"
+	"github.com/sluice-go/sluice/drivers/sqs/internal/direct"
 )
 
 // scheme is the scheme of the URLs that an [Opener] opens.
@@ -65,7 +66,7 @@ func (o *Opener) OpenSource(ctx context.Context, u *url.URL, opts *drivers.Optio
 	if err != nil {
 		return nil, err
 	}
-	s, err := NewSource(ctx, client, queueURL, c)
+	s, err := NewSource(ctx, direct.New(client), queueURL, c)
 	if err != nil {
 		release()
 		return nil, err
@@ -89,7 +90,7 @@ func (o *Opener) OpenSink(ctx context.Context, u *url.URL, opts *drivers.Options
 	if err != nil {
 		return nil, err
 	}
-	s, err := NewSink(ctx, client, queueURL)
+	s, err := NewSink(ctx, direct.New(client), queueURL)
 	if err != nil {
 		release()
 		return nil, err

@@ -13,9 +13,9 @@ import (
 	"github.com/aws/smithy-go/document"
 )
 
-// encode returns the JSON of an input, and false if it has a type that the encoder
-// does not know. The result is the caller's.
-func encode(in smithy.Serializable) ([]byte, bool) {
+// Encode returns the JSON of an input, and false if it has a type that the encoder
+// does not know. The result is the caller's. It may be called concurrently.
+func Encode(in smithy.Serializable) ([]byte, bool) {
 	if in == nil {
 		return nil, false
 	}

@@ -44,9 +44,15 @@ var _ smithyhttp.ClientProtocol = Protocol{}
 // Use makes a call use a [Protocol]. A client with a protocol that is not the SDK's
 // own keeps it.
 func Use(o *awssqs.Options) {
-	if p, ok := o.Protocol.(*awsjson.Protocol); ok && p.ID() == known {
-		o.Protocol = Protocol{p}
+	if Knows(o.Protocol) {
+		o.Protocol = Protocol{o.Protocol.(*awsjson.Protocol)}
 	}
+}
+
+// Knows reports whether p is the SDK's own protocol.
+func Knows(p smithyhttp.ClientProtocol) bool {
+	own, ok := p.(*awsjson.Protocol)
+	return ok && own.ID() == known
 }
 
 // known is the protocol whose headers SerializeRequest sets.
@@ -54,7 +60,7 @@ var known = smithy.ShapeID{Namespace: "aws.protocols", Name: "awsJson1_0"}
 
 // SerializeRequest sets the request's method, path, header and body.
 func (p Protocol) SerializeRequest(ctx context.Context, op *smithy.OperationSchema, in smithy.Serializable, req *smithyhttp.Request) error {
-	body, ok := encode(in)
+	body, ok := Encode(in)
 	if !ok || op.Input == nil || op.IsInputEventStream() {
 		return p.Protocol.SerializeRequest(ctx, op, in, req)
 	}
@@ -82,7 +88,7 @@ func (p Protocol) DeserializeResponse(ctx context.Context, op *smithy.OperationS
 	buf, _ := buffers.Get().(*bytes.Buffer)
 	defer release(buf)
 	_, err := buf.ReadFrom(resp.Body)
-	if err == nil && decode(buf.Bytes(), out) {
+	if err == nil && Decode(buf.Bytes(), out) {
 		return nil
 	}
 	rest := &replay{Reader: bytes.NewReader(buf.Bytes()), body: resp.Body, err: err}
