@@ -17,7 +17,7 @@
 // milliseconds no handler waits for a round trip between two messages. At most
 // [Config.Concurrency] messages more than there are slots are held or requested, or ten if
 // that is more. If the provider does not limit attempts, or does not count a release as
-// one, it is two batches, and at most 120 messages together with the slots. A message
+// one, it is two batches, and at most 200 messages together with the slots. A message
 // should wait for at most two round trips or one handler's time, and a tenth of its lease,
 // which is extended meanwhile; if one waits longer, and for more than 100 µs, receives ask
 // for fewer. None should

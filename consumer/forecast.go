@@ -14,10 +14,11 @@ import (
 //
 //   - those that end within a round trip: their slots are free when the answer
 //     arrives;
-//   - two receives' worth of messages, as far as they are handled within another round
+//   - three receives' worth of messages, as far as they are handled within another round
 //     trip, or within the shorter of took and briefly: a receive is made when enough
 //     slots for a batch are free, and no handler should be idle until then, nor while
-//     one batch is on its way and the other waits for slots.
+//     one batch is on its way and another waits for slots, nor when many handlers end
+//     at once.
 //
 // trip is a mean, and took an estimate from above by its mean deviation, so that what
 // varies much is predicted with caution. The prediction is zero until both are known.
@@ -28,9 +29,10 @@ import (
 //   - at most Concurrency messages more than there are slots, or if that is more a
 //     batch of at most costlyBatch if releases cost attempts, and otherwise two batches,
 //     which take turns, and freeHand with the slots;
-//   - when messages have waited for longer than two round trips, one handler's time
-//     and unnoticed, fewer are asked for, until they don't: a worker's time beside its
-//     handler is in no estimate, and handlers of microseconds are slower than it;
+//   - when messages have waited for longer than one and three quarters of a round trip,
+//     one handler's time and unnoticed, fewer are asked for, until they don't: a worker's
+//     time beside its handler is in no estimate, and handlers of microseconds are slower
+//     than it. Few wait for more than two round trips then;
 //   - none is expected to wait for more than a tenth of its lease, and after one
 //     that did none is asked for in advance until a lease has passed;
 //   - those that handlers of a sudden don't come to are given back when their leases
@@ -60,7 +62,7 @@ const (
 	// how many may be asked for in advance, but no more than two batches of the provider's
 	// or one, however low Concurrency is: one handler of microseconds uses them within a
 	// round trip. If it suddenly takes long, the latter are kept for it.
-	freeHand    = 120
+	freeHand    = 200
 	costlyBatch = 10
 	// briefly is how long a message may wait so that receives ask for whole batches.
 	briefly = 10 * time.Millisecond
@@ -76,7 +78,7 @@ const (
 // not wait for messages. Consumer.mu is held.
 func (f *forecast) received(took time.Duration) {
 	f.trip.add(took)
-	if f.longest > max(2*f.trip.mean, f.took.mean, unnoticed) {
+	if f.longest > max(7*f.trip.mean/4, f.took.mean, unnoticed) {
 		f.cut += (1 - f.cut) / 4
 	} else {
 		f.cut = max(f.cut-1./16, 0)
@@ -124,7 +126,7 @@ func (f *forecast) ahead() int {
 		return 0
 	}
 	batch := float64(s.caps.MaxReceive)
-	n := ends + min(2*batch, slots*max(trip, min(took, float64(briefly)))/took)
+	n := ends + min(3*batch, slots*max(trip, min(took, float64(briefly)))/took)
 	most := slots
 	if most < freeHand {
 		most = max(slots, min(batch, costlyBatch))
