@@ -57,13 +57,20 @@ func startSQS(ctx context.Context, e *env) error {
 	}
 	e.closers = append(e.closers, s.Close)
 	e.elasticMQ = s.URL
-	for range max(1, min(e.sizes.runs, 2)) {
+	for range min(warmRuns*(e.sizes.runs-1)+1, warmRuns) { // one in a smoke run
 		if _, err := consumeSQS(rawPipelined, sqsLoad{concurrency: 32})(ctx, e); err != nil {
+			return fmt.Errorf("warm ElasticMQ: %w", err)
+		}
+		if _, err := sendSQS(sendRawBatch(senders, true))(ctx, e); err != nil {
 			return fmt.Errorf("warm ElasticMQ: %w", err)
 		}
 	}
 	return nil
 }
+
+// warmRuns is how many runs warm ElasticMQ. Its rate rises to three times that of the first
+// runs until 200,000 messages were consumed: the JVM still compiles.
+const warmRuns = 30
 
 // startPubSub starts the fake of Pub/Sub, where that has not happened.
 func startPubSub(ctx context.Context, e *env) error {

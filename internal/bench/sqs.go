@@ -31,7 +31,13 @@ type queue struct {
 	waiting waiting
 }
 
-func (q *queue) close() { q.http.CloseIdleConnections() }
+// close deletes the queue: ElasticMQ keeps what was sent in memory, and slows down before it
+// has none left.
+func (q *queue) close(ctx context.Context) error {
+	_, err := q.api.DeleteQueue(context.WithoutCancel(ctx), &awssqs.DeleteQueueInput{QueueUrl: &q.url})
+	q.http.CloseIdleConnections()
+	return err
+}
 
 // counting counts an HTTP client's requests by action.
 type counting struct {

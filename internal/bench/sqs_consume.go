@@ -29,12 +29,12 @@ type sqsConsumer func(ctx context.Context, q *queue, n int, l sqsLoad) (done fun
 // consumeSQS measures a consumer on a queue of its own: what a receive that was
 // canceled still asks for must not take messages from the next one.
 func consumeSQS(consume sqsConsumer, l sqsLoad) func(context.Context, *env) (sample, error) {
-	return func(ctx context.Context, e *env) (sample, error) {
+	return func(ctx context.Context, e *env) (s sample, err error) {
 		q, err := newQueue(ctx, e)
 		if err != nil {
 			return nil, err
 		}
-		defer q.close()
+		defer func() { err = errors.Join(err, q.close(ctx)) }()
 		n := e.sizes.messages
 		if err := q.fill(ctx, n); err != nil {
 			return nil, err
@@ -47,7 +47,7 @@ func consumeSQS(consume sqsConsumer, l sqsLoad) func(context.Context, *env) (sam
 		if err != nil {
 			return nil, err
 		}
-		s, err := m.end(n)
+		s, err = m.end(n)
 		if done != nil {
 			err = errors.Join(err, done())
 		}

@@ -62,12 +62,12 @@ func sqsIdleCases(idle time.Duration) []experiment {
 
 // watchIdle counts the requests of a consumer that finds nothing, lets it
 // consume a burst, and counts once more.
-func watchIdle(ctx context.Context, e *env, run idler) (sample, error) {
+func watchIdle(ctx context.Context, e *env, run idler) (s sample, err error) {
 	q, err := newQueue(ctx, e)
 	if err != nil {
 		return nil, err
 	}
-	defer q.close()
+	defer func() { err = errors.Join(err, q.close(ctx)) }()
 	ctx, cancel := context.WithCancel(ctx)
 	var handled atomic.Int64
 	ended := make(chan error, 1)

@@ -56,12 +56,12 @@ func sqsSendCases() []experiment {
 }
 
 func sendSQS(send func(ctx context.Context, q *queue, n int) error) func(context.Context, *env) (sample, error) {
-	return func(ctx context.Context, e *env) (sample, error) {
+	return func(ctx context.Context, e *env) (s sample, err error) {
 		q, err := newQueue(ctx, e)
 		if err != nil {
 			return nil, err
 		}
-		defer q.close()
+		defer func() { err = errors.Join(err, q.close(ctx)) }()
 		m, err := begin(q.counts)
 		if err != nil {
 			return nil, err
