@@ -16,7 +16,7 @@ import (
 )
 
 // A receive asks for the slots that are free, for those that will be when its answer
-// arrives, and for two batches, if handlers take milliseconds: at most Concurrency more, or two
+// arrives, and for three batches, if handlers take milliseconds: at most Concurrency more, or two
 // batches; and none if handlers take long.
 func TestReceivesAreBounded(t *testing.T) {
 	for _, c := range []struct {
@@ -29,7 +29,7 @@ func TestReceivesAreBounded(t *testing.T) {
 		{1, 3 * time.Millisecond, 100 * time.Millisecond, 0},
 		{3, 3 * time.Millisecond, 7 * time.Millisecond, 4},
 		{16, 3 * time.Millisecond, 7 * time.Millisecond, 20},
-		{100, 3 * time.Millisecond, 7 * time.Millisecond, 63},
+		{100, 3 * time.Millisecond, 7 * time.Millisecond, 73},
 		{16, 20 * time.Millisecond, time.Millisecond, 20},
 		{100, 20 * time.Millisecond, time.Millisecond, 100},
 		{16, 3 * time.Millisecond, 100 * time.Millisecond, 0},
