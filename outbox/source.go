@@ -288,7 +288,7 @@ func (s *source) change(ctx context.Context, op string, changes map[string][]int
 		for len(items) > 0 {
 			at := make(map[int64]int, len(items))
 			var seqs []int64
-			var tokens []any
+			var tokens []string
 			var again []int
 			for _, i := range items {
 				_, number, _ := strings.Cut(receipts[i], "-")
@@ -325,8 +325,8 @@ func (s *source) change(ctx context.Context, op string, changes map[string][]int
 }
 
 // update carries out one change, and returns the numbers of the rows that it changed.
-func (s *source) update(ctx context.Context, conn *sql.Conn, change, seqs string, tokens []any) (done []int64, err error) {
-	where := held(seqs, len(tokens))
+func (s *source) update(ctx context.Context, conn *sql.Conn, change, seqs string, receipts []string) (done []int64, err error) {
+	where, tokens := s.t.q.held(seqs, len(receipts)), s.t.q.tokens(receipts)
 	set := s.t.q.fill("UPDATE {table} SET " + change + " WHERE " + where)
 	if s.t.q.dialect != MySQL {
 		return readNumbers(ctx, conn, set+" RETURNING seq", s.t.args(conn, tokens))

@@ -214,11 +214,46 @@ const (
 )
 
 // held is the condition on rows whose leases have not ended; its parameters are their
-// tokens. A token belongs to one delivery of one row, so the two lists cannot match
-// crosswise.
-func held(seqs string, tokens int) string {
-	return fmt.Sprintf("state + 0 = 0 AND next_at > {now} AND seq IN (%s) AND token IN (%s)", seqs, parameters(1, tokens))
+// tokens, in PostgreSQL's case an array of them: a statement with hundreds of parameters
+// takes it longer to parse and to plan than to carry out. A token belongs to one delivery
+// of one row, so the two lists cannot match crosswise.
+func (s *statements) held(seqs string, tokens int) string {
+	rows := fmt.Sprintf("seq IN (%s) AND token IN (%s)", seqs, parameters(1, tokens))
+	if s.dialect == PostgreSQL {
+		rows = fmt.Sprintf("seq = ANY ('{%s}'::bigint[]) AND token = ANY ($1::text[])", seqs)
+	}
+	return s.fill("state + 0 = 0 AND next_at > {now} AND " + rows)
 }
+
+// tokens returns the parameters of held.
+func (s *statements) tokens(receipts []string) []any {
+	if s.dialect == PostgreSQL {
+		return []any{array(receipts)}
+	}
+	args := make([]any, len(receipts))
+	for i, r := range receipts {
+		args[i] = r
+	}
+	return args
+}
+
+// array returns strings as PostgreSQL writes an array of text.
+func array(items []string) string {
+	var b strings.Builder
+	b.WriteByte('{')
+	for i, item := range items {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteByte('"')
+		escapeItem.WriteString(&b, item) //nolint:errcheck // a builder takes all
+		b.WriteByte('"')
+	}
+	b.WriteByte('}')
+	return b.String()
+}
+
+var escapeItem = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
 // old finds up to n rows that were sent more than so many milliseconds ago. They are
 // removed by their numbers, so that MySQL locks no gaps that inserts wait for.

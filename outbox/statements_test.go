@@ -38,11 +38,11 @@ func backlog(t *testing.T, driver, dsn string, d Dialect) *Table {
 func reads(table *Table) map[string][]any {
 	q := table.q
 	var list []int64
-	var tokens []any
+	var tokens []string
 	for i := range int64(100) {
 		list, tokens = append(list, i+1), append(tokens, "x")
 	}
-	where := held(numbers(list), len(tokens))
+	where := q.held(numbers(list), len(tokens))
 	rows := numbers(list)
 	if q.dialect != MySQL {
 		rows = q.take(2, 0, 100)
@@ -50,7 +50,7 @@ func reads(table *Table) map[string][]any {
 	return map[string][]any{
 		q.take(1, 0, 100):   nil,
 		q.lease(rows, 1000): {"token"},
-		q.fill("UPDATE {table} SET " + setSent + " WHERE " + where): tokens,
+		q.fill("UPDATE {table} SET " + setSent + " WHERE " + where): q.tokens(tokens),
 		q.noteError(1):          {"error", 7, "id"},
 		q.remove(numbers(list)): nil,
 	}
