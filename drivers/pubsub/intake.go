@@ -30,6 +30,7 @@ type intake struct {
 	// A message is kept with its identity, by stores of what was handled as well; its
 	// ack ID is dropped when it is settled.
 	identities, ackIDs, attributes protocol.Texts
+	bodies                         protocol.Bodies
 }
 
 // options returns options of the Pull. On a connection that is the driver's alone the
@@ -63,14 +64,12 @@ func (in *intake) addAll(rms []*pubsubpb.ReceivedMessage) {
 // add adds a message that was decoded here.
 func (in *intake) add(from *protocol.Message) {
 	m := in.next()
-	*m = handler.Message{
-		ID:      in.identities.Copy(from.ID, in.left),
-		Group:   in.identities.Copy(from.Group, in.left),
-		Attempt: int(from.Attempt),
+	m.ID = in.identities.Copy(from.ID, in.left)
+	if len(from.Group) > 0 {
+		m.Group = in.identities.Copy(from.Group, in.left)
 	}
-	if len(from.Data) > 0 {
-		m.Body = append([]byte(nil), from.Data...)
-	}
+	m.Attempt = int(from.Attempt)
+	m.Body = in.bodies.Copy(from.Data, in.left)
 	if from.Timed {
 		m.EnqueuedAt = time.Unix(from.Seconds, int64(from.Nanos)).UTC()
 	}
@@ -87,7 +86,7 @@ func (in *intake) add(from *protocol.Message) {
 	in.take(m, in.ackIDs.Copy(from.AckID, in.left))
 }
 
-// next returns the place of the next message.
+// next returns the place of the next message, which is zero.
 func (in *intake) next() *handler.Message {
 	if len(in.free) == 0 {
 		in.free = make([]handler.Message, min(slab, in.left))
@@ -98,13 +97,18 @@ func (in *intake) next() *handler.Message {
 // take takes the message that next returned, or sets it aside.
 func (in *intake) take(m *handler.Message, ackID string) {
 	in.left--
-	if in.elsewhere(m.Attributes) {
-		in.foreign = append(in.foreign, ackID)
-		return
-	}
-	finish(m)
-	if in.dead {
-		forwarded(m)
+	if len(m.Attributes) > 0 { // they say all that the rest looks for
+		if in.elsewhere(m.Attributes) {
+			in.foreign = append(in.foreign, ackID)
+			*m = handler.Message{}
+			return
+		}
+		finish(m)
+		if in.dead {
+			forwarded(m)
+		}
+	} else {
+		m.Attributes = nil
 	}
 	in.ds = append(in.ds, drivers.Delivery{Message: m, Receipt: ackID})
 	in.free = in.free[1:]
