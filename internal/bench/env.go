@@ -69,8 +69,8 @@ func startSQS(ctx context.Context, e *env) error {
 }
 
 // warmRuns is how many runs warm ElasticMQ. Its rate rises to three times that of the first
-// runs until 200,000 messages were consumed: the JVM still compiles.
-const warmRuns = 30
+// runs until 300,000 messages were consumed: the JVM still compiles.
+const warmRuns = 10
 
 // startPubSub starts the fake of Pub/Sub, where that has not happened.
 func startPubSub(ctx context.Context, e *env) error {
