@@ -18,7 +18,7 @@ import (
 //     trip, or within the shorter of took and briefly: a receive is made when enough
 //     slots for a batch are free, and no handler should be idle until then, nor while
 //     one batch is on its way and another waits for slots, nor when many handlers end
-//     at once.
+//     together.
 //
 // trip is a mean, and took an estimate from above by its mean deviation, so that what
 // varies much is predicted with caution. The prediction is zero until both are known.

@@ -19,8 +19,8 @@
 // the SDK would not have made.
 //
 // All calls are the SDK's if something wants to see them or to change them: middleware,
-// interceptors, a tracer, a meter, a logger of requests, another signer or protocol, and AWS
-// Lambda, where the SDK passes on a trace that ends endless loops. So is a call without options,
+// interceptors, a tracer, a meter, a logger of requests, another signer or protocol. So are those
+// on AWS Lambda: the SDK passes on a trace there that ends endless loops. So is a call without options,
 // since only the driver's calls have some.
 package direct
 

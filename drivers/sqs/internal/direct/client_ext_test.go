@@ -391,7 +391,7 @@ func TestCredentialsAreRenewed(t *testing.T) {
 	require.Empty(t, heads)
 }
 
-// What wants to see requests sees them: all are the SDK's.
+// If something wants to see requests, all are the SDK's.
 func TestNothingIsHidden(t *testing.T) {
 	for _, c := range []struct {
 		name string

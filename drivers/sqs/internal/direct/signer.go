@@ -70,7 +70,7 @@ func newForm(r *http.Request, service, region string, at time.Time, options []fu
 	return f
 }
 
-// request returns a request in this form, which is to be signed.
+// request returns a request in this form, without a signature.
 func (f *form) request(ctx context.Context, target []string, body []byte) *http.Request {
 	header := make(http.Header, len(f.header)+4)
 	for name, values := range f.header {
