@@ -20,8 +20,8 @@
 //
 // All calls are the SDK's if something wants to see them or to change them: middleware,
 // interceptors, a tracer, a meter, a logger of requests, another signer or protocol. So are those
-// on AWS Lambda: the SDK passes on a trace there that ends endless loops. So is a call without options,
-// since only the driver's calls have some.
+// on AWS Lambda: the SDK passes on a trace there that ends endless loops. A call without options
+// is the SDK's too, since only the driver's calls have some.
 package direct
 
 import (
