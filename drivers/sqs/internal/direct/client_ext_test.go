@@ -334,9 +334,9 @@ func TestTheFormIsLearnedAnew(t *testing.T) {
 			return isSDKs(heads[0])
 		}
 		require.False(t, sdks())
-		time.Sleep(59 * time.Second)
+		time.Sleep(59 * time.Second) //nolint:forbidigo // moves the bubble's clock
 		require.False(t, sdks())
-		time.Sleep(2 * time.Second)
+		time.Sleep(2 * time.Second) //nolint:forbidigo // moves the bubble's clock
 		require.True(t, sdks())
 		require.False(t, sdks())
 	})
