@@ -19,9 +19,9 @@
 // the SDK would not have made.
 //
 // All calls are the SDK's if something wants to see them or to change them: middleware,
-// interceptors, a tracer, a meter, a logger of requests, another signer or protocol, and AWS
-// Lambda, where the SDK passes on a trace that ends endless loops. So is a call without options,
-// since only the driver's calls have some.
+// interceptors, a tracer, a meter, a logger of requests, another signer or protocol. So are those
+// on AWS Lambda: the SDK passes on a trace there that ends endless loops. A call without options
+// is the SDK's too, since only the driver's calls have some.
 package direct
 
 import (
@@ -101,16 +101,16 @@ func (c *Client) ChangeMessageVisibilityBatch(ctx context.Context, in *awssqs.Ch
 }
 
 // The values of the header X-Amz-Target.
-var (
-	targetReceive = []string{"AmazonSQS.ReceiveMessage"}
-	targetSend    = []string{"AmazonSQS.SendMessageBatch"}
-	targetDelete  = []string{"AmazonSQS.DeleteMessageBatch"}
-	targetChange  = []string{"AmazonSQS.ChangeMessageVisibilityBatch"}
+const (
+	targetReceive = "AmazonSQS.ReceiveMessage"
+	targetSend    = "AmazonSQS.SendMessageBatch"
+	targetDelete  = "AmazonSQS.DeleteMessageBatch"
+	targetChange  = "AmazonSQS.ChangeMessageVisibilityBatch"
 )
 
 // call makes a request, or has the SDK make it. If the request had another outcome than an
 // answer, the SDK takes it for that of its first try.
-func call[In smithy.Serializable, Out smithy.Deserializable](ctx context.Context, c *Client, target []string, in In, out Out,
+func call[In smithy.Serializable, Out smithy.Deserializable](ctx context.Context, c *Client, target string, in In, out Out,
 	sdk func(context.Context, In, ...func(*awssqs.Options)) (Out, error), options []func(*awssqs.Options)) (Out, error) {
 	if c.signer != nil && len(options) > 0 {
 		first, answered := c.request(ctx, target, in, out)
@@ -126,7 +126,7 @@ func call[In smithy.Serializable, Out smithy.Deserializable](ctx context.Context
 
 // request makes a request. It returns true if the answer is in out, and otherwise the outcome,
 // which is nil if no request was made.
-func (c *Client) request(ctx context.Context, target []string, in smithy.Serializable, out smithy.Deserializable) (*outcome, bool) {
+func (c *Client) request(ctx context.Context, target string, in smithy.Serializable, out smithy.Deserializable) (*outcome, bool) {
 	now := time.Now()
 	f := c.signer.form.Load()
 	if f == nil || now.Sub(f.learned) > fresh {
