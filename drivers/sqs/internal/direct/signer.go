@@ -70,7 +70,17 @@ func newForm(r *http.Request, service, region string, at time.Time, options []fu
 	return f
 }
 
-// request returns a request in this form, which is to be signed. Its header is its own, since HTTP
+// corrected reports whether the SDK has corrected its clock since it made f, by so much that SQS
+// refuses signatures.
+func (s *signer) corrected(f *form) bool {
+	return (s.form.Load().skew - f.skew).Abs() >= tolerance
+}
+
+// tolerance is the difference of clocks with which SQS accepts signatures, less a minute. The SDK
+// has the same.
+const tolerance = 4 * time.Minute
+
+// request returns a request in this form, not signed yet. Its header is its own, since HTTP
 // clients change them. It has no GetBody, as the SDK's has none: net/http and others would send it
 // again, at the address of a redirect too.
 func (f *form) request(ctx context.Context, target string, body []byte) *http.Request {
