@@ -19,9 +19,10 @@
 // the SDK would not have made.
 //
 // All calls are the SDK's if something wants to see them or to change them: middleware,
-// interceptors, a tracer, a meter, a logger of requests, another signer or protocol. So are those
-// on AWS Lambda: the SDK passes on a trace there that ends endless loops. A call without options
-// is the SDK's too, since only the driver's calls have some.
+// interceptors, a tracer, a meter, a logger of requests, another signer, protocol, scheme of
+// authentication or resolver of endpoints. So are those on AWS Lambda: the SDK passes on a trace there
+// that ends endless loops. A call without options is the SDK's too, since only the driver's calls have
+// some.
 package direct
 
 import (
@@ -66,15 +67,30 @@ func New(c *awssqs.Client) *Client {
 
 // unobserved reports whether nothing sees or changes what is between a call and its request.
 func unobserved(o *awssqs.Options) bool {
+	plain := awssqs.New(awssqs.Options{}).Options()
+	if o.EndpointResolver != nil || decisions(o) != decisions(&plain) {
+		return false
+	}
 	_, untraced := o.TracerProvider.(*tracing.NopTracerProvider)
 	_, unmetered := o.MeterProvider.(metrics.NopMeterProvider)
-	for _, interceptors := range reflect.ValueOf(o.Interceptors).Fields() {
-		if interceptors.Len() > 0 {
+	interceptors := reflect.ValueOf(o.Interceptors)
+	for i := range interceptors.NumField() {
+		if interceptors.Field(i).Len() > 0 {
 			return false
 		}
 	}
 	return untraced && unmetered && len(o.APIOptions) == 0 && o.ClientLogMode == 0 && protocol.Knows(o.Protocol) &&
 		os.Getenv("AWS_LAMBDA_FUNCTION_NAME") == ""
+}
+
+// decisions returns the types of the parts that choose the target and the identity of a request. A
+// user's own may choose for each request.
+func decisions(o *awssqs.Options) (types [3]reflect.Type) {
+	if len(o.AuthSchemes) == 1 {
+		types[0] = reflect.TypeOf(o.AuthSchemes[0])
+	}
+	types[1], types[2] = reflect.TypeOf(o.AuthSchemeResolver), reflect.TypeOf(o.EndpointResolverV2)
+	return types
 }
 
 // ReceiveMessage receives messages.
@@ -101,16 +117,16 @@ func (c *Client) ChangeMessageVisibilityBatch(ctx context.Context, in *awssqs.Ch
 }
 
 // The values of the header X-Amz-Target.
-var (
-	targetReceive = []string{"AmazonSQS.ReceiveMessage"}
-	targetSend    = []string{"AmazonSQS.SendMessageBatch"}
-	targetDelete  = []string{"AmazonSQS.DeleteMessageBatch"}
-	targetChange  = []string{"AmazonSQS.ChangeMessageVisibilityBatch"}
+const (
+	targetReceive = "AmazonSQS.ReceiveMessage"
+	targetSend    = "AmazonSQS.SendMessageBatch"
+	targetDelete  = "AmazonSQS.DeleteMessageBatch"
+	targetChange  = "AmazonSQS.ChangeMessageVisibilityBatch"
 )
 
 // call makes a request, or has the SDK make it. If the request had another outcome than an
 // answer, the SDK takes it for that of its first try.
-func call[In smithy.Serializable, Out smithy.Deserializable](ctx context.Context, c *Client, target []string, in In, out Out,
+func call[In smithy.Serializable, Out smithy.Deserializable](ctx context.Context, c *Client, target string, in In, out Out,
 	sdk func(context.Context, In, ...func(*awssqs.Options)) (Out, error), options []func(*awssqs.Options)) (Out, error) {
 	if c.signer != nil && len(options) > 0 {
 		first, answered := c.request(ctx, target, in, out)
@@ -120,16 +136,18 @@ func call[In smithy.Serializable, Out smithy.Deserializable](ctx context.Context
 		if first != nil {
 			options = append(slices.Clip(options), first.use)
 		}
+		if first != nil && first.whole { // or the SDK would not look at it if ctx has ended meanwhile
+			first.ctx, ctx = ctx, context.WithoutCancel(ctx)
+		}
 	}
 	return sdk(ctx, in, options...)
 }
 
 // request makes a request. It returns true if the answer is in out, and otherwise the outcome,
 // which is nil if no request was made.
-func (c *Client) request(ctx context.Context, target []string, in smithy.Serializable, out smithy.Deserializable) (*outcome, bool) {
-	now := time.Now()
+func (c *Client) request(ctx context.Context, target string, in smithy.Serializable, out smithy.Deserializable) (*outcome, bool) {
 	f := c.signer.form.Load()
-	if f == nil || now.Sub(f.learned) > fresh {
+	if f == nil || time.Since(f.learned) > fresh {
 		return nil, false
 	}
 	identity, err := c.credentials.Retrieve(ctx)
@@ -144,22 +162,28 @@ func (c *Client) request(ctx context.Context, target []string, in smithy.Seriali
 	sum := sha256.Sum256(body)
 	var hash [2 * sha256.Size]byte
 	hex.Encode(hash[:], sum[:])
-	if err := c.signer.next.SignHTTP(ctx, identity, r, string(hash[:]), f.service, f.region, now.Add(f.skew), f.options...); err != nil {
+	if err := c.signer.next.SignHTTP(ctx, identity, r, string(hash[:]), f.service, f.region, time.Now().Add(f.skew), f.options...); err != nil {
 		return nil, false
 	}
 	resp, err := c.http.Do(r)
-	if err != nil {
-		return &outcome{err: err}, false
+	if err != nil || resp == nil {
+		return &outcome{err: err, client: c, identity: identity}, false
 	}
 	buf, _ := buffers.Get().(*bytes.Buffer)
 	defer release(buf)
 	_, err = buf.ReadFrom(resp.Body)
 	_ = resp.Body.Close() // all that it had to say was read
-	if err == nil && resp.StatusCode/100 == 2 && protocol.Decode(buf.Bytes(), out) {
+	accepted := resp.StatusCode/100 == 2
+	if err == nil && accepted && protocol.Decode(buf.Bytes(), out) {
 		return nil, true
 	}
+	if resp.StatusCode/100 == 4 && c.signer.corrected(f) {
+		// The SDK would think that this request was signed by the clock that it has now. SQS has
+		// refused it: the SDK may make it.
+		return nil, false
+	}
 	resp.Body = io.NopCloser(&rest{bytes.NewReader(bytes.Clone(buf.Bytes())), err})
-	return &outcome{resp: resp}, false
+	return &outcome{resp: resp, client: c, identity: identity, whole: err == nil && accepted}, false
 }
 
 // maxBuffer is the capacity of the largest buffer that is kept, in bytes.

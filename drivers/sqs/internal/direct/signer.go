@@ -51,7 +51,7 @@ type form struct {
 
 // own are the headers that belong to one request. The SDK numbers its tries in two of them,
 // which SQS does not need.
-var own = []string{"Amz-Sdk-Invocation-Id", "Amz-Sdk-Request", "Authorization", "Content-Length", "X-Amz-Date", "X-Amz-Security-Token", "X-Amz-Target"}
+var own = []string{"Amz-Sdk-Invocation-Id", "Amz-Sdk-Request", "Authorization", "Content-Length", "X-Amz-Date", "X-Amz-Security-Token"}
 
 // newForm returns the form of a request that is about to be signed, or nil if it is not one
 // of SQS's in JSON, or is part of a trace.
@@ -70,17 +70,25 @@ func newForm(r *http.Request, service, region string, at time.Time, options []fu
 	return f
 }
 
-// request returns a request in this form, without a signature.
-func (f *form) request(ctx context.Context, target []string, body []byte) *http.Request {
-	header := make(http.Header, len(f.header)+4)
-	for name, values := range f.header {
-		header[name] = values
-	}
-	header["X-Amz-Target"] = target
+// corrected reports whether the SDK has corrected its clock since it made f, by so much that SQS
+// refuses signatures.
+func (s *signer) corrected(f *form) bool {
+	return (s.form.Load().skew - f.skew).Abs() >= tolerance
+}
+
+// tolerance is the difference of clocks with which SQS accepts signatures, less a minute. The SDK
+// has the same.
+const tolerance = 4 * time.Minute
+
+// request returns a request in this form, not signed yet. Its header is its own, since HTTP
+// clients change them. It has no GetBody, as the SDK's has none: net/http and others would send it
+// again, at the address of a redirect too.
+func (f *form) request(ctx context.Context, target string, body []byte) *http.Request {
+	header := f.header.Clone()
+	header["X-Amz-Target"][0] = target
 	u := f.url
 	return (&http.Request{
 		Method: http.MethodPost, URL: &u, Host: f.host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: header, ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body)),
-		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil },
 	}).WithContext(ctx)
 }
