@@ -68,7 +68,7 @@ func New(c *awssqs.Client) *Client {
 // unobserved reports whether nothing sees or changes what is between a call and its request.
 func unobserved(o *awssqs.Options) bool {
 	plain := awssqs.New(awssqs.Options{}).Options()
-	if o.EndpointResolver != nil || decisions(o) != decisions(&plain) {
+	if o.EndpointResolver != nil || decisions(o) != decisions(&plain) { //nolint:staticcheck // users may still have one
 		return false
 	}
 	_, untraced := o.TracerProvider.(*tracing.NopTracerProvider)

@@ -251,7 +251,7 @@ func TestDecisionsAreMadeForEachRequest(t *testing.T) {
 		},
 		"schemes":    func(o *awssqs.Options) { o.AuthSchemeResolver = schemes{o.AuthSchemeResolver} },
 		"endpoints":  func(o *awssqs.Options) { o.EndpointResolverV2 = new(endpoints) },
-		"a resolver": func(o *awssqs.Options) { o.EndpointResolver = awssqs.EndpointResolverFromURL("https://example.com") },
+		"a resolver": func(o *awssqs.Options) { o.EndpointResolver = awssqs.EndpointResolverFromURL("https://example.com") }, //nolint:staticcheck // users may still have one
 	} {
 		s := new(server)
 		_, ours := clients(s, set)
