@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/base64"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -46,9 +47,12 @@ func sizeOfClaim(name string) bool {
 	return claimnames.IsClaimSize(name)
 }
 
-// typeOf returns the data type of an attribute.
+// typeOf returns the data type of an attribute. SQS refuses a number of more than 38 digits.
 func typeOf(name, value string) *string {
-	if !sizeOfClaim(name) || strings.Trim(value, "0123456789") != "" {
+	if !sizeOfClaim(name) {
+		return &stringType
+	}
+	if _, err := strconv.ParseUint(value, 10, 64); err != nil {
 		return &stringType
 	}
 	return &numberType
