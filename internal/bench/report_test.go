@@ -70,7 +70,7 @@ func TestJudge(t *testing.T) {
 	rows := append(measured(), row{Case: "sqs-consume/noop/32", Peer: observed, Runs: 1, Metrics: summarize([]sample{{metricWait99: 90, metricTrip: 50}})})
 	vs := judge(rows, targets())
 	require.Equal(t, []verdict{
-		{Text: "SQS consume, no-op, concurrency 32", Metric: metricRate, Got: 1000, Peer: piped, Best: 1200, Ratio: 1000.0 / 1200, Bound: 1, Least: true, Floor: floorSDK},
+		{Text: "SQS consume, no-op, concurrency 32", Metric: metricRate, Got: 1000, Peer: piped, Best: 1200, Ratio: 0.83, Bound: 1, Least: true, Floor: floorSDK},
 		{Text: "SQS consume, no-op, concurrency 32: p99 of waiting in hand", Metric: metricWait99, Got: 90, Peer: "two round trips", Best: 100, Ratio: 0.9, Bound: 1, Met: true,
 			Floor: "what arrives together waits for each other"},
 		{Text: "Growth: CPU a message, 1,000 to 1,000,000 behind, in memory", Metric: metricCPU, Got: 3, Peer: "itself at 1,000", Best: 2, Ratio: 1.5, Bound: 1.2, Floor: floorGrowth},
@@ -90,6 +90,17 @@ func TestJudgeWaiting(t *testing.T) {
 		vs := judge(rows, []target{inHand("waiting", "x", "")})
 		require.Len(t, vs, 1)
 		require.Equal(t, want, vs[0].Peer)
+	}
+}
+
+// A ratio is compared as the table shows it.
+func TestJudgeByTwoDecimals(t *testing.T) {
+	t.Parallel()
+	for got, met := range map[float64]bool{5700: true, 5691: true, 5680: false} {
+		rows := []row{{Case: "x", Peer: sluice, Metrics: summarize([]sample{{metricRate: got}})}, {Case: "x", Peer: piped, Metrics: summarize([]sample{{metricRate: 5715}})}}
+		vs := judge(rows, []target{{text: "a tie", id: "x", metric: metricRate, ratio: 1}})
+		require.Len(t, vs, 1)
+		require.Equal(t, met, vs[0].Met, got)
 	}
 }
 
