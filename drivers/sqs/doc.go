@@ -63,6 +63,16 @@
 // whole seconds, rounded up. A lease lasts 12 hours at most, counted from the
 // receive. A queue has at most 120,000 messages in flight.
 //
+// # The SDK
+//
+// An [Opener]'s queues make ReceiveMessage and the batch requests without the SDK's
+// middleware, in the form of its own requests: with its endpoint, credentials,
+// user agent and HTTP client. The SDK handles all errors, and makes one request of its
+// own a minute. It makes all requests if the configuration has middleware (APIOptions),
+// interceptors, a ClientLogMode, a tracer, a meter, or a signer, scheme of
+// authentication or resolver of endpoints of the program's, and on AWS Lambda. A client
+// that a program hands to [NewSource] or [NewSink] makes all its requests.
+//
 // # Verdict mapping
 //
 //	ack, drop        DeleteMessageBatch
