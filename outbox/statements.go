@@ -218,11 +218,11 @@ const (
 // takes it longer to parse and to plan than to carry out. A token belongs to one delivery
 // of one row, so the two lists cannot match crosswise.
 func (s *statements) held(seqs string, tokens int) string {
-	rows := fmt.Sprintf("seq IN (%s) AND token IN (%s)", seqs, parameters(1, tokens))
+	const held = "state + 0 = 0 AND next_at > {now} AND "
 	if s.dialect == PostgreSQL {
-		rows = fmt.Sprintf("seq = ANY ('{%s}'::bigint[]) AND token = ANY ($1::text[])", seqs)
+		return s.fill(fmt.Sprintf(held+"seq = ANY ('{%s}'::bigint[]) AND token = ANY ($1::text[])", seqs))
 	}
-	return s.fill("state + 0 = 0 AND next_at > {now} AND " + rows)
+	return s.fill(fmt.Sprintf(held+"seq IN (%s) AND token IN (%s)", seqs, parameters(1, tokens)))
 }
 
 // tokens returns the parameters of held.

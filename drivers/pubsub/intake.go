@@ -65,9 +65,7 @@ func (in *intake) addAll(rms []*pubsubpb.ReceivedMessage) {
 func (in *intake) add(from *protocol.Message) {
 	m := in.next()
 	m.ID = in.identities.Copy(from.ID, in.left)
-	if len(from.Group) > 0 {
-		m.Group = in.identities.Copy(from.Group, in.left)
-	}
+	m.Group = in.identities.Copy(from.Group, in.left)
 	m.Attempt = int(from.Attempt)
 	m.Body = in.bodies.Copy(from.Data, in.left)
 	if from.Timed {
@@ -97,18 +95,14 @@ func (in *intake) next() *handler.Message {
 // take takes the message that next returned, or sets it aside.
 func (in *intake) take(m *handler.Message, ackID string) {
 	in.left--
-	if len(m.Attributes) > 0 { // they say all that the rest looks for
-		if in.elsewhere(m.Attributes) {
-			in.foreign = append(in.foreign, ackID)
-			*m = handler.Message{}
-			return
-		}
-		finish(m)
-		if in.dead {
-			forwarded(m)
-		}
-	} else {
-		m.Attributes = nil
+	if in.elsewhere(m.Attributes) {
+		in.foreign = append(in.foreign, ackID)
+		*m = handler.Message{}
+		return
+	}
+	finish(m)
+	if in.dead {
+		forwarded(m)
 	}
 	in.ds = append(in.ds, drivers.Delivery{Message: m, Receipt: ackID})
 	in.free = in.free[1:]

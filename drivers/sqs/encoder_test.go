@@ -14,6 +14,9 @@ import (
 	"github.com/sluice-go/sluice/internal/identity"
 )
 
+// size19 is a size that is sent as a number.
+var size19 = regexp.MustCompile(`^[0-9]{1,19}$`)
+
 // carried is what SQS would deliver of an entry. It fails unless SQS would take
 // the entry.
 func carried(t require.TestingT, q *queue, e *entry) *types.Message {
@@ -25,7 +28,7 @@ func carried(t require.TestingT, q *queue, e *entry) *types.Message {
 		require.True(t, nameable(name), "name %q", name)
 		require.True(t, sendable(*v.StringValue), "value of %q: %q", name, *v.StringValue)
 		kind := "String"
-		if size := regexp.MustCompile(`^[0-9]{1,19}$`); name == "ExtendedPayloadSize" && size.MatchString(*v.StringValue) {
+		if name == "ExtendedPayloadSize" && size19.MatchString(*v.StringValue) {
 			kind = "Number"
 		}
 		require.Equal(t, kind, *v.DataType, name)

@@ -57,7 +57,11 @@ func startSQS(ctx context.Context, e *env) error {
 	}
 	e.closers = append(e.closers, s.Close)
 	e.elasticMQ = s.URL
-	for range min(warmRuns*(e.sizes.runs-1)+1, warmRuns) { // one in a smoke run
+	runs := warmRuns
+	if e.sizes.runs == 1 { // a smoke run
+		runs = 1
+	}
+	for range runs {
 		if _, err := consumeSQS(rawPipelined, sqsLoad{concurrency: 32})(ctx, e); err != nil {
 			return fmt.Errorf("warm ElasticMQ: %w", err)
 		}

@@ -1,9 +1,7 @@
 package direct
 
 import (
-	"bytes"
 	"context"
-	"io"
 	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -58,18 +56,4 @@ func (o *outcome) ProviderSources() []aws.CredentialSource {
 		return p.ProviderSources()
 	}
 	return nil
-}
-
-// A rest is a body that was read, with the error that ended the reading.
-type rest struct {
-	bytes *bytes.Reader
-	err   error
-}
-
-func (r *rest) Read(b []byte) (int, error) {
-	n, err := r.bytes.Read(b)
-	if err == io.EOF && r.err != nil {
-		err = r.err
-	}
-	return n, err
 }

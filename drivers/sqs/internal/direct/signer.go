@@ -22,15 +22,18 @@ func Sign(o *awssqs.Options) { o.HTTPSignerV4 = &signer{next: signature.New(o.HT
 
 // A signer signs requests, and learns their form from those of the SDK.
 type signer struct {
-	next v4.HTTPSigner
-	form atomic.Pointer[form]
+	next   v4.HTTPSigner
+	learns atomic.Bool // a Client uses the form
+	form   atomic.Pointer[form]
 }
 
 // SignHTTP signs a request of the SDK. See [v4.Signer.SignHTTP].
 func (s *signer) SignHTTP(ctx context.Context, c aws.Credentials, r *http.Request, payloadHash, service, region string,
 	at time.Time, options ...func(*v4.SignerOptions)) error {
-	if f := newForm(r, service, region, at, options); f != nil {
-		s.form.Store(f)
+	if s.learns.Load() {
+		if f := newForm(r, service, region, at, options); f != nil {
+			s.form.Store(f)
+		}
 	}
 	return s.next.SignHTTP(ctx, c, r, payloadHash, service, region, at, options...)
 }

@@ -21,9 +21,9 @@ func decodes(out smithy.Deserializable) bool {
 	return false
 }
 
-// Decode decodes the body of a response with status 2xx into out. It returns false, and leaves
-// out unchanged, if the SDK must decode it. It may be called concurrently.
-func Decode(body []byte, out smithy.Deserializable) bool {
+// decode decodes a response into out. It returns false, and leaves out unchanged, if
+// the SDK must decode it.
+func decode(body []byte, out smithy.Deserializable) bool {
 	d := decoder{parser: parser{input: body},
 		kept: texts{size: keptBlock, most: len(body)}, brief: texts{size: briefBlock, most: len(body)}, values: texts{size: keptBlock, most: len(body)}}
 	switch out := out.(type) {

@@ -44,15 +44,20 @@ var _ smithyhttp.ClientProtocol = Protocol{}
 // Use makes a call use a [Protocol]. A client with a protocol that is not the SDK's
 // own keeps it.
 func Use(o *awssqs.Options) {
-	if Knows(o.Protocol) {
-		o.Protocol = Protocol{o.Protocol.(*awsjson.Protocol)}
+	if p, ok := own(o.Protocol); ok {
+		o.Protocol = Protocol{p}
 	}
 }
 
 // Knows reports whether p is the SDK's own protocol.
 func Knows(p smithyhttp.ClientProtocol) bool {
-	own, ok := p.(*awsjson.Protocol)
-	return ok && own.ID() == known
+	_, ok := own(p)
+	return ok
+}
+
+func own(p smithyhttp.ClientProtocol) (*awsjson.Protocol, bool) {
+	j, ok := p.(*awsjson.Protocol)
+	return j, ok && j.ID() == known
 }
 
 // known is the protocol whose headers SerializeRequest sets.
@@ -85,18 +90,41 @@ func (p Protocol) DeserializeResponse(ctx context.Context, op *smithy.OperationS
 	if resp.StatusCode < 200 || resp.StatusCode >= 300 || !decodes(out) {
 		return p.Protocol.DeserializeResponse(ctx, op, registry, resp, out)
 	}
-	buf, _ := buffers.Get().(*bytes.Buffer)
-	defer release(buf)
-	_, err := buf.ReadFrom(resp.Body)
-	if err == nil && Decode(buf.Bytes(), out) {
+	again, _ := Read(resp.Body, out) // the SDK meets the error when it reads
+	if again == nil {
 		return nil
 	}
-	rest := &replay{Reader: bytes.NewReader(buf.Bytes()), body: resp.Body, err: err}
-	resp.Body = rest
-	err = p.Protocol.DeserializeResponse(ctx, op, registry, resp, out)
-	resp.Body = rest.body
+	body := resp.Body
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{again, body}
+	err := p.Protocol.DeserializeResponse(ctx, op, registry, resp, out)
+	resp.Body = body
 	return err
 }
+
+// Read reads the body of a response to its end and decodes it into out, if out is not nil. If out is
+// decoded it returns nil and nil. Otherwise it returns a reader of the same bytes, for the SDK, which
+// ends with the error that ended the reading, and that error. It may be called concurrently.
+func Read(body io.Reader, out smithy.Deserializable) (again io.Reader, err error) {
+	buf, _ := buffers.Get().(*bytes.Buffer)
+	defer release(buf)
+	_, err = buf.ReadFrom(body)
+	if err == nil && out != nil && decode(buf.Bytes(), out) {
+		return nil, nil
+	}
+	again = bytes.NewReader(bytes.Clone(buf.Bytes()))
+	if err != nil {
+		again = io.MultiReader(again, failing{err})
+	}
+	return again, err
+}
+
+// A failing is a reader that fails.
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // maxBuffer is the capacity of the largest buffer that is kept, in bytes.
 const maxBuffer = 64 << 10
@@ -111,25 +139,3 @@ func release(b *bytes.Buffer) {
 		buffers.Put(b)
 	}
 }
-
-// A replay reads a body that was read already, with the error that ended the reading.
-type replay struct {
-	*bytes.Reader
-	body io.ReadCloser
-	err  error
-}
-
-func (r *replay) Read(b []byte) (int, error) {
-	if r.Len() == 0 && r.err != nil {
-		return 0, r.err
-	}
-	return r.Reader.Read(b)
-}
-
-// WriteTo hides the method of the reader, which knows no error.
-func (r *replay) WriteTo(w io.Writer) (int64, error) {
-	return io.Copy(w, struct{ io.Reader }{r})
-}
-
-// Close closes the body.
-func (r *replay) Close() error { return r.body.Close() }
